@@ -1,0 +1,50 @@
+"""The `inferkit` command: a table of subcommands, each imported only when it is the one called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from inferkit import __version__
+from inferkit.errors import InferkitError, UsageError
+
+# name -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns its exit code. Errors made on purpose print one line, without a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="inferkit", description="Build and run inference engines; fail the build when one got worse."
+    )
+    parser.add_argument("--version", action="version", version=f"inferkit {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    for name, (module, line) in COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line)
+        if name == chosen:
+            import_module(module).configure(command)
+    args = parser.parse_args(arguments)
+    try:
+        code: int = import_module(COMMANDS[args.command][0]).run(args)
+    except UsageError as error:
+        print(f"inferkit {args.command}: {error}", file=sys.stderr)
+        return 2
+    except InferkitError as error:
+        print(f"inferkit {args.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

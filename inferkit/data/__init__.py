@@ -1,0 +1,1 @@
+"""What it is computed on: Caffe LMDB, preprocessing, labels, the embedded dataset."""

@@ -1,0 +1,49 @@
+"""The errors that inferkit raises: each says what happened, to what, and the way out."""
+
+
+class InferkitError(Exception):
+    """Base of every error that inferkit raises on purpose. Command-line tools print it without a traceback."""
+
+
+class NetworkError(InferkitError):
+    """A network cannot be read, converted or checked. The message names file, layer, type and reason."""
+
+
+class DataError(InferkitError):
+    """A dataset, image, label file or mean image cannot be read or does not fit the network."""
+
+
+class PrecisionError(InferkitError):
+    """A precision cannot be applied: missing calibration, a damaged calibration file, an overflow."""
+
+
+class BackendError(InferkitError):
+    """A backend failed to build or run an engine."""
+
+
+class BackendUnavailable(BackendError):
+    """A backend, or one precision of it, cannot run on this machine: a case with it is UNSUPPORTED, not failed.
+
+    `reason` says what is missing, `way_out` what the user can do about it.
+    """
+
+    def __init__(self, reason: str, way_out: str = "") -> None:
+        super().__init__(f"{reason}; {way_out}" if way_out else reason)
+        self.reason = reason
+        self.way_out = way_out
+
+
+class EngineError(BackendError):
+    """A serialized engine is damaged, foreign, or was built for other hardware or another version."""
+
+
+class MeasurementError(InferkitError):
+    """A measurement could not be taken: the process died, the machine was not in a state to measure."""
+
+
+class BaselineError(InferkitError):
+    """A baseline or benchmark JSON file is damaged, of a newer schema, or does not fit what it is compared with."""
+
+
+class UsageError(InferkitError):
+    """What the user asked for makes no sense: an unknown name, an option that excludes another."""

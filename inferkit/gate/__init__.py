@@ -1,0 +1,1 @@
+"""Is it worse: fingerprint, baseline, statistics, verdicts."""

@@ -1,0 +1,1 @@
+"""How long, how much, how right: traces, statistics, telemetry, memory, accuracy."""

@@ -1,0 +1,1 @@
+"""What is computed: Caffe import, ONNX loading, the zoo of reference networks."""

@@ -1,0 +1,1 @@
+"""Caffe 1.0 networks to ONNX."""

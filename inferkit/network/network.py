@@ -1,0 +1,79 @@
+"""A network: an ONNX model with the metadata of its inputs and outputs, and where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8")
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Name, numpy dtype name and shape of an input or output; None is a dimension set at run time (the batch)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class CaffeSource:
+    """The Caffe files that a network was imported from; the `caffe` backend runs these instead of the ONNX model."""
+
+    prototxt: Path
+    caffemodel: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An ONNX model (never changed once it is in a Network), its precision and its origin.
+
+    `precision` is one of PRECISIONS: what the graph was rewritten to. `calibration` says where INT8 or FP8 scales
+    came from. `source` is set for networks that came from Caffe.
+    """
+
+    name: str
+    model: onnx.ModelProto
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    precision: str = "fp32"
+    source: CaffeSource | None = None
+    calibration: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def from_model(
+        cls, model: onnx.ModelProto, name: str, *, precision: str = "fp32", source: CaffeSource | None = None
+    ) -> Network:
+        """Wrap `model`, reading inputs and outputs from its graph (initializers are not inputs)."""
+        constants = {tensor.name for tensor in model.graph.initializer}
+        inputs = tuple(_tensor_info(value) for value in model.graph.input if value.name not in constants)
+        outputs = tuple(_tensor_info(value) for value in model.graph.output)
+        return cls(name, model, inputs, outputs, precision=precision, source=source)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of the serialized model and its precision: the key of engine caches."""
+        content = hashlib.sha256(self.model.SerializeToString(deterministic=True))
+        content.update(self.precision.encode())
+        return content.hexdigest()
+
+    def with_model(self, model: onnx.ModelProto, **changes: object) -> Network:
+        """The same network with another graph: inputs and outputs are read anew, `changes` replace other fields."""
+        fresh = Network.from_model(model, self.name)
+        return replace(self, model=model, inputs=fresh.inputs, outputs=fresh.outputs, **changes)  # type: ignore[arg-type]
+
+
+def _tensor_info(value: onnx.ValueInfoProto) -> TensorInfo:
+    from onnx import helper
+
+    tensor = value.type.tensor_type
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+    return TensorInfo(value.name, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)), shape)

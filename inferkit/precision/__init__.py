@@ -1,0 +1,1 @@
+"""How exactly it is computed: casts, calibration, Q/DQ placement."""

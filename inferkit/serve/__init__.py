@@ -1,0 +1,1 @@
+"""The service view: dynamic batching, load scenarios, many GPUs."""
