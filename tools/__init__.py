@@ -1,0 +1,1 @@
+"""Tools that a developer runs now and then."""
