@@ -1,0 +1,37 @@
+"""What the tests share: markers that skip with the reason, and real Caffe where it is installed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+
+from inferkit.backends.caffe.root import CaffeRoot, probe, require_root
+from inferkit.errors import BackendUnavailable
+
+
+@lru_cache(maxsize=1)
+def _caffe() -> CaffeRoot | str:
+    """The Caffe to test with, or why there is none."""
+    try:
+        root = require_root()
+        probe(root)
+    except BackendUnavailable as error:
+        return str(error)
+    return root
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("pycaffe"):
+        found = _caffe()
+        if isinstance(found, str):
+            pytest.skip(found)
+
+
+@pytest.fixture(scope="session")
+def caffe_root() -> CaffeRoot:
+    """Real Caffe: `caffe_root.run(["convert_imageset", …])`. For tests marked `pycaffe`."""
+    found = _caffe()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
