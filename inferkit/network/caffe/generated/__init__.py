@@ -1,0 +1,1 @@
+"""Code written by tools/generate_schema.py, and the few lines that bring it to life."""
