@@ -1,0 +1,67 @@
+"""The catalogue: which networks the zoo has, what they read, and how each is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from inferkit.errors import UsageError
+from inferkit.network.zoo.builder import NetBuilder, Shape
+from inferkit.network.zoo.families.alexnet import alexnet, caffenet
+from inferkit.network.zoo.families.densenet import densenet121
+from inferkit.network.zoo.families.fashion import fashion_resnet, fashion_vgg
+from inferkit.network.zoo.families.googlenet import googlenet
+from inferkit.network.zoo.families.inception import inception_v3
+from inferkit.network.zoo.families.lenet import lenet
+from inferkit.network.zoo.families.mobilenet import mobilenet_v1, mobilenet_v2
+from inferkit.network.zoo.families.resnet import resnet50, resnet101, resnet152
+from inferkit.network.zoo.families.squeezenet import squeezenet1_0, squeezenet1_1
+from inferkit.network.zoo.families.vgg import vgg16, vgg19
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network: the function that writes its layers, the shape of one image, and whether it is stored trained."""
+
+    family: Callable[[NetBuilder], None]
+    input_shape: Shape
+    trained: bool = False
+
+
+FASHION = (1, 28, 28)
+CATALOGUE: dict[str, Entry] = {
+    "lenet": Entry(lenet, FASHION, trained=True),
+    "fashion_vgg": Entry(fashion_vgg, FASHION, trained=True),
+    "fashion_resnet": Entry(fashion_resnet, FASHION, trained=True),
+    "alexnet": Entry(alexnet, (3, 227, 227)),
+    "caffenet": Entry(caffenet, (3, 227, 227)),
+    "googlenet": Entry(googlenet, (3, 224, 224)),
+    "vgg16": Entry(vgg16, (3, 224, 224)),
+    "vgg19": Entry(vgg19, (3, 224, 224)),
+    "resnet50": Entry(resnet50, (3, 224, 224)),
+    "resnet101": Entry(resnet101, (3, 224, 224)),
+    "resnet152": Entry(resnet152, (3, 224, 224)),
+    "squeezenet1_0": Entry(squeezenet1_0, (3, 227, 227)),
+    "squeezenet1_1": Entry(squeezenet1_1, (3, 227, 227)),
+    "mobilenet_v1": Entry(mobilenet_v1, (3, 224, 224)),
+    "mobilenet_v2": Entry(mobilenet_v2, (3, 224, 224)),
+    "densenet121": Entry(densenet121, (3, 224, 224)),
+    "inception_v3": Entry(inception_v3, (3, 299, 299)),
+}
+
+
+def entry(name: str) -> Entry:
+    """The entry called `name`; UsageError names the nearest ones where there is none."""
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    near = get_close_matches(name, CATALOGUE) or list(CATALOGUE)
+    raise UsageError(f"the zoo has no network called {name!r}; it has {', '.join(near)}")
+
+
+def build(name: str) -> NetBuilder:
+    """The network called `name`, built: its layers, shapes and prototxt."""
+    found = entry(name)
+    net = NetBuilder(name, found.input_shape)
+    found.family(net)
+    return net
