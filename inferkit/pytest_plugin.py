@@ -1,0 +1,1 @@
+"""The pytest plugin: options, fixtures and hooks of the suite; does nothing where there is no matrix."""
