@@ -63,6 +63,7 @@ class Session(ABC):
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     last_trace: Trace | None = None
+    device: str | None = None  # what a device lease is keyed by (a GPU's UUID); None where nothing is exclusive
 
     @abstractmethod
     def load(self, images: Feeds) -> None:
@@ -92,6 +93,13 @@ class Session(ABC):
     def memory_bytes(self) -> int | None:
         """Device memory that this session holds, None where the backend cannot tell."""
         return None
+
+    def details(self) -> dict[str, Any]:
+        """What else the backend knows of this session, for the JSON of results: JSON-able, taken outside the timed region.
+
+        May run the engine (per-layer times): call it after the measurement.
+        """
+        return {}
 
     def __enter__(self) -> Self:
         return self
