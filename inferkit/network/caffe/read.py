@@ -1,0 +1,173 @@
+"""Reads Caffe's two files, the prototxt (text) and the caffemodel (binary); what is wrong becomes a NetworkError."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from inferkit.errors import NetworkError
+from inferkit.network.caffe.locate import enclosing_layer
+from inferkit.network.caffe.schema import BlobProto, NetParameter
+from inferkit.network.caffe.wire import WireError, blob_values, take_values
+
+PathLike = str | os.PathLike[str]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_LFS = b"version https://git-lfs"
+_ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z"}
+_SOLVER_FIELDS = ("net", "train_net", "test_net", "test_iter", "base_lr", "lr_policy", "max_iter", "solver_mode")
+
+
+@dataclass(frozen=True, eq=False)
+class CaffeModel:
+    """A caffemodel: its layers as messages without numbers, and the numbers (flat float32 arrays) beside them."""
+
+    path: Path
+    net: NetParameter
+    stored: tuple[NDArray[np.float32], ...]
+
+    def values(self, blob: BlobProto) -> NDArray[np.float32]:
+        """The numbers of a blob of `net`, flat."""
+        return blob_values(blob, self.stored)
+
+
+def read_prototxt(path: PathLike) -> NetParameter:
+    """The network that a prototxt describes, as written: nothing upgraded, nothing filtered.
+
+    Byte order marks, CRLF, and comments in any encoding are accepted. Raises NetworkError for a file that is missing,
+    unreadable, empty, binary or of another kind, and, with line and column, for what Caffe's parser refuses too.
+    """
+    source = Path(path)
+    content = _read(source, "prototxt")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16", errors="replace")
+    elif b"\0" in content:
+        raise NetworkError(f"{source} is a binary file, no prototxt; are prototxt and caffemodel the wrong way round?")
+    else:
+        text = _decode(content.removeprefix(codecs.BOM_UTF8))
+    net = parse_prototxt(text, source)
+    if not (net.layer or net.layers or net.input):
+        raise NetworkError(f"{source} describes no layer; is it the prototxt of a network (not of a solver)?")
+    return net
+
+
+def parse_prototxt(text: str, source: PathLike) -> NetParameter:
+    """Parse the text of a prototxt; `source` is what errors call it. Raises NetworkError with line and column."""
+    net = NetParameter()
+    message: Any = net  # text_format's own stubs ask for their Message
+    try:
+        text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        raise NetworkError(_describe(error, text, source)) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NetworkError(f"{source} is no valid prototxt: {error}") from None
+    if not message.IsInitialized():
+        missing = ", ".join(message.FindInitializationErrors())
+        raise NetworkError(f"{source}: fields that must be given are missing: {missing}")
+    return net
+
+
+def read_caffemodel(path: PathLike) -> CaffeModel:
+    """The trained model in a binary caffemodel, as written (not upgraded). Fields that Caffe does not know are ignored.
+
+    The file is read once, its numbers are not copied. Raises NetworkError for a file that is missing, unreadable,
+    empty, cut short, damaged or of another kind.
+    """
+    source = Path(path)
+    content = _read(source, "caffemodel")
+    try:
+        small, stored = take_values(content)
+        net = NetParameter.FromString(small)
+    except WireError as error:
+        if _is_text(content):
+            raise NetworkError(
+                f"{source} is a text file, no caffemodel; are prototxt and caffemodel the wrong way round?"
+            ) from None
+        raise NetworkError(
+            f"{source} is cut short, damaged, or no caffemodel ({len(content):,} bytes): {error}; get the file anew"
+        ) from None
+    except (DecodeError, RecursionError) as error:
+        raise NetworkError(f"{source} is damaged, or no caffemodel: {error}; get the file anew") from None
+    if not (net.layer or net.layers):
+        raise NetworkError(f"{source} holds no layer, so it is no caffemodel")
+    return CaffeModel(source, net, tuple(stored))
+
+
+def name_of(value: str | bytes) -> str:
+    """A name from a message: protobuf hands out raw bytes where a file's text is not UTF-8."""
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
+
+
+def _read(source: Path, what: str) -> bytes:
+    """The whole file. Raises NetworkError for what can be told from its beginning."""
+    try:
+        content = source.read_bytes()
+    except FileNotFoundError:
+        raise NetworkError(f"{source} does not exist") from None
+    except IsADirectoryError:
+        raise NetworkError(f"{source} is a directory, no {what}") from None
+    except (OSError, ValueError, MemoryError) as error:
+        raise NetworkError(f"{source} cannot be read: {error}") from None
+    if not content.strip():
+        raise NetworkError(f"{source} is empty; get the file anew")
+    beginning = content[:512].lstrip().lower()
+    if content.startswith(_LFS):
+        raise NetworkError(f"{source} is a git-lfs pointer, not the file itself; run `git lfs pull`")
+    if beginning.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise NetworkError(f"{source} is a web page, no {what}; the download went wrong, get the file anew")
+    if content.startswith(_HDF5):
+        raise NetworkError(
+            f"{source} is an HDF5 file; only binary caffemodels are read: load it into Caffe "
+            "(caffe.Net, copy_from) and save it with net.save('model.caffemodel')"
+        )
+    for magic, kind in _ARCHIVES.items():
+        if content.startswith(magic):
+            raise NetworkError(f"{source} is a {kind} archive; unpack it first")
+    return content
+
+
+def _decode(content: bytes) -> str:
+    """Text, line by line: a comment in another encoding must not spoil the names in other lines."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "\n".join(_decode_line(line) for line in content.split(b"\n"))
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether a file is text, judged by its first part."""
+    beginning = content[:4096]
+    return all(byte >= 32 or byte in b"\t\n\r\f\v" for byte in beginning)
+
+
+def _describe(error: text_format.ParseError, text: str, source: PathLike) -> str:
+    """The parser's message in our words: file, line, column, the layer around, and what is wrong."""
+    line, column = error.GetLine(), error.GetColumn()
+    reason = re.sub(r"^\d+(:\d+)? : ", "", str(error)).replace("inferkit.caffe.", "").strip().rstrip(".")
+    reason = re.sub(r"""^(['"]).*\1: (?=[A-Z])""", "", reason)  # the line, quoted
+    unknown = re.match(r'Message type "(\w+)" has no field named "([^"]*)"', reason)
+    if unknown:
+        message, name = unknown.groups()
+        solver = message == "NetParameter" and name in _SOLVER_FIELDS
+        hint = "this is the prototxt of a solver; give that of its network" if solver else "a file for a fork of Caffe?"
+        reason = f"Caffe 1.0 has no field {name!r} in {message} ({hint})"
+    where = f"{source}" if line is None else f"{source}, line {line}, column {column}"
+    layer = enclosing_layer(text, line, column) if line is not None and column is not None else None
+    within = f", in {layer}" if layer else ""
+    return f"{where}{within}: {reason}"
