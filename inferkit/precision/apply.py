@@ -1,0 +1,127 @@
+"""Applying a precision to a network: preparation, calibration where it is needed, and the rewrite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from inferkit.errors import PrecisionError, UsageError
+from inferkit.network.network import Network
+from inferkit.precision.calibration import DEFAULT_METHOD, Calibration, calibration_from
+from inferkit.precision.collect import IMAGES, Feeds, as_feeds, collect
+from inferkit.precision.fold import prepare
+from inferkit.precision.graph import Graph
+from inferkit.precision.placement import Choices, Placement, place
+from inferkit.precision.qdq import FORMATS, insert
+from inferkit.precision.ranges import Ranges
+
+_Options = TypeVar("_Options")
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """Options of int8 and fp8.
+
+    `method`: max, entropy, percentile, percentile:SHARE or mse. `images`: how many to calibrate with. `batch_size` and
+    `preprocessing` are handed to a dataset. `exclude`: layers to leave out, by name or pattern. `first_layer`,
+    `last_layer`: whether the layers next to input and output are quantized. `residual`: whether the skip branch of an
+    addition is. `threads`: ONNX Runtime's while it calibrates, 0 for its own choice.
+    """
+
+    method: str = DEFAULT_METHOD
+    images: int = IMAGES
+    batch_size: int = 32
+    preprocessing: Any = None
+    exclude: Sequence[str] = ()
+    first_layer: bool = True
+    last_layer: bool = True
+    residual: bool = True
+    threads: int = 0
+
+    @property
+    def choices(self) -> Choices:
+        return Choices(self.exclude, self.first_layer, self.last_layer, self.residual)
+
+
+def apply(network: Network, precision: str, calibration: Any, options: Mapping[str, Any]) -> Network:
+    """See inferkit.at_precision; `precision` is one of PRECISIONS."""
+    if precision in FORMATS:
+        return _quantized(network, precision, calibration, parse_options(QuantizeOptions, precision, options))
+    if calibration is not None:
+        raise UsageError(f"{precision} needs no calibration; int8 and fp8 do")
+    if precision in ("fp32", "tf32"):
+        parse_options(_NoOptions, precision, options)
+        _require_fp32(network, precision)
+        return replace(network, precision=precision)
+    raise UsageError(f"{precision} is not available yet")
+
+
+@dataclass(frozen=True)
+class _NoOptions:
+    """fp32 and tf32 have no options."""
+
+
+def parse_options(kind: type[_Options], precision: str, options: Mapping[str, Any]) -> _Options:
+    """Options by name as their dataclass. UsageError for an unknown name."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        has = f"it has {', '.join(known)}" if known else "it has none"
+        raise UsageError(f"{precision} has no option {', '.join(map(repr, unknown))}; {has}")
+    return kind(**options)
+
+
+def _require_fp32(network: Network, precision: str) -> None:
+    if network.precision not in ("fp32", "tf32"):
+        raise PrecisionError(
+            f"network {network.name!r} is {network.precision} already; take the fp32 network for {precision}"
+        )
+    if any(node.op_type == "QuantizeLinear" for node in network.model.graph.node):
+        raise PrecisionError(f"network {network.name!r} has QuantizeLinear nodes already: it is quantized as it is")
+
+
+def _quantized(network: Network, precision: str, source: Any, options: QuantizeOptions) -> Network:
+    _require_fp32(network, precision)
+    form = FORMATS[precision]
+    graph = prepare(network.model).with_opset(form.opset)
+    placement = place(graph, options.choices)
+    calibration = calibrate(network, graph, placement, source, options)
+    insert(graph, placement, calibration, form)
+    graph.prune()
+    return network.with_model(graph.model(), precision=precision, calibration=calibration.description)
+
+
+def calibrate(
+    network: Network, graph: Graph, placement: Placement, source: Any, options: QuantizeOptions
+) -> Calibration:
+    """A Calibration from whatever the user gave as one."""
+    if source is None:
+        raise PrecisionError(
+            f"network {network.name!r}: quantizing needs a calibration: a dataset, batches, batch files or a cache"
+        )
+    if isinstance(source, Calibration):
+        return source
+    if isinstance(source, Ranges):
+        return calibration_from(source, options.method)
+    if isinstance(source, (str, Path)):
+        raise PrecisionError(f"{source}: calibration files are not read yet")
+    batches = dataset_batches(source, graph.input_names, options)
+    ranges = collect(graph, placement.tensors, batches, images=options.images, threads=options.threads)
+    return calibration_from(replace(ranges, source=str(getattr(source, "name", ""))), options.method)
+
+
+def dataset_batches(source: Any, inputs: Sequence[str], options: QuantizeOptions) -> Iterator[Feeds]:
+    """Batches as dicts by input name, from a dataset or from any iterable of batches."""
+    if hasattr(source, "batches"):
+        given = {} if options.preprocessing is None else {"preprocessing": options.preprocessing}
+        batches: Iterable[Any] = source.batches(options.batch_size, dtype="float32", **given)
+    elif isinstance(source, Mapping) or hasattr(source, "ndim"):
+        batches = [source]  # one array, or one dict of arrays: a single batch
+    elif isinstance(source, Iterable):
+        batches = source
+    else:
+        raise UsageError(f"cannot calibrate with a {type(source).__name__}; give a dataset, batches, ranges or a path")
+    for batch in batches:
+        yield as_feeds(batch, inputs)

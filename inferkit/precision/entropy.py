@@ -1,0 +1,78 @@
+"""Entropy calibration: the clipping threshold that keeps most of a distribution's information in 128 levels.
+
+The method of the Caffe era (S. Migacz, "8-bit Inference with TensorRT", GTC 2017, talk S7310). For each threshold of i
+bins, 128 <= i <= n:
+
+    P = the first i bins, everything beyond added to the last of them
+    Q = the first i bins in 128 equal levels, each level's count spread evenly over those of its bins that P fills
+    KL(P || Q) = sum P/N log((P/N) / (Q/S)),   N = sum of P, S = sum of Q
+
+and the threshold is that of the lowest divergence, at (i + 1/2) bin widths. The first bin (zeros, and the noise around
+them after a ReLU) is left out of the histogram first, as NVIDIA's description of its calibrator has it
+(mlcommons/inference_results_v4.1, closed/NVIDIA/documentation/calibration.md).
+
+Written with prefix sums of h, of h log h and of the filled bins, all candidates are one array expression:
+
+    N KL = sum_{j<i} P log P - sum_levels c log(c/z) - outliers * log(c/z of the last level) + N log(S/N)
+
+where c is a level's count and z the number of its filled bins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.precision.ranges import Histogram
+
+LEVELS = 128
+
+
+def entropy_amax(histogram: Histogram) -> float:
+    """amax by entropy; the maximum where the histogram is too small to choose from. Ties keep the wider range."""
+    counts = histogram.counts[: histogram.used].astype(np.float64)
+    counts[0] = 0.0
+    if counts.size <= LEVELS or counts.sum() == 0:
+        return histogram.maximum
+    divergence = divergences(counts)
+    best = LEVELS + divergence.size - 1 - int(np.argmin(divergence[::-1]))
+    return min((best + 0.5) * histogram.width, histogram.maximum)
+
+
+def divergences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """KL divergence for every threshold of LEVELS … len(counts) bins; infinite where Q lacks a value that P has.
+
+    `counts` is float64 [n], n >= LEVELS, not all zero.
+    """
+    sizes = np.arange(LEVELS, counts.size + 1)
+    filled = counts > 0
+    sums = _prefix(counts)
+    fills = _prefix(filled)
+    logs = _prefix(_xlogx(counts))
+    total = sums[-1]
+    kept = sums[sizes]
+    outliers = total - kept
+    last = counts[sizes - 1]
+
+    # level s of i bins holds the bins k with floor(k * LEVELS / i) == s: it begins at ceil(s * i / LEVELS)
+    bounds = -(-np.arange(LEVELS + 1)[None, :] * sizes[:, None] // LEVELS)
+    level = np.diff(sums[bounds], axis=1)
+    spread = np.diff(fills[bounds], axis=1)
+    spread[:, -1] += (last == 0) & (outliers > 0)  # the outliers fill the last bin of P
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_q = np.log(level / spread)
+        log_q[level == 0] = 0.0
+        from_levels = np.einsum("ij,ij->i", level, log_q)
+        from_outliers = np.where(outliers > 0, outliers * log_q[:, -1], 0.0)
+        from_p = logs[sizes - 1] + _xlogx(last + outliers)
+        result = (from_p - from_levels - from_outliers) / total + np.log(kept / total)
+    result[(outliers > 0) & (level[:, -1] == 0)] = np.inf
+    return np.where(np.isnan(result), np.inf, result)
+
+
+def _prefix(values: NDArray) -> NDArray[np.float64]:
+    return np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
+
+
+def _xlogx(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values * np.log(np.where(values > 0, values, 1.0))

@@ -1,0 +1,189 @@
+"""Where quantization goes: which layers, which of their inputs, and which tensors must share one scale.
+
+The rules are TensorRT's for explicit quantization (NVIDIA, "Working with Quantized Types"): a pair of QuantizeLinear
+and DequantizeLinear on the input of each weighted layer, none on outputs; on the skip branch of a residual addition,
+so that convolution, addition and ReLU become one INT8 kernel; one scale for all tensors that meet in a concatenation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import onnx
+
+from inferkit.errors import PrecisionError
+from inferkit.precision.fold import LINEAR
+from inferkit.precision.graph import Graph, ValueType, attribute
+
+# What these return are values that they read, so a range of the one side is a range of the other.
+SAME_RANGE = frozenset(
+    {
+        *("MaxPool", "GlobalMaxPool", "Concat", "Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
+        *("Transpose", "Split", "Slice", "Tile", "Expand", "DepthToSpace", "SpaceToDepth"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user may decide: layers by name (or pattern such as `conv5_*`) to leave out, the first, the last."""
+
+    exclude: Sequence[str] = field(default=())
+    first_layer: bool = True
+    last_layer: bool = True
+    residual: bool = True
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer to be quantized: its node, and the axis of its weights along which each channel has a scale."""
+
+    node: onnx.NodeProto
+
+    @property
+    def source(self) -> str:
+        return str(self.node.input[0])
+
+    @property
+    def weights(self) -> str:
+        return str(self.node.input[1])
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`layers` to quantize; `reads`: (node, input index) that shall read the dequantized tensor; `groups`: tensor to
+    the name of its group, all of one group having one scale."""
+
+    layers: tuple[Layer, ...]
+    reads: tuple[tuple[onnx.NodeProto, int], ...]
+    groups: dict[str, str]
+
+    @property
+    def tensors(self) -> list[str]:
+        """The tensors that get a Q/DQ pair, in the graph's order, each once."""
+        return list(dict.fromkeys(node.input[index] for node, index in self.reads))
+
+
+def place(graph: Graph, choices: Choices = Choices()) -> Placement:
+    """Decide what is quantized in a prepared graph. PrecisionError if a name excludes nothing or nothing is left."""
+    nodes = graph.sorted_nodes()
+    candidates = [node for node in nodes if _is_weighted(graph, node)]
+    kept = _without_excluded(candidates, choices.exclude)
+    if not choices.first_layer:
+        kept = [node for node in kept if _has_relative(graph, node, candidates, upwards=True)]
+    if not choices.last_layer:
+        kept = [node for node in kept if _has_relative(graph, node, candidates, upwards=False)]
+    if not kept:
+        found = f"{len(candidates)} were found and all excluded" if candidates else "none has constant float32 weights"
+        raise PrecisionError(f"no convolution or inner product is left to quantize: {found}")
+    types = graph.types()
+    reads = [(node, 0) for node in kept]
+    if choices.residual:
+        reads += _residual_reads(graph, nodes, kept, types)
+    return Placement(tuple(Layer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
+
+
+def _is_weighted(graph: Graph, node: onnx.NodeProto) -> bool:
+    if node.op_type not in LINEAR or node.domain not in ("", "ai.onnx") or len(node.input) < 2:
+        return False
+    weights = graph.constants.get(node.input[1])
+    if weights is None or weights.data_type != onnx.TensorProto.FLOAT or node.input[0] in graph.constants:
+        return False
+    return len(weights.dims) == 2 if node.op_type in ("Gemm", "MatMul") else len(weights.dims) >= 3
+
+
+def _without_excluded(candidates: list[onnx.NodeProto], exclude: Sequence[str]) -> list[onnx.NodeProto]:
+    patterns = [exclude] if isinstance(exclude, str) else list(exclude)
+    for pattern in patterns:
+        if not any(fnmatchcase(node.name, pattern) for node in candidates):
+            raise PrecisionError(
+                f"no layer to exclude is named {pattern!r}; layers with weights: "
+                f"{', '.join(node.name for node in candidates)}"
+            )
+    return [node for node in candidates if not any(fnmatchcase(node.name, pattern) for pattern in patterns)]
+
+
+def _has_relative(graph: Graph, node: onnx.NodeProto, others: list[onnx.NodeProto], *, upwards: bool) -> bool:
+    """Whether another weighted layer lies before (`upwards`) or after `node`."""
+    wanted = {id(other) for other in others} - {id(node)}
+    seen: set[int] = set()
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if id(current) in wanted:
+            return True
+        if upwards:
+            found = [graph.producer(name) for name in current.input if name]
+        else:
+            found = [reader for name in current.output if name for reader in graph.readers(name)]
+        for neighbour in found:
+            if neighbour is not None and id(neighbour) not in seen:
+                seen.add(id(neighbour))
+                stack.append(neighbour)
+    return False
+
+
+def _residual_reads(
+    graph: Graph, nodes: list[onnx.NodeProto], kept: list[onnx.NodeProto], types: dict[str, ValueType]
+) -> list[tuple[onnx.NodeProto, int]]:
+    """The skip side of each addition whose other side is a quantized layer that only the addition reads."""
+    quantized = {id(node) for node in kept}
+    depth = _depths(graph, nodes, quantized)
+    reads = []
+    for node in nodes:
+        if node.op_type not in ("Add", "Sum") or len(node.input) != 2 or node.domain not in ("", "ai.onnx"):
+            continue
+        left, right = node.input
+        shapes = [types[name].shape if name in types else None for name in (left, right)]
+        if left == right or left in graph.constants or right in graph.constants or shapes[0] != shapes[1]:
+            continue
+        fusable = []
+        for index, name in enumerate((left, right)):
+            producer = graph.producer(name)
+            if producer is not None and id(producer) in quantized and graph.sole_reader(name) is not None:
+                fusable.append((depth[id(producer)], -index))
+        if fusable:
+            reads.append((node, 1 + max(fusable)[1]))  # the deeper layer is fused; its index i is -i here
+    return reads
+
+
+def _depths(graph: Graph, nodes: list[onnx.NodeProto], quantized: set[int]) -> dict[int, int]:
+    """How many quantized layers lie on the longest path from an input to each node, itself included."""
+    depth: dict[int, int] = {}
+    for node in nodes:
+        before = (graph.producer(name) for name in node.input if name)
+        longest = max((depth[id(producer)] for producer in before if producer is not None), default=0)
+        depth[id(node)] = longest + (id(node) in quantized)
+    return depth
+
+
+def _groups(graph: Graph, nodes: list[onnx.NodeProto], types: dict[str, ValueType]) -> dict[str, str]:
+    """Tensors joined by operators that only move values: each name to the name that stands for its group."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    def joined(name: str) -> bool:
+        known = types.get(name)
+        return bool(name) and name not in graph.constants and (known is None or known.element == onnx.TensorProto.FLOAT)
+
+    for node in nodes:
+        if node.op_type not in SAME_RANGE or node.domain not in ("", "ai.onnx"):
+            continue
+        sources = list(node.input) if node.op_type == "Concat" else node.input[:1]
+        results = list(node.output) if node.op_type == "Split" else node.output[:1]
+        names = [name for name in (*sources, *results) if joined(name)]
+        for name in names[1:]:
+            parent[root(name)] = root(names[0])
+    return {name: root(name) for name in parent}
+
+
+def transposed_groups(node: onnx.NodeProto) -> int:
+    """The groups of a transposed convolution, 1 for every other layer."""
+    return int(attribute(node, "group", 1)) if node.op_type == "ConvTranspose" else 1

@@ -1,0 +1,157 @@
+"""Q/DQ pairs: the placement written into the graph, symmetric, with weights stored as integers (or FP8).
+
+TensorRT's conditions decide the form: zero points are 0, activations have one scale per tensor, weights one per output
+channel, the bias stays floating point (TensorRT refuses one that comes from a DequantizeLinear of INT32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from inferkit.errors import PrecisionError
+from inferkit.precision.calibration import Calibration
+from inferkit.precision.fold import channel_axis
+from inferkit.precision.graph import Graph, attribute
+from inferkit.precision.placement import Layer, Placement
+
+# The bias of an integer kernel is an INT32 in units of (input scale * weight scale). A channel whose weights are tiny
+# (a dead filter, after BatchNormalization was folded) would need a bias beyond that; its weights get a coarser scale.
+_BIAS_LIMIT = float(1 << 30)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A number format of codes: `largest` is the code that amax maps to, `opset` the first with Q/DQ for it."""
+
+    name: str
+    element: int
+    largest: float
+    opset: int
+
+
+INT8 = Format("int8", TensorProto.INT8, 127.0, 13)
+FP8 = Format("fp8", TensorProto.FLOAT8E4M3FN, 448.0, 19)
+FORMATS = {"int8": INT8, "fp8": FP8}
+
+
+def insert(graph: Graph, placement: Placement, calibration: Calibration, form: Format) -> None:
+    """Write Q/DQ pairs for `placement` into `graph`. PrecisionError where the calibration lacks a tensor."""
+    scales = activation_scales(placement, calibration, form)
+    dequantized = {name: _pair(graph, name, scale, form) for name, scale in scales.items()}
+    for node, index in placement.reads:
+        node.input[index] = dequantized[node.input[index]]
+    graph.touched()
+    weights: dict[tuple[str, bytes, int], str] = {}
+    for layer in placement.layers:
+        original = next(name for name, replaced in dequantized.items() if replaced == layer.source)
+        _quantize_weights(graph, layer, scales[original], form, weights)
+
+
+def activation_scales(placement: Placement, calibration: Calibration, form: Format) -> dict[str, float]:
+    """The scale (amax / largest code) of each tensor to be quantized; tensors of one group get the widest of theirs.
+
+    A tensor that the calibration lacks takes its group's. PrecisionError names tensors for which there is none.
+    """
+    widest: dict[str, float] = {}
+    for name in placement.tensors:
+        if name in calibration.amax:
+            group = placement.groups.get(name, name)
+            widest[group] = max(widest.get(group, 0.0), calibration.amax[name])
+    for name, amax in calibration.amax.items():
+        group = placement.groups.get(name, name)
+        if group not in widest and group in {placement.groups.get(tensor, tensor) for tensor in placement.tensors}:
+            widest[group] = amax
+    missing = [name for name in placement.tensors if placement.groups.get(name, name) not in widest]
+    if missing:
+        raise PrecisionError(
+            f"the calibration ({calibration.description}) has no range for {', '.join(missing)}; "
+            f"it belongs to another network, or was made before layers were changed: calibrate again"
+        )
+    return {name: scale_of(widest[placement.groups.get(name, name)], form) for name in placement.tensors}
+
+
+def scale_of(amax: float, form: Format) -> float:
+    """The scale of an amax, as the float32 that is written. A tensor that was always zero gets the scale of amax 1."""
+    scale = np.float32((amax if amax > 0.0 else 1.0) / form.largest)
+    return float(max(scale, np.finfo(np.float32).tiny))
+
+
+def _pair(graph: Graph, name: str, scale: float, form: Format) -> str:
+    scale_name = graph.add_constant(f"{name}_scale", np.array(scale, dtype=np.float32))
+    zero_name = graph.add_tensor(f"{name}_zero_point", _codes(np.zeros((), np.float32), form))
+    quantized, result = graph.fresh(f"{name}_quantized"), graph.fresh(f"{name}_dequantized")
+    graph.add_node("QuantizeLinear", [name, scale_name, zero_name], [quantized], quantized)
+    graph.add_node("DequantizeLinear", [quantized, scale_name, zero_name], [result], result)
+    return result
+
+
+def _quantize_weights(
+    graph: Graph, layer: Layer, input_scale: float, form: Format, done: dict[tuple[str, bytes, int], str]
+) -> None:
+    node = layer.node
+    values = graph.array(layer.weights)
+    assert values is not None
+    if not np.isfinite(values).all():
+        raise PrecisionError(f"layer {node.name!r}: its weights {layer.weights!r} hold NaN or infinity")
+    axis = channel_axis(node)
+    bias = graph.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    scales = weight_scales(node, values, form, bias, input_scale)
+    key = (layer.weights, scales.tobytes(), axis)
+    if key not in done:
+        shape = [1] * values.ndim
+        shape[axis] = -1
+        codes = graph.add_tensor(f"{layer.weights}_{form.name}", _codes(values / scales.reshape(shape), form))
+        scale_name = graph.add_constant(f"{layer.weights}_scale", scales)
+        zero_name = graph.add_tensor(f"{layer.weights}_zero_point", _codes(np.zeros_like(scales), form))
+        result = graph.fresh(f"{layer.weights}_dequantized")
+        graph.add_node("DequantizeLinear", [codes, scale_name, zero_name], [result], result, axis=axis)
+        done[key] = result
+    node.input[1] = done[key]
+    graph.touched()
+
+
+def weight_scales(
+    node: onnx.NodeProto, weights: NDArray, form: Format, bias: NDArray | None, input_scale: float
+) -> NDArray[np.float32]:
+    """One scale per output channel, float32 [channels along channel_axis]; amax of the channel / largest code.
+
+    A transposed convolution's groups share the scales of their like-numbered channels, since its weights have one axis
+    for the channels of one group. Channels of zeros get the scale of amax 1.
+    """
+    axis = channel_axis(node)
+    amax = np.abs(weights.astype(np.float64)).max(axis=tuple(a for a in range(weights.ndim) if a != axis))
+    scales = np.where(amax > 0, amax, 1.0) / form.largest
+    if bias is not None and form is INT8:
+        groups = int(attribute(node, "group", 1)) if node.op_type == "ConvTranspose" else 1
+        needed = np.abs(bias.astype(np.float64)).reshape(-1)
+        needed = np.broadcast_to(needed, scales.size * groups).reshape(groups, scales.size).max(axis=0)
+        scales = np.maximum(scales, needed / (input_scale * _BIAS_LIMIT))
+    tiny = float(np.finfo(np.float32).tiny)
+    return np.maximum(scales, tiny).astype(np.float32)
+
+
+def _codes(scaled: NDArray, form: Format) -> onnx.TensorProto:
+    """Codes of values already divided by their scale: rounded to nearest even, saturated, never -128."""
+    limited = np.clip(scaled.astype(np.float32), -form.largest, form.largest)
+    if form.element == TensorProto.INT8:
+        return numpy_helper.from_array(np.rint(limited).astype(np.int8))
+    import ml_dtypes
+
+    codes = limited.astype(ml_dtypes.float8_e4m3fn)
+    return helper.make_tensor("", form.element, codes.shape, codes.tobytes(), raw=True)
+
+
+def quantized_tensors(model: onnx.ModelProto) -> Mapping[str, float]:
+    """The scale of every activation that a model quantizes, by tensor name: what was really written."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    return {
+        node.input[0]: float(numpy_helper.to_array(constants[node.input[1]]))
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] not in constants and node.input[1] in constants
+    }
