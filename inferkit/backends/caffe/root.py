@@ -20,12 +20,12 @@ from pathlib import Path
 from inferkit.errors import BackendError, BackendUnavailable
 
 ENVIRONMENT_VARIABLE = "INFERKIT_CAFFE_ROOT"
-INSTALL_COMMAND = "python tools/install_pycaffe.py"
+INSTALL_COMMAND = "python -m inferkit.backends.caffe.install"
 WAY_OUT = (
     f"install Debian 11's Caffe with `{INSTALL_COMMAND}` (2 minutes, 1 GB), or name one by --caffe-root or "
     f"{ENVIRONMENT_VARIABLE}: the installed folder, a built Caffe source tree, or a Python that can import caffe"
 )
-_COMPLETE = ".inferkit-complete"  # written last by tools/install_pycaffe.py
+COMPLETE = ".inferkit-complete"  # written last by tools/install_pycaffe.py
 # Variables of the caller that would make the folder's programs load the caller's libraries or modules.
 _FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
@@ -96,12 +96,12 @@ def find_root(explicit: str | os.PathLike[str] | None = None) -> CaffeRoot | Non
     if named:
         path = Path(named).expanduser().absolute()
         origin = "" if explicit else f" (from {ENVIRONMENT_VARIABLE})"
-        root = _recognize(path)
+        root = recognize(path)
         if root is None:
             raise BackendUnavailable(f"{path}{origin} {_why_not(path)}", WAY_OUT)
         return root
     path = default_root()
-    return _recognize(path) if (path / _COMPLETE).is_file() else None
+    return recognize(path) if (path / COMPLETE).is_file() else None
 
 
 def require_root(explicit: str | os.PathLike[str] | None = None) -> CaffeRoot:
@@ -157,7 +157,7 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(line.partition(":")[2].split())
 
 
-def _recognize(path: Path) -> CaffeRoot | None:
+def recognize(path: Path) -> CaffeRoot | None:
     if path.is_file():
         return CaffeRoot(path, "interpreter") if os.access(path, os.X_OK) else None
     if _loader(path) is not None and any(path.glob("usr/lib/python3/dist-packages/caffe/_caffe*.so")):
