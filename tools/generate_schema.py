@@ -37,8 +37,8 @@ _SCALARS = {
 
 _PREAMBLE = f'''"""Types of the messages of caffe.proto. {WRITTEN_BY}"""
 
-from collections.abc import Iterable, Iterator, MutableSequence
-from typing import Any, Generic, Self, TypeVar, overload
+from collections.abc import Iterable, MutableSequence, Sequence
+from typing import Any, Self, TypeVar, overload
 
 _M = TypeVar("_M", bound="Message")
 
@@ -60,9 +60,8 @@ class Message:
     def ListFields(self) -> list[tuple[Any, Any]]: ...
     def ByteSize(self) -> int: ...
 
-class Repeated(Generic[_M]):
+class Repeated(Sequence[_M]):
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[_M]: ...
     @overload
     def __getitem__(self, index: int) -> _M: ...
     @overload

@@ -1,7 +1,7 @@
 """Types of the messages of caffe.proto. Written by tools/generate_schema.py from caffe.proto; do not edit."""
 
-from collections.abc import Iterable, Iterator, MutableSequence
-from typing import Any, Generic, Self, TypeVar, overload
+from collections.abc import Iterable, MutableSequence, Sequence
+from typing import Any, Self, TypeVar, overload
 
 _M = TypeVar("_M", bound="Message")
 
@@ -23,9 +23,8 @@ class Message:
     def ListFields(self) -> list[tuple[Any, Any]]: ...
     def ByteSize(self) -> int: ...
 
-class Repeated(Generic[_M]):
+class Repeated(Sequence[_M]):
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[_M]: ...
     @overload
     def __getitem__(self, index: int) -> _M: ...
     @overload
