@@ -1,0 +1,99 @@
+"""The state of the host around a measurement: CPU model, governor, load, time stolen by other machines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HostState:
+    """One look at the host. Times are seconds since boot, summed over all CPUs; None where the system does not tell.
+
+    `busy` is time spent by anyone, `own` by this process, `stolen` what the hypervisor gave to other machines.
+    """
+
+    load: float | None
+    busy: float | None
+    stolen: float | None
+    own: float
+    governor: str | None
+
+    @classmethod
+    def now(cls) -> HostState:
+        """Look at the host now; never raises."""
+        times = os.times()
+        busy, stolen = _cpu_times()
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        own = times.user + times.system + times.children_user + times.children_system
+        return cls(load, busy, stolen, own, governor())
+
+
+@dataclass(frozen=True)
+class HostActivity:
+    """What the host did during a measurement of `seconds`: shares of the time of one CPU, None where unknown.
+
+    `others` is what processes other than this one used, `stolen` what the hypervisor took away.
+    """
+
+    seconds: float
+    load_before: float | None
+    load_after: float | None
+    others: float | None
+    stolen: float | None
+    governor: str | None
+
+    @classmethod
+    def between(cls, before: HostState, after: HostState, seconds: float) -> HostActivity:
+        """The activity from `before` to `after`, which lie `seconds` apart."""
+        others = stolen = None
+        if before.busy is not None and after.busy is not None and seconds > 0:
+            others = max((after.busy - before.busy - (after.own - before.own)) / seconds, 0.0)
+        if before.stolen is not None and after.stolen is not None and seconds > 0:
+            stolen = max((after.stolen - before.stolen) / seconds, 0.0)
+        return cls(seconds, before.load, after.load, others, stolen, after.governor)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def cpu_model() -> str:
+    """The CPU's name as the system gives it, without clock speed or trademark signs."""
+    name = ""
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+        found = re.search(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
+        name = found[1] if found else ""
+    name = name or platform.processor() or platform.machine() or "unknown CPU"
+    name = re.sub(r"@.*$|\((R|TM|r|tm)\)|\bCPU\b|\bProcessor\b", " ", name)
+    return " ".join(name.split())
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may run on (affinity counted, unlike os.cpu_count)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def governor() -> str | None:
+    """The frequency governor of the first CPU (`performance`, `powersave`, …), None where there is none to see."""
+    with contextlib.suppress(OSError):
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip() or None
+    return None
+
+
+def _cpu_times() -> tuple[float | None, float | None]:
+    """(busy, stolen) seconds of all CPUs since boot, from the first line of /proc/stat."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        tick = os.sysconf("SC_CLK_TCK")
+        user, nice, system, _, _, irq, softirq, steal = fields[:8]
+        return (user + nice + system + irq + softirq) / tick, steal / tick
+    return None, None

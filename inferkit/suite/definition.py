@@ -1,0 +1,121 @@
+"""What the matrix declares: networks, how each is fed and judged, and the cases that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from inferkit.measure.case import Case
+
+# A shared CPU's replicates differ by 10 % on a bad day, so a smaller margin cries wolf there.
+CPU_MARGIN = 0.25
+# GPU cases are replayed from a graph with warm clocks; their replicates differ by less than 1 %.
+GPU_MARGIN = 0.05
+ACCURACY_TOLERANCE = 0.5
+# What rounding on other hardware may move in an FP32 network: ten images of ten thousand.
+REFERENCE_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class AccuracyCase:
+    """model × precision × backend: top-1 and top-5 over a whole dataset."""
+
+    model: str
+    precision: str
+    backend: str
+
+    @property
+    def id(self) -> str:
+        """Readable and stable: `lenet-int8-onnxruntime`."""
+        return f"{self.model}-{self.precision}-{self.backend}"
+
+
+@dataclass(frozen=True)
+class NetworkDefinition:
+    """One `[[networks]]` table. `model`, `weights` and `dataset` are names or absolute paths.
+
+    Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape.
+    `top1` and the tolerances are percentage points, `latency_margin` is a share (0.05: 5 %).
+    """
+
+    name: str
+    model: str
+    weights: str | None = None
+    dataset: str | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    precisions: tuple[str, ...] = ("fp32",)
+    batch_sizes: tuple[int, ...] = (1,)
+    backends: tuple[str, ...] = ("onnxruntime",)
+    modes: tuple[str, ...] = ("latency",)
+    accuracy: bool = True
+    top1: float | None = None
+    latency_margin: float | None = None
+    accuracy_tolerance: float = ACCURACY_TOLERANCE
+    calibration_images: int = 500
+
+
+@dataclass(frozen=True)
+class BackendSettings:
+    """One `[backends.NAME]` table: keyword arguments for building and for opening sessions, and a default margin."""
+
+    build: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+    latency_margin: float | None = None
+
+
+@dataclass(frozen=True)
+class SuiteSettings:
+    """The `[suite]` table: how often and how long each case is measured; seconds."""
+
+    replicates: int = 3
+    min_time: float = 0.5
+    time_budget: float | None = None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Everything that was declared, in order. `margins` maps patterns of case ids to margins; the last match counts."""
+
+    networks: tuple[NetworkDefinition, ...]
+    backends: Mapping[str, BackendSettings] = field(default_factory=dict)
+    margins: tuple[tuple[str, float], ...] = ()
+    suite: SuiteSettings = field(default_factory=SuiteSettings)
+
+    def cases(self) -> dict[Case, NetworkDefinition]:
+        """Every latency case with its network, in the order of the table."""
+        return {
+            Case(network.name, precision, batch_size, backend, mode): network
+            for network in self.networks
+            for backend in network.backends
+            for precision in network.precisions
+            for batch_size in network.batch_sizes
+            for mode in network.modes
+        }
+
+    def accuracy_cases(self) -> dict[AccuracyCase, NetworkDefinition]:
+        """Every accuracy case with its network: networks that have a dataset and do not refuse."""
+        return {
+            AccuracyCase(network.name, precision, backend): network
+            for network in self.networks
+            if network.dataset is not None and network.accuracy
+            for backend in network.backends
+            for precision in network.precisions
+        }
+
+    def settings(self, backend: str) -> BackendSettings:
+        """What the matrix says of a backend, or the defaults."""
+        return self.backends.get(backend, BackendSettings())
+
+    def latency_margin(self, case: Case, network: NetworkDefinition) -> float:
+        """The margin of a case: the last matching pattern, else the network's, the backend's, the device's default."""
+        matching = [margin for pattern, margin in self.margins if fnmatchcase(case.id, pattern)]
+        stated = [network.latency_margin, self.settings(case.backend).latency_margin]
+        chosen = matching[-1:] + [margin for margin in stated if margin is not None]
+        return chosen[0] if chosen else (GPU_MARGIN if case.backend == "tensorrt" else CPU_MARGIN)
+
+
+def values_of(cases: Iterator[Case] | Mapping[Case, Any], dimension: str) -> tuple[str, ...]:
+    """The values that a dimension (`model`, `precision`, `batch_size`, `backend`) takes in these cases, in order."""
+    return tuple(dict.fromkeys(str(getattr(case, dimension)) for case in cases))

@@ -1,0 +1,195 @@
+"""From matrix.toml to a Matrix: every key checked, every error with file and line, nothing guessed.
+
+include = ["gpu.toml"]              # more networks and backends from files beside this one
+
+[suite]                             # replicates, min_time and time_budget (seconds)
+[defaults]                          # values for every network of this file
+[[networks]]                        # one per network: five lines add yours
+name = "mine"                       # what the case ids say
+model = "mine.onnx"                 # or a .prototxt with `weights`, or a zoo name; default: the name
+dataset = "val_lmdb"                # a folder, or the name of an embedded dataset
+batch_sizes = [1, 8]
+precisions = ["fp32", "int8"]
+[backends.onnxruntime]              # latency_margin, and `build` and `session` arguments
+[margins]                           # "lenet-*-b1-*" = 0.4: a margin for the cases that match
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from inferkit.backends import BACKENDS
+from inferkit.network.network import PRECISIONS
+from inferkit.suite.definition import BackendSettings, Matrix, NetworkDefinition, SuiteSettings
+from inferkit.suite.toml_table import Table, nearest, read_toml
+
+MODES = ("latency", "throughput")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+_MOST_NETWORKS = 10_000
+
+
+def load_matrix(path: str | os.PathLike[str]) -> Matrix:
+    """Read a matrix and what it includes. UsageError with file, line and reason for anything that does not fit."""
+    return _load(Path(path).absolute(), ())
+
+
+def _load(path: Path, including: tuple[Path, ...]) -> Matrix:
+    top = read_toml(path)
+    folder = path.parent
+    included = []
+    for name in top.list_of("include", str, ()):
+        other = (folder / name).resolve()
+        if other in (*including, path.resolve()):
+            raise top.fail(f"{name!r} includes itself", "include")
+        included.append(_load(other, (*including, path.resolve())))
+    suite = _suite(top.table("suite"))
+    defaults = _network(top.table("defaults"), folder, NetworkDefinition(name="", model=""), is_default=True)
+    networks = [_network(table, folder, defaults) for table in top.tables("networks")]
+    backends = _backends(top.table("backends"))
+    margins = _margins(top.table("margins"))
+    top.finish()
+    matrix = Matrix(tuple(networks), backends, margins, suite)
+    for other_matrix in included:
+        matrix = _merged(matrix, other_matrix, top)
+    _check_unique(matrix, top)
+    return matrix
+
+
+def _suite(table: Table) -> SuiteSettings:
+    default = SuiteSettings()
+    settings = SuiteSettings(
+        replicates=table.number("replicates", default.replicates, above=0, most=1000, kind=int),
+        min_time=table.number("min_time", default.min_time, above=0, most=3600),
+        time_budget=table.number("time_budget", default.time_budget, above=0, most=1e6),
+    )
+    table.finish()
+    return settings
+
+
+def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default: bool = False) -> NetworkDefinition:
+    """One network; what it does not say is taken from `base`. The defaults may say anything but name and model."""
+    name, model, weights = base.name, base.model, base.weights
+    if not is_default:
+        name = table.take("name", str)
+        if name is None:
+            raise table.fail("every network needs a name")
+        if not _NAME.fullmatch(name):
+            raise table.fail(f"{name!r} must be letters, digits, '_' and '.': case ids are made of it", "name")
+        model = _path_or_name(table.take("model", str, name), folder)
+        weights = table.take("weights", str)
+        weights = None if weights is None else str(folder / weights)
+        if weights and not model.endswith((".prototxt", ".txt", ".pbtxt")):
+            raise table.fail(f"only a Caffe prototxt takes weights, not the model {model!r}", "weights")
+    dataset = table.take("dataset", str)
+    definition = replace(
+        base,
+        name=name,
+        model=model,
+        weights=weights,
+        dataset=base.dataset if dataset is None else _path_or_name(dataset, folder),
+        preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"))},
+        precisions=_known(table, "precisions", PRECISIONS, base.precisions),
+        batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
+        backends=_known(table, "backends", BACKENDS, base.backends),
+        modes=_known(table, "modes", MODES, base.modes),
+        accuracy=table.take("accuracy", bool, base.accuracy),
+        top1=table.number("top1", base.top1, above=0, most=100),
+        latency_margin=table.number("latency_margin", base.latency_margin, above=0, most=10),
+        accuracy_tolerance=table.number("accuracy_tolerance", base.accuracy_tolerance, above=0, most=100),
+        calibration_images=table.number(
+            "calibration_images", base.calibration_images, above=0, most=1_000_000, kind=int
+        ),
+    )
+    if any(not 1 <= size <= 65_536 for size in definition.batch_sizes):
+        raise table.fail(f"must be from 1 to 65536, not {list(definition.batch_sizes)}", "batch_sizes")
+    table.finish()
+    return definition
+
+
+def _path_or_name(value: str, folder: Path) -> str:
+    """An absolute path where the value looks like one or exists beside the matrix, else the name as it is."""
+    looks_like_path = bool(re.search(r"[/\\]|\.(onnx|prototxt|pbtxt|txt|mdb|engine|plan)$", value))
+    if looks_like_path or (folder / value).exists():
+        return str((folder / Path(value).expanduser()).resolve())
+    return value
+
+
+def _known(table: Table, key: str, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    values: tuple[str, ...] = table.list_of(key, str, default)
+    for value in values:
+        if value not in allowed:
+            raise table.fail(f"{value!r} is not one of them{nearest(value, allowed)}", key)
+    return values
+
+
+def _preprocessing(table: Table) -> dict[str, Any]:
+    values = table.rest()
+    if values:
+        # Imported only here: most matrices name no preprocessing, and collection must stay fast.
+        from inferkit.data import Preprocessing
+
+        allowed = [field.name for field in fields(Preprocessing)]
+        for key in values:
+            if key not in allowed:
+                raise table.fail(f"is not a preprocessing step{nearest(key, allowed)}", key)
+    return values
+
+
+def _backends(table: Table) -> dict[str, BackendSettings]:
+    found = {}
+    for name in table.names():
+        if name not in BACKENDS:
+            raise table.fail(f"is not a backend{nearest(name, BACKENDS)}", name)
+        inner = table.table(name)
+        found[name] = BackendSettings(
+            build=inner.take("build", dict, {}),
+            session=inner.take("session", dict, {}),
+            latency_margin=inner.number("latency_margin", None, above=0, most=10),
+        )
+        inner.finish()
+    return found
+
+
+def _margins(table: Table) -> tuple[tuple[str, float], ...]:
+    margins = []
+    for pattern, value in table.rest().items():
+        if type(value) not in (int, float) or not 0 < value <= 10:
+            raise table.fail(f"a margin is a share above 0 (0.05 for 5 %), not {value!r}", pattern)
+        margins.append((pattern, float(value)))
+    return tuple(margins)
+
+
+def _merged(matrix: Matrix, other: Matrix, top: Table) -> Matrix:
+    twice = set(matrix.backends) & set(other.backends)
+    if twice:
+        raise top.fail(f"[backends.{min(twice)}] stands here and in an included file", "include")
+    return replace(
+        matrix,
+        networks=matrix.networks + other.networks,
+        backends={**matrix.backends, **other.backends},
+        margins=other.margins + matrix.margins,
+    )
+
+
+def _check_unique(matrix: Matrix, top: Table) -> None:
+    if len(matrix.networks) > _MOST_NETWORKS:
+        raise top.fail(f"more than {_MOST_NETWORKS} networks")
+    seen: set[str] = set()
+    for network in matrix.networks:
+        ids = {case.id for case in Matrix((network,)).cases()}
+        if seen & ids:
+            raise top.fail(
+                f"the case {min(seen & ids)!r} is declared twice (networks named {network.name!r})", "networks"
+            )
+        seen |= ids
+    if not matrix.networks:
+        raise top.fail("declares no [[networks]]")
+    for pattern, _ in matrix.margins:
+        if not any(fnmatchcase(case_id, pattern) for case_id in seen):
+            raise top.fail(f"the margin pattern {pattern!r} matches no case", pattern)
