@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.locate import enclosing_layer
-from inferkit.network.caffe.schema import BlobProto, NetParameter
+from inferkit.network.caffe.schema import BlobProto, Message, NetParameter
 from inferkit.network.caffe.wire import WireError, blob_values, take_values
 
 PathLike = str | os.PathLike[str]
@@ -87,6 +87,7 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
     try:
         small, stored = take_values(content)
         net = NetParameter.FromString(small)
+        _repair_text(net)
     except WireError as error:
         if _is_text(content):
             raise NetworkError(
@@ -100,11 +101,6 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
     if not (net.layer or net.layers):
         raise NetworkError(f"{source} holds no layer, so it is no caffemodel")
     return CaffeModel(source, net, tuple(stored))
-
-
-def name_of(value: str | bytes) -> str:
-    """A name from a message: protobuf hands out raw bytes where a file's text is not UTF-8."""
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
 
 
 def _read(source: Path, what: str) -> bytes:
@@ -148,6 +144,23 @@ def _decode_line(line: bytes) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError:
         return line.decode("latin-1")
+
+
+def _repair_text(message: Message) -> None:
+    """Make text of names that are not UTF-8: protobuf hands out raw bytes for them, and takes none."""
+    for field, value in message.ListFields():
+        if isinstance(value, bytes):
+            setattr(message, field.name, _decode_line(value))
+        elif isinstance(value, Message):
+            _repair_text(value)
+        elif hasattr(value, "__len__") and not isinstance(value, str):
+            for index, element in enumerate(value):
+                if isinstance(element, bytes):
+                    value[index] = _decode_line(element)
+                elif isinstance(element, Message):
+                    _repair_text(element)
+                elif not isinstance(element, str):
+                    break  # a list of numbers
 
 
 def _is_text(content: bytes) -> bool:

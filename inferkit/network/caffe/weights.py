@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.fillers import RandomFiller, fill
-from inferkit.network.caffe.read import CaffeModel, name_of
+from inferkit.network.caffe.read import CaffeModel
 from inferkit.network.caffe.schema import BlobProto, FillerParameter, LayerParameter, NetParameter, ParamSpec
 from inferkit.network.caffe.wire import blob_values
 
@@ -47,15 +47,15 @@ class Weights:
         self._first: dict[str, int] = {}
         self._members: dict[str, list[Slot]] = {}
         for index, layer in enumerate(net.layer):
-            self._first.setdefault(name_of(layer.name), index)
+            self._first.setdefault(layer.name, index)
             for position, spec in enumerate(layer.param):
                 if spec.name:
-                    self._members.setdefault(name_of(spec.name), []).append((index, position))
+                    self._members.setdefault(spec.name, []).append((index, position))
         # Layers of the caffemodel in its order, each with the layer of the network that gets its blobs.
         self._copies: list[tuple[LayerParameter, int]] = []
         if model is not None:
             for layer in model.net.layer:
-                target = self._first.get(name_of(layer.name))
+                target = self._first.get(layer.name)
                 if target is not None:
                     self._copies.append((layer, target))
         self._shapes: dict[Slot, tuple[int, ...]] = {}
@@ -93,12 +93,12 @@ class Weights:
 
     def _owner(self, slot: Slot) -> Slot:
         params = self.net.layer[slot[0]].param
-        name = name_of(params[slot[1]].name) if slot[1] < len(params) else ""
+        name = params[slot[1]].name if slot[1] < len(params) else ""
         return self._members[name][0] if name else slot
 
     def _sharing(self, owner: Slot) -> list[Slot]:
         params = self.net.layer[owner[0]].param
-        name = name_of(params[owner[1]].name) if owner[1] < len(params) else ""
+        name = params[owner[1]].name if owner[1] < len(params) else ""
         return self._members[name] if name else [owner]
 
     def _last_copied(self, owner: Slot) -> Floats | None:
@@ -134,7 +134,7 @@ class Weights:
     def _lack(self, index: int) -> str:
         if self.model is None:
             return "no caffemodel was given"
-        if self._first[name_of(self.net.layer[index].name)] != index:
+        if self._first[self.net.layer[index].name] != index:
             return "an earlier layer has the same name, and Caffe gives the caffemodel's blobs to that one only"
         return f"{self.model.path} has no layer of that name"
 
@@ -173,23 +173,23 @@ class Weights:
         spec = self.net.layer[slot[0]].param[slot[1]]
         permissive = spec.share_mode == ParamSpec.PERMISSIVE
         if wanted != owned and not (permissive and prod(wanted) == prod(owned)):
-            other = name_of(self.net.layer[owner[0]].name)
+            other = self.net.layer[owner[0]].name
             raise self._error(
                 slot[0],
-                f"blob {slot[1]} wants shape {list(wanted)}, but shares parameter {name_of(spec.name)!r} with layer "
+                f"blob {slot[1]} wants shape {list(wanted)}, but shares parameter {spec.name!r} with layer "
                 f"{other!r}, which has {list(owned)}"
                 + ("" if permissive or prod(wanted) != prod(owned) else " (share_mode: PERMISSIVE would allow it)"),
             )
 
     def _error(self, index: int, reason: str, source: object | None = None) -> NetworkError:
         layer = self.net.layer[index]
-        return NetworkError(f"{source or self.source}, layer {name_of(layer.name)!r} ({name_of(layer.type)}): {reason}")
+        return NetworkError(f"{source or self.source}, layer {layer.name!r} ({layer.type}): {reason}")
 
 
 def match_blobs(layer_name: str, layer_type: str, expected: Sequence[BlobSpec], source: Weights) -> list[Floats]:
     """The blobs of the first layer of that name. Raises NetworkError as Weights.blobs does."""
     for index, layer in enumerate(source.net.layer):
-        if name_of(layer.name) == layer_name:
+        if layer.name == layer_name:
             return source.blobs(index, expected)
     raise NetworkError(f"{source.source} has no layer {layer_name!r} ({layer_type})")
 
