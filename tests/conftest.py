@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 
 import pytest
 
-from inferkit.backends.caffe.root import CaffeRoot, probe, require_root
+from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, CaffeRoot, probe, require_root
 from inferkit.errors import BackendUnavailable
 
 
@@ -16,6 +17,8 @@ def _caffe() -> CaffeRoot | str:
     try:
         root = require_root()
         probe(root)
+        # Tests that move the cache elsewhere must not lose a Caffe that is installed in it.
+        os.environ[ENVIRONMENT_VARIABLE] = str(root.path)
     except BackendUnavailable as error:
         return str(error)
     return root

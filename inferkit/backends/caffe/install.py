@@ -92,6 +92,7 @@ def install(folder: Path, *, mirror: str | None = None) -> None:
             packages = _download(partial / "download", wrapper, mirror)
             _unpack(packages, partial)
             shutil.rmtree(partial / "download")
+            _import_once(CaffeRoot(partial, "debian"))
             found = probe(CaffeRoot(partial, "debian"))
             (partial / COMPLETE).write_text(f"Caffe {found.version} from Debian {SUITE}\n", encoding="utf-8")
             os.sync()
@@ -197,6 +198,13 @@ def _unpack(packages: Sequence[Path], folder: Path) -> None:
             done = subprocess.run(tar, stdin=archive.stdout, capture_output=True, text=True, check=False)
         if done.returncode != 0 or archive.returncode != 0:
             raise InstallError(f"{package.name} cannot be unpacked: {done.stderr.strip() or 'dpkg-deb failed'}")
+
+
+def _import_once(root: CaffeRoot) -> None:
+    """Import caffe with leave to write bytecode, which halves the start of every worker from then on."""
+    command, environment = root.command(["python3", "-c", "import caffe"])
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    _run(command, "import caffe", environment)
 
 
 def _run(words: Sequence[str], what: str, environment: dict[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ no root rights, and nothing of the machine's own libraries.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ WAY_OUT = (
     f"install Debian 11's Caffe with `{INSTALL_COMMAND}` (2 minutes, 1 GB), or name one by --caffe-root or "
     f"{ENVIRONMENT_VARIABLE}: the installed folder, a built Caffe source tree, or a Python that can import caffe"
 )
-COMPLETE = ".inferkit-complete"  # written last by tools/install_pycaffe.py
+COMPLETE = ".inferkit-complete"  # written last by install.py
 # Variables of the caller that would make the folder's programs load the caller's libraries or modules.
 _FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
@@ -82,9 +83,9 @@ class Probe:
 
 
 def default_root() -> Path:
-    """The folder that tools/install_pycaffe.py installs to unless told otherwise: `caffe` in inferkit's user cache."""
+    """The folder that install.py installs to unless told otherwise: $XDG_CACHE_HOME/inferkit/caffe (~/.cache/…)."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "inferkit" / "caffe"
+    return Path(base).absolute() / "inferkit" / "caffe"
 
 
 def find_root(explicit: str | os.PathLike[str] | None = None) -> CaffeRoot | None:
@@ -233,12 +234,27 @@ def _source_command(path: Path, program: str) -> tuple[list[str], dict[str, str]
     environment = {"LD_LIBRARY_PATH": ":".join([*libraries, *([inherited] if inherited else [])])}
     if program in ("python", "python3"):
         environment["PYTHONPATH"] = str(path / "python")
-        interpreter = os.environ.get("INFERKIT_CAFFE_PYTHON") or shutil.which("python3") or sys.executable
-        return [interpreter], environment
+        return [_source_interpreter(path, tuple(sorted(environment.items())))], environment
     for candidate in (path / "build/tools" / program, path / "build/tools" / f"{program}.bin"):
         if candidate.is_file():
             return [str(candidate)], environment
     raise BackendError(f"{path} has no program {program} under build/tools")
+
+
+@lru_cache(maxsize=8)
+def _source_interpreter(path: Path, environment: tuple[tuple[str, str], ...]) -> str:
+    """The Python that a source tree was built for, which its files do not tell: the first one that can import it."""
+    named = os.environ.get("INFERKIT_CAFFE_PYTHON")
+    if named:
+        return named
+    candidates = [sys.executable, shutil.which("python3"), "/usr/bin/python3"]
+    settings = {**_clean_environment(), **dict(environment)}
+    for candidate in dict.fromkeys(word for word in candidates if word):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            tried = subprocess.run([candidate, "-c", "import caffe"], env=settings, capture_output=True, timeout=60)
+            if tried.returncode == 0:
+                return candidate
+    return sys.executable  # the caller's own import tells what is wrong
 
 
 def _interpreter_command(path: Path, program: str) -> tuple[list[str], dict[str, str]]:

@@ -1,0 +1,98 @@
+"""Which Caffe to use, and a network opened in it: in this process, or in a worker of the root that is found."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from inferkit.backends.caffe.net import CaffeNet, LocalNet, WorkerNet
+from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, WAY_OUT, CaffeRoot, probe, require_root
+from inferkit.errors import BackendError, BackendUnavailable
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where Caffe runs: `root` is None for this process. `version` is Caffe's own."""
+
+    root: CaffeRoot | None
+    version: str
+
+
+def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | None = None) -> Place:
+    """The Caffe that was named (argument, then variable), else this process's own, else the installed folder's.
+
+    `in_process` True insists on this process, False on a worker. BackendUnavailable with the reason and the way out.
+    """
+    named = bool(caffe_root or os.environ.get(ENVIRONMENT_VARIABLE))
+    if in_process or (in_process is None and not named):
+        found = local_caffe()
+        if isinstance(found, Place):
+            return found
+        if in_process:
+            raise BackendUnavailable(found, WAY_OUT)
+    elif in_process is False and not named and isinstance(local_caffe(), Place):
+        return Place(CaffeRoot(Path(sys.executable), "interpreter"), probe_version(sys.executable))
+    root = require_root(caffe_root)
+    return Place(root, probe(root).version)
+
+
+def probe_version(interpreter: str) -> str:
+    """Caffe's version as this interpreter imports it."""
+    return probe(CaffeRoot(Path(interpreter), "interpreter")).version
+
+
+@lru_cache(maxsize=1)
+def local_caffe() -> Place | str:
+    """This process's own Caffe, or why `import caffe` gives none."""
+    if find_spec("caffe") is None:
+        return "there is no module caffe in this Python"
+    try:
+        import caffe
+    except Exception as error:  # a broken installation fails in any way it likes
+        return f"import caffe fails in this Python: {error}"
+    if not hasattr(caffe, "Net"):
+        return "the module caffe of this Python has no Net: PyPI's caffe is a placeholder, not Caffe; uninstall it"
+    return Place(None, getattr(caffe, "__version__", "unknown"))
+
+
+def open_net(
+    prototxt: str | os.PathLike[str],
+    caffemodel: str | os.PathLike[str] | None,
+    *,
+    caffe_root: str | os.PathLike[str] | None = None,
+    gpu: bool = False,
+    in_process: bool | None = None,
+    threads: int | None = None,
+    timeout: float = 600.0,
+) -> CaffeNet:
+    """Load a network into Caffe, with data layers turned into inputs. `threads`: OpenBLAS's; None for all cores.
+
+    BackendUnavailable where there is no Caffe (or no GPU in it), BackendError with Caffe's own words where it refuses
+    the files.
+    """
+    place = choose(caffe_root, in_process)
+    model, weights = Path(prototxt), None if caffemodel is None else Path(caffemodel)
+    for file in (model, weights):
+        if file is not None and not file.is_file():
+            raise BackendError(f"{file} does not exist")
+    with tempfile.TemporaryDirectory(prefix="inferkit-caffe-") as folder:
+        deploy = Path(folder, model.name)
+        deploy.write_text(deploy_text(model), encoding="utf-8")
+        try:
+            if place.root is None:
+                return LocalNet(deploy, weights, gpu=gpu)
+            return WorkerNet(place.root, deploy, weights, gpu=gpu, threads=threads, timeout=timeout)
+        except BackendUnavailable:
+            raise
+        except BackendError as error:
+            raise BackendError(str(error).replace(str(deploy), str(model))) from None
+
+
+def deploy_text(prototxt: Path) -> str:
+    """The prototxt that Caffe is given."""
+    return prototxt.read_text(encoding="utf-8")

@@ -1,0 +1,170 @@
+"""The `caffe` backend behind the common interface: fp32, as PyCaffe computes it, only net.forward() timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds, Session, Trace
+from inferkit.backends.caffe.net import CaffeNet
+from inferkit.backends.caffe.open import choose, open_net
+from inferkit.backends.feeds import check_feeds
+from inferkit.backends.nonfinite import count_nonfinite
+from inferkit.errors import BackendError, BackendUnavailable
+from inferkit.network.network import Network
+
+
+class CaffeBackend(Backend):
+    """Real PyCaffe 1.0. Options of `build`: `caffe_root` (see root.py), `gpu`, `in_process` (None: where it works)."""
+
+    name = "caffe"
+    precisions = ("fp32",)
+
+    def availability(self, precision: str = "fp32") -> Availability:
+        if precision not in self.precisions:
+            return Availability(
+                False, f"Caffe computes in fp32, not in {precision}", "run this case with onnxruntime or tensorrt"
+            )
+        try:
+            place = choose()
+        except BackendUnavailable as error:
+            return Availability(False, error.reason, error.way_out)
+        return Availability(True, version=place.version)
+
+    def build(
+        self,
+        network: Network,
+        max_batch: int,
+        *,
+        caffe_root: str | Path | None = None,
+        gpu: bool = False,
+        in_process: bool | None = None,
+        **options: Any,
+    ) -> CaffeEngine:
+        """Nothing is compiled: what is checked is that Caffe is there and that the network came from Caffe files."""
+        if options:
+            raise BackendError(f"the caffe backend has no option {', '.join(sorted(options))}")
+        if max_batch < 1:
+            raise BackendError(f"max_batch is {max_batch}; a batch holds at least one image")
+        if network.precision not in self.precisions:
+            found = self.availability(network.precision)
+            raise BackendUnavailable(found.reason, found.way_out)
+        source = network.source
+        if source is None:
+            raise BackendError(
+                f"network {network.name} did not come from Caffe files, so Caffe cannot run it; "
+                "load it from a prototxt and a caffemodel, or use the onnxruntime backend"
+            )
+        for file in (source.prototxt, source.caffemodel):
+            if file is not None and not Path(file).is_file():
+                raise BackendError(f"{file} of network {network.name} is gone; Caffe needs the files it came from")
+        place = choose(caffe_root, in_process)
+        sizes = [Path(file).stat().st_size for file in (source.prototxt, source.caffemodel) if file is not None]
+        details = {"runs": "in this process" if place.root is None else f"in a worker of {place.root.path}", "gpu": gpu}
+        info = EngineInfo("caffe", "fp32", max_batch, sum(sizes), version=place.version, details=details)
+        return CaffeEngine(network, info, caffe_root, gpu, in_process)
+
+
+@dataclass(frozen=True, eq=False)
+class CaffeEngine(Engine):
+    """Caffe files that are ready to be opened: each session is a network of its own, in a worker of its own."""
+
+    network: Network
+    info: EngineInfo
+    caffe_root: str | Path | None = None
+    gpu: bool = False
+    in_process: bool | None = None
+
+    def session(self, *, threads: int | None = None, timeout: float = 600.0, **settings: Any) -> CaffeSession:
+        """Open the network. `threads` are OpenBLAS's (None: all cores); `timeout` in seconds bounds every step."""
+        if settings:
+            raise BackendError(f"a caffe session has no setting {', '.join(sorted(settings))}")
+        source = self.network.source
+        assert source is not None  # build refused it
+        net = open_net(
+            source.prototxt,
+            source.caffemodel,
+            caffe_root=self.caffe_root,
+            gpu=self.gpu,
+            in_process=self.in_process,
+            threads=threads,
+            timeout=timeout,
+        )
+        try:
+            return CaffeSession(self.network, net, self.info.max_batch)
+        except BaseException:
+            net.close()
+            raise
+
+
+class CaffeSession(Session):
+    """A network open in Caffe. The trace's `compute` and `wall` are net.forward() by the worker's own clock."""
+
+    def __init__(self, network: Network, net: CaffeNet, max_batch: int) -> None:
+        self.inputs, self.outputs = network.inputs, network.outputs
+        self.net = net
+        self.nonfinite: dict[str, int] = {}
+        self._max_batch = max_batch
+        self._state = "opened"
+        missing = [info.name for info in self.inputs if info.name not in net.inputs]
+        missing += [info.name for info in self.outputs if info.name not in net.blobs]
+        if missing or len(self.inputs) != len(net.inputs):
+            raise BackendError(
+                f"network {network.name} and Caffe's reading of its prototxt differ: inputs {sorted(net.inputs)}, "
+                f"expected {sorted(info.name for info in self.inputs)}; no blob {missing}"
+            )
+
+    def load(self, images: Feeds) -> None:
+        self._require_open()
+        checked, _batch = check_feeds(images, self.inputs, self._max_batch)
+        self.net.load(checked)
+        self._state = "loaded"
+
+    def execute(self) -> Trace:
+        self._require_open()
+        if self._state == "opened":
+            raise BackendError("nothing to execute: load a batch first")
+        seconds = self.net.execute()
+        self._state = "executed"
+        return Trace(host_to_device=0.0, compute=seconds, device_to_host=0.0, wall=seconds)
+
+    def fetch(self) -> dict[str, NDArray[Any]]:
+        self._require_open()
+        if self._state != "executed":
+            raise BackendError("nothing to fetch: execute the loaded batch first")
+        outputs: dict[str, NDArray[Any]] = dict(self.net.fetch([info.name for info in self.outputs]))
+        self.nonfinite = count_nonfinite(outputs)
+        return outputs
+
+    def profile(self, images: Feeds) -> list[tuple[str, str, float]]:
+        """(layer, type, seconds) of one pass over `images`, layer by layer."""
+        self.load(images)
+        return self.net.profile()
+
+    def overhead(self) -> dict[str, float]:
+        """Median seconds that reaching Caffe cost beside the traces, by step; empty in process."""
+        return self.net.overhead()
+
+    def memory_bytes(self) -> int | None:
+        """Resident memory of the process that Caffe runs in, host memory."""
+        return self.net.memory_bytes()
+
+    def details(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"caffe": self.net.version, "overhead_seconds": dict(self.overhead())}
+        if self.nonfinite:
+            found["nonfinite_outputs"] = dict(self.nonfinite)
+        return found
+
+    def close(self) -> None:
+        self._state = "closed"
+        self.net.close()
+
+    def _require_open(self) -> None:
+        if self._state == "closed":
+            raise BackendError("the session is closed; open another one")
+
+
+BACKEND = CaffeBackend()
