@@ -1,0 +1,104 @@
+"""Which layer makes what another layer reads: blob names resolved as Caffe resolves them, in-place layers included."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from inferkit.errors import NetworkError
+from inferkit.network.caffe.schema import LayerParameter, NetParameter
+
+
+class Top(NamedTuple):
+    """What a layer makes: the layer's index in the network, and which of its tops."""
+
+    layer: int
+    place: int
+
+
+class Reader(NamedTuple):
+    """Where a top is read: the layer's index in the network, and which of its bottoms."""
+
+    layer: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`bottoms[layer][i]` is the top that bottom i reads; `readers[top]` are the places that read it, in order.
+
+    A blob that an in-place layer changes is two tops of one name, so "the last one of a name" needs no care here.
+    """
+
+    net: NetParameter
+    bottoms: tuple[tuple[Top, ...], ...]
+    readers: dict[Top, tuple[Reader, ...]]
+
+    def name(self, top: Top) -> str:
+        """The blob's name."""
+        return self.net.layer[top.layer].top[top.place]
+
+    def layer(self, top: Top) -> LayerParameter:
+        """The layer that makes it."""
+        return self.net.layer[top.layer]
+
+    def unread(self) -> list[Top]:
+        """The tops that nothing reads: Caffe's output blobs, in Caffe's order, which is that of their names."""
+        return sorted((top for top in self.readers if not self.readers[top]), key=lambda top: self.name(top).encode())
+
+
+def trace_flow(net: NetParameter, source: object) -> Flow:
+    """Resolve the names of an upgraded, filtered network.
+
+    Raises NetworkError, as Caffe gives up, for a bottom that no earlier layer makes, and for a second top of a name
+    that is not in place: the same position among bottoms and tops, and no other reader of what it overwrites.
+    """
+    bottoms: list[tuple[Top, ...]] = []
+    readers: dict[Top, list[Reader]] = {}
+    made: dict[str, Top] = {}
+    for number, layer in enumerate(net.layer):
+        read = []
+        for index, name in enumerate(layer.bottom):
+            if name not in made:
+                raise _refusal(source, layer, f"its bottom {name!r} is made by no layer before it" + _hint(net, name))
+            read.append(made[name])
+            readers[made[name]].append(Reader(number, index))
+        bottoms.append(tuple(read))
+        for index, name in enumerate(layer.top):
+            made[name] = Top(number, index)
+            readers[made[name]] = []
+    flow = Flow(net, tuple(bottoms), {top: tuple(places) for top, places in readers.items()})
+    _check_tops(flow, source)
+    return flow
+
+
+def _check_tops(flow: Flow, source: object) -> None:
+    """A name that is made again must be changed in place, by the only layer that reads it."""
+    seen: set[str] = set()
+    for number, layer in enumerate(flow.net.layer):
+        for index, name in enumerate(layer.top):
+            if name in seen:
+                in_place = index < len(layer.bottom) and layer.bottom[index] == name
+                if not in_place:
+                    raise _refusal(source, layer, f"its top {name!r} is made by an earlier layer too, and not in place")
+                others = [reader for reader in flow.readers[flow.bottoms[number][index]] if reader != (number, index)]
+                if others:
+                    raise _refusal(
+                        source,
+                        layer,
+                        f"it changes {name!r} in place, which layer {flow.net.layer[others[0].layer].name!r} reads too",
+                    )
+            seen.add(name)
+        repeated = [name for name, count in Counter(layer.top).items() if count > 1]
+        if repeated:
+            raise _refusal(source, layer, f"it has two tops named {repeated[0]!r}")
+
+
+def _hint(net: NetParameter, name: str) -> str:
+    makers = [layer.name for layer in net.layer if name in layer.top]
+    return f" (layer {makers[0]!r}, which makes it, comes later)" if makers else ""
+
+
+def _refusal(source: object, layer: LayerParameter, reason: str) -> NetworkError:
+    return NetworkError(f"{source}, layer {layer.name!r} ({layer.type}): {reason}")
