@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
 from inferkit.precision.calibration import DEFAULT_METHOD, Calibration, calibration_from
+from inferkit.precision.casts import CastOptions, to_half
 from inferkit.precision.collect import IMAGES, Feeds, as_feeds, collect
 from inferkit.precision.fold import prepare
 from inferkit.precision.graph import Graph
+from inferkit.precision.halves import HALVES
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, insert
 from inferkit.precision.ranges import Ranges
@@ -55,7 +57,7 @@ def apply(network: Network, precision: str, calibration: Any, options: Mapping[s
         parse_options(_NoOptions, precision, options)
         _require_fp32(network, precision)
         return replace(network, precision=precision)
-    raise UsageError(f"{precision} is not available yet")
+    return _half(network, precision, parse_options(CastOptions, precision, options))
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,15 @@ def _require_fp32(network: Network, precision: str) -> None:
         )
     if any(node.op_type == "QuantizeLinear" for node in network.model.graph.node):
         raise PrecisionError(f"network {network.name!r} has QuantizeLinear nodes already: it is quantized as it is")
+
+
+def _half(network: Network, precision: str, options: CastOptions) -> Network:
+    _require_fp32(network, precision)
+    half = HALVES[precision]
+    graph = prepare(network.model).with_opset(half.opset)
+    notes = to_half(graph, half, options)
+    graph.prune()
+    return network.with_model(graph.model(), precision=precision, notes=(*network.notes, *notes))
 
 
 def _quantized(network: Network, precision: str, source: Any, options: QuantizeOptions) -> Network:

@@ -143,6 +143,35 @@ def absorb_affine(graph: Graph) -> None:
             graph.touched()
 
 
+def split_normalization(graph: Graph) -> None:
+    """Turn what BatchNormalization is left (it follows no layer that could absorb it) into one Mul and one Add.
+
+    Multiplied out in double precision: its variances and epsilon may be too small for half precision to hold.
+    """
+    types = graph.types()
+    for node in [node for node in graph.sorted_nodes() if node.op_type == "BatchNormalization"]:
+        known = types.get(node.input[0])
+        if known is None or known.rank is None:
+            continue
+        step = affine_of(graph, node, node.input[0], known.rank)
+        if step is None:
+            continue
+        chain = [node]
+        while (reader := graph.sole_reader(chain[-1].output[0])) is not None:
+            following = affine_of(graph, reader, chain[-1].output[0], known.rank)
+            if following is None or {following.scale.size, following.shift.size} - {1, step.scale.size}:
+                break
+            step = step.then(following)
+            chain.append(reader)
+        shape = (1, -1, *([1] * (known.rank - 2)))
+        scale = graph.add_constant(f"{node.name}_scale", step.scale.astype(np.float32).reshape(shape))
+        shift = graph.add_constant(f"{node.name}_shift", step.shift.astype(np.float32).reshape(shape))
+        scaled, source, result = graph.fresh(f"{node.name}_scaled"), node.input[0], chain[-1].output[0]
+        graph.remove(*chain)
+        graph.add_node("Mul", [source, scale], [scaled], f"{node.name}_mul")
+        graph.add_node("Add", [scaled, shift], [result], f"{node.name}_add")
+
+
 def _output_rank(graph: Graph, node: onnx.NodeProto) -> int | None:
     """Rank of a linear layer's output where its weights are constant (and so can be changed)."""
     weights = graph.constants.get(node.input[1]) if len(node.input) > 1 else None

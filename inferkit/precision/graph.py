@@ -125,11 +125,7 @@ class Graph:
 
     def types(self) -> dict[str, ValueType]:
         """Type and shape of every tensor that shape inference can tell. PrecisionError where the graph is not sound."""
-        skeleton = self._assemble(self._skeleton_constants())
-        inputs = {value.name for value in skeleton.graph.input}
-        for name, tensor in self.constants.items():
-            if name not in inputs and _elements(tensor) > _SHAPE_DATA:
-                skeleton.graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+        skeleton = self._skeleton()
         try:
             inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
         except Exception as error:  # onnx raises several unrelated types
@@ -139,8 +135,14 @@ class Graph:
             found[value.name] = _value_type(value)
         return found
 
-    def _skeleton_constants(self) -> list[onnx.TensorProto]:
-        return [tensor for tensor in self.constants.values() if _elements(tensor) <= _SHAPE_DATA]
+    def _skeleton(self) -> onnx.ModelProto:
+        """The model without the values of large constants, which are declared as inputs."""
+        small = [tensor for tensor in self.constants.values() if _elements(tensor) <= _SHAPE_DATA]
+        skeleton = self._assemble(small)
+        for name, tensor in self.constants.items():
+            if _elements(tensor) > _SHAPE_DATA:
+                skeleton.graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+        return skeleton
 
     # Changing
 
@@ -250,12 +252,16 @@ class Graph:
         if self.opset >= version:
             return self
         try:
-            return Graph(onnx.version_converter.convert_version(self.model(), version))
+            converted = Graph(onnx.version_converter.convert_version(self._skeleton(), version))
         except Exception as error:  # the converter raises RuntimeError and others, by operator
             raise PrecisionError(
                 f"graph {self._name!r} of operator set {self.opset} cannot be converted to {version}: {error}; "
                 f"export the model again with opset_version={version}"
             ) from error
+        converted.inputs = [value for value in converted.inputs if value.name not in self.constants]
+        converted.constants = {**self.constants, **converted.constants}
+        converted.prune()
+        return converted
 
     def _assemble(self, constants: list[onnx.TensorProto]) -> onnx.ModelProto:
         model = _copy(self._frame)

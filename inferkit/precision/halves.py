@@ -1,0 +1,94 @@
+"""Half-precision constants: what a float32 array becomes in FP16 or BF16, and what it loses on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+# Weights as a whole may lose this much (relative, root mean square) to subnormal rounding; plain rounding of FP16 costs
+# at most 2^-12, so that this only ever means that values fell below FP16's normal range (6.1e-5).
+_TOLERATED_LOSS = 1e-2
+
+
+@dataclass(frozen=True)
+class Half:
+    """A half-precision type: `largest` finite and `smallest` normal magnitude; `opset` whose operators know it."""
+
+    name: str
+    element: int
+    type_string: str
+    largest: float
+    smallest: float
+    opset: int
+
+    def round(self, values: NDArray[np.float32]) -> NDArray:
+        """The values in this type, to nearest even; beyond `largest` infinity."""
+        with np.errstate(over="ignore"):
+            return values.astype(self.dtype)
+
+    @property
+    def dtype(self) -> np.dtype:
+        if self.element == TensorProto.FLOAT16:
+            return np.dtype(np.float16)
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+
+    def tensor(self, values: NDArray) -> TensorProto:
+        """A constant of this type."""
+        rounded = self.round(values)
+        return helper.make_tensor("", self.element, rounded.shape, rounded.tobytes(), raw=True)
+
+
+FP16 = Half("fp16", TensorProto.FLOAT16, "tensor(float16)", 65504.0, 2.0**-14, 13)
+# Conv, pooling and most activations take bfloat16 from operator set 22 on.
+BF16 = Half("bf16", TensorProto.BFLOAT16, "tensor(bfloat16)", 3.3895314e38, 2.0**-126, 22)
+HALVES = {"fp16": FP16, "bf16": BF16}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one constant of a layer would lose in half precision: `kind` is overflow or underflow."""
+
+    layer: str
+    tensor: str
+    kind: str
+    count: int
+    total: int
+    magnitude: float
+
+    def __str__(self) -> str:
+        extreme = "largest" if self.kind == "overflow" else "smallest"
+        return (
+            f"layer {self.layer!r}: {self.count} of {self.total} values of {self.tensor!r} {self.kind} "
+            f"({extreme} {self.magnitude:.3g})"
+        )
+
+
+def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, weighted: bool) -> Loss | None:
+    """What `values` would lose as constants of `layer`; None where they survive.
+
+    Overflow: any finite value becomes infinite. Underflow: the weights of a convolution or inner product lose more
+    than 1 % as a whole, or any constant of another operator (an epsilon, a divisor) becomes zero.
+    """
+    finite = np.isfinite(values)
+    rounded = half.round(values).astype(np.float32)
+    over = finite & ~np.isfinite(rounded)
+    if over.any():
+        return Loss(layer, tensor, "overflow", int(over.sum()), values.size, float(np.abs(values[over]).max()))
+    magnitudes = np.abs(values[finite])
+    small = (magnitudes > 0) & (magnitudes < half.smallest)
+    if not small.any():
+        return None
+    if weighted:
+        exact = values[finite].astype(np.float64)
+        error = float(np.linalg.norm(rounded[finite] - exact)) / float(np.linalg.norm(exact))
+        lost = error > _TOLERATED_LOSS
+    else:
+        lost = bool(((rounded[finite] == 0) & (magnitudes > 0)).any())
+    if not lost:
+        return None
+    return Loss(layer, tensor, "underflow", int(small.sum()), values.size, float(magnitudes[small].min()))

@@ -1,0 +1,168 @@
+"""FP32 islands: which nodes of a half-precision graph must go on computing in FP32, and why.
+
+FP16 reaches 65504, so squares overflow from 256 on, and exponentials from 11. Such an operator keeps FP32 together with
+what lies between it and the next one (the sum, the root and the division of a normalization), since its intermediate
+result is just what half precision cannot hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto
+
+from inferkit.errors import PrecisionError
+from inferkit.precision.fold import LINEAR
+from inferkit.precision.graph import Graph, ValueType, subgraphs
+from inferkit.precision.halves import Half, Loss, loss
+
+# Squares, exponentials, powers, and sums over many values: their results leave half precision's range.
+_OVERFLOWING = frozenset(
+    {
+        *("LRN", "Softmax", "LogSoftmax", "Exp", "Log", "Pow", "Softplus", "CumSum", "LpNormalization", "LpPool"),
+        *("GlobalLpPool", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceProd"),
+        *("ReduceLogSum", "ReduceLogSumExp", "MeanVarianceNormalization", "InstanceNormalization"),
+        *("LayerNormalization", "GroupNormalization", "BatchNormalization", "RMSNormalization"),
+    }
+)
+# The type of their result is an attribute, and values that they turn into integers would not survive half precision.
+_TYPED_BY_ATTRIBUTE = frozenset(
+    {
+        *("Cast", "CastLike", "ConstantOfShape", "EyeLike", "Constant", "Range", "RandomNormal", "RandomNormalLike"),
+        *("RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "BitCast"),
+        *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+    }
+)
+# What may lie between two parts of one normalization.
+_CONNECTING = frozenset(
+    {
+        *("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "Neg", "Abs", "Max", "Min", "Clip", "Sum", "Mean"),
+        *("AveragePool", "GlobalAveragePool", "Pad", "Slice", "Concat", "Expand", "Reshape", "Flatten", "Squeeze"),
+        *("Unsqueeze", "Transpose", "Identity"),
+    }
+)
+# Bounds beyond the range of half precision bound nothing there, so that the largest half serves as well.
+SATURATING = frozenset({"Clip", "Max", "Min"})
+
+
+@dataclass(frozen=True)
+class Islands:
+    """`nodes`: ids of the nodes that keep FP32. `losses`: constants for whose sake a node is among them."""
+
+    nodes: frozenset[int]
+    losses: tuple[Loss, ...]
+
+
+@dataclass(frozen=True)
+class Slots:
+    """For each input and output of a node: whether it may be half (else it is what the operator's definition says)."""
+
+    inputs: tuple[bool, ...]
+    outputs: tuple[bool, ...]
+
+
+def find_islands(
+    graph: Graph, types: Mapping[str, ValueType], half: Half, keep: Callable[[onnx.NodeProto], bool]
+) -> Islands:
+    """The nodes of a prepared graph that keep FP32. `keep` says which the user wants to."""
+    losses: list[Loss] = []
+    base: set[int] = set()
+    for node in graph.nodes:
+        if keep(node) or subgraphs(node) or _overflows(node) or slots(graph, types, node, half) is None:
+            base.add(id(node))
+            continue
+        found = list(_losses(graph, types, node, half))
+        if found:
+            base.add(id(node))
+            losses += found
+    base |= _between(graph, base)
+    base |= _finishing(graph, base)
+    return Islands(frozenset(base), tuple(losses))
+
+
+def slots(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, half: Half) -> Slots | None:
+    """Which inputs and outputs may be half, by the operator's definition; None where the operator has no half form.
+
+    PrecisionError where the type of a tensor is unknown (an operator outside of the ONNX standard before it).
+    """
+    if node.domain not in ("", "ai.onnx") or node.op_type in _TYPED_BY_ATTRIBUTE:
+        return None
+    try:
+        schema = onnx.defs.get_schema(node.op_type, graph.opset, "")
+    except onnx.defs.SchemaError:
+        return None
+    allowed = {entry.type_param_str: entry.allowed_type_strs for entry in schema.type_constraints}
+
+    def of(names: Iterable[str], formal: list) -> list[bool | None]:
+        result: list[bool | None] = []
+        for index, name in enumerate(names):
+            type_string = formal[min(index, len(formal) - 1)].type_str
+            if not is_float(types, name) or type_string not in allowed:
+                result.append(False)
+            else:
+                result.append(True if half.type_string in allowed[type_string] else None)
+        return result
+
+    inputs, outputs = of(node.input, list(schema.inputs)), of(node.output, list(schema.outputs))
+    if None in inputs or None in outputs:
+        return None
+    return Slots(tuple(map(bool, inputs)), tuple(map(bool, outputs)))
+
+
+def is_float(types: Mapping[str, ValueType], name: str) -> bool:
+    """Whether a tensor is float32. PrecisionError where nobody knows."""
+    if not name:
+        return False
+    known = types.get(name)
+    if known is None or known.element == TensorProto.UNDEFINED:
+        raise PrecisionError(
+            f"the type of tensor {name!r} is unknown, so the graph cannot be rewritten to half precision"
+        )
+    return known.element == TensorProto.FLOAT
+
+
+def _overflows(node: onnx.NodeProto) -> bool:
+    squares = node.op_type == "Mul" and len(set(node.input)) == 1
+    return squares or node.op_type in _OVERFLOWING
+
+
+def _losses(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, half: Half) -> Iterable[Loss]:
+    for name in dict.fromkeys(node.input):
+        values = graph.array(name) if name else None
+        if values is None or not is_float(types, name):
+            continue
+        found = loss(node.name, name, values, half, weighted=node.op_type in LINEAR)
+        if found and not (found.kind == "overflow" and node.op_type in SATURATING):
+            yield found
+
+
+def _between(graph: Graph, base: set[int]) -> set[int]:
+    """Connecting nodes on a way from one node of `base` to another that leads through connecting nodes only."""
+    members = [node for node in graph.nodes if id(node) in base and node.op_type not in _TYPED_BY_ATTRIBUTE]
+    after = _reach(members, lambda node: [r for name in node.output if name for r in graph.readers(name)])
+    before = _reach(members, lambda node: [p for name in node.input if name and (p := graph.producer(name))])
+    return after & before
+
+
+def _reach(start: list[onnx.NodeProto], neighbours: Callable[[onnx.NodeProto], list[onnx.NodeProto]]) -> set[int]:
+    reached: set[int] = set()
+    stack = list(start)
+    while stack:
+        for node in neighbours(stack.pop()):
+            if node.op_type in _CONNECTING and id(node) not in reached:
+                reached.add(id(node))
+                stack.append(node)
+    return reached
+
+
+def _finishing(graph: Graph, base: set[int]) -> set[int]:
+    """Products and quotients by a result of an island: the divisor may be too large, or too small, for half."""
+    found = set()
+    for node in graph.nodes:
+        if node.op_type in ("Mul", "Div") and node.domain in ("", "ai.onnx"):
+            producers = [graph.producer(name) for name in node.input]
+            if any(p is not None and id(p) in base and p.op_type not in _TYPED_BY_ATTRIBUTE for p in producers):
+                found.add(id(node))
+    return found
