@@ -28,21 +28,17 @@ class CastOptions:
     `keep`: layers that stay FP32, by name or pattern. `overflow`: what happens to a layer whose weights half precision
     cannot hold: "fp32" keeps it in FP32 and says so in the network's notes, "error" raises PrecisionError.
     `half_inputs`, `half_outputs`: whether the network's inputs and outputs themselves are half (default: float32, cast
-    at the edge). `emulate`: build an FP32 graph that rounds every tensor as the half one would, for a backend that
-    has no half kernels.
+    at the edge).
     """
 
     keep: Sequence[str] = ()
     overflow: str = "fp32"
     half_inputs: bool = False
     half_outputs: bool = False
-    emulate: bool = False
 
     def __post_init__(self) -> None:
         if self.overflow not in ("fp32", "error"):
             raise UsageError(f"overflow is 'fp32' or 'error', not {self.overflow!r}")
-        if self.emulate and (self.half_inputs or self.half_outputs):
-            raise UsageError("an emulated graph is FP32 throughout: it has no half inputs or outputs")
 
 
 def to_half(graph: Graph, half: Half, options: CastOptions) -> tuple[str, ...]:
@@ -63,8 +59,7 @@ def to_half(graph: Graph, half: Half, options: CastOptions) -> tuple[str, ...]:
             f"{half.name} cannot hold the weights of this network: {'; '.join(map(str, islands.losses))}; "
             f"overflow='fp32' keeps these layers in FP32"
         )
-    rewrite = _Emulation if options.emulate else _Rewrite
-    rewrite(graph, half, options, islands).run()
+    _Rewrite(graph, half, options, islands).run()
     return tuple(f"{loss}: kept fp32" for loss in islands.losses)
 
 
@@ -152,48 +147,7 @@ class _Rewrite:
             assert values is not None
             if saturated:
                 values = np.clip(values, -self.half.largest, self.half.largest)
-            self.constants[name, saturated] = self.graph.add_tensor(f"{name}_{self.half.name}", self._tensor(values))
+            self.constants[name, saturated] = self.graph.add_tensor(
+                f"{name}_{self.half.name}", self.half.tensor(values)
+            )
         return self.constants[name, saturated]
-
-    def _tensor(self, values: np.ndarray) -> onnx.TensorProto:
-        return self.half.tensor(values)
-
-
-class _Emulation(_Rewrite):
-    """FP32 throughout; each tensor that would be half goes through half precision and back."""
-
-    def _outputs(self, nodes: list[onnx.NodeProto]) -> None:
-        for name, element in list(self.native.items()):
-            if element != self.half.element:
-                continue
-            producer = self.graph.producer(name)
-            assert producer is not None
-            exact = self.graph.fresh(f"{name}_exact")
-            for index, output in enumerate(producer.output):
-                if output == name:
-                    producer.output[index] = exact
-            self._round(exact, name)
-            self.native[name] = TensorProto.FLOAT
-        self.graph.touched()
-
-    def _as(self, name: str, wanted: int, reader: onnx.NodeProto) -> str:
-        if wanted == TensorProto.FLOAT:
-            return name
-        if name in self.graph.constants:
-            return self._constant(name, reader)
-        producer = self.graph.producer(name)
-        if producer is not None and producer.op_type == "Cast" and producer.name.endswith("_rounded"):
-            return name
-        if (name, wanted) not in self.converted:
-            result = self.graph.fresh(f"{name}_{self.half.name}")
-            self._round(name, result)
-            self.converted[name, wanted] = result
-        return self.converted[name, wanted]
-
-    def _round(self, source: str, result: str) -> None:
-        rounded = self.graph.fresh(f"{result}_{self.half.name}_value")
-        self.graph.add_node("Cast", [source], [rounded], rounded, to=self.half.element)
-        self.graph.add_node("Cast", [rounded], [result], f"{result}_rounded", to=TensorProto.FLOAT)
-
-    def _tensor(self, values: np.ndarray) -> onnx.TensorProto:
-        return onnx.numpy_helper.from_array(self.half.round(values).astype(np.float32))

@@ -15,7 +15,10 @@ _TOLERATED_LOSS = 1e-2
 
 @dataclass(frozen=True)
 class Half:
-    """A half-precision type: `largest` finite and `smallest` normal magnitude; `opset` whose operators know it."""
+    """A half-precision type: `largest` finite and `smallest` normal magnitude; `opset` whose operators know it.
+
+    `lacking`: operators whose ONNX definition takes the type, but for which TensorRT-RTX 1.7 has no kernel of it.
+    """
 
     name: str
     element: int
@@ -23,6 +26,7 @@ class Half:
     largest: float
     smallest: float
     opset: int
+    lacking: frozenset[str] = frozenset()
 
     def round(self, values: NDArray[np.float32]) -> NDArray:
         """The values in this type, to nearest even; beyond `largest` infinity."""
@@ -45,7 +49,15 @@ class Half:
 
 FP16 = Half("fp16", TensorProto.FLOAT16, "tensor(float16)", 65504.0, 2.0**-14, 13)
 # Conv, pooling and most activations take bfloat16 from operator set 22 on.
-BF16 = Half("bf16", TensorProto.BFLOAT16, "tensor(bfloat16)", 3.3895314e38, 2.0**-126, 22)
+BF16 = Half(
+    "bf16",
+    TensorProto.BFLOAT16,
+    "tensor(bfloat16)",
+    3.3895314e38,
+    2.0**-126,
+    22,
+    frozenset({"ConvTranspose", "HardSwish"}),
+)
 HALVES = {"fp16": FP16, "bf16": BF16}
 
 

@@ -70,7 +70,8 @@ def find_islands(
     losses: list[Loss] = []
     base: set[int] = set()
     for node in graph.nodes:
-        if keep(node) or subgraphs(node) or _overflows(node) or slots(graph, types, node, half) is None:
+        apart = node.op_type in half.lacking or bool(subgraphs(node))
+        if apart or keep(node) or _overflows(node) or slots(graph, types, node, half) is None:
             base.add(id(node))
             continue
         found = list(_losses(graph, types, node, half))
