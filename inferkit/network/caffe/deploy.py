@@ -14,8 +14,9 @@ What happens to a network that has data or loss layers (any other is left as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from inferkit.network.caffe.flow import Flow, Top, trace_flow
 from inferkit.network.caffe.schema import LayerParameter, NetParameter
@@ -222,14 +223,28 @@ def _assemble(flow: Flow, live: set[int], outputs: set[Top], heads: list[_Head])
             kept.CopyFrom(layer)
             tops = [Top(index, place) for place in range(len(layer.top))]
             dead = [top for top in tops if top not in outputs and not _is_read(flow, top, live, heads)]
-            if is_data(layer):
-                kept.ClearField("top")
-                kept.top.extend(flow.name(top) for top in tops if top not in dead)
+            if is_data(layer) or layer.type in ("Input", "DummyData"):
+                _keep_tops(kept, [top.place for top in tops if top not in dead])
             else:
                 unwanted += [flow.name(top) for top in dead]
     if unwanted:
         net.layer.add(name="unwanted", type="Silence", bottom=unwanted)
     return net
+
+
+def _keep_tops(layer: LayerParameter, places: Sequence[int]) -> None:
+    """Leave a source only the tops at `places`, and of what it has per top only their part."""
+    dummy = layer.dummy_data_param
+    lists: list[Any] = [layer.top]
+    lists += [layer.input_param.shape] if layer.type == "Input" else []
+    if layer.type == "DummyData":
+        lists += [dummy.data_filler, dummy.shape, dummy.num, dummy.channels, dummy.height, dummy.width]
+    count = len(layer.top)
+    for values in lists:
+        if len(values) == count > 1:
+            for place in reversed(range(count)):
+                if place not in places:
+                    del values[place]
 
 
 def _is_read(flow: Flow, top: Top, live: set[int], heads: list[_Head]) -> bool:
