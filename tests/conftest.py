@@ -6,9 +6,15 @@ import os
 from functools import lru_cache
 
 import pytest
+from hypothesis import settings
 
 from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, CaffeRoot, probe, require_root
 from inferkit.errors import BackendUnavailable
+
+
+# A busy machine makes any test slow for a moment: no test may fail for the time that it took.
+settings.register_profile("inferkit", deadline=None)
+settings.load_profile("inferkit")
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,106 @@
+"""Reading JSON that people keep and may have edited: refused with file, place and reason, never guessed at."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from inferkit.errors import BaselineError
+
+# A benchmark of 10,000 cases with all its times is some 500 MB; more is not one of ours.
+_MOST_BYTES = 1 << 30
+
+
+def read_json(path: str | os.PathLike[str]) -> Place:
+    """The file's top object. BaselineError where it cannot be read, is not JSON, or holds NaN or a key twice."""
+    name = str(path)
+    try:
+        size = Path(path).stat().st_size
+        if size > _MOST_BYTES:
+            raise BaselineError(f"{name}: {size >> 20} MB is more than a benchmark file has")
+        text = Path(path).read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repetition)
+    except OSError as error:
+        raise BaselineError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(f"{name}: is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise BaselineError(f"{name}: is damaged: it holds no JSON object")
+    return Place(value, name)
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a number")
+
+
+def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"{twice!r} stands there twice")
+    return values
+
+
+class Place:
+    """An object in a JSON file that knows where it stands. What is asked for is checked; errors name file and place."""
+
+    def __init__(self, values: dict[str, Any], file: str, where: str = "") -> None:
+        self.values = values
+        self.file = file
+        self._where = where
+
+    def fail(self, message: str, key: str = "") -> BaselineError:
+        """The error to raise."""
+        place = "/".join(part for part in (self._where, key) if part)
+        return BaselineError(f"{self.file}: {place + ': ' if place else ''}{message}")
+
+    def only(self, known: Iterable[str]) -> None:
+        """Refuse keys that are not known: a mistyped key would be a value silently ignored."""
+        unknown = sorted(set(self.values) - set(known))
+        if unknown:
+            raise self.fail(f"is not known here; there are {', '.join(known)}", unknown[0])
+
+    def text(self, key: str) -> str:
+        """A string, which must be there."""
+        value = self.values.get(key)
+        if not isinstance(value, str):
+            raise self.fail(f"must be text, not {value!r}", key)
+        return value
+
+    def number(self, key: str, *, above: float = -math.inf, most: float = math.inf) -> float:
+        """A finite number with above < value <= most, which must be there."""
+        return self._checked(self.values.get(key), key, above, most)
+
+    def optional(self, key: str, *, above: float = -math.inf, most: float = math.inf) -> float | None:
+        """Like `number`, or None where it is absent or null."""
+        return None if self.values.get(key) is None else self.number(key, above=above, most=most)
+
+    def numbers(self, key: str, *, above: float = -math.inf, most: float = math.inf) -> tuple[float, ...]:
+        """A list of such numbers; empty where it is absent."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list):
+            raise self.fail(f"must be a list of numbers, not {value!r}", key)
+        return tuple(self._checked(item, f"{key}/{index}", above, most) for index, item in enumerate(value))
+
+    def place(self, key: str) -> Place:
+        """The object under `key`; empty where it is absent."""
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            raise self.fail(f"must be an object, not {value!r}", key)
+        return Place(value, self.file, f"{self._where}/{key}" if self._where else key)
+
+    def places(self) -> dict[str, Place]:
+        """Every object in this one."""
+        return {key: self.place(key) for key in self.values}
+
+    def _checked(self, value: object, key: str, above: float, most: float) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e300 < value < 1e300:
+            raise self.fail(f"must be a number, not {value!r}", key)
+        if not above < value <= most:
+            raise self.fail(f"{value!r} cannot be: it must be above {above:g} and at most {most:g}", key)
+        return value

@@ -1,0 +1,82 @@
+"""What hardware and software a latency belongs to, in buckets: never hostnames, measured clocks or serial numbers.
+
+Too fine a fingerprint splits the history for nothing (a boot-time clock in it changes with every boot), too coarse a
+one compares an H100 with another card. So: model names, counts, limits and versions that are set, not measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inferkit.measure.environment import cpu_model, usable_cpus
+
+_MOST_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Named buckets, in a fixed order. Two latencies are comparable when all buckets are equal."""
+
+    fields: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, object]) -> Fingerprint:
+        """From a mapping; values become text, absent ones (None) are left out."""
+        return cls(tuple((name, str(value)) for name, value in fields.items() if value is not None))
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return dict(self.fields)
+
+    @property
+    def slug(self) -> str:
+        """A file name: what a reader wants to see of it, and eight digits of all of it."""
+        told = self.as_dict()
+        parts = [told.get("gpu"), told.get("cpu") if "gpu" not in told else None]
+        parts += [f"{told['cpus']}cpu" if "cpus" in told else None, told.get("backend"), told.get("version")]
+        words = "-".join(re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") for part in parts if part)
+        canonical = json.dumps(sorted(self.fields)).encode()
+        return f"{words[:_MOST_CHARACTERS].rstrip('-.')}-{hashlib.sha256(canonical).hexdigest()[:8]}"
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """Each bucket that differs, as `name: here 1.31, there 1.30`; empty where the two are equal."""
+        here, there = self.as_dict(), other.as_dict()
+        return [
+            f"{name}: here {here.get(name, 'none')}, there {there.get(name, 'none')}"
+            for name in dict.fromkeys([*here, *there])
+            if here.get(name) != there.get(name)
+        ]
+
+
+def fingerprint(
+    backend: str,
+    version: str,
+    *,
+    flavour: str | None = None,
+    threads: int | None = None,
+    device: Mapping[str, object] | None = None,
+) -> Fingerprint:
+    """The fingerprint of a backend on this machine.
+
+    `threads` is what the sessions are told to use (None: as many as there are CPUs). `device` holds a GPU's buckets
+    (name and memory, power limit, ECC, MIG, driver, CUDA), empty for the CPU.
+    """
+    return Fingerprint.of(
+        {
+            **(device or {}),
+            "cpu": cpu_model(),
+            "cpus": usable_cpus(),
+            "threads": threads,
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "backend": flavour or backend,
+            "version": version or "unknown",
+        }
+    )

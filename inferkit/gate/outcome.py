@@ -1,0 +1,98 @@
+"""What the gate says of one case: the verdict and the one line that says it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from inferkit.gate.verdict import Verdict
+
+LATENCY = "latency"
+ACCURACY = "top-1"
+
+# What fails a build. INVALID has an exit code of its own; the others are neutral but always shown.
+FAILING = frozenset({Verdict.REGRESSED, Verdict.MISSING})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict on one metric of one case, with what it rests on. None where something is not known.
+
+    A `change` above 0 is worse. Latencies are seconds, their changes, bounds, `margin` and `mde` shares (0.05: 5 %
+    slower). Accuracies are percent, their changes, bounds and `margin` percentage points lost (0.5: half a point).
+    """
+
+    case: str
+    metric: str
+    verdict: Verdict
+    baseline: float | None = None
+    now: float | None = None
+    change: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    margin: float | None = None
+    replicates: int = 0
+    baseline_replicates: int = 0
+    mde: float | None = None
+    reason: str = ""
+    way_out: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
+        """The inverse of `as_dict`."""
+        return cls(**{**values, "verdict": Verdict(values["verdict"])})
+
+    @property
+    def line(self) -> str:
+        """One line: case, verdict, baseline, now, change with bounds, margin, replicates, reason, way out."""
+        said = [f"{self.case} {self.metric}: {self.verdict}"]
+        if self.now is not None:
+            said.append(self._figures())
+        if self.reason:
+            said.append(self.reason)
+        text = ": ".join(said[:2]) + "".join(f"; {more}" for more in said[2:])
+        return f"{text}; {self.way_out}" if self.way_out else text
+
+    def _figures(self) -> str:
+        show = seconds if self.metric == LATENCY else percent
+        assert self.now is not None
+        if self.baseline is None or self.change is None:
+            text = show(self.now)
+        else:
+            text = f"{show(self.baseline)} -> {show(self.now)}, {self._change(self.change)}"
+        if self.lower is not None and self.upper is not None:
+            text += f" (between {self._change(self.lower)} and {self._change(self.upper)})"
+        elif self.upper is not None:
+            text += f" (at worst {self._change(self.upper)})"
+        if self.margin is not None:
+            text += f", {'margin' if self.metric == LATENCY else 'tolerance'} {self._amount(self.margin)}"
+        if self.mde is not None:
+            text += f", detectable {self._amount(self.mde)}"
+        if self.replicates:
+            against = f" against {self.baseline_replicates}" if self.baseline_replicates else ""
+            text += f", replicates {self.replicates}{against}"
+        return text
+
+    def _change(self, value: float) -> str:
+        return f"{value:+.1%}" if self.metric == LATENCY else f"{-value:+.2f} points"
+
+    def _amount(self, value: float) -> str:
+        return f"{100 * value:g} %" if self.metric == LATENCY else f"{value:g} points"
+
+
+def seconds(value: float) -> str:
+    """A time with a unit that suits it and four significant digits: `512.3 µs`."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.4g} {unit}"
+    return f"{value * 1e9:.4g} ns"
+
+
+def percent(value: float) -> str:
+    """A share that is in percent already: `91.03 %`."""
+    return f"{value:.2f} %"

@@ -1,0 +1,148 @@
+"""How much is right: top-1 and top-5 over a whole dataset, image by image, so that two precisions can be paired.
+
+Ties count against the network, as in Caffe 1.0's Accuracy layer: an image is right at k when fewer than k of the other
+classes score at least as high as its label. An output with NaN is wrong, and counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import DataError, MeasurementError, UsageError
+from inferkit.measure.images import open_batches
+from inferkit.measure.prepared import load_prepared
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Session
+    from inferkit.network.network import TensorInfo
+
+# Names that classification networks give their scores; used only where a network has several outputs.
+_SCORES = ("prob", "softmax", "loss3/classifier", "output")
+
+
+@dataclass(frozen=True)
+class AccuracySpec:
+    """What one process evaluates; JSON-able."""
+
+    prepared: str
+    backend: str
+    dataset: str
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 100
+    build: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `AccuracySpec(**spec.as_dict())` is the same spec."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracy:
+    """Per image, in the dataset's order: the predicted class, and whether the label was among the best one and five.
+
+    `seconds` is the time in the engine, `elapsed` everything, reading images included.
+    """
+
+    predictions: NDArray[np.int32]
+    top1: NDArray[np.bool_]
+    top5: NDArray[np.bool_]
+    seconds: float
+    elapsed: float
+    not_finite: int = 0
+
+    @property
+    def images(self) -> int:
+        """How many images there were."""
+        return len(self.predictions)
+
+    @property
+    def top1_percent(self) -> float:
+        """Share of images whose label scored best, in percent."""
+        return 100 * float(self.top1.mean())
+
+    @property
+    def top5_percent(self) -> float:
+        """Share of images whose label was among the best five, in percent."""
+        return 100 * float(self.top5.mean())
+
+
+def rank_of_labels(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """How many other classes score at least as high as each label; [N, classes] and [N]. NaN puts a row last."""
+    own = scores[np.arange(len(labels)), labels]
+    with np.errstate(invalid="ignore"):
+        better = (scores >= own[:, None]).sum(axis=1) - 1
+    return np.where(np.isnan(scores).any(axis=1), scores.shape[1], better)
+
+
+def evaluate(spec: AccuracySpec) -> Accuracy:
+    """Run the whole dataset in this process. Raises DataError for labels that the network has no class for."""
+    from inferkit.backends import build
+
+    network = load_prepared(Path(spec.prepared))
+    if len(network.inputs) != 1:
+        raise UsageError(f"{network.name}: accuracy needs a network with one input, it has {len(network.inputs)}")
+    output = scores_output([info.name for info in network.outputs], network.name)
+    batch_size = batch_for(network.inputs[0], spec.batch_size)
+    engine = build(network, backend=spec.backend, max_batch=batch_size, **spec.build)
+    began, in_engine = time.perf_counter(), 0.0
+    parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+    lost = 0
+    with engine.session(**spec.session) as session:
+        for batch in open_batches(spec.dataset, batch_size, spec.preprocessing, network.inputs[0]):
+            labels = _labels(batch, spec.dataset)
+            scores, seconds = _run(session, batch.images, batch_size, output)
+            in_engine += seconds
+            if labels.size and (labels.min() < 0 or labels.max() >= scores.shape[1]):
+                raise DataError(
+                    f"{spec.dataset}: label {int(labels.max())} but {network.name} has {scores.shape[1]} classes"
+                )
+            rank = rank_of_labels(scores, labels)
+            lost += int((~np.isfinite(scores)).any(axis=1).sum())
+            parts.append((scores.argmax(axis=1).astype(np.int32), rank < 1, rank < 5))
+    if not parts:
+        raise DataError(f"{spec.dataset}: holds no image")
+    predictions, top1, top5 = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, lost)
+
+
+def scores_output(names: list[str], network: str) -> str:
+    """The output that holds the class scores: the only one, or the one with a usual name. UsageError otherwise."""
+    if len(names) == 1:
+        return names[0]
+    for name in _SCORES:
+        if name in names:
+            return name
+    raise UsageError(f"{network} has the outputs {', '.join(names)}; none is called {', '.join(_SCORES)}")
+
+
+def batch_for(info: TensorInfo, wanted: int) -> int:
+    """The batch size to run with: a network of a fixed batch dimension takes exactly that."""
+    fixed = info.shape[0] if info.shape else None
+    return wanted if fixed is None else fixed
+
+
+def _labels(batch: Any, dataset: str) -> NDArray[np.int64]:
+    if batch.labels is None:
+        raise DataError(f"{dataset}: has no labels; set `accuracy = false` for it")
+    return np.asarray(batch.labels, np.int64)
+
+
+def _run(session: Session, images: NDArray[Any], batch_size: int, output: str) -> tuple[NDArray[Any], float]:
+    """Scores [N, classes] of up to `batch_size` images; a short last batch of a fixed-size engine is filled up."""
+    count = len(images)
+    fixed = session.inputs[0].shape[0]
+    if fixed is not None and count < fixed:
+        images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
+    session.load(images)
+    trace = session.execute()
+    if output not in (results := session.fetch()):
+        raise MeasurementError(f"the engine has no output {output!r}, only {', '.join(results)}")
+    return results[output].reshape(len(images), -1)[:count].astype(np.float32), trace.wall

@@ -1,0 +1,126 @@
+"""Real images for timing and calibration: the first of the dataset, or embedded ones brought to the input's shape.
+
+Never zeros: denormal and zero inputs are faster on some hardware, and calibration of zeros is no calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import DataError
+
+if TYPE_CHECKING:
+    from inferkit.network.network import Network, TensorInfo
+
+EMBEDDED = "fashion_mnist"
+_SEED = 1
+_CALIBRATION_BATCH = 50
+
+
+class ImageSource:
+    """Where a network's timing and calibration images come from. `description` says it in one line."""
+
+    def __init__(self, network: Network, dataset: str | None, preprocessing: Mapping[str, Any]) -> None:
+        self._inputs = network.inputs
+        self._dataset = dataset
+        self._preprocessing = preprocessing
+        self.description = dataset or f"{EMBEDDED}, brought to the input's shape"
+
+    def first(self, count: int) -> dict[str, NDArray[Any]]:
+        """The first `count` images (fewer where the dataset has fewer) by input name."""
+        batch = next(self._batches(count), None)
+        if batch is None:
+            raise DataError(f"{self.description}: holds no image")
+        return batch
+
+    def calibration(self, count: int) -> Iterator[dict[str, NDArray[Any]]]:
+        """`count` images spread evenly over the dataset, in batches by input name.
+
+        Evenly, because databases are often sorted by class. An embedded dataset has test images only, so these are
+        among them; 500 of 10,000 set nothing but the ranges of the activations.
+        """
+        if self._dataset is None:
+            yield from self._standing_in(count)
+            return
+        total = len(_open(self._dataset))
+        wanted = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+        position = 0
+        for batch in self._batches(_CALIBRATION_BATCH):
+            size = len(next(iter(batch.values())))
+            inside = wanted[(wanted >= position) & (wanted < position + size)] - position
+            if len(inside):
+                yield {name: array[inside] for name, array in batch.items()}
+            position += size
+
+    def _batches(self, batch_size: int) -> Iterator[dict[str, NDArray[Any]]]:
+        if self._dataset is None:
+            yield from self._standing_in(batch_size, batch_size)
+            return
+        name = self._inputs[0].name
+        if len(self._inputs) != 1:
+            raise DataError(f"{self._dataset}: a dataset feeds one input; the network has {len(self._inputs)}")
+        for batch in open_batches(self._dataset, batch_size, self._preprocessing, self._inputs[0]):
+            yield {name: batch.images}
+
+    def _standing_in(self, count: int, batch_size: int = _CALIBRATION_BATCH) -> Iterator[dict[str, NDArray[Any]]]:
+        for start in range(0, count, batch_size):
+            size = min(batch_size, count - start)
+            yield {info.name: stand_in(info, size, start) for info in self._inputs}
+
+
+def _open(dataset: str) -> Any:
+    from inferkit.data import open_dataset
+
+    return open_dataset(dataset)
+
+
+def open_batches(dataset: str, batch_size: int, preprocessing: Mapping[str, Any], info: TensorInfo) -> Iterator[Any]:
+    """Batches (`.images`, `.labels`) of a dataset by name or path, preprocessed for an input. DataError of the data."""
+    from inferkit.data import Preprocessing
+
+    dtype = "uint8" if info.dtype == "uint8" else "float32"
+    steps = Preprocessing(**preprocessing)
+    yield from _open(dataset).batches(batch_size, preprocessing=steps, dtype=dtype)
+
+
+def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:
+    """`count` inputs for a network that has no dataset: embedded images for image inputs, seeded values for others."""
+    shape = tuple(1 if dim is None else dim for dim in info.shape[1:])
+    dtype = np.dtype(info.dtype)
+    if len(shape) == 3 and dtype.kind in "fu":
+        return _resized(_embedded(count, start), shape).astype(dtype)
+    random = np.random.default_rng([_SEED, start])
+    if dtype.kind == "f":
+        return random.standard_normal((count, *shape)).astype(dtype)
+    if dtype.kind in "iu":
+        return random.integers(0, 2, (count, *shape)).astype(dtype)
+    raise DataError(f"input {info.name!r} of type {info.dtype} needs a dataset")
+
+
+def _embedded(count: int, start: int) -> NDArray[np.uint8]:
+    """`count` embedded images from number `start` on, repeated where the dataset ends, uint8 [count, 28, 28]."""
+    parts, skipped, wanted = [], 0, count
+    while wanted > 0:
+        for batch in _open(EMBEDDED).batches(max(count, 1), dtype="uint8"):
+            pixels = batch.images[max(start - skipped, 0) :][:wanted]
+            skipped += len(batch.images)
+            if len(pixels):
+                parts.append(pixels[:, 0])
+                wanted -= len(pixels)
+            if wanted <= 0:
+                break
+    return np.concatenate(parts)
+
+
+def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Grey images to [N, C, H, W] of `shape`, bilinear, less the mean grey, as networks trained on pixels expect."""
+    import cv2
+
+    channels, height, width = shape
+    grown = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in pixels])
+    centred = grown.astype(np.float32) - np.float32(pixels.mean())
+    return np.repeat(centred[:, None], channels, axis=1)

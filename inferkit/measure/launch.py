@@ -1,0 +1,122 @@
+"""Starting a fresh process for a job, and what can go wrong with it: it says no, it fails, it dies, it hangs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import site
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import BackendUnavailable, MeasurementError
+from inferkit.measure.accuracy import Accuracy, AccuracySpec
+from inferkit.measure.prepared import Recipe
+from inferkit.measure.replicate import Replicate, ReplicateSpec
+
+_LAST_LINES = 12
+
+
+def prepare_network(recipe: Recipe, folder: Path, *, timeout: float = 900.0) -> dict[str, Any]:
+    """Make a network ready in a process of its own; returns what is known of it. See `run_job` for the errors."""
+    job = {"recipe": recipe.as_dict(), "folder": str(folder)}
+    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=timeout)[0]
+
+
+def run_replicate(spec: ReplicateSpec, name: str, *, timeout: float = 900.0) -> Replicate:
+    """One replicate in a fresh process. See `run_job` for the errors."""
+    facts, arrays = run_job("latency", replace(spec, spawned=time.monotonic()).as_dict(), name, timeout=timeout)
+    return Replicate(trace=arrays["trace"], **{**facts, "invalid": tuple(facts["invalid"])})
+
+
+def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0) -> Accuracy:
+    """Top-1 and top-5 over a dataset, in a process of its own. See `run_job` for the errors."""
+    facts, arrays = run_job("accuracy", spec.as_dict(), name, timeout=timeout)
+    return Accuracy(**cast(dict[str, Any], arrays), **facts)
+
+
+def run_job(
+    kind: str, spec: Mapping[str, Any], name: str, *, timeout: float
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Run one job in a fresh Python and return its facts and arrays. `name` stands in the messages.
+
+    Raises BackendUnavailable where the backend said so, MeasurementError where the job failed, the process died (with
+    the signal and its last words) or took more than `timeout` seconds. An interrupt ends the process too.
+    """
+    with tempfile.TemporaryDirectory(prefix="inferkit-job-") as folder:
+        output, log = Path(folder, "result.npz"), Path(folder, "log.txt")
+        job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
+        with log.open("wb") as words:
+            code = _run(job, words, timeout)
+        last = _last_words(log)
+        if code is None:
+            raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
+        if not output.exists():
+            raise MeasurementError(f"{name}: the {kind} process {_how_it_ended(code)}{last}")
+        with np.load(io.BytesIO(output.read_bytes())) as file:
+            arrays = {key: file[key] for key in file.files}
+    outcome = json.loads(arrays.pop("outcome").tobytes())
+    if outcome["status"] == "unsupported":
+        raise BackendUnavailable(outcome["reason"], outcome["way_out"])
+    if outcome["status"] == "failed":
+        raise MeasurementError(f"{name}: {outcome['reason']}")
+    return outcome["facts"], arrays
+
+
+def _run(job: str, words: Any, timeout: float) -> int | None:
+    """The exit code, None where the time ran out. The process never outlives this call."""
+    command = [sys.executable, "-P", "-m", "inferkit.measure.process"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=_environment()
+    ) as process:
+        try:
+            process.communicate(job.encode(), timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None
+        except BaseException:
+            process.kill()
+            raise
+        return process.returncode
+
+
+def _environment() -> dict[str, str]:
+    """This environment, with inferkit findable also from a checkout that is not installed.
+
+    A site-packages folder is not named again: PYTHONPATH goes before the standard library, which it could shadow.
+    """
+    home = str(Path(__file__).resolve().parents[2])
+    installed = {*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values()}
+    environment = dict(os.environ)
+    if home not in installed:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH")]))
+    return environment
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (out of memory?)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    if not lines:
+        return ""
+    return ":\n  " + "\n  ".join(lines[-_LAST_LINES:])

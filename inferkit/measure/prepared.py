@@ -1,0 +1,127 @@
+"""A network made ready once and measured many times: its graph at one precision and the images it is timed on.
+
+Importing a Caffe model and calibrating INT8 take longer than the measurement. They are done once, in a process of
+their own, and leave a folder that every replicate of every case loads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import MeasurementError, UsageError
+from inferkit.files import write_atomically
+from inferkit.measure import images as timing_images
+
+if TYPE_CHECKING:
+    from inferkit.network.network import Network
+
+# protobuf refuses messages of 2 GiB; weights beyond this go to a file beside the model.
+_EXTERNAL_ABOVE = 1_800_000_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is made: JSON-able, and equal recipes make equal networks.
+
+    `model` is a zoo name or a path, `dataset` a name or a path (None: embedded images brought to the input's shape),
+    `images` how many are kept for timing.
+    """
+
+    name: str
+    model: str
+    precision: str
+    weights: str | None = None
+    dataset: str | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    calibration_images: int = 500
+    images: int = 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `Recipe(**recipe.as_dict())` is the same recipe."""
+        return asdict(self)
+
+
+def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Make the network and its timing images in `folder`; returns what is known of the network (name, digest, …).
+
+    Raises NetworkError, DataError and PrecisionError of the parts.
+    """
+    import inferkit
+
+    network = inferkit.load(*([recipe.model, recipe.weights] if recipe.weights else [recipe.model]))
+    source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing)
+    if recipe.precision != network.precision:
+        network = _at_precision(network, recipe, source)
+    arrays = source.first(recipe.images)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_model(network, folder)
+    np.savez(folder / "images.npz", **arrays)  # type: ignore[arg-type]
+    known = {
+        "name": recipe.name,
+        "precision": network.precision,
+        "calibration": network.calibration,
+        "notes": list(network.notes),
+        "digest": network.digest,
+        "images_from": source.description,
+        "source": None
+        if network.source is None
+        else [str(network.source.prototxt), network.source.caffemodel and str(network.source.caffemodel)],
+    }
+    write_atomically(folder / "network.json", json.dumps(known, indent=1).encode())
+    return known
+
+
+def _at_precision(network: Network, recipe: Recipe, source: timing_images.ImageSource) -> Network:
+    import inferkit
+
+    if recipe.precision not in ("int8", "fp8"):
+        return inferkit.at_precision(network, recipe.precision)
+    batches = source.calibration(recipe.calibration_images)
+    return inferkit.at_precision(network, recipe.precision, calibration=batches, images=recipe.calibration_images)
+
+
+def _save_model(network: Network, folder: Path) -> None:
+    import onnx
+
+    path = folder / "network.onnx"
+    if network.model.ByteSize() <= _EXTERNAL_ABOVE:
+        path.write_bytes(network.model.SerializeToString())
+        return
+    copy = onnx.ModelProto()
+    copy.CopyFrom(network.model)  # a Network's model is never changed, and saving with external data changes it
+    onnx.save_model(copy, str(path), save_as_external_data=True, location="network.onnx.data")
+
+
+def load_prepared(folder: Path) -> Network:
+    """The network in a folder made by `prepare`. MeasurementError where the folder is not whole."""
+    import onnx
+
+    from inferkit.network.network import CaffeSource, Network
+
+    try:
+        known = json.loads((folder / "network.json").read_text())
+        model = onnx.load(str(folder / "network.onnx"))
+    except (OSError, ValueError) as error:
+        raise MeasurementError(f"{folder}: the prepared network cannot be read: {error}") from error
+    origin = known["source"]
+    source = origin and CaffeSource(Path(origin[0]), Path(origin[1]) if origin[1] else None)
+    network = Network.from_model(model, known["name"], precision=known["precision"], source=source)
+    from dataclasses import replace
+
+    return replace(network, calibration=known["calibration"], notes=tuple(known["notes"]))
+
+
+def timing_batch(folder: Path, batch_size: int) -> dict[str, NDArray[Any]]:
+    """`batch_size` prepared images by input name, repeated where fewer were kept."""
+    with np.load(folder / "images.npz") as arrays:
+        batch = {name: arrays[name] for name in arrays.files}
+    if not batch:
+        raise UsageError(f"{folder}: the network takes no input")
+    return {name: np.resize(array, (batch_size, *array.shape[1:])) for name, array in batch.items()}

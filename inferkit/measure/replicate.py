@@ -1,0 +1,158 @@
+"""One replicate: an engine opened, warmed up and timed in a fresh process. Raw timestamps are kept, figures derived."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import MeasurementError
+from inferkit.measure import statistics
+from inferkit.measure.environment import HostActivity, HostState, usable_cpus
+from inferkit.measure.memory import HighWater
+from inferkit.measure.prepared import load_prepared, timing_batch
+from inferkit.measure.warmup import WarmUp, warm_up
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Engine, Session
+
+# The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
+COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
+_WALL = COLUMNS.index("wall")
+
+
+@dataclass(frozen=True)
+class ReplicateSpec:
+    """What one process measures; JSON-able. Times in seconds.
+
+    Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`. `spawned` is
+    the parent's time.monotonic() before it started the process: cold start counts from there.
+    """
+
+    prepared: str
+    backend: str
+    batch_size: int
+    build: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+    min_time: float = 0.5
+    min_iterations: int = 11
+    max_iterations: int = 20_000
+    warmup_limit: float = 1.0
+    details: bool = False
+    spawned: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `ReplicateSpec(**spec.as_dict())` is the same spec."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Replicate:
+    """What one process found. `trace` is [iterations, len(COLUMNS)], seconds, NaN where a part is not known.
+
+    `log_median` of the wall time is the datum. Memory in bytes: `memory` of the host above the process before the
+    load, `device_memory` where the backend knows it. `invalid` says why the machine was not in a state to measure.
+    """
+
+    trace: NDArray[np.float64]
+    log_median: float
+    memory: int
+    device_memory: int | None
+    build_seconds: float | None
+    cold_start: float | None
+    engine_bytes: int | None
+    version: str | None
+    flavour: str | None
+    warmup: Mapping[str, Any]
+    host: Mapping[str, Any]
+    invalid: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def walls(self) -> NDArray[np.float64]:
+        """The wall time of every iteration, seconds."""
+        return self.trace[:, _WALL]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the trace, for JSON."""
+        return {key: value for key, value in self.__dict__.items() if key != "trace"}
+
+
+def measure_replicate(spec: ReplicateSpec) -> Replicate:
+    """Measure in this process, which should be a fresh one. Raises the errors of backends, and MeasurementError."""
+    from inferkit.backends import build
+
+    memory = HighWater()
+    folder = Path(spec.prepared)
+    engine = build(load_prepared(folder), backend=spec.backend, max_batch=spec.batch_size, **spec.build)
+    with engine.session(**spec.session) as session:
+        session.load(timing_batch(folder, spec.batch_size))
+        session.execute()
+        cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            warmth = warm_up(lambda: session.execute().wall, limit=spec.warmup_limit)
+            before = HostState.now()
+            trace = _timed(session, spec)
+            after = HostState.now()
+        finally:
+            gc.enable()
+        seconds = float(trace[-1, 0] + trace[-1, _WALL])
+        activity = HostActivity.between(before, after, seconds)
+        return _replicate(spec, engine, session, trace, warmth, activity, memory.peak(), cold_start)
+
+
+def _timed(session: Session, spec: ReplicateSpec) -> NDArray[np.float64]:
+    traces, starts = [], []
+    clock = time.perf_counter
+    began = clock()
+    while True:
+        now = clock() - began
+        if len(traces) >= spec.max_iterations or (now >= spec.min_time and len(traces) >= spec.min_iterations):
+            break
+        starts.append(now)
+        traces.append(session.execute())
+    rows = [
+        (start, t.host_to_device, t.compute, t.device_to_host, t.wall, np.nan if t.enqueue is None else t.enqueue)
+        for start, t in zip(starts, traces, strict=True)
+    ]
+    return np.array(rows, np.float64)
+
+
+def _replicate(
+    spec: ReplicateSpec,
+    engine: Engine,
+    session: Session,
+    trace: NDArray[np.float64],
+    warmth: WarmUp,
+    activity: HostActivity,
+    memory: int,
+    cold_start: float | None,
+) -> Replicate:
+    try:
+        datum = statistics.log_median(trace[:, _WALL])
+    except ValueError as error:
+        raise MeasurementError(f"{spec.backend} measured times that cannot be: {error}") from error
+    info = engine.info
+    return Replicate(
+        trace=trace,
+        log_median=datum,
+        memory=memory,
+        device_memory=session.memory_bytes(),
+        build_seconds=info.build_seconds,
+        cold_start=cold_start,
+        engine_bytes=info.size_bytes,
+        version=info.version,
+        flavour=info.flavour,
+        warmup=asdict(warmth),
+        host={**activity.as_dict(), "cpus": usable_cpus()},
+        details=session.details() if spec.details else {},
+    )
