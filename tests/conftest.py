@@ -11,7 +11,6 @@ from hypothesis import settings
 from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, CaffeRoot, probe, require_root
 from inferkit.errors import BackendUnavailable
 
-
 # A busy machine makes any test slow for a moment: no test may fail for the time that it took.
 settings.register_profile("inferkit", deadline=None)
 settings.load_profile("inferkit")
