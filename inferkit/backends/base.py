@@ -95,7 +95,7 @@ class Session(ABC):
         return None
 
     def details(self) -> dict[str, Any]:
-        """What else the backend knows of this session, for the JSON of results: JSON-able, taken outside the timed region.
+        """What else the backend knows of this session, JSON-able, for the results; taken outside the timed region.
 
         May run the engine (per-layer times): call it after the measurement.
         """

@@ -35,11 +35,8 @@ def check_feeds(
     assert batch is not None
     if not min_batch <= batch <= max_batch:
         limits = f"exactly {max_batch}" if min_batch == max_batch else f"{min_batch} to {max_batch}"
-        raise BackendError(
-            f"a batch of {batch} images, but the engine takes {limits}; feed fewer at a time or build for a larger batch"
-            if batch > max_batch
-            else f"a batch of {batch} images, but the engine takes {limits}"
-        )
+        way_out = "; feed fewer at a time or build for a larger batch" if batch > max_batch else ""
+        raise BackendError(f"a batch of {batch} images, but the engine takes {limits}{way_out}")
     return checked, batch
 
 

@@ -1,0 +1,214 @@
+"""Latency mode: the study's sequence, one batch at a time: copy in, execute, copy out, synchronize."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from inferkit.backends.base import Trace
+from inferkit.backends.tensorrt.buffers import BufferSet
+from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.gpus import Gpu
+from inferkit.backends.tensorrt.graph import Graph, GraphEvent, check, elapsed_seconds
+from inferkit.backends.tensorrt.plan import Plan
+from inferkit.backends.tensorrt.session import _COMPARED_RUNS, GpuSession, enqueue_figures
+from inferkit.errors import BackendError, BackendUnavailable, UsageError
+
+LAUNCHES = ("auto", "graph", "enqueue")
+
+_clock = time.perf_counter
+
+
+class LatencySession(GpuSession):
+    """`launch`: `graph` replays the whole sequence as one CUDA graph, `enqueue` submits it piece by piece as the study
+    did; `auto` is graph where the engine can be captured and cuda-python is installed, and says so in `launch`.
+    """
+
+    mode = "latency"
+
+    def __init__(self, plan: Plan, flavour: Flavour, gpu: Gpu, *, launch: str = "auto", specialization: str) -> None:
+        if launch not in LAUNCHES:
+            raise UsageError(f"launch is one of {', '.join(LAUNCHES)}, not {launch!r}")
+        self._wanted = launch
+        self.launch = launch
+        self.launch_note = ""
+        self._graph: Graph | None = None
+        self._graph_events: list[GraphEvent] = []
+        self._buffers: BufferSet | None = None
+        self._runner: Callable[[], Trace] | None = None
+        self._enqueue_runner: Callable[[], Trace] | None = None
+        super().__init__(plan, flavour, gpu, specialization)
+
+    def execute_enqueued(self) -> Trace:
+        """The same sequence submitted piece by piece, whatever `launch` is: what a graph replay is compared with."""
+        self._require_loaded()
+        assert self._enqueue_runner is not None
+        with self._gpu.active():
+            trace = self._enqueue_runner()
+        self._ran = True
+        return trace
+
+    def _allocate(self) -> None:
+        cuda = self._gpu.cuda
+        self._stream = cuda.Stream()
+        self._events = [cuda.Event() for _ in range(4)]
+        self._buffers = BufferSet(self._gpu, self.inputs, self.outputs, self._profile[2])
+
+    def _stage(self, arrays: dict[str, NDArray[Any]], batch: int) -> None:
+        assert self._buffers is not None
+        self._buffers.stage(arrays, batch)
+        if batch == self._batch and self._runner is not None:
+            return
+        self._runner = None
+        self._drop_graph()
+        self._executor.prepare(batch, self._buffers, self._stream)
+        copy_in, copy_out = self._copies(batch)
+        self._enqueue_runner = self._make_enqueue_runner(copy_in, copy_out)
+        self._enqueue_runner()
+        self._runner = self._enqueue_runner
+        self.launch = "enqueue"
+        if self._wanted == "enqueue":
+            return
+        try:
+            self._runner = self._make_graph_runner(copy_in, copy_out)
+            self._runner()
+            self.launch = "graph"
+        except (BackendError, BackendUnavailable) as error:
+            if self._wanted == "graph":
+                raise
+            self._runner = self._enqueue_runner
+            self.launch_note = str(error)
+
+    def _run(self) -> Trace:
+        assert self._runner is not None
+        return self._runner()
+
+    def _results(self) -> dict[str, NDArray[Any]]:
+        assert self._buffers is not None
+        return self._buffers.results(self._batch)
+
+    def _copies(self, batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Functions that submit the copies of one batch, with everything looked up beforehand."""
+        assert self._buffers is not None
+        to_device, to_host = self._gpu.cuda.memcpy_htod_async, self._gpu.cuda.memcpy_dtoh_async
+        stream = self._stream
+        inputs = [(binding.device, binding.host[:batch]) for binding in self._buffers.inputs]
+        outputs = [(binding.host[:batch], binding.device) for binding in self._buffers.outputs]
+
+        def copy_in() -> None:
+            for device, host in inputs:
+                to_device(device, host, stream)
+
+        def copy_out() -> None:
+            for host, device in outputs:
+                to_host(host, device, stream)
+
+        return copy_in, copy_out
+
+    def _make_enqueue_runner(self, copy_in: Callable[[], None], copy_out: Callable[[], None]) -> Callable[[], Trace]:
+        stream, executor = self._stream, self._executor
+        execute, handle = executor.context.execute_async_v3, stream.handle
+        began, copied, executed, ended = self._events
+        synchronize, clock = stream.synchronize, _clock
+
+        def run() -> Trace:
+            start = clock()
+            began.record(stream)
+            copy_in()
+            copied.record(stream)
+            accepted = execute(handle)
+            executed.record(stream)
+            copy_out()
+            ended.record(stream)
+            submitted = clock()
+            synchronize()
+            end = clock()
+            if not accepted:
+                executor.refused()
+            return Trace(
+                host_to_device=began.time_till(copied) / 1e3,
+                compute=copied.time_till(executed) / 1e3,
+                device_to_host=executed.time_till(ended) / 1e3,
+                wall=end - start,
+                enqueue=submitted - start,
+            )
+
+        return run
+
+    def _make_graph_runner(self, copy_in: Callable[[], None], copy_out: Callable[[], None]) -> Callable[[], Trace]:
+        self._graph_events = events = [GraphEvent() for _ in range(4)]
+        began, copied, executed, ended = events
+
+        def sequence(stream: Any) -> None:
+            began.record(stream)
+            copy_in()
+            copied.record(stream)
+            self._executor.enqueue(self._stream)
+            executed.record(stream)
+            copy_out()
+            ended.record(stream)
+
+        self._graph = Graph(self._stream, sequence)
+        launch, synchronize, clock = self._graph.launcher(), self._stream.synchronize, _clock
+
+        def run() -> Trace:
+            start = clock()
+            (status,) = launch()
+            submitted = clock()
+            synchronize()
+            end = clock()
+            if status:
+                check(status, "cuGraphLaunch")
+            return Trace(
+                host_to_device=elapsed_seconds(began, copied),
+                compute=elapsed_seconds(copied, executed),
+                device_to_host=elapsed_seconds(executed, ended),
+                wall=end - start,
+                enqueue=submitted - start,
+            )
+
+        return run
+
+    def _mode_details(self) -> dict[str, Any]:
+        assert self._enqueue_runner is not None
+        figures = enqueue_figures([self._enqueue_runner() for _ in range(_COMPARED_RUNS)])
+        return {
+            "launch": self.launch,
+            "launch_note": self.launch_note,
+            "plain_enqueue": {
+                "wall_median": figures.wall,
+                "enqueue_median": figures.enqueue,
+                "compute_median": figures.compute,
+                "enqueue_bound": figures.bound,
+            },
+        }
+
+    def _buffer_bytes(self) -> int:
+        return self._buffers.device_bytes if self._buffers else 0
+
+    def _profiled_buffers(self) -> BufferSet:
+        assert self._buffers is not None
+        return self._buffers
+
+    def _profiled_stream(self) -> Any:
+        return self._stream
+
+    def _drop_graph(self) -> None:
+        graph, self._graph = self._graph, None
+        if graph is not None:
+            graph.close()
+        events, self._graph_events = self._graph_events, []
+        for event in events:
+            event.close()
+
+    def _free(self) -> None:
+        self._runner = self._enqueue_runner = None
+        self._drop_graph()
+        buffers, self._buffers = self._buffers, None
+        if buffers is not None:
+            buffers.free()
+        self._events = []
+        self._stream = None

@@ -1,0 +1,116 @@
+"""Raw pixels as input: the cast, the mean subtraction and the scale move into the graph, and a quarter is copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from inferkit.errors import UsageError
+from inferkit.network.network import Network, TensorInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Uint8Input:
+    """What Caffe's data layers do to pixels: (pixel - mean) * scale.
+
+    `mean`: one value, one per channel [C], or a mean image [C, H, W], in the channel order of the network's input;
+    None subtracts nothing. `input`: the input to change, by default the only one.
+    """
+
+    mean: Any = None
+    scale: float = 1.0
+    input: str | None = None
+
+
+def with_uint8_input(network: Network, wanted: Uint8Input) -> Network:
+    """`network` with a uint8 input of the same name and shape; `network` itself is untouched.
+
+    Works at every precision: what follows the input gets float32 as before. UsageError where the input is not
+    float32 or the mean does not fit it.
+    """
+    info = _input(network, wanted.input)
+    if info.dtype != "float32":
+        raise UsageError(
+            f"input {info.name!r} of {network.name} is {info.dtype}: only a float32 input can become uint8"
+        )
+    mean = _mean(wanted.mean, info)
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    graph = model.graph
+    taken = _names(graph)
+    pixels = _fresh(f"{info.name}_pixels", taken)
+    nodes = [
+        helper.make_node("Cast", [info.name], [pixels], name=_fresh(f"{info.name}_cast", taken), to=TensorProto.FLOAT)
+    ]
+    last = pixels
+    if mean is not None and np.any(mean):
+        constant, result = _fresh(f"{info.name}_mean", taken), _fresh(f"{info.name}_centred", taken)
+        graph.initializer.append(numpy_helper.from_array(mean, constant))
+        nodes.append(helper.make_node("Sub", [last, constant], [result], name=f"{result}_sub"))
+        last = result
+    if wanted.scale != 1.0:
+        constant, result = _fresh(f"{info.name}_scale", taken), _fresh(f"{info.name}_scaled", taken)
+        graph.initializer.append(numpy_helper.from_array(np.float32(wanted.scale).reshape(()), constant))
+        nodes.append(helper.make_node("Mul", [last, constant], [result], name=f"{result}_mul"))
+        last = result
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name == info.name:
+                node.input[index] = last
+    for value in graph.input:
+        if value.name == info.name:
+            value.type.tensor_type.elem_type = TensorProto.UINT8
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
+    return network.with_model(model)
+
+
+def _input(network: Network, name: str | None) -> TensorInfo:
+    if name is None and len(network.inputs) == 1:
+        return network.inputs[0]
+    for info in network.inputs:
+        if info.name == name:
+            return info
+    names = ", ".join(info.name for info in network.inputs)
+    raise UsageError(f"say which input of {network.name} becomes uint8 (it has {names})")
+
+
+def _mean(mean: Any, info: TensorInfo) -> NDArray[np.float32] | None:
+    """As [1, 1, 1, 1], [1, C, 1, 1] or [1, C, H, W]."""
+    if mean is None:
+        return None
+    array = np.asarray(mean, dtype=np.float32)
+    shape = info.shape[1:]
+    if array.ndim == 0 or array.size == 1:
+        return array.reshape((1,) * len(info.shape))
+    if array.ndim == 1 and array.shape[0] == shape[0]:
+        return array.reshape((1, -1, *([1] * (len(shape) - 1))))
+    if array.shape[-len(shape) :] == shape and array.size == np.prod([dim or 0 for dim in shape]):
+        return array.reshape((1, *array.shape[-len(shape) :]))
+    raise UsageError(
+        f"the mean has shape {list(array.shape)}, the input {info.name!r} [N, {', '.join(map(str, shape))}]: "
+        "give one value per channel, or a mean image of the input's size"
+    )
+
+
+def _names(graph: onnx.GraphProto) -> set[str]:
+    names = {tensor.name for tensor in graph.initializer} | {value.name for value in (*graph.input, *graph.output)}
+    for node in graph.node:
+        names |= {node.name, *node.input, *node.output}
+    return names
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    """`name`, numbered if it is taken already; taken from now on."""
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate

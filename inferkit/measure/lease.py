@@ -1,0 +1,61 @@
+"""A lease on a device: two cases never share a GPU, whichever processes they run in.
+
+The lease is a lock of the operating system on a file named after the device, so it ends with the process that holds
+it, however that ends: a crash leaves nothing to clean up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from inferkit.errors import MeasurementError
+
+FOLDER = "INFERKIT_LEASE_DIR"
+
+
+def lease_folder() -> Path:
+    """Where leases lie: one folder for all users of the machine. $INFERKIT_LEASE_DIR, else in the temporary folder."""
+    chosen = os.environ.get(FOLDER)
+    folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / "inferkit-leases"
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.chmod(0o777)  # other users take leases too; the umask would have kept them out
+    return folder
+
+
+@contextmanager
+def device_lease(device: str | None, timeout: float | None = None) -> Iterator[None]:
+    """Hold the device (a GPU's UUID; None needs no lease) for a `with` block; waits for whoever holds it.
+
+    Taken twice by one process, the inner one costs nothing. `timeout` in seconds, None waits for ever.
+    Raises MeasurementError where it is not free in time, or the lease cannot be written.
+    """
+    if device is None:
+        yield
+        return
+    name = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in device)
+    try:
+        path = lease_folder() / f"{name}.lock"
+        lock = FileLock(path, timeout=-1 if timeout is None else timeout, is_singleton=True, mode=0o666)
+        lock.acquire()
+    except Timeout:
+        raise MeasurementError(
+            f"{device} is in use by another measurement and was not free within {timeout:g} s; wait for it, or choose "
+            "another device"
+        ) from None
+    except OSError as error:
+        raise MeasurementError(
+            f"the lease of {device} cannot be taken ({error}); set {FOLDER} to a folder that every user can write"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

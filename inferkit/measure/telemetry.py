@@ -1,0 +1,300 @@
+"""What the GPU did during a measurement, by NVML: clocks, power, temperature, throttling, energy, other processes.
+
+Everything is None where NVML (PyPI `nvidia-ml-py`) is not installed, finds no driver, or does not know the figure:
+a report says "not known" then, never zero. Nothing here changes a setting of the GPU.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Self
+
+# NVML's clock event reasons. The first three change nothing that a measurement must worry about.
+REASONS = {
+    0x1: "idle",
+    0x2: "application_clocks",
+    0x100: "display_clocks",
+    0x4: "power_cap",
+    0x8: "hardware_slowdown",
+    0x10: "sync_boost",
+    0x20: "software_thermal",
+    0x40: "hardware_thermal",
+    0x80: "power_brake",
+    0x200: "board_limit",
+    0x400: "reliability",
+}
+# With one of these the card does not run as it should: what was measured says nothing about the engine.
+DISTURBING = frozenset({"hardware_slowdown", "software_thermal", "hardware_thermal", "power_brake"})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the GPU. MHz, watts, joules (since the driver was loaded), degrees Celsius, bytes; None: not known."""
+
+    at: float
+    sm_mhz: int | None = None
+    memory_mhz: int | None = None
+    power_watts: float | None = None
+    power_limit_watts: float | None = None
+    temperature: int | None = None
+    reasons: tuple[str, ...] | None = None
+    energy_joules: float | None = None
+    memory_used_bytes: int | None = None
+    other_processes: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    pcie_replays: int | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Telemetry of one case. `throttled` names reasons seen that disturb; `energy_per_image` in joules."""
+
+    readings: int
+    seconds: float
+    sm_mhz_min: int | None
+    sm_mhz_mean: float | None
+    sm_mhz_max: int | None
+    memory_mhz: int | None
+    power_watts_mean: float | None
+    power_watts_max: float | None
+    power_limit_watts: float | None
+    temperature_max: int | None
+    reasons: tuple[str, ...] | None
+    throttled: tuple[str, ...] | None
+    energy_joules: float | None
+    energy_per_image: float | None
+    other_processes: int | None
+    pcie_generation: int | None
+    pcie_width: int | None
+    pcie_replays: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def reason_names(mask: int) -> tuple[str, ...]:
+    """The names of the bits in a mask of clock event reasons; an unknown bit is named by its value."""
+    names = [name for bit, name in REASONS.items() if mask & bit]
+    known = sum(REASONS)
+    names += [f"bit_{hex(1 << index)}" for index in range(mask.bit_length()) if mask & ~known & (1 << index)]
+    return tuple(names)
+
+
+def summarize(readings: Iterable[Reading], images: int | None = None) -> Summary:
+    """Readings of one measurement, in order, and how many images it computed, as one summary. Pure."""
+    taken = list(readings)
+    reasons = _known(taken, "reasons")
+    seen = tuple(dict.fromkeys(name for each in reasons for name in each)) if reasons else None
+    energy = _increase(taken, "energy_joules")
+    clocks, powers = _known(taken, "sm_mhz"), _known(taken, "power_watts")
+    others = _known(taken, "other_processes")
+    return Summary(
+        readings=len(taken),
+        seconds=taken[-1].at - taken[0].at if taken else 0.0,
+        sm_mhz_min=min(clocks, default=None),
+        sm_mhz_mean=sum(clocks) / len(clocks) if clocks else None,
+        sm_mhz_max=max(clocks, default=None),
+        memory_mhz=max(_known(taken, "memory_mhz"), default=None),
+        power_watts_mean=sum(powers) / len(powers) if powers else None,
+        power_watts_max=max(powers, default=None),
+        power_limit_watts=_last(taken, "power_limit_watts"),
+        temperature_max=max(_known(taken, "temperature"), default=None),
+        reasons=seen,
+        throttled=tuple(name for name in seen if name in DISTURBING) if seen is not None else None,
+        energy_joules=energy,
+        energy_per_image=energy / images if energy is not None and images else None,
+        other_processes=max(others, default=None),
+        pcie_generation=_last(taken, "pcie_generation"),
+        pcie_width=_last(taken, "pcie_width"),
+        pcie_replays=_increase(taken, "pcie_replays"),
+    )
+
+
+class GpuTelemetry:
+    """NVML's view of one GPU, by UUID or by NVML's index (which ignores CUDA_VISIBLE_DEVICES). Never raises."""
+
+    def __init__(self, gpu: str | int) -> None:
+        self._nvml = _nvml()
+        self._handle: Any = None
+        if self._nvml is not None:
+            by_uuid = isinstance(gpu, str) and not gpu.isdigit()
+            find = self._nvml.nvmlDeviceGetHandleByUUID if by_uuid else self._nvml.nvmlDeviceGetHandleByIndex
+            self._handle = _quietly(find, gpu if by_uuid else int(gpu))
+
+    @property
+    def available(self) -> bool:
+        return self._handle is not None
+
+    def read(self, *, own_context: bool = True) -> Reading:
+        """Look at the GPU now: some hundred microseconds. `own_context`: whether this process itself uses the GPU."""
+        nvml, handle = self._nvml, self._handle
+        if handle is None:
+            return Reading(time.perf_counter())
+        memory = _quietly(nvml.nvmlDeviceGetMemoryInfo, handle)
+        mask = _quietly(_reasons_of(nvml), handle)
+        return Reading(
+            at=time.perf_counter(),
+            sm_mhz=_quietly(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
+            memory_mhz=_quietly(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
+            power_watts=_thousandth(_quietly(nvml.nvmlDeviceGetPowerUsage, handle)),
+            power_limit_watts=_thousandth(_quietly(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            temperature=_quietly(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+            reasons=None if mask is None else reason_names(int(mask)),
+            energy_joules=_thousandth(_quietly(nvml.nvmlDeviceGetTotalEnergyConsumption, handle)),
+            memory_used_bytes=None if memory is None else int(memory.used),
+            other_processes=self._others(own_context),
+            pcie_generation=_quietly(nvml.nvmlDeviceGetCurrPcieLinkGeneration, handle),
+            pcie_width=_quietly(nvml.nvmlDeviceGetCurrPcieLinkWidth, handle),
+            pcie_replays=_quietly(nvml.nvmlDeviceGetPcieReplayCounter, handle),
+        )
+
+    def sm_clock(self) -> float | None:
+        """The SM clock in MHz now: what a warm-up waits for to settle."""
+        if self._handle is None:
+            return None
+        return _quietly(self._nvml.nvmlDeviceGetClockInfo, self._handle, self._nvml.NVML_CLOCK_SM)
+
+    def facts(self) -> dict[str, Any]:
+        """What belongs into a fingerprint: settings and versions, never readings that wander.
+
+        name, uuid, memory_bytes, power_limit_watts, max_sm_mhz, max_memory_mhz, ecc, mig, persistence, compute_mode,
+        pcie_generation, pcie_width (the largest the link can have), driver, cuda (the version that the driver speaks);
+        empty where NVML does not answer.
+        """
+        nvml, handle = self._nvml, self._handle
+        if handle is None:
+            return {}
+        memory = _quietly(nvml.nvmlDeviceGetMemoryInfo, handle)
+        cuda = _quietly(nvml.nvmlSystemGetCudaDriverVersion_v2)
+        return {
+            "name": _text(_quietly(nvml.nvmlDeviceGetName, handle)),
+            "uuid": _text(_quietly(nvml.nvmlDeviceGetUUID, handle)),
+            "memory_bytes": None if memory is None else int(memory.total),
+            "power_limit_watts": _thousandth(_quietly(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            "max_sm_mhz": _quietly(nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_SM),
+            "max_memory_mhz": _quietly(nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_MEM),
+            "ecc": _on(_first(_quietly(nvml.nvmlDeviceGetEccMode, handle))),
+            "mig": _on(_first(_quietly(nvml.nvmlDeviceGetMigMode, handle))),
+            "persistence": _on(_quietly(nvml.nvmlDeviceGetPersistenceMode, handle)),
+            "compute_mode": _quietly(nvml.nvmlDeviceGetComputeMode, handle),
+            "pcie_generation": _quietly(nvml.nvmlDeviceGetMaxPcieLinkGeneration, handle),
+            "pcie_width": _quietly(nvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
+            "driver": _text(_quietly(nvml.nvmlSystemGetDriverVersion)),
+            "cuda": None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+        }
+
+    def watch(self, interval: float = 0.1) -> Watch:
+        """Look now, every `interval` seconds and at the end of a `with` block."""
+        return Watch(self, interval)
+
+    def _others(self, own_context: bool) -> int | None:
+        running = _quietly(self._nvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        if running is None:
+            return None
+        others = [process for process in running if process.pid != os.getpid()]
+        # In a container NVML may give the host's process numbers: one of the strangers is then this process.
+        strangers = len(others) == len(running) and own_context
+        return max(len(others) - (1 if strangers else 0), 0)
+
+
+class Watch:
+    """Reads a GPU from a thread of its own while a `with` block runs; `readings` holds what it saw.
+
+    A reading holds Python's lock for microseconds at a time. Between start and end of the block there are only as
+    many as `interval` allows; a long interval leaves the two at the ends.
+    """
+
+    def __init__(self, telemetry: GpuTelemetry, interval: float) -> None:
+        self.readings: list[Reading] = []
+        self._telemetry = telemetry
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="gpu-telemetry", daemon=True)
+
+    def summary(self, images: int | None = None) -> Summary:
+        """The readings so far as one summary."""
+        return summarize(self.readings, images)
+
+    def __enter__(self) -> Self:
+        self.readings.append(self._telemetry.read())
+        if self._telemetry.available:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.readings.append(self._telemetry.read())
+
+    def _look(self) -> None:
+        while not self._stop.wait(self._interval):
+            self.readings.append(self._telemetry.read())
+
+
+@cache
+def _nvml() -> Any:
+    """The NVML module, initialized for this process; None where it is missing or there is no driver."""
+    try:
+        nvml = import_module("pynvml")
+        nvml.nvmlInit()
+    except Exception:  # not installed (ImportError), no driver (NVMLError), a driver that does not match
+        return None
+    atexit.register(_quietly, nvml.nvmlShutdown)
+    return nvml
+
+
+def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The function's answer, None where NVML does not support the question on this GPU."""
+    try:
+        return function(*arguments)
+    except Exception:  # NVMLError of many kinds, and missing symbols in old drivers
+        return None
+
+
+def _reasons_of(nvml: Any) -> Callable[..., Any]:
+    # Renamed in 2023; the old name is on its way out.
+    found: Callable[..., Any] | None = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+    return found or nvml.nvmlDeviceGetCurrentClocksThrottleReasons  # type: ignore[no-any-return]
+
+
+def _known(readings: list[Reading], name: str) -> list[Any]:
+    return [value for reading in readings if (value := getattr(reading, name)) is not None]
+
+
+def _last(readings: list[Reading], name: str) -> Any:
+    values = _known(readings, name)
+    return values[-1] if values else None
+
+
+def _increase(readings: list[Reading], name: str) -> Any:
+    values = _known(readings, name)
+    return values[-1] - values[0] if len(values) > 1 else None
+
+
+def _thousandth(value: int | None) -> float | None:
+    return None if value is None else value / 1e3
+
+
+def _text(value: Any) -> str | None:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, (list, tuple)) and value else None
+
+
+def _on(value: Any) -> bool | None:
+    return None if value is None else bool(value)
