@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,13 +11,14 @@ from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
 from inferkit.precision.calibration import DEFAULT_METHOD, Calibration, calibration_from
 from inferkit.precision.casts import CastOptions, to_half
-from inferkit.precision.collect import IMAGES, Feeds, as_feeds, collect
+from inferkit.precision.collect import collect
 from inferkit.precision.fold import prepare
 from inferkit.precision.graph import Graph
 from inferkit.precision.halves import HALVES
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, insert
 from inferkit.precision.ranges import Ranges
+from inferkit.precision.sources import describe, feeds_of, from_path
 
 _Options = TypeVar("_Options")
 
@@ -26,14 +27,15 @@ _Options = TypeVar("_Options")
 class QuantizeOptions:
     """Options of int8 and fp8.
 
-    `method`: max, entropy, percentile, percentile:SHARE or mse. `images`: how many to calibrate with. `batch_size` and
-    `preprocessing` are handed to a dataset. `exclude`: layers to leave out, by name or pattern. `first_layer`,
-    `last_layer`: whether the layers next to input and output are quantized. `residual`: whether the skip branch of an
-    addition is. `threads`: ONNX Runtime's while it calibrates, 0 for its own choice.
+    `method`: max, entropy, percentile, percentile:SHARE or mse. `images`: how many to calibrate with; by default 500
+    of a dataset, and all of any other source. `batch_size` and `preprocessing` are handed to a dataset. `exclude`:
+    layers to leave out, by name or pattern. `first_layer`, `last_layer`: whether the layers next to input and output
+    are quantized. `residual`: whether the skip branch of an addition is. `threads`: ONNX Runtime's while it
+    calibrates, 0 for its own choice.
     """
 
     method: str = DEFAULT_METHOD
-    images: int = IMAGES
+    images: int | None = None
     batch_size: int = 32
     preprocessing: Any = None
     exclude: Sequence[str] = ()
@@ -112,27 +114,18 @@ def calibrate(
         raise PrecisionError(
             f"network {network.name!r}: quantizing needs a calibration: a dataset, batches, batch files or a cache"
         )
+    if isinstance(source, (str, Path)):
+        source = from_path(Path(source))
     if isinstance(source, Calibration):
         return source
     if isinstance(source, Ranges):
         return calibration_from(source, options.method)
-    if isinstance(source, (str, Path)):
-        raise PrecisionError(f"{source}: calibration files are not read yet")
-    batches = dataset_batches(source, graph.input_names, options)
-    ranges = collect(graph, placement.tensors, batches, images=options.images, threads=options.threads)
-    return calibration_from(replace(ranges, source=str(getattr(source, "name", ""))), options.method)
-
-
-def dataset_batches(source: Any, inputs: Sequence[str], options: QuantizeOptions) -> Iterator[Feeds]:
-    """Batches as dicts by input name, from a dataset or from any iterable of batches."""
-    if hasattr(source, "batches"):
-        given = {} if options.preprocessing is None else {"preprocessing": options.preprocessing}
-        batches: Iterable[Any] = source.batches(options.batch_size, dtype="float32", **given)
-    elif isinstance(source, Mapping) or hasattr(source, "ndim"):
-        batches = [source]  # one array, or one dict of arrays: a single batch
-    elif isinstance(source, Iterable):
-        batches = source
-    else:
-        raise UsageError(f"cannot calibrate with a {type(source).__name__}; give a dataset, batches, ranges or a path")
-    for batch in batches:
-        yield as_feeds(batch, inputs)
+    batches = feeds_of(
+        source,
+        graph.input_names,
+        images=options.images,
+        batch_size=options.batch_size,
+        preprocessing=options.preprocessing,
+    )
+    ranges = collect(graph, placement.tensors, batches, threads=options.threads)
+    return calibration_from(replace(ranges, source=describe(source)), options.method)

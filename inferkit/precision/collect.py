@@ -19,10 +19,8 @@ _WATCHED_BYTES = 256 << 20  # activations held at a time: more tensors, or large
 Feeds = Mapping[str, NDArray[Any]]
 
 
-def collect(
-    graph: Graph, tensors: Sequence[str], batches: Iterable[Feeds], *, images: int = IMAGES, threads: int = 0
-) -> Ranges:
-    """Ranges of `tensors` over the first `images` images of `batches` (dicts of arrays by input name, axis 0 images).
+def collect(graph: Graph, tensors: Sequence[str], batches: Iterable[Feeds], *, threads: int = 0) -> Ranges:
+    """Ranges of `tensors` over all `batches` (dicts of arrays by input name, axis 0 images).
 
     Memory does not grow with the number of images: activations of a few images at a time are counted and dropped.
     `threads` are ONNX Runtime's, 0 for its own choice. PrecisionError for values that are not finite (with the tensor
@@ -31,7 +29,7 @@ def collect(
     runner = _Runner(graph, tensors, threads)
     histograms = {name: Histogram.empty() for name in tensors}
     seen = 0
-    for batch in _limited(batches, images):
+    for batch in batches:
         size = _batch_size(batch)
         for part in _parts(batch, runner.step(batch)):
             for name, values in runner.run(part).items():
@@ -104,10 +102,7 @@ def watching(graph: Graph, tensors: Sequence[str]) -> onnx.ModelProto:
 
 
 def _batch_size(batch: Feeds) -> int:
-    sizes = {values.shape[0] if values.ndim else 0 for values in batch.values()}
-    if len(sizes) != 1:
-        raise PrecisionError(f"calibration: inputs of one batch hold different numbers of images: {sorted(sizes)}")
-    return int(sizes.pop())
+    return min(values.shape[0] for values in batch.values())
 
 
 def _slice(batch: Feeds, start: int, stop: int) -> Feeds:
@@ -119,23 +114,12 @@ def _parts(batch: Feeds, step: int) -> Iterator[Feeds]:
         yield _slice(batch, start, start + step)
 
 
-def _limited(batches: Iterable[Feeds], images: int) -> Iterator[Feeds]:
-    left = images
-    for batch in batches:
-        size = _batch_size(batch)
-        if size == 0:
-            continue
-        yield batch if size <= left else _slice(batch, 0, left)
-        left -= size
-        if left <= 0:
-            return
-
-
 def as_feeds(batch: Any, inputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """One batch in any accepted form (array, dict of arrays, object with `.images`) as a dict by input name."""
     values = getattr(batch, "images", batch)
-    if isinstance(values, tuple) and len(values) == len(inputs) > 1:
-        values = dict(zip(inputs, values, strict=True))
+    count = getattr(batch, "count", None)
+    if isinstance(count, int):
+        values = values[:count]  # a dataset's padded last batch repeats its last image
     if not isinstance(values, Mapping):
         if len(inputs) != 1:
             raise PrecisionError(

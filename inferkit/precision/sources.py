@@ -1,0 +1,82 @@
+"""What a user may give as a calibration, and how it becomes batches, ranges or amax values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inferkit.errors import PrecisionError, UsageError
+from inferkit.precision.batches import BatchFiles
+from inferkit.precision.caches import read_cache
+from inferkit.precision.calibration import Calibration
+from inferkit.precision.collect import IMAGES, Feeds, as_feeds
+from inferkit.precision.ranges import Ranges
+
+_ZIP = b"PK\x03\x04"  # an NPZ file of ranges; a calibration cache is a text
+
+
+def from_path(path: Path) -> Calibration | Ranges | BatchFiles:
+    """What lies at `path`: a folder of batch files, a file of ranges or a calibration cache; else PrecisionError."""
+    if path.is_dir():
+        return BatchFiles(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_ZIP))
+    except OSError as error:
+        raise PrecisionError(f"calibration {path}: cannot be read: {error}") from error
+    return Ranges.load(path) if start == _ZIP else read_cache(path)
+
+
+def feeds_of(
+    source: Any, inputs: Sequence[str], *, images: int | None = None, batch_size: int = 32, preprocessing: Any = None
+) -> Iterator[Feeds]:
+    """Batches as dicts of arrays by input name.
+
+    `source` is a dataset (something with `batches`), an iterable of batches, or one batch. Of a dataset, `images`
+    images are taken, 500 by default, in runs of `batch_size` spread evenly over it: datasets are often sorted by
+    class, and their first images then show only one. Of other sources all images are taken, or the first `images`.
+    `preprocessing` goes to a dataset. UsageError for a source of another kind, PrecisionError for an unusable batch.
+    """
+    if hasattr(source, "batches"):
+        wanted = IMAGES if images is None else images
+        batches: Iterable[Any] = _spread(source, wanted, batch_size, preprocessing)
+    elif isinstance(source, Mapping) or hasattr(source, "ndim"):
+        batches = [source]
+    elif isinstance(source, Iterable):
+        batches = source
+    else:
+        raise UsageError(f"cannot calibrate with a {type(source).__name__}; give a dataset, batches, ranges or a path")
+    return _limited((as_feeds(batch, inputs) for batch in batches), images)
+
+
+def _spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> Iterator[Any]:
+    total = len(dataset)
+    images = min(images, total)
+    runs = -(-images // batch_size)
+    for run in range(runs):
+        start = run * total // runs
+        count = min(batch_size, images - run * batch_size)
+        yield from dataset.batches(batch_size, start=start, limit=count, preprocessing=preprocessing, dtype="float32")
+
+
+def _limited(batches: Iterable[Feeds], images: int | None) -> Iterator[Feeds]:
+    left = images
+    for batch in batches:
+        if left is not None and left <= 0:
+            return
+        sizes = {values.shape[0] if values.ndim else 0 for values in batch.values()}
+        if len(sizes) != 1:
+            raise PrecisionError(f"calibration: inputs of one batch hold different numbers of images: {sorted(sizes)}")
+        size = sizes.pop()
+        if size:
+            yield batch if left is None else {name: values[:left] for name, values in batch.items()}
+        if left is not None:
+            left -= size
+
+
+def describe(source: Any) -> str:
+    """What reports call a source: a dataset's or folder's name; nothing for arrays."""
+    if isinstance(source, BatchFiles):
+        return f"batch files in {source.folder}"
+    return str(getattr(source, "source", "") or getattr(source, "name", ""))
