@@ -1,0 +1,47 @@
+"""The zoo: well-known networks by name, as Caffe files that PyCaffe and the import read alike.
+
+Three are trained on Fashion-MNIST and stored here; the others get made-up weights (`weights`), good for latency and
+for comparing precisions, while their accuracy means nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferkit.network.zoo.catalogue import CATALOGUE, build, entry
+from inferkit.network.zoo.store import card, files, write
+
+if TYPE_CHECKING:
+    from inferkit.network.network import Network
+
+__all__ = ["build", "card", "files", "is_trained", "load", "names", "prototxt", "write"]
+
+
+def names() -> tuple[str, ...]:
+    """The networks that the zoo has."""
+    return tuple(CATALOGUE)
+
+
+def prototxt(name: str, batch: int = 1) -> str:
+    """The deploy prototxt of `name`: input `data` [batch, C, H, W], output `prob`.
+
+    Raises UsageError for a name that the zoo does not have, or a batch below 1.
+    """
+    from inferkit.errors import UsageError
+
+    if batch < 1:
+        raise UsageError(f"a batch has at least one image, not {batch}")
+    return build(name).prototxt(batch)
+
+
+def is_trained(name: str) -> bool:
+    """Whether `name` is stored with trained weights. Raises UsageError for a name that the zoo does not have."""
+    return entry(name).trained
+
+
+def load(name: str) -> Network:
+    """The network imported from its Caffe files, which `source` names. Raises UsageError for an unknown name."""
+    from inferkit.network.load import load as load_files
+
+    source = files(name)
+    return load_files(source.prototxt, source.caffemodel, name=name)

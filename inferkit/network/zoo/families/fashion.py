@@ -7,12 +7,12 @@ from inferkit.network.zoo.builder import NetBuilder
 
 def fashion_vgg(net: NetBuilder) -> None:
     """Six 3×3 convolutions in three stages, then two inner products with Dropout between them."""
-    for stage, channels in enumerate((24, 48, 96), start=1):
+    for stage, channels in enumerate((16, 32, 64), start=1):
         for number in (1, 2):
             net.conv(f"conv{stage}_{number}", channels, 3, pad=1)
             net.relu(f"relu{stage}_{number}")
         net.max_pool(f"pool{stage}", 2, 2)
-    net.fc("fc4", 256)
+    net.fc("fc4", 512)
     net.relu("relu4")
     net.dropout("drop4")
     net.fc("fc5", 10)
@@ -24,9 +24,9 @@ def fashion_resnet(net: NetBuilder) -> None:
     net.conv("conv1", 16, 3, pad=1, bias=False)
     net.batch_norm("bn_conv1", "scale_conv1")
     net.relu("conv1_relu")
-    for stage, width in enumerate((16, 32, 64), start=2):
+    for stage, width in enumerate((24, 48, 96), start=2):
         for block in "ab":
-            _residual(net, f"{stage}{block}", width, stride=2 if stage > 2 and block == "a" else 1)
+            _residual(net, f"{stage}{block}", width, stride=2 if block == "a" else 1)
     net.global_pool("pool5")
     net.fc("fc10", 10)
     net.softmax("prob")

@@ -1,0 +1,1 @@
+"""What trains the embedded networks: real Caffe for lenet, torch for the other two."""
