@@ -12,14 +12,14 @@ from inferkit.network.caffe.deploy import inference_part, is_data
 from inferkit.network.caffe.filter import filter_net
 from inferkit.network.caffe.flow import Flow, trace_flow
 from inferkit.network.caffe.read import CaffeModel, PathLike, read_caffemodel, read_prototxt
-from inferkit.network.caffe.schema import NetParameter, TransformationParameter
+from inferkit.network.caffe.schema import TEST, NetParameter, Phase, TransformationParameter
 from inferkit.network.caffe.upgrade import upgrade
 from inferkit.network.caffe.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """A network in today's form, TEST phase, every source an Input, Parameter or constant DummyData layer.
+    """A network in today's form, of one phase, every source an Input, Parameter or constant DummyData layer.
 
     `flow` says which layer reads what; `weights` gives learned blobs; `notes` what was changed and what Caffe would
     warn of; `transforms` the preprocessing that data layers asked for, by the name of the input they became.
@@ -37,25 +37,28 @@ def define(
     prototxt: PathLike,
     caffemodel: PathLike | None = None,
     *,
+    phase: int = TEST,
     level: int = 0,
     stages: Sequence[str] = (),
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
 ) -> Definition:
     """Read a network's prototxt and trained weights, as far as conversion to another format needs no shapes.
 
-    `level` and `stages` choose among layers with include and exclude rules, as Caffe's own options do; the phase is
-    TEST. `input_shapes` (batch first, by blob name) replaces or supplies the shapes of inputs. Raises NetworkError for
-    whatever is wrong with the files, naming file, place and reason.
+    `phase`, `level` and `stages` choose among layers with include and exclude rules, as Caffe's own options do.
+    `input_shapes` (batch first, by blob name, or one shape for the only input) replaces or supplies the shapes of
+    inputs. Raises NetworkError for whatever is wrong with the files, naming file, place and reason.
     """
     source = Path(prototxt)
-    shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
     written = read_prototxt(source)
+    if input_shapes is not None and not isinstance(input_shapes, Mapping):
+        input_shapes = {_only_input(written, source, phase, level, stages): input_shapes}
+    shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
     _supply_input_shapes(written, shapes, source)
     notes = upgrade(written, source)
     model = read_upgraded(caffemodel) if caffemodel is not None else None
-    filtered = filter_net(written, source, level=level, stages=stages)
+    filtered = filter_net(written, source, phase=phase, level=level, stages=stages)
     if not filtered.layer:
-        raise NetworkError(f"{source}: no layer is meant for the TEST phase{_state(level, stages)}")
+        raise NetworkError(f"{source}: no layer is meant for the {Phase.Name(phase)} phase{_state(level, stages)}")
     transforms = {
         layer.top[0]: layer.transform_param
         for layer in filtered.layer
@@ -83,6 +86,25 @@ def _checked(name: str, shape: Sequence[int]) -> list[int]:
     if any(dim <= 0 for dim in dims):
         raise NetworkError(f"input shape {list(shape)} of {name!r}: every dimension must be at least 1")
     return dims
+
+
+def _only_input(written: NetParameter, source: Path, phase: int, level: int, stages: Sequence[str]) -> str:
+    """The name of the network's input. NetworkError where it has several (labels aside) or none."""
+    net = NetParameter()
+    net.CopyFrom(written)
+    names = list(net.input)
+    upgrade(net, source)
+    for layer in filter_net(net, source, phase=phase, level=level, stages=stages).layer:
+        if layer.type == "Input":
+            names += layer.top
+        elif is_data(layer):
+            names += layer.top[:1]
+    found = list(dict.fromkeys(names))
+    if len(found) != 1:
+        raise NetworkError(
+            f"{source}: one input shape for the inputs {', '.join(found) or '(none)'}; give them by name"
+        )
+    return found[0]
 
 
 def _state(level: int, stages: Sequence[str]) -> str:

@@ -31,6 +31,10 @@ def fill(shape: Sequence[int], filler: FillerParameter | None) -> NDArray[np.flo
         return np.full(shape, filler.min, np.float32)
     if kind in RANDOM:
         raise RandomFiller(f"Caffe would fill it at random ({kind}); give a caffemodel that has it")
+    if not kind:
+        raise RandomFiller(
+            "the prototxt states no filler, so Caffe would compute with zeros; give a caffemodel that has it"
+        )
     raise RandomFiller(f"Caffe has no filler {kind!r}; give a caffemodel that has the blob")
 
 

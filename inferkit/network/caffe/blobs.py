@@ -1,0 +1,65 @@
+"""The blobs of a net as its layers go by: each has a tensor, and some share memory, where layers write in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inferkit.network.caffe.graph import Graph, Tensor
+from inferkit.network.caffe.layer import reshaped
+
+
+@dataclass
+class _Memory:
+    """What a blob's memory holds now; blobs that share it have other shapes of the same elements.
+
+    `lasting`: it is not computed anew by each forward pass, so writing over it would change the next pass.
+    """
+
+    tensor: Tensor
+    lasting: bool
+    version: int = 0
+
+
+@dataclass
+class _Blob:
+    memory: _Memory
+    tensor: Tensor
+    version: int
+
+
+class Blobs:
+    """The tensors of all blobs as the layers go by; a write in place shows in every blob that shares the memory."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._blobs: dict[str, _Blob] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blobs)
+
+    def read(self, name: str) -> Tensor:
+        """The blob's tensor, reshaped anew where its memory was written under another name."""
+        blob = self._blobs[name]
+        if blob.version != blob.memory.version:
+            blob.tensor = reshaped(self._graph, blob.memory.tensor, blob.tensor.shape, name)
+            blob.version = blob.memory.version
+        return blob.tensor
+
+    def is_lasting(self, name: str) -> bool:
+        """Whether the blob's memory keeps its values from one forward pass to the next."""
+        return self._blobs[name].memory.lasting
+
+    def write(self, name: str, tensor: Tensor, shares: str | None = None, lasting: bool = False) -> None:
+        """A new blob, in the memory of blob `shares` or in its own."""
+        memory = self._blobs[shares].memory if shares is not None else _Memory(tensor, lasting)
+        self._blobs[name] = _Blob(memory, tensor, memory.version)
+
+    def overwrite(self, name: str, tensor: Tensor) -> None:
+        """The result of a layer in place."""
+        blob = self._blobs[name]
+        if tensor == blob.tensor:
+            return
+        blob.memory.tensor = tensor
+        blob.memory.version += 1
+        blob.tensor, blob.version = tensor, blob.memory.version

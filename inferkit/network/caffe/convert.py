@@ -1,0 +1,220 @@
+"""A Caffe net becomes an ONNX model that computes the same for every batch, or for one batch where it must be so.
+
+The batch is a symbol in shape inference. A net that only the prototxt's batch fits is tried in the readings that keep
+the batch free first, and imported with that batch fixed, and a note, where none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import NetworkError
+from inferkit.network.caffe.blobs import Blobs
+from inferkit.network.caffe.dims import Batch, Dim, MixedBatch, batch
+from inferkit.network.caffe.flow import Flow
+from inferkit.network.caffe.graph import Graph, Tensor
+from inferkit.network.caffe.layer import Layer, Settings
+from inferkit.network.caffe.layers import LAYERS
+from inferkit.network.caffe.schema import TRAIN, LayerParameter, NetParameter
+from inferkit.network.caffe.weights import BlobSpec, Weights
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One way to see the batch: the inputs whose first axis it is, and whether Reshape may state it as a number."""
+
+    inputs: frozenset[str]
+    explicit: int | None = None
+
+
+def convert(flow: Flow, weights: Weights, name: str) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The ONNX model of a net (upgraded and filtered, phase in its state), and notes on what the user should know.
+
+    Inputs and outputs are named as Caffe's blobs, nodes as its layers. The model has passed onnx.checker with full
+    shape inference. Raises NetworkError naming file, layer, type and reason for what Caffe would abort on and for what
+    cannot be imported.
+    """
+    file = str(weights.source)
+    for layer in flow.net.layer:
+        _check_counts(layer, file)
+    inputs = _inputs(flow.net, file)
+    obstacle = ""
+    for reading in _readings(inputs):
+        run = _Run(flow, weights, file, inputs, reading)
+        try:
+            return run.model(name), (*_fixed_note(inputs, obstacle if not reading.inputs else ""), *run.notes)
+        except MixedBatch as reason:
+            obstacle = obstacle or str(reason)
+    raise AssertionError("the reading with a fixed batch mixes nothing")
+
+
+def _readings(inputs: Mapping[str, tuple[int, ...]]) -> Iterator[_Reading]:
+    """The ways to see the batch, best first: on all inputs of the image's batch, on those like it, on none."""
+    image = next((shape for shape in inputs.values() if len(shape) == 4), None)
+    shape = image or max(inputs.values(), key=len, default=())
+    if shape:
+        all_of_it = frozenset(key for key, other in inputs.items() if other[:1] == shape[:1])
+        images = frozenset(key for key in all_of_it if len(inputs[key]) == len(shape))
+        for chosen in dict.fromkeys((all_of_it, images)):
+            yield _Reading(chosen)
+            yield _Reading(chosen, explicit=shape[0])
+    yield _Reading(frozenset())
+
+
+def _fixed_note(inputs: Mapping[str, tuple[int, ...]], obstacle: str) -> list[str]:
+    if not obstacle:
+        return []
+    sizes = ", ".join(f"{name} {list(shape)}" for name, shape in inputs.items())
+    return [f"imported with fixed shapes ({sizes}), for no other batch fits: {obstacle}"]
+
+
+def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
+    """The tops of Input layers with their shapes, in order."""
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in net.layer:
+        if layer.type != "Input":
+            continue
+        stated = [tuple(shape.dim) for shape in layer.input_param.shape]
+        where = f"{file}, layer {layer.name!r} (Input)"
+        if len(stated) not in (0, 1, len(layer.top)):
+            raise NetworkError(f"{where}: {len(stated)} shapes for {len(layer.top)} tops")
+        for position, top in enumerate(layer.top):
+            if not stated:
+                raise NetworkError(
+                    f"{where}: {top!r} has no shape; write one into the prototxt, or give an input shape"
+                )
+            shape = stated[position % len(stated)]
+            if any(dim <= 0 for dim in shape):
+                raise NetworkError(f"{where}: {top!r} has the empty shape {list(shape)}; give an input shape")
+            found[top] = shape
+    return found
+
+
+def _check_counts(layer: LayerParameter, file: str) -> None:
+    """The layer's type is known, and it has as many bottoms and tops as the type takes."""
+    where = f"{file}, layer {layer.name!r} ({layer.type})"
+    if layer.type == "Input":
+        if layer.bottom:
+            raise NetworkError(f"{where}: takes no bottoms")
+        return
+    kind = LAYERS.get(layer.type)
+    if kind is None:
+        raise NetworkError(f"{where}: Caffe 1.0 has no such layer; inferkit imports {', '.join(sorted(LAYERS))}")
+    for what, count, (least, most) in (
+        ("bottoms", len(layer.bottom), kind.bottoms),
+        ("tops", len(layer.top), kind.tops),
+    ):
+        if count < least or (most is not None and count > most):
+            wanted = str(least) if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+            raise NetworkError(f"{where}: needs {wanted} {what}, the prototxt names {count}")
+    if len(layer.loss_weight) not in (0, len(layer.top)):
+        raise NetworkError(f"{where}: {len(layer.loss_weight)} loss weights for {len(layer.top)} tops")
+
+
+class _Run:
+    """One conversion in one reading of the batch."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        weights: Weights,
+        file: str,
+        inputs: Mapping[str, tuple[int, ...]],
+        reading: _Reading,
+    ) -> None:
+        self.flow, self.net, self.weights, self.file = flow, flow.net, weights, file
+        self.notes: list[str] = []
+        self.graph = Graph({blob for layer in self.net.layer for blob in layer.top})
+        self.blobs = Blobs(self.graph)
+        self.settings = Settings(file, train=self.net.state.phase == TRAIN, explicit_batch=reading.explicit)
+        self.inputs = {name: Tensor(name, _with_batch(name, shape, reading)) for name, shape in inputs.items()}
+
+    def model(self, name: str) -> onnx.ModelProto:
+        """Convert every layer. Raises MixedBatch where this reading of the batch does not fit."""
+        for index, layer in enumerate(self.net.layer):
+            if layer.type == "Input":
+                self.weights.blobs(index, [])
+                for top in layer.top:
+                    self.blobs.write(top, self.inputs[top])
+                continue
+            try:
+                self._convert(index, layer)
+            except MixedBatch as reason:
+                raise MixedBatch(f"layer '{layer.name}' ({layer.type}): {reason}") from None
+        outputs = self._outputs()
+        self.graph.prune(tensor.name for tensor in outputs)
+        return self.graph.model(name, list(self.inputs.values()), outputs)
+
+    def _convert(self, index: int, param: LayerParameter) -> None:
+        kind = LAYERS[param.type]
+        # The flow has shown that a top named as the bottom at its place may overwrite it.
+        in_place = [place < len(param.bottom) and param.bottom[place] == top for place, top in enumerate(param.top)]
+        taken: list[object] = []
+
+        def take(_: LayerParameter, specs: Sequence[BlobSpec]) -> list[NDArray[np.float32]]:
+            taken.append(specs)
+            return self.weights.blobs(index, specs)
+
+        bottoms = tuple(self.blobs.read(bottom) for bottom in param.bottom)
+        first = len(self.graph.nodes)
+        layer = Layer(param, bottoms, self.graph, self.settings, take, any(in_place), self.notes)
+        tops = kind.convert(layer)
+        if any(in_place) and self.blobs.is_lasting(param.bottom[0]) and tops[0] != bottoms[0]:
+            layer.refuse(f"would change the constant {param.bottom[0]!r} with each pass; give the top another name")
+        if not taken:
+            self.weights.blobs(index, [])
+        for node in self.graph.nodes[first:]:
+            if tops and tops[0].name in node.outputs:
+                node.name = layer.name
+        for top, tensor, overwrites in zip(param.top, tops, in_place, strict=True):
+            if overwrites and not kind.shares(param):
+                self.blobs.overwrite(top, tensor)
+            elif not overwrites:
+                shares = param.bottom[0] if kind.shares(param) else None
+                self.blobs.write(top, tensor, shares, lasting=not param.bottom)
+
+    def _outputs(self) -> list[Tensor]:
+        """The outputs, each under its blob's name; other blobs keep theirs where the tensor has no other."""
+        final = {blob: self.blobs.read(blob) for blob in self.blobs}
+        names: dict[str, str] = {}
+        outputs = {}
+        made = set(self.graph.tensors)
+        for blob in [self.flow.name(top) for top in self.flow.unread()]:
+            tensor = final[blob]
+            if blob in self.inputs and tensor == self.inputs[blob]:
+                continue  # nothing uses this input; Caffe calls it an output too
+            if tensor.name not in made or tensor.name in names or blob in self.inputs:
+                tensor = self.graph.node("Identity", blob, [tensor], [(tensor.shape, tensor.dtype)], {})[0]
+            outputs[blob] = tensor
+            names[tensor.name] = blob
+            if blob in self.inputs:
+                names[tensor.name] = self.graph.unique(f"{blob}_out")
+                self.notes.append(f"output '{blob}' overwrites the input of that name: it is '{names[tensor.name]}'")
+        if not outputs:
+            raise NetworkError(f"{self.file} computes nothing: no layer's top is left as an output")
+        for blob, tensor in final.items():
+            if tensor.name in made and tensor.name not in names and blob not in self.inputs and blob not in outputs:
+                names[tensor.name] = blob
+        self.graph.rename(names)
+        self._note_odd_outputs(outputs)
+        return [Tensor(names[tensor.name], tensor.shape, tensor.dtype) for tensor in outputs.values()]
+
+    def _note_odd_outputs(self, outputs: Mapping[str, Tensor]) -> None:
+        """Where inputs have a free batch, an output whose first axis is not that batch is worth a word."""
+        free: set[Any] = {dim for tensor in self.inputs.values() for dim in tensor.shape[:1] if isinstance(dim, Batch)}
+        for blob, tensor in outputs.items():
+            if free and not free.intersection(tensor.shape[:1]):
+                shown = ", ".join(str(dim) for dim in tensor.shape)
+                self.notes.append(f"output '{blob}' has the shape [{shown}] for a batch of N, as in Caffe")
+
+
+def _with_batch(name: str, shape: tuple[int, ...], reading: _Reading) -> tuple[Dim, ...]:
+    return (batch(shape[0]), *shape[1:]) if name in reading.inputs else shape

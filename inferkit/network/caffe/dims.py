@@ -1,0 +1,155 @@
+"""Dimensions that follow the batch: shapes hold integers and exact linear expressions of the batch size.
+
+Shape inference with the batch as a symbol shows whether one graph computes what Caffe computes for every batch. Where
+a net makes the batch something else (a count that only one batch divides, a shape that only one batch fits), the
+arithmetic raises MixedBatch instead of guessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+class MixedBatch(Exception):
+    """The graph is right for one batch size only; the argument says why. Caught by the conversion, never shown raw."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """factor * N + offset, N being the batch; `at` is the batch that the prototxt states."""
+
+    factor: Fraction
+    offset: Fraction
+    at: int
+
+    @property
+    def now(self) -> int:
+        """The value for the prototxt's batch."""
+        return int(self.factor * self.at + self.offset)
+
+    def __str__(self) -> str:
+        if self == Batch(Fraction(1), Fraction(0), self.at):
+            return "N"
+        scaled = "N" if self.factor == 1 else f"{self.factor}*N"
+        return scaled if self.offset == 0 else f"{scaled}{self.offset:+}"
+
+
+Dim = int | Batch
+Shape = tuple[Dim, ...]
+
+
+def batch(size: int) -> Batch:
+    """The batch itself, `size` in the prototxt."""
+    return Batch(Fraction(1), Fraction(0), size)
+
+
+def now(dim: Dim) -> int:
+    """The dimension for the prototxt's batch."""
+    return dim.now if isinstance(dim, Batch) else dim
+
+
+def shape_now(shape: Shape) -> tuple[int, ...]:
+    """The shape for the prototxt's batch."""
+    return tuple(now(dim) for dim in shape)
+
+
+def show(shape: Shape) -> str:
+    """The shape as error messages write it, for the prototxt's batch: [1, 3, 224, 224]."""
+    return str(list(shape_now(shape)))
+
+
+def add(left: Dim, right: Dim) -> Dim:
+    """left + right."""
+    return _combine(left, right, 1)
+
+
+def subtract(left: Dim, right: Dim) -> Dim:
+    """left - right."""
+    return _combine(left, right, -1)
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    """The count of elements; MixedBatch where two factors follow the batch."""
+    total: Dim = 1
+    for dim in dims:
+        if isinstance(total, Batch) and isinstance(dim, Batch):
+            raise MixedBatch("two axes follow the batch size, so their product grows with its square")
+        if isinstance(dim, Batch):
+            total, dim = dim, total
+        if isinstance(total, Batch):
+            assert isinstance(dim, int)
+            total = _simplified(total.factor * dim, total.offset * dim, total.at)
+        else:
+            assert isinstance(dim, int)
+            total *= dim
+    return total
+
+
+def divide(total: Dim, part: Dim) -> Dim | None:
+    """total / part where it is a whole number, else None; MixedBatch where that depends on the batch."""
+    if now(part) == 0 or now(total) % now(part):
+        return None
+    if isinstance(part, Batch):
+        above = total if isinstance(total, Batch) else Batch(Fraction(0), Fraction(total), part.at)
+        if above.factor * part.offset != above.offset * part.factor:
+            raise MixedBatch(f"{total} is a multiple of {part} only for some batch sizes")
+        return _simplified(Fraction(0), above.factor / part.factor, part.at)
+    if isinstance(total, Batch):
+        return _simplified(total.factor / part, total.offset / part, total.at)
+    return total // part
+
+
+def same(left: Dim, right: Dim) -> bool:
+    """Whether both are equal for every batch; MixedBatch where they are equal only for the prototxt's."""
+    if left == right:
+        return True
+    if now(left) != now(right):
+        return False
+    at = left.at if isinstance(left, Batch) else right.at if isinstance(right, Batch) else 0
+    raise MixedBatch(f"{left} is {right} only for a batch of {at}")
+
+
+def same_shape(left: Shape, right: Shape) -> bool:
+    """Whether two shapes are equal for every batch; MixedBatch where only for the prototxt's."""
+    if shape_now(left) != shape_now(right):
+        return False
+    return all(same(a, b) for a, b in zip(left, right, strict=True))
+
+
+def at_least(left: Dim, right: Dim) -> bool:
+    """Whether left >= right; MixedBatch where it holds for the prototxt's batch but not for every one from 1 on."""
+    if now(left) < now(right):
+        return False
+    gap = subtract(left, right)
+    if isinstance(gap, Batch) and (gap.factor < 0 or gap.factor + gap.offset < 0):
+        raise MixedBatch(f"{left} is at least {right} only for some batch sizes")
+    return True
+
+
+def static(dim: Dim, what: str) -> int:
+    """The dimension as a number; MixedBatch where it follows the batch. `what` names it in the note."""
+    if isinstance(dim, Batch):
+        raise MixedBatch(f"{what} follows the batch size")
+    return dim
+
+
+def follows_batch(shape: Shape) -> bool:
+    """Whether any dimension follows the batch."""
+    return any(isinstance(dim, Batch) for dim in shape)
+
+
+def _combine(left: Dim, right: Dim, sign: int) -> Dim:
+    if isinstance(left, Batch):
+        other = (right.factor, right.offset) if isinstance(right, Batch) else (Fraction(0), Fraction(right))
+        return _simplified(left.factor + sign * other[0], left.offset + sign * other[1], left.at)
+    if isinstance(right, Batch):
+        return _simplified(sign * right.factor, left + sign * right.offset, right.at)
+    return left + sign * right
+
+
+def _simplified(factor: Fraction, offset: Fraction, at: int) -> Dim:
+    if factor == 0 and offset.denominator == 1:
+        return int(offset)
+    return Batch(factor, offset, at)

@@ -1,0 +1,200 @@
+"""Convolution, Deconvolution and Im2col: one set of window parameters, N-D, groups, dilation, any channel axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inferkit.network.caffe.dims import Dim, Shape, product, same_shape, show, static
+from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, stated
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Kernel, stride, pad and dilation, one number per spatial axis; `axis` is the channel axis."""
+
+    axis: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """What a dilated kernel spans."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Kernel 1, stride 1, no padding: Caffe multiplies such blobs where they lie."""
+        return all((k, s, p) == (1, 1, 0) for k, s, p in zip(self.kernel, self.stride, self.pad, strict=True))
+
+
+def convolution(layer: Layer) -> list[Tensor]:
+    """Caffe's Convolution: every bottom through the same weights."""
+    window, channels = _window(layer), _channels(layer)
+    settings = layer.param.convolution_param
+    weights = (settings.num_output, channels // settings.group, *window.kernel)
+    size, ends = _output(layer, window)
+    attributes: dict[str, Any] = {
+        "kernel_shape": window.kernel or (1,),
+        "strides": window.stride or (1,),
+        "pads": (*window.pad, *ends) or (0, 0),
+        "dilations": window.dilation or (1,),
+        "group": settings.group,
+    }
+    return _apply(layer, window, "Conv", weights, size, attributes)
+
+
+def deconvolution(layer: Layer) -> list[Tensor]:
+    """Caffe's Deconvolution: the transpose of a convolution, weights as channels x outputs per group x kernel."""
+    window, channels = _window(layer), _channels(layer)
+    settings = layer.param.convolution_param
+    weights = (channels, settings.num_output // settings.group, *window.kernel)
+    size = []
+    for axis, (length, extent) in enumerate(zip(_spatial(layer, window), window.extent, strict=True)):
+        out = window.stride[axis] * (length - 1) + extent - 2 * window.pad[axis]
+        layer.check(out > 0, f"the output would have size {out} along spatial axis {axis}")
+        size.append(out)
+    attributes: dict[str, Any] = {
+        "kernel_shape": window.kernel or (1,),
+        "strides": window.stride or (1,),
+        "pads": window.pad * 2 or (0, 0),
+        "dilations": window.dilation or (1,),
+        "group": settings.group,
+    }
+    return _apply(layer, window, "ConvTranspose", weights, size, attributes)
+
+
+def im2col(layer: Layer) -> list[Tensor]:
+    """Caffe's Im2col: each kernel tap of each channel becomes a channel; a grouped convolution with unit kernels."""
+    window = _window(layer)
+    layer.check(len(window.kernel) >= 1, "needs at least one spatial axis")
+    channels = static(layer.bottom.shape[window.axis], "the channel axis")
+    taps = int(np.prod(window.kernel))
+    size, ends = _output(layer, window)
+    kernels = np.tile(np.eye(taps, dtype=np.float32), (channels, 1)).reshape(channels * taps, 1, *window.kernel)
+    folded = _fold(layer, layer.bottom, window)
+    shape = (*folded.shape[:1], channels * taps, *size)
+    result = layer.node(
+        "Conv",
+        folded,
+        layer.constant(kernels, "taps"),
+        shape=shape,
+        kernel_shape=window.kernel,
+        strides=window.stride,
+        pads=(*window.pad, *ends),
+        dilations=window.dilation,
+        group=channels,
+    )
+    return [layer.reshape(result, (*layer.bottom.shape[: window.axis], *shape[1:]))]
+
+
+def _output(layer: Layer, window: _Window) -> tuple[list[int], list[int]]:
+    """Output size and end padding per spatial axis.
+
+    C++ divides towards zero: a kernel that sticks out of the padded input by less than a stride still gives one
+    output, and its window reads zeros beyond the end.
+    """
+    size, ends = [], []
+    for axis, (length, extent) in enumerate(zip(_spatial(layer, window), window.extent, strict=True)):
+        stride, pad = window.stride[axis], window.pad[axis]
+        out = int((length + 2 * pad - extent) / stride) + 1
+        layer.check(out > 0, f"spatial axis {axis} would get size {out}: the kernel spans {extent}, the input {length}")
+        size.append(out)
+        ends.append(max(pad, (out - 1) * stride + extent - length - pad))
+    return size, ends
+
+
+def _apply(
+    layer: Layer,
+    window: _Window,
+    op: str,
+    weight_shape: tuple[int, ...],
+    size: Sequence[int],
+    attributes: dict[str, Any],
+) -> list[Tensor]:
+    """One node per bottom. A blob without spatial axes is convolved as if it had one of size 1."""
+    settings = layer.param.convolution_param
+    layer.check(layer.top_count == len(layer.bottoms), "needs as many tops as bottoms")
+    if layer.in_place:
+        whole = (*layer.bottom.shape[: window.axis], settings.num_output, *size)
+        layer.check(
+            whole == layer.bottom.shape and not window.is_pointwise,
+            "in place, Caffe would overwrite its input while reading it; give the top another name",
+        )
+    specs = [BlobSpec(weight_shape, stated(settings, "weight_filler"))]
+    if settings.bias_term:
+        specs.append(BlobSpec((settings.num_output,), settings.bias_filler))
+    blobs = layer.blobs(*specs)
+    if not window.kernel:
+        blobs[0] = blobs[0].reshape(*blobs[0].shape, 1)
+    parameters = [layer.constant(blob, what) for blob, what in zip(blobs, ("weight", "bias"), strict=False)]
+    tops = []
+    for bottom in layer.bottoms:
+        same = same_shape(bottom.shape, layer.bottom.shape)
+        layer.check(same, f"bottoms differ in shape: {show(layer.bottom.shape)} and {show(bottom.shape)}")
+        folded = _fold(layer, bottom, window)
+        shape: Shape = (folded.shape[0], settings.num_output, *(size or (1,)))
+        result = layer.node(op, folded, *parameters, shape=shape, **attributes)
+        tops.append(layer.reshape(result, (*bottom.shape[: window.axis], settings.num_output, *size)))
+    return tops
+
+
+def _fold(layer: Layer, bottom: Tensor, window: _Window) -> Tensor:
+    """The bottom as batch x channels x spatial axes, at least one of these."""
+    rest = bottom.shape[window.axis :]
+    count: Dim = product(bottom.shape[: window.axis])
+    return layer.reshape(bottom, (count, *rest, *((1,) if len(rest) == 1 else ())))
+
+
+def _spatial(layer: Layer, window: _Window) -> list[int]:
+    return [static(dim, "a spatial axis") for dim in layer.bottom.shape[window.axis + 1 :]]
+
+
+def _channels(layer: Layer) -> int:
+    """The input channels, with Caffe's checks of channels, outputs and groups."""
+    settings = layer.param.convolution_param
+    channels = static(layer.bottom.shape[layer.axis(settings.axis)], "the channel axis")
+    outputs, group = settings.num_output, settings.group
+    layer.check(outputs > 0, "num_output must be positive")
+    layer.check(group > 0, "group must be positive")
+    layer.check(channels % group == 0, f"{channels} input channels are not a multiple of group {group}")
+    layer.check(outputs % group == 0, f"num_output {outputs} is not a multiple of group {group}")
+    return channels
+
+
+def _window(layer: Layer) -> _Window:
+    settings = layer.param.convolution_param
+    axis = layer.axis(settings.axis)
+    count = len(layer.bottom.shape) - axis - 1
+    kernel = _numbers(layer, "kernel", list(settings.kernel_size), count)
+    if kernel is None:
+        layer.refuse("kernel_size must be given once, or once per spatial axis")
+    layer.check(all(size > 0 for size in kernel), "kernel sizes must be positive")
+    stride = _numbers(layer, "stride", list(settings.stride), count) or (1,) * count
+    layer.check(all(step > 0 for step in stride), "strides must be positive")
+    pad = _numbers(layer, "pad", list(settings.pad), count) or (0,) * count
+    dilation = _numbers(layer, "dilation", list(settings.dilation), count) or (1,) * count
+    layer.check(all(step > 0 for step in dilation), "dilations must be positive")
+    return _Window(axis, kernel, stride, pad, dilation)
+
+
+def _numbers(layer: Layer, what: str, values: list[int], count: int) -> tuple[int, ...] | None:
+    """`what` per spatial axis from the repeated field or its _h and _w forms; None where it is not given."""
+    settings = layer.param.convolution_param
+    if what != "dilation" and (settings.HasField(f"{what}_h") or settings.HasField(f"{what}_w")):
+        layer.check(count == 2, f"{what}_h and {what}_w are for two spatial axes, the bottom has {count}")
+        field = "kernel_size" if what == "kernel" else what
+        layer.check(not values, f"either {field} or {what}_h and {what}_w, not both")
+        return getattr(settings, f"{what}_h"), getattr(settings, f"{what}_w")
+    if not values:
+        return () if count == 0 and what == "kernel" else None
+    layer.check(
+        len(values) in (1, count),
+        f"{what} must be given once, or once per spatial axis ({count}); it is given {len(values)} times",
+    )
+    return tuple(values) if len(values) == count else tuple(values) * count

@@ -1,0 +1,223 @@
+"""Pooling and spatial pyramid pooling: Caffe's window arithmetic as explicit padding, never as an operator's ceil_mode.
+
+Per axis a window covers [i * stride - pad, + kernel), cut at the input for MAX and for the sum of AVE. AVE divides by
+the window cut at input + pad: padding counts, what lies beyond it does not. Operators divide by the whole kernel or by
+the valid elements, so where neither is right a constant map of ratios corrects the average.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inferkit.network.caffe.dims import Shape, product, show, static
+from inferkit.network.caffe.layer import Layer, Tensor
+from inferkit.network.caffe.schema import PoolingParameter, SPPParameter
+
+# What Caffe starts a maximum from; a window outside the input keeps it.
+_LOWEST = float(np.finfo(np.float32).min)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The windows along one axis."""
+
+    length: int
+    kernel: int
+    stride: int
+    pad: int
+    count: int
+
+    @property
+    def end_pad(self) -> int:
+        """Padding after the input that lets exactly `count` windows fit."""
+        return max(0, (self.count - 1) * self.stride + self.kernel - self.length - self.pad)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the padding is smaller than the kernel, as pooling operators want it."""
+        return max(self.pad, self.end_pad) < self.kernel
+
+    def covered(self) -> np.ndarray:
+        """How many input elements each window covers."""
+        start = np.arange(self.count) * self.stride - self.pad
+        return np.maximum(np.minimum(start + self.kernel, self.length) - np.maximum(start, 0), 0)
+
+    def counted(self) -> np.ndarray:
+        """What AVE divides by: the window cut at input + pad; zero or negative for a window beyond, as in Caffe."""
+        start = np.arange(self.count) * self.stride - self.pad
+        return np.minimum(start + self.kernel, self.length + self.pad) - start
+
+
+def pooling(layer: Layer) -> list[Tensor]:
+    """Caffe's Pooling. STOCHASTIC in TEST phase is the mean weighted by the values (Caffe has it on GPUs only)."""
+    settings = layer.param.pooling_param
+    layer.check(len(layer.bottom.shape) == 4, f"needs a blob of 4 axes, not {show(layer.bottom.shape)}")
+    layer.check(not layer.in_place, "in place, Caffe would overwrite its input; give the top another name")
+    method = settings.pool
+    most = 2 if method == PoolingParameter.MAX else 1
+    layer.check(1 <= layer.top_count <= most, f"makes at most {most} tops, the prototxt names {layer.top_count}")
+    rows, columns = _spans(layer)
+    if method == PoolingParameter.MAX:
+        return _maximum(layer, layer.bottom, rows, columns, mask=layer.top_count == 2)
+    if method == PoolingParameter.AVE:
+        return [_average(layer, layer.bottom, rows, columns)]
+    layer.check(not layer.train, "STOCHASTIC pooling is random in TRAIN phase")
+    return [_weighted_mean(layer, layer.bottom, rows, columns)]
+
+
+def pyramid(layer: Layer) -> list[Tensor]:
+    """Caffe's SPP: poolings into 1, 2x2, 4x4, ... bins, flattened and concatenated (one level alone stays 4-D)."""
+    settings = layer.param.spp_param
+    layer.check(len(layer.bottom.shape) == 4, f"needs a blob of 4 axes, not {show(layer.bottom.shape)}")
+    layer.check(settings.pyramid_height > 0, "pyramid_height must be positive")
+    layer.check(not layer.in_place, "in place, Caffe would overwrite its input; give the top another name")
+    levels = []
+    for level in range(settings.pyramid_height):
+        rows, columns = (_bins(layer, axis, 2**level) for axis in (2, 3))
+        if settings.pool == SPPParameter.MAX:
+            pooled = _maximum(layer, layer.bottom, rows, columns, mask=False)[0]
+        elif settings.pool == SPPParameter.AVE:
+            pooled = _average(layer, layer.bottom, rows, columns)
+        else:
+            layer.check(rows.pad == columns.pad == 0, "STOCHASTIC pooling cannot pad")
+            pooled = _weighted_mean(layer, layer.bottom, rows, columns)
+        levels.append(pooled)
+    if len(levels) == 1:
+        return levels
+    flat = [layer.reshape(level, (level.shape[0], product(level.shape[1:]))) for level in levels]
+    width = sum(static(tensor.shape[1], "a flattened level") for tensor in flat)
+    return [layer.node("Concat", *flat, shape=(flat[0].shape[0], width), axis=1)]
+
+
+def average(layer: Layer, tensor: Tensor, size: int) -> Tensor:
+    """The mean of size x size neighbourhoods (odd), zeros outside the input counted, same shape."""
+    rows, columns = (Span(static(tensor.shape[axis], "a spatial axis"), size, 1, size // 2, 0) for axis in (2, 3))
+    return _average(layer, tensor, *(Span(s.length, s.kernel, 1, s.pad, s.length) for s in (rows, columns)))
+
+
+def _maximum(layer: Layer, tensor: Tensor, rows: Span, columns: Span, mask: bool) -> list[Tensor]:
+    shape: Shape = (*tensor.shape[:2], rows.count, columns.count)
+    padded, pads = _pads(layer, tensor, rows, columns, _LOWEST)
+    window = _window(rows, columns, pads)
+    if not mask:
+        if _is_global(rows, columns):
+            return [layer.node("GlobalMaxPool", tensor, shape=shape)]
+        return [layer.node("MaxPool", padded, shape=shape, **window)]
+    layer.check(padded is tensor, "a mask of windows that lie outside the input is not supported")
+    pooled, where = layer.nodes("MaxPool", tensor, outputs=[(shape, "float32"), (shape, "int64")], **window)
+    plane = layer.constant(np.array(rows.length * columns.length, np.int64), "plane")
+    index = layer.node("Mod", where, plane, shape=shape, dtype="int64")
+    return [pooled, layer.cast(index, "float32")]
+
+
+def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
+    shape: Shape = (*tensor.shape[:2], rows.count, columns.count)
+    if _is_global(rows, columns):
+        return layer.node("GlobalAveragePool", tensor, shape=shape)
+    padded, pads = _pads(layer, tensor, rows, columns, 0.0)
+    window = _window(rows, columns, pads)
+    divisor = np.outer(rows.counted(), columns.counted()).astype(np.float32)
+    whole = np.float32(rows.kernel * columns.kernel)
+    if np.array_equal(divisor, np.outer(rows.covered(), columns.covered())) and padded is tensor:
+        return layer.node("AveragePool", padded, shape=shape, count_include_pad=0 if any(pads) else None, **window)
+    pooled = layer.node("AveragePool", padded, shape=shape, count_include_pad=1 if any(pads) else None, **window)
+    if np.all(divisor == whole):
+        return pooled
+    with np.errstate(divide="ignore"):
+        return layer.like("Mul", pooled, layer.constant(whole / divisor[None, None], "ratio"))
+
+
+def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
+    """sum(x * x) / sum(x) per window where that sum is positive, else 0."""
+    shape: Shape = (*tensor.shape[:2], rows.count, columns.count)
+    padded, pads = _pads(layer, tensor, rows, columns, 0.0)
+    window = {**_window(rows, columns, pads), "count_include_pad": 1}
+    squares = layer.node("AveragePool", layer.like("Mul", padded, padded), shape=shape, **window)
+    means = layer.node("AveragePool", padded, shape=shape, **window)
+    zero = layer.scalar(0.0, "zero")
+    positive = layer.node("Greater", means, zero, shape=shape, dtype="bool")
+    divisor = layer.node("Where", positive, means, layer.scalar(1.0, "one"), shape=shape)
+    ratio = layer.node("Div", squares, divisor, shape=shape)
+    return layer.node("Where", positive, ratio, zero, shape=shape)
+
+
+def _pads(layer: Layer, tensor: Tensor, rows: Span, columns: Span, value: float) -> tuple[Tensor, tuple[int, ...]]:
+    """The tensor and the operator's pads; windows that lie outside the input need padding by a node of its own."""
+    pads = (rows.pad, columns.pad, rows.end_pad, columns.end_pad)
+    if rows.fits and columns.fits:
+        return tensor, pads
+    amounts = layer.integers((0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]), "pads")
+    shape: Shape = (
+        *tensor.shape[:2],
+        rows.length + rows.pad + rows.end_pad,
+        columns.length + columns.pad + columns.end_pad,
+    )
+    return layer.node("Pad", tensor, amounts, layer.scalar(value, "padding"), shape=shape), (0, 0, 0, 0)
+
+
+def _window(rows: Span, columns: Span, pads: tuple[int, ...]) -> dict[str, Any]:
+    return {"kernel_shape": (rows.kernel, columns.kernel), "strides": (rows.stride, columns.stride), "pads": pads}
+
+
+def _is_global(rows: Span, columns: Span) -> bool:
+    return all(s.count == 1 and s.kernel == s.length and s.pad == 0 for s in (rows, columns))
+
+
+def _spans(layer: Layer) -> tuple[Span, Span]:
+    settings = layer.param.pooling_param
+    given = {name: settings.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w", "pad", "stride")}
+    both = given["kernel_h"] and given["kernel_w"]
+    if settings.global_pooling:
+        either = given["kernel_size"] or given["kernel_h"] or given["kernel_w"]
+        layer.check(not either, "with global_pooling no kernel size may be given")
+        kernel = tuple(static(dim, "a spatial axis") for dim in layer.bottom.shape[2:])
+    else:
+        layer.check(given["kernel_size"] != both, "needs kernel_size, or kernel_h and kernel_w, and not both")
+        one = settings.kernel_size
+        kernel = (one, one) if given["kernel_size"] else (settings.kernel_h, settings.kernel_w)
+    layer.check(min(kernel) > 0, "kernel sizes must be positive")
+    pad, stride = (_pair(layer, what, given[what]) for what in ("pad", "stride"))
+    layer.check(min(stride) > 0, "strides must be positive")
+    if settings.global_pooling:
+        plain = pad == (0, 0) and stride == (1, 1)
+        layer.check(plain, "with global_pooling the padding must be 0 and the stride 1")
+    if any(pad):
+        layer.check(settings.pool != PoolingParameter.STOCHASTIC, "STOCHASTIC pooling cannot pad")
+        layer.check(all(p < k for p, k in zip(pad, kernel, strict=True)), "the padding must be smaller than the kernel")
+    floor = settings.round_mode == PoolingParameter.FLOOR
+    rows, columns = (
+        _span(layer, axis + 2, kernel[axis], stride[axis], pad[axis], floor=floor, clip=any(pad)) for axis in (0, 1)
+    )
+    return rows, columns
+
+
+def _pair(layer: Layer, what: str, single: bool) -> tuple[int, int]:
+    settings = layer.param.pooling_param
+    has = [settings.HasField(f"{what}_h"), settings.HasField(f"{what}_w")]
+    layer.check(not any(has) or (all(has) and not single), f"needs {what}, or {what}_h and {what}_w, and not both")
+    value = getattr(settings, what)
+    return (getattr(settings, f"{what}_h"), getattr(settings, f"{what}_w")) if all(has) else (value, value)
+
+
+def _span(layer: Layer, axis: int, kernel: int, stride: int, pad: int, *, floor: bool, clip: bool) -> Span:
+    length = static(layer.bottom.shape[axis], "a spatial axis")
+    room = length + 2 * pad - kernel
+    count = (math.floor(room / stride) if floor else math.ceil(room / stride)) + 1
+    if clip and (count - 1) * stride >= length + pad:
+        count -= 1
+        layer.check((count - 1) * stride < length + pad, f"axis {axis}: the last window would start in the padding")
+    layer.check(count > 0, f"axis {axis} would have size {count}: the kernel spans {kernel}, the input {length}")
+    return Span(length, kernel, stride, pad, count)
+
+
+def _bins(layer: Layer, axis: int, bins: int) -> Span:
+    """SPP's windows: the kernel that covers the axis in `bins` steps, padded by half of what is missing."""
+    length = static(layer.bottom.shape[axis], "a spatial axis")
+    kernel = math.ceil(length / bins)
+    pad = (kernel * bins - length + 1) // 2
+    layer.check(pad < kernel, f"axis {axis}, of size {length}, is too short for {bins} bins")
+    return _span(layer, axis, kernel, kernel, pad, floor=False, clip=True)

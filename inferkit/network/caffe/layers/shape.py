@@ -1,0 +1,212 @@
+"""Layers that move elements and compute nothing: Flatten, Reshape, Concat, Slice, Crop, Tile, Split, BatchReindex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from inferkit.network.caffe.dims import (
+    Batch,
+    Dim,
+    Shape,
+    add,
+    at_least,
+    batch,
+    divide,
+    now,
+    product,
+    same,
+    same_shape,
+    show,
+    static,
+    subtract,
+)
+from inferkit.network.caffe.layer import Layer, Tensor
+
+# To the end of an axis, whatever its size.
+_END = 2**31 - 1
+
+
+def flatten(layer: Layer) -> list[Tensor]:
+    """Caffe's Flatten: axes `axis` to `end_axis` become one."""
+    settings, shape = layer.param.flatten_param, layer.bottom.shape
+    layer.check(not layer.in_place, "does not work in place; give the top another name")
+    start, end = layer.axis(settings.axis), layer.axis(settings.end_axis)
+    layer.check(start <= end + 1, f"axis {start} lies after end_axis {end}")
+    return [layer.reshape(layer.bottom, (*shape[:start], product(shape[start : end + 1]), *shape[end + 1 :]))]
+
+
+def reshape(layer: Layer) -> list[Tensor]:
+    """Caffe's Reshape: `num_axes` axes from `axis` on are replaced; 0 copies an axis, -1 is inferred.
+
+    A first dimension that states the prototxt's batch fits no other batch; where Settings.explicit_batch says so it is
+    taken for the batch.
+    """
+    settings, shape = layer.param.reshape_param, layer.bottom.shape
+    layer.check(not layer.in_place, "does not work in place; give the top another name")
+    start = settings.axis if settings.axis >= 0 else len(shape) + settings.axis + 1
+    layer.check(0 <= start <= len(shape), f"axis {settings.axis} is out of range for {show(shape)}")
+    layer.check(settings.num_axes >= -1, f"num_axes {settings.num_axes} is neither -1 nor a count")
+    end = len(shape) if settings.num_axes == -1 else start + settings.num_axes
+    layer.check(end <= len(shape), f"{settings.num_axes} axes from axis {start} on are more than {show(shape)} has")
+    stated = list(settings.shape.dim)
+    layer.check(stated.count(-1) <= 1, "more than one -1 in the shape")
+    layer.check(all(dim >= -1 for dim in stated), f"the shape {stated} has a negative dimension")
+    new: list[Dim] = []
+    for place, dim in enumerate(stated):
+        if dim == 0:
+            layer.check(
+                start + place < len(shape), f"the 0 at {place} of {stated} has no axis of {show(shape)} to copy"
+            )
+            new.append(shape[start + place])
+        elif start == place == 0 and dim == layer.settings.explicit_batch:
+            new.append(batch(dim))
+            layer.notes.append(f"layer '{layer.name}' (Reshape) states the batch ({dim}); it follows the batch instead")
+        else:
+            new.append(dim)
+    if -1 in new:
+        known = product([*shape[:start], *(dim for dim in new if dim != -1), *shape[end:]])
+        inferred = divide(product(shape), known)
+        if inferred is None:
+            layer.refuse(f"{now(product(shape))} elements do not divide by {now(known)}, what the stated axes hold")
+        new[new.index(-1)] = inferred
+    target: Shape = (*shape[:start], *new, *shape[end:])
+    fits = same(product(target), product(shape))
+    layer.check(fits, f"{show(shape)} and {show(target)} differ in their number of elements")
+    return [layer.reshape(layer.bottom, target)]
+
+
+def concat(layer: Layer) -> list[Tensor]:
+    """Caffe's Concat, along `axis` or the older `concat_dim`."""
+    settings = layer.param.concat_param
+    axis = _old_or_new_axis(layer, settings, "concat_dim")
+    if len(layer.bottoms) == 1:
+        return [layer.bottom]
+    layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
+    total: Dim = 0
+    shape = layer.bottom.shape
+    for bottom in layer.bottoms:
+        layer.check(len(bottom.shape) == len(shape), f"bottoms differ in axes: {show(shape)} and {show(bottom.shape)}")
+        rest = same_shape(_without(bottom.shape, axis), _without(shape, axis))
+        layer.check(rest, f"bottoms differ in more than axis {axis}: {show(shape)} and {show(bottom.shape)}")
+        total = add(total, bottom.shape[axis])
+    return [layer.node("Concat", *layer.bottoms, shape=_replaced(shape, axis, total), axis=axis)]
+
+
+def slice_(layer: Layer) -> list[Tensor]:
+    """Caffe's Slice, at `slice_point`s or into equal parts, along `axis` or the older `slice_dim`."""
+    settings, shape = layer.param.slice_param, layer.bottom.shape
+    axis = _old_or_new_axis(layer, settings, "slice_dim")
+    points, count = list(settings.slice_point), layer.top_count
+    whole = shape[axis]
+    sizes: list[Dim]
+    if points:
+        layer.check(len(points) == count - 1, f"{len(points)} slice points for {count} tops")
+        edges = [0, *points]
+        steps = [after - before for before, after in pairwise(edges)]
+        layer.check(all(step > 0 for step in steps), f"slice points {points} do not rise")
+        last = subtract(whole, points[-1])
+        layer.check(at_least(last, 1), f"slice points {points} leave nothing of {now(whole)} for the last top")
+        sizes = [*steps, last]
+    else:
+        part = divide(whole, count)
+        if part is None:
+            layer.refuse(f"{now(whole)} does not divide into {count} tops")
+        sizes = [part] * count
+    if count == 1:
+        return [layer.bottom]
+    layer.check(not layer.in_place, "does not work in place; give the top another name")
+    shapes = [_replaced(shape, axis, size) for size in sizes]
+    if not isinstance(whole, Batch):
+        split = layer.integers([static(size, "a part") for size in sizes], "split")
+        return layer.nodes("Split", layer.bottom, split, outputs=[(part, "float32") for part in shapes], axis=axis)
+    if not points:
+        return layer.nodes(
+            "Split", layer.bottom, outputs=[(part, "float32") for part in shapes], axis=axis, num_outputs=count
+        )
+    ends = [*points, _END]
+    return [
+        _cut(layer, layer.bottom, [axis], [start], [end], part)
+        for start, end, part in zip([0, *points], ends, shapes, strict=True)
+    ]
+
+
+def split(layer: Layer) -> list[Tensor]:
+    """Caffe's Split: every top is the bottom."""
+    layer.check(not layer.in_place, "does not work in place; give the top another name")
+    return [layer.bottom] * layer.top_count
+
+
+def crop(layer: Layer) -> list[Tensor]:
+    """Caffe's Crop: the axes from `axis` on get the sizes of the second bottom's, starting at the offsets."""
+    settings = layer.param.crop_param
+    layer.check(len(layer.bottoms) == 2, "needs two bottoms")
+    layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
+    shape, wanted = layer.bottom.shape, layer.bottoms[1].shape
+    first = layer.axis(settings.axis)
+    offsets = list(settings.offset)
+    cropped = len(shape) - first
+    layer.check(len(offsets) <= 1 or len(offsets) == cropped, f"{len(offsets)} offsets for {cropped} cropped axes")
+    layer.check(len(wanted) >= len(shape), f"the second bottom {show(wanted)} has fewer axes than {show(shape)}")
+    offsets = offsets * cropped if len(offsets) == 1 else offsets or [0] * cropped
+    axes, starts, ends = [], [], []
+    for axis, offset in zip(range(first, len(shape)), offsets, strict=True):
+        room, size = subtract(shape[axis], offset), wanted[axis]
+        layer.check(at_least(room, size), f"axis {axis}: {now(size)} from {offset} on is more than {now(shape[axis])}")
+        if offset == 0 and same_now(shape[axis], size) and same(shape[axis], size):
+            continue
+        axes.append(axis)
+        starts.append(offset)
+        ends.append(offset + static(size, "the size of a crop"))
+    target: Shape = (*shape[:first], *wanted[first : len(shape)])
+    return [_cut(layer, layer.bottom, axes, starts, ends, target) if axes else layer.bottom]
+
+
+def same_now(left: Dim, right: Dim) -> bool:
+    """Whether two dimensions are equal for the prototxt's batch."""
+    return now(left) == now(right)
+
+
+def tile(layer: Layer) -> list[Tensor]:
+    """Caffe's Tile: the blob repeated along one axis."""
+    settings, shape = layer.param.tile_param, layer.bottom.shape
+    axis = layer.axis(settings.axis)
+    layer.check(settings.tiles > 0, "the number of tiles must be given and positive")
+    layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
+    repeats = layer.integers([settings.tiles if place == axis else 1 for place in range(len(shape))], "repeats")
+    longer = product((shape[axis], settings.tiles))
+    return [layer.node("Tile", layer.bottom, repeats, shape=_replaced(shape, axis, longer))]
+
+
+def batch_reindex(layer: Layer) -> list[Tensor]:
+    """Caffe's BatchReindex: the items of bottom 0 that bottom 1 lists."""
+    items, index = layer.bottoms
+    layer.check(len(index.shape) == 1, f"the index has shape {show(index.shape)}, it must have one axis")
+    layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
+    shape: Shape = (*index.shape, *items.shape[1:])
+    return [layer.node("Gather", items, layer.cast(index, "int64"), shape=shape, axis=0)]
+
+
+def _old_or_new_axis(layer: Layer, settings: object, old: str) -> int:
+    has = settings.HasField  # type: ignore[attr-defined]
+    layer.check(not (has("axis") and has(old)), f"either axis or {old} may be given, not both")
+    if not has(old):
+        return layer.axis(settings.axis)  # type: ignore[attr-defined]
+    axis: int = getattr(settings, old)
+    layer.check(0 <= axis < len(layer.bottom.shape), f"{old} {axis} is out of range for {show(layer.bottom.shape)}")
+    return axis
+
+
+def _cut(
+    layer: Layer, tensor: Tensor, axes: Sequence[int], starts: Sequence[int], ends: Sequence[int], shape: Shape
+) -> Tensor:
+    bounds = [layer.integers(values, what) for values, what in ((starts, "starts"), (ends, "ends"), (axes, "axes"))]
+    return layer.node("Slice", tensor, *bounds, shape=shape)
+
+
+def _replaced(shape: Shape, axis: int, dim: Dim) -> Shape:
+    return (*shape[:axis], dim, *shape[axis + 1 :])
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    return (*shape[:axis], *shape[axis + 1 :])

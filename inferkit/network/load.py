@@ -1,0 +1,93 @@
+"""inferkit.load: a network from a Caffe model, an ONNX file, or by its name in the zoo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferkit.errors import NetworkError, UsageError
+
+if TYPE_CHECKING:
+    from inferkit.network.network import Network
+
+PathLike = str | os.PathLike[str]
+
+_CAFFE_SUFFIXES = (".prototxt", ".pt", ".pbtxt", ".txt")
+
+
+def load(
+    prototxt: PathLike,
+    caffemodel: PathLike | None = None,
+    *,
+    name: str | None = None,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+) -> Network:
+    """Load a network: `load("deploy.prototxt", "weights.caffemodel")`, `load("model.onnx")` or `load("resnet50")`.
+
+    A Caffe net becomes an ONNX model that computes what Caffe computes in TEST phase; its inputs and outputs are named
+    as Caffe's blobs, and the first axis of its inputs is free. `phase`, `level` and `stages` choose among layers with
+    include and exclude rules. `input_shape`, batch first, replaces the shape of the only input, or of each input by
+    name. Without a caffemodel every learned blob needs a deterministic filler (constant, bilinear). `name` is the
+    network's name, else that in the file, else the file's. What the import noticed is in the network's `notes`.
+
+    Raises NetworkError, naming file, layer, type and reason, for what cannot be read or imported, UsageError for a
+    name that is neither a file nor in the zoo and for options that do not fit.
+    """
+    path = Path(prototxt)
+    options = {"phase": phase != "TEST", "level": level != 0, "stages": bool(stages), "input_shape": bool(input_shape)}
+    kind = _kind(prototxt, path, caffemodel)
+    if kind == "caffe":
+        from inferkit.network.caffe.importer import import_caffe
+
+        return import_caffe(
+            path, caffemodel, name=name, phase=phase, level=level, stages=stages, input_shape=input_shape
+        )
+    given = [option for option, is_given in options.items() if is_given]
+    if given:
+        raise UsageError(f"{', '.join(given)} are for Caffe models only, not for {prototxt}")
+    if kind == "onnx":
+        from inferkit.network.onnx_file import read_onnx
+
+        return read_onnx(path, name)
+    from inferkit.network import zoo
+
+    network = zoo.load(str(prototxt))
+    return network if name is None else network.with_model(network.model, name=name)
+
+
+def _kind(given: PathLike, path: Path, caffemodel: PathLike | None) -> str:
+    """Which of `caffe`, `onnx` and `zoo` is meant."""
+    suffix = path.suffix.lower()
+    if suffix in (".caffemodel", ".binaryproto"):
+        raise UsageError(f"{path} holds weights only; give the prototxt first: load('deploy.prototxt', '{path}')")
+    if caffemodel is not None:
+        if suffix == ".onnx":
+            raise UsageError(f"{path} is an ONNX model and takes no caffemodel ({caffemodel})")
+        return "caffe"
+    if suffix == ".onnx":
+        return "onnx"
+    if suffix in _CAFFE_SUFFIXES:
+        return "caffe"
+    from inferkit.network import zoo
+
+    if isinstance(given, str) and given in zoo.names():
+        return "zoo"
+    if path.is_file():
+        return "caffe" if _is_text(path) else "onnx"
+    if isinstance(given, str) and path.name == given:
+        raise UsageError(f"{given!r} is neither a file nor a network of the zoo, which has {', '.join(zoo.names())}")
+    raise NetworkError(f"{path} does not exist")
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(4096)
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be read: {error}") from None
+    return b"\0" not in beginning and all(byte >= 32 or byte in b"\t\n\r\f\v" for byte in beginning)

@@ -1,0 +1,201 @@
+"""ONNX files: read with their external data, checked; written atomically, with external data where they are too big."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from inferkit.errors import NetworkError
+from inferkit.files import replacing, write_atomically
+from inferkit.network.network import Network
+
+if TYPE_CHECKING:
+    import onnx
+
+# Protobuf messages end at 2 GiB; a margin is left for what is beside the weights' bytes.
+PROTOBUF_LIMIT = 2**31 - 2**20
+
+# Tensors smaller than this stay in the model file when others leave it.
+_STAYS = 1024
+
+
+def read_onnx(path: str | os.PathLike[str], name: str | None = None) -> Network:
+    """The network in an ONNX file, with its external data (which must lie in the model's folder or below).
+
+    Any opset is taken as it is. Raises NetworkError for a file that is missing, damaged or no ONNX model, for external
+    data that is missing, too short or outside of the model's folder, and for a model that onnx.checker refuses.
+    """
+    source = Path(path)
+    model = _parse(source)
+    for tensor in _external_tensors(model):
+        _external_file(tensor, source)
+    _check(source)
+    for tensor in _external_tensors(model):
+        _attach(tensor, source)
+    try:
+        return Network.from_model(_with_shapes(model), name or model.graph.name or source.stem)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NetworkError(f"{source}: an input or output is no tensor of a type that numpy has: {error}") from None
+
+
+def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str], limit: int = PROTOBUF_LIMIT) -> list[Path]:
+    """Write `model` whole or not at all; returns the files. Over `limit` bytes its weights go to PATH.data beside it.
+
+    Raises OSError.
+    """
+    target = Path(path)
+    if sum(_stored_bytes(tensor) for tensor in model.graph.initializer) <= limit:
+        write_atomically(target, model.SerializeToString())
+        return [target]
+    data = target.with_name(target.name + ".data")
+    small = _without_weights(model)
+    with replacing(data) as file:
+        for tensor in model.graph.initializer:
+            _move_out(tensor, small.graph.initializer.add(), data.name, file)
+    write_atomically(target, small.SerializeToString())
+    return [target, data]
+
+
+def _parse(source: Path) -> onnx.ModelProto:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        content = source.read_bytes()
+    except FileNotFoundError:
+        raise NetworkError(f"{source} does not exist") from None
+    except OSError as error:
+        raise NetworkError(f"{source} cannot be read: {error}") from None
+    if content.startswith(b"version https://git-lfs"):
+        raise NetworkError(f"{source} is a git-lfs pointer, not the model; run `git lfs pull`")
+    size = f"{len(content):,} bytes"
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise NetworkError(f"{source} is damaged, cut short, or no ONNX model ({size}): {error}") from None
+    if not model.HasField("graph") or not model.opset_import or not model.graph.output:
+        raise NetworkError(f"{source} is cut short or no ONNX model ({size}): it has no graph with outputs")
+    return model
+
+
+def _check(source: Path) -> None:
+    from onnx import checker
+
+    try:
+        checker.check_model(str(source))
+    except Exception as error:
+        # The checker raises ValidationError, and through its C++ side RuntimeError, ValueError and others.
+        raise NetworkError(f"{source} is no valid ONNX model: {str(error).strip()}") from None
+
+
+def _external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor whose data is in another file: initializers, and attributes of nodes in graphs and functions."""
+    import onnx
+
+    graphs, nodes = [model.graph], [node for function in model.functions for node in function.node]
+    while graphs or nodes:
+        tensors: list[onnx.TensorProto] = []
+        if graphs:
+            graph = graphs.pop()
+            tensors += graph.initializer
+            nodes += graph.node
+        else:
+            for attribute in nodes.pop().attribute:
+                tensors += [attribute.t, *attribute.tensors] if attribute.HasField("t") else attribute.tensors
+                graphs += [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs
+        yield from (tensor for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL)
+
+
+def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, int]:
+    """File, offset and length of external data. NetworkError where it leaves the folder, is missing or too short."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    where = f"{source}: the external data of tensor {tensor.name!r}"
+    location = entries.get("location", "")
+    if not location:
+        raise NetworkError(f"{where} has no location")
+    folder = source.parent.resolve()
+    file = (folder / location).resolve()
+    if Path(location).is_absolute() or not file.is_relative_to(folder):
+        raise NetworkError(f"{where} lies outside of the model's folder ({location}); such a path is not followed")
+    try:
+        offset = int(entries.get("offset") or 0)
+        size = file.stat().st_size
+        length = int(entries["length"]) if entries.get("length") else size - offset
+    except ValueError:
+        raise NetworkError(f"{where} has an offset or length that is no number") from None
+    except OSError as error:
+        raise NetworkError(f"{where} cannot be read: {error}") from None
+    if offset < 0 or length < 0 or offset + length > size:
+        raise NetworkError(f"{where} ends at byte {offset + length:,} of {file}, which has {size:,}; get the file anew")
+    return file, offset, length
+
+
+def _attach(tensor: onnx.TensorProto, source: Path) -> None:
+    """Bring external data into the tensor."""
+    file, offset, length = _external_file(tensor, source)
+    with file.open("rb") as opened:
+        opened.seek(offset)
+        tensor.raw_data = opened.read(length)
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, with its outputs' shapes inferred where the file does not state them."""
+    from onnx import shape_inference
+
+    if all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
+        return model
+    try:
+        inferred = shape_inference.infer_shapes(model)
+    except Exception:
+        return model
+    for value, known in zip(model.graph.output, inferred.graph.output, strict=True):
+        value.CopyFrom(known)
+    return model
+
+
+def _stored_bytes(tensor: onnx.TensorProto) -> int:
+    """The size of a tensor's numbers, from its shape: asking for raw_data would copy it."""
+    import numpy as np
+    from onnx import helper
+
+    return math.prod(tensor.dims) * int(np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize)
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model that lacks its initializers."""
+    copy = type(model)()
+    for field, value in model.ListFields():
+        if field.name == "graph":
+            for part, content in value.ListFields():
+                if part.name != "initializer":
+                    _copy_field(copy.graph, part.name, content)
+        else:
+            _copy_field(copy, field.name, value)
+    return copy
+
+
+def _copy_field(target: Any, name: str, value: Any) -> None:
+    if hasattr(value, "CopyFrom"):
+        getattr(target, name).CopyFrom(value)
+    elif isinstance(value, str | bytes | int | float):
+        setattr(target, name, value)
+    else:
+        getattr(target, name).extend(value)
+
+
+def _move_out(tensor: onnx.TensorProto, kept: onnx.TensorProto, location: str, file: IO[bytes]) -> None:
+    """Make `kept` the tensor with its numbers in `file`, or the tensor itself where it is small."""
+    content = tensor.raw_data
+    if len(content) < _STAYS:
+        kept.CopyFrom(tensor)
+        return
+    kept.name, kept.data_type, kept.data_location = tensor.name, tensor.data_type, tensor.EXTERNAL
+    kept.dims.extend(tensor.dims)
+    for key, value in (("location", location), ("offset", file.tell()), ("length", len(content))):
+        kept.external_data.add(key=key, value=str(value))
+    file.write(content)
