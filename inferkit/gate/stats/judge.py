@@ -1,0 +1,137 @@
+"""From evidence to verdicts, for a whole suite at once: pure, the same for a baseline, an A/B run and two files.
+
+For each case: H0 "slower by at most the tolerance" is tested one-sided with a moderated t; the p-value pays for the
+looks (looks.py) and for the suite (Holm). The median-based estimate must be above the tolerance as well, so that no
+single odd process makes a regression. A case PASSes as soon as the upper bound of its change is below its margin:
+that is a demonstration, not the absence of one. Both rules may be undecided: then the case needs more replicates, and
+at the last look it is INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.gate.stats.effect import Evidence, bound, detectable, p_above
+from inferkit.gate.stats.family import holm
+from inferkit.gate.stats.looks import LookPlan
+from inferkit.gate.stats.variance import NO_PRIOR, VariancePrior, fit_prior
+from inferkit.gate.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How sure the gate must be. `alpha` is the suite's error for REGRESSED and IMPROVED together (half each).
+
+    `confidence` is of the bounds shown and of the early PASS (one-sided). A change is tested against `tolerance_share`
+    of the margin, so that shifts too small to matter are not called regressions however precisely they are seen.
+    """
+
+    alpha: float = 0.05
+    confidence: float = 0.99
+    tolerance_share: float = 0.25
+    power: float = 0.95
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on one case (None: undecided, measure more) and what it rests on; effects are log ratios.
+
+    `lower` and `upper` are one-sided bounds at the policy's confidence; `mde` is the smallest regression that so many
+    replicates of this case would have shown with the policy's power.
+    """
+
+    verdict: Verdict | None
+    effect: float
+    lower: float
+    upper: float
+    p_worse: float
+    p_better: float
+    mde: float
+    dof: float
+
+    @property
+    def can_gate(self) -> bool:
+        """Whether an effect of the size that was to be found could be seen at all."""
+        return np.isfinite(self.mde)
+
+
+def judge(
+    evidence: Sequence[Evidence],
+    margins: Sequence[float],
+    *,
+    plan: LookPlan,
+    look: int,
+    policy: Policy | None = None,
+    prior: VariancePrior | None = None,
+    earlier: Sequence[tuple[float, float]] | None = None,
+    looked: Sequence[int] | None = None,
+) -> list[Judgement]:
+    """Judge all cases of a suite. `margins` are log ratios (0.02: a change of 2 % must be found).
+
+    `prior` replaces the variance prior fitted to these cases (for instance one learnt from history). `looked` gives
+    the look that each case is at where they differ (cases that were clear early are not measured further), else all
+    are at `look`. `earlier` are (p_worse, p_better) that cases had at earlier looks: the smallest counts.
+    """
+    rules = policy or Policy()
+    if not evidence:
+        return []
+    effect = np.array([item.effect for item in evidence])
+    robust = np.array([item.robust for item in evidence])
+    variance = np.array([item.variance for item in evidence])
+    dof = np.array([item.dof for item in evidence])
+    margin = np.asarray(margins, float)
+    shared = fit_prior(variance, dof) if prior is None else prior
+    moderated, freedom = (shared or NO_PRIOR).posterior(variance, dof)
+    error = np.sqrt(moderated / np.array([item.information for item in evidence]))
+    tolerance = rules.tolerance_share * margin
+    looks = np.full(len(evidence), look) if looked is None else np.asarray(looked)
+
+    worse = _paid(plan, looks, np.where(robust > tolerance, p_above(effect, tolerance, error, freedom), 1.0))
+    better = _paid(plan, looks, np.where(-robust > tolerance, p_above(-effect, tolerance, error, freedom), 1.0))
+    known = freedom > 0
+    worse, better = np.where(known, worse, 1.0), np.where(known, better, 1.0)
+    if earlier is not None:
+        before = np.asarray(earlier, float)
+        worse, better = np.minimum(worse, before[:, 0]), np.minimum(better, before[:, 1])
+    half = rules.alpha / 2
+    regressed, improved = holm(worse) <= half, holm(better) <= half
+    width = np.where(known, bound(effect, error, freedom, rules.confidence), np.inf)
+    alone = np.array([float(plan.allowance(at, half / len(evidence))) for at in range(len(plan.counts))])[looks]
+    # A regression must clear both rules: significantly above the tolerance, and not shown to be below the margin.
+    clears = margin - width + bound(effect, error, freedom, rules.power)
+    mde = np.where(known, np.maximum(detectable(error, freedom, tolerance, alone, rules.power), clears), np.inf)
+    judgements = []
+    for i in range(len(evidence)):
+        upper, lower = float(effect[i] + width[i]), float(effect[i] - width[i])
+        verdict: Verdict | None = None
+        if upper < margin[i]:
+            verdict = Verdict.IMPROVED if improved[i] and lower < -margin[i] else Verdict.PASS
+        elif regressed[i]:
+            verdict = Verdict.REGRESSED
+        elif looks[i] >= plan.last:
+            verdict = Verdict.INCONCLUSIVE
+        judgements.append(
+            Judgement(
+                verdict,
+                float(effect[i]),
+                lower,
+                upper,
+                float(worse[i]),
+                float(better[i]),
+                float(mde[i]),
+                float(freedom[i]),
+            )
+        )
+    return judgements
+
+
+def _paid(plan: LookPlan, looks: NDArray[np.int_], p: NDArray[np.float64]) -> NDArray[np.float64]:
+    result = np.ones_like(p)
+    for look in np.unique(looks):
+        here = looks == look
+        result[here] = plan.sequential_p(int(look), p[here])
+    return result
