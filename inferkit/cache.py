@@ -7,12 +7,16 @@ from pathlib import Path
 
 from inferkit.errors import InferkitError
 
-ENVIRONMENT_VARIABLE = "INFERKIT_CACHE"
+VARIABLE = "INFERKIT_CACHE"
+
+
+class CacheError(InferkitError, OSError):
+    """The cache folder cannot be made. Both an InferkitError, for the user, and an OSError, for who has another way."""
 
 
 def cache_root() -> Path:
     """The cache's folder, which may not exist yet: `$INFERKIT_CACHE`, else `$XDG_CACHE_HOME/inferkit` (~/.cache)."""
-    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
@@ -20,13 +24,13 @@ def cache_root() -> Path:
 
 
 def cache_dir(*parts: str) -> Path:
-    """The folder `parts` inside the cache, made where it is missing. InferkitError where that is not possible."""
+    """The folder `parts` inside the cache, made where it is missing. CacheError where that is not possible."""
     folder = cache_root().joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InferkitError(
+        raise CacheError(
             f"the cache folder {folder} cannot be made: {error.strerror or error}; "
-            f"name a folder that can be written to by {ENVIRONMENT_VARIABLE}"
+            f"name a folder that can be written to by {VARIABLE}"
         ) from error
     return folder

@@ -49,7 +49,7 @@ def cached_plan(key: str, name: str, build: Callable[[], Plan]) -> tuple[Plan, P
     try:
         path = cache_dir("engines", key[:2]) / f"{name}-{key[:24]}.plan"
     except OSError as error:
-        raise EngineError(f"the cache folder cannot be made ({error}); set INFERKIT_CACHE_DIR") from error
+        raise EngineError(f"the cache folder cannot be made ({error}); set INFERKIT_CACHE") from error
     found = _intact(path)
     if found is not None:
         return found, path, True
@@ -78,7 +78,7 @@ def _locked(path: Path) -> contextlib.AbstractContextManager[Any]:
         return FileLock(f"{path}.lock").acquire()
     except OSError as error:
         raise EngineError(
-            f"{path}: the engine cache cannot be locked ({error.strerror or error}); set INFERKIT_CACHE_DIR to a "
+            f"{path}: the engine cache cannot be locked ({error.strerror or error}); set INFERKIT_CACHE to a "
             "folder that can be written"
         ) from error
 

@@ -97,7 +97,7 @@ def write_plan(path: str | os.PathLike[str], plan: Plan) -> None:
         need = (len(plan.content) + (1 << 20)) // (1 << 20)
         raise EngineError(
             f"{path}: the engine cannot be written ({error.strerror or error}); {need} MiB are needed there: free "
-            "some space, choose another place, or set INFERKIT_CACHE_DIR"
+            "some space, choose another place, or set INFERKIT_CACHE"
         ) from error
 
 
