@@ -1,1 +1,53 @@
 """What it is computed on: Caffe LMDB, preprocessing, labels, the embedded dataset."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inferkit.data.arrays import ArrayDataset as ArrayDataset
+    from inferkit.data.dataset import Batch as Batch
+    from inferkit.data.dataset import Dataset as Dataset
+    from inferkit.data.image_files import ImageFilesDataset as ImageFilesDataset
+    from inferkit.data.image_files import read_folder as read_folder
+    from inferkit.data.image_files import read_list as read_list
+    from inferkit.data.labels import read_labels as read_labels
+    from inferkit.data.lmdb_dataset import LmdbDataset as LmdbDataset
+    from inferkit.data.lmdb_write import write_lmdb as write_lmdb
+    from inferkit.data.mean import compute_mean as compute_mean
+    from inferkit.data.mean import read_mean as read_mean
+    from inferkit.data.mean import write_binaryproto as write_binaryproto
+    from inferkit.data.opening import open_dataset as open_dataset
+    from inferkit.data.preprocessing import Preprocessing as Preprocessing
+    from inferkit.data.transform_param import preprocessing_of as preprocessing_of
+
+_WHERE = {
+    "ArrayDataset": "arrays",
+    "Batch": "dataset",
+    "Dataset": "dataset",
+    "ImageFilesDataset": "image_files",
+    "LmdbDataset": "lmdb_dataset",
+    "Preprocessing": "preprocessing",
+    "compute_mean": "mean",
+    "open_dataset": "opening",
+    "preprocessing_of": "transform_param",
+    "read_folder": "image_files",
+    "read_labels": "labels",
+    "read_list": "image_files",
+    "read_mean": "mean",
+    "write_binaryproto": "mean",
+    "write_lmdb": "lmdb_write",
+}
+
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'inferkit.data' has no attribute {name!r}")
+    return getattr(import_module(f"inferkit.data.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""The embedded dataset: Fashion-MNIST's 10,000 test images, made into a Caffe LMDB in the cache when first used.
+
+Fashion-MNIST: copyright 2017 Zalando SE, MIT licence (embedded/LICENSE), https://github.com/zalandoresearch/fashion-mnist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.cache import cache_dir
+from inferkit.data.arrays import ArrayDataset
+from inferkit.data.dataset import Dataset
+from inferkit.data.idx import read_idx
+from inferkit.data.lmdb_dataset import LmdbDataset
+from inferkit.data.lmdb_write import write_lmdb
+from inferkit.errors import DataError, InferkitError
+
+NAME = "fashion_mnist"
+COUNT = 10_000
+LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_IMAGES = ("t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa")
+_LABELS = ("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05")
+
+
+def open_fashion_mnist() -> Dataset:
+    """The 10,000 gray test images of 28 × 28 pixels, an LMDB in the cache, built in a second if missing.
+
+    Several processes may do this at once, and any may be killed. A damaged LMDB is built anew. Where the cache cannot
+    be written to, the same images are served from memory, with a warning. DataError where the package is damaged.
+    """
+    try:
+        folder = cache_dir("datasets")
+        target = folder / f"{NAME}-{_IMAGES[1][:12]}"
+        found = _usable(target)
+        return found if found is not None else _build(folder, target)
+    except InferkitError as error:
+        images, labels = read_embedded()
+        warnings.warn(f"{NAME} is served from memory: {error}", stacklevel=2)
+        return ArrayDataset(images, labels, keys=_keys(), source=NAME)
+
+
+def read_embedded() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The test images [10000, 28, 28] and labels [10000] in the package. DataError where its files are damaged."""
+    images, labels = (read_idx(_content(name, digest), name) for name, digest in (_IMAGES, _LABELS))
+    if images.shape != (COUNT, 28, 28) or labels.shape != (COUNT,) or labels.max() >= len(LABELS):
+        raise DataError(f"{NAME}: images {images.shape} and labels {labels.shape} are not those of Fashion-MNIST")
+    return images, labels
+
+
+def labels_file() -> Path:
+    """The file with the names of the ten classes, one a line."""
+    return Path(str(files("inferkit.data") / "embedded" / "fashion_mnist_labels.txt"))
+
+
+def _build(folder: Path, target: Path) -> Dataset:
+    from filelock import FileLock
+
+    try:
+        # The system frees the lock when its holder dies.
+        with FileLock(folder / f"{NAME}.lock"):
+            found = _usable(target)  # another process may have built it while this one waited
+            if found is not None:
+                return found
+            for left in (target, *folder.glob(f".{target.name}.*.tmp")):  # damaged, or of a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            images, labels = read_embedded()
+            write_lmdb(target, images, labels.tolist(), names=_names())
+            return LmdbDataset(target)
+    except OSError as error:
+        raise DataError(f"{target}: cannot be built: {error.strerror or error}") from error
+
+
+def _usable(target: Path) -> LmdbDataset | None:
+    """The LMDB, if it is there and whole."""
+    if not target.exists():
+        return None
+    try:
+        found = LmdbDataset(target)
+    except DataError:
+        return None
+    if len(found) == COUNT and found.shape == (1, 28, 28):
+        return found
+    found.close()
+    return None
+
+
+def _content(name: str, digest: str) -> bytes:
+    try:
+        content = (files("inferkit.data") / "embedded" / name).read_bytes()
+    except OSError as error:
+        raise DataError(f"{name}: the package's file cannot be read: {error}; install inferkit again") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(f"{name}: the package's file is damaged (its checksum differs); install inferkit again")
+    return content
+
+
+def _names() -> list[str]:
+    return [f"t10k-{index:05d}" for index in range(COUNT)]
+
+
+def _keys() -> list[str]:
+    return [f"{index:08d}_{name}" for index, name in enumerate(_names())]

@@ -1,0 +1,156 @@
+"""Image files as datasets: a list of `path label` lines as convert_imageset reads it, or a folder of classes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.data.dataset import Dataset, Picture
+from inferkit.data.decode import MAX_PIXELS, check_bytes, decode_image
+from inferkit.data.lmdb_file import Scratch
+from inferkit.errors import DataError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+MAX_LIST_BYTES = 1 << 30
+
+
+class Listed(NamedTuple):
+    """One line of a list: the file's path below the root, and its label."""
+
+    name: str
+    label: int
+
+
+class ImageFilesDataset(Dataset):
+    """Image files below a folder `root`, in the order of `files`. Nothing outside of `root` is opened: DataError.
+
+    Files are decoded in colour unless a preprocessing says otherwise, as convert_imageset and ImageData do.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], files: Sequence[Listed], *, source: str = "", max_pixels: int = MAX_PIXELS
+    ) -> None:
+        self.root = Path(root)
+        self.source = source or os.fspath(root)
+        self.max_pixels = max_pixels
+        self._files = list(files)
+        if not self._files:
+            raise DataError(f"{self.source}: names no images")
+        self._real_root = os.path.realpath(self.root)
+        self._shape: tuple[int, int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        if self._shape is None:
+            height, width, channels = self.first(None).pixels.shape
+            self._shape = (channels, height, width)
+        return self._shape
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        labels = np.array([file.label for file in self._files], np.int64)
+        labels.flags.writeable = False
+        return labels
+
+    def first(self, color: bool | None) -> Picture:
+        try:
+            return self.read(self._files[0], color, Scratch())
+        except DataError as error:
+            raise DataError(f"{self.source}: entry {self._files[0].name!r}: {error}") from error
+
+    def entries(self, start: int) -> Iterator[Listed]:
+        return iter(self._files[start:])
+
+    def read(self, entry: Listed, color: bool | None, scratch: Scratch) -> Picture:
+        image = decode_image(self._content(entry.name), color is not False, self.max_pixels)
+        return Picture(image if image.ndim == 3 else image[:, :, np.newaxis], "HWC", entry.label)
+
+    def key(self, entry: Listed) -> str:
+        return entry.name
+
+    def _content(self, name: str) -> bytes:
+        path = os.path.realpath(os.path.join(self._real_root, name.lstrip("/")))
+        if os.path.commonpath([path, self._real_root]) != self._real_root:
+            raise DataError(f"the file lies outside of {self.root}; name a root folder that holds all files")
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise DataError("it is no file")
+                check_bytes(status.st_size, self.max_pixels)
+                return file.read(status.st_size)
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"the file cannot be read: {reason}") from error
+
+
+def read_list(
+    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, *, max_pixels: int = MAX_PIXELS
+) -> ImageFilesDataset:
+    """The images of a list file: each line a path below `root` (default: the list's folder), a space, and the label.
+
+    As convert_imageset the line is parted at its last space, so that names may have spaces, and a leading slash is
+    below the root too. Unlike it, a label that is no number is an error and not 0. Empty lines are passed over.
+    DataError, naming the line, where the list is missing or damaged.
+    """
+    path = Path(path)
+    files = []
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        name, _, label = line.rstrip().replace("\t", " ").rpartition(" ")
+        try:
+            files.append(Listed(name.rstrip(), int(label)))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {label!r} is no label; lines are `path label`") from error
+        if not name.strip():
+            raise DataError(f"{path}, line {number}: there is no path before the label {label}; lines are `path label`")
+    return ImageFilesDataset(
+        root if root is not None else path.parent, files, source=os.fspath(path), max_pixels=max_pixels
+    )
+
+
+def read_folder(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> ImageFilesDataset:
+    """The images in the subfolders of a folder: each subfolder is a class, labelled by its place in sorted order.
+
+    DataError where there are no images in subfolders.
+    """
+    root = Path(path)
+    try:
+        classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+        files = [
+            Listed(f"{name}/{file}", label)
+            for label, name in enumerate(classes)
+            for file in sorted(os.listdir(root / name))
+            if file.lower().endswith(SUFFIXES)
+        ]
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read: {error.strerror or error}") from error
+    if not files:
+        raise DataError(f"{root}: no subfolder holds images ({', '.join(SUFFIXES)})")
+    return ImageFilesDataset(root, files, max_pixels=max_pixels)
+
+
+def _text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: {'is no file' if path.exists() else 'does not exist'}")
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise DataError(f"{path}: this list is larger than {MAX_LIST_BYTES} bytes")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: is no text in UTF-8; expected are lines `path label`") from error

@@ -1,0 +1,47 @@
+"""Label files: the name of each class, one a line, as Caffe's synset_words.txt has them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from inferkit.errors import DataError
+
+MAX_BYTES = 1 << 24
+_SYNSET = re.compile(r"n\d{8}(\s+|$)")  # a WordNet number before the words
+
+
+def read_labels(path: str | os.PathLike[str], encoding: str = "utf-8") -> tuple[str, ...]:
+    """The names of the classes: line i names label i. WordNet numbers (`n01440764 tench, …`) are left out.
+
+    They are kept where a line has nothing else. A byte order mark, spaces around a name and empty lines at the end are
+    dropped. DataError, naming the line, where the file is missing, not in `encoding`, or has an empty line before its
+    end: then it is unclear which label the following names belong to.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: {'is no file' if path.exists() else 'does not exist'}")
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: this label file is larger than {MAX_BYTES} bytes")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: is not in {encoding}; save it so, or name its encoding") from error
+    except LookupError as error:
+        raise DataError(f"{path}: there is no encoding {encoding!r}") from error
+    lines = [line.strip() for line in text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip().split("\n")]
+    if lines == [""]:
+        raise DataError(f"{path}: this label file has no names")
+    if "" in lines:
+        raise DataError(f"{path}, line {lines.index('') + 1}: is empty; each line names one class")
+    if "\0" in text:
+        raise DataError(f"{path}: this label file holds zero bytes: it is no text")
+    if all(_SYNSET.match(line) for line in lines):
+        return tuple(_SYNSET.sub("", line, count=1) or line for line in lines)
+    return tuple(lines)

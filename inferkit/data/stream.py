@@ -1,0 +1,196 @@
+"""A dataset's images in batches: background threads fill the next batches while the caller works on this one.
+
+The unit of work is a slice of a batch, so that threads share one large batch as well as many of one image. The caller's
+own thread only walks along the entries and hands out slices, so that there is no thread more than asked for, and errors
+arrive in order, at the batch that they concern.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from inferkit.data.buffers import BufferPool
+from inferkit.data.geometry import Plan
+from inferkit.data.lmdb_file import Scratch
+from inferkit.data.preprocessing import Preprocessing
+from inferkit.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from inferkit.data.dataset import Batch, Dataset, Output
+
+_LARGEST_SLICE = 32  # images: so that closing a stream never waits for more than these
+_AHEAD = 2  # batches that are prepared while the caller works on one
+
+
+@dataclass
+class _Pending:
+    """A batch in the making: its memory, the work that fills it, and what went wrong before any work began."""
+
+    images: NDArray[Any]
+    labels: NDArray[np.int64]
+    entries: Sequence[Any]
+    futures: list[Future[None]] = field(default_factory=list)
+    error: Exception | None = None
+
+
+def stream(
+    dataset: Dataset,
+    indices: range,
+    batch_size: int,
+    *,
+    preprocessing: Preprocessing,
+    out: Output | None,
+    threads: int,
+    dtype: DTypeLike | None,
+    last: str,
+) -> Generator[Batch, None, None]:
+    """The batches of `dataset` with these indices; see Dataset.batches. Arguments are checked at once."""
+    arrays = _outputs(out)
+    kind = np.dtype(dtype) if dtype is not None else arrays[0].dtype if arrays else np.dtype(np.float32)
+    if any(array.dtype != kind for array in arrays):
+        raise UsageError(f"out has the type {', '.join(str(array.dtype) for array in arrays)}, dtype says {kind}")
+    filler = _Filler(dataset, preprocessing, kind)
+    for array in arrays:
+        if array.ndim != 4 or len(array) < batch_size or array.shape[1:] != filler.shape or not array.flags.writeable:
+            raise UsageError(f"out has the shape {array.shape}; needed is {(batch_size, *filler.shape)}, writable")
+    return _stream(filler, indices, batch_size, arrays, threads, last)
+
+
+def _stream(
+    filler: _Filler, indices: range, batch_size: int, arrays: list[NDArray[Any]], threads: int, last: str
+) -> Generator[Batch, None, None]:
+    slice_size = max(1, min(_LARGEST_SLICE, -(-batch_size // threads)))
+    ahead = max(_AHEAD, -(-threads // -(-batch_size // slice_size)))
+    pool = BufferPool((batch_size, *filler.shape), filler.dtype, spare=ahead + 1)
+    free = deque(array[:batch_size] for array in arrays)
+    pending: deque[_Pending] = deque()
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="inferkit-data")
+    try:
+        plans = _plan(filler.dataset, indices, batch_size, drop=last == "drop")
+        exhausted = False
+        while True:
+            while not exhausted and len(pending) <= ahead and (free or not arrays):
+                planned = next(plans, None)
+                if planned is None:
+                    exhausted = True
+                    break
+                batch = _Pending(free.popleft() if arrays else pool.take(), np.empty(batch_size, np.int64), planned[0])
+                batch.error = planned[1]
+                exhausted = batch.error is not None
+                pending.append(batch)
+                for begin in range(0, len(batch.entries), slice_size) if not exhausted else ():
+                    batch.futures.append(executor.submit(filler.fill, batch, begin, begin + slice_size))
+            if not pending:
+                return
+            done = pending.popleft()
+            memory = done.images
+            yield _finish(filler, done, pad=last == "pad")
+            del done
+            if arrays:
+                free.append(memory)
+            del memory
+    finally:
+        filler.stop.set()
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+class _Filler:
+    """Reads, decodes and preprocesses slices of batches; its `fill` runs in several threads."""
+
+    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, dtype: np.dtype[Any]) -> None:
+        self.dataset = dataset
+        self.dtype = dtype
+        self.stop = threading.Event()
+        self._preprocessing = preprocessing
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._local = threading.local()
+        first = dataset.first(preprocessing.color)
+        try:
+            plan = self._plan_for(first.pixels, first.layout)
+        except DataError as error:
+            raise DataError(f"{dataset.source}: {error}") from error
+        self.shape = plan.output_shape
+
+    def fill(self, batch: _Pending, begin: int, end: int) -> None:
+        """Fill rows `begin` to `end` of a batch. DataError that names the dataset and the key."""
+        if not hasattr(self._local, "scratch"):
+            self._local.scratch = Scratch()
+        scratch: Scratch = self._local.scratch
+        for row, entry in enumerate(batch.entries[begin:end], begin):
+            if self.stop.is_set():
+                return
+            try:
+                pixels, layout, label = self.dataset.read(entry, self._preprocessing.color, scratch)
+                plan = self._plan_for(pixels, layout)
+                if plan.output_shape != self.shape:
+                    raise DataError(
+                        f"the image becomes {plan.output_shape} [C, H, W], the first of the dataset {self.shape}; "
+                        "images of several sizes need a resize or a crop, gray among colour ones a decoding `color`"
+                    )
+                plan.write(pixels, batch.images[row])
+                batch.labels[row] = label
+            except DataError as error:
+                self.dataset.check_unchanged()  # if it was changed, that is the reason
+                raise DataError(f"{self.dataset.source}: entry {self.dataset.key(entry)!r}: {error}") from error
+
+    def _plan_for(self, pixels: NDArray[Any], layout: str) -> Plan:
+        shape = pixels.shape
+        plan = self._plans.get(shape)
+        if plan is None:
+            if len(self._plans) > 1000:  # encoded images of very many sizes: memory stays bounded
+                self._plans.clear()
+            plan = self._plans[shape] = self._preprocessing.plan(shape, layout, self.dtype)
+        return plan
+
+
+def _plan(
+    dataset: Dataset, indices: range, batch_size: int, drop: bool
+) -> Iterator[tuple[Sequence[Any], Exception | None]]:
+    """The entries of each batch; an error that stops the walk comes in its place, as the last."""
+    entries: Iterator[Any] = islice(dataset.entries(indices.start), len(indices))
+    while True:
+        try:
+            batch = list(islice(entries, batch_size))
+        except DataError as error:
+            yield (), error
+            return
+        if not batch or (drop and len(batch) < batch_size):
+            return
+        yield batch, None
+
+
+def _finish(filler: _Filler, pending: _Pending, pad: bool) -> Batch:
+    """Wait for a batch, and give it its final form."""
+    from inferkit.data.dataset import Batch
+
+    if pending.error is not None:
+        filler.dataset.check_unchanged()
+        raise pending.error
+    for future in pending.futures:
+        future.result()
+    filler.dataset.check_unchanged()
+    count = len(pending.entries)
+    keys = tuple(filler.dataset.key(entry) for entry in pending.entries)
+    if not pad or count == len(pending.images):
+        return Batch(pending.images[:count], pending.labels[:count], keys, count)
+    pending.images[count:] = pending.images[count - 1]
+    pending.labels[count:] = -1
+    return Batch(pending.images, pending.labels, keys, count)
+
+
+def _outputs(out: Output | None) -> list[NDArray[Any]]:
+    if out is None:
+        return []
+    arrays = [out] if isinstance(out, np.ndarray) else list(out)
+    if not arrays:
+        raise UsageError("out is an empty list: give at least one array")
+    return arrays
