@@ -163,6 +163,8 @@ def _set(layer: V1LayerParameter, place: tuple[str, str], value: object) -> None
         getattr(message, field).append(value)
     elif isinstance(value, Message):
         getattr(message, field).CopyFrom(value)
+    elif isinstance(value, int) and value < 0:  # new_height and new_width became unsigned; C++ wraps them
+        setattr(message, field, value % 2**32)
     else:
         setattr(message, field, value)
 
