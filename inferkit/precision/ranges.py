@@ -49,8 +49,8 @@ class Histogram:
         low, high = float(flat.min()), float(flat.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise PrecisionError("values that are not finite (NaN or infinity)")
-        maximum = max(-low, high)
-        exponent = max(math.frexp(maximum)[1], _LOWEST_EXPONENT)
+        maximum = max(abs(low), abs(high))
+        exponent = max(math.frexp(maximum)[1], _LOWEST_EXPONENT) if maximum else _LOWEST_EXPONENT
         return cls(_count(flat, exponent, signed=low < 0), exponent, maximum)
 
     @property
