@@ -1,0 +1,73 @@
+"""A suite judged look by look: who is clear, who must be measured further, and what was said in the end.
+
+`begin` and `advance` are pure: the caller measures the cases in `waiting` up to the next count of the plan and calls
+`advance` with the evidence of all cases (the unmeasured ones unchanged) until nobody waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from inferkit.gate.stats.effect import Evidence
+from inferkit.gate.stats.judge import Judgement, Policy, judge
+from inferkit.gate.stats.looks import LookPlan
+from inferkit.gate.stats.variance import VariancePrior
+from inferkit.gate.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Where a suite stands: the look each case is at, its judgement so far, and the cases to measure further.
+
+    `waiting` are indices of cases; when it is empty, every judgement has a verdict.
+    """
+
+    plan: LookPlan
+    policy: Policy
+    margins: tuple[float, ...]
+    suspicion: float
+    looks: tuple[int, ...]
+    judgements: tuple[Judgement, ...] = ()
+    waiting: tuple[int, ...] = ()
+
+    def count(self, case: int) -> int:
+        """Replicates (or blocks) that this case must have at its current look."""
+        return self.plan.counts[self.looks[case]]
+
+
+def begin(margins: Sequence[float], plan: LookPlan, policy: Policy | None = None, suspicion: float = 0.5) -> Trial:
+    """A trial in which every case waits for its first look.
+
+    `suspicion` is the share of its margin that a case's change must exceed to be measured further when it is
+    undecided; 0 or less measures every undecided case further (interleaved A/B).
+    """
+    cases = len(margins)
+    return Trial(plan, policy or Policy(), tuple(margins), suspicion, (0,) * cases, (), tuple(range(cases)))
+
+
+def advance(trial: Trial, evidence: Sequence[Evidence], prior: VariancePrior | None = None) -> Trial:
+    """Judge all cases with what was measured, and say which must be measured further (none: the trial is over)."""
+    earlier = [(item.p_worse, item.p_better) for item in trial.judgements] or None
+    judged = judge(
+        evidence,
+        trial.margins,
+        plan=trial.plan,
+        look=0,
+        policy=trial.policy,
+        prior=prior,
+        earlier=earlier,
+        looked=trial.looks,
+    )
+    suspicious = {
+        case
+        for case in trial.waiting
+        if judged[case].verdict is None and judged[case].effect > trial.suspicion * trial.margins[case]
+    }
+    if trial.suspicion <= 0:
+        suspicious = {case for case in trial.waiting if judged[case].verdict is None}
+    waiting = tuple(sorted(suspicious))
+    looks = tuple(look + 1 if case in suspicious else look for case, look in enumerate(trial.looks))
+    if not waiting:
+        judged = [item if item.verdict else replace(item, verdict=Verdict.INCONCLUSIVE) for item in judged]
+    return replace(trial, looks=looks, judgements=tuple(judged), waiting=waiting)
