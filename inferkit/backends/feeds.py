@@ -23,21 +23,28 @@ def check_feeds(
     would turn it into a class silently. Raises BackendError naming the input, what it takes and what it got.
     """
     named = _by_name(images, inputs)
-    checked: dict[str, NDArray[Any]] = {}
-    batch: int | None = None
-    for info in inputs:
-        array = _checked(named[info.name], info)
-        if batch is None:
-            batch = len(array)
-        elif len(array) != batch:
-            raise BackendError(f"input {info.name!r} holds {len(array)} images, the first input {batch}")
-        checked[info.name] = array
-    assert batch is not None
+    checked = {info.name: _checked(named[info.name], info) for info in inputs}
+    batch = _batch_of(checked, inputs)
     if not min_batch <= batch <= max_batch:
         limits = f"exactly {max_batch}" if min_batch == max_batch else f"{min_batch} to {max_batch}"
         way_out = "; feed fewer at a time or build for a larger batch" if batch > max_batch else ""
         raise BackendError(f"a batch of {batch} images, but the engine takes {limits}{way_out}")
     return checked, batch
+
+
+def _batch_of(arrays: Mapping[str, NDArray[Any]], inputs: tuple[TensorInfo, ...]) -> int:
+    """How many images a feed holds: the length that inputs with a dynamic first dimension share.
+
+    Where no input has one, the first input tells. Other inputs (image sizes, anchors) need not be as long.
+    """
+    dynamic = [info.name for info in inputs if info.shape and info.shape[0] is None]
+    for name in dynamic[1:]:
+        if len(arrays[name]) != len(arrays[dynamic[0]]):
+            raise BackendError(
+                f"input {name!r} holds {len(arrays[name])} images, input {dynamic[0]!r} {len(arrays[dynamic[0]])}"
+            )
+    counted = arrays[dynamic[0] if dynamic else inputs[0].name]
+    return len(counted) if counted.ndim else 1
 
 
 def _by_name(images: Feeds, inputs: tuple[TensorInfo, ...]) -> Mapping[str, Any]:

@@ -1,0 +1,44 @@
+"""How many threads a CPU backend should use: the physical cores that this process may really use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def usable_cores() -> int:
+    """Physical cores among the CPUs of this process's affinity, at most what the container's quota allows; ≥ 1.
+
+    A second hyperthread on a core adds nothing to matrix products and much to noise, so it is not counted.
+    """
+    try:
+        cpus = sorted(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return max(1, os.cpu_count() or 1)
+    cores = {_siblings(cpu) for cpu in cpus}
+    quota = _quota(Path("/sys/fs/cgroup"))
+    return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
+
+
+def _siblings(cpu: int) -> str:
+    """What the hyperthreads of one core have in common; the CPU itself where the system does not tell."""
+    try:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        return topology.read_text(encoding="ascii").strip()
+    except OSError:
+        return str(cpu)
+
+
+def _quota(cgroup: Path) -> float | None:
+    """CPUs that the cgroup may use (v2 `cpu.max`, else v1), None where there is no limit."""
+    try:
+        limit, _, period = (cgroup / "cpu.max").read_text(encoding="ascii").partition(" ")
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        pass
+    try:
+        limit = (cgroup / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii")
+        period = (cgroup / "cpu/cpu.cfs_period_us").read_text(encoding="ascii")
+        return None if int(limit) <= 0 else int(limit) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

@@ -1,0 +1,140 @@
+"""The ONNX Runtime backend behind the common interface: what it can compute, and its engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds
+from inferkit.backends.onnxruntime.model import Built, build_session, warm_session
+from inferkit.backends.onnxruntime.profile import NodeTime, profile_nodes
+from inferkit.backends.onnxruntime.session import OnnxSession
+from inferkit.backends.onnxruntime.settings import Settings
+from inferkit.errors import BackendError, BackendUnavailable
+from inferkit.network.network import Network
+
+_WAY_OUT = "run this case with tensorrt, or build with emulate=True for its accuracy (not its speed) on the CPU"
+# What ONNX Runtime's CPU provider lacks, as measured with 1.31: it loads no such graph, or loads one it cannot fuse.
+_REASONS = {
+    "tf32": "TF32 is a mode of NVIDIA's tensor cores; a CPU computes such a graph in FP32",
+    "bf16": "ONNX Runtime has no BF16 arithmetic on the CPU",
+    "fp8": "ONNX Runtime has no FP8 arithmetic on the CPU",
+}
+_NOTES = {"fp16": "ONNX Runtime's CPU kernels are mostly FP32: it puts casts around them and drops those in between"}
+
+
+class OnnxRuntimeBackend(Backend):
+    """ONNX Runtime's CPU provider. Options of `build`: the fields of Settings, `warm_start` and `emulate`.
+
+    `warm_start` (True, or a folder) keeps the optimized model for the next process. `emulate` runs FP16 and BF16 as
+    FP32 with every result rounded, and FP8 as FP32 between Q/DQ pairs: right in accuracy, meaningless in speed.
+    """
+
+    name = "onnxruntime"
+    precisions = ("fp32", "fp16", "int8")
+
+    def availability(self, precision: str = "fp32") -> Availability:
+        try:
+            import onnxruntime as ort
+        except Exception as error:  # a broken installation fails in any way it likes
+            return Availability(False, f"import onnxruntime fails: {error}", "pip install onnxruntime")
+        if precision not in self.precisions:
+            reason = _REASONS.get(precision, f"there is no precision {precision}")
+            return Availability(False, reason, _WAY_OUT if precision in ("bf16", "fp8") else "", ort.__version__)
+        return Availability(True, version=ort.__version__)
+
+    def build(
+        self,
+        network: Network,
+        max_batch: int,
+        *,
+        warm_start: bool | str | Path = False,
+        emulate: bool = False,
+        **options: Any,
+    ) -> OnnxEngine:
+        if max_batch < 1:
+            raise BackendError(f"max_batch is {max_batch}; a batch holds at least one image")
+        for info in network.inputs:
+            if info.shape and info.shape[0] is not None and info.shape[0] > max_batch and _is_batched(network):
+                raise BackendError(
+                    f"input {info.name!r} of {network.name} takes exactly {info.shape[0]} images; "
+                    f"build for max_batch={info.shape[0]}, or give the model a dynamic batch dimension"
+                )
+        found = self.availability("fp32" if emulate else network.precision)
+        if not found.ok:
+            raise BackendUnavailable(found.reason, found.way_out)
+        settings = _settings(options)
+        graph = network
+        if emulate and network.precision in ("fp16", "bf16"):
+            from inferkit.precision.emulation import emulated
+
+            graph = emulated(network)
+        elif emulate and network.precision == "fp8":
+            settings = replace(settings, fuse_quantized=False)
+        before = _resident()
+        if warm_start:
+            built = warm_session(graph, settings, None if warm_start is True else Path(warm_start))
+        else:
+            built = build_session(graph, settings)
+        details: dict[str, Any] = {"threads": settings.intra_op, "optimization": settings.optimization}
+        details |= {"emulated": True} if emulate else {}
+        details |= {"note": _NOTES[network.precision]} if network.precision in _NOTES and not emulate else {}
+        details |= {"from_cache": built.from_cache, "optimized_bytes": built.stored_bytes} if warm_start else {}
+        size = graph.model.ByteSize()
+        known = EngineInfo(
+            "onnxruntime", network.precision, max_batch, size, built.build_seconds, None, found.version, details
+        )
+        return OnnxEngine(network, known, graph, settings, {settings: built}, before)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxEngine(Engine):
+    """An optimized graph in memory. Sessions of the same settings share it; other settings build it once more."""
+
+    network: Network
+    info: EngineInfo
+    graph: Network
+    settings: Settings
+    _built: dict[Settings, Built] = field(repr=False)
+    _resident_before: int = 0
+
+    def session(self, **settings: Any) -> OnnxSession:
+        """Open a session; `settings` are fields of Settings that shall differ from the engine's own."""
+        chosen = _settings(settings, self.settings)
+        if chosen not in self._built:
+            self._built[chosen] = build_session(self.graph, chosen)
+        runtime = self._built[chosen].session
+        return OnnxSession(self.graph, runtime, chosen, self.info.max_batch, self._memory)
+
+    def profile(self, images: Feeds, *, runs: int = 5, **settings: Any) -> list[NodeTime]:
+        """Median seconds of each node of the optimized graph over `runs` runs of one batch, in execution order.
+
+        Profiling slows every node a little: compare profiles with profiles.
+        """
+        return profile_nodes(self.graph, images, _settings(settings, self.settings), self.info.max_batch, runs)
+
+    def _memory(self) -> int:
+        return max(0, _resident() - self._resident_before)
+
+
+def _settings(options: dict[str, Any], base: Settings | None = None) -> Settings:
+    try:
+        return replace(base or Settings(), **options)
+    except TypeError as error:
+        known = ", ".join(Settings.__dataclass_fields__)
+        raise BackendError(f"onnxruntime has no such setting: {', '.join(sorted(options))}; it has {known}") from error
+
+
+def _is_batched(network: Network) -> bool:
+    """Whether inputs have the batch in their first dimension: it is fixed, and the same for all of them."""
+    return len({info.shape[0] for info in network.inputs if info.shape}) == 1
+
+
+def _resident() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+BACKEND = OnnxRuntimeBackend()

@@ -1,0 +1,110 @@
+"""From a network to an InferenceSession: built afresh, or from an optimized model stored earlier (a warm start)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from inferkit.backends.onnxruntime.settings import Settings
+from inferkit.cache import cache_dir
+from inferkit.errors import BackendError, BackendUnavailable
+from inferkit.files import write_atomically
+from inferkit.network.network import Network
+
+_PROTOBUF_LIMIT = 2_000_000_000  # a protobuf message ends at 2 GiB; beyond it weights go into a file of their own
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """An InferenceSession, and what making it took. `stored_bytes` is the optimized model's size where it is stored."""
+
+    session: Any
+    build_seconds: float
+    from_cache: bool = False
+    stored_bytes: int | None = None
+
+
+def build_session(network: Network, settings: Settings, *, profile: Path | None = None) -> Built:
+    """Create the session with the graph optimized. BackendError with ONNX Runtime's words where it refuses."""
+    start = time.perf_counter()
+    session = _create(network, settings, settings.options(profile=profile))
+    return Built(session, time.perf_counter() - start)
+
+
+def warm_session(network: Network, settings: Settings, folder: Path | None = None) -> Built:
+    """As `build_session`, with the optimized model kept in `folder` (default: the cache) for the next time.
+
+    `build_seconds` is always that of the real build. A stored model that cannot be read is built anew.
+    """
+    stored = (folder or cache_dir("onnxruntime")) / f"{_key(network, settings)}.onnx"
+    note = stored.with_suffix(".json")
+    try:
+        seconds = float(json.loads(note.read_text(encoding="utf-8"))["build_seconds"])
+        session = _open(str(stored), settings, settings.options(optimized=True))
+        return Built(session, seconds, True, stored.stat().st_size)
+    except (OSError, ValueError, KeyError, TypeError, BackendError):
+        pass  # not stored yet, or damaged
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=stored.parent) as scratch:
+        part = Path(scratch, "model.onnx")
+        session = _create(network, settings, settings.options(save=part))
+        seconds = time.perf_counter() - start
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, stored)
+    write_atomically(note, json.dumps({"build_seconds": seconds, "network": network.name}).encode())
+    return Built(session, seconds, False, stored.stat().st_size)
+
+
+def _create(network: Network, settings: Settings, options: Any) -> Any:
+    if network.model.ByteSize() < _PROTOBUF_LIMIT:
+        return _open(network.model.SerializeToString(), settings, options, network.name)
+    with tempfile.TemporaryDirectory(prefix="inferkit-onnx-") as scratch:
+        path = Path(scratch, "model.onnx")
+        copy = onnx.ModelProto()
+        copy.CopyFrom(network.model)  # saving with external data changes the model that is saved
+        onnx.save_model(copy, path, save_as_external_data=True, all_tensors_to_one_file=True, location="weights")
+        return _open(str(path), settings, options, network.name)
+
+
+def _open(model: str | bytes, settings: Settings, options: Any, name: str = "") -> Any:
+    import onnxruntime as ort
+
+    absent = [provider for provider in settings.providers if provider not in ort.get_available_providers()]
+    if absent:
+        raise BackendUnavailable(
+            f"this ONNX Runtime has no {', '.join(absent)}, only {', '.join(ort.get_available_providers())}",
+            "install the package of ONNX Runtime that brings it",
+        )
+    try:
+        session = ort.InferenceSession(model, options, providers=list(settings.providers))
+    except Exception as error:  # its exceptions have no common class below Exception
+        raise BackendError(f"ONNX Runtime {ort.__version__} cannot build {name or model!r}: {error}") from error
+    session.disable_fallback()  # a failing run shall fail, not be repeated on another provider
+    return session
+
+
+def _key(network: Network, settings: Settings) -> str:
+    """Content of the model, ONNX Runtime's version, the CPU's abilities (layouts depend on them), the settings."""
+    import onnxruntime as ort
+
+    parts = [network.digest, ort.__version__, *settings.key(), platform.machine(), _cpu()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    wanted = ("flags", "Features", "model name")
+    return "\n".join(sorted({line for line in text.splitlines() if line.startswith(wanted)}))

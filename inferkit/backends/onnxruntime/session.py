@@ -1,0 +1,170 @@
+"""An ONNX Runtime session: inputs staged in its own buffers, outputs bound to memory that is there already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.backends.base import Feeds, Session, Trace
+from inferkit.backends.feeds import check_feeds
+from inferkit.backends.nonfinite import count_nonfinite
+from inferkit.backends.onnxruntime.settings import Settings
+from inferkit.errors import BackendError
+from inferkit.network.network import Network, TensorInfo
+
+
+class OnnxSession(Session):
+    """One stream of batches through an InferenceSession, which several of these may share.
+
+    The trace's `compute` and `wall` are one Run() with everything bound: on the CPU there is nothing to copy. An
+    output whose shape cannot be told from the batch is allocated by the first run of each batch shape, by no later one.
+    `nonfinite` counts NaN and infinities per output of the last fetch.
+    """
+
+    def __init__(
+        self, network: Network, runtime: Any, settings: Settings, max_batch: int, memory: Callable[[], int]
+    ) -> None:
+        self.inputs, self.outputs = network.inputs, network.outputs
+        self.nonfinite: dict[str, int] = {}
+        self.settings = settings
+        self._runtime = runtime
+        self._binding: Any = runtime.io_binding()
+        self._max_batch = max_batch
+        self._memory = memory
+        self._staged: dict[str, NDArray[Any]] = {}
+        self._results: dict[str, NDArray[Any] | None] = {}
+        self._shapes: dict[tuple[tuple[int, ...], ...], dict[str, tuple[int, ...]]] = {}
+        self._state = "opened"
+
+    def load(self, images: Feeds) -> None:
+        self._require_open()
+        checked, batch = check_feeds(images, self.inputs, self._max_batch)
+        changed = False
+        for name, array in checked.items():
+            buffer = self._staged.get(name)
+            if buffer is None or buffer.shape != array.shape:
+                buffer = self._staged[name] = np.empty(array.shape, array.dtype)
+                self._binding.bind_input(name, "cpu", 0, _element_type(array), array.shape, buffer.ctypes.data)
+                changed = True
+            np.copyto(buffer, array)
+        if changed:
+            known = self._shapes.get(self._feed_shape(), {})
+            for info in self.outputs:
+                self._bind_output(info, known.get(info.name) or _expected_shape(info, batch))
+        self._state = "loaded"
+
+    def execute(self) -> Trace:
+        self._require_open()
+        if self._state == "opened":
+            raise BackendError("nothing to execute: load a batch first")
+        try:
+            wall = self._run()
+        except Exception as error:  # its exceptions have no common class below Exception
+            wall = self._run_unbound(error)
+        if any(result is None for result in self._results.values()):
+            self._learn_shapes()
+        self._state = "executed"
+        return Trace(host_to_device=0.0, compute=wall, device_to_host=0.0, wall=wall)
+
+    def fetch(self) -> dict[str, NDArray[Any]]:
+        self._require_open()
+        if self._state != "executed":
+            raise BackendError("nothing to fetch: execute the loaded batch first")
+        outputs = {name: np.array(result) for name, result in self._results.items()}
+        self.nonfinite = count_nonfinite(outputs)
+        return outputs
+
+    def memory_bytes(self) -> int | None:
+        """Host memory that this process holds beyond what it held before the engine was built."""
+        return self._memory()
+
+    def details(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "threads": self.settings.intra_op,
+            "inter_op": self.settings.inter_op,
+            "optimization": self.settings.optimization,
+            "arena": self.settings.arena,
+            "mem_pattern": self.settings.mem_pattern,
+            "spinning": self.settings.spinning,
+            "providers": list(self.settings.providers),
+        }
+        if self.nonfinite:
+            found["nonfinite_outputs"] = dict(self.nonfinite)
+        return found
+
+    def close(self) -> None:
+        self._state = "closed"
+        self._binding = self._runtime = None
+        self._staged, self._results = {}, {}
+
+    def _run(self) -> float:
+        runtime, binding = self._runtime, self._binding
+        start = time.perf_counter()
+        runtime.run_with_iobinding(binding)
+        return time.perf_counter() - start
+
+    def _run_unbound(self, error: Exception) -> float:
+        """Once more after a failure, with outputs left to ONNX Runtime: theirs may not be shaped as the batch promised
+        (rows that are not images). BackendError where that was not the reason."""
+        if self._feed_shape() in self._shapes:
+            raise BackendError(f"ONNX Runtime fails in a run: {error}") from error
+        for info in self.outputs:
+            self._bind_output(info, None)
+        try:
+            return self._run()
+        except Exception as again:
+            raise BackendError(f"ONNX Runtime fails in a run: {again}") from again
+
+    def _bind_output(self, info: TensorInfo, shape: tuple[int, ...] | None) -> None:
+        if shape is None:
+            self._results[info.name] = None
+            self._binding.bind_output(info.name, "cpu")
+            return
+        result = self._results[info.name] = np.empty(shape, _dtype(info))
+        self._binding.bind_output(info.name, "cpu", 0, _element_type(result), shape, result.ctypes.data)
+
+    def _learn_shapes(self) -> None:
+        """Take over outputs that ONNX Runtime allocated, and bind memory of their shape for the runs to come."""
+        arrays = self._binding.copy_outputs_to_cpu()
+        found = dict(zip((info.name for info in self.outputs), arrays, strict=True))
+        self._shapes[self._feed_shape()] = {name: array.shape for name, array in found.items()}
+        for info in self.outputs:
+            if self._results[info.name] is None:
+                self._bind_output(info, found[info.name].shape)
+                result = self._results[info.name]
+                assert result is not None
+                np.copyto(result, found[info.name])
+
+    def _feed_shape(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(self._staged[info.name].shape for info in self.inputs)
+
+    def _require_open(self) -> None:
+        if self._state == "closed":
+            raise BackendError("the session is closed; open another one")
+
+
+def _expected_shape(info: TensorInfo, batch: int) -> tuple[int, ...] | None:
+    """The shape of an output for `batch` images where its first dimension is the batch and the others are known."""
+    first, *rest = info.shape or (0,)
+    if not info.shape or any(dim is None for dim in rest):
+        return () if info.shape == () else None
+    return (batch if first is None else first, *(dim for dim in rest if dim is not None))
+
+
+def _dtype(info: TensorInfo) -> np.dtype[Any]:
+    if info.dtype == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(info.dtype)
+
+
+def _element_type(array: NDArray[Any]) -> Any:
+    """What binding calls the type: numpy's own, or ONNX's number for one that numpy lacks."""
+    if array.dtype.name == "bfloat16":
+        return 16  # onnx.TensorProto.BFLOAT16
+    return array.dtype.type
