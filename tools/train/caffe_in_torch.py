@@ -45,6 +45,14 @@ class CaffeNet(nn.Module):
             blobs[layer.tops[0]] = part(*(blobs[bottom] for bottom in layer.bottoms))
         return blobs[self.layers[-1].tops[0]]
 
+    def initialize(self) -> None:
+        """He's initialization, zero biases (Caffe's msra filler): torch's own starts plain stacks too small."""
+        for part in self.parts.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(part.weight)
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
+
     def blobs(self) -> dict[str, list[np.ndarray]]:
         """Every layer's parameters as Caffe stores them, float32; BatchNorm's scale factor is 1."""
         return {

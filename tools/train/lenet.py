@@ -6,7 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inferkit.backends.caffe.root import CaffeRoot
+from inferkit.data.lmdb_write import write_lmdb
+from inferkit.network.caffe.read import read_caffemodel
 from tools.train import fashion_mnist
 
 HERE = Path(__file__).parent
@@ -22,7 +27,7 @@ def train(root: CaffeRoot, dataset: Path, work: Path) -> Path:
     for part, name in ((fashion_mnist.TRAIN, "train"), (fashion_mnist.TEST, "test")):
         folder = work / f"fashion_mnist_{name}_lmdb"
         if not folder.exists():
-            fashion_mnist.write_lmdb(folder, *fashion_mnist.read(dataset, part))
+            write_lmdb(folder, *fashion_mnist.read(dataset, part))
     for name in ("lenet_train_val.prototxt", "lenet_solver.prototxt"):
         shutil.copy(HERE / name, work)
     command, environment = root.command(["caffe", "train", "--solver=lenet_solver.prototxt"])
@@ -30,3 +35,13 @@ def train(root: CaffeRoot, dataset: Path, work: Path) -> Path:
     with open(work / "caffe_train.log", "w") as log:
         subprocess.run(command, env=environment, cwd=work, stdout=log, stderr=log, check=True)
     return max(work.glob("lenet_iter_*.caffemodel"), key=lambda path: path.stat().st_mtime)
+
+
+def blobs(model: Path) -> dict[str, list[NDArray[np.float32]]]:
+    """The parameter blobs by layer of a caffemodel that Caffe wrote (it also stores the layers of the loss)."""
+    stored = read_caffemodel(model)
+    return {
+        layer.name: [stored.values(blob).reshape(tuple(blob.shape.dim)) for blob in layer.blobs]
+        for layer in stored.net.layer
+        if layer.blobs
+    }

@@ -34,7 +34,7 @@ class Recipe:
 
 
 RECIPES = {
-    "fashion_vgg": Recipe(epochs=12, peak_rate=0.05),
+    "fashion_vgg": Recipe(epochs=15, peak_rate=0.05, shift=0),
     "fashion_resnet": Recipe(epochs=10, peak_rate=0.3),
 }
 
@@ -45,7 +45,9 @@ def train(name: str, dataset: Path) -> dict[str, list[np.ndarray]]:
     torch.manual_seed(recipe.seed)
     images, labels = (torch.from_numpy(array.copy()) for array in fashion_mnist.read(dataset, fashion_mnist.TRAIN))
     data, target = images.float().mul_(1 / 256), labels.long()
-    net = CaffeNet(build(name)).to(memory_format=torch.channels_last)
+    net = CaffeNet(build(name))
+    net.initialize()
+    net = net.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         net.parameters(), recipe.peak_rate, 0.9, weight_decay=recipe.weight_decay, nesterov=True
     )

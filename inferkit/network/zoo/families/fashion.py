@@ -7,12 +7,12 @@ from inferkit.network.zoo.builder import NetBuilder
 
 def fashion_vgg(net: NetBuilder) -> None:
     """Six 3×3 convolutions in three stages, then two inner products with Dropout between them."""
-    for stage, channels in enumerate((16, 32, 64), start=1):
+    for stage, channels in enumerate((16, 32, 96), start=1):
         for number in (1, 2):
             net.conv(f"conv{stage}_{number}", channels, 3, pad=1)
             net.relu(f"relu{stage}_{number}")
         net.max_pool(f"pool{stage}", 2, 2)
-    net.fc("fc4", 512)
+    net.fc("fc4", 256)
     net.relu("relu4")
     net.dropout("drop4")
     net.fc("fc5", 10)
