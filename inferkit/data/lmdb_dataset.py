@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.data.dataset import Dataset, Picture
-from inferkit.data.datum import find_label, parse_datum, pixels
+from inferkit.data.datum import Datum, find_label, parse_datum, pixels
 from inferkit.data.decode import MAX_PIXELS, check_bytes, check_pixels, decode_image
 from inferkit.data.lmdb_file import Entry, LmdbFile, Scratch, spelled
 from inferkit.errors import DataError
-
 
 _SMALL = 4096  # bytes: what is read whole faster than in parts
 
@@ -22,7 +21,7 @@ _SMALL = 4096  # bytes: what is read whole faster than in parts
 class LmdbDataset(Dataset):
     """An LMDB of Datums, as convert_imageset writes it: `path` is its folder or its data file.
 
-    DataError where it is missing, no LMDB, empty, cut short, damaged, or its first entry is no image.
+    DataError where it is missing, no LMDB, empty, cut short, damaged, or its first entry is no Datum.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> None:
@@ -31,14 +30,18 @@ class LmdbDataset(Dataset):
         self._file = LmdbFile(path)
         if not self._file.snapshot.entries:
             raise DataError(f"{path}: this LMDB has no entries")
-        self._shape = _channels_first(self.first(None))
+        entry = next(self.entries(0))
+        try:
+            self._datum(entry, Scratch())
+        except DataError as error:
+            raise self._at(entry, error) from error
 
     def __len__(self) -> int:
         return self._file.snapshot.entries
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self._shape
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        return _channels_first(self.first(None))
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -63,8 +66,7 @@ class LmdbDataset(Dataset):
         return self._file.entries(start)
 
     def read(self, entry: Entry, color: bool | None, scratch: Scratch) -> Picture:
-        check_bytes(entry.size, self.max_pixels)
-        datum = parse_datum(self._file.read(entry, scratch))
+        datum = self._datum(entry, scratch)
         if datum.encoded:
             image = decode_image(datum.data, color, self.max_pixels)
             return Picture(image if image.ndim == 3 else image[:, :, np.newaxis], "HWC", datum.label)
@@ -87,6 +89,10 @@ class LmdbDataset(Dataset):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopened, (self.source, self.max_pixels)
+
+    def _datum(self, entry: Entry, scratch: Scratch) -> Datum:
+        check_bytes(entry.size, self.max_pixels)
+        return parse_datum(self._file.read(entry, scratch))
 
     def _label(self, entry: Entry) -> int:
         """Read without the pixels, where they are more than all the rest."""
