@@ -44,8 +44,8 @@ def device_lease(device: str | None, timeout: float | None = None) -> Iterator[N
     name = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in device)
     try:
         path = lease_folder() / f"{name}.lock"
-        lock = FileLock(path, timeout=-1 if timeout is None else timeout, is_singleton=True, mode=0o666)
-        lock.acquire()
+        lock = FileLock(path, is_singleton=True, mode=0o666)
+        lock.acquire(timeout=-1 if timeout is None else timeout)
     except Timeout:
         raise MeasurementError(
             f"{device} is in use by another measurement and was not free within {timeout:g} s; wait for it, or choose "

@@ -37,7 +37,7 @@ DISTURBING = frozenset({"hardware_slowdown", "software_thermal", "hardware_therm
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at the GPU. MHz, watts, joules (since the driver was loaded), degrees Celsius, bytes; None: not known."""
+    """One look at the GPU. MHz, watts, joules (since the driver was loaded), degrees Celsius, bytes. None: unknown."""
 
     at: float
     sm_mhz: int | None = None

@@ -80,5 +80,10 @@ def _binding(device: Device, info: TensorInfo, max_batch: int) -> Binding:
             f"{info.name!r} is {info.dtype}, which numpy does not have; keep inputs and outputs in float32"
         ) from None
     shape = (max_batch, *(1 if dim is None else dim for dim in info.shape[1:]))
-    host = device.pinned(shape, dtype)
-    return Binding(info, host, device.allocate(host.nbytes, f"{info.name!r} {list(shape)} {info.dtype}"))
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = device.allocate(size, f"{info.name!r} {list(shape)} {info.dtype}")
+    try:
+        return Binding(info, device.pinned(shape, dtype), memory)
+    except BaseException:
+        memory.free()
+        raise

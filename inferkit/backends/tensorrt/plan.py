@@ -162,7 +162,7 @@ def check_fits(
     if wanted and have not in wanted:
         raise EngineError(
             f"{where}: built for compute capability {', '.join(wanted)}, but {gpu['name']} has {have}; build it again "
-            f"with --target sm{have.replace('.', '')}, or without a target"
+            "for this one, or without a target"
         )
     if info.gpu and (info.gpu["name"], str(info.gpu["compute_capability"])) != (gpu["name"], have):
         raise EngineError(
