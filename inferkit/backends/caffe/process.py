@@ -28,7 +28,7 @@ from inferkit.errors import BackendError, BackendUnavailable
 Floats = NDArray[np.float32]
 START_SECONDS = 120.0  # importing caffe from a cold disk; it takes 1 s from a warm one
 _FATAL = re.compile(r"F\d{4} ")  # glog: severity, month and day
-_SCRIPT = Path(__file__).with_name("worker.py")
+SCRIPT = Path(__file__).with_name("worker.py")
 
 
 class Worker:
@@ -51,7 +51,7 @@ class Worker:
         handed = (theirs_in, theirs_out, self._memory, theirs_life)
         is_main = threading.current_thread() is threading.main_thread()
         words = [*map(str, handed), str(os.getpid()), str(int(is_main))]
-        command, environment = root.command(["python3", _SCRIPT, *words])
+        command, environment = root.command(["python3", SCRIPT, *words])
         if threads is not None:
             environment.update(OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
             environment["MKL_NUM_THREADS"] = str(threads)

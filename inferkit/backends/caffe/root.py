@@ -121,17 +121,13 @@ def run_program(root: CaffeRoot, argv: Sequence[str | os.PathLike[str]]) -> subp
 @lru_cache(maxsize=8)
 def probe(root: CaffeRoot) -> Probe:
     """Import caffe in `root` once, in a process of its own. BackendUnavailable with its last words where that fails."""
-    code = (
-        "import json, sys, caffe\n"
-        "if not hasattr(caffe, 'Net'): sys.exit('module caffe at %s has no Net: it is not Caffe' % caffe.__file__)\n"
-        "print(json.dumps({'version': getattr(caffe, '__version__', 'unknown'),"
-        " 'python': '%d.%d.%d' % sys.version_info[:3], 'file': caffe.__file__}))\n"
-    )
     try:
-        done = root.run(["python3", "-c", code], timeout=120)
+        done = root.run(["python3", Path(__file__).with_name("worker.py"), "--probe"], timeout=120)
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except (BackendError, ValueError, IndexError) as error:
         raise BackendUnavailable(f"import caffe fails in {root.path}: {error}", WAY_OUT) from error
+    if not found.pop("real"):
+        raise BackendUnavailable(f"the module caffe at {found['file']} has no Net: it is not Caffe", WAY_OUT)
     return Probe(**found)
 
 

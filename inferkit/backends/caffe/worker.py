@@ -10,6 +10,7 @@ where the message says. The worker ends when the parent does.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import mmap
 import os
@@ -17,6 +18,7 @@ import signal
 import struct
 import sys
 import time
+import types
 
 import numpy as np
 
@@ -139,6 +141,41 @@ class Server:
         return np.ndarray(tuple(shape), dtype=np.float32, buffer=self.map, offset=offset)
 
 
+class Later(types.ModuleType):
+    """Stands for a module that is imported when one of its functions is first called."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: getattr(importlib.import_module(self.__name__), name)(*args, **kwargs)
+
+
+def import_caffe() -> types.ModuleType:
+    """Import caffe, leaving out what only reading and resizing images needs: three quarters of the time it takes.
+
+    caffe.io imports skimage and scipy, which nothing here calls; its functions still work, they import on first use.
+    """
+    skimage = Later("skimage")
+    stand_ins = [skimage]
+    for name in ("io", "transform"):
+        stand_in = Later("skimage." + name)
+        setattr(skimage, name, stand_in)
+        stand_ins.append(stand_in)
+    stand_ins.append(Later("scipy.ndimage"))
+    placed = [module for module in stand_ins if module.__name__ not in sys.modules]
+    for module in placed:
+        sys.modules[module.__name__] = module
+    try:
+        return importlib.import_module("caffe")
+    except Exception:
+        for name in [name for name in sys.modules if name.split(".")[0] == "caffe"]:
+            del sys.modules[name]  # another release may want more of them than stand-ins can give
+    finally:
+        for module in placed:
+            sys.modules.pop(module.__name__, None)
+    return importlib.import_module("caffe")
+
+
 def serve(requests: int, replies: int, memory: int) -> None:
     """Answer requests until the parent closes its end."""
     server = Server(memory)
@@ -205,14 +242,25 @@ def _end_with_parent(life: int, parent: int, hard: bool) -> None:
         os._exit(0)
 
 
+def about(caffe: types.ModuleType) -> dict:
+    """What is worth knowing of an imported caffe; PyPI's placeholder of that name is not `real`."""
+    return {
+        "version": getattr(caffe, "__version__", "unknown"),
+        "python": "{}.{}.{}".format(*sys.version_info[:3]),
+        "file": str(getattr(caffe, "__file__", "")),
+        "real": hasattr(caffe, "Net"),
+    }
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--probe"]:
+        print(json.dumps(about(import_caffe())))
+        return
     requests, replies, memory, life, parent, hard = (int(word) for word in sys.argv[1:7])
     _end_with_parent(life, parent, bool(hard))
     os.dup2(2, 1)  # whatever Caffe or a layer prints goes to the log, never between two replies
     gc.disable()
-    import caffe
-
-    _send(replies, {"version": getattr(caffe, "__version__", "unknown"), "real": hasattr(caffe, "Net")})
+    _send(replies, about(import_caffe()))
     serve(requests, replies, memory)
 
 
