@@ -18,6 +18,11 @@ class Affine:
     scale: NDArray[np.float64]
     shift: NDArray[np.float64]
 
+    @property
+    def size(self) -> int:
+        """How many channels it tells apart; 1 where it does the same to all."""
+        return max(self.scale.size, self.shift.size)
+
     def per_channel(self, channels: int) -> Affine:
         """Both vectors at full length."""
         return Affine(np.broadcast_to(self.scale, channels), np.broadcast_to(self.shift, channels))

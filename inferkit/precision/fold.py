@@ -133,14 +133,25 @@ def absorb_affine(graph: Graph) -> None:
         rank = _output_rank(graph, node)
         if rank is None:
             continue
-        while (reader := graph.sole_reader(node.output[0])) is not None:
-            step = affine_of(graph, reader, node.output[0], rank)
-            if step is None or not _absorb(graph, node, step):
-                break
-            result = reader.output[0]
-            graph.remove(reader)
-            node.output[0] = result
+        chain, step = _affine_chain(graph, node.output[0], rank)
+        if chain and _absorb(graph, node, step):
+            graph.remove(*chain)
+            node.output[0] = chain[-1].output[0]
             graph.touched()
+
+
+def _affine_chain(graph: Graph, source: str, rank: int) -> tuple[list[onnx.NodeProto], Affine]:
+    """The affine steps that follow tensor `source`, each read by the next alone, and all of them as one step."""
+    chain: list[onnx.NodeProto] = []
+    total = Affine(np.ones(1), np.zeros(1))
+    while (reader := graph.sole_reader(source)) is not None:
+        step = affine_of(graph, reader, source, rank)
+        if step is None or len({total.size, step.size} - {1}) > 1:
+            break
+        total = total.then(step)
+        chain.append(reader)
+        source = reader.output[0]
+    return chain, total
 
 
 def split_normalization(graph: Graph) -> None:
@@ -153,16 +164,13 @@ def split_normalization(graph: Graph) -> None:
         known = types.get(node.input[0])
         if known is None or known.rank is None:
             continue
-        step = affine_of(graph, node, node.input[0], known.rank)
-        if step is None:
+        first = affine_of(graph, node, node.input[0], known.rank)
+        if first is None:
             continue
-        chain = [node]
-        while (reader := graph.sole_reader(chain[-1].output[0])) is not None:
-            following = affine_of(graph, reader, chain[-1].output[0], known.rank)
-            if following is None or {following.scale.size, following.shift.size} - {1, step.scale.size}:
-                break
-            step = step.then(following)
-            chain.append(reader)
+        following, rest = _affine_chain(graph, node.output[0], known.rank)
+        if rest.size not in (1, first.size):
+            following, rest = [], Affine(np.ones(1), np.zeros(1))
+        step, chain = first.then(rest), [node, *following]
         shape = (1, -1, *([1] * (known.rank - 2)))
         scale = graph.add_constant(f"{node.name}_scale", step.scale.astype(np.float32).reshape(shape))
         shift = graph.add_constant(f"{node.name}_shift", step.shift.astype(np.float32).reshape(shape))
@@ -187,7 +195,7 @@ def _absorb(graph: Graph, node: onnx.NodeProto, step: Affine) -> bool:
     weights = graph.array(node.input[1])
     assert weights is not None
     channels = output_channels(node, weights)
-    if any(vector.size not in (1, channels) for vector in (step.scale, step.shift)):
+    if step.size not in (1, channels):
         return False  # broadcasting against one channel makes a larger tensor
     bias = np.zeros(channels)
     if len(node.input) > 2 and node.input[2]:

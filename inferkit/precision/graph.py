@@ -22,6 +22,20 @@ _Message = TypeVar("_Message")
 
 # Weights above this many elements are declared as inputs when shapes are inferred: only their shape matters there.
 _SHAPE_DATA = 1024
+_WITHOUT_SUBGRAPHS = frozenset(
+    {
+        "Conv",
+        "Relu",
+        "Add",
+        "Mul",
+        "BatchNormalization",
+        "Concat",
+        "MaxPool",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Cast",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +175,7 @@ class Graph:
 
     def add_constant(self, wanted: str, value: NDArray[Any]) -> str:
         """Add a constant (numpy array, or TensorProto-able); returns the name it got."""
-        return self.add_tensor(wanted, numpy_helper.from_array(np.ascontiguousarray(value)))
+        return self.add_tensor(wanted, numpy_helper.from_array(np.asarray(value, order="C")))
 
     def add_tensor(self, wanted: str, tensor: onnx.TensorProto) -> str:
         """Add a constant given as a message; returns the name it got."""
@@ -296,6 +310,8 @@ def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:
 
 def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     """The graphs in a node's attributes: the branches of If, the bodies of Loop and Scan."""
+    if node.op_type in _WITHOUT_SUBGRAPHS:  # asked for every node, whenever an index is made
+        return []
     single = [entry.g for entry in node.attribute if entry.type == onnx.AttributeProto.GRAPH]
     return single + [graph for entry in node.attribute for graph in entry.graphs]
 

@@ -80,6 +80,7 @@ def find_islands(
             losses += found
     base |= _between(graph, base)
     base |= _finishing(graph, base)
+    base |= _between(graph, base)  # the root between a mean square and the division by it
     return Islands(frozenset(base), tuple(losses))
 
 

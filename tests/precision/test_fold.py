@@ -163,7 +163,9 @@ def test_constants_may_be_nodes_of_any_form() -> None:
     constant = helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32)))
     number = helper.make_node("Constant", [], ["s"], value_float=2.0)
     nodes = [constant, number, helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Mul", ["c", "s"], ["y"])]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", c, 4, 4]) for name, c in (("x", 3), ("y", 2))]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", c, 4, 4]) for name, c in (("x", 3), ("y", 2))
+    ]
     opsets = [helper.make_opsetid("", 17)]
     model = helper.make_model(helper.make_graph(nodes, "g", values[:1], values[1:]), opset_imports=opsets, ir_version=8)
     found = prepared(model)

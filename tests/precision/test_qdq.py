@@ -1,0 +1,253 @@
+"""Q/DQ pairs in the graph: their form, their error, and what ONNX Runtime makes of them."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+from precision_graphs import ModelBuilder, check, images, models, op_types, run
+
+import inferkit
+from inferkit.errors import PrecisionError
+from inferkit.network.network import Network
+from inferkit.precision.calibration import Calibration
+from inferkit.precision.emulation import emulated
+from inferkit.precision.fold import LINEAR, channel_axis, prepare
+from inferkit.precision.graph import Graph
+from inferkit.precision.placement import place
+from inferkit.precision.qdq import FP8, INT8, activation_scales, quantized_tensors, scale_of
+
+
+def int8(build: ModelBuilder, x: np.ndarray, **options: object) -> Network:
+    network = inferkit.at_precision(build.network(), "int8", [x], method="max", **options)
+    check(network.model)
+    return network
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+@settings(max_examples=40)
+@given(models())
+def test_the_result_is_a_sound_graph_of_int8_close_to_the_original(model: onnx.ModelProto) -> None:
+    network = Network.from_model(model, "drawn")
+    x = images(8)
+    before = model.SerializeToString(deterministic=True)
+    if not any(node.op_type in LINEAR for node in model.graph.node):
+        with pytest.raises(PrecisionError, match="none has constant"):
+            inferkit.at_precision(network, "int8", [x])
+        return
+    quantized = inferkit.at_precision(network, "int8", [x], method="max")
+    check(quantized.model)
+    assert network.model.SerializeToString(deterministic=True) == before
+    assert (quantized.inputs, quantized.outputs) == (network.inputs, network.outputs)
+    expected = run(model, x)
+    for found in (run(quantized.model, x), run(quantized.model, x, as_written=True)):
+        error = np.sqrt(np.mean((found - expected) ** 2)) / (np.sqrt(np.mean(expected**2)) + 1e-3)
+        assert error < 0.25  # up to nine layers of random weights, each of 8 bits; a wrong scale gives 1 and more
+
+
+def test_zero_points_are_zero_of_type_int8_and_the_bias_stays_float() -> None:
+    build = ModelBuilder(4)
+    build.conv(8)
+    build.add("Relu")
+    build.gemm(5)
+    model = int8(build, images()).model
+    values = constants(model)
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero = values[node.input[2]]
+            assert zero.dtype == np.int8
+            assert not zero.any()
+        if node.op_type in ("Conv", "Gemm"):
+            assert values[node.input[2]].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "layer", ["conv", "grouped", "depthwise", "deconv", "deconv_grouped", "gemm", "gemm_transposed"]
+)
+def test_weights_have_one_scale_per_output_channel_and_err_by_half_a_step_at_most(layer: str) -> None:
+    build = ModelBuilder(4)
+    match layer:
+        case "conv" | "grouped":
+            build.conv(8, group=2 if layer == "grouped" else 1)
+        case "depthwise":
+            build.conv(4, group=4)
+        case "deconv" | "deconv_grouped":
+            build.deconv(8, group=2 if layer == "deconv_grouped" else 1)
+        case "gemm" | "gemm_transposed":
+            build.gemm(6, transposed=layer == "gemm_transposed")
+    graph = prepare(build.model())
+    [original] = place(graph).layers
+    weights = graph.array(original.weights)
+    assert weights is not None
+    quantized = Graph(int8(build, images()).model)
+    [node] = [node for node in quantized.nodes if node.op_type == original.node.op_type]
+    dequantize = quantized.producer(node.input[1])
+    assert dequantize is not None
+    codes, scales = quantized.array(dequantize.input[0]), quantized.array(dequantize.input[1])
+    assert codes is not None
+    assert scales is not None
+    axis = channel_axis(node)
+    assert dequantize.attribute[0].i == axis
+    assert (codes.dtype, scales.shape) == (np.int8, (weights.shape[axis],))
+    shape = [1] * weights.ndim
+    shape[axis] = -1
+    steps = scales.reshape(shape)
+    assert np.all(np.abs(codes * steps - weights) <= steps * 0.5001)  # rounded to the nearest code
+    others = tuple(a for a in range(weights.ndim) if a != axis)
+    np.testing.assert_array_equal(np.abs(codes).max(axis=others), 127)  # each channel uses its whole range
+
+
+def test_weights_that_two_layers_share_are_stored_once() -> None:
+    build = ModelBuilder(4)
+    weights = build.weights(4, 4, 1, 1)
+    build.add("Conv", weights)
+    build.add("Conv", weights)
+    model = int8(build, images()).model
+    assert (
+        sum(tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4 for tensor in model.graph.initializer)
+        == 1
+    )
+
+
+def test_tensors_of_one_group_have_the_widest_scale_of_theirs() -> None:
+    build = ModelBuilder(4)
+    one = build.conv(4)
+    two = build.conv(4)
+    build.node("Concat", [one, two], axis=1, shape=(8, 8, 8))
+    top = build.top
+    build.conv(4)
+    placement = place(prepare(build.model()))
+    scales = activation_scales(placement, Calibration({"x": 1.0, one: 2.0, top: 50.0}, "max"), INT8)
+    assert scales[one] == scales[top] == scale_of(50.0, INT8)
+    assert scales["x"] == scale_of(1.0, INT8)
+
+
+def test_a_tensor_that_the_calibration_lacks_takes_its_groups_range_or_is_named() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    before = build.add("Relu")
+    after = build.add("MaxPool", kernel_shape=[2, 2], shape=(4, 7, 7))
+    build.conv(4)
+    placement = place(prepare(build.model()))
+    scales = activation_scales(placement, Calibration({"x": 1.0, before: 3.0}, "cache"), INT8)
+    assert scales[after] == scale_of(3.0, INT8)  # pooling passes values on
+    with pytest.raises(PrecisionError, match=after):
+        activation_scales(placement, Calibration({"x": 1.0}, "cache"), INT8)
+
+
+def test_a_tensor_that_was_always_zero_gets_a_usable_scale() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    build.add("Mul", build.constant(0.0))
+    build.add("Relu")
+    build.conv(4)
+    model = int8(build, images()).model
+    assert all(np.isfinite(scale) and scale > 0 for scale in quantized_tensors(model).values())
+    assert np.isfinite(run(model, images())).all()
+
+
+def test_a_dead_channel_with_a_large_bias_keeps_its_bias() -> None:
+    build = ModelBuilder(4)
+    weights = build.random.standard_normal((4, 4, 3, 3)).astype(np.float32)
+    weights[0] = 1e-12  # what folding makes of a channel that training switched off
+    weights[1] = 0.0
+    bias = np.float32([3.0, -2.0, 0.5, 0.25])
+    build.add("Conv", build.constant(weights), build.constant(bias), pads=[1] * 4)
+    build.add("Relu")
+    build.conv(4)
+    model = int8(build, images()).model
+    expected = run(build.model(), images())
+    for found in (run(model, images()), run(model, images(), as_written=True)):
+        assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_values_all_negative_have_the_range_of_their_magnitudes() -> None:
+    build = ModelBuilder(1)
+    build.conv(4, 1)
+    model = int8(build, -np.abs(images(channels=1)) - 1).model
+    (scale,) = quantized_tensors(model).values()
+    assert scale == pytest.approx(float((np.abs(images(channels=1)) + 1).max()) / 127)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_and_images_that_are_not_finite_are_named(bad: float) -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    x = images()
+    x[2, 1, 3, 3] = bad
+    with pytest.raises(PrecisionError, match=r"tensor 'x', images 0 to 3"):
+        inferkit.at_precision(build.network(), "int8", [x])
+    build = ModelBuilder(4)
+    build.add("Conv", build.constant(np.full((4, 4, 1, 1), bad)))
+    with pytest.raises(PrecisionError, match=r"Conv0.*NaN or infinity"):
+        inferkit.at_precision(build.network(), "int8", [images()], exclude=())
+
+
+def test_a_quantized_network_is_not_quantized_again() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    once = int8(build, images())
+    for precision in ("int8", "fp16", "fp32"):
+        calibration = [images()] if precision == "int8" else None
+        with pytest.raises(PrecisionError, match="int8 already"):
+            inferkit.at_precision(once, precision, calibration)
+    foreign = Network.from_model(once.model, "quantized elsewhere")
+    with pytest.raises(PrecisionError, match="quantized as it is"):
+        inferkit.at_precision(foreign, "int8", [images()])
+
+
+@given(st.floats(1e-30, 1e30), st.integers(-200, 200))
+def test_a_pair_rounds_to_the_nearest_step_and_saturates(amax: float, position: int) -> None:
+    scale = np.float32(scale_of(amax, INT8))
+    x = np.float32(np.float32(amax) * np.float32(position / 100))
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"])]
+    nodes += [helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"])]
+    values = [helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
+    parts = [numpy_helper.from_array(scale, "s"), numpy_helper.from_array(np.int8(0), "z")]
+    graph = helper.make_graph(nodes, "pair", values[:1], values[1:], parts)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = run(model, np.array([x]))[0]
+    assert abs(found - np.clip(x, -127 * scale, 127 * scale)) <= scale * 1.001  # ONNX allows -128, we never store it
+    if abs(x) <= amax:
+        assert abs(found - x) <= scale * 0.5001
+
+
+def test_fp8_stores_weights_as_e4m3_and_errs_by_a_sixteenth() -> None:
+    build = ModelBuilder(4)
+    build.conv(8)
+    build.add("Relu")
+    build.gemm(5)
+    network = inferkit.at_precision(build.network(), "fp8", [images()], method="max")
+    check(network.model)
+    stored = [t for t in network.model.graph.initializer if t.data_type == FP8.element and len(t.dims) > 1]
+    assert len(stored) == 2
+    for tensor in stored:
+        codes = numpy_helper.to_array(tensor).astype(np.float32)
+        assert np.abs(codes).max() == 448.0
+    exact, found = run(build.model(), images()), run(emulated(network).model, images())
+    assert np.abs(found - exact).max() < 0.1 * np.abs(exact).max()
+    assert np.abs(found - exact).max() > 0  # it did round
+
+
+def test_emulated_fp8_computes_what_the_onnx_standard_says() -> None:
+    from onnx.reference import ReferenceEvaluator
+
+    build = ModelBuilder(4)
+    build.conv(8, group=2)
+    build.add("Relu")
+    build.residual()
+    build.gemm(5, transposed=True)
+    network = inferkit.at_precision(build.network(), "fp8", [images()], method="max")
+    expected = ReferenceEvaluator(network.model).run(None, {"x": images()})[0]
+    found = run(emulated(network).model, images())
+    # sums in another order move a value across a rounding boundary now and then: one step of 1/16 in a few of many
+    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    assert "QuantizeLinear" not in op_types(emulated(network).model)
+    assert ml_dtypes.finfo(ml_dtypes.float8_e4m3fn).max == FP8.largest
