@@ -1,1 +1,208 @@
-"""The pytest plugin: options, fixtures and hooks of the suite; does nothing where there is no matrix."""
+"""The pytest plugin: a test that asks for `inferkit_latency` or `inferkit_accuracy` runs over the cases of a matrix.
+
+    def test_latency(inferkit_latency):
+        inferkit_latency.check()
+
+    def test_accuracy(inferkit_accuracy):
+        inferkit_accuracy.check()
+
+The cases come from `matrix.toml` beside the test file. In a project whose tests ask for neither, this plugin registers
+its options and does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from inferkit.errors import InferkitError
+from inferkit.suite import options
+
+if TYPE_CHECKING:
+    from inferkit.suite.checks import AccuracyCheck, LatencyCheck
+    from inferkit.suite.state import Parameter, Suite
+
+LATENCY, ACCURACY = "inferkit_latency", "inferkit_accuracy"
+
+_SUITE = pytest.StashKey["Suite"]()
+# Exit codes of a run that did not come to its end: interrupted, internal error, usage error.
+_CUT_SHORT = (2, 3, 4)
+
+# verdict -> (category in pytest's last line, letter, word with -v)
+_WORDS = {
+    "IMPROVED": ("improved", "+", "IMPROVED"),
+    "NO_BASELINE": ("no baseline", "N", "NO_BASELINE"),
+    "UNSUPPORTED": ("unsupported", "U", "UNSUPPORTED"),
+    "INCONCLUSIVE": ("inconclusive", "?", "INCONCLUSIVE"),
+    "INVALID": ("invalid", "I", "INVALID"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Long options at once; the short ones too where a conftest.py brought this plugin, since those are loaded then."""
+    options.add_long_options(parser)
+    if any((getattr(plugin, "__file__", "") or "").endswith("conftest.py") for plugin in pluginmanager.get_plugins()):
+        options.add_short_options(parser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
+    """Short options after the project's conftest files, so that those can have the names."""
+    yield
+    options.add_short_options(parser)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per case."""
+    for name in (LATENCY, ACCURACY):
+        if name in metafunc.fixturenames and name not in _parametrized(metafunc):
+            try:
+                suite = _suite(metafunc.config)
+                path = metafunc.definition.path
+                found = suite.latency_parameters(path) if name == LATENCY else suite.accuracy_parameters(path)
+            except InferkitError as error:
+                raise pytest.Collector.CollectError(str(error)) from None
+            metafunc.parametrize(name, [_parameter(parameter) for parameter in found], indirect=True)
+
+
+def _parametrized(metafunc: pytest.Metafunc) -> set[str]:
+    return {str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize") if mark.args}
+
+
+def _parameter(parameter: Parameter) -> Any:
+    marks = (
+        pytest.mark.benchmark(timer=parameter.timer, group=getattr(parameter.case, "model", None)),
+        # A case that cannot be measured never gets to the benchmark fixture, and has a reason of its own.
+        pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"),
+    )
+    return pytest.param(parameter, id=parameter.id, marks=marks)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The suite cannot do without pytest-benchmark: say so before anything is measured."""
+    if _parameters(session) and not session.config.pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError(
+            "the suite hands its times to pytest-benchmark, which is switched off (-p no:benchmark) or not installed; "
+            "use --benchmark-skip to leave the cases out"
+        )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Measure all selected cases, interleaved, before the first test; each test then judges its own."""
+    if _may_measure(session) and _parameters(session):
+        from inferkit.suite.run import measure
+
+        measure(_suite(session.config), _parameters(session))
+    return (yield)
+
+
+def _may_measure(session: pytest.Session) -> bool:
+    option = session.config.option
+    idle = any(getattr(option, name, False) for name in ("collectonly", "setuponly", "setupplan"))
+    return not idle and not hasattr(session.config, "workerinput") and not session.testsfailed
+
+
+def _parameters(session: pytest.Session) -> list[Parameter]:
+    """What the selected tests are about, without those that are to be skipped."""
+    found = []
+    for item in getattr(session, "items", ()):
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        parameter = params.get(LATENCY) or params.get(ACCURACY)
+        if parameter is not None and item.get_closest_marker("skip") is None:
+            found.append(parameter)
+    return found
+
+
+@pytest.fixture
+def inferkit_latency(request: pytest.FixtureRequest, benchmark: Any) -> LatencyCheck:
+    """A latency case of the matrix; `check()` judges it."""
+    from inferkit.suite.checks import LatencyCheck
+
+    return LatencyCheck(_suite(request.config), _param(request), benchmark, request.node)
+
+
+@pytest.fixture
+def inferkit_accuracy(request: pytest.FixtureRequest, benchmark: Any) -> AccuracyCheck:
+    """An accuracy case of the matrix; `check()` judges it."""
+    from inferkit.suite.checks import AccuracyCheck
+
+    return AccuracyCheck(_suite(request.config), _param(request), benchmark, request.node)
+
+
+def _param(request: pytest.FixtureRequest) -> Parameter:
+    parameter: Parameter | None = getattr(request, "param", None)
+    if parameter is None:
+        raise pytest.UsageError("a test asks for this fixture by an argument; it cannot be asked for at run time")
+    return parameter
+
+
+def _suite(config: pytest.Config) -> Suite:
+    if _SUITE not in config.stash:
+        from inferkit.suite.state import Suite
+
+        config.stash[_SUITE] = Suite(config)
+    return config.stash[_SUITE]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """The result travels with the report, also from a worker of pytest-xdist to its controller."""
+    report: Any = yield
+    if _SUITE in item.config.stash and report.when == "call":
+        from inferkit.suite.checks import RESULT
+
+        result = item.stash.get(RESULT, None)
+        if result is not None:
+            report.inferkit = result.as_dict()
+    return report
+
+
+def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
+    """A verdict that is neither pass nor failure has its own word and letter."""
+    result: dict[str, Any] = getattr(report, "inferkit", {})
+    return _WORDS.get(result.get("verdict", "")) if report.outcome != "failed" else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
+    """Write --benchmark-json whole or not at all, and give runs that say nothing an exit code of their own."""
+    if _SUITE not in session.config.stash:
+        return (yield)
+    from inferkit.suite.run import benchmark_json, exit_code
+
+    with benchmark_json(session.config.stash[_SUITE], interrupted=exitstatus in _CUT_SHORT):
+        result = yield
+    session.exitstatus = exit_code(session.config.stash[_SUITE], int(session.exitstatus))
+    return result
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Ours is one top-level key, beside what pytest-benchmark's own tools read."""
+    if _SUITE in config.stash:
+        from inferkit.suite.run_json import run_record
+
+        output_json["inferkit"] = run_record(config.stash[_SUITE])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The table of verdicts, in place of pytest-benchmark's where it would show the same times."""
+    results = [report.inferkit for reports in terminalreporter.stats.values() for report in reports if _has(report)]
+    if results or _SUITE in config.stash:
+        from inferkit.suite.run import show
+
+        show(terminalreporter, results, config.stash.get(_SUITE, None))
+
+
+def _has(report: Any) -> bool:
+    return hasattr(report, "inferkit")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what was prepared for measuring."""
+    if _SUITE in config.stash:
+        config.stash[_SUITE].close()

@@ -64,7 +64,7 @@ def fingerprint(
 ) -> Fingerprint:
     """The fingerprint of a backend on this machine.
 
-    `threads` is what the sessions are told to use (None: as many as there are CPUs). `device` holds a GPU's buckets
+    `threads` is how many threads compute (None: not known). `device` holds a GPU's buckets
     (name and memory, power limit, ECC, MIG, driver, CUDA), empty for the CPU.
     """
     return Fingerprint.of(

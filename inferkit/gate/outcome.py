@@ -79,7 +79,7 @@ class Outcome:
         return text
 
     def _change(self, value: float) -> str:
-        return f"{value:+.1%}" if self.metric == LATENCY else f"{-value:+.2f} points"
+        return f"{value:+.1%}" if self.metric == LATENCY else f"{round(-value, 2) + 0.0:+.2f} points"
 
     def _amount(self, value: float) -> str:
         return f"{100 * value:g} %" if self.metric == LATENCY else f"{value:g} points"

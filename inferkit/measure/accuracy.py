@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import DataError, MeasurementError, UsageError
 from inferkit.measure.images import open_batches
+from inferkit.measure.lease import device_lease
 from inferkit.measure.prepared import load_prepared
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     began, in_engine = time.perf_counter(), 0.0
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     lost = 0
-    with engine.session(**spec.session) as session:
+    with engine.session(**spec.session) as session, device_lease(session.device):
         for batch in open_batches(spec.dataset, batch_size, spec.preprocessing, network.inputs[0]):
             labels = _labels(batch, spec.dataset)
             scores, seconds = _run(session, batch.images, batch_size, output)

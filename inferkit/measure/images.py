@@ -46,7 +46,8 @@ class ImageSource:
         if self._dataset is None:
             yield from self._standing_in(count)
             return
-        total = len(_open(self._dataset))
+        with _open(self._dataset) as dataset:
+            total = len(dataset)
         wanted = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
         position = 0
         for batch in self._batches(_CALIBRATION_BATCH):
@@ -78,13 +79,25 @@ def _open(dataset: str) -> Any:
     return open_dataset(dataset)
 
 
-def open_batches(dataset: str, batch_size: int, preprocessing: Mapping[str, Any], info: TensorInfo) -> Iterator[Any]:
-    """Batches (`.images`, `.labels`) of a dataset by name or path, preprocessed for an input. DataError of the data."""
-    from inferkit.data import Preprocessing
+def open_batches(dataset: str, batch_size: int, steps: Mapping[str, Any], info: TensorInfo) -> Iterator[Any]:
+    """Batches (`.images`, `.labels`) of a dataset by name or path, preprocessed for an input. DataError of the data.
 
+    `steps` are Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file.
+    """
     dtype = "uint8" if info.dtype == "uint8" else "float32"
-    steps = Preprocessing(**preprocessing)
-    yield from _open(dataset).batches(batch_size, preprocessing=steps, dtype=dtype)
+    with _open(dataset) as images:
+        yield from images.batches(batch_size, preprocessing=preprocessing_from(steps), dtype=dtype)
+
+
+def preprocessing_from(steps: Mapping[str, Any]) -> Any:
+    """A Preprocessing from its fields as TOML and JSON have them. DataError for a mean file that cannot be read."""
+    from inferkit.data import Preprocessing
+    from inferkit.data.mean import read_mean
+
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in steps.items()}
+    if isinstance(fields.get("mean"), str):
+        fields["mean"] = read_mean(fields["mean"])
+    return Preprocessing(**fields)
 
 
 def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:

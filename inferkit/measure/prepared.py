@@ -20,7 +20,7 @@ from inferkit.files import write_atomically
 from inferkit.measure import images as timing_images
 
 if TYPE_CHECKING:
-    from inferkit.network.network import Network
+    from inferkit.network.network import CaffeSource, Network
 
 # protobuf refuses messages of 2 GiB; weights beyond this go to a file beside the model.
 _EXTERNAL_ABOVE = 1_800_000_000
@@ -70,9 +70,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "notes": list(network.notes),
         "digest": network.digest,
         "images_from": source.description,
-        "source": None
-        if network.source is None
-        else [str(network.source.prototxt), network.source.caffemodel and str(network.source.caffemodel)],
+        "source": network.source and _source_as_json(network.source),
     }
     write_atomically(folder / "network.json", json.dumps(known, indent=1).encode())
     return known
@@ -103,19 +101,30 @@ def load_prepared(folder: Path) -> Network:
     """The network in a folder made by `prepare`. MeasurementError where the folder is not whole."""
     import onnx
 
-    from inferkit.network.network import CaffeSource, Network
+    from inferkit.network.network import Network
 
     try:
         known = json.loads((folder / "network.json").read_text())
         model = onnx.load(str(folder / "network.onnx"))
     except (OSError, ValueError) as error:
         raise MeasurementError(f"{folder}: the prepared network cannot be read: {error}") from error
-    origin = known["source"]
-    source = origin and CaffeSource(Path(origin[0]), Path(origin[1]) if origin[1] else None)
+    source = known["source"] and _source_from_json(known["source"])
     network = Network.from_model(model, known["name"], precision=known["precision"], source=source)
     from dataclasses import replace
 
     return replace(network, calibration=known["calibration"], notes=tuple(known["notes"]))
+
+
+def _source_as_json(source: CaffeSource) -> dict[str, Any]:
+    found = asdict(source)
+    return found | {"prototxt": str(source.prototxt), "caffemodel": source.caffemodel and str(source.caffemodel)}
+
+
+def _source_from_json(known: dict[str, Any]) -> CaffeSource:
+    from inferkit.network.network import CaffeSource
+
+    caffemodel = known["caffemodel"] and Path(known["caffemodel"])
+    return CaffeSource(Path(known["prototxt"]), caffemodel, known["phase"], known["level"], tuple(known["stages"]))
 
 
 def timing_batch(folder: Path, batch_size: int) -> dict[str, NDArray[Any]]:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from inferkit.errors import MeasurementError
 from inferkit.measure import statistics
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
+from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
 from inferkit.measure.prepared import load_prepared, timing_batch
-from inferkit.measure.warmup import WarmUp, warm_up
+from inferkit.measure.telemetry import GpuTelemetry, Summary
+from inferkit.measure.warmup import warm_up
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Engine, Session
+    from inferkit.backends.base import Session, Trace
 
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
@@ -57,7 +59,8 @@ class Replicate:
     """What one process found. `trace` is [iterations, len(COLUMNS)], seconds, NaN where a part is not known.
 
     `log_median` of the wall time is the datum. Memory in bytes: `memory` of the host above the process before the
-    load, `device_memory` where the backend knows it. `invalid` says why the machine was not in a state to measure.
+    load, `device_memory` where the backend knows it. `host` and `gpu` say what else went on (`gpu` is None on a CPU),
+    `invalid` why the machine was not in a state to measure.
     """
 
     trace: NDArray[np.float64]
@@ -71,6 +74,7 @@ class Replicate:
     flavour: str | None
     warmup: Mapping[str, Any]
     host: Mapping[str, Any]
+    gpu: Mapping[str, Any] | None = None
     invalid: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,27 +95,49 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
     memory = HighWater()
     folder = Path(spec.prepared)
     engine = build(load_prepared(folder), backend=spec.backend, max_batch=spec.batch_size, **spec.build)
-    with engine.session(**spec.session) as session:
+    with engine.session(**spec.session) as session, device_lease(session.device):
         session.load(timing_batch(folder, spec.batch_size))
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned
+        gpu = None if session.device is None else GpuTelemetry(session.device)
         gc.collect()
         gc.freeze()
         gc.disable()
-        try:
-            warmth = warm_up(lambda: session.execute().wall, limit=spec.warmup_limit)
-            before = HostState.now()
-            trace = _timed(session, spec)
-            after = HostState.now()
-        finally:
-            gc.enable()
-        seconds = float(trace[-1, 0] + trace[-1, _WALL])
-        activity = HostActivity.between(before, after, seconds)
-        return _replicate(spec, engine, session, trace, warmth, activity, memory.peak(), cold_start)
+        warmth = warm_up(
+            lambda: session.execute().wall, limit=spec.warmup_limit, clock=None if gpu is None else gpu.sm_clock
+        )
+        before = HostState.now()
+        if gpu is None:
+            trace, seen = _timed(session, spec), None
+        else:
+            with gpu.watch() as watch:
+                trace = _timed(session, spec)
+            seen = watch.summary(len(trace) * spec.batch_size)
+        after = HostState.now()
+        gc.enable()
+        activity = HostActivity.between(before, after, float(trace[-1, 0] + trace[-1, _WALL]))
+        peak = memory.peak()
+        return Replicate(
+            trace=trace,
+            log_median=_datum(trace, spec.backend),
+            memory=peak,
+            device_memory=session.memory_bytes(),
+            build_seconds=engine.info.build_seconds,
+            cold_start=cold_start,
+            engine_bytes=engine.info.size_bytes,
+            version=engine.info.version,
+            flavour=engine.info.flavour,
+            warmup=asdict(warmth),
+            host={**activity.as_dict(), "cpus": usable_cpus()},
+            gpu=None if seen is None else seen.as_dict(),
+            invalid=_disturbances(seen),
+            details=session.details() if spec.details else {},
+        )
 
 
 def _timed(session: Session, spec: ReplicateSpec) -> NDArray[np.float64]:
-    traces, starts = [], []
+    traces: list[Trace] = []
+    starts: list[float] = []
     clock = time.perf_counter
     began = clock()
     while True:
@@ -127,32 +153,18 @@ def _timed(session: Session, spec: ReplicateSpec) -> NDArray[np.float64]:
     return np.array(rows, np.float64)
 
 
-def _replicate(
-    spec: ReplicateSpec,
-    engine: Engine,
-    session: Session,
-    trace: NDArray[np.float64],
-    warmth: WarmUp,
-    activity: HostActivity,
-    memory: int,
-    cold_start: float | None,
-) -> Replicate:
+def _datum(trace: NDArray[np.float64], backend: str) -> float:
     try:
-        datum = statistics.log_median(trace[:, _WALL])
+        return statistics.log_median(trace[:, _WALL])
     except ValueError as error:
-        raise MeasurementError(f"{spec.backend} measured times that cannot be: {error}") from error
-    info = engine.info
-    return Replicate(
-        trace=trace,
-        log_median=datum,
-        memory=memory,
-        device_memory=session.memory_bytes(),
-        build_seconds=info.build_seconds,
-        cold_start=cold_start,
-        engine_bytes=info.size_bytes,
-        version=info.version,
-        flavour=info.flavour,
-        warmup=asdict(warmth),
-        host={**activity.as_dict(), "cpus": usable_cpus()},
-        details=session.details() if spec.details else {},
-    )
+        raise MeasurementError(f"{backend} measured times that cannot be: {error}") from error
+
+
+def _disturbances(gpu: Summary | None) -> tuple[str, ...]:
+    """What makes a measurement on a GPU say nothing about the engine."""
+    found = []
+    if gpu is not None and gpu.throttled:
+        found.append(f"the GPU was throttled ({', '.join(gpu.throttled)})")
+    if gpu is not None and gpu.other_processes:
+        found.append(f"{gpu.other_processes} other processes used the GPU")
+    return tuple(found)

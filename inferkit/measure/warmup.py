@@ -39,7 +39,8 @@ def warm_up(
     clocks: list[float] = []
     runs = 0
     while True:
-        began, times = now(), []
+        began = now()
+        times: list[float] = []
         while len(times) < _FEWEST_RUNS or now() - began < window:
             times.append(run())
             if now() - start >= limit:

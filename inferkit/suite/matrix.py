@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from inferkit.backends import BACKENDS
+from inferkit.errors import InferkitError
 from inferkit.network.network import PRECISIONS
 from inferkit.suite.definition import BackendSettings, Matrix, NetworkDefinition, SuiteSettings
 from inferkit.suite.toml_table import Table, nearest, read_toml
@@ -32,6 +33,7 @@ MODES = ("latency", "throughput")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
 _MOST_NETWORKS = 10_000
+EMBEDDED = "fashion_mnist"
 
 
 def load_matrix(path: str | os.PathLike[str]) -> Matrix:
@@ -93,7 +95,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         model=model,
         weights=weights,
         dataset=base.dataset if dataset is None else _path_or_name(dataset, folder),
-        preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"))},
+        preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)},
         precisions=_known(table, "precisions", PRECISIONS, base.precisions),
         batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
         backends=_known(table, "backends", BACKENDS, base.backends),
@@ -106,10 +108,25 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
             "calibration_images", base.calibration_images, above=0, most=1_000_000, kind=int
         ),
     )
+    definition = definition if is_default else _with_card(definition)
     if any(not 1 <= size <= 65_536 for size in definition.batch_sizes):
         raise table.fail(f"must be from 1 to 65536, not {list(definition.batch_sizes)}", "batch_sizes")
     table.finish()
     return definition
+
+
+def _with_card(network: NetworkDefinition) -> NetworkDefinition:
+    """What the zoo knows of a network that it has trained on this dataset, where the matrix does not say otherwise."""
+    if network.dataset != EMBEDDED or network.weights or network.model.endswith(".onnx"):
+        return network
+    # Imported only here, as the zoo's catalogue is not needed for networks of the user's own.
+    from inferkit.network import zoo
+
+    if network.model not in zoo.names() or not zoo.is_trained(network.model):
+        return network
+    card = zoo.card(network.model)
+    top1 = network.top1 if network.top1 is not None else 100 * card["accuracy"]["caffe"]["top1"]
+    return replace(network, preprocessing=network.preprocessing or card["preprocessing"], top1=top1)
 
 
 def _path_or_name(value: str, folder: Path) -> str:
@@ -128,7 +145,8 @@ def _known(table: Table, key: str, allowed: tuple[str, ...], default: tuple[str,
     return values
 
 
-def _preprocessing(table: Table) -> dict[str, Any]:
+def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
+    """The fields of a Preprocessing, checked by making one; `mean` is a file and is read when the images are."""
     values = table.rest()
     if values:
         # Imported only here: most matrices name no preprocessing, and collection must stay fast.
@@ -138,6 +156,15 @@ def _preprocessing(table: Table) -> dict[str, Any]:
         for key in values:
             if key not in allowed:
                 raise table.fail(f"is not a preprocessing step{nearest(key, allowed)}", key)
+        mean = values.pop("mean", None)
+        try:
+            Preprocessing(**values)
+        except (InferkitError, TypeError, ValueError) as error:
+            raise table.fail(f"make no preprocessing: {error}") from error
+        if mean is not None:
+            if not isinstance(mean, str):
+                raise table.fail("is the path of a mean image; means of the channels are mean_values", "mean")
+            values["mean"] = str(folder / mean)
     return values
 
 

@@ -60,8 +60,6 @@ class Table:
             value = float(value)
         if type(value) is not kind:
             raise self.fail(f"must be {_WORDS[kind]}, not {value!r}", key)
-        if kind is float and not -1e300 < value < 1e300:
-            raise self.fail(f"must be a finite number, not {value!r}", key)
         return value
 
     def number(self, key: str, default: Any, *, above: float, most: float, kind: type = float) -> Any:

@@ -1,0 +1,303 @@
+"""The campaign: every selected case measured in fresh processes, the rounds of all cases interleaved, then judged.
+
+Replicate 1 of every case, then replicate 2 of every case: what drifts during a run (heat, neighbours) falls on all
+cases alike, instead of on the three replicates of one. Suspicious cases are measured again before their verdict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from inferkit.errors import BackendUnavailable, BaselineError, InferkitError, MeasurementError
+from inferkit.gate.accuracy import judge_reduced, judge_reference
+from inferkit.gate.baseline import Baseline, BaselineStore
+from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.rule import CaseLatency, Rule
+from inferkit.gate.simple import SimpleRule
+from inferkit.measure.accuracy import Accuracy, AccuracySpec
+from inferkit.measure.case import Case
+from inferkit.measure.launch import prepare_network, run_accuracy, run_replicate
+from inferkit.measure.prepared import Recipe
+from inferkit.measure.progress import Progress
+from inferkit.measure.replicate import ReplicateSpec
+from inferkit.suite.definition import REFERENCE_TOLERANCE, AccuracyCase, Matrix, NetworkDefinition
+from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
+from inferkit.suite.target import availability, fingerprint_of
+
+# A process's start, load and warm-up when nothing is known yet; seconds.
+_FIRST_OVERHEAD = 1.0
+_SHORTEST = 0.05
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a campaign measures. Seconds. `smoke`: one short replicate per case, nothing is judged."""
+
+    replicates: int = 3
+    min_time: float = 0.5
+    time_budget: float | None = None
+    smoke: bool = False
+
+
+class Campaign:
+    """Measures on request and remembers: asking for the same case again costs nothing. Use as a context manager."""
+
+    def __init__(
+        self,
+        matrix: Matrix,
+        store: BaselineStore,
+        settings: Settings | None = None,
+        rule: Rule | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.matrix = matrix
+        self.store = store
+        self.settings = settings or Settings()
+        self.progress = progress or Progress()
+        self.latency: dict[Case, CaseRecord] = {}
+        self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
+        self._rule: Rule = rule or SimpleRule()
+        self._made: dict[str, Path | str] = {}
+        self._baselines: dict[str, Baseline | str] = {}
+        self._evaluated: dict[AccuracyCase, Accuracy | InferkitError] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._overheads: list[float] = []
+        self._began: float | None = None
+
+    def __enter__(self) -> Campaign:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the prepared networks."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder, self._made = None, {}
+
+    def run(self, cases: Sequence[Case], accuracy_cases: Sequence[AccuracyCase] = ()) -> None:
+        """Measure and judge all of these. One case's failure is kept in its record and stops nothing else."""
+        networks, accuracies = self.matrix.cases(), self.matrix.accuracy_cases()
+        fresh = [case for case in cases if case not in self.latency]
+        for case in fresh:
+            self.latency[case] = self._record(case, networks[case])
+        records = [self.latency[case] for case in fresh]
+        evaluations = [case for case in accuracy_cases if case not in self.accuracy]
+        rounds = 1 if self.settings.smoke else self.settings.replicates
+        self.progress.begin(self._steps(records, evaluations, rounds))
+        try:
+            self._began = time.monotonic()
+            for number in range(rounds):
+                for index, record in enumerate(records):
+                    left = len(records) * (rounds - number) - index
+                    self._replicate(record, left, f"replicate {number + 1} of {rounds}", details=number == 0)
+            if not self.settings.smoke:
+                self._judge(records)
+            for accuracy_case in evaluations:
+                self.accuracy[accuracy_case] = self._assess(accuracy_case, accuracies[accuracy_case])
+        finally:
+            self.progress.end()
+
+    def records(self) -> list[CaseRecord | AccuracyRecord]:
+        """Every case so far."""
+        return [*self.latency.values(), *self.accuracy.values()]
+
+    def _record(self, case: Case, network: NetworkDefinition) -> CaseRecord:
+        record = CaseRecord(case, network, self.matrix.latency_margin(case, network))
+        found = availability(case.backend, case.precision)
+        if not found.ok:
+            record.unsupported = Unsupported(found.reason, found.way_out)
+        else:
+            record.fingerprint = fingerprint_of(case.backend, self.matrix.settings(case.backend))
+        return record
+
+    def _steps(self, records: Iterable[CaseRecord], evaluations: Iterable[AccuracyCase], rounds: int) -> int:
+        """How many processes are planned, as far as it can be known."""
+        measured = [record for record in records if record.open]
+        runs = [case for case in evaluations if availability(case.backend, case.precision).ok]
+        networks = {(record.case.model, record.case.precision) for record in measured}
+        networks |= {(case.model, case.precision) for case in runs}
+        return len(measured) * rounds + len(runs) + len(networks)
+
+    def _replicate(self, record: CaseRecord, left: int, which: str, details: bool = False) -> None:
+        """One more replicate of this case, whatever comes of it. `left`: replicates still planned, this one too."""
+        if not record.open:
+            return
+        case = record.case
+        try:
+            folder = self._prepare(record.network, case.precision)
+            backend = self.matrix.settings(case.backend)
+            session = dict(backend.session) if case.mode == "latency" else {**backend.session, "mode": case.mode}
+            min_time = self._share(left)
+            spec = ReplicateSpec(
+                str(folder), case.backend, case.batch_size, backend.build, session, min_time=min_time, details=details
+            )
+            if self.settings.smoke:
+                spec = replace(spec, min_iterations=1, max_iterations=3, warmup_limit=0.0, min_time=0.0)
+            with self._step(f"{case.id}, {which}"):
+                began = time.monotonic()
+                record.replicates.append(run_replicate(spec, case.id))
+                self._overheads.append(max(time.monotonic() - began - min_time, 0.0))
+        except BackendUnavailable as error:
+            record.unsupported = Unsupported(error.reason, error.way_out)
+        except InferkitError as error:
+            record.failure = str(error)
+
+    def _share(self, left: int) -> float:
+        """How long the next replicate may measure: the matrix's time, or its share of what is left of the budget."""
+        settings = self.settings
+        if settings.time_budget is None or self._began is None:
+            return settings.min_time
+        remaining = settings.time_budget - (time.monotonic() - self._began)
+        overhead = sum(self._overheads) / len(self._overheads) if self._overheads else _FIRST_OVERHEAD
+        return min(settings.min_time, max(remaining / max(left, 1) - overhead, _SHORTEST))
+
+    def _judge(self, records: list[CaseRecord]) -> None:
+        """Ask the rule until it wants no more replicates, then give every case its outcome."""
+        rounds = 0
+        while True:
+            judged = [record for record in records if self._has_evidence(record)]
+            outcomes = self._rule.judge([self._evidence(record) for record in judged])
+            by_id = {record.case.id: record for record in judged}
+            for outcome in outcomes:
+                by_id[outcome.case].outcome = outcome
+            wanted = {case: count for case, count in self._rule.more(outcomes, rounds).items() if count > 0}
+            if not wanted:
+                return
+            self.progress.more(sum(wanted.values()))
+            self._measure_again(by_id, wanted)
+            rounds += 1
+
+    def _has_evidence(self, record: CaseRecord) -> bool:
+        """Whether the case can be judged; a damaged baseline is the case's failure, not a missing baseline."""
+        if record.open and record.fingerprint is not None:
+            try:
+                self._baseline(record.fingerprint)
+            except BaselineError as error:
+                record.failure = str(error)
+        return record.open and bool(record.replicates)
+
+    def _measure_again(self, by_id: Mapping[str, CaseRecord], wanted: Mapping[str, int]) -> None:
+        """The wanted replicates, again one round over all cases after the other."""
+        left = sum(wanted.values())
+        for number in range(max(wanted.values())):
+            for case, count in wanted.items():
+                if number < count:
+                    self._replicate(by_id[case], left, f"again {number + 1} of {count}")
+                    left -= 1
+
+    def _evidence(self, record: CaseRecord) -> CaseLatency:
+        assert record.fingerprint is not None
+        invalid = tuple(dict.fromkeys(reason for each in record.replicates for reason in each.invalid))
+        stored = self._baseline(record.fingerprint)
+        if isinstance(stored, str):
+            return CaseLatency(record.case.id, record.log_medians, (), record.margin, stored, invalid)
+        if record.case.id not in stored.cases:
+            absence = f"the baseline {self.store.path(record.fingerprint).name} does not have this case"
+            return CaseLatency(record.case.id, record.log_medians, (), record.margin, absence, invalid)
+        baseline = stored.cases[record.case.id].log_medians
+        return CaseLatency(record.case.id, record.log_medians, baseline, record.margin, invalid=invalid)
+
+    def _baseline(self, fingerprint: Fingerprint) -> Baseline | str:
+        """The stored baseline, or why there is none. BaselineError where it is damaged."""
+        slug = fingerprint.slug
+        if slug not in self._baselines:
+            self._baselines[slug] = self.store.find(fingerprint) or self.store.absence(fingerprint)
+        return self._baselines[slug]
+
+    def _assess(self, case: AccuracyCase, network: NetworkDefinition) -> AccuracyRecord:
+        record = AccuracyRecord(case, network)
+        try:
+            if case.precision != "fp32":
+                record.reference = self._evaluate(self._reference_of(case), network)
+            record.found = self._evaluate(case, network)
+            if record.reference is None:
+                record.outcome = judge_reference(case.id, record.found, network.top1, REFERENCE_TOLERANCE)
+            else:
+                record.outcome = judge_reduced(case.id, record.reference, record.found, network.accuracy_tolerance)
+        except BackendUnavailable as error:
+            record.unsupported = Unsupported(error.reason, error.way_out)
+        except InferkitError as error:
+            record.failure = str(error)
+        return record
+
+    def _reference_of(self, case: AccuracyCase) -> AccuracyCase:
+        """FP32 on the same backend, or on the one that runs everywhere where that backend has no FP32."""
+        same = availability(case.backend, "fp32").ok
+        return replace(case, precision="fp32", backend=case.backend if same else "onnxruntime")
+
+    def _evaluate(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
+        """The accuracy of this case, measured once however many cases are compared with it."""
+        if case not in self._evaluated:
+            try:
+                self._evaluated[case] = self._evaluate_now(case, network)
+            except InferkitError as error:
+                self._evaluated[case] = error
+        found = self._evaluated[case]
+        if isinstance(found, InferkitError):
+            raise found
+        return found
+
+    def _evaluate_now(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
+        found = availability(case.backend, case.precision)
+        if not found.ok:
+            raise BackendUnavailable(found.reason, found.way_out)
+        assert network.dataset is not None
+        folder = self._prepare(network, case.precision)
+        backend = self.matrix.settings(case.backend)
+        spec = AccuracySpec(
+            str(folder),
+            case.backend,
+            network.dataset,
+            network.preprocessing,
+            build=backend.build,
+            session=backend.session,
+        )
+        with self._step(f"{case.id}, accuracy"):
+            return run_accuracy(spec, case.id)
+
+    def _prepare(self, network: NetworkDefinition, precision: str) -> Path:
+        """The folder of the network at this precision. MeasurementError where it cannot be made, each time anew."""
+        recipe = Recipe(
+            network.name,
+            network.model,
+            precision,
+            network.weights,
+            network.dataset,
+            network.preprocessing,
+            network.calibration_images,
+            images=max(network.batch_sizes),
+        )
+        key = repr(recipe)
+        if key not in self._made:
+            self._made[key] = self._prepare_now(recipe)
+        made = self._made[key]
+        if isinstance(made, str):
+            raise MeasurementError(made)
+        return made
+
+    def _prepare_now(self, recipe: Recipe) -> Path | str:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="inferkit-suite-")
+        folder = Path(self._folder.name, f"{len(self._made)}")
+        try:
+            with self._step(f"{recipe.name} at {recipe.precision}, preparing"):
+                prepare_network(recipe, folder)
+        except InferkitError as error:
+            return str(error)
+        return folder
+
+    @contextlib.contextmanager
+    def _step(self, what: str) -> Any:
+        self.progress.step(what)
+        try:
+            yield
+        finally:
+            self.progress.done()

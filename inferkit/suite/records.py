@@ -1,0 +1,57 @@
+"""What a campaign knows of each case: what was measured, what went wrong, and the gate's outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.outcome import Outcome
+from inferkit.measure.accuracy import Accuracy
+from inferkit.measure.case import Case
+from inferkit.measure.replicate import Replicate
+from inferkit.suite.definition import AccuracyCase, NetworkDefinition
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """Why a case cannot run here, and what the user can do."""
+
+    reason: str
+    way_out: str
+
+
+@dataclass
+class CaseRecord:
+    """One latency case. `failure` says why it has no verdict; then what was measured before is not judged."""
+
+    case: Case
+    network: NetworkDefinition
+    margin: float
+    fingerprint: Fingerprint | None = None
+    replicates: list[Replicate] = field(default_factory=list)
+    unsupported: Unsupported | None = None
+    failure: str | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def log_medians(self) -> tuple[float, ...]:
+        """The datum of each replicate."""
+        return tuple(replicate.log_median for replicate in self.replicates)
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something to measure."""
+        return self.failure is None and self.unsupported is None
+
+
+@dataclass
+class AccuracyRecord:
+    """One accuracy case, and the FP32 accuracy that a reduced precision was compared with."""
+
+    case: AccuracyCase
+    network: NetworkDefinition
+    found: Accuracy | None = None
+    reference: Accuracy | None = None
+    unsupported: Unsupported | None = None
+    failure: str | None = None
+    outcome: Outcome | None = None

@@ -1,0 +1,120 @@
+"""The figures of a case, derived from its raw traces: for the table, for extra_info, for the JSON."""
+
+from __future__ import annotations
+
+import base64
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from inferkit.measure import statistics
+from inferkit.measure.replicate import Replicate
+from inferkit.suite.records import AccuracyRecord, CaseRecord
+
+
+def latency_facts(record: CaseRecord) -> dict[str, Any]:
+    """What is known of a measured latency case. Times in seconds, memory in bytes; None where it is not known."""
+    replicates = record.replicates
+    walls = np.concatenate([each.walls for each in replicates])
+    centre = statistics.centre(record.log_medians)
+    return {
+        "case": record.case.id,
+        "model": record.case.model,
+        "precision": record.case.precision,
+        "batch_size": record.case.batch_size,
+        "backend": record.case.backend,
+        "mode": record.case.mode,
+        "fingerprint": record.fingerprint.slug if record.fingerprint else None,
+        "margin": record.margin,
+        "log_medians": list(record.log_medians),
+        "centre": centre,
+        "spread": statistics.spread(record.log_medians),
+        **statistics.percentiles(walls),
+        "samples": len(walls),
+        "images_per_second": statistics.images_per_second(centre, record.case.batch_size),
+        "memory": _middle([each.memory for each in replicates]),
+        "device_memory": _middle([each.device_memory for each in replicates]),
+        "engine_bytes": _middle([each.engine_bytes for each in replicates]),
+        "build_seconds": _all([each.build_seconds for each in replicates]),
+        "cold_start": _all([each.cold_start for each in replicates]),
+        "verdict": str(record.outcome.verdict) if record.outcome else None,
+    }
+
+
+def latency_details(record: CaseRecord) -> dict[str, Any]:
+    """The facts, and what is too long for pytest-benchmark's extra_info: each replicate, the backend's own details."""
+    return {
+        **latency_facts(record),
+        "version": record.replicates[0].version,
+        "flavour": record.replicates[0].flavour,
+        "replicates": [_replicate(each) for each in record.replicates],
+        "details": dict(record.replicates[0].details),
+    }
+
+
+def _replicate(replicate: Replicate) -> dict[str, Any]:
+    known = replicate.as_dict()
+    return {key: value for key, value in known.items() if key not in ("details", "version", "flavour")} | {
+        "iterations": len(replicate.trace)
+    }
+
+
+def latency_row(record: CaseRecord) -> dict[str, Any]:
+    """The row of the table."""
+    outcome = record.outcome
+    return {
+        "kind": "latency",
+        **latency_facts(record),
+        "baseline": outcome.baseline if outcome else None,
+        "change": outcome.change if outcome else None,
+        "reason": outcome.reason if outcome else None,
+    }
+
+
+def accuracy_facts(record: AccuracyRecord) -> dict[str, Any]:
+    """What is known of an accuracy case; `top1_bits` has a bit per image, so that two files can be paired."""
+    found = record.found
+    assert found is not None
+    return {
+        "case": record.case.id,
+        "model": record.case.model,
+        "precision": record.case.precision,
+        "backend": record.case.backend,
+        "dataset": record.network.dataset,
+        "tolerance": record.outcome.margin if record.outcome else None,
+        "images": found.images,
+        "top1": found.top1_percent,
+        "top5": found.top5_percent,
+        "not_finite": found.not_finite,
+        "images_per_second": found.images / found.elapsed if found.elapsed > 0 else None,
+        "engine_images_per_second": found.images / found.seconds if found.seconds > 0 else None,
+        "top1_bits": base64.b64encode(np.packbits(found.top1).tobytes()).decode(),
+        "verdict": str(record.outcome.verdict) if record.outcome else None,
+    }
+
+
+def accuracy_row(record: AccuracyRecord) -> dict[str, Any]:
+    """The row of the table: with FP32's accuracy, the discordant images and the agreement of the predictions."""
+    outcome, found, reference = record.outcome, record.found, record.reference
+    assert found is not None
+    row = {"kind": "accuracy", **accuracy_facts(record)}
+    row |= {
+        "baseline": outcome.baseline if outcome else None,
+        "change": outcome.change if outcome else None,
+        "upper": outcome.upper if outcome else None,
+    }
+    if reference is not None and reference.images == found.images:
+        row["lost"] = int((reference.top1 & ~found.top1).sum())
+        row["gained"] = int((~reference.top1 & found.top1).sum())
+        row["agreement"] = float((reference.predictions == found.predictions).mean())
+    return row
+
+
+def _middle(values: list[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return int(median(known)) if known else None
+
+
+def _all(values: list[float | None]) -> list[float]:
+    return [value for value in values if value is not None]

@@ -1,0 +1,125 @@
+"""One pytest run over the suite: measuring with progress, the JSON written whole, the table, the exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inferkit.files import write_atomically
+from inferkit.gate.verdict import Verdict
+from inferkit.measure.case import Case
+from inferkit.report.progress import progress_on
+from inferkit.report.terminal import render
+from inferkit.suite.definition import AccuracyCase
+from inferkit.suite.run_json import traces_npz, traces_path
+from inferkit.suite.state import Parameter, Suite
+
+# As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
+EXIT_INVALID, EXIT_NOTHING = 10, 12
+
+_DISPLAY = ("compare", "compare_fail", "histogram", "cprofile", "verbose", "csv", "group_by", "columns", "sort")
+
+
+def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
+    """Run one campaign per matrix over the cases of these parameters."""
+    reporter = suite.config.pluginmanager.getplugin("terminalreporter")
+    for path in dict.fromkeys(parameter.matrix for parameter in parameters):
+        here = [parameter.case for parameter in parameters if parameter.matrix == path]
+        latency = list(dict.fromkeys(case for case in here if isinstance(case, Case)))
+        accuracy = list(dict.fromkeys(case for case in here if isinstance(case, AccuracyCase)))
+        campaign = suite.campaign(path)
+        campaign.progress = progress_on(reporter)
+        campaign.run(latency, accuracy)
+
+
+@contextmanager
+def benchmark_json(suite: Suite, interrupted: bool) -> Iterator[None]:
+    """Take --benchmark-json out of pytest-benchmark's hands: it writes in place, and a killed run leaves half a file.
+
+    The content comes from its own hooks, so the format is its own. An interrupted run writes nothing: a part of a run
+    is not one. The raw traces go beside it, first, so that there is no JSON without them.
+    """
+    session = suite.config.pluginmanager.getplugin("pytest-benchmark")
+    if session is None:
+        yield
+        return
+    path, session.json = session.json, None
+    if interrupted:
+        session.save = session.autosave = None
+    yield
+    if path is None:
+        return
+    path = Path(path)
+    if interrupted:
+        suite.notes.append(f"{path} is not written: the run did not come to its end")
+        return
+    content = _content(suite.config, session.benchmarks)
+    traces = traces_path(path)
+    write_atomically(traces, traces_npz(suite))
+    write_atomically(path, content)
+    suite.notes.append(f"written: {path} and {traces.name}")
+
+
+def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:
+    hook: Any = config.hook
+    machine = hook.pytest_benchmark_generate_machine_info(config=config)
+    hook.pytest_benchmark_update_machine_info(config=config, machine_info=machine)
+    commit = hook.pytest_benchmark_generate_commit_info(config=config)
+    hook.pytest_benchmark_update_commit_info(config=config, commit_info=commit)
+    output = hook.pytest_benchmark_generate_json(
+        config=config, benchmarks=benchmarks, include_data=True, machine_info=machine, commit_info=commit
+    )
+    hook.pytest_benchmark_update_json(config=config, benchmarks=benchmarks, output_json=output)
+    return json.dumps(finite(output), default=str, indent=1, allow_nan=False).encode()
+
+
+def finite(value: Any) -> Any:
+    """The same without NaN and infinities, which JSON does not have: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def exit_code(suite: Suite, code: int) -> int:
+    """What pytest would exit with, unless nothing failed and nothing was said either.
+
+    12 where every case is UNSUPPORTED: a gate that measured nothing must not look green. 10 where a measurement is
+    INVALID.
+    """
+    records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
+    if code != 0 or not records:
+        return code
+    if all(record.unsupported is not None for record in records):
+        return EXIT_NOTHING
+    invalid = any(record.outcome is not None and record.outcome.verdict is Verdict.INVALID for record in records)
+    return EXIT_INVALID if invalid else code
+
+
+def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) -> None:
+    """Write the table, and keep pytest-benchmark from showing the same times again, unless it was asked to."""
+    found = list(results)
+    if found:
+        reporter.section("inferkit", sep="=")
+        for line in render(found, width=reporter._tw.fullwidth, color=bool(reporter._tw.hasmarkup)):
+            reporter.write_line(line)
+    for note in suite.notes if suite is not None else ():
+        reporter.write_line(note)
+    if suite is not None and not _display_wanted(suite.config):
+        session = suite.config.pluginmanager.getplugin("pytest-benchmark")
+        ours = {record.case.id for campaign in suite.campaigns.values() for record in campaign.records()}
+        if session is not None and all(bench.extra_info.get("case") in ours for bench in session.benchmarks):
+            session.groups = None
+
+
+def _display_wanted(config: pytest.Config) -> bool:
+    """Whether an option about pytest-benchmark's own table was given."""
+    given = " ".join(config.invocation_params.args)
+    return any(f"--benchmark-{name.replace('_', '-')}" in given for name in _DISPLAY)

@@ -1,0 +1,82 @@
+"""The `inferkit` key of the benchmark JSON, and the file of raw traces beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inferkit import __version__
+from inferkit.gate.run_file import SCHEMA
+from inferkit.measure.environment import HostState, cpu_model, usable_cpus
+from inferkit.measure.replicate import COLUMNS
+from inferkit.suite.campaign import Campaign
+from inferkit.suite.options import selection
+from inferkit.suite.records import AccuracyRecord, CaseRecord
+from inferkit.suite.rows import accuracy_row, latency_details
+from inferkit.suite.state import Suite
+from inferkit.suite.target import fingerprint_of
+
+
+def run_record(suite: Suite) -> dict[str, Any]:
+    """Everything that inferkit knows of a run, JSON-able: see inferkit.gate.run_file for what reads it."""
+    campaigns = list(suite.campaigns.values())
+    latency = [record for campaign in campaigns for record in campaign.latency.values()]
+    accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]
+    everything: list[CaseRecord | AccuracyRecord] = [*latency, *accuracy]
+    outcomes = [record.outcome for record in everything if record.outcome is not None]
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "narrowed": selection(suite.config).narrows,
+        "smoke": any(campaign.settings.smoke for campaign in campaigns),
+        "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
+        "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in latency if r.fingerprint is not None},
+        "declared": _declared(campaigns),
+        "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
+        "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
+        "outcomes": [outcome.as_dict() for outcome in outcomes],
+        "unsupported": {r.case.id: r.unsupported.__dict__ for r in everything if r.unsupported},
+        "failures": {r.case.id: r.failure for r in everything if r.failure},
+    }
+
+
+def _accuracy(record: AccuracyRecord) -> dict[str, Any]:
+    """With the fingerprint under which a baseline keeps it, though its verdict depends on no hardware."""
+    return {key: value for key, value in accuracy_row(record).items() if key != "kind"}
+
+
+def _declared(campaigns: Iterable[Campaign]) -> dict[str, list[str]]:
+    """The ids of every case of the matrices by fingerprint: what a baseline may keep when it is promoted."""
+    declared: dict[str, list[str]] = {}
+    for campaign in campaigns:
+        measured = {record.case.backend for record in campaign.latency.values() if record.replicates}
+        for case in campaign.matrix.cases():
+            if case.backend in measured:
+                slug = fingerprint_of(case.backend, campaign.matrix.settings(case.backend)).slug
+                declared.setdefault(slug, []).append(case.id)
+    return declared
+
+
+def traces_path(json_path: Path) -> Path:
+    """Where the raw traces of a benchmark JSON lie: `run.json` has `run.traces.npz`."""
+    return json_path.with_suffix(".traces.npz")
+
+
+def traces_npz(suite: Suite) -> bytes:
+    """Raw timestamps: one array [iterations, columns] per case and replicate, and the predictions of accuracy cases."""
+    arrays: dict[str, Any] = {"columns": np.array(COLUMNS)}
+    for campaign in suite.campaigns.values():
+        latency: Iterable[CaseRecord] = campaign.latency.values()
+        for record in latency:
+            for number, replicate in enumerate(record.replicates):
+                arrays[f"{record.case.id}/{number}"] = replicate.trace
+        for found in campaign.accuracy.values():
+            if found.found is not None:
+                arrays[f"{found.case.id}/predictions"] = found.found.predictions
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()

@@ -1,0 +1,130 @@
+"""The suite within one pytest run: its matrices, its campaigns, and what was selected of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from inferkit.errors import BaselineError, UsageError
+from inferkit.gate.baseline import BaselineStore
+from inferkit.measure.case import Case
+from inferkit.suite.campaign import Campaign, Settings
+from inferkit.suite.definition import AccuracyCase, Matrix
+from inferkit.suite.matrix import load_matrix
+from inferkit.suite.options import option, selection
+from inferkit.suite.replay import ReplayTimer
+from inferkit.suite.target import fingerprint_of
+
+DEFAULT_MATRIX = "matrix.toml"
+
+
+@dataclass(frozen=True)
+class MissingCase:
+    """A case that the baseline of this machine has and the matrix no longer declares."""
+
+    id: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a test is parametrized with: a case, the matrix that declares it, and the timer to replay its times."""
+
+    case: Case | AccuracyCase | MissingCase
+    matrix: Path
+    timer: ReplayTimer
+
+    @property
+    def id(self) -> str:
+        """The case's."""
+        return self.case.id
+
+
+@dataclass
+class Suite:
+    """Everything that lives for one pytest run. Nothing is read before a test asks for cases.
+
+    `notes` are lines for the end of the run: which files were written, and which were not.
+    """
+
+    config: pytest.Config
+    matrices: dict[Path, Matrix] = field(default_factory=dict)
+    campaigns: dict[Path, Campaign] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def store(self) -> BaselineStore:
+        """Where the baselines are."""
+        given = option(self.config, "baseline-dir")
+        return BaselineStore(Path(given) if given else self.config.rootpath / "baselines")
+
+    def matrix_path(self, test_file: Path) -> Path:
+        """The matrix that a test file is about. UsageError where there is none."""
+        given = option(self.config, "matrix")
+        path = self.config.invocation_params.dir / given if given else test_file.parent / DEFAULT_MATRIX
+        if not path.is_file():
+            raise UsageError(f"{path}: there is no such matrix; write one beside the tests, or name one with --matrix")
+        return path
+
+    def matrix(self, path: Path) -> Matrix:
+        """The matrix in this file, read once and checked against the selection."""
+        if path not in self.matrices:
+            matrix = load_matrix(path)
+            selection(self.config).check(matrix.cases())
+            self.matrices[path] = matrix
+        return self.matrices[path]
+
+    def latency_parameters(self, test_file: Path) -> list[Parameter]:
+        """The selected latency cases, then what the baselines have and the matrix has not."""
+        path = self.matrix_path(test_file)
+        matrix = self.matrix(path)
+        chosen = selection(self.config)
+        cases: list[Case | MissingCase] = [*chosen.of(matrix.cases()), *self._missing(matrix)]
+        return [Parameter(case, path, ReplayTimer()) for case in cases]
+
+    def accuracy_parameters(self, test_file: Path) -> list[Parameter]:
+        """The selected accuracy cases."""
+        path = self.matrix_path(test_file)
+        cases = selection(self.config).of(self.matrix(path).accuracy_cases())
+        return [Parameter(case, path, ReplayTimer()) for case in cases]
+
+    def campaign(self, path: Path) -> Campaign:
+        """The campaign over the matrix in this file."""
+        if path not in self.campaigns:
+            self.campaigns[path] = Campaign(self.matrix(path), self.store, self._settings(path))
+        return self.campaigns[path]
+
+    def close(self) -> None:
+        """Remove what the campaigns prepared."""
+        for campaign in self.campaigns.values():
+            campaign.close()
+
+    def _settings(self, path: Path) -> Settings:
+        declared = self.matrix(path).suite
+        disabled = bool(getattr(self.config.option, "benchmark_disable", False)) and not bool(
+            getattr(self.config.option, "benchmark_enable", False)
+        )
+        return Settings(
+            replicates=option(self.config, "replicates") or declared.replicates,
+            min_time=option(self.config, "min-time") or declared.min_time,
+            time_budget=option(self.config, "time-budget") or declared.time_budget,
+            smoke=disabled,
+        )
+
+    def _missing(self, matrix: Matrix) -> Iterable[MissingCase]:
+        """Cases in this machine's baselines that no matrix declares; a narrowed run misses nothing."""
+        if selection(self.config).narrows or not self.store.files():
+            return
+        declared = {case.id for case in matrix.cases()}
+        for backend in dict.fromkeys(case.backend for case in matrix.cases()):
+            fingerprint = fingerprint_of(backend, matrix.settings(backend))
+            try:
+                baseline = self.store.find(fingerprint)
+            except BaselineError:
+                continue  # every case of this backend fails for it, with the reason
+            for case_id in baseline.cases if baseline else ():
+                if case_id not in declared:
+                    yield MissingCase(case_id, str(self.store.path(fingerprint)))
