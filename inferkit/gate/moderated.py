@@ -1,0 +1,139 @@
+"""The gate's rule for latencies: moderated t over the whole suite, planned looks, suspicious cases measured further.
+
+Stateless: the looks that a case has had are read off its replicates, so the same evidence gives the same outcome in
+the campaign, in a comparison of files and in a test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inferkit.gate.outcome import LATENCY, Outcome
+from inferkit.gate.rule import CaseLatency
+from inferkit.gate.stats.effect import independent
+from inferkit.gate.stats.judge import Judgement, Policy, judge
+from inferkit.gate.stats.looks import LookPlan
+from inferkit.gate.stats.variance import VariancePrior
+from inferkit.gate.verdict import Verdict
+
+LOOKS = (3, 6, 12, 20)
+ONE_REPLICATE = "one replicate a side: how much processes differ is not known"
+
+
+@dataclass(frozen=True)
+class ModeratedRule:
+    """Judges a suite against stored replicates.
+
+    `looks` are the counts of replicates at which an undecided case is judged (those below what was measured at first
+    are left out). An undecided case is measured further while its change exceeds `suspicion` of its margin. `prior`
+    stands in for the suite's own variances where there is history to learn from.
+    """
+
+    looks: tuple[int, ...] = LOOKS
+    policy: Policy = field(default_factory=Policy)
+    suspicion: float = 0.5
+    prior: VariancePrior | None = None
+
+    def judge(self, suite: Sequence[CaseLatency]) -> list[Outcome]:
+        """One outcome per case, in the order given; INCONCLUSIVE where the replicates do not decide."""
+        judged = self._judgements([case for case in suite if _comparable(case)])
+        outcomes = []
+        for case in suite:
+            outcomes.append(_outcome(case, judged[case.case]) if _comparable(case) else _unjudged(case))
+        return outcomes
+
+    def more(self, outcomes: Sequence[Outcome], rounds: int) -> Mapping[str, int]:
+        """Replicates that the undecided, suspicious cases need until their next look."""
+        wanted = {}
+        for outcome in outcomes:
+            undecided = outcome.verdict is Verdict.INCONCLUSIVE and outcome.change is not None and outcome.margin
+            if undecided and math.log1p(outcome.change) > self.suspicion * math.log1p(outcome.margin):  # type: ignore[arg-type]
+                following = [count for count in self.looks if count > outcome.replicates]
+                if following:
+                    wanted[outcome.case] = following[0] - outcome.replicates
+        return wanted
+
+    def _judgements(self, cases: Sequence[CaseLatency]) -> dict[str, Judgement]:
+        """The suite judged at every look that its cases have had; each look's p-values count at the later ones."""
+        if not cases:
+            return {}
+        first = min(len(case.now) for case in cases)
+        last = max(self.looks[-1], max(len(case.now) for case in cases))
+        plan = LookPlan(
+            (first, *(count for count in self.looks if first < count < last), *([last] if last > first else []))
+        )
+        reached = [_look(plan, len(case.now)) for case in cases]
+        margins = [math.log1p(case.margin) for case in cases]
+        earlier: list[tuple[float, float]] | None = None
+        judged: list[Judgement] = []
+        for look in range(max(reached) + 1):
+            looked = [min(look, own) for own in reached]
+            # At its own last look a case counts with all its replicates, also those short of the next planned count.
+            evidence = [
+                independent(case.baseline, case.now if at == own else case.now[: plan.counts[at]])
+                for case, at, own in zip(cases, looked, reached, strict=True)
+            ]
+            judged = judge(
+                evidence,
+                margins,
+                plan=plan,
+                look=0,
+                policy=self.policy,
+                prior=self.prior,
+                earlier=earlier,
+                looked=looked,
+            )
+            earlier = [(item.p_worse, item.p_better) for item in judged]
+        return {case.case: item for case, item in zip(cases, judged, strict=True)}
+
+
+def _look(plan: LookPlan, count: int) -> int:
+    return max(index for index, planned in enumerate(plan.counts) if planned <= count)
+
+
+def _comparable(case: CaseLatency) -> bool:
+    return bool(case.now and case.baseline and not case.invalid)
+
+
+def _outcome(case: CaseLatency, item: Judgement) -> Outcome:
+    verdict = item.verdict or Verdict.INCONCLUSIVE
+    return Outcome(
+        case.case,
+        LATENCY,
+        verdict,
+        baseline=math.exp(float(np.mean(case.baseline))),
+        now=math.exp(float(np.mean(case.now))),
+        change=math.expm1(item.effect),
+        lower=_share(item.lower),
+        upper=_share(item.upper),
+        margin=case.margin,
+        replicates=len(case.now),
+        baseline_replicates=len(case.baseline),
+        mde=_share(item.mde),
+        reason=_reason(case, item, verdict),
+    )
+
+
+def _share(log_ratio: float) -> float | None:
+    """A log ratio as a share (0.05: 5 % more); None where it is not known or beyond all measure."""
+    return math.expm1(log_ratio) if abs(log_ratio) < 10 else None
+
+
+def _reason(case: CaseLatency, item: Judgement, verdict: Verdict) -> str:
+    if verdict is not Verdict.INCONCLUSIVE:
+        return ""
+    if not item.can_gate:
+        return ONE_REPLICATE
+    return f"cannot gate at {100 * case.margin:g} % with this noise and so many replicates"
+
+
+def _unjudged(case: CaseLatency) -> Outcome:
+    now = math.exp(float(np.mean(case.now))) if case.now else None
+    verdict, reason = Verdict.NO_BASELINE, case.no_baseline or "no baseline of this case on this machine"
+    if case.invalid:
+        verdict, reason = Verdict.INVALID, ", ".join(case.invalid)
+    return Outcome(case.case, LATENCY, verdict, now=now, replicates=len(case.now), reason=reason)

@@ -1,0 +1,84 @@
+"""The gate's rule on a suite: what it decides, what it wants measured again, and that it keeps no state."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inferkit.gate.moderated import ModeratedRule
+from inferkit.gate.rule import CaseLatency
+from inferkit.gate.verdict import Verdict
+
+RULE = ModeratedRule()
+
+
+def case(name, slowdown=0.0, sd=0.003, replicates=3, baseline=3, seed=0, margin=0.02):
+    random = np.random.default_rng([seed, *name.encode()])
+    stored = tuple(np.log(0.001) + sd * random.standard_normal(baseline))
+    now = tuple(np.log(0.001 * (1 + slowdown)) + sd * random.standard_normal(replicates))
+    return CaseLatency(name, now, stored, margin)
+
+
+def test_a_quiet_suite_passes_and_its_slow_case_is_named():
+    suite = [case(f"c{i}") for i in range(10)] + [case("slow", 0.03)]
+    outcomes = RULE.judge(suite)
+    assert [o.verdict for o in outcomes] == [Verdict.PASS] * 10 + [Verdict.REGRESSED]
+    assert outcomes[-1].lower < 0.03 < outcomes[-1].upper
+    assert "slow latency: REGRESSED" in outcomes[-1].line
+    assert RULE.more(outcomes, 0) == {}
+
+
+def test_an_improvement_is_told_and_fails_nothing():
+    outcomes = RULE.judge([case(f"c{i}") for i in range(10)] + [case("fast", -0.05)])
+    assert outcomes[-1].verdict is Verdict.IMPROVED
+
+
+def test_only_suspicious_undecided_cases_are_measured_further_until_the_last_look():
+    noisy = CaseLatency("noisy", (0.03, 0.08, -0.02), (0.0, 0.05, -0.05), 0.02)
+    calm = CaseLatency("calm", (-0.03, 0.0, -0.02), (0.0, 0.05, -0.05), 0.02)
+    outcomes = RULE.judge([noisy, calm])
+    assert [o.verdict for o in outcomes] == [Verdict.INCONCLUSIVE] * 2
+    assert RULE.more(outcomes, 0) == {"noisy": 3}
+    exhausted = CaseLatency("noisy", noisy.now * 7, noisy.baseline, 0.02)
+    assert RULE.more(RULE.judge([exhausted]), 5) == {}
+    assert "cannot gate at 2 %" in outcomes[0].reason
+
+
+def test_one_replicate_says_that_noise_is_unknown():
+    outcome = RULE.judge([CaseLatency("one", (0.5,), (0.0,), 0.02)])[0]
+    assert outcome.verdict is Verdict.INCONCLUSIVE
+    assert "one replicate" in outcome.reason
+
+
+def test_what_cannot_be_compared_says_so_and_does_not_disturb_the_rest():
+    suite = [case("a"), CaseLatency("new", (0.0, 0.1), (), 0.02), case("b")]
+    suite.append(CaseLatency("hot", (0.0, 0.1), (0.0, 0.1), 0.02, invalid=("thermal throttling",)))
+    outcomes = RULE.judge(suite)
+    assert [o.verdict for o in outcomes] == [Verdict.PASS, Verdict.NO_BASELINE, Verdict.PASS, Verdict.INVALID]
+    assert "thermal" in outcomes[-1].reason
+
+
+def test_more_replicates_of_a_real_slowdown_decide():
+    suite = [case(f"c{i}", sd=0.02, baseline=8) for i in range(10)]
+    slow = [case("slow", 0.08, sd=0.02, baseline=8, replicates=n) for n in (3, 20)]
+    assert RULE.judge([*suite, slow[1]])[-1].verdict is Verdict.REGRESSED
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=22),
+            st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=6),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_every_case_gets_one_outcome_whatever_the_numbers(values):
+    suite = [CaseLatency(f"c{i}", tuple(now), tuple(base), 0.05) for i, (now, base) in enumerate(values)]
+    outcomes = RULE.judge(suite)
+    assert [o.case for o in outcomes] == [c.case for c in suite]
+    for outcome in outcomes:
+        assert outcome.verdict in (Verdict.PASS, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE)
+    assert all(count > 0 for count in RULE.more(outcomes, 0).values())
+    assert RULE.judge(suite) == outcomes
