@@ -25,10 +25,16 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class CaffeSource:
-    """The Caffe files that a network was imported from; the `caffe` backend runs these instead of the ONNX model."""
+    """The Caffe files that a network was imported from; the `caffe` backend runs these instead of the ONNX model.
+
+    `phase`, `level` and `stages` are the net state that chose among the prototxt's layers.
+    """
 
     prototxt: Path
     caffemodel: Path | None
+    phase: str = "TEST"
+    level: int = 0
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 from small_networks import classifier
 
+import inferkit
 from inferkit.backends import backend, build
 from inferkit.backends.base import Engine
 from inferkit.backends.caffe.root import CaffeRoot
@@ -189,3 +190,68 @@ def test_files_that_are_gone_are_named(tmp_path: Path) -> None:
     (tmp_path / "net.prototxt").unlink()
     with pytest.raises(BackendError, match=r"net\.prototxt"):
         build(network, backend="caffe")
+
+
+TRAINING = """
+name: "training"
+layer {
+  name: "mnist" type: "Data" top: "data" top: "label" include { phase: TEST }
+  data_param { source: "/nowhere/lmdb" batch_size: 64 backend: LMDB }
+}
+layer {
+  name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "constant" value: 0.5 } }
+}
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" include { phase: TEST } }
+"""
+STAGES = """
+name: "staged"
+input: "data"
+layer { name: "a" type: "Power" bottom: "data" top: "out" power_param { scale: 2 } include { stage: "double" } }
+layer { name: "b" type: "Power" bottom: "data" top: "out" power_param { scale: 3 } exclude { stage: "double" } }
+"""
+
+
+@pytest.mark.pycaffe
+def test_a_training_prototxt_runs_without_its_data_and_loss_layers(caffe_root: CaffeRoot, tmp_path: Path) -> None:
+    prototxt = tmp_path / "train_val.prototxt"
+    prototxt.write_text(TRAINING, encoding="utf-8")
+    network = inferkit.load(prototxt, input_shape=(1, 2, 1, 1))
+    fed = np.random.default_rng(0).standard_normal((4, 2, 1, 1)).astype(np.float32)
+    with (
+        build(network, backend="caffe", max_batch=4, caffe_root=caffe_root.path).session(threads=1) as caffe,
+        build(network, backend="onnxruntime", max_batch=4, threads=1).session() as onnxruntime,
+    ):
+        for name, expected in onnxruntime.run(fed).items():
+            np.testing.assert_allclose(caffe.run(fed)[name], expected, atol=1e-6)
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("stages, factor", [(("double",), 2), ((), 3)])
+def test_stages_and_shapes_that_the_network_was_loaded_with_reach_caffe(
+    caffe_root: CaffeRoot, tmp_path: Path, stages: tuple[str, ...], factor: int
+) -> None:
+    prototxt = tmp_path / "net.prototxt"
+    prototxt.write_text(STAGES, encoding="utf-8")
+    network = inferkit.load(prototxt, stages=stages, input_shape=(1, 2))
+    with build(network, backend="caffe", max_batch=2, caffe_root=caffe_root.path).session(threads=1) as session:
+        fed = np.array([[1, 2], [3, 4]], np.float32)
+        np.testing.assert_array_equal(session.run(fed)["out"], factor * fed)
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("name", ["lenet", "squeezenet1_1"])
+def test_caffe_and_onnx_runtime_agree_on_networks_of_the_zoo(caffe_root: CaffeRoot, name: str) -> None:
+    network = inferkit.load(name)
+    shape = [3, *(dim or 1 for dim in network.inputs[0].shape[1:])]
+    fed = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    with (
+        build(network, backend="caffe", max_batch=3, caffe_root=caffe_root.path).session(threads=1) as caffe,
+        build(network, backend="onnxruntime", max_batch=3, threads=1).session() as onnxruntime,
+    ):
+        expected, found = caffe.run(fed), onnxruntime.run(fed)
+        assert expected.keys() == found.keys()
+        for blob, values in expected.items():
+            # the import's own bound: 1e-4 of the output's scale
+            np.testing.assert_allclose(found[blob], values, atol=1e-4 * np.abs(values).max())

@@ -28,6 +28,7 @@ class CaffeNet(ABC):
     outputs: Shapes
     blobs: tuple[str, ...]
     version: str
+    threads: int | None = None
 
     @abstractmethod
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -93,6 +94,7 @@ class WorkerNet(CaffeNet):
         self.outputs = {name: tuple(shape) for name, shape in found["outputs"]}
         self.blobs = tuple(found["blobs"])
         self.version = self.worker.version
+        self.threads = self.worker.threads
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         start = time.perf_counter()

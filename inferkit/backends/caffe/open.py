@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -12,7 +13,19 @@ from pathlib import Path
 
 from inferkit.backends.caffe.net import CaffeNet, LocalNet, WorkerNet
 from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, WAY_OUT, CaffeRoot, probe, require_root
-from inferkit.errors import BackendError, BackendUnavailable
+from inferkit.errors import BackendError, BackendUnavailable, NetworkError
+
+
+@dataclass(frozen=True)
+class NetState:
+    """Which of a prototxt's layers are meant: Caffe's phase, level and stages."""
+
+    phase: str = "TEST"
+    level: int = 0
+    stages: tuple[str, ...] = ()
+
+
+TEST = NetState()
 
 
 @dataclass(frozen=True)
@@ -69,11 +82,15 @@ def open_net(
     in_process: bool | None = None,
     threads: int | None = None,
     timeout: float = 600.0,
+    state: NetState = TEST,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> CaffeNet:
-    """Load a network into Caffe, with data layers turned into inputs. `threads`: OpenBLAS's; None for all cores.
+    """Load a network into Caffe. `threads`: OpenBLAS's (None: the cores that are ours), in a worker only.
 
-    BackendUnavailable where there is no Caffe (or no GPU in it), BackendError with Caffe's own words where it refuses
-    the files.
+    Caffe reads the prototxt itself, unless it has data layers or losses, asks for a `state` other than TEST, or has
+    inputs without a shape (`input_shapes` has them, batch first): then it is given the inference part that the import
+    takes. BackendUnavailable where there is no Caffe (or no GPU in it), BackendError with Caffe's own words where it
+    refuses the files, NetworkError where a training network's inference part cannot be told.
     """
     place = choose(caffe_root, in_process)
     model, weights = Path(prototxt), None if caffemodel is None else Path(caffemodel)
@@ -81,8 +98,11 @@ def open_net(
         if file is not None and not file.is_file():
             raise BackendError(f"{file} does not exist")
     with tempfile.TemporaryDirectory(prefix="inferkit-caffe-") as folder:
-        deploy = Path(folder, model.name)
-        deploy.write_text(deploy_text(model), encoding="utf-8")
+        deploy = model
+        text = deploy_text(model, weights, state, input_shapes or {})
+        if text is not None:
+            deploy = Path(folder, model.name)
+            deploy.write_text(text, encoding="utf-8")
         try:
             if place.root is None:
                 return LocalNet(deploy, weights, gpu=gpu)
@@ -93,6 +113,38 @@ def open_net(
             raise BackendError(str(error).replace(str(deploy), str(model))) from None
 
 
-def deploy_text(prototxt: Path) -> str:
-    """The prototxt that Caffe is given."""
-    return prototxt.read_text(encoding="utf-8")
+def deploy_text(
+    prototxt: Path, caffemodel: Path | None, state: NetState, input_shapes: Mapping[str, Sequence[int]]
+) -> str | None:
+    """The prototxt to give to Caffe instead of the file, None where the file itself will do.
+
+    A file that the import cannot read is Caffe's to judge. NetworkError where a training network's inference part
+    cannot be told.
+    """
+    from google.protobuf import text_format
+
+    from inferkit.network.caffe import schema
+    from inferkit.network.caffe.definition import define
+    from inferkit.network.caffe.deploy import is_training_net
+    from inferkit.network.caffe.filter import filter_net
+    from inferkit.network.caffe.read import read_prototxt
+    from inferkit.network.caffe.upgrade import upgrade
+
+    try:
+        written = read_prototxt(prototxt)
+        unshaped = bool(written.input) and not written.input_shape and not written.input_dim
+        if state == TEST and not unshaped:
+            upgrade(written, prototxt)
+            if not is_training_net(filter_net(written, prototxt)):
+                return None
+    except NetworkError:
+        return None
+    definition = define(
+        prototxt,
+        caffemodel,
+        phase=getattr(schema, state.phase),
+        level=state.level,
+        stages=state.stages,
+        input_shapes=input_shapes or None,
+    )
+    return str(text_format.MessageToString(definition.net))  # type: ignore[arg-type]

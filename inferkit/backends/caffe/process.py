@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.backends.caffe.root import WAY_OUT, CaffeRoot
+from inferkit.backends.cores import usable_cores
 from inferkit.errors import BackendError, BackendUnavailable
 
 Floats = NDArray[np.float32]
@@ -52,9 +53,9 @@ class Worker:
         is_main = threading.current_thread() is threading.main_thread()
         words = [*map(str, handed), str(os.getpid()), str(int(is_main))]
         command, environment = root.command(["python3", SCRIPT, *words])
-        if threads is not None:
-            environment.update(OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
-            environment["MKL_NUM_THREADS"] = str(threads)
+        self.threads = threads or usable_cores()
+        for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            environment[variable] = str(self.threads)
         try:
             self.process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, pass_fds=handed

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds, Session, Trace
 from inferkit.backends.caffe.net import CaffeNet
-from inferkit.backends.caffe.open import choose, open_net
+from inferkit.backends.caffe.open import NetState, choose, open_net
 from inferkit.backends.feeds import check_feeds
 from inferkit.backends.nonfinite import count_nonfinite
 from inferkit.errors import BackendError, BackendUnavailable
@@ -79,7 +79,7 @@ class CaffeEngine(Engine):
     in_process: bool | None = None
 
     def session(self, *, threads: int | None = None, timeout: float = 600.0, **settings: Any) -> CaffeSession:
-        """Open the network. `threads` are OpenBLAS's (None: all cores); `timeout` in seconds bounds every step."""
+        """Open the network. `threads` are OpenBLAS's (None: the cores that are ours); `timeout` bounds every step."""
         if settings:
             raise BackendError(f"a caffe session has no setting {', '.join(sorted(settings))}")
         source = self.network.source
@@ -92,6 +92,8 @@ class CaffeEngine(Engine):
             in_process=self.in_process,
             threads=threads,
             timeout=timeout,
+            state=NetState(source.phase, source.level, source.stages),
+            input_shapes={info.name: [dim or 1 for dim in info.shape] for info in self.network.inputs},
         )
         try:
             return CaffeSession(self.network, net, self.info.max_batch)
@@ -153,7 +155,11 @@ class CaffeSession(Session):
         return self.net.memory_bytes()
 
     def details(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"caffe": self.net.version, "overhead_seconds": dict(self.overhead())}
+        found: dict[str, Any] = {
+            "caffe": self.net.version,
+            "threads": self.net.threads,
+            "overhead_seconds": dict(self.overhead()),
+        }
         if self.nonfinite:
             found["nonfinite_outputs"] = dict(self.nonfinite)
         return found

@@ -35,6 +35,7 @@ def import_caffe(
     )
     title = name or definition.net.name or Path(prototxt).stem
     model, notes = convert(definition.flow, definition.weights, title)
-    source = CaffeSource(Path(prototxt), Path(caffemodel) if caffemodel is not None else None)
+    weights = Path(caffemodel) if caffemodel is not None else None
+    source = CaffeSource(Path(prototxt), weights, phase.upper(), level, tuple(stages))
     network = Network.from_model(model, title, source=source)
     return network.with_model(model, source=source, notes=(*definition.notes, *notes))
