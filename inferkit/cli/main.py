@@ -12,6 +12,7 @@ from inferkit.errors import InferkitError, UsageError
 
 # name -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "build": ("inferkit.cli.build", "build an engine file from a model"),
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
     "zoo": ("inferkit.cli.zoo", "list the networks known by name, or write their Caffe files"),
 }

@@ -18,8 +18,10 @@ from inferkit.network.network import Network, TensorInfo
 class Uint8Input:
     """What Caffe's data layers do to pixels: (pixel - mean) * scale.
 
-    `mean`: one value, one per channel [C], or a mean image [C, H, W], in the channel order of the network's input;
-    None subtracts nothing. `input`: the input to change, by default the only one.
+    `mean`: one value, one per channel ([C] or [C, 1, 1]), or a mean image [C, H, W], in the channel order of the
+    network's input; None subtracts nothing. `input`: the input to change, by default the only one. The normalization
+    of an inferkit.data.Preprocessing fits: `Uint8Input(*preprocessing.normalization(shape))`; its `pixels_only()` is
+    what the images get then.
     """
 
     mean: Any = None
@@ -86,15 +88,15 @@ def _mean(mean: Any, info: TensorInfo) -> NDArray[np.float32] | None:
     if mean is None:
         return None
     array = np.asarray(mean, dtype=np.float32)
-    shape = info.shape[1:]
-    if array.ndim == 0 or array.size == 1:
-        return array.reshape((1,) * len(info.shape))
-    if array.ndim == 1 and array.shape[0] == shape[0]:
-        return array.reshape((1, -1, *([1] * (len(shape) - 1))))
-    if array.shape[-len(shape) :] == shape and array.size == np.prod([dim or 0 for dim in shape]):
-        return array.reshape((1, *array.shape[-len(shape) :]))
+    shape = tuple(dim or 0 for dim in info.shape[1:])
+    if array.ndim == len(info.shape) and len(array) == 1:
+        array = array[0]
+    if array.ndim < len(shape):
+        array = array.reshape(array.shape + (1,) * (len(shape) - array.ndim))
+    if array.ndim == len(shape) and all(have in (1, want) for have, want in zip(array.shape, shape, strict=True)):
+        return array[np.newaxis]
     raise UsageError(
-        f"the mean has shape {list(array.shape)}, the input {info.name!r} [N, {', '.join(map(str, shape))}]: "
+        f"the mean has shape {list(np.shape(mean))}, the input {info.name!r} [N, {', '.join(map(str, shape))}]: "
         "give one value per channel, or a mean image of the input's size"
     )
 

@@ -1,0 +1,168 @@
+"""`inferkit build`: an engine file from a model, with its metadata beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.backends import BACKENDS
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Engine
+    from inferkit.network.network import Network
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
+    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
+    parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
+    parser.add_argument("--backend", choices=BACKENDS, default="tensorrt", help="default: %(default)s")
+    parser.add_argument("--precision", default="fp32", help="fp32, tf32, fp16, bf16, int8, fp8 (default: %(default)s)")
+    parser.add_argument("--max-batch", type=int, default=1, metavar="N", help="largest batch (default: %(default)s)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the engine's file; its metadata goes to FILE.json")
+    batches = parser.add_argument_group("batches")
+    batches.add_argument("--min-batch", type=int, metavar="N", help="smallest batch (default: 1)")
+    batches.add_argument("--opt-batch", type=int, metavar="N", help="batch to be fastest at (default: the largest)")
+    batches.add_argument("--static", action="store_true", help="fix the batch in the graph: one size only, fastest")
+    tensorrt = parser.add_argument_group("tensorrt")
+    tensorrt.add_argument("--flavour", help="tensorrt or tensorrt_rtx (default: $INFERKIT_TENSORRT, else installed)")
+    tensorrt.add_argument(
+        "--target", nargs="+", metavar="SM", help="compute capabilities, such as sm89 (TensorRT-RTX; default: portable)"
+    )
+    tensorrt.add_argument("--workspace", type=int, metavar="MIB", help="most scratch memory for a layer")
+    tensorrt.add_argument("--device", metavar="GPU", help="index or UUID of the GPU that `tensorrt` builds on")
+    tensorrt.add_argument("--no-cache", action="store_true", help="build anew, and keep only the output")
+    pixels = parser.add_argument_group("raw pixels as input (tensorrt)")
+    pixels.add_argument("--uint8-input", action="store_true", help="take uint8, subtract and scale in the engine")
+    pixels.add_argument("--mean", metavar="M", type=float, nargs="+", help="mean of each channel, or one for all")
+    pixels.add_argument("--mean-image", metavar="FILE", help="mean image (binaryproto or npy) of the input's size")
+    pixels.add_argument("--scale", type=float, default=1.0, help="factor after the mean (default: %(default)s)")
+    add_calibration(parser)
+
+
+def add_calibration(parser: argparse.ArgumentParser) -> None:
+    """Options that say where int8 and fp8 get their ranges from; `calibration_options` reads them."""
+    group = parser.add_argument_group("calibration (int8, fp8)")
+    group.add_argument(
+        "--calibration", metavar="PATH", help="TensorRT calibration cache, file of ranges, or folder of batch files"
+    )
+    group.add_argument("--calibration-data", metavar="DATASET", help="dataset to calibrate with: a name or a path")
+    group.add_argument(
+        "--calibration-images", type=int, metavar="N", help="how many images (default: 500 of a dataset)"
+    )
+    group.add_argument("--calibration-method", metavar="M", help="max, entropy, percentile, percentile:SHARE or mse")
+    group.add_argument(
+        "--calibration-mean", type=float, nargs="+", metavar="M", help="mean of each channel for the dataset's images"
+    )
+    group.add_argument("--calibration-scale", type=float, default=1.0, metavar="S", help="factor after that mean")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, write, and say in one line what was built."""
+    import inferkit
+
+    network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
+    network = at_precision(network, args)
+    for note in network.notes:
+        print(f"note: {note}")
+    engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **_options(args, network))
+    if args.output is not None:
+        save = getattr(engine, "save", None)
+        if save is None:
+            raise UsageError(f"{args.backend} makes its engines when they are opened: there is nothing to write")
+        save(args.output)
+    print(describe(engine, network, args.output))
+    return 0
+
+
+def at_precision(network: Network, args: argparse.Namespace) -> Network:
+    """The network at --precision, calibrated as the calibration options say. UsageError where they do not fit."""
+    import inferkit
+    from inferkit.precision import normalize
+
+    precision = normalize(args.precision)
+    if precision == network.precision:
+        return network
+    source, options = calibration_options(args)
+    if precision not in ("int8", "fp8"):
+        if source is not None or options:
+            raise UsageError(f"{precision} needs no calibration; int8 and fp8 do")
+        return inferkit.at_precision(network, precision)
+    return inferkit.at_precision(network, precision, calibration=source, **options)
+
+
+def calibration_options(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """What `at_precision` takes as calibration, and its options, from the calibration options of a command line."""
+    if args.calibration and args.calibration_data:
+        raise UsageError("--calibration and --calibration-data exclude each other")
+    options: dict[str, Any] = {}
+    if args.calibration_images is not None:
+        options["images"] = args.calibration_images
+    if args.calibration_method is not None:
+        options["method"] = args.calibration_method
+    if not args.calibration_data:
+        if args.calibration_mean or args.calibration_scale != 1.0:
+            raise UsageError("--calibration-mean and --calibration-scale go with --calibration-data")
+        return args.calibration, options
+    from inferkit.data import Preprocessing, open_dataset
+
+    mean = tuple(args.calibration_mean or ())
+    options["preprocessing"] = Preprocessing(mean_values=mean, scale=args.calibration_scale)
+    return open_dataset(args.calibration_data), options
+
+
+def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:
+    if args.backend != "tensorrt":
+        for name in ("min_batch", "opt_batch", "static", "flavour", "target", "workspace", "device", "uint8_input"):
+            if getattr(args, name):
+                raise UsageError(f"--{name.replace('_', '-')} is for tensorrt, not for {args.backend}")
+        return {}
+    options: dict[str, Any] = {
+        "min_batch": args.min_batch,
+        "opt_batch": args.opt_batch,
+        "static": args.static,
+        "flavour": args.flavour,
+        "target": args.target,
+        "workspace": None if args.workspace is None else args.workspace << 20,
+        "device": args.device,
+        "cache": not args.no_cache,
+    }
+    if args.no_cache and args.output is None:
+        raise UsageError("--no-cache without --output would build an engine for nothing")
+    if args.uint8_input:
+        options["uint8_input"] = _uint8_input(args)
+    elif args.mean or args.mean_image or args.scale != 1.0:
+        raise UsageError("--mean, --mean-image and --scale go with --uint8-input")
+    return options
+
+
+def _uint8_input(args: argparse.Namespace) -> Any:
+    from inferkit.backends.tensorrt.uint8_input import Uint8Input
+
+    if args.mean and args.mean_image:
+        raise UsageError("--mean and --mean-image exclude each other")
+    mean: Any = args.mean
+    if args.mean_image:
+        from inferkit.data import read_mean
+
+        mean = read_mean(args.mean_image)
+    return Uint8Input(mean, args.scale)
+
+
+def describe(engine: Engine, network: Network, output: str | None) -> str:
+    """One line: what was built, by what, how large, how long it took, and where it lies."""
+    info = engine.info
+    where = output or getattr(engine, "path", None)
+    parts = [f"{network.name} {info.precision}, batch up to {info.max_batch}"]
+    parts.append(f"{info.flavour} {info.version}" if info.flavour else info.backend)
+    if info.size_bytes is not None:
+        parts.append(f"{info.size_bytes / 1e6:.1f} MB")
+    if info.details.get("from_cache"):
+        parts.append("from the cache")
+    elif info.build_seconds is not None:
+        parts.append(f"built in {info.build_seconds:.1f} s")
+    if where is not None:
+        parts.append(str(Path(where)))
+    return " · ".join(parts)
