@@ -207,11 +207,15 @@ class Flavour:
         return "; ".join(reasons) or "TensorRT-RTX calls it invalid and gives no reason"
 
     def deserialize(self, runtime: Any, plan: bytes) -> Any:
-        """The engine of a plan. EngineError with the reason where TensorRT does not take it."""
+        """The engine of a plan. EngineError with the reason where TensorRT does not take it.
+
+        The runtime is asked for its reason only after it refused: RTX 1.4 calls every engine invalid on compute
+        capability 9.0, and yet runs it.
+        """
         with self.recorder.capture() as messages:
-            reason = self.refused_by_runtime(runtime, plan)
-            engine = None if reason else runtime.deserialize_cuda_engine(plan)
+            engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
+            reason = self.refused_by_runtime(runtime, plan)
             raise EngineError(f"{self} does not load this engine{': ' + reason if reason else messages.because()}")
         return engine
 
