@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inferkit.errors import DataError
 
 VARINT, FIXED64, BYTES, GROUP_START, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
+_64_BITS = 2**64 - 1
 _MAX_DEPTH = 100  # how deep the official parsers follow nested groups
 
 
@@ -28,18 +29,16 @@ def read_varint(buffer: memoryview | bytes, position: int, end: int) -> tuple[in
         position += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            if number >> 64:
-                raise DataError(f"the message has a number of more than 64 bits at byte {position - 1}")
-            return number, position
+            return number & _64_BITS, position  # bits beyond are dropped, as the official parsers do
         shift += 7
         if shift > 63:
-            raise DataError(f"the message has a number of more than 64 bits at byte {position - 1}")
+            raise DataError(f"the message has a number of more than ten bytes at byte {position - 1}")
 
 
-def read_key(buffer: memoryview | bytes, position: int, end: int) -> tuple[int, int]:
+def read_key(buffer: memoryview | bytes, position: int, end: int, lowest: int = 8) -> tuple[int, int]:
     """The key of the field that begins at `position`, and the position after it. DataError where it is none."""
     key, after = read_varint(buffer, position, end)
-    if key >> 32 or after - position > 5 or key < 8:
+    if key >> 32 or after - position > 5 or key < lowest:
         raise DataError(f"the message has no protobuf field at byte {position}")
     return key, after
 
@@ -47,6 +46,8 @@ def read_key(buffer: memoryview | bytes, position: int, end: int) -> tuple[int, 
 def read_length(buffer: memoryview | bytes, position: int, end: int) -> tuple[int, int]:
     """Where the length-delimited value begins whose length is at `position`, and where it ends."""
     size, start = read_varint(buffer, position, end)
+    if start - position > 5:
+        raise DataError(f"the message has a length of more than five bytes at byte {position}")
     if size > end - start:
         raise DataError(f"the message is cut: the field at byte {position} says {size} bytes, {end - start} are left")
     return start, start + size
@@ -67,15 +68,15 @@ def skip(buffer: memoryview | bytes, key: int, position: int, end: int) -> int:
                 raise DataError(f"the message ends within a field, at byte {end}")
         elif kind == GROUP_START:
             open_groups.append(key >> 3)
-            if len(open_groups) >= _MAX_DEPTH:
-                raise DataError(f"the message has groups nested {_MAX_DEPTH} deep at byte {position}")
+            if len(open_groups) > _MAX_DEPTH:
+                raise DataError(f"the message has groups nested over {_MAX_DEPTH} deep at byte {position}")
         elif kind == GROUP_END and open_groups and open_groups[-1] == key >> 3:
             open_groups.pop()
         else:
             raise DataError(f"the message has no protobuf field before byte {position}")
         if not open_groups:
             return position
-        key, position = read_key(buffer, position, end)
+        key, position = read_key(buffer, position, end, lowest=0)  # inside of groups, field 0 is passed over too
 
 
 def read_numbers(view: memoryview, key: int, position: int, end: int, dtype: str) -> tuple[NDArray[Any], int]:
@@ -113,7 +114,7 @@ def as_int32(number: int) -> int:
 
 def varint(number: int) -> bytes:
     """`number` (negative ones as 64-bit two's complement, as protobuf's int32 and int64) in base-128 encoding."""
-    number &= 0xFFFFFFFFFFFFFFFF
+    number &= _64_BITS
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
