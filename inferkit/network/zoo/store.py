@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from inferkit.cache import cache_dir
+from inferkit.cache import VARIABLE, CacheError, cache_dir
 from inferkit.errors import UsageError
 from inferkit.files import replacing, write_atomically
 from inferkit.network.network import CaffeSource
@@ -44,7 +44,7 @@ def files(name: str) -> CaffeSource:
     """The network's files, to be read only: the package's for trained networks, else made once and kept in the cache.
 
     A cached file is taken only with the size and SHA-256 that it was written with. Two processes may ask at once: one
-    writes, the other waits. Raises UsageError for a name that the zoo does not have.
+    writes, the other waits. Raises UsageError for a name that the zoo does not have, CacheError where the cache fails.
     """
     if entry(name).trained:
         return CaffeSource(*_paths(TRAINED, name))
@@ -53,12 +53,18 @@ def files(name: str) -> CaffeSource:
     prototxt, model = _paths(folder, name)
     text = net.prototxt().encode()
     record = folder / f"{name}.json"
-    with FileLock(folder / f".{name}.lock"):
-        if not (_holds(prototxt, text) and _intact(model, record)):
-            record.unlink(missing_ok=True)
-            written = _write_made_up(net, model)
-            write_atomically(prototxt, text)
-            write_atomically(record, json.dumps(written).encode())
+    try:
+        with FileLock(folder / f".{name}.lock"):
+            if not (_holds(prototxt, text) and _intact(model, record)):
+                record.unlink(missing_ok=True)
+                written = _write_made_up(net, model)
+                write_atomically(prototxt, text)
+                write_atomically(record, json.dumps(written).encode())
+    except OSError as error:
+        raise CacheError(
+            f"the files of {name} cannot be kept in {folder}: {error.strerror or error}; "
+            f"name a folder that can be written to by {VARIABLE}"
+        ) from error
     return CaffeSource(prototxt, model)
 
 
