@@ -77,6 +77,9 @@ def _check_tops(flow: Flow, source: object) -> None:
     """A name that is made again must be changed in place, by the only layer that reads it."""
     seen: set[str] = set()
     for number, layer in enumerate(flow.net.layer):
+        repeated = [name for name, count in Counter(layer.top).items() if count > 1]
+        if repeated:
+            raise _refusal(source, layer, f"it has two tops named {repeated[0]!r}")
         for index, name in enumerate(layer.top):
             if name in seen:
                 in_place = index < len(layer.bottom) and layer.bottom[index] == name
@@ -90,9 +93,6 @@ def _check_tops(flow: Flow, source: object) -> None:
                         f"it changes {name!r} in place, which layer {flow.net.layer[others[0].layer].name!r} reads too",
                     )
             seen.add(name)
-        repeated = [name for name, count in Counter(layer.top).items() if count > 1]
-        if repeated:
-            raise _refusal(source, layer, f"it has two tops named {repeated[0]!r}")
 
 
 def _hint(net: NetParameter, name: str) -> str:
