@@ -73,7 +73,7 @@ def _parametrized(metafunc: pytest.Metafunc) -> set[str]:
 
 def _parameter(parameter: Parameter) -> Any:
     marks = (
-        pytest.mark.benchmark(timer=parameter.timer, group=getattr(parameter.case, "model", None)),
+        pytest.mark.benchmark(timer=parameter.timer, group=parameter.group),
         # A case that cannot be measured never gets to the benchmark fixture, and has a reason of its own.
         pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"),
     )

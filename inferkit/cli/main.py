@@ -12,7 +12,9 @@ from inferkit.errors import InferkitError, UsageError
 
 # name -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show what the baselines hold"),
     "build": ("inferkit.cli.build", "build an engine file from a model"),
+    "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
     "zoo": ("inferkit.cli.zoo", "list the networks known by name, or write their Caffe files"),
 }

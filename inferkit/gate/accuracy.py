@@ -5,6 +5,9 @@ Accuracy does not depend on the hardware, so it is judged everywhere, with a bas
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inferkit.errors import MeasurementError
 from inferkit.gate.outcome import ACCURACY, Outcome
 from inferkit.gate.stats.paired import paired_drop
@@ -21,14 +24,21 @@ def judge_reduced(case: str, reference: Accuracy, found: Accuracy, tolerance: fl
     the drop (Tango's) stays within it; INCONCLUSIVE when the images are too few to say so. MeasurementError where the
     two did not see the same number of images.
     """
-    if reference.images != found.images:
-        raise MeasurementError(f"{case}: FP32 saw {reference.images} images, this precision {found.images}")
-    lost = int((reference.top1 & ~found.top1).sum())
-    gained = int((~reference.top1 & found.top1).sum())
-    drop = paired_drop(lost, gained, found.images, CONFIDENCE)
-    counts = f"{lost} images lost, {gained} gained of {found.images}"
-    if found.not_finite:
-        verdict, reason = Verdict.REGRESSED, f"{found.not_finite} outputs are not finite numbers; {counts}"
+    return judge_pair(case, reference.top1, found.top1, tolerance, not_finite=found.not_finite)
+
+
+def judge_pair(
+    case: str, before: NDArray[np.bool_], now: NDArray[np.bool_], tolerance: float, *, not_finite: int = 0
+) -> Outcome:
+    """As `judge_reduced`, from which images were right before and now, in the same order."""
+    images = len(now)
+    if len(before) != images:
+        raise MeasurementError(f"{case}: {len(before)} images there, {images} here: they cannot be paired")
+    lost, gained = int((before & ~now).sum()), int((~before & now).sum())
+    drop = paired_drop(lost, gained, images, CONFIDENCE)
+    counts = f"{lost} images lost, {gained} gained of {images}"
+    if not_finite:
+        verdict, reason = Verdict.REGRESSED, f"{not_finite} outputs are not finite numbers; {counts}"
     elif 100 * drop.drop > tolerance:
         verdict, reason = Verdict.REGRESSED, counts
     elif 100 * drop.upper > tolerance:
@@ -39,8 +49,8 @@ def judge_reduced(case: str, reference: Accuracy, found: Accuracy, tolerance: fl
         case,
         ACCURACY,
         verdict,
-        baseline=reference.top1_percent,
-        now=found.top1_percent,
+        baseline=100 * float(before.mean()),
+        now=100 * float(now.mean()),
         change=100 * drop.drop,
         upper=100 * drop.upper,
         margin=tolerance,

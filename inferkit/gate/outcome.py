@@ -64,24 +64,26 @@ class Outcome:
         if self.baseline is None or self.change is None:
             text = show(self.now)
         else:
-            text = f"{show(self.baseline)} -> {show(self.now)}, {self._change(self.change)}"
+            text = f"{show(self.baseline)} -> {show(self.now)}, {self.shown_change(self.change)}"
         if self.lower is not None and self.upper is not None:
-            text += f" (between {self._change(self.lower)} and {self._change(self.upper)})"
+            text += f" (between {self.shown_change(self.lower)} and {self.shown_change(self.upper)})"
         elif self.upper is not None:
-            text += f" (at worst {self._change(self.upper)})"
+            text += f" (at worst {self.shown_change(self.upper)})"
         if self.margin is not None:
-            text += f", {'margin' if self.metric == LATENCY else 'tolerance'} {self._amount(self.margin)}"
+            text += f", {'margin' if self.metric == LATENCY else 'tolerance'} {self.shown_amount(self.margin)}"
         if self.mde is not None:
-            text += f", detectable {self._amount(self.mde)}"
+            text += f", detectable {self.shown_amount(self.mde)}"
         if self.replicates:
             against = f" against {self.baseline_replicates}" if self.baseline_replicates else ""
             text += f", replicates {self.replicates}{against}"
         return text
 
-    def _change(self, value: float) -> str:
+    def shown_change(self, value: float) -> str:
+        """A change of this metric in words: `+3.1%` slower, or `-0.12 points`."""
         return f"{value:+.1%}" if self.metric == LATENCY else f"{round(-value, 2) + 0.0:+.2f} points"
 
-    def _amount(self, value: float) -> str:
+    def shown_amount(self, value: float) -> str:
+        """A margin of this metric in words: `25 %`, `0.5 points`."""
         return f"{100 * value:g} %" if self.metric == LATENCY else f"{value:g} points"
 
 

@@ -17,11 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.errors import BaselineError
 from inferkit.gate.checked_json import Place, read_json
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.outcome import Outcome
-from inferkit.gate.verdict import Verdict
 
 SCHEMA = 1
 
@@ -47,7 +45,7 @@ class RunAccuracy:
     top5: float
     images: int
     dataset: str
-    backend: str
+    fingerprint: str
     tolerance: float | None
     right: NDArray[np.bool_]
 
@@ -69,12 +67,15 @@ class RunFile:
     date: str = ""
 
 
-def read_run(path: str | os.PathLike[str]) -> RunFile:
-    """Read and check a benchmark JSON. BaselineError for a file that is damaged, newer, or no benchmark JSON."""
+def read_run(path: str | os.PathLike[str], *, foreign: bool = False) -> RunFile:
+    """Read and check a benchmark JSON; `foreign` looks at what any such file has, also in one of ours.
+
+    BaselineError for a file that is damaged, newer, or no benchmark JSON.
+    """
     top = read_json(path)
     if "benchmarks" not in top.values or "machine_info" not in top.values:
         raise top.fail("is no pytest-benchmark JSON: it has no benchmarks or no machine_info")
-    if "inferkit" in top.values:
+    if "inferkit" in top.values and not foreign:
         return _ours(top, top.place("inferkit"))
     return _foreign(top)
 
@@ -136,7 +137,7 @@ def _accuracy(place: Place) -> RunAccuracy:
         place.number("top5", above=-1e-9, most=100),
         images,
         place.text("dataset"),
-        place.text("backend"),
+        place.text("fingerprint"),
         place.optional("tolerance", above=0),
         right,
     )
@@ -198,11 +199,3 @@ def _machine(info: Place) -> Fingerprint:
             "python": ".".join(version.split(".")[:2]) if isinstance(version, str) else None,
         }
     )
-
-
-def verdicts_of(run: RunFile, *wanted: Verdict) -> list[Outcome]:
-    """The outcomes of a run with one of these verdicts."""
-    return [outcome for outcome in run.outcomes if outcome.verdict in wanted]
-
-
-__all__ = ["SCHEMA", "BaselineError", "RunAccuracy", "RunCase", "RunFile", "read_run", "verdicts_of"]

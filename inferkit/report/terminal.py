@@ -6,43 +6,11 @@ another process.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from inferkit.gate.outcome import percent, seconds
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-Row = Mapping[str, Any]
-
-_STYLES = {
-    "PASS": "green",
-    "IMPROVED": "bold green",
-    "REGRESSED": "bold red",
-    "MISSING": "bold red",
-    "FAILED": "bold red",
-    "INVALID": "yellow",
-    "INCONCLUSIVE": "yellow",
-    "NO_BASELINE": "cyan",
-    "UNSUPPORTED": "dim",
-}
-_WIDEST = 1000
-_NONE = "–"
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column; where the terminal is too narrow for all, those of the highest `rank` are left out first."""
-
-    title: str
-    key: str
-    show: Any
-    rank: int = 0
-    left: bool = False
+from inferkit.report.table import Column, Row, table_lines
 
 
 def _plain(value: Any) -> str:
@@ -70,34 +38,34 @@ def _points(value: float) -> str:
 
 
 _LATENCY = (
-    _Column("case", "case", _plain, left=True),
-    _Column("median", "centre", seconds),
-    _Column("±", "spread", _spread, rank=1),
-    _Column("p90", "p90", seconds, rank=4),
-    _Column("p95", "p95", seconds, rank=6),
-    _Column("p99", "p99", seconds, rank=3),
-    _Column("images/s", "images_per_second", _rate, rank=2),
-    _Column("memory", "memory", _size, rank=5),
-    _Column("baseline", "baseline", seconds, rank=1),
-    _Column("change", "change", _share),
-    _Column("verdict", "verdict", _plain, left=True),
+    Column("case", "case", _plain, left=True),
+    Column("median", "centre", seconds),
+    Column("±", "spread", _spread, rank=1),
+    Column("p90", "p90", seconds, rank=4),
+    Column("p95", "p95", seconds, rank=6),
+    Column("p99", "p99", seconds, rank=3),
+    Column("images/s", "images_per_second", _rate, rank=2),
+    Column("memory", "memory", _size, rank=5),
+    Column("baseline", "baseline", seconds, rank=1),
+    Column("change", "change", _share),
+    Column("verdict", "verdict", _plain, left=True),
 )
 _ACCURACY = (
-    _Column("case", "case", _plain, left=True),
-    _Column("images", "images", _plain, rank=2),
-    _Column("top-1", "top1", percent),
-    _Column("top-5", "top5", percent, rank=4),
-    _Column("against", "baseline", percent),
-    _Column("points", "change", _points),
-    _Column("at worst", "upper", _points),
-    _Column("lost", "lost", _plain, rank=1),
-    _Column("gained", "gained", _plain, rank=1),
-    _Column("images/s", "images_per_second", _rate, rank=3),
-    _Column("verdict", "verdict", _plain, left=True),
+    Column("case", "case", _plain, left=True),
+    Column("images", "images", _plain, rank=2),
+    Column("top-1", "top1", percent),
+    Column("top-5", "top5", percent, rank=4),
+    Column("against", "baseline", percent),
+    Column("points", "change", _points),
+    Column("at worst", "upper", _points),
+    Column("lost", "lost", _plain, rank=1),
+    Column("gained", "gained", _plain, rank=1),
+    Column("images/s", "images_per_second", _rate, rank=3),
+    Column("verdict", "verdict", _plain, left=True),
 )
 
 
-def render(results: Iterable[Mapping[str, Any]], *, width: int = 120, color: bool = False) -> list[str]:
+def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool = False) -> list[str]:
     """The lines to print for results ({"verdict", "line", "row"}): two tables, grouped reasons, what needs a look."""
     found = list(results)
     rows = [result["row"] for result in found]
@@ -105,55 +73,12 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 120, color: boo
     for columns, kind in ((_LATENCY, "latency"), (_ACCURACY, "accuracy")):
         chosen = [row for row in rows if row["kind"] == kind]
         if chosen:
-            lines += [*_fitting(columns, chosen, width, color), ""]
+            lines += [*table_lines(columns, chosen, width, color), ""]
     lines += _unsupported(rows)
     lines += _remarks(found)
     while lines and not lines[-1]:
         lines.pop()
     return lines
-
-
-def _fitting(columns: Sequence[_Column], rows: Sequence[Row], width: int, color: bool) -> list[str]:
-    """The table; on a terminal without the columns that it has no room for. A log has room for all."""
-    shown = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
-    while True:
-        lines = _lines(_table(shown, rows), color)
-        least = max(column.rank for column in shown)
-        if not color or least == 0 or max(map(_printed, lines)) <= width:
-            return lines
-        shown = [column for column in shown if column.rank < least]
-
-
-def _table(columns: Sequence[_Column], rows: Sequence[Row]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
-    for row in rows:
-        style = _STYLES.get(str(row.get("verdict")), "")
-        cells = [_NONE if row.get(c.key) is None else c.show(row[c.key]) for c in columns]
-        table.add_row(
-            *[Text(text, style if c.key == "verdict" else "") for c, text in zip(columns, cells, strict=True)]
-        )
-    return table
-
-
-def _lines(table: Table, color: bool) -> list[str]:
-    """The table at its own width, whatever the terminal's."""
-    from rich.console import Console
-
-    output = StringIO()
-    system: Any = "standard" if color else None
-    Console(file=output, width=_WIDEST, force_terminal=color, color_system=system, no_color=not color).print(table)
-    return [line.rstrip() for line in output.getvalue().splitlines()]
-
-
-def _printed(line: str) -> int:
-    """How many columns of the terminal a line takes, without its colours."""
-    return len(re.sub(r"\x1b\[[0-9;]*m", "", line))
 
 
 def _unsupported(rows: Iterable[Row]) -> list[str]:

@@ -18,6 +18,7 @@ from inferkit.errors import BackendUnavailable, BaselineError, InferkitError, Me
 from inferkit.gate.accuracy import judge_reduced, judge_reference
 from inferkit.gate.baseline import Baseline, BaselineStore
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.margins import REFERENCE_TOLERANCE
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.simple import SimpleRule
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
@@ -26,7 +27,7 @@ from inferkit.measure.launch import prepare_network, run_accuracy, run_replicate
 from inferkit.measure.prepared import Recipe
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
-from inferkit.suite.definition import REFERENCE_TOLERANCE, AccuracyCase, Matrix, NetworkDefinition
+from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.target import availability, fingerprint_of
 
@@ -215,6 +216,8 @@ class Campaign:
     def _assess(self, case: AccuracyCase, network: NetworkDefinition) -> AccuracyRecord:
         record = AccuracyRecord(case, network)
         try:
+            if availability(case.backend, case.precision).ok:
+                record.fingerprint = fingerprint_of(case.backend, self.matrix.settings(case.backend))
             if case.precision != "fp32":
                 record.reference = self._evaluate(self._reference_of(case), network)
             record.found = self._evaluate(case, network)

@@ -7,15 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN, GPU_MARGIN
 from inferkit.measure.case import Case
-
-# A shared CPU's replicates differ by 10 % on a bad day, so a smaller margin cries wolf there.
-CPU_MARGIN = 0.25
-# GPU cases are replayed from a graph with warm clocks; their replicates differ by less than 1 %.
-GPU_MARGIN = 0.05
-ACCURACY_TOLERANCE = 0.5
-# What rounding on other hardware may move in an FP32 network: ten images of ten thousand.
-REFERENCE_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,14 @@ class CaseRecord:
 
 @dataclass
 class AccuracyRecord:
-    """One accuracy case, and the FP32 accuracy that a reduced precision was compared with."""
+    """One accuracy case, and the FP32 accuracy that a reduced precision was compared with.
+
+    The fingerprint says in which baseline it is kept; the verdict does not depend on it.
+    """
 
     case: AccuracyCase
     network: NetworkDefinition
+    fingerprint: Fingerprint | None = None
     found: Accuracy | None = None
     reference: Accuracy | None = None
     unsupported: Unsupported | None = None

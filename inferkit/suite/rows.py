@@ -82,6 +82,7 @@ def accuracy_facts(record: AccuracyRecord) -> dict[str, Any]:
         "precision": record.case.precision,
         "backend": record.case.backend,
         "dataset": record.network.dataset,
+        "fingerprint": record.fingerprint.slug if record.fingerprint else None,
         "tolerance": record.outcome.margin if record.outcome else None,
         "images": found.images,
         "top1": found.top1_percent,

@@ -15,6 +15,7 @@ from inferkit.files import write_atomically
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.case import Case
 from inferkit.report.progress import progress_on
+from inferkit.report.table import stdout_look
 from inferkit.report.terminal import render
 from inferkit.suite.definition import AccuracyCase
 from inferkit.suite.run_json import traces_npz, traces_path
@@ -108,7 +109,8 @@ def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) 
     found = list(results)
     if found:
         reporter.section("inferkit", sep="=")
-        for line in render(found, width=reporter._tw.fullwidth, color=bool(reporter._tw.hasmarkup)):
+        width, _ = stdout_look()
+        for line in render(found, width=width, color=bool(reporter._tw.hasmarkup)):
             reporter.write_line(line)
     for note in suite.notes if suite is not None else ():
         reporter.write_line(note)

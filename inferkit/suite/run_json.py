@@ -34,7 +34,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "narrowed": selection(suite.config).narrows,
         "smoke": any(campaign.settings.smoke for campaign in campaigns),
         "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
-        "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in latency if r.fingerprint is not None},
+        "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
         "declared": _declared(campaigns),
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
@@ -45,7 +45,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
 
 
 def _accuracy(record: AccuracyRecord) -> dict[str, Any]:
-    """With the fingerprint under which a baseline keeps it, though its verdict depends on no hardware."""
+    """The row of the table, with everything that a comparison of two files needs."""
     return {key: value for key, value in accuracy_row(record).items() if key != "kind"}
 
 

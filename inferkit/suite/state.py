@@ -42,6 +42,11 @@ class Parameter:
         """The case's."""
         return self.case.id
 
+    @property
+    def group(self) -> str:
+        """In whose table pytest-benchmark shows it: latencies by network, accuracy runs by themselves."""
+        return self.case.model if isinstance(self.case, Case) else "accuracy"
+
 
 @dataclass
 class Suite:

@@ -1,0 +1,142 @@
+"""`inferkit baseline`: promote a run to this machine's baseline, or show what the baselines hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.errors import BaselineError, UsageError
+
+if TYPE_CHECKING:
+    from inferkit.gate.baseline import Baseline
+    from inferkit.gate.promotion import Promotion
+
+EXIT_NOTHING = 12
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    promote = actions.add_parser("promote", help="make a run's figures the baseline; shows what that changes")
+    promote.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")
+    promote.add_argument(
+        "--accept-regression", metavar="REASON", help="take regressed cases too; the reason is stored with them"
+    )
+    promote.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
+    show = actions.add_parser("show", help="list the baselines, or the cases of one")
+    show.add_argument("baseline", nargs="?", metavar="NAME", help="a baseline's file, or its name without .json")
+    for command in (promote, show):
+        command.add_argument(
+            "--baseline-dir", type=Path, default=Path("baselines"), metavar="DIR", help="default: baselines"
+        )
+        command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one action; returns the exit code."""
+    return _promote(args) if args.action == "promote" else _show(args)
+
+
+def _promote(args: argparse.Namespace) -> int:
+    from inferkit.gate.baseline import BaselineStore
+    from inferkit.gate.promotion import plan_promotion, promote
+    from inferkit.gate.run_file import read_run
+
+    reason = args.accept_regression
+    if reason is not None and not reason.strip():
+        raise UsageError("--accept-regression wants a reason that a reader can judge")
+    store = BaselineStore(args.baseline_dir)
+    promotions = plan_promotion(read_run(args.run), store, accept=reason)
+    if not any(promotion.after.cases or promotion.after.accuracy for promotion in promotions):
+        raise BaselineError(f"{args.run}: holds nothing that could be promoted")
+    if args.json:
+        print(json.dumps([_as_json(promotion) for promotion in promotions], indent=1))
+    else:
+        for promotion in promotions:
+            _print_promotion(promotion)
+    if args.dry_run:
+        if not args.json:
+            print("nothing is written (--dry-run)")
+        return 1 if any(promotion.refused for promotion in promotions) else 0
+    for path in promote(promotions, store):
+        if not args.json:
+            print(f"written: {path}; commit it, so that it is reviewed like code")
+    return 0
+
+
+def _print_promotion(promotion: Promotion) -> None:
+    from inferkit.report.outcomes import outcome_lines
+    from inferkit.report.table import stdout_look
+
+    width, color = stdout_look()
+    print(f"{promotion.path}{'' if promotion.before else ' (new)'}")
+    for line in outcome_lines(promotion.outcomes, width=width, color=color):
+        print(line)
+    for name, found in promotion.after.accuracy.items():
+        before = promotion.before.accuracy.get(name) if promotion.before else None
+        was = f", before {before.top1:.2f} %" if before else ""
+        print(f"{name}: top-1 {found.top1:.2f} % of {found.images} images{was}")
+    for cases, what in (
+        (promotion.removed, "removed, no longer declared"),
+        (promotion.kept, "kept as they are, not in this run"),
+        (promotion.left_out, "left out, measured as INVALID"),
+    ):
+        if cases:
+            print(f"{what}: {', '.join(cases)}")
+
+
+def _as_json(promotion: Promotion) -> dict[str, Any]:
+    return {
+        "path": str(promotion.path),
+        "new": promotion.before is None,
+        "outcomes": [outcome.as_dict() for outcome in promotion.outcomes],
+        "refused": [outcome.as_dict() for outcome in promotion.refused],
+        "removed": promotion.removed,
+        "kept": promotion.kept,
+        "left_out": promotion.left_out,
+    }
+
+
+def _show(args: argparse.Namespace) -> int:
+    from inferkit.gate.baseline import BaselineStore, read_baseline
+
+    store = BaselineStore(args.baseline_dir)
+    files = [_named(store.folder, args.baseline)] if args.baseline else store.files()
+    if not files:
+        print("[]" if args.json else f"no baseline in {store.folder}; `inferkit baseline promote RUN.json` makes one")
+        return EXIT_NOTHING
+    found = [(path, read_baseline(path)) for path in files]
+    if args.json:
+        print(
+            json.dumps([{"path": str(path), **json.loads(baseline.as_bytes())} for path, baseline in found], indent=1)
+        )
+        return 0
+    for path, baseline in found:
+        _print_baseline(path, baseline, cases=bool(args.baseline))
+    return 0
+
+
+def _named(folder: Path, name: str) -> Path:
+    here = folder / (name if name.endswith(".json") else f"{name}.json")
+    return here if here.exists() else Path(name)
+
+
+def _print_baseline(path: Path, baseline: Baseline, cases: bool) -> None:
+    from inferkit.gate.outcome import percent, seconds
+    from inferkit.measure.statistics import centre, spread
+
+    print(f"{path}: {len(baseline.cases)} latency cases, {len(baseline.accuracy)} accuracy cases")
+    print("  " + ", ".join(f"{name} {value}" for name, value in baseline.fingerprint.fields))
+    if baseline.origin:
+        print("  from " + ", ".join(f"{name} {value}" for name, value in baseline.origin.items()))
+    if not cases:
+        return
+    for name, case in baseline.cases.items():
+        half = spread(case.log_medians)
+        noise = "" if half is None else f" ±{half:.1%}"
+        accepted = f", accepted: {case.accepted}" if case.accepted else ""
+        print(f"  {name}: {seconds(centre(case.log_medians))}{noise}, replicates {len(case.log_medians)}{accepted}")
+    for name, found in baseline.accuracy.items():
+        print(f"  {name}: top-1 {percent(found.top1)}, top-5 {percent(found.top5)} of {found.images} images")

@@ -1,0 +1,145 @@
+"""Comparing benchmark files case by case: what is in both is judged, what is in one only has its own verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from inferkit.gate.accuracy import judge_pair
+from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN
+from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
+from inferkit.gate.rule import CaseLatency, Rule
+from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile
+from inferkit.gate.simple import SimpleRule
+from inferkit.gate.verdict import Verdict
+
+EXIT_PASS, EXIT_REGRESSED, EXIT_INVALID, EXIT_INCONCLUSIVE, EXIT_NOTHING = 0, 1, 10, 11, 12
+
+_JUDGED = (Verdict.PASS, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE, Verdict.INVALID)
+
+# The margin of a case id, None where it is not stated.
+Margins = Callable[[str], float | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outcomes of every case of either side, and remarks on what the files cannot tell."""
+
+    outcomes: tuple[Outcome, ...]
+    remarks: tuple[str, ...] = ()
+
+    def exit_code(self, strict: bool = False) -> int:
+        """0 no regression · 1 regression · 10 other fingerprint or invalid · 11 undecided, strict · 12 nothing."""
+        verdicts = {outcome.verdict for outcome in self.outcomes}
+        if not verdicts.intersection(_JUDGED):
+            return EXIT_NOTHING
+        if Verdict.REGRESSED in verdicts:
+            return EXIT_REGRESSED
+        if Verdict.INVALID in verdicts:
+            return EXIT_INVALID
+        if strict and verdicts & {Verdict.INCONCLUSIVE, Verdict.MISSING}:
+            return EXIT_INCONCLUSIVE
+        return EXIT_PASS
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Several files of one side as one: the replicates of a case are pooled."""
+
+    cases: Mapping[str, RunCase]
+    accuracy: Mapping[str, RunAccuracy]
+    fingerprints: Mapping[str, Fingerprint]
+    mixed: Mapping[str, str]
+    invalid: Mapping[str, str]
+
+
+def compare(
+    base: Sequence[RunFile],
+    head: Sequence[RunFile],
+    *,
+    margins: Margins = lambda case: None,
+    tolerance: float | None = None,
+    rule: Rule | None = None,
+) -> Comparison:
+    """Compare `head` with `base`; several files of a side are replicates. `tolerance` of top-1 in points.
+
+    A margin that `margins` does not state is the one in head's file, else CPU_MARGIN.
+    """
+    one, other = _side(base), _side(head)
+    both = [case for case in one.cases if case in other.cases]
+    evidence = [_evidence(case, one, other, margins) for case in both]
+    outcomes = (rule or SimpleRule()).judge(evidence)
+    outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
+    outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
+    outcomes += _accuracies(one, other, tolerance)
+    return Comparison(tuple(outcomes), _remarks([*base, *head]))
+
+
+def _side(files: Sequence[RunFile]) -> _Side:
+    cases: dict[str, RunCase] = {}
+    mixed: dict[str, str] = {}
+    fingerprints = {slug: fingerprint for file in files for slug, fingerprint in file.fingerprints.items()}
+    for file in files:
+        for name, case in file.cases.items():
+            known = cases.get(name)
+            if known is None:
+                cases[name] = case
+                continue
+            if known.fingerprint != case.fingerprint:
+                differences = fingerprints[known.fingerprint].differences(fingerprints[case.fingerprint])
+                mixed[name] = f"the files of one side are of different machines ({'; '.join(differences)})"
+            cases[name] = replace(known, log_medians=known.log_medians + case.log_medians)
+    accuracy = {name: found for file in files for name, found in file.accuracy.items()}
+    invalid = {
+        outcome.case: f"{file.name}: {outcome.reason or 'measured as INVALID'}"
+        for file in files
+        for outcome in file.outcomes
+        if outcome.verdict is Verdict.INVALID
+    }
+    return _Side(cases, accuracy, fingerprints, mixed, invalid)
+
+
+def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLatency:
+    here, there = head.cases[case], base.cases[case]
+    stated = margins(case)
+    margin = stated if stated is not None else here.margin if here.margin is not None else CPU_MARGIN
+    invalid = [side.mixed[case] for side in (base, head) if case in side.mixed]
+    invalid += [side.invalid[case] for side in (base, head) if case in side.invalid]
+    if here.fingerprint != there.fingerprint:
+        differences = head.fingerprints[here.fingerprint].differences(base.fingerprints[there.fingerprint])
+        invalid.append(f"measured on something else ({'; '.join(differences)})")
+    return CaseLatency(case, here.log_medians, there.log_medians, margin, invalid=tuple(invalid))
+
+
+def _absent(case: str, metric: str, verdict: Verdict) -> Outcome:
+    where = "the first has it, the second has not" if verdict is Verdict.MISSING else "only the second has it"
+    return Outcome(case, metric, verdict, reason=where)
+
+
+def _accuracies(base: _Side, head: _Side, tolerance: float | None) -> list[Outcome]:
+    """Every accuracy case, image by image; those of other images cannot be paired and are INVALID."""
+    outcomes = []
+    for name, there in base.accuracy.items():
+        here = head.accuracy.get(name)
+        if here is None:
+            outcomes.append(_absent(name, ACCURACY, Verdict.MISSING))
+        elif (here.dataset, here.images) != (there.dataset, there.images):
+            reason = f"other images ({here.images} of {here.dataset}, there {there.images} of {there.dataset})"
+            outcomes.append(Outcome(name, ACCURACY, Verdict.INVALID, there.top1, here.top1, reason=reason))
+        else:
+            limit = tolerance or here.tolerance or ACCURACY_TOLERANCE
+            outcomes.append(judge_pair(name, there.right, here.right, limit))
+    return outcomes + [_absent(n, ACCURACY, Verdict.NO_BASELINE) for n in head.accuracy if n not in base.accuracy]
+
+
+def _remarks(files: Sequence[RunFile]) -> tuple[str, ...]:
+    remarks = []
+    foreign = [file.name for file in files if not file.ours]
+    if foreign:
+        remarks.append(
+            f"{', '.join(foreign)}: no replicates of inferkit; the median of all rounds stands for the file, and how "
+            "much processes differ is not known"
+        )
+    remarks += [f"{file.name}: made with --benchmark-disable; its times say nothing" for file in files if file.smoke]
+    return tuple(remarks)

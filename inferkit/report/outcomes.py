@@ -1,0 +1,46 @@
+"""Outcomes as a table, for the commands that compare: one line per case and metric, what needs a look below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from inferkit.gate.outcome import LATENCY, Outcome, percent, seconds
+from inferkit.gate.verdict import Verdict
+from inferkit.report.table import Column, table_lines
+
+_COLUMNS = (
+    Column("case", "case", str, left=True),
+    Column("metric", "metric", str, rank=2, left=True),
+    Column("before", "before", str, rank=1),
+    Column("now", "now", str),
+    Column("change", "change", str),
+    Column("margin", "margin", str, rank=2),
+    Column("replicates", "replicates", str, rank=3),
+    Column("verdict", "verdict", str, left=True),
+)
+_EXPLAINED = (Verdict.REGRESSED, Verdict.INVALID, Verdict.INCONCLUSIVE)
+
+
+def outcome_lines(outcomes: Iterable[Outcome], *, width: int = 0, color: bool = False) -> list[str]:
+    """The lines to print; a width of 0 is a log, which has room for all columns."""
+    found = list(outcomes)
+    if not found:
+        return []
+    lines = table_lines(_COLUMNS, [_row(outcome) for outcome in found], width, color)
+    explained = [outcome.line for outcome in found if outcome.verdict in _EXPLAINED]
+    return [*lines, "", *explained] if explained else lines
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    show = seconds if outcome.metric == LATENCY else percent
+    return {
+        "case": outcome.case,
+        "metric": outcome.metric,
+        "before": None if outcome.baseline is None else show(outcome.baseline),
+        "now": None if outcome.now is None else show(outcome.now),
+        "change": None if outcome.change is None else outcome.shown_change(outcome.change),
+        "margin": None if outcome.margin is None else outcome.shown_amount(outcome.margin),
+        "replicates": f"{outcome.baseline_replicates} | {outcome.replicates}" if outcome.replicates else None,
+        "verdict": outcome.verdict,
+    }

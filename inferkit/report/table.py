@@ -1,0 +1,96 @@
+"""A plain table: columns that know how to show their values, and lines that fit the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Row = Mapping[str, Any]
+
+STYLES = {
+    "PASS": "green",
+    "IMPROVED": "bold green",
+    "REGRESSED": "bold red",
+    "MISSING": "bold red",
+    "FAILED": "bold red",
+    "INVALID": "yellow",
+    "INCONCLUSIVE": "yellow",
+    "NO_BASELINE": "cyan",
+    "UNSUPPORTED": "dim",
+}
+_WIDEST = 1000
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; where the terminal is too narrow for all, those of the highest `rank` are left out first."""
+
+    title: str
+    key: str
+    show: Any
+    rank: int = 0
+    left: bool = False
+
+
+def table_lines(columns: Sequence[Column], rows: Sequence[Row], width: int, color: bool) -> list[str]:
+    """The table, without the columns that a terminal of this width has no room for; 0 is a log, which has room."""
+    shown = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
+    while True:
+        lines = _lines(_table(shown, rows), color)
+        least = max(column.rank for column in shown)
+        if not width or least == 0 or max(map(_printed, lines)) <= width:
+            return lines
+        shown = [column for column in shown if column.rank < least]
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
+    for row in rows:
+        style = STYLES.get(str(row.get("verdict")), "")
+        cells = [_NONE if row.get(c.key) is None else c.show(row[c.key]) for c in columns]
+        table.add_row(
+            *[Text(text, style if c.key == "verdict" else "") for c, text in zip(columns, cells, strict=True)]
+        )
+    return table
+
+
+def _lines(table: Table, color: bool) -> list[str]:
+    """The table at its own width, whatever the terminal's."""
+    from rich.console import Console
+
+    output = StringIO()
+    system: Any = "standard" if color else None
+    Console(file=output, width=_WIDEST, force_terminal=color, color_system=system, no_color=not color).print(table)
+    return [line.rstrip() for line in output.getvalue().splitlines()]
+
+
+def _printed(line: str) -> int:
+    """How many columns of the terminal a line takes, without its colours."""
+    return len(re.sub(r"\x1b\[[0-9;]*m", "", line))
+
+
+def stdout_look() -> tuple[int, bool]:
+    """The width of the terminal and whether it shows colours: (0, False) where the output is no terminal.
+
+    NO_COLOR and TERM=dumb switch colours off.
+    """
+    if not sys.stdout.isatty():
+        return 0, False
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return shutil.get_terminal_size().columns, not plain
