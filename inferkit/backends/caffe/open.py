@@ -15,6 +15,8 @@ from inferkit.backends.caffe.net import CaffeNet, LocalNet, WorkerNet
 from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, WAY_OUT, CaffeRoot, probe, require_root
 from inferkit.errors import BackendError, BackendUnavailable, NetworkError
 
+InputShapes = Mapping[str, Sequence[int]] | Sequence[int]
+
 
 @dataclass(frozen=True)
 class NetState:
@@ -83,13 +85,13 @@ def open_net(
     threads: int | None = None,
     timeout: float = 600.0,
     state: NetState = TEST,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: InputShapes | None = None,
 ) -> CaffeNet:
     """Load a network into Caffe. `threads`: OpenBLAS's (None: the cores that are ours), in a worker only.
 
     Caffe reads the prototxt itself, unless it has data layers or losses, asks for a `state` other than TEST, or has
-    inputs without a shape (`input_shapes` has them, batch first): then it is given the inference part that the import
-    takes. BackendUnavailable where there is no Caffe (or no GPU in it), BackendError with Caffe's own words where it
+    inputs without a shape: then it is given the inference part that the import takes. `input_shapes`, batch first, has
+    the shapes that the prototxt lacks, by name, or that of the only input. BackendUnavailable where there is no Caffe (or no GPU in it), BackendError with Caffe's own words where it
     refuses the files, NetworkError where a training network's inference part cannot be told.
     """
     place = choose(caffe_root, in_process)
@@ -99,7 +101,7 @@ def open_net(
             raise BackendError(f"{file} does not exist")
     with tempfile.TemporaryDirectory(prefix="inferkit-caffe-") as folder:
         deploy = model
-        text = deploy_text(model, weights, state, input_shapes or {})
+        text = deploy_text(model, weights, state, input_shapes)
         if text is not None:
             deploy = Path(folder, model.name)
             deploy.write_text(text, encoding="utf-8")
@@ -114,7 +116,7 @@ def open_net(
 
 
 def deploy_text(
-    prototxt: Path, caffemodel: Path | None, state: NetState, input_shapes: Mapping[str, Sequence[int]]
+    prototxt: Path, caffemodel: Path | None, state: NetState, input_shapes: InputShapes | None
 ) -> str | None:
     """The prototxt to give to Caffe instead of the file, None where the file itself will do.
 
@@ -145,6 +147,6 @@ def deploy_text(
         phase=getattr(schema, state.phase),
         level=state.level,
         stages=state.stages,
-        input_shapes=input_shapes or None,
+        input_shapes=input_shapes,
     )
     return str(text_format.MessageToString(definition.net))  # type: ignore[arg-type]
