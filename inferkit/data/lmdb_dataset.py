@@ -45,12 +45,7 @@ class LmdbDataset(Dataset):
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        found = np.empty(len(self), np.int64)
-        for index, entry in enumerate(self._file.entries()):
-            try:
-                found[index] = self._label(entry)
-            except DataError as error:
-                raise self._at(entry, error) from error
+        found = np.fromiter(map(self._label, self._file.entries()), np.int64)
         self.check_unchanged()
         found.flags.writeable = False
         return found
@@ -96,9 +91,12 @@ class LmdbDataset(Dataset):
 
     def _label(self, entry: Entry) -> int:
         """Read without the pixels, where they are more than all the rest."""
-        if entry.size <= _SMALL:
-            return parse_datum(self._file.read_part(entry, 0, entry.size)).label
-        return find_label(lambda start, stop: self._file.read_part(entry, start, stop), entry.size)
+        try:
+            if entry.size <= _SMALL:
+                return parse_datum(self._file.read_part(entry, 0, entry.size)).label
+            return find_label(lambda start, stop: self._file.read_part(entry, start, stop), entry.size)
+        except DataError as error:
+            raise self._at(entry, error) from error
 
     def _at(self, entry: Entry, error: DataError) -> DataError:
         return DataError(f"{self.source}: entry {self.key(entry)!r}: {error}")

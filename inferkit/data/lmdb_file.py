@@ -28,6 +28,7 @@ _NODE = struct.Struct("<HHHH")  # low and high half of a size or page number, fl
 _MAGIC, _VERSION, _NO_PAGE = 0xBEEFC0DE, 1, 2**64 - 1
 _BRANCH, _LEAF, _OVERFLOW, _META_PAGE, _LEAF2 = 0x01, 0x02, 0x04, 0x08, 0x20
 _BIG_VALUE = 0x01
+_SMALLEST_NODE = _NODE.size + 2  # bytes in a page: the node, and its offset
 _DEEPEST = 32  # levels of a tree, LMDB's own limit
 
 
@@ -78,15 +79,7 @@ class LmdbFile:
         self._descriptor = -1
         self._descriptor = _open(data_file(self.path))
         self.snapshot = self._newest()
-        whole = (self.snapshot.last_page + 1) * self.snapshot.page_size
-        if whole > self.snapshot.file_size:
-            # Rarely a whole file is shorter: pages that were given back in the transaction that made them are not
-            # written. Then nothing refers to what is missing, which a walk through the whole tree tells.
-            try:
-                for _ in self.entries():
-                    pass
-            except DataError as error:
-                raise self._damaged(f"is cut short: it has {self.snapshot.file_size} bytes of {whole}") from error
+        self._check_length()
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """All entries from the `start`-th on, in the order of their keys. DataError where the file is damaged."""
@@ -103,15 +96,17 @@ class LmdbFile:
             if level < snapshot.depth:
                 pending.extend((self._child(page, offset, number), level + 1) for offset in reversed(offsets))
                 continue
-            if index + len(offsets) <= start:
-                index += len(offsets)
-                continue
-            for offset in offsets:
+            skipped = index + len(offsets) <= start
+            index += len(offsets) - 1 if skipped else 0
+            # The order is what ends a walk in circles: also where pages are skipped, their first key is looked at.
+            for offset in offsets[:1] if skipped else offsets:
                 entry = self._entry(page, offset, number)
                 if before is not None and entry.key <= before:
                     raise self._damaged(f"has keys out of order on page {number}, at {spelled(entry.key)}")
                 before = entry.key
                 index += 1
+                if index > snapshot.entries:
+                    raise self._damaged(f"has more entries than the {snapshot.entries} that it says")
                 if index > start:
                     yield entry
         if index != snapshot.entries:
@@ -155,19 +150,35 @@ class LmdbFile:
     def __del__(self) -> None:
         self.close()
 
+    def _check_length(self) -> None:
+        """DataError where the file has fewer pages than its last transaction says, or a part of one."""
+        size, page_size = self.snapshot.file_size, self.snapshot.page_size
+        whole = (self.snapshot.last_page + 1) * page_size
+        if size >= whole:
+            return
+        # Rarely a good file has fewer pages: those that were given back in the transaction that made them are not
+        # written. Then nothing refers to what is missing, which a walk through the whole tree tells.
+        try:
+            if size % page_size:
+                raise self._damaged(f"ends within page {size // page_size}")
+            for _ in self.entries():
+                pass
+        except DataError as error:
+            raise self._damaged(f"is cut short: it has {size} bytes of {whole}") from error
+
     def _newest(self) -> Snapshot:
         size = os.fstat(self._descriptor).st_size
         first, page_size = self._meta(0, size)
         second, _ = self._meta(page_size, size)
         fields = max(first, second, key=lambda meta: meta[-1])
-        *_, main_pad, flags, depth, branches, leaves, overflows, entries, root, last_page, transaction = fields
+        *_, main_pad, flags, depth, branches, leaves, _, entries, root, last_page, transaction = fields
         if main_pad or flags:
             raise self._damaged("has keys that are numbers, reversed or double: it is not a database of Caffe's")
         pages = branches + leaves
-        if entries and (
-            not 1 <= depth <= _DEEPEST or root == _NO_PAGE or not leaves or pages + overflows > last_page + 1
-        ):
+        if entries and (not 1 <= depth <= _DEEPEST or root == _NO_PAGE or pages * page_size > size):
             raise self._damaged("has no tree where its entries should be")
+        if entries > leaves * (page_size // _SMALLEST_NODE):
+            raise self._damaged(f"says {entries} entries, more than {leaves} leaves can have")
         return Snapshot(transaction, page_size, last_page, size, root, depth, entries, pages)
 
     def _meta(self, offset: int, size: int) -> tuple[tuple[int, ...], int]:
@@ -251,12 +262,13 @@ class LmdbFile:
 
 def data_file(path: Path) -> Path:
     """The file that holds the LMDB named by `path`, a folder or the file itself. DataError where there is none."""
-    if not path.is_dir():
+    # os.path, which takes a file that may not be looked at as absent: opening it tells why.
+    if not os.path.isdir(path):
         return path
     inside = path / "data.mdb"
-    if inside.exists():
+    if os.path.exists(inside):
         return inside
-    if (path / "CURRENT").exists():
+    if os.path.exists(path / "CURRENT"):
         raise DataError(f"{path}: is a LevelDB, not an LMDB; write it anew with `convert_imageset --backend=lmdb`")
     raise DataError(f"{path}: this folder holds no LMDB: there is no data.mdb in it")
 
@@ -270,8 +282,8 @@ def _open(file: Path) -> int:
     try:
         # O_NONBLOCK: a named pipe must not hold up the opening; it means nothing for files.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be opened: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise DataError(f"{file}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise DataError(f"{file}: is no file")

@@ -1,4 +1,4 @@
-"""Files and nets that tests give to real Caffe: seeded images, databases by convert_imageset, nets of one data layer."""
+"""What tests give to real Caffe: seeded images, databases by convert_imageset, nets of one data layer."""
 
 from __future__ import annotations
 
