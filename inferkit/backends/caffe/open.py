@@ -91,8 +91,10 @@ def open_net(
 
     Caffe reads the prototxt itself, unless it has data layers or losses, asks for a `state` other than TEST, or has
     inputs without a shape: then it is given the inference part that the import takes. `input_shapes`, batch first, has
-    the shapes that the prototxt lacks, by name, or that of the only input. BackendUnavailable where there is no Caffe (or no GPU in it), BackendError with Caffe's own words where it
-    refuses the files, NetworkError where a training network's inference part cannot be told.
+    the shapes that the prototxt lacks, by name, or that of the only input.
+
+    BackendUnavailable where there is no Caffe (or no GPU in it), BackendError with Caffe's own words where it refuses
+    the files, NetworkError where a training network's inference part cannot be told.
     """
     place = choose(caffe_root, in_process)
     model, weights = Path(prototxt), None if caffemodel is None else Path(caffemodel)
