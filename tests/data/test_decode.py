@@ -1,0 +1,137 @@
+"""Image files are decoded as Caffe's OpenCV does it, after a look at their size; cut or bomb-like ones are refused."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from contextlib import suppress
+
+import cv2
+import numpy as np
+import pytest
+from caffe_files import picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inferkit.data.decode import decode_image, image_size
+from inferkit.errors import DataError
+
+FORMATS = ("jpg", "png", "bmp", "webp")
+
+
+def encoded(suffix: str, image: np.ndarray, *flags: int) -> bytes:
+    return cv2.imencode(f".{suffix}", image, flags)[1].tobytes()
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_that_says(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that is this large when unpacked, as far as its header goes."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(99))) + png_chunk(b"IEND", b"")
+
+
+def jpeg_that_says(width: int, height: int) -> bytes:
+    content = bytearray(encoded("jpg", picture(0, 16, 16)))
+    frame = content.index(b"\xff\xc0")
+    struct.pack_into(">HH", content, frame + 5, height, width)
+    return bytes(content)
+
+
+@given(st.sampled_from(FORMATS), st.integers(1, 90), st.integers(1, 90), st.sampled_from([1, 3]))
+@settings(max_examples=60)
+def test_the_size_in_the_header_is_the_size_of_the_image(suffix: str, height: int, width: int, channels: int) -> None:
+    content = encoded(suffix, picture(height, height, width, channels))
+    assert image_size(content) == (height, width)
+    assert decode_image(memoryview(content)).shape[:2] == (height, width)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+        (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422),
+        (cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    ],
+)
+def test_jpegs_of_all_kinds(flags: tuple[int, ...]) -> None:
+    content = encoded("jpg", picture(1, 61, 47), *flags)
+    assert image_size(content) == (61, 47)
+    np.testing.assert_array_equal(decode_image(content), cv2.imdecode(np.frombuffer(content, np.uint8), 1))
+
+
+def test_the_size_is_the_images_not_that_of_a_thumbnail_inside() -> None:
+    thumbnail = encoded("jpg", picture(2, 8, 8))
+    content = encoded("jpg", picture(1, 40, 30))
+    extra = b"Exif\0\0" + thumbnail
+    whole = content[:2] + b"\xff\xe1" + struct.pack(">H", len(extra) + 2) + extra + b"\xff\xff" + content[3:]
+    assert image_size(whole) == (40, 30)
+    # The thumbnail's end mark is not the image's.
+    with pytest.raises(DataError, match="cut short"):
+        image_size(whole[:-2])
+
+
+def test_color_decides_the_channels() -> None:
+    gray, colour = encoded("png", picture(0, 5, 6, 1)), encoded("png", picture(0, 5, 6))
+    assert decode_image(gray).shape == (5, 6)
+    assert decode_image(gray, color=True).shape == (5, 6, 3)
+    assert decode_image(colour).shape == (5, 6, 3)
+    assert decode_image(colour, color=False).shape == (5, 6)
+    assert decode_image(encoded("png", picture(0, 5, 6, 4))).shape == (5, 6, 4)
+
+
+def test_deep_pixels_are_refused_unless_brought_to_8_bits() -> None:
+    content = encoded("png", picture(0, 5, 6).astype(np.uint16) * 257)
+    with pytest.raises(DataError, match="uint16"):
+        decode_image(content)
+    assert decode_image(content, color=True).dtype == np.uint8
+
+
+@pytest.mark.parametrize("content", [png_that_says(60_000, 60_000), jpeg_that_says(65_000, 65_000)])
+def test_a_bomb_is_refused_by_its_header_and_names_the_limit(content: bytes) -> None:
+    with pytest.raises(DataError, match="max_pixels=100000000"):
+        decode_image(content)
+
+
+def test_the_limit_can_be_set() -> None:
+    content = encoded("png", picture(0, 20, 30))
+    assert decode_image(content, max_pixels=600).shape == (20, 30, 3)
+    with pytest.raises(DataError, match="30 × 20 pixels, over the limit max_pixels=599"):
+        decode_image(content, max_pixels=599)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_file_that_is_cut_anywhere_is_refused(suffix: str) -> None:
+    content = encoded(suffix, picture(0, 40, 40))
+    for length in [*range(0, len(content), 37), len(content) - 1]:
+        with pytest.raises(DataError):
+            decode_image(content[:length])
+
+
+def test_trailing_bytes_after_the_image_do_not_matter() -> None:
+    content = encoded("jpg", picture(0, 40, 40))
+    np.testing.assert_array_equal(decode_image(content + b"more" * 50), decode_image(content))
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a\x01\x00", b"\xff\xd8\xff", b"\xff" * 50, b"BM", b"RIFF" * 9])
+def test_what_is_no_image_is_refused(content: bytes) -> None:
+    with pytest.raises(DataError):
+        decode_image(content)
+
+
+@given(st.sampled_from(FORMATS), st.data())
+@settings(max_examples=150)
+def test_damage_ends_in_a_data_error_or_in_pixels_of_the_said_size(suffix: str, data: st.DataObject) -> None:
+    content = bytearray(encoded(suffix, picture(0, 24, 24)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        position = data.draw(st.integers(0, min(len(content) - 1, 700)))
+        change = data.draw(st.binary(min_size=1, max_size=4))
+        content[position : position + len(change)] = change
+    with suppress(DataError):
+        image = decode_image(bytes(content), max_pixels=1_000_000)
+        assert image.dtype == np.uint8
+        height, width = image_size(bytes(content))
+        assert image.shape[0] * image.shape[1] == height * width <= 1_000_000
