@@ -167,8 +167,8 @@ class _Run:
         first = len(self.graph.nodes)
         layer = Layer(param, bottoms, self.graph, self.settings, take, any(in_place), self.notes)
         tops = kind.convert(layer)
-        if any(in_place) and self.blobs.is_lasting(param.bottom[0]) and tops[0] != bottoms[0]:
-            layer.refuse(f"would change the constant {param.bottom[0]!r} with each pass; give the top another name")
+        if any(in_place) and (tops[0] != bottoms[0] or len(bottoms) > 1):
+            self._check_overwriting(layer, tops[0])
         if not taken:
             self.weights.blobs(index, [])
         for node in self.graph.nodes[first:]:
@@ -181,16 +181,32 @@ class _Run:
                 shares = param.bottom[0] if kind.shares(param) else None
                 self.blobs.write(top, tensor, shares, lasting=not param.bottom)
 
+    def _check_overwriting(self, layer: Layer, top: Tensor) -> None:
+        """Refuse a layer in place whose result in Caffe is that of a race or of the pass before."""
+        first, *others = layer.param.bottom
+        layer.check(
+            top.shape == layer.bottom.shape, f"changes the shape of {first!r} in place; give the top another name"
+        )
+        layer.check(
+            not self.blobs.is_lasting(first),
+            f"changes the constant {first!r} with each pass; give the top another name",
+        )
+        shared = [name for name in others if self.blobs.memory(name) == self.blobs.memory(first)]
+        layer.check(
+            not shared, f"overwrites {first!r}, whose memory its other bottom {shared[:1]} shares; rename the top"
+        )
+
     def _outputs(self) -> list[Tensor]:
         """The outputs, each under its blob's name; other blobs keep theirs where the tensor has no other."""
         final = {blob: self.blobs.read(blob) for blob in self.blobs}
         names: dict[str, str] = {}
         outputs = {}
         made = set(self.graph.tensors)
-        for blob in [self.flow.name(top) for top in self.flow.unread()]:
-            tensor = final[blob]
-            if blob in self.inputs and tensor == self.inputs[blob]:
+        for top in self.flow.unread():
+            if self.flow.layer(top).type == "Input":
                 continue  # nothing uses this input; Caffe calls it an output too
+            blob = self.flow.name(top)
+            tensor = final[blob]
             if tensor.name not in made or tensor.name in names or blob in self.inputs:
                 tensor = self.graph.node("Identity", blob, [tensor], [(tensor.shape, tensor.dtype)], {})[0]
             outputs[blob] = tensor

@@ -23,6 +23,7 @@ from inferkit.network.caffe.weights import legacy_shape
 _SAME_CHANNELS = (
     *("AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU", "Exp", "LRN", "Log", "MVN"),
     *("Pooling", "Power", "PReLU", "ReLU", "Scale", "Sigmoid", "Split", "Swish", "TanH", "Threshold"),
+    "Flatten",  # for an InnerProduct after it
 )
 
 
@@ -167,7 +168,8 @@ def _channels_by_weights(flow: Flow, top: Top, model: CaffeModel, size: Sequence
                 area = (size[0] or 1) * (size[1] or 1)
                 found = inputs // area if inputs % area == 0 else None
         elif layer.type in _SAME_CHANNELS and layer.top:
-            found = _channels_by_weights(flow, Top(reader.layer, 0), model, [None, None])
+            left = [None, None] if layer.type == "Pooling" else size
+            found = _channels_by_weights(flow, Top(reader.layer, 0), model, left)
         elif layer.type == "Slice" and layer.slice_param.axis == 1 and layer.slice_param.slice_dim == 1:
             parts = [
                 _channels_by_weights(flow, Top(reader.layer, place), model, size) for place in range(len(layer.top))

@@ -33,7 +33,8 @@ class Batch:
         if self == Batch(Fraction(1), Fraction(0), self.at):
             return "N"
         scaled = "N" if self.factor == 1 else f"{self.factor}*N"
-        return scaled if self.offset == 0 else f"{scaled}{self.offset:+}"
+        sign = "+" if self.offset > 0 else "-"
+        return scaled if self.offset == 0 else f"{scaled}{sign}{abs(self.offset)}"
 
 
 Dim = int | Batch

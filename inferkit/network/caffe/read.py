@@ -65,7 +65,7 @@ def parse_prototxt(text: str, source: PathLike) -> NetParameter:
     net = NetParameter()
     message: Any = net  # text_format's own stubs ask for their Message
     try:
-        text_format.Parse(text, message)
+        text_format.Parse(_MINUS_APART.sub(_join_minus, text), message)
     except text_format.ParseError as error:
         raise NetworkError(_describe(error, text, source)) from None
     except (ValueError, TypeError, RecursionError) as error:
@@ -161,6 +161,15 @@ def _repair_text(message: Message) -> None:
                     _repair_text(element)
                 elif not isinstance(element, str):
                     break  # a list of numbers
+
+
+# A minus apart from its number, which Caffe's parser takes and Python's does not; strings and comments are skipped.
+_MINUS_APART = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|-([ \t]+)(?=[\d.in])""")
+
+
+def _join_minus(match: re.Match[str]) -> str:
+    """Moves the minus to its number, so that columns stay what they were."""
+    return f"{match[1]}-" if match[1] else match[0]
 
 
 def _is_text(content: bytes) -> bool:

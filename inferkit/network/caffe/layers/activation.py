@@ -55,8 +55,10 @@ def swish(layer: Layer) -> list[Tensor]:
 
 
 def clip(layer: Layer) -> list[Tensor]:
-    """max(lower, min(x, upper))."""
+    """max(lower, min(x, upper)): the lower bound wins where it is the greater, which ONNX leaves open."""
     settings = layer.param.clip_param
+    if settings.min > settings.max:
+        return [_filled(layer, settings.min)]
     bounds = layer.scalar(settings.min, "min"), layer.scalar(settings.max, "max")
     return [layer.like("Clip", layer.bottom, *bounds)]
 

@@ -70,27 +70,30 @@ def deconvolution(layer: Layer) -> list[Tensor]:
 
 
 def im2col(layer: Layer) -> list[Tensor]:
-    """Caffe's Im2col: each kernel tap of each channel becomes a channel; a grouped convolution with unit kernels."""
+    """Caffe's Im2col: each kernel tap of each channel becomes a channel; a convolution with unit kernels does it."""
     window = _window(layer)
     layer.check(len(window.kernel) >= 1, "needs at least one spatial axis")
-    channels = static(layer.bottom.shape[window.axis], "the channel axis")
+    layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
+    lead, channels, spatial = (
+        layer.bottom.shape[: window.axis],
+        layer.bottom.shape[window.axis],
+        _spatial(layer, window),
+    )
     taps = int(np.prod(window.kernel))
     size, ends = _output(layer, window)
-    kernels = np.tile(np.eye(taps, dtype=np.float32), (channels, 1)).reshape(channels * taps, 1, *window.kernel)
-    folded = _fold(layer, layer.bottom, window)
-    shape = (*folded.shape[:1], channels * taps, *size)
+    planes: Dim = product((*lead, channels))
+    kernels = np.eye(taps, dtype=np.float32).reshape(taps, 1, *window.kernel)
     result = layer.node(
         "Conv",
-        folded,
+        layer.reshape(layer.bottom, (planes, 1, *spatial)),
         layer.constant(kernels, "taps"),
-        shape=shape,
+        shape=(planes, taps, *size),
         kernel_shape=window.kernel,
         strides=window.stride,
         pads=(*window.pad, *ends),
         dilations=window.dilation,
-        group=channels,
     )
-    return [layer.reshape(result, (*layer.bottom.shape[: window.axis], *shape[1:]))]
+    return [layer.reshape(result, (*lead, product((channels, taps)), *size))]
 
 
 def _output(layer: Layer, window: _Window) -> tuple[list[int], list[int]]:
@@ -120,6 +123,9 @@ def _apply(
     """One node per bottom. A blob without spatial axes is convolved as if it had one of size 1."""
     settings = layer.param.convolution_param
     layer.check(layer.top_count == len(layer.bottoms), "needs as many tops as bottoms")
+    for bottom in layer.bottoms[1:]:
+        same = same_shape(bottom.shape, layer.bottom.shape)
+        layer.check(same, f"bottoms differ in shape: {show(layer.bottom.shape)} and {show(bottom.shape)}")
     if layer.in_place:
         whole = (*layer.bottom.shape[: window.axis], settings.num_output, *size)
         layer.check(
@@ -135,8 +141,6 @@ def _apply(
     parameters = [layer.constant(blob, what) for blob, what in zip(blobs, ("weight", "bias"), strict=False)]
     tops = []
     for bottom in layer.bottoms:
-        same = same_shape(bottom.shape, layer.bottom.shape)
-        layer.check(same, f"bottoms differ in shape: {show(layer.bottom.shape)} and {show(bottom.shape)}")
         folded = _fold(layer, bottom, window)
         shape: Shape = (folded.shape[0], settings.num_output, *(size or (1,)))
         result = layer.node(op, folded, *parameters, shape=shape, **attributes)

@@ -8,7 +8,7 @@ the valid elements, so where neither is right a constant map of ratios corrects 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,10 @@ class Span:
         return max(0, (self.count - 1) * self.stride + self.kernel - self.length - self.pad)
 
     @property
-    def fits(self) -> bool:
-        """Whether the padding is smaller than the kernel, as pooling operators want it."""
-        return max(self.pad, self.end_pad) < self.kernel
+    def inside(self) -> Span:
+        """The windows that start inside the input: all, or all but the last where the stride exceeds the kernel."""
+        outside = (self.count - 1) * self.stride - self.pad >= self.length
+        return replace(self, count=self.count - 1) if outside else self
 
     def covered(self) -> np.ndarray:
         """How many input elements each window covers."""
@@ -96,70 +97,73 @@ def pyramid(layer: Layer) -> list[Tensor]:
 def average(layer: Layer, tensor: Tensor, size: int) -> Tensor:
     """The mean of size x size neighbourhoods (odd), zeros outside the input counted, same shape."""
     rows, columns = (Span(static(tensor.shape[axis], "a spatial axis"), size, 1, size // 2, 0) for axis in (2, 3))
-    return _average(layer, tensor, *(Span(s.length, s.kernel, 1, s.pad, s.length) for s in (rows, columns)))
+    return _average(layer, tensor, replace(rows, count=rows.length), replace(columns, count=columns.length))
 
 
 def _maximum(layer: Layer, tensor: Tensor, rows: Span, columns: Span, mask: bool) -> list[Tensor]:
-    shape: Shape = (*tensor.shape[:2], rows.count, columns.count)
-    padded, pads = _pads(layer, tensor, rows, columns, _LOWEST)
-    window = _window(rows, columns, pads)
+    inner = rows.inside, columns.inside
+    shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
     if not mask:
         if _is_global(rows, columns):
             return [layer.node("GlobalMaxPool", tensor, shape=shape)]
-        return [layer.node("MaxPool", padded, shape=shape, **window)]
-    layer.check(padded is tensor, "a mask of windows that lie outside the input is not supported")
-    pooled, where = layer.nodes("MaxPool", tensor, outputs=[(shape, "float32"), (shape, "int64")], **window)
+        return [_extended(layer, layer.node("MaxPool", tensor, shape=shape, **_window(*inner)), rows, columns, _LOWEST)]
+    pooled, where = layer.nodes("MaxPool", tensor, outputs=[(shape, "float32"), (shape, "int64")], **_window(*inner))
     plane = layer.constant(np.array(rows.length * columns.length, np.int64), "plane")
-    index = layer.node("Mod", where, plane, shape=shape, dtype="int64")
-    return [pooled, layer.cast(index, "float32")]
+    index = layer.cast(layer.node("Mod", where, plane, shape=shape, dtype="int64"), "float32")
+    return [_extended(layer, pooled, rows, columns, _LOWEST), _extended(layer, index, rows, columns, -1.0)]
 
 
 def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
-    shape: Shape = (*tensor.shape[:2], rows.count, columns.count)
+    inner = rows.inside, columns.inside
+    shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
     if _is_global(rows, columns):
         return layer.node("GlobalAveragePool", tensor, shape=shape)
-    padded, pads = _pads(layer, tensor, rows, columns, 0.0)
-    window = _window(rows, columns, pads)
-    divisor = np.outer(rows.counted(), columns.counted()).astype(np.float32)
+    divisor = np.outer(inner[0].counted(), inner[1].counted()).astype(np.float32)
+    covered = np.outer(inner[0].covered(), inner[1].covered())
+    window = _window(*inner)
+    padded = any(window["pads"])
+    exact = np.array_equal(divisor, covered)
+    pooled = layer.node(
+        "AveragePool", tensor, shape=shape, count_include_pad=int(not exact) if padded else None, **window
+    )
     whole = np.float32(rows.kernel * columns.kernel)
-    if np.array_equal(divisor, np.outer(rows.covered(), columns.covered())) and padded is tensor:
-        return layer.node("AveragePool", padded, shape=shape, count_include_pad=0 if any(pads) else None, **window)
-    pooled = layer.node("AveragePool", padded, shape=shape, count_include_pad=1 if any(pads) else None, **window)
-    if np.all(divisor == whole):
-        return pooled
-    with np.errstate(divide="ignore"):
-        return layer.like("Mul", pooled, layer.constant(whole / divisor[None, None], "ratio"))
+    if not exact and not np.all(divisor == whole):
+        pooled = layer.like("Mul", pooled, layer.constant(whole / divisor[None, None], "ratio"))
+    # A window outside the input sums nothing; Caffe divides that by what may be nothing too.
+    empty = 0 in rows.counted() or 0 in columns.counted()
+    return _extended(layer, pooled, rows, columns, float("nan") if empty else 0.0)
 
 
 def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     """sum(x * x) / sum(x) per window where that sum is positive, else 0."""
-    shape: Shape = (*tensor.shape[:2], rows.count, columns.count)
-    padded, pads = _pads(layer, tensor, rows, columns, 0.0)
-    window = {**_window(rows, columns, pads), "count_include_pad": 1}
-    squares = layer.node("AveragePool", layer.like("Mul", padded, padded), shape=shape, **window)
-    means = layer.node("AveragePool", padded, shape=shape, **window)
+    inner = rows.inside, columns.inside
+    shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
+    window = {**_window(*inner), "count_include_pad": 1}
+    squares = layer.node("AveragePool", layer.like("Mul", tensor, tensor), shape=shape, **window)
+    means = layer.node("AveragePool", tensor, shape=shape, **window)
     zero = layer.scalar(0.0, "zero")
     positive = layer.node("Greater", means, zero, shape=shape, dtype="bool")
     divisor = layer.node("Where", positive, means, layer.scalar(1.0, "one"), shape=shape)
     ratio = layer.node("Div", squares, divisor, shape=shape)
-    return layer.node("Where", positive, ratio, zero, shape=shape)
+    return _extended(layer, layer.node("Where", positive, ratio, zero, shape=shape), rows, columns, 0.0)
 
 
-def _pads(layer: Layer, tensor: Tensor, rows: Span, columns: Span, value: float) -> tuple[Tensor, tuple[int, ...]]:
-    """The tensor and the operator's pads; windows that lie outside the input need padding by a node of its own."""
+def _extended(layer: Layer, pooled: Tensor, rows: Span, columns: Span, value: float) -> Tensor:
+    """The windows inside the input, plus `value` for those outside."""
+    extra = rows.count - rows.inside.count, columns.count - columns.inside.count
+    if not any(extra):
+        return pooled
+    shape: Shape = (*pooled.shape[:2], rows.count, columns.count)
+    amounts = layer.integers((0, 0, 0, 0, 0, 0, *extra), "extra")
+    # Not padded with `value` at once: engines merge such a Pad into a pooling that follows, whose kernel it may exceed.
+    longer = layer.node("Pad", pooled, amounts, shape=shape, mode="edge")
+    inside = np.zeros((rows.count, columns.count), bool)
+    inside[: rows.inside.count, : columns.inside.count] = True
+    return layer.node("Where", layer.constant(inside, "inside"), longer, layer.scalar(value, "outside"), shape=shape)
+
+
+def _window(rows: Span, columns: Span) -> dict[str, Any]:
     pads = (rows.pad, columns.pad, rows.end_pad, columns.end_pad)
-    if rows.fits and columns.fits:
-        return tensor, pads
-    amounts = layer.integers((0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]), "pads")
-    shape: Shape = (
-        *tensor.shape[:2],
-        rows.length + rows.pad + rows.end_pad,
-        columns.length + columns.pad + columns.end_pad,
-    )
-    return layer.node("Pad", tensor, amounts, layer.scalar(value, "padding"), shape=shape), (0, 0, 0, 0)
-
-
-def _window(rows: Span, columns: Span, pads: tuple[int, ...]) -> dict[str, Any]:
     return {"kernel_shape": (rows.kernel, columns.kernel), "strides": (rows.stride, columns.stride), "pads": pads}
 
 

@@ -25,7 +25,7 @@ def arg_max(layer: Layer) -> list[Tensor]:
     layer.check(count >= 1, "top_k must be at least 1")
     if settings.HasField("axis"):
         axis = layer.axis(settings.axis)
-        layer.check(at_least(shape[axis], count), f"top_k {count} is more than axis {axis} of {show(shape)} holds")
+        layer.check(now(shape[axis]) >= count, f"top_k {count} is more than axis {axis} of {show(shape)} holds")
         values, indices = _largest(layer, layer.bottom, axis, count)
         return [values if settings.out_max_val else layer.cast(indices, "float32")]
     layer.check(len(shape) >= 1, "needs a blob with axes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from inferkit.network.caffe.dims import (
@@ -22,9 +21,6 @@ from inferkit.network.caffe.dims import (
     subtract,
 )
 from inferkit.network.caffe.layer import Layer, Tensor
-
-# To the end of an axis, whatever its size.
-_END = 2**31 - 1
 
 
 def flatten(layer: Layer) -> list[Tensor]:
@@ -106,7 +102,7 @@ def slice_(layer: Layer) -> list[Tensor]:
         steps = [after - before for before, after in pairwise(edges)]
         layer.check(all(step > 0 for step in steps), f"slice points {points} do not rise")
         last = subtract(whole, points[-1])
-        layer.check(at_least(last, 1), f"slice points {points} leave nothing of {now(whole)} for the last top")
+        layer.check(now(last) >= 1, f"slice points {points} leave nothing of {now(whole)} for the last top")
         sizes = [*steps, last]
     else:
         part = divide(whole, count)
@@ -124,11 +120,12 @@ def slice_(layer: Layer) -> list[Tensor]:
         return layer.nodes(
             "Split", layer.bottom, outputs=[(part, "float32") for part in shapes], axis=axis, num_outputs=count
         )
-    ends = [*points, _END]
-    return [
-        _cut(layer, layer.bottom, [axis], [start], [end], part)
-        for start, end, part in zip([0, *points], ends, shapes, strict=True)
-    ]
+    # The last size is computed, so that a batch with nothing left for it is an error in the engine as it is in Caffe.
+    length = layer.node("Shape", layer.bottom, shape=(1,), dtype="int64", start=axis, end=axis + 1)
+    rest = layer.node("Sub", length, layer.integers([points[-1]], "last_point"), shape=(1,), dtype="int64")
+    fixed = layer.integers([now(size) for size in sizes[:-1]], "sizes")
+    split = layer.node("Concat", fixed, rest, shape=(count,), dtype="int64", axis=0)
+    return layer.nodes("Split", layer.bottom, split, outputs=[(part, "float32") for part in shapes], axis=axis)
 
 
 def split(layer: Layer) -> list[Tensor]:
@@ -149,22 +146,28 @@ def crop(layer: Layer) -> list[Tensor]:
     layer.check(len(offsets) <= 1 or len(offsets) == cropped, f"{len(offsets)} offsets for {cropped} cropped axes")
     layer.check(len(wanted) >= len(shape), f"the second bottom {show(wanted)} has fewer axes than {show(shape)}")
     offsets = offsets * cropped if len(offsets) == 1 else offsets or [0] * cropped
-    axes, starts, ends = [], [], []
+    axes: list[int] = []
+    starts: list[int] = []
+    sizes: list[Dim] = []
     for axis, offset in zip(range(first, len(shape)), offsets, strict=True):
         room, size = subtract(shape[axis], offset), wanted[axis]
         layer.check(at_least(room, size), f"axis {axis}: {now(size)} from {offset} on is more than {now(shape[axis])}")
-        if offset == 0 and same_now(shape[axis], size) and same(shape[axis], size):
+        if offset == 0 and shape[axis] == size:
             continue
         axes.append(axis)
         starts.append(offset)
-        ends.append(offset + static(size, "the size of a crop"))
+        sizes.append(size)
+    if not axes:
+        return [layer.bottom]
     target: Shape = (*shape[:first], *wanted[first : len(shape)])
-    return [_cut(layer, layer.bottom, axes, starts, ends, target) if axes else layer.bottom]
-
-
-def same_now(left: Dim, right: Dim) -> bool:
-    """Whether two dimensions are equal for the prototxt's batch."""
-    return now(left) == now(right)
+    begin = layer.integers(starts, "starts")
+    if any(isinstance(size, Batch) for size in sizes):
+        lengths = layer.node("Shape", layer.bottoms[1], shape=(len(wanted),), dtype="int64")
+        chosen = layer.node("Gather", lengths, layer.integers(axes, "axes"), shape=(len(axes),), dtype="int64")
+        end = layer.node("Add", chosen, begin, shape=(len(axes),), dtype="int64")
+    else:
+        end = layer.integers([start + now(size) for start, size in zip(starts, sizes, strict=True)], "ends")
+    return [layer.node("Slice", layer.bottom, begin, end, layer.integers(axes, "axes"), shape=target)]
 
 
 def tile(layer: Layer) -> list[Tensor]:
@@ -195,13 +198,6 @@ def _old_or_new_axis(layer: Layer, settings: object, old: str) -> int:
     axis: int = getattr(settings, old)
     layer.check(0 <= axis < len(layer.bottom.shape), f"{old} {axis} is out of range for {show(layer.bottom.shape)}")
     return axis
-
-
-def _cut(
-    layer: Layer, tensor: Tensor, axes: Sequence[int], starts: Sequence[int], ends: Sequence[int], shape: Shape
-) -> Tensor:
-    bounds = [layer.integers(values, what) for values, what in ((starts, "starts"), (ends, "ends"), (axes, "axes"))]
-    return layer.node("Slice", tensor, *bounds, shape=shape)
 
 
 def _replaced(shape: Shape, axis: int, dim: Dim) -> Shape:

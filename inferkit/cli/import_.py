@@ -1,0 +1,123 @@
+"""`inferkit import`: turn a Caffe model into an ONNX file and say what is in it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.errors import NetworkError, UsageError
+
+if TYPE_CHECKING:
+    from inferkit.network.network import Network, TensorInfo
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `inferkit import`."""
+    parser.add_argument("prototxt", metavar="PROTOTXT", help="the network: deploy or train_val prototxt, old forms too")
+    parser.add_argument(
+        "caffemodel",
+        metavar="CAFFEMODEL",
+        nargs="?",
+        help="its trained weights; without them every learned blob needs a constant or bilinear filler",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="the ONNX file to write, whole or not at all"
+    )
+    parser.add_argument("--name", help="the network's name (default: that in the prototxt, else its file name)")
+    parser.add_argument(
+        "--phase", choices=("TEST", "TRAIN"), default="TEST", help="whose layers to take (default TEST)"
+    )
+    parser.add_argument("--level", type=int, default=0, help="the level for include and exclude rules (default 0)")
+    parser.add_argument(
+        "--stage",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        help="a stage for include and exclude rules; repeatable",
+    )
+    parser.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        metavar="[NAME=]N,C,H,W",
+        help="the shape of the only input, or of the one named; batch first; repeatable",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, write, print the summary. Raises NetworkError and UsageError; returns 0."""
+    from inferkit.network.caffe.importer import import_caffe
+    from inferkit.network.onnx_file import write_onnx
+
+    network = import_caffe(
+        args.prototxt,
+        args.caffemodel,
+        name=args.name,
+        phase=args.phase,
+        level=args.level,
+        stages=args.stage,
+        input_shape=parse_shapes(args.input_shape),
+    )
+    try:
+        files = write_onnx(network.model, args.output)
+    except OSError as error:
+        raise NetworkError(f"{args.output} cannot be written: {error}") from None
+    summary = summarize(network, files)
+    print(json.dumps(summary, indent=2) if args.json else _as_text(summary))
+    return 0
+
+
+def parse_shapes(words: list[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
+    """`["1,3,224,224"]` is one shape, `["data=1,3,8,8", "rois=1,5"]` shapes by name. UsageError for anything else."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for word in words:
+        name, _, sizes = word.rpartition("=")
+        try:
+            shapes[name] = tuple(int(size) for size in sizes.replace("x", ",").split(","))
+        except ValueError:
+            raise UsageError(f"--input-shape {word}: sizes are whole numbers, such as 1,3,224,224") from None
+        if any(size <= 0 for size in shapes[name]):
+            raise UsageError(f"--input-shape {word}: sizes are at least 1")
+    if "" not in shapes:
+        return shapes or None
+    if len(words) > 1:
+        raise UsageError("--input-shape: with several shapes each needs its input's name, NAME=N,C,H,W")
+    return shapes[""]
+
+
+def summarize(network: Network, files: list[Path]) -> dict[str, Any]:
+    """What was imported: names and shapes (None: free), counts of nodes by type, learned numbers, files, notes."""
+    import math
+    from collections import Counter
+
+    graph = network.model.graph
+    return {
+        "name": network.name,
+        "inputs": [_tensor(info) for info in network.inputs],
+        "outputs": [_tensor(info) for info in network.outputs],
+        "nodes": dict(sorted(Counter(node.op_type for node in graph.node).items())),
+        "parameters": sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type == tensor.FLOAT),
+        "files": [{"path": str(file), "bytes": file.stat().st_size} for file in files],
+        "notes": list(network.notes),
+    }
+
+
+def _tensor(info: TensorInfo) -> dict[str, Any]:
+    return {"name": info.name, "type": info.dtype, "shape": list(info.shape)}
+
+
+def _as_text(summary: dict[str, Any]) -> str:
+    lines = [summary["name"]]
+    for kind in ("inputs", "outputs"):
+        for place, tensor in enumerate(summary[kind]):
+            shape = " x ".join("N" if size is None else str(size) for size in tensor["shape"]) or "scalar"
+            lines.append(f"  {kind if place == 0 else '':<11}{tensor['name']}: {tensor['type']} {shape}")
+    counts = ", ".join(f"{count} {op}" for op, count in sorted(summary["nodes"].items(), key=lambda item: -item[1]))
+    lines.append(f"  {'nodes':<11}{sum(summary['nodes'].values())}: {counts}")
+    lines.append(f"  {'parameters':<11}{summary['parameters']:,}")
+    lines += [f"  {'file':<11}{file['path']} ({file['bytes']:,} bytes)" for file in summary["files"]]
+    lines += [f"  {'note':<11}{note}" for note in summary["notes"]]
+    return "\n".join(lines)
