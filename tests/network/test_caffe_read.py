@@ -121,6 +121,13 @@ def test_a_field_of_a_fork_is_named_with_its_layer_and_type(text: str, layer: st
     assert f"in {layer}:" in str(raised.value) or f"in layer {layer}:" in str(raised.value)
 
 
+def test_a_minus_may_stand_apart_from_its_number() -> None:
+    text = "layer { name: '- 1' power_param { power: - 2 shift: -\t.5 scale: -   inf } } # - 3"
+    power = parse_prototxt(text, "f.prototxt").layer[0]
+    assert power.name == "- 1"
+    assert (power.power_param.power, power.power_param.shift, power.power_param.scale) == (-2, -0.5, float("-inf"))
+
+
 def test_required_fields_are_asked_for() -> None:
     with pytest.raises(NetworkError, match=r"f.prototxt.*clip_param.min"):
         parse_prototxt('layer { type: "Clip" clip_param { max: 1 } }', "f.prototxt")
