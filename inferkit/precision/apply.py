@@ -27,14 +27,15 @@ _Options = TypeVar("_Options")
 class QuantizeOptions:
     """Options of int8 and fp8.
 
-    `method`: max, entropy, percentile, percentile:SHARE or mse. `images`: how many to calibrate with; by default 500
-    of a dataset, and all of any other source. `batch_size` and `preprocessing` are handed to a dataset. `exclude`:
-    layers to leave out, by name or pattern. `first_layer`, `last_layer`: whether the layers next to input and output
-    are quantized. `residual`: whether the skip branch of an addition is. `threads`: ONNX Runtime's while it
+    `method`: max, entropy, percentile, percentile:SHARE or mse; by default percentile for int8, and max for fp8, whose
+    steps grow with the values, so that there is little to gain by clipping. `images`: how many to calibrate with; by
+    default 500 of a dataset, and all of any other source. `batch_size` and `preprocessing` are handed to a dataset.
+    `exclude`: layers to leave out, by name or pattern. `first_layer`, `last_layer`: whether the layers next to input
+    and output are quantized. `residual`: whether the skip branch of an addition is. `threads`: ONNX Runtime's while it
     calibrates, 0 for its own choice.
     """
 
-    method: str = DEFAULT_METHOD
+    method: str | None = None
     images: int | None = None
     batch_size: int = 32
     preprocessing: Any = None
@@ -100,16 +101,17 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
     form = FORMATS[precision]
     graph = prepare(network.model).with_opset(form.opset)
     placement = place(graph, options.choices)
-    calibration = calibrate(network, graph, placement, source, options)
+    calibration = calibrate(network, precision, graph, placement, source, options)
     insert(graph, placement, calibration, form)
     graph.prune()
     return network.with_model(graph.model(), precision=precision, calibration=calibration.description)
 
 
 def calibrate(
-    network: Network, graph: Graph, placement: Placement, source: Any, options: QuantizeOptions
+    network: Network, precision: str, graph: Graph, placement: Placement, source: Any, options: QuantizeOptions
 ) -> Calibration:
     """A Calibration from whatever the user gave as one."""
+    method = options.method or (DEFAULT_METHOD if precision == "int8" else "max")
     if source is None:
         raise PrecisionError(
             f"network {network.name!r}: quantizing needs a calibration: a dataset, batches, batch files or a cache"
@@ -119,7 +121,7 @@ def calibrate(
     if isinstance(source, Calibration):
         return source
     if isinstance(source, Ranges):
-        return calibration_from(source, options.method)
+        return calibration_from(source, method)
     batches = feeds_of(
         source,
         graph.input_names,
@@ -128,4 +130,4 @@ def calibrate(
         preprocessing=options.preprocessing,
     )
     ranges = collect(graph, placement.tensors, batches, threads=options.threads)
-    return calibration_from(replace(ranges, source=describe(source)), options.method)
+    return calibration_from(replace(ranges, source=describe(source)), method)

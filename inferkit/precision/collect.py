@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from inferkit.errors import PrecisionError
@@ -16,102 +18,105 @@ from inferkit.precision.ranges import Histogram, Ranges
 IMAGES = 500  # what NVIDIA suggests for ImageNet networks (TensorRT 5.1, sampleINT8)
 _WATCHED_BYTES = 256 << 20  # activations held at a time: more tensors, or larger ones, make the batches smaller
 
+_PIECE = 1 << 21  # values counted by one thread before it takes the next part
+
 Feeds = Mapping[str, NDArray[Any]]
 
 
 def collect(graph: Graph, tensors: Sequence[str], batches: Iterable[Feeds], *, threads: int = 0) -> Ranges:
-    """Ranges of `tensors` over all `batches` (dicts of arrays by input name, axis 0 images).
+    """Ranges of `tensors` over all `batches` (dicts of arrays by input name, axis 0 images); see Collector."""
+    collector = Collector(graph, tensors, threads=threads)
+    for batch in batches:
+        collector.add(batch)
+    return collector.ranges()
+
+
+class Collector:
+    """Runs an FP32 graph on the CPU and counts what flows through `tensors`.
 
     Memory does not grow with the number of images: activations of a few images at a time are counted and dropped.
-    `threads` are ONNX Runtime's, 0 for its own choice. PrecisionError for values that are not finite (with the tensor
-    and the image), for batches that do not fit the network, and where there is no image at all.
+    `threads` are ONNX Runtime's, 0 for its own choice. PrecisionError for a tensor that the graph does not compute and
+    for a graph that ONNX Runtime refuses.
     """
-    runner = _Runner(graph, tensors, threads)
-    histograms = {name: Histogram.empty() for name in tensors}
-    seen = 0
-    for batch in batches:
-        size = _batch_size(batch)
-        for part in _parts(batch, runner.step(batch)):
-            for name, values in runner.run(part).items():
-                try:
-                    histograms[name] = histograms[name].merged(Histogram.of(values))
-                except PrecisionError as error:
-                    place = f"images {seen} to {seen + size - 1}"
-                    raise PrecisionError(f"calibration: tensor {name!r}, {place}: {error}") from error
-        seen += size
-    if seen == 0:
-        raise PrecisionError("calibration: there is no image to calibrate with")
-    return Ranges(histograms, seen)
 
-
-class _Runner:
-    """An ONNX Runtime session whose outputs are the watched tensors."""
-
-    def __init__(self, graph: Graph, tensors: Sequence[str], threads: int) -> None:
-        import onnxruntime
-
-        self._from_inputs = [name for name in tensors if name in graph.input_names]
+    def __init__(self, graph: Graph, tensors: Sequence[str], *, threads: int = 0) -> None:
+        self._given = [name for name in tensors if name in graph.input_names]
         self._computed = [name for name in tensors if name not in graph.input_names]
-        self._types = graph.types()
-        self._per_image = 0
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = None
-        if self._computed:
-            model = watching(graph, self._computed)
+        self._session = _session(graph.cut(self._computed), threads) if self._computed else None
+        self._needed = {value.name for value in self._session.get_inputs()} if self._session else set()
+        self._histograms = {name: Histogram.empty() for name in tensors}
+        # Merging is exact in any order, so that how the work is shared out shows nowhere; numpy and OpenCV let go of
+        # the interpreter while they count.
+        self._pool = ThreadPoolExecutor(threads or _threads(), "inferkit-ranges")
+        self._images = 0
+        self._bytes_per_image = 0
+
+    def add(self, batch: Feeds) -> None:
+        """Count one batch: arrays by input name, axis 0 images.
+
+        PrecisionError for values that are not finite, naming tensor and images, and for a batch that does not fit.
+        """
+        size = min(values.shape[0] for values in batch.values())
+        start = 0
+        while start < size:
+            step = max(1, _WATCHED_BYTES // self._bytes_per_image) if self._bytes_per_image else 1
+            self._count({name: values[start : start + step] for name, values in batch.items()})
+            start += step
+
+    def ranges(self) -> Ranges:
+        """What was counted so far. PrecisionError where there was no image at all."""
+        if self._images == 0:
+            raise PrecisionError("calibration: there is no image to calibrate with")
+        return Ranges(dict(self._histograms), self._images)
+
+    def _count(self, batch: Feeds) -> None:
+        size = min(values.shape[0] for values in batch.values())
+        found = {name: batch[name] for name in self._given} | self._run(batch)
+        self._bytes_per_image = max(1, sum(values.nbytes for values in found.values()) // size)
+        counted = {name: self._pool.map(Histogram.of, _pieces(values)) for name, values in found.items()}
+        for name, parts in counted.items():
             try:
-                self._session = onnxruntime.InferenceSession(
-                    model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-                )
-            except Exception as error:  # ONNX Runtime's exceptions have no common base
-                raise PrecisionError(f"calibration: ONNX Runtime cannot load the network: {error}") from error
+                self._histograms[name] = reduce(Histogram.merged, parts, self._histograms[name])
+            except PrecisionError as error:
+                images = f"images {self._images} to {self._images + size - 1}"
+                raise PrecisionError(f"calibration: tensor {name!r}, {images}: {error}") from error
+        self._images += size
 
-    def step(self, batch: Feeds) -> int:
-        """How many images to run at a time: all of the batch, or as many as the watched tensors' memory allows."""
-        size = _batch_size(batch)
-        if self._per_image == 0 and self._computed and size > 1:
-            self._per_image = sum(values.nbytes for values in self.run(_slice(batch, 0, 1)).values())
-        return max(1, min(size, _WATCHED_BYTES // max(1, self._per_image)))
-
-    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
-        found = {name: feeds[name] for name in self._from_inputs}
-        if self._session is not None:
-            try:
-                values = self._session.run(self._computed, dict(feeds))
-            except Exception as error:
-                raise PrecisionError(f"calibration: ONNX Runtime cannot run the network: {error}") from error
-            found.update(zip(self._computed, values, strict=True))
-        return found
+    def _run(self, batch: Feeds) -> dict[str, NDArray[Any]]:
+        if self._session is None:
+            return {}
+        feeds = {name: values for name, values in batch.items() if name in self._needed}
+        try:
+            return dict(zip(self._computed, self._session.run(self._computed, feeds), strict=True))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise PrecisionError(f"calibration: ONNX Runtime cannot run the network: {error}") from error
 
 
-def watching(graph: Graph, tensors: Sequence[str]) -> onnx.ModelProto:
-    """The graph as a model whose outputs are `tensors` and nothing else."""
-    model = graph.model()
-    del model.graph.output[:]
-    types = graph.types()
-    for name in tensors:
-        if graph.producer(name) is None:
-            raise PrecisionError(f"calibration: the network computes no tensor {name!r}")
-        known = types.get(name)
-        element = known.element if known and known.element else onnx.TensorProto.FLOAT
-        model.graph.output.append(onnx.helper.make_tensor_value_info(name, element, None))
-    needed = Graph(model)
-    needed.prune()
-    return needed.model()
+def _threads() -> int:
+    """CPUs that this process may use, at most 8: counting is soon limited by the memory's speed."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(8, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def _batch_size(batch: Feeds) -> int:
-    return min(values.shape[0] for values in batch.values())
+def _pieces(values: NDArray[Any]) -> list[NDArray[Any]]:
+    """An array in parts that are worth a thread's while."""
+    flat = np.asarray(values).reshape(-1)
+    return np.array_split(flat, max(1, flat.size // _PIECE))
 
 
-def _slice(batch: Feeds, start: int, stop: int) -> Feeds:
-    return {name: values[start:stop] for name, values in batch.items()}
+def _session(graph: Graph, threads: int) -> Any:
+    import onnxruntime
 
-
-def _parts(batch: Feeds, step: int) -> Iterator[Feeds]:
-    for start in range(0, _batch_size(batch), step):
-        yield _slice(batch, start, start + step)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # errors come back as exceptions
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other threads count between the runs
+    try:
+        return onnxruntime.InferenceSession(
+            graph.model().SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise PrecisionError(f"calibration: ONNX Runtime cannot load the network: {error}") from error
 
 
 def as_feeds(batch: Any, inputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:

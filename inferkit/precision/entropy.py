@@ -20,6 +20,8 @@ where c is a level's count and z the number of its filled bins.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,8 +56,7 @@ def divergences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     outliers = total - kept
     last = counts[sizes - 1]
 
-    # level s of i bins holds the bins k with floor(k * LEVELS / i) == s: it begins at ceil(s * i / LEVELS)
-    bounds = -(-np.arange(LEVELS + 1)[None, :] * sizes[:, None] // LEVELS)
+    bounds = _bounds(counts.size)
     level = np.diff(sums[bounds], axis=1)
     spread = np.diff(fills[bounds], axis=1)
     spread[:, -1] += (last == 0) & (outliers > 0)  # the outliers fill the last bin of P
@@ -68,6 +69,16 @@ def divergences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
         result = (from_p - from_levels - from_outliers) / total + np.log(kept / total)
     result[(outliers > 0) & (level[:, -1] == 0)] = np.inf
     return np.where(np.isnan(result), np.inf, result)
+
+
+@lru_cache(maxsize=4)
+def _bounds(size: int) -> NDArray[np.int32]:
+    """Where the levels of i bins begin, for every i from LEVELS to `size`: [size - LEVELS + 1, LEVELS + 1].
+
+    Level s holds the bins k with floor(k * LEVELS / i) == s, and so begins at ceil(s * i / LEVELS).
+    """
+    sizes = np.arange(LEVELS, size + 1)
+    return (-(-np.arange(LEVELS + 1)[None, :] * sizes[:, None] // LEVELS)).astype(np.int32)
 
 
 def _prefix(values: NDArray) -> NDArray[np.float64]:

@@ -229,6 +229,26 @@ class Graph:
         self.constants = {name: tensor for name, tensor in self.constants.items() if name in needed}
         self.touched()
 
+    def cut(self, outputs: Iterable[str]) -> Graph:
+        """A graph of its own that computes the tensors `outputs` and nothing else; it shares this one's constants.
+
+        PrecisionError for a tensor that the graph does not compute.
+        """
+        types = self.types()
+        part = Graph(self._frame)
+        part._name, part._sparse, part._names = self._name, self._sparse, set(self._names)
+        part.inputs = [_copy(value) for value in self.inputs]
+        part.nodes = [_copy(node) for node in self.nodes]
+        part.constants = dict(self.constants)
+        for name in outputs:
+            known = types.get(name)
+            if self.producer(name) is None:
+                raise PrecisionError(f"graph {self._name!r} computes no tensor {name!r}")
+            element = known.element if known and known.element else onnx.TensorProto.FLOAT
+            part.outputs.append(helper.make_tensor_value_info(name, element, None))
+        part.prune()
+        return part
+
     # Putting together
 
     def sorted_nodes(self) -> list[onnx.NodeProto]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ from inferkit.errors import PrecisionError
 BINS = 2048
 # The narrowest range is 2^-100: what is smaller counts as zero. The widest float32 range is 2^128.
 _LOWEST_EXPONENT = -100
-_CHUNK = 1 << 18  # elements scaled at a time: two buffers of this size stay in the second-level cache
+_CHUNK = 1 << 18  # elements counted at a time: what they become on the way stays in the cache
+_TABLES = 4
 _FORMAT = 1
 
 
@@ -44,14 +47,11 @@ class Histogram:
     def of(cls, values: NDArray[np.float32]) -> Histogram:
         """The histogram of an array (any shape, float32). PrecisionError for NaN or infinite values."""
         flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
-        if flat.size == 0:
-            return cls.empty()
-        low, high = float(flat.min()), float(flat.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise PrecisionError("values that are not finite (NaN or infinity)")
-        maximum = max(abs(low), abs(high))
-        exponent = max(math.frexp(maximum)[1], _LOWEST_EXPONENT) if maximum else _LOWEST_EXPONENT
-        return cls(_count(flat, exponent, signed=low < 0), exponent, maximum)
+        counter = _Counter()
+        for start in range(0, flat.size, _CHUNK):
+            counter.add(flat[start : start + _CHUNK])
+        parts = (cls(counts, exponent, counter.maximum[exponent]) for exponent, counts in counter.counts.items())
+        return reduce(cls.merged, parts, cls.empty())
 
     @property
     def total(self) -> int:
@@ -94,36 +94,60 @@ class Histogram:
         )
 
 
-def _count(flat: NDArray[np.float32], exponent: int, signed: bool) -> NDArray[np.int64]:
-    """Counts per bin. Scaling by a power of two is exact, and so is cutting to uint16: the bins have no rounding."""
-    import cv2
+class _Workspace(threading.local):
+    """What a thread counts with, kept from one array to the next: new memory would cost as much as the counting."""
 
-    counts = np.zeros(BINS, dtype=np.int64)
-    scale = _exact_scale(exponent)
-    scaled = np.empty(min(_CHUNK, flat.size), dtype=np.float32)
-    bins = np.empty(scaled.size, dtype=np.uint16)
-    for start in range(0, flat.size, _CHUNK):
-        piece = flat[start : start + _CHUNK]
-        part, index = scaled[: piece.size], bins[: piece.size]
-        np.multiply(piece, scale, out=part)
+    def __init__(self) -> None:
+        self.scaled = np.empty(_CHUNK, dtype=np.float32)
+        self.bins = np.empty(_CHUNK, dtype=np.uint16)
+        # Neighbours count in different tables: half of all values are the zeros of a ReLU, and a processor that adds
+        # to one and the same number again and again waits for itself.
+        self.tables = np.resize(np.arange(_TABLES, dtype=np.uint16) * BINS, _CHUNK)
+
+
+_WORKSPACE = _Workspace()
+
+
+class _Counter:
+    """Counts chunks that fit the cache, each on the grid that its own maximum asks for."""
+
+    def __init__(self) -> None:
+        self.counts: dict[int, NDArray[np.int64]] = {}
+        self.maximum: dict[int, float] = {}
+
+    def add(self, chunk: NDArray[np.float32]) -> None:
+        low, high = float(chunk.min()), float(chunk.max())
+        maximum = max(abs(low), abs(high))
+        if not math.isfinite(maximum):
+            raise PrecisionError("values that are not finite (NaN or infinity)")
+        exponent = max(math.frexp(maximum)[1], _LOWEST_EXPONENT) if maximum else _LOWEST_EXPONENT
+        counts = self.counts.setdefault(exponent, np.zeros(BINS, dtype=np.int64))
+        self.maximum[exponent] = max(maximum, self.maximum.get(exponent, 0.0))
+        if maximum:
+            counts += self._count(chunk, exponent, signed=low < 0)
+        else:
+            counts[0] += chunk.size
+
+    def _count(self, chunk: NDArray[np.float32], exponent: int, signed: bool) -> NDArray[np.int64]:
+        """Counts per bin. Scaling by a power of two is exact, and so is cutting to an integer: no bin has rounding."""
+        import cv2
+
+        space, size = _WORKSPACE, chunk.size
+        scaled, bins = space.scaled[:size], space.bins[:size]
+        np.multiply(chunk, _exact_scale(exponent), out=scaled)
         if signed:
-            np.abs(part, out=part)
-        np.copyto(index, part, casting="unsafe")
-        # calcHist counts in float32, exact up to 2^24: a chunk is far smaller
-        counted = cv2.calcHist([_as_image(index)], [0], None, [BINS], [0, BINS])
-        counts += counted.reshape(-1).astype(np.int64)
-    return counts
+            np.abs(scaled, out=scaled)
+        np.copyto(bins, scaled, casting="unsafe")
+        np.add(bins, space.tables[:size], out=bins)
+        # calcHist wants rows and columns. It counts in float32, exact up to 2^24: a chunk is far smaller.
+        picture = bins.reshape(math.gcd(size, 256), -1)
+        counted = cv2.calcHist([picture], [0], None, [BINS * _TABLES], [0, BINS * _TABLES])
+        return counted.reshape(_TABLES, BINS).sum(axis=0, dtype=np.int64)
 
 
 def _exact_scale(exponent: int) -> np.float32:
     """BINS / 2^exponent as float32: exact from 2^-117 to 2^111, all of them normal numbers."""
     return np.float32(math.ldexp(float(BINS), -exponent))
-
-
-def _as_image(index: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """The same values with rows and columns, as OpenCV wants them; its loops are fastest over rows of some length."""
-    rows = math.gcd(index.size, 256)
-    return index.reshape(rows, -1)
 
 
 @dataclass(frozen=True)

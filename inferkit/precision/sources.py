@@ -78,5 +78,5 @@ def _limited(batches: Iterable[Feeds], images: int | None) -> Iterator[Feeds]:
 def describe(source: Any) -> str:
     """What reports call a source: a dataset's or folder's name; nothing for arrays."""
     if isinstance(source, BatchFiles):
-        return f"batch files in {source.folder}"
-    return str(getattr(source, "source", "") or getattr(source, "name", ""))
+        return f"batch files in {Path(source.folder).name}"
+    return Path(str(getattr(source, "source", "") or getattr(source, "name", ""))).name

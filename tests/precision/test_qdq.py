@@ -182,7 +182,7 @@ def test_weights_and_images_that_are_not_finite_are_named(bad: float) -> None:
     build.conv(4)
     x = images()
     x[2, 1, 3, 3] = bad
-    with pytest.raises(PrecisionError, match=r"tensor 'x', images 0 to 3"):
+    with pytest.raises(PrecisionError, match=r"tensor 'x', images 1 to 3"):
         inferkit.at_precision(build.network(), "int8", [x])
     build = ModelBuilder(4)
     build.add("Conv", build.constant(np.full((4, 4, 1, 1), bad)))
