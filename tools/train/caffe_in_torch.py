@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,15 @@ class CaffeNet(nn.Module):
                 nn.init.kaiming_normal_(part.weight)
                 if part.bias is not None:
                     nn.init.zeros_(part.bias)
+
+    def load(self, blobs: Mapping[str, Sequence[np.ndarray]]) -> None:
+        """Take parameters as Caffe stores them; BatchNorm's statistics are divided by their scale factor."""
+        for layer, part in zip(self.layers, self.parts, strict=True):
+            arrays = list(blobs[layer.name]) if layer.blobs else []
+            if layer.type == "BatchNorm":
+                arrays = [array / arrays[2] for array in arrays[:2]] + [np.ones(1, np.float32)]
+            for value, array in zip(_values(part), arrays, strict=True):
+                value.data.copy_(torch.from_numpy(array))
 
     def blobs(self) -> dict[str, list[np.ndarray]]:
         """Every layer's parameters as Caffe stores them, float32; BatchNorm's scale factor is 1."""

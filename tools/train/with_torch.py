@@ -40,14 +40,15 @@ RECIPES = {
 
 
 def train(name: str, dataset: Path) -> dict[str, list[np.ndarray]]:
-    """Train the zoo's network `name` on the 60,000 training images; returns its blobs by layer."""
+    """Train the zoo's network `name` on the 60,000 training images, on a GPU if there is one; its blobs by layer."""
     recipe = RECIPES[name]
     torch.manual_seed(recipe.seed)
     images, labels = (torch.from_numpy(array.copy()) for array in fashion_mnist.read(dataset, fashion_mnist.TRAIN))
-    data, target = images.float().mul_(1 / 256), labels.long()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data, target = images.float().mul_(1 / 256).to(device), labels.long().to(device)
     net = CaffeNet(build(name))
     net.initialize()
-    net = net.to(memory_format=torch.channels_last)
+    net = net.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         net.parameters(), recipe.peak_rate, 0.9, weight_decay=recipe.weight_decay, nesterov=True
     )
@@ -58,9 +59,9 @@ def train(name: str, dataset: Path) -> dict[str, list[np.ndarray]]:
     for epoch in range(recipe.epochs):
         net.train()
         total = 0.0
-        for chosen in torch.randperm(len(data))[: steps * recipe.batch].reshape(steps, recipe.batch):
+        for chosen in torch.randperm(len(data))[: steps * recipe.batch].reshape(steps, recipe.batch).to(device):
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16):
                 logits = net(_augmented(data[chosen], recipe.shift))
             error = loss(logits.float(), target[chosen])
             error.backward()
@@ -73,7 +74,7 @@ def train(name: str, dataset: Path) -> dict[str, list[np.ndarray]]:
 
 def _augmented(batch: Tensor, shift: int) -> Tensor:
     """Mirror half of the images, and shift all of the batch by the same few pixels (zeros come in)."""
-    mirrored = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)
+    mirrored = torch.where(torch.rand(len(batch), 1, 1, 1, device=batch.device) < 0.5, batch.flip(3), batch)
     down, right = (int(value) for value in torch.randint(0, 2 * shift + 1, (2,)))
     padded = torch.nn.functional.pad(mirrored, (shift, shift, shift, shift))
     height, width = batch.shape[2:]

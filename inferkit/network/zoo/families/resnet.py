@@ -7,9 +7,6 @@ from string import ascii_lowercase
 
 from inferkit.network.zoo.builder import NetBuilder
 
-# A branch's last Scale is made small where weights are made up: many blocks add up, and the sum should stay near 1.
-BRANCH_GAIN = 0.5
-
 
 def resnet50(net: NetBuilder) -> None:
     """ResNet-50; its conv1 has a bias, unlike that of the deeper ones."""
@@ -36,21 +33,24 @@ def _resnet(net: NetBuilder, depths: Sequence[int], *, first_bias: bool = False,
             # 2a 2b 2c, but 3a 3b1 3b2 ... in the long stages of the deeper networks
             short = lettered or depth == 3
             block = ascii_lowercase[index] if short or index == 0 else f"b{index}"
-            _bottleneck(net, f"{stage}{block}", 32 << (stage - 1), first=index == 0, stride=2 if stage > 2 else 1)
+            # Where weights are made up, a stage's branches add up to as much as its shortcut carries: large branches
+            # in long stages would make the network amplify every rounding error a thousandfold.
+            gain = depth**-0.5
+            stride = 2 if stage > 2 and index == 0 else 1
+            _bottleneck(net, f"{stage}{block}", 32 << (stage - 1), stride=stride, project=index == 0, gain=gain)
     net.ave_pool("pool5", 7, 1)
     net.fc("fc1000", 1000)
     net.softmax("prob")
 
 
-def _bottleneck(net: NetBuilder, block: str, width: int, *, first: bool, stride: int) -> None:
+def _bottleneck(net: NetBuilder, block: str, width: int, *, stride: int, project: bool, gain: float) -> None:
     source = net.top
-    stride = stride if first else 1
-    shortcut = _conv(net, f"{block}_branch1", 4 * width, 1, stride=stride, bottom=source) if first else source
+    shortcut = _conv(net, f"{block}_branch1", 4 * width, 1, stride=stride, bottom=source) if project else source
     _conv(net, f"{block}_branch2a", width, 1, stride=stride, bottom=source)
     net.relu(f"res{block}_branch2a_relu")
     _conv(net, f"{block}_branch2b", width, 3, pad=1)
     net.relu(f"res{block}_branch2b_relu")
-    branch = _conv(net, f"{block}_branch2c", 4 * width, 1, gain=BRANCH_GAIN)
+    branch = _conv(net, f"{block}_branch2c", 4 * width, 1, gain=gain)
     net.add(f"res{block}", [shortcut, branch])
     net.relu(f"res{block}_relu")
 
