@@ -81,12 +81,17 @@ def _parameter(parameter: Parameter) -> Any:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The suite cannot do without pytest-benchmark: say so before anything is measured."""
-    if _parameters(session) and not session.config.pluginmanager.hasplugin("benchmark"):
+    """What would spoil the run in the end is told before anything is measured."""
+    if not _parameters(session):
+        return
+    if not session.config.pluginmanager.hasplugin("pytest-benchmark"):
         raise pytest.UsageError(
             "the suite hands its times to pytest-benchmark, which is switched off (-p no:benchmark) or not installed; "
             "use --benchmark-skip to leave the cases out"
         )
+    from inferkit.suite.run import check_json_path
+
+    check_json_path(session.config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -171,12 +176,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
     """Write --benchmark-json whole or not at all, and give runs that say nothing an exit code of their own."""
     if _SUITE not in session.config.stash:
         return (yield)
-    from inferkit.suite.run import benchmark_json, exit_code
+    from inferkit.suite.run import exit_code, write_json
 
-    with benchmark_json(session.config.stash[_SUITE], interrupted=exitstatus in _CUT_SHORT):
-        result = yield
-    session.exitstatus = exit_code(session.config.stash[_SUITE], int(session.exitstatus))
-    return result
+    # Before the other finishers: pytest's own writes the summary, which tells what was written.
+    suite = session.config.stash[_SUITE]
+    code = write_json(suite, exit_code(suite, int(exitstatus)), interrupted=exitstatus in _CUT_SHORT)
+    if code != exitstatus:
+        session.exitstatus = code
+    return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

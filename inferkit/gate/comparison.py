@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from inferkit.gate.accuracy import judge_pair
+from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile
-from inferkit.gate.simple import SimpleRule
 from inferkit.gate.verdict import Verdict
 
 EXIT_PASS, EXIT_REGRESSED, EXIT_INVALID, EXIT_INCONCLUSIVE, EXIT_NOTHING = 0, 1, 10, 11, 12
@@ -69,7 +69,7 @@ def compare(
     one, other = _side(base), _side(head)
     both = [case for case in one.cases if case in other.cases]
     evidence = [_evidence(case, one, other, margins) for case in both]
-    outcomes = (rule or SimpleRule()).judge(evidence)
+    outcomes = (rule or default_rule()).judge(evidence)
     outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
     outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
     outcomes += _accuracies(one, other, tolerance)

@@ -10,12 +10,12 @@ from typing import Any
 from inferkit import __version__
 from inferkit.errors import BaselineError
 from inferkit.gate.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.margins import CPU_MARGIN
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunCase, RunFile
-from inferkit.gate.simple import SimpleRule
 from inferkit.gate.verdict import Verdict
 
 
@@ -59,7 +59,7 @@ def _plan(
     invalid = {outcome.case for outcome in run.outcomes if outcome.verdict is Verdict.INVALID}
     mine = {name: case for name, case in run.cases.items() if case.fingerprint == slug}
     cases = {name: case for name, case in mine.items() if name not in invalid}
-    outcomes = _compared(cases, before, rule or SimpleRule())
+    outcomes = _compared(cases, before, rule or default_rule())
     accuracies = {name: found for name, found in run.accuracy.items() if found.fingerprint == slug}
     refused = [outcome for outcome in outcomes if outcome.verdict is Verdict.REGRESSED]
     again = {outcome.case for outcome in refused}

@@ -17,10 +17,10 @@ from typing import Any
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError, MeasurementError
 from inferkit.gate.accuracy import judge_reduced, judge_reference
 from inferkit.gate.baseline import Baseline, BaselineStore
+from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.margins import REFERENCE_TOLERANCE
 from inferkit.gate.rule import CaseLatency, Rule
-from inferkit.gate.simple import SimpleRule
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
 from inferkit.measure.case import Case
 from inferkit.measure.launch import prepare_network, run_accuracy, run_replicate
@@ -63,7 +63,7 @@ class Campaign:
         self.progress = progress or Progress()
         self.latency: dict[Case, CaseRecord] = {}
         self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
-        self._rule: Rule = rule or SimpleRule()
+        self._rule: Rule = rule or default_rule()
         self._made: dict[str, Path | str] = {}
         self._baselines: dict[str, Baseline | str] = {}
         self._evaluated: dict[AccuracyCase, Accuracy | InferkitError] = {}

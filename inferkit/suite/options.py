@@ -89,7 +89,7 @@ def add_short_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("inferkit", _GROUP)
     for option in OPTIONS:
         if option.short:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, argparse.ArgumentError):
                 group.addoption(f"--{option.name}", **option.keywords())
 
 

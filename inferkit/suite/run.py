@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from inferkit.suite.state import Parameter, Suite
 
 # As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
 EXIT_INVALID, EXIT_NOTHING = 10, 12
+EXIT_NOT_WRITTEN = int(pytest.ExitCode.INTERNAL_ERROR)
 
 _DISPLAY = ("compare", "compare_fail", "histogram", "cprofile", "verbose", "csv", "group_by", "columns", "sort")
 
@@ -39,32 +40,45 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
         campaign.run(latency, accuracy)
 
 
-@contextmanager
-def benchmark_json(suite: Suite, interrupted: bool) -> Iterator[None]:
-    """Take --benchmark-json out of pytest-benchmark's hands: it writes in place, and a killed run leaves half a file.
+def check_json_path(config: pytest.Config) -> None:
+    """UsageError where --benchmark-json names a place that cannot be written to."""
+    path = getattr(config.option, "benchmark_json", None)
+    if path is None:
+        return
+    folder = Path(path).absolute().parent
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK) or Path(path).is_dir():
+        raise pytest.UsageError(f"--benchmark-json {path} cannot be written there")
 
-    The content comes from its own hooks, so the format is its own. An interrupted run writes nothing: a part of a run
-    is not one. The raw traces go beside it, first, so that there is no JSON without them.
+
+def write_json(suite: Suite, code: int, interrupted: bool) -> int:
+    """Write --benchmark-json in pytest-benchmark's stead, whole or not at all; returns the exit code of the run.
+
+    pytest-benchmark writes in place, so that a killed run leaves half a file. The content comes from its own hooks, and
+    so has its own format. An interrupted run writes nothing: a part of a run is not one. The raw traces go beside it,
+    first, so that there is no JSON without them.
     """
     session = suite.config.pluginmanager.getplugin("pytest-benchmark")
     if session is None:
-        yield
-        return
+        return code
     path, session.json = session.json, None
     if interrupted:
         session.save = session.autosave = None
-    yield
     if path is None:
-        return
+        return code
     path = Path(path)
     if interrupted:
         suite.notes.append(f"{path} is not written: the run did not come to its end")
-        return
-    content = _content(suite.config, session.benchmarks)
+        return code
     traces = traces_path(path)
-    write_atomically(traces, traces_npz(suite))
-    write_atomically(path, content)
+    try:
+        write_atomically(traces, traces_npz(suite))
+        write_atomically(path, _content(suite.config, session.benchmarks))
+    except OSError as error:
+        suite.notes.append(f"ERROR: {path} could not be written: {error.strerror or error}")
+        return code or EXIT_NOT_WRITTEN
     suite.notes.append(f"written: {path} and {traces.name}")
+    return code
 
 
 def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:
