@@ -78,10 +78,10 @@ class ImageFilesDataset(Dataset):
         return entry.name
 
     def _content(self, name: str) -> bytes:
-        path = os.path.realpath(os.path.join(self._real_root, name.lstrip("/")))
-        if os.path.commonpath([path, self._real_root]) != self._real_root:
-            raise DataError(f"the file lies outside of {self.root}; name a root folder that holds all files")
         try:
+            path = os.path.realpath(os.path.join(self._real_root, name.lstrip("/")))
+            if os.path.commonpath([path, self._real_root]) != self._real_root:
+                raise DataError(f"the file lies outside of {self.root}; name a root folder that holds all files")
             with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):

@@ -1,0 +1,65 @@
+"""IDX files are read strictly: any disagreement between header and content is an error."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from inferkit.data.idx import read_idx
+from inferkit.errors import DataError
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4, max_side=6)))
+def test_arrays_round_trip(array: np.ndarray) -> None:
+    np.testing.assert_array_equal(read_idx(gzip.compress(idx(array), 1)), array)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "no IDX file"),
+        (b"\0\0\x0d\x01" + bytes(8), "no IDX file"),  # floats
+        (b"\0\0\x08\x00", "no IDX file"),
+        (b"\1\0\x08\x01" + bytes(8), "no IDX file"),
+        (b"\0\0\x08\x03" + bytes(8), "cut short within its header"),
+        (idx(np.zeros((2, 3), np.uint8))[:-1], "only 5"),
+        (idx(np.zeros((2, 3), np.uint8)) + b"x", "more"),
+        (struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3), "only 0"),
+    ],
+)
+def test_what_is_wrong_is_named(content: bytes, says: str) -> None:
+    with pytest.raises(DataError, match=f"images: .*{says}"):
+        read_idx(gzip.compress(content), "images")
+
+
+@given(st.integers(0, 60), st.binary(min_size=1, max_size=3))
+def test_damaged_compression_is_an_error(position: int, change: bytes) -> None:
+    content = bytearray(gzip.compress(idx(np.arange(200, dtype=np.uint8).reshape(10, 20)), mtime=0))
+    before = bytes(content)
+    position = 10 + position % (len(content) - 20)  # beyond gzip's header, where a change may mean nothing
+    content[position : position + len(change)] = change
+    if bytes(content) != before:
+        with pytest.raises(DataError):
+            read_idx(bytes(content))
+
+
+@given(st.binary(max_size=50))
+def test_what_is_no_gzip_is_an_error(content: bytes) -> None:
+    with pytest.raises(DataError):
+        read_idx(content)
+
+
+def test_no_more_is_unpacked_than_the_header_says() -> None:
+    bomb = gzip.compress(idx(np.zeros(10, np.uint8)) + bytes(20_000_000), 1)
+    with pytest.raises(DataError, match="holds more"):
+        read_idx(bomb)
