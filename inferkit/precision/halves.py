@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 # Weights as a whole may lose this much (relative, root mean square) to subnormal rounding; plain rounding of FP16 costs
 # at most 2^-12, so that this only ever means that values fell below FP16's normal range (6.1e-5).
 _TOLERATED_LOSS = 1e-2
+_CHUNK = 1 << 18  # constants are looked at in parts that fit the cache
 
 
 @dataclass(frozen=True)
@@ -86,21 +87,29 @@ def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, we
     Overflow: any finite value becomes infinite. Underflow: the weights of a convolution or inner product lose more
     than 1 % as a whole, or any constant of another operator (an epsilon, a divisor) becomes zero.
     """
-    finite = np.isfinite(values)
-    rounded = half.round(values).astype(np.float32)
-    over = finite & ~np.isfinite(rounded)
-    if over.any():
-        return Loss(layer, tensor, "overflow", int(over.sum()), values.size, float(np.abs(values[over]).max()))
-    magnitudes = np.abs(values[finite])
-    small = (magnitudes > 0) & (magnitudes < half.smallest)
-    if not small.any():
-        return None
-    if weighted:
-        exact = values[finite].astype(np.float64)
-        error = float(np.linalg.norm(rounded[finite] - exact)) / float(np.linalg.norm(exact))
-        lost = error > _TOLERATED_LOSS
-    else:
-        lost = bool(((rounded[finite] == 0) & (magnitudes > 0)).any())
-    if not lost:
-        return None
-    return Loss(layer, tensor, "underflow", int(small.sum()), values.size, float(magnitudes[small].min()))
+    over, small, extreme, least, vanished = 0, 0, 0.0, np.inf, 0
+    error, norm = 0.0, 0.0
+    flat = np.asarray(values, dtype=np.float32).reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        part = flat[start : start + _CHUNK]
+        magnitudes = np.abs(part)
+        rounded = half.round(part).astype(np.float32)
+        lost = np.isinf(rounded) & np.isfinite(part)
+        if lost.any():
+            over += int(np.count_nonzero(lost))
+            extreme = max(extreme, float(magnitudes[lost].max()))
+        tiny = (magnitudes < half.smallest) & (magnitudes > 0)
+        if tiny.any():
+            small += int(np.count_nonzero(tiny))
+            least = min(least, float(magnitudes[tiny].min()))
+            vanished += int(np.count_nonzero(rounded[tiny] == 0))
+        if weighted and not over:
+            with np.errstate(invalid="ignore"):  # infinities stay what they are
+                difference = np.where(np.isfinite(part), rounded - part, 0.0).astype(np.float32)
+            error += float(np.dot(difference, difference))
+            norm += float(np.dot(part, part)) if np.isfinite(part).all() else np.inf
+    if over:
+        return Loss(layer, tensor, "overflow", over, flat.size, extreme)
+    # float32 squares of weights below 1e-19 vanish themselves: they are lost, and so is what is left of the norm
+    underflows = (error > _TOLERATED_LOSS**2 * norm or norm == 0) if weighted else vanished > 0
+    return Loss(layer, tensor, "underflow", small, flat.size, least) if small and underflows else None
