@@ -111,6 +111,8 @@ class Graph:
             if needed.intersection(node.outputs):
                 needed.update(node.inputs)
                 kept.append(node)
+                if node.op == "MaxPool":  # the mask is optional, and TensorRT has none
+                    node.outputs = [name for name in node.outputs if name in needed]
         self.nodes = kept[::-1]
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
         made = {name for node in self.nodes for name in node.outputs}
@@ -148,8 +150,7 @@ class Graph:
         checker.check_model(model, full_check=True)
         if large:
             del model.graph.input[len(inputs) :]
-        for key in large:
-            _fill_constant(model.graph.initializer.add(), key, self.constants[key])
+        _attach(model, {key: self.constants[key] for key in large})
         return model
 
 
@@ -182,6 +183,13 @@ def _dim(dim: Dim) -> int | str | None:
     if not isinstance(dim, Batch):
         return dim
     return BATCH_NAME if (dim.factor, dim.offset) == (1, 0) else None
+
+
+def _attach(model: onnx.ModelProto, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Add the weights as initializers. The largest are copied first, while the rest of the copies is not there yet."""
+    tensors = {name: model.graph.initializer.add(name=name) for name in weights}
+    for name in sorted(weights, key=lambda name: -weights[name].size):
+        _fill_constant(tensors[name], name, weights[name])
 
 
 def _constant(name: str, value: NDArray[Any]) -> onnx.TensorProto:
