@@ -14,6 +14,7 @@ from inferkit.errors import InferkitError, UsageError
 COMMANDS: dict[str, tuple[str, str]] = {
     "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show what the baselines hold"),
     "build": ("inferkit.cli.build", "build an engine file from a model"),
+    "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),
     "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
     "zoo": ("inferkit.cli.zoo", "list the networks known by name, or write their Caffe files"),

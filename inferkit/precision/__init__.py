@@ -9,11 +9,12 @@ from inferkit.network.network import PRECISIONS
 
 if TYPE_CHECKING:
     from inferkit.network.network import Network
+    from inferkit.precision.ranges import Ranges
 
 # The study's names, and what people write; every key in lower case.
 _ALIASES = {"float": "fp32", "float32": "fp32", "half": "fp16", "float16": "fp16", "bfloat16": "bf16", "fp8e4m3": "fp8"}
 
-__all__ = ["PRECISIONS", "at_precision", "normalize"]
+__all__ = ["PRECISIONS", "at_precision", "collect_ranges", "normalize"]
 
 
 def normalize(precision: str) -> str:
@@ -40,3 +41,14 @@ def at_precision(network: Network, precision: str, calibration: Any = None, **op
     from inferkit.precision.apply import apply
 
     return apply(network, normalize(precision), calibration, options)
+
+
+def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
+    """Ranges of the tensors that int8 or fp8 may quantize, from a dataset, an iterable of batches or batch files.
+
+    They merge exactly, in any order, and are a `calibration` for at_precision with any method; see
+    inferkit.precision.apply.collect_ranges for options and errors.
+    """
+    from inferkit.precision.apply import collect_ranges as collect
+
+    return collect(network, source, **options)

@@ -120,8 +120,29 @@ def calibrate(
         source = from_path(Path(source))
     if isinstance(source, Calibration):
         return source
-    if isinstance(source, Ranges):
-        return calibration_from(source, method)
+    if not isinstance(source, Ranges):
+        source = _collected(graph, placement, source, options)
+    return calibration_from(source, method)
+
+
+def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
+    """Ranges of every tensor that int8 or fp8 may quantize in `network` (fp32), from a dataset, batches or batch files.
+
+    `options` are QuantizeOptions: images, batch_size, preprocessing, threads, and those that leave layers out. Ranges
+    of several sources merge exactly (`Ranges.merged`), and are a `calibration` for at_precision, with any method.
+    Raises UsageError and PrecisionError as at_precision does.
+    """
+    chosen = parse_options(QuantizeOptions, "calibration", options)
+    _require_fp32(network, "calibration")
+    graph = prepare(network.model)
+    if isinstance(source, (str, Path)):
+        source = from_path(Path(source))
+    if isinstance(source, (Calibration, Ranges)):
+        raise UsageError("a calibration cache or a file of ranges holds no images to collect ranges from")
+    return _collected(graph, place(graph, chosen.choices), source, chosen)
+
+
+def _collected(graph: Graph, placement: Placement, source: Any, options: QuantizeOptions) -> Ranges:
     batches = feeds_of(
         source,
         graph.input_names,
@@ -130,4 +151,4 @@ def calibrate(
         preprocessing=options.preprocessing,
     )
     ranges = collect(graph, placement.tensors, batches, threads=options.threads)
-    return calibration_from(replace(ranges, source=describe(source)), method)
+    return replace(ranges, source=describe(source))

@@ -40,7 +40,7 @@ def feeds_of(
     """
     if hasattr(source, "batches"):
         wanted = IMAGES if images is None else images
-        batches: Iterable[Any] = _spread(source, wanted, batch_size, preprocessing)
+        batches: Iterable[Any] = spread(source, wanted, batch_size, preprocessing)
     elif isinstance(source, Mapping) or hasattr(source, "ndim"):
         batches = [source]
     elif isinstance(source, Iterable):
@@ -50,7 +50,8 @@ def feeds_of(
     return _limited((as_feeds(batch, inputs) for batch in batches), images)
 
 
-def _spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> Iterator[Any]:
+def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> Iterator[Any]:
+    """Batches of `images` images of a dataset (all, where it has fewer), in runs spread evenly over it."""
     total = len(dataset)
     images = min(images, total)
     runs = -(-images // batch_size)

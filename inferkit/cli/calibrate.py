@@ -1,0 +1,148 @@
+"""`inferkit calibrate`: from images to a TensorRT calibration cache, a file of ranges, or batch files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from inferkit.data.preprocessing import Preprocessing
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
+    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
+    parser.add_argument(
+        "dataset", metavar="DATASET", help="a dataset's name or path (an LMDB, …), or a folder of batch files"
+    )
+    parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
+    parser.add_argument("-o", "--output", metavar="CACHE", help="write a TensorRT calibration cache")
+    parser.add_argument("--ranges", metavar="FILE", help="write the histograms (.npz): any method can start from them")
+    parser.add_argument(
+        "--merge", nargs="+", default=[], metavar="FILE", help="files of ranges, of other images, to add to these"
+    )
+    parser.add_argument("--method", metavar="M", help="max, entropy, percentile (default), percentile:SHARE or mse")
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="how many (default: 500 of a dataset, all of batch files)"
+    )
+    parser.add_argument("--batch-size", type=int, default=50, metavar="N", help="images per batch (default: 50)")
+    parser.add_argument("--no-header", action="store_true", help="leave out the cache's first line")
+    parser.add_argument(
+        "--trt-version", default="100300", metavar="V", help="the version in the cache's first line (default: 100300)"
+    )
+    files = parser.add_argument_group("batch files of the TensorRT 3 era")
+    files.add_argument("--write-batches", metavar="FOLDER", help="write the images as batch files")
+    files.add_argument(
+        "--batch-name", default="batch{}", metavar="NAME", help="of each file, {} its number (default: batch{})"
+    )
+    files.add_argument("--no-labels", action="store_true", help="leave the labels out of batch files")
+    files.add_argument("--first-batch", type=int, default=0, metavar="N", help="first batch file to read (default: 0)")
+    files.add_argument("--num-batches", type=int, metavar="N", help="how many batch files to read (default: all)")
+    pixels = parser.add_argument_group("preprocessing (default: what a trained network of the zoo wants, else none)")
+    pixels.add_argument("--resize", type=int, nargs=2, metavar=("H", "W"), help="resize images first")
+    pixels.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="cut out the centre")
+    pixels.add_argument("--mean", type=float, nargs="+", metavar="M", help="mean of each channel, or one for all")
+    pixels.add_argument("--mean-image", metavar="FILE", help="mean image (.binaryproto or .npy)")
+    pixels.add_argument("--scale", type=float, metavar="S", help="factor after the mean")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate and write what was asked for; prints one line per file."""
+    if args.output is None and args.ranges is None and args.write_batches is None:
+        raise UsageError("say what to write: -o CACHE, --ranges FILE or --write-batches FOLDER")
+    if args.batch_size < 1 or (args.images is not None and args.images < 1):
+        raise UsageError("--images and --batch-size are at least 1")
+    source, preprocessing = _source(args)
+    if args.write_batches is not None:
+        _write_batches(args, source, preprocessing)
+    if args.output is not None or args.ranges is not None:
+        _calibrate(args, source, preprocessing)
+    return 0
+
+
+def _source(args: argparse.Namespace) -> tuple[Any, Preprocessing | None]:
+    """The dataset, or batch files, and how images are prepared (batch files hold prepared ones)."""
+    from inferkit.precision.batches import NAMES, BatchFiles
+
+    given = [name for name in ("resize", "crop", "mean", "mean_image", "scale") if getattr(args, name) is not None]
+    folder = Path(args.dataset)
+    if folder.is_dir() and any((folder / name.format(args.first_batch)).is_file() for name in NAMES):
+        if given:
+            raise UsageError(f"{folder} holds batch files, which are preprocessed already; leave out --{given[0]}")
+        if args.write_batches is not None:
+            raise UsageError(f"{folder} holds batch files already; copy them, or name a dataset")
+        return BatchFiles(folder, args.first_batch, args.num_batches), None
+    if args.first_batch != 0 or args.num_batches is not None:
+        raise UsageError(f"{folder} is no folder of batch files with a number {args.first_batch}")
+    from inferkit.data import open_dataset
+
+    return open_dataset(args.dataset), _preprocessing(args, given)
+
+
+def _preprocessing(args: argparse.Namespace, given: list[str]) -> Preprocessing:
+    from inferkit.data import Preprocessing, read_mean
+    from inferkit.network import zoo
+
+    if args.mean and args.mean_image:
+        raise UsageError("--mean and --mean-image exclude each other")
+    if not given and args.model in zoo.names() and zoo.is_trained(args.model):
+        from inferkit.measure.images import preprocessing_from
+
+        found: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
+        return found
+    return Preprocessing(
+        resize=tuple(args.resize) if args.resize else None,
+        crop=tuple(args.crop) if args.crop else None,
+        mean=read_mean(args.mean_image) if args.mean_image else None,
+        mean_values=tuple(args.mean or ()),
+        scale=1.0 if args.scale is None else args.scale,
+    )
+
+
+def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Preprocessing | None) -> None:
+    from inferkit.precision.batches import write_batches
+    from inferkit.precision.collect import IMAGES
+    from inferkit.precision.sources import spread
+
+    images = args.images or IMAGES
+    chosen = spread(dataset, images, args.batch_size, preprocessing)
+
+    def pairs() -> Iterator[tuple[NDArray[np.float32], NDArray[Any] | None]]:
+        for batch in chosen:
+            yield batch.images, None if args.no_labels else batch.labels
+
+    count = write_batches(args.write_batches, pairs(), args.batch_name)
+    first, last = (args.batch_name.format(number) for number in (0, count - 1))
+    print(f"{args.write_batches}: {count} files, {first} to {last}")
+
+
+def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessing | None) -> None:
+    import inferkit
+    from inferkit.precision import collect_ranges
+    from inferkit.precision.caches import write_cache
+    from inferkit.precision.calibration import DEFAULT_METHOD, calibration_from
+    from inferkit.precision.methods import method
+    from inferkit.precision.ranges import Ranges
+
+    chosen = method(args.method or DEFAULT_METHOD)
+    others = [Ranges.load(path) for path in args.merge]
+    network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
+    ranges = collect_ranges(
+        network, source, images=args.images, batch_size=args.batch_size, preprocessing=preprocessing
+    )
+    for other in others:
+        ranges = ranges.merged(other)
+    if args.ranges is not None:
+        ranges.save(args.ranges)
+        print(f"{args.ranges}: ranges of {len(ranges.histograms)} tensors over {ranges.images} images")
+    if args.output is not None:
+        calibration = calibration_from(ranges, chosen)
+        write_cache(args.output, calibration, version=args.trt_version, with_header=not args.no_header)
+        print(f"{args.output}: {len(calibration.amax)} tensors, {calibration.description}")
