@@ -37,7 +37,10 @@ def preprocessing_of(param: TransformationParameter, folder: str | os.PathLike[s
 
 def _inside(name: str, folder: Path) -> Path:
     root = os.path.realpath(folder)
-    path = os.path.realpath(os.path.join(root, name))
+    try:
+        path = os.path.realpath(os.path.join(root, name))
+    except ValueError as error:
+        raise DataError(f"transform_param: mean_file {name!r} can be the name of no file") from error
     if os.path.commonpath([path, root]) != root:
         raise DataError(f"transform_param: mean_file {name!r} lies outside of {folder}")
     return Path(path)
