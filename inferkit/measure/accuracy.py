@@ -101,7 +101,7 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
             labels = _labels(batch, spec.dataset)
             scores, seconds = _run(session, batch.images, batch_size, output)
             in_engine += seconds
-            if labels.size and (labels.min() < 0 or labels.max() >= scores.shape[1]):
+            if labels.max() >= scores.shape[1]:
                 raise DataError(
                     f"{spec.dataset}: label {int(labels.max())} but {network.name} has {scores.shape[1]} classes"
                 )
@@ -131,9 +131,10 @@ def batch_for(info: TensorInfo, wanted: int) -> int:
 
 
 def _labels(batch: Any, dataset: str) -> NDArray[np.int64]:
-    if batch.labels is None:
-        raise DataError(f"{dataset}: has no labels; set `accuracy = false` for it")
-    return np.asarray(batch.labels, np.int64)
+    labels = np.asarray(batch.labels, np.int64)
+    if labels.min() < 0:
+        raise DataError(f"{dataset}: has images without a label; set `accuracy = false` for this network")
+    return labels
 
 
 def _run(session: Session, images: NDArray[Any], batch_size: int, output: str) -> tuple[NDArray[Any], float]:

@@ -14,8 +14,7 @@ from onnx import helper
 from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
 from inferkit.suite.definition import BackendSettings
 from inferkit.suite.target import fingerprint_of
-
-from .conftest import MATRIX, Run, make_project, tiny_model
+from tests.suite.tiny_project import MATRIX, Run, make_project, tiny_model
 
 B1, B4 = "test_latency[tiny-fp32-b1-onnxruntime]", "test_latency[tiny-fp32-b4-onnxruntime]"
 ACCURACY = "test_accuracy[tiny-fp32-onnxruntime]"

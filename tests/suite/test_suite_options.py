@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import MATRIX
+from tests.suite.tiny_project import MATRIX
 
 TINY = "tiny-fp32-b1-onnxruntime"
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from .conftest import IMAGES, make_project
+from tests.suite.tiny_project import IMAGES, make_project
 
 LATENCY = "test_latency[tiny-fp32-b1-onnxruntime]"
 ACCURACY = "test_accuracy[tiny-fp32-onnxruntime]"

@@ -1,0 +1,170 @@
+"""The fresh process: what it finds comes back whole, and what goes wrong comes back with its reason."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from inferkit.errors import BackendUnavailable, MeasurementError
+from inferkit.measure.accuracy import AccuracySpec
+from inferkit.measure.launch import prepare_network, run_accuracy, run_job, run_replicate
+from inferkit.measure.prepared import Recipe, load_prepared, timing_batch
+from inferkit.measure.replicate import COLUMNS, ReplicateSpec, measure_replicate
+from tests.suite.tiny_project import IMAGES, tiny_images, tiny_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("process")
+    onnx.save(tiny_model(), str(place / "tiny.onnx"))
+    images, labels = tiny_images()
+    np.savez(place / "images.npz", images=images, labels=labels)
+    np.savez(place / "unlabelled.npz", images=images)
+    np.savez(place / "many.npz", images=images, labels=labels + 2)
+    return place
+
+
+def recipe(folder, **changes):
+    known = {"dataset": str(folder / "images.npz"), "preprocessing": {"scale": 0.01}, "images": 4}
+    return Recipe("tiny", str(folder / "tiny.onnx"), changes.pop("precision", "fp32"), **{**known, **changes})
+
+
+@pytest.fixture(scope="module")
+def prepared(folder):
+    prepare_network(recipe(folder), folder / "prepared")
+    return folder / "prepared"
+
+
+def test_a_replicate_brings_back_its_raw_times_and_what_surrounded_them(prepared):
+    spec = ReplicateSpec(str(prepared), "onnxruntime", 4, min_time=0.02, details=True)
+    found = run_replicate(spec, "tiny")
+    assert found.trace.shape[1] == len(COLUMNS)
+    assert len(found.trace) >= 11
+    assert found.log_median == pytest.approx(np.log(np.median(found.walls)))
+    assert np.isnan(found.trace[:, COLUMNS.index("enqueue")]).all()
+    assert found.cold_start > found.build_seconds > 0
+    assert found.memory > 0
+    assert found.engine_bytes > 0
+    assert found.gpu is None
+    assert found.invalid == ()
+    assert found.warmup["runs"] > 0
+    assert found.host["cpus"] >= 1
+    assert found.details["providers"] == ["CPUExecutionProvider"]
+
+
+def test_iterations_stop_at_their_limits(prepared):
+    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=60, max_iterations=7, warmup_limit=0)
+    assert len(measure_replicate(spec).trace) == 7
+    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0, min_iterations=13, warmup_limit=0)
+    assert len(measure_replicate(spec).trace) == 13
+
+
+def test_the_network_is_timed_on_real_images_of_the_dataset(folder, prepared):
+    images, _ = tiny_images()
+    batch = timing_batch(prepared, 4)["data"]
+    assert np.allclose(batch, images[:4] * np.float32(0.01))
+    assert timing_batch(prepared, 6)["data"].shape == (6, 1, 8, 8)
+    assert load_prepared(prepared).digest == json.loads((prepared / "network.json").read_text())["digest"]
+
+
+def test_without_a_dataset_embedded_images_stand_in_and_are_never_zeros(folder, tmp_path):
+    known = prepare_network(recipe(folder, dataset=None, preprocessing={}), tmp_path / "prepared")
+    batch = timing_batch(tmp_path / "prepared", 4)["data"]
+    assert batch.shape == (4, 1, 8, 8)
+    assert batch.std() > 10
+    assert len({image.tobytes() for image in batch}) == 4
+    assert "fashion_mnist" in known["images_from"]
+
+
+def test_accuracy_is_counted_over_every_image(folder, prepared):
+    spec = AccuracySpec(str(prepared), "onnxruntime", str(folder / "images.npz"), {"scale": 0.01}, batch_size=50)
+    found = run_accuracy(spec, "tiny")
+    assert found.images == IMAGES
+    assert found.top1_percent == pytest.approx(95.0)
+    assert found.top5_percent == 100.0
+    assert (found.predictions[6:] == tiny_images()[1][6:]).all()
+    assert 0 < found.seconds < found.elapsed
+
+
+def test_int8_is_calibrated_once_and_says_with_what(folder, tmp_path):
+    known = prepare_network(recipe(folder, precision="int8", calibration_images=30), tmp_path / "int8")
+    assert known["precision"] == "int8"
+    assert "30 images" in known["calibration"]
+    operators = {node.op_type for node in load_prepared(tmp_path / "int8").model.graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+
+
+@pytest.mark.parametrize(
+    "dataset, said",
+    [("unlabelled.npz", "without a label"), ("many.npz", "tiny has 4 classes"), ("none.npz", "no such file")],
+)
+def test_datasets_that_do_not_fit_are_refused_with_the_reason(folder, prepared, dataset, said):
+    spec = AccuracySpec(str(prepared), "onnxruntime", str(folder / dataset), {"scale": 0.01})
+    with pytest.raises(MeasurementError, match=said):
+        run_accuracy(spec, "tiny")
+
+
+def test_a_backend_that_says_no_is_unsupported_and_not_failed(folder, tmp_path):
+    prepare_network(recipe(folder, precision="bf16"), tmp_path / "bf16")
+    with pytest.raises(BackendUnavailable, match="no BF16 arithmetic on the CPU") as refused:
+        run_replicate(ReplicateSpec(str(tmp_path / "bf16"), "onnxruntime", 1), "tiny")
+    assert refused.value.way_out
+
+
+def test_a_process_that_dies_is_told_with_its_last_words(prepared, tmp_path, monkeypatch):
+    crash = "import os, sys\nprint('out of luck', file=sys.stderr, flush=True)\nos.abort()\n"
+    (tmp_path / "sitecustomize.py").write_text(crash)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(MeasurementError, match=r"killed by SIGABRT(?s:.*)out of luck"):
+        run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1), "tiny")
+
+
+def test_a_process_that_takes_too_long_is_ended(prepared):
+    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=60, max_iterations=10**9)
+    with pytest.raises(MeasurementError, match="was ended after 2 s without a result"):
+        run_replicate(spec, "tiny", timeout=2)
+
+
+def test_a_prepared_folder_that_is_not_whole_is_refused(tmp_path):
+    with pytest.raises(MeasurementError, match="cannot be read"):
+        run_job("latency", ReplicateSpec(str(tmp_path), "onnxruntime", 1).as_dict(), "tiny", timeout=60)
+
+
+def test_the_caller_s_folder_cannot_shadow_a_library(prepared, tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not numpy')")
+    monkeypatch.chdir(tmp_path)
+    assert run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.01), "tiny").log_median < 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_killed_parent_takes_the_process_along(prepared, tmp_path):
+    import psutil
+
+    parent_code = (
+        "import sys; from inferkit.measure.launch import *\n"
+        f"spec = ReplicateSpec({str(prepared)!r}, 'onnxruntime', 1, min_time=600, max_iterations=10**9)\n"
+        "print('go', flush=True); run_replicate(spec, 'tiny')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE) as parent:
+        parent.stdout.readline()
+        worker = None
+        while worker is None:
+            worker = next(iter(psutil.Process(parent.pid).children()), None)
+        while worker.memory_info().rss < 60 << 20:  # it has imported its libraries, and with them the request to die
+            assert worker.is_running()
+        parent.kill()
+    gone, _ = psutil.wait_procs([worker], timeout=20)
+    assert gone or worker.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_result_that_cannot_be_written_is_an_exit_code_and_no_part_of_a_file(prepared, tmp_path):
+    (tmp_path / "file").write_text("")
+    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0, max_iterations=1, warmup_limit=0)
+    job = {"kind": "latency", "output": str(tmp_path / "file" / "result.npz"), "spec": spec.as_dict()}
+    command = [sys.executable, "-P", "-m", "inferkit.measure.process"]
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
