@@ -3,11 +3,12 @@
     python tools/train_embedded.py lenet fashion_vgg fashion_resnet --dataset /usr/share/datasets/fashion-mnist
 
 Needs Fashion-MNIST's four original files (Debian package dataset-fashion-mnist), real PyCaffe (`--caffe-root` or
-INFERKIT_CAFFE_ROOT) and, for the last two networks, torch (`pip install torch`). Takes about ten minutes of one CPU
-core for each. Each network gets NAME.prototxt (what the zoo's builder writes), NAME.caffemodel and NAME.json: recipe,
-seed, preprocessing, and top-1 and top-5 on the 10,000 test images through real PyCaffe and through the import in ONNX
-Runtime. The seeds are fixed; another CPU or library adds up in another order, so weights differ in their last places
-at first and accuracies by some tenths of a point at the end.
+INFERKIT_CAFFE_ROOT) and, for the last two networks, torch (`pip install torch`). Takes ten to fifteen minutes of one
+CPU core for each; torch uses a GPU where there is one, and is done in a minute or two. Each network gets NAME.prototxt
+(what the zoo's builder writes), NAME.caffemodel and NAME.json: recipe, seed, preprocessing, and top-1 and top-5 on the
+10,000 test images through real PyCaffe and through the import in ONNX Runtime. The seeds are fixed; another machine or
+library adds up in another order, so weights differ in their last places at first and accuracies by some tenths of a
+point at the end.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def _train(name: str, args: argparse.Namespace, work: Path) -> tuple[dict[str, l
 
     torch.set_num_threads(1)
     recipe = with_torch.RECIPES[name]
-    made_by = f"torch {torch.__version__} (CPU)"
+    place = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    made_by = f"torch {torch.__version__} ({place})"
     return with_torch.train(name, args.dataset), {"trained_by": made_by, "recipe": str(recipe), "seed": recipe.seed}
 
 

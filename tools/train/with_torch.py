@@ -26,10 +26,11 @@ class Recipe:
     shift: int = 1  # pixels, each way
 
     def __str__(self) -> str:
+        shift = f" and shift by up to {self.shift} pixel" if self.shift else ""
         return (
             f"SGD with Nesterov momentum 0.9, one-cycle learning rate to {self.peak_rate}, weight decay "
-            f"{self.weight_decay}, {self.epochs} epochs, batch {self.batch}, label smoothing 0.05, random mirror and "
-            f"shift by up to {self.shift} pixel"
+            f"{self.weight_decay}, {self.epochs} epochs, batch {self.batch}, He initialization, bfloat16 autocast, "
+            f"label smoothing 0.05, random mirror{shift}"
         )
 
 
