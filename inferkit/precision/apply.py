@@ -15,6 +15,7 @@ from inferkit.precision.collect import collect
 from inferkit.precision.fold import prepare
 from inferkit.precision.graph import Graph
 from inferkit.precision.halves import HALVES
+from inferkit.precision.methods import method
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, insert
 from inferkit.precision.ranges import Ranges
@@ -44,6 +45,12 @@ class QuantizeOptions:
     last_layer: bool = True
     residual: bool = True
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method is not None:
+            method(self.method)  # a wrong name is said before images run for minutes
+        if self.batch_size < 1 or (self.images is not None and self.images < 1):
+            raise UsageError(f"images {self.images} and batch_size {self.batch_size} are at least 1")
 
     @property
     def choices(self) -> Choices:
@@ -111,7 +118,7 @@ def calibrate(
     network: Network, precision: str, graph: Graph, placement: Placement, source: Any, options: QuantizeOptions
 ) -> Calibration:
     """A Calibration from whatever the user gave as one."""
-    method = options.method or (DEFAULT_METHOD if precision == "int8" else "max")
+    chosen = options.method or (DEFAULT_METHOD if precision == "int8" else "max")
     if source is None:
         raise PrecisionError(
             f"network {network.name!r}: quantizing needs a calibration: a dataset, batches, batch files or a cache"
@@ -122,7 +129,7 @@ def calibrate(
         return source
     if not isinstance(source, Ranges):
         source = _collected(graph, placement, source, options)
-    return calibration_from(source, method)
+    return calibration_from(source, chosen)
 
 
 def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:

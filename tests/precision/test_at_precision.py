@@ -1,0 +1,79 @@
+"""The one entry: names of precisions, what each gives, and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from precision_graphs import ModelBuilder, images
+
+import inferkit
+from inferkit.errors import PrecisionError, UsageError
+from inferkit.network.network import PRECISIONS, Network
+from inferkit.precision import normalize
+
+
+def network() -> Network:
+    build = ModelBuilder(4)
+    build.conv(4)
+    return build.network()
+
+
+def test_names_of_the_study_and_of_today_are_understood() -> None:
+    assert [normalize(name) for name in ("FLOAT", "HALF", "INT8")] == ["fp32", "fp16", "int8"]
+    assert [normalize(name) for name in (*PRECISIONS, " BF16 ")] == [*PRECISIONS, "bf16"]
+    for wrong in ("fp12", "", "int4"):
+        with pytest.raises(UsageError, match="FLOAT, HALF, INT8"):
+            normalize(wrong)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_new_network_of_that_precision_comes_back(precision: str) -> None:
+    original = network()
+    calibration = [images()] if precision in ("int8", "fp8") else None
+    found = inferkit.at_precision(original, precision, calibration)
+    assert (found.precision, original.precision) == (precision, "fp32")
+    assert (found.name, found.inputs, found.outputs) == (original.name, original.inputs, original.outputs)
+    assert (found.calibration is not None) == (calibration is not None)
+    assert (found.digest == original.digest) == (precision == "fp32")
+
+
+def test_tf32_is_the_fp32_graph_under_its_own_name() -> None:
+    original = network()
+    found = inferkit.at_precision(original, "tf32")
+    assert found.model == original.model
+    assert found.digest != original.digest  # engine caches tell them apart
+    assert inferkit.at_precision(found, "fp16").precision == "fp16"
+
+
+def test_missing_or_superfluous_calibrations_are_refused() -> None:
+    for precision in ("int8", "fp8"):
+        with pytest.raises(PrecisionError, match="needs a calibration"):
+            inferkit.at_precision(network(), precision)
+    for precision in ("fp32", "tf32", "fp16", "bf16"):
+        with pytest.raises(UsageError, match="needs no calibration"):
+            inferkit.at_precision(network(), precision, [images()])
+
+
+def test_unknown_options_name_those_there_are() -> None:
+    with pytest.raises(UsageError, match="'speed'; it has method"):
+        inferkit.at_precision(network(), "int8", [images()], speed=11)
+    with pytest.raises(UsageError, match="it has none"):
+        inferkit.at_precision(network(), "fp32", speed=11)
+    with pytest.raises(UsageError, match="unknown calibration method"):
+        inferkit.at_precision(network(), "int8", [images()], method="guess")
+
+
+def test_a_graph_without_layers_to_quantize_says_so() -> None:
+    build = ModelBuilder(4)
+    build.add("Relu")
+    with pytest.raises(PrecisionError, match="none has constant"):
+        inferkit.at_precision(build.network(), "int8", [images()])
+
+
+def test_nothing_heavy_is_imported_before_it_is_used() -> None:
+    heavy = ("numpy", "onnx", "onnxruntime", "cv2")
+    code = f"import sys, inferkit.precision; print(*(name for name in {heavy} if name in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

@@ -1,0 +1,177 @@
+"""Collecting ranges: exact, streaming, whatever the batches and however they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from precision_graphs import ModelBuilder, images, run
+
+import inferkit
+from inferkit.errors import PrecisionError, UsageError
+from inferkit.network.network import Network
+from inferkit.precision import collect, collect_ranges
+from inferkit.precision.batches import BatchFiles, write_batches
+from inferkit.precision.fold import prepare
+from inferkit.precision.ranges import Histogram, Ranges
+
+
+def network() -> Network:
+    build = ModelBuilder(4)
+    build.conv(8)
+    build.add("Relu")
+    build.residual()
+    build.gemm(5)
+    return build.network()
+
+
+class SortedDataset:
+    """A dataset of 40 images, sorted by class as an LMDB often is: image i holds nothing but the number i."""
+
+    source = "/somewhere/sorted"
+
+    def __len__(self) -> int:
+        return 40
+
+    def batches(self, batch_size: int, *, start: int, limit: int, preprocessing: Any, dtype: str) -> Iterator[Any]:
+        assert dtype == "float32"
+        numbers = np.arange(start, min(start + limit, 40), dtype=np.float32)
+        for part in np.split(numbers, range(batch_size, len(numbers), batch_size)):
+            yield SimpleNamespace(
+                images=np.broadcast_to(part[:, None, None, None], (len(part), 4, 8, 8)), count=len(part)
+            )
+
+
+def test_ranges_are_those_of_the_tensors_themselves() -> None:
+    build = ModelBuilder(4)
+    build.conv(8)
+    relu = build.add("Relu")
+    build.gemm(5)
+    x = images(6)
+    found = collect_ranges(build.network(), [x])
+    assert found.images == 6
+    flat = next(name for name in found if name not in ("x", relu))
+    assert found.histograms["x"] == Histogram.of(x)
+    assert found.histograms[flat] == Histogram.of(run(build.model(relu), x))
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 11), max_size=3), st.permutations(range(12)))
+def test_batches_may_be_cut_and_ordered_in_any_way(cuts: list[int], order: list[int]) -> None:
+    x = images(12)
+    whole = collect_ranges(network(), [x])
+    parts = [part for part in np.split(x[order], sorted(cuts)) if len(part)]
+    found = collect_ranges(network(), parts)
+    assert found.images == whole.images
+    # ONNX Runtime may sum in another order for another batch size; the inputs themselves are exact
+    assert found.histograms["x"] == whole.histograms["x"]
+    for name, histogram in found.histograms.items():
+        assert histogram.maximum == pytest.approx(whole.histograms[name].maximum, rel=1e-5)
+
+
+def test_ranges_of_two_halves_merge_to_those_of_the_whole() -> None:
+    x = images(8)
+    halves = [collect_ranges(network(), [part]) for part in (x[:4], x[4:])]
+    assert halves[0].merged(halves[1]) == collect_ranges(network(), [x[:4], x[4:]])
+
+
+def test_activations_are_counted_a_few_images_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = collect_ranges(network(), [images(9)])
+    monkeypatch.setattr(collect, "_WATCHED_BYTES", 2 * 4 * (8 * 8 * 8) * 3)  # room for two images' activations
+    sizes: list[int] = []
+    run_part = collect.Collector._run
+
+    def watched(self: collect.Collector, batch: Any) -> Any:
+        sizes.append(len(batch["x"]))
+        return run_part(self, batch)
+
+    monkeypatch.setattr(collect.Collector, "_run", watched)
+    found = collect_ranges(network(), [images(9)])
+    assert sum(sizes) == 9
+    assert max(sizes) <= 3
+    assert found.histograms["x"] == whole.histograms["x"]
+
+
+def test_images_of_a_dataset_are_spread_over_it() -> None:
+    found = collect_ranges(network(), SortedDataset(), images=8, batch_size=2)
+    counts = found.histograms["x"].counts
+    seen = sorted(set(np.flatnonzero(counts) * found.histograms["x"].width))
+    assert found.images == 8
+    assert seen == [0.0, 1.0, 10.0, 11.0, 20.0, 21.0, 30.0, 31.0]
+    assert found.source == "sorted"
+    assert collect_ranges(network(), SortedDataset()).images == 40  # all of a small one
+
+
+@pytest.mark.parametrize("limit", [3, 8, 100])
+def test_of_other_sources_the_first_images_are_taken_or_all(limit: int) -> None:
+    assert collect_ranges(network(), [images(5), images(5)], images=limit).images == min(limit, 10)
+    assert collect_ranges(network(), [images(5), images(5)]).images == 10
+
+
+def test_batches_come_as_arrays_dicts_objects_and_files(tmp_path: Path) -> None:
+    x = images(4)
+    expected = collect_ranges(network(), [x])
+    write_batches(tmp_path, [(x, None)])
+    padded = SimpleNamespace(images=np.concatenate([x, 100 * x]), count=4)
+    for source in (x, {"x": x}, [{"x": x}], iter([x]), [padded], BatchFiles(tmp_path), tmp_path, str(tmp_path)):
+        assert collect_ranges(network(), source).histograms == expected.histograms
+
+
+def test_a_network_of_two_inputs_takes_dicts() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    build.add("Add", "y")
+    build.conv(4)
+    second = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 8, 8])
+    outputs = [helper.make_tensor_value_info(build.top, TensorProto.FLOAT, None)]
+    graph = helper.make_graph(build.nodes, "two", [build.input, second], outputs, build.initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    both = Network.from_model(model, "two")
+    assert collect_ranges(both, [{"x": images(3), "y": images(3)}]).images == 3
+    with pytest.raises(PrecisionError, match="x, y"):
+        collect_ranges(both, [images(3)])
+    with pytest.raises(PrecisionError, match="different numbers"):
+        collect_ranges(both, [{"x": images(3), "y": images(2)}])
+
+
+def test_what_does_not_fit_is_said() -> None:
+    with pytest.raises(PrecisionError, match="no image"):
+        collect_ranges(network(), [])
+    with pytest.raises(PrecisionError, match="cannot run"):
+        collect_ranges(network(), [images(2, channels=3)])
+    with pytest.raises(PrecisionError, match="holds other, the network's inputs are x"):
+        collect_ranges(network(), [{"other": images()}])
+    with pytest.raises(PrecisionError, match="'fc9'"):
+        collect_ranges(network(), [images()], exclude=["fc9"])
+    with pytest.raises(UsageError, match="int"):
+        collect_ranges(network(), 5)
+    with pytest.raises(UsageError, match="'speed'"):
+        collect_ranges(network(), [images()], speed=1)
+    with pytest.raises(UsageError, match="holds no images"):
+        collect_ranges(network(), Ranges({}, 0))
+    with pytest.raises(PrecisionError, match="computes no tensor 'nowhere'"):
+        collect.Collector(prepare(network().model), ["nowhere"])
+
+
+def test_a_calibration_reproduces_the_scales_that_images_gave(tmp_path: Path) -> None:
+    from inferkit.precision.caches import write_cache
+    from inferkit.precision.calibration import calibration_from
+
+    net, x = network(), images(16)
+    direct = inferkit.at_precision(net, "int8", [x], method="entropy")
+    ranges = collect_ranges(net, [x])
+    ranges.save(tmp_path / "ranges.npz")
+    write_cache(tmp_path / "a.cache", calibration_from(ranges, "entropy"))
+    for source in (ranges, tmp_path / "ranges.npz"):
+        assert inferkit.at_precision(net, "int8", source, method="entropy").digest == direct.digest
+    for source in (calibration_from(ranges, "entropy"), tmp_path / "a.cache"):
+        assert inferkit.at_precision(net, "int8", source).digest == direct.digest
+    with pytest.raises(PrecisionError, match=r"missing\.cache"):
+        inferkit.at_precision(net, "int8", tmp_path / "missing.cache")
