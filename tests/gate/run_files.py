@@ -1,0 +1,86 @@
+"""Benchmark JSON files as `pytest bench` and as any pytest-benchmark project write them, made from plain figures."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inferkit.gate.fingerprint import Fingerprint
+
+MACHINE = Fingerprint.of({"cpu": "AMD EPYC 7B13", "cpus": 2, "backend": "onnxruntime", "version": "1.31.1"})
+MACHINE_INFO = {
+    "node": "host-17",
+    "machine": "x86_64",
+    "system": "Linux",
+    "python_version": "3.11.7",
+    "python_implementation": "CPython",
+    "cpu": {"brand_raw": "AMD EPYC 7B13", "count": 2, "hz_actual": [2449998000, 0]},
+}
+
+
+def ours(
+    cases: dict[str, list[float]],
+    *,
+    accuracy: dict[str, np.ndarray] | None = None,
+    machine: Fingerprint = MACHINE,
+    margin: float | None = 0.25,
+    **more: Any,
+) -> dict[str, Any]:
+    """A file with seconds per replicate of each case, and which images were right of each accuracy case."""
+    inferkit = {
+        "schema": 1,
+        "fingerprints": {machine.slug: machine.as_dict()},
+        "declared": {machine.slug: list(cases)},
+        "cases": {
+            name: {
+                "log_medians": [math.log(time) for time in times],
+                "fingerprint": machine.slug,
+                "margin": margin,
+                "memory": 1 << 20,
+                "build_seconds": [0.1] * len(times),
+            }
+            for name, times in cases.items()
+        },
+        "accuracy": {name: accuracy_of(right, machine) for name, right in (accuracy or {}).items()},
+        "outcomes": [],
+        **more,
+    }
+    return {
+        **foreign({f"bench/test_latency.py::test_latency[{n}]": t[0] for n, t in cases.items()}),
+        "inferkit": inferkit,
+    }
+
+
+def accuracy_of(right: np.ndarray, machine: Fingerprint = MACHINE) -> dict[str, Any]:
+    """An accuracy case."""
+    return {
+        "images": len(right),
+        "top1": 100 * float(right.mean()),
+        "top5": 100.0,
+        "dataset": "fashion_mnist",
+        "fingerprint": machine.slug,
+        "tolerance": 0.5,
+        "top1_bits": base64.b64encode(np.packbits(right).tobytes()).decode(),
+    }
+
+
+def foreign(medians: dict[str, float], **info: Any) -> dict[str, Any]:
+    """A file of any project: the median of each benchmark, by its full name."""
+    return {
+        "machine_info": {**MACHINE_INFO, **info},
+        "commit_info": {"id": "0123abc", "dirty": False},
+        "benchmarks": [{"fullname": name, "name": name, "stats": {"median": m}} for name, m in medians.items()],
+        "datetime": "2026-11-22T10:00:00+00:00",
+        "version": "5.3.1",
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> Path:
+    """The file."""
+    path.write_text(json.dumps(content))
+    return path

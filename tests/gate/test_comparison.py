@@ -1,0 +1,222 @@
+"""Comparing benchmark files: ours and anyone's, case by case, with exit codes that a build can act on."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferkit.errors import BaselineError
+from inferkit.gate.comparison import compare
+from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.run_file import read_run
+from inferkit.gate.simple import SimpleRule
+from inferkit.gate.verdict import Verdict
+from tests.gate.run_files import MACHINE, accuracy_of, foreign, ours, write
+
+CASE = "lenet-fp32-b1-onnxruntime"
+FAST, SLOW = [0.0100, 0.0101, 0.0102], [0.0150, 0.0151, 0.0152]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+def comparison(folder, base, head, **options):
+    base, head = (side if isinstance(side, list) else [side] for side in (base, head))
+    sides = [
+        [read_run(write(folder / f"{name}{number}.json", content)) for number, content in enumerate(side)]
+        for name, side in (("base", base), ("head", head))
+    ]
+    return compare(*sides, rule=SimpleRule(), **options)
+
+
+def verdicts(result):
+    return {outcome.case: outcome.verdict for outcome in result.outcomes}
+
+
+@pytest.mark.parametrize(
+    "base, head, verdict, code",
+    [
+        (FAST, FAST, Verdict.PASS, 0),
+        (FAST, SLOW, Verdict.REGRESSED, 1),
+        (SLOW, FAST, Verdict.IMPROVED, 0),
+    ],
+)
+def test_what_is_in_both_is_judged(tmp_path, base, head, verdict, code):
+    result = comparison(tmp_path, ours({CASE: base}), ours({CASE: head}))
+    assert verdicts(result) == {CASE: verdict}
+    assert result.exit_code() == code
+
+
+def test_what_is_in_one_only_is_named_and_nothing_common_is_exit_12(tmp_path):
+    result = comparison(tmp_path, ours({"gone": FAST}), ours({"new": FAST}))
+    assert verdicts(result) == {"gone": Verdict.MISSING, "new": Verdict.NO_BASELINE}
+    assert result.exit_code() == 12
+
+
+def test_a_vanished_case_is_neutral_unless_strict(tmp_path):
+    result = comparison(tmp_path, ours({CASE: FAST, "gone": FAST}), ours({CASE: FAST}))
+    assert (result.exit_code(), result.exit_code(strict=True)) == (0, 11)
+
+
+def test_another_machine_is_invalid_and_says_what_differs(tmp_path):
+    other = Fingerprint.of({**MACHINE.as_dict(), "version": "1.30.0"})
+    result = comparison(tmp_path, ours({CASE: FAST}), ours({CASE: SLOW}, machine=other))
+    assert verdicts(result) == {CASE: Verdict.INVALID}
+    assert "version: here 1.30.0, there 1.31.1" in result.outcomes[0].line
+    assert result.outcomes[0].change == pytest.approx(0.495, abs=0.01)
+    assert result.exit_code() == 10
+
+
+def test_a_regression_outweighs_an_invalid_case(tmp_path):
+    invalid = {"case": "b", "metric": "latency", "verdict": "INVALID", "reason": "the GPU was throttled"}
+    head = ours({CASE: SLOW, "b": FAST}, outcomes=[invalid])
+    result = comparison(tmp_path, ours({CASE: FAST, "b": FAST}), head)
+    assert verdicts(result) == {CASE: Verdict.REGRESSED, "b": Verdict.INVALID}
+    assert "throttled" in result.outcomes[1].line
+    assert result.exit_code() == 1
+
+
+def test_several_files_of_a_side_are_replicates(tmp_path):
+    result = comparison(tmp_path, [ours({CASE: FAST}), ours({CASE: FAST})], ours({CASE: FAST}))
+    assert (result.outcomes[0].baseline_replicates, result.outcomes[0].replicates) == (6, 3)
+
+
+def test_files_of_different_machines_are_no_side(tmp_path):
+    other = Fingerprint.of({**MACHINE.as_dict(), "cpus": 64})
+    result = comparison(tmp_path, [ours({CASE: FAST}), ours({CASE: FAST}, machine=other)], ours({CASE: FAST}))
+    assert "the files of one side are of different machines" in result.outcomes[0].line
+
+
+def test_margins_are_the_callers_else_the_files_else_25_percent(tmp_path):
+    slower = [time * 1.2 for time in FAST]
+    for margin, stated, verdict in (
+        (0.1, None, Verdict.REGRESSED),
+        (0.1, 0.3, Verdict.PASS),
+        (None, None, Verdict.PASS),
+    ):
+        base, head = ours({CASE: FAST}), ours({CASE: slower}, margin=margin)
+        result = comparison(tmp_path, base, head, margins=lambda case, stated=stated: stated)
+        assert verdicts(result) == {CASE: verdict}
+
+
+def test_a_file_that_inferkit_did_not_write_is_compared_and_what_it_lacks_is_said(tmp_path):
+    result = comparison(tmp_path, foreign({"test_a.py::test_x": 0.010}), foreign({"test_a.py::test_x": 0.014}))
+    assert verdicts(result) == {"test_a.py::test_x": Verdict.REGRESSED}
+    assert "how much processes differ is not known" in result.remarks[0]
+    assert "one replicate only" in result.outcomes[0].line
+
+
+@pytest.mark.parametrize(
+    "info, comparable",
+    [
+        ({"node": "another-host", "release": "6.1"}, True),
+        ({"python_version": "3.11.9"}, True),
+        ({"cpu": {"brand_raw": "AMD EPYC 7B13", "count": 2, "hz_actual": [3000000000, 0]}}, True),
+        ({"python_version": "3.12.1"}, False),
+        ({"cpu": {"brand_raw": "Intel Xeon", "count": 2}}, False),
+    ],
+)
+def test_a_foreign_machine_is_known_by_buckets_not_by_host_name_or_clock(tmp_path, info, comparable):
+    name = "test_a.py::test_x"
+    result = comparison(tmp_path, foreign({name: 0.01}), foreign({name: 0.01}, **info))
+    assert (result.exit_code() == 0) is comparable
+
+
+def test_accuracies_are_paired_image_by_image(tmp_path):
+    before = np.arange(10_000) >= 1_000
+    after = before.copy()
+    after[9_000:9_100] = False
+    name = "lenet-int8-onnxruntime"
+    result = comparison(tmp_path, ours({}, accuracy={name: before}), ours({}, accuracy={name: after}))
+    assert verdicts(result) == {name: Verdict.REGRESSED}
+    assert "100 images lost, 0 gained of 10000" in result.outcomes[0].line
+    assert (
+        comparison(
+            tmp_path, ours({}, accuracy={name: before}), ours({}, accuracy={name: after}), tolerance=2.0
+        ).exit_code()
+        == 0
+    )
+
+
+def test_accuracies_on_other_images_cannot_be_paired(tmp_path):
+    name = "lenet-int8-onnxruntime"
+    base = ours({}, accuracy={name: np.ones(100, bool)})
+    result = comparison(tmp_path, base, ours({}, accuracy={name: np.ones(99, bool)}))
+    assert verdicts(result) == {name: Verdict.INVALID}
+
+
+times = st.lists(st.floats(1e-5, 1.0), min_size=1, max_size=4)
+sides = st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), times, max_size=4)
+
+
+@given(base=sides, head=sides)
+def test_every_case_of_either_side_has_exactly_one_verdict(place, base, head):
+    result = comparison(place, ours(base), ours(head))
+    assert sorted(outcome.case for outcome in result.outcomes) == sorted({*base, *head})
+
+
+@given(base=sides, head=sides)
+def test_swapping_the_files_mirrors_the_verdicts(place, base, head):
+    there, back = comparison(place, ours(base), ours(head)), comparison(place, ours(head), ours(base))
+    mirror = {
+        Verdict.REGRESSED: Verdict.IMPROVED,
+        Verdict.IMPROVED: Verdict.REGRESSED,
+        Verdict.MISSING: Verdict.NO_BASELINE,
+        Verdict.NO_BASELINE: Verdict.MISSING,
+        Verdict.PASS: Verdict.PASS,
+    }
+    assert {case: mirror[verdict] for case, verdict in verdicts(there).items()} == verdicts(back)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"schema": 2}, "inferkit/schema: was written by a newer inferkit"),
+        ({"cases": {CASE: {"log_medians": [], "fingerprint": MACHINE.slug}}}, "holds no replicate"),
+        ({"cases": {CASE: {"log_medians": [99], "fingerprint": MACHINE.slug}}}, "log_medians/0: 99 cannot be"),
+        ({"cases": {CASE: {"log_medians": [-5], "fingerprint": "other"}}}, "names the fingerprint 'other'"),
+        ({"cases": {CASE: {"log_medians": [-5], "fingerprint": MACHINE.slug, "memory": "much"}}}, "memory: must be"),
+        ({"outcomes": [{"case": CASE, "metric": "latency", "verdict": "GOOD"}]}, "outcomes: is damaged"),
+        ({"accuracy": {"a": {**accuracy_of(np.ones(9, bool)), "top1": 50.0}}}, "does not fit the bits"),
+        ({"accuracy": {"a": {**accuracy_of(np.ones(9, bool)), "images": 90}}}, "not one bit for each of 90 images"),
+        ({"accuracy": {"a": {**accuracy_of(np.ones(9, bool)), "top1_bits": "?"}}}, "top1_bits: is damaged"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_the_place(tmp_path, change, said):
+    content = ours({CASE: FAST})
+    content["inferkit"] |= change
+    with pytest.raises(BaselineError) as refused:
+        read_run(write(tmp_path / "run.json", content))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ({}, "is no pytest-benchmark JSON"),
+        (foreign({"a": 0.0}), "benchmarks/0/stats/median: 0.0 cannot be"),
+        (foreign({"a": -1.0}), "-1.0 cannot be"),
+        ({**foreign({}), "benchmarks": [3]}, "benchmarks/0: must be an object"),
+        ({**foreign({}), "benchmarks": [{"fullname": "a", "stats": {}}]}, "median: must be a number, not None"),
+    ],
+)
+def test_what_is_no_benchmark_file_is_refused(tmp_path, content, said):
+    with pytest.raises(BaselineError) as refused:
+        read_run(write(tmp_path / "run.json", content))
+    assert said in str(refused.value)
+
+
+def test_nan_is_refused(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(foreign({"a": float("nan")})))
+    with pytest.raises(BaselineError, match="NaN is not a number"):
+        read_run(path)
+
+
+def test_ten_thousand_cases(tmp_path):
+    cases = {f"net{number}-fp32-b1-onnxruntime": FAST for number in range(10_000)}
+    assert comparison(tmp_path, ours(cases), ours(cases)).exit_code() == 0
