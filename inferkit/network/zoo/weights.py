@@ -34,6 +34,7 @@ CLASSIFIER_GAIN = 0.5  # spread of the logits; a larger one lets Softmax choose 
 BIAS = 0.05  # spread of biases, for outputs near 1
 GAIN_SPREAD = 0.1  # spread of Scale's factors around their mean
 TURN = 0.3  # how far a filter is turned away from the mean; 1 makes deep networks amplify every rounding error
+_CHUNK = 1 << 18  # numbers made at a time: as many as stay in a CPU's cache
 BATCH_NORM_FACTOR = 999.98236  # Caffe stores sums: with a moving average of 0.999 this is what they converge to
 
 
@@ -117,9 +118,13 @@ def _passed_on(layer: Layer, inputs: list[Moments]) -> Moments:
 def normal(key: str, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal float32 numbers determined by `key` alone."""
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")
-    count = math.prod(shape)
-    words = np.random.Philox(key=seed).random_raw(-(-count // 4)).astype("<u8", copy=False)
-    return _normal_table()[words.view("<u2")[:count]].reshape(shape)
+    words, table = np.random.Philox(key=seed), _normal_table()
+    values = np.empty(math.prod(shape), np.float32)
+    for start in range(0, len(values), _CHUNK):
+        part = values[start : start + _CHUNK]
+        drawn = words.random_raw(-(-len(part) // 4)).astype("<u8", copy=False)
+        part[:] = table[drawn.view("<u2")[: len(part)]]
+    return values.reshape(shape)
 
 
 @lru_cache(maxsize=1)
