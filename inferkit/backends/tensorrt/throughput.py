@@ -124,8 +124,9 @@ class ThroughputSession(GpuSession):
         ordering = cuda.event_flags.DISABLE_TIMING
         for _ in range(self._sets):
             buffers = BufferSet(self._gpu, self.inputs, self.outputs, self._profile[2])
-            order = [cuda.Event(ordering) for _ in range(3)]
-            self._slots.append(Slot(buffers, *order, stamps=tuple(cuda.Event() for _ in range(6))))
+            copied_in, executed, copied_out = (cuda.Event(ordering) for _ in range(3))
+            stamps = tuple(cuda.Event() for _ in range(6))
+            self._slots.append(Slot(buffers, copied_in, executed, copied_out, stamps))
 
     def _stage(self, arrays: dict[str, NDArray[Any]], batch: int) -> None:
         for stream in (self._in, self._compute, self._out):

@@ -217,7 +217,7 @@ def test_batches_that_make_no_sense_are_refused(tiny: Network, batches: dict[str
 def test_a_fixed_batch_takes_no_other(rtx: Flavour) -> None:
     network = Network.from_model(tiny_model(batch=4), "fixed")
     assert make_profile(network, 4).static
-    with pytest.raises(UsageError, match="fixed at 4.*cannot be built for 8"):
+    with pytest.raises(UsageError, match=r"fixed at 4.*cannot be built for 8"):
         make_profile(network, 8)
 
 

@@ -30,7 +30,7 @@ def test_nothing_chosen_leaves_it_to_what_is_installed(monkeypatch: pytest.Monke
 
 def test_unknown_flavour_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFERKIT_TENSORRT", "tensort")
-    with pytest.raises(UsageError, match="tensort.*INFERKIT_TENSORRT.*tensorrt, tensorrt_rtx"):
+    with pytest.raises(UsageError, match=r"tensort.*INFERKIT_TENSORRT.*tensorrt, tensorrt_rtx"):
         load_flavour()
 
 
@@ -43,7 +43,7 @@ def test_chosen_but_missing_flavour_is_not_replaced_by_another(monkeypatch: pyte
     except ImportError:
         pass
     monkeypatch.setenv("INFERKIT_TENSORRT", "tensorrt")
-    with pytest.raises(BackendUnavailable, match="tensorrt cannot be imported.*pip install"):
+    with pytest.raises(BackendUnavailable, match=r"tensorrt cannot be imported.*pip install"):
         load_flavour()
 
 
@@ -76,7 +76,7 @@ def test_targets_reach_the_builder(rtx: Flavour) -> None:
 
 
 def test_unknown_targets_are_refused_with_the_known_ones(rtx: Flavour) -> None:
-    with pytest.raises(UsageError, match="sm90.*sm89"):
+    with pytest.raises(UsageError, match=r"sm90.*sm89"):
         rtx.check_targets(("sm90",))
     with pytest.raises(UsageError, match="alone"):
         rtx.check_targets(("current", "sm89"))

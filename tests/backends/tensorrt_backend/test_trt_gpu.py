@@ -1,0 +1,292 @@
+"""Real engines on a real GPU: results, ways of running, bad input, memory, processes. Skipped where there is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trt_models import tiny_model
+
+import inferkit
+from inferkit.backends.tensorrt.uint8_input import Uint8Input
+from inferkit.errors import BackendError, EngineError, UsageError
+from inferkit.network.network import Network
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
+
+# TensorRT chooses its own order of additions: single precision keeps about six digits of a softmax.
+CLOSE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def images() -> Any:
+    return np.random.default_rng(11).normal(size=(24, 3, 12, 12)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def expected(images: Any) -> Any:
+    return on_cpu(Network.from_model(tiny_model(), "tiny"), images)
+
+
+def on_cpu(network: Network, images: Any) -> Any:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(network.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {network.inputs[0].name: images})[0]
+
+
+def build(network: Network, max_batch: int = 24, **options: Any) -> Any:
+    return inferkit.build(network, backend="tensorrt", max_batch=max_batch, **options)
+
+
+def error_of(got: Any, want: Any) -> float:
+    return float(np.linalg.norm(got - want) / np.linalg.norm(want))
+
+
+@pytest.mark.parametrize("launch", ["graph", "enqueue"])
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_every_way_of_running_computes_the_same(
+    tiny: Network, images: Any, expected: Any, mode: str, launch: str
+) -> None:
+    with build(tiny).session(mode=mode, launch=launch) as session:
+        for batch in (1, 7, 24, 7):
+            got = session.run(images[:batch])["prob"]
+            assert session.launch == launch
+            assert error_of(got, expected[:batch]) < CLOSE
+
+
+def test_a_trace_has_parts_within_the_wall_time(tiny: Network, images: Any) -> None:
+    with build(tiny).session() as session:
+        session.run(images)
+        trace = session.last_trace
+        parts = (trace.host_to_device, trace.compute, trace.device_to_host)
+        assert min(parts) > 0
+        assert sum(parts) < trace.wall
+        assert 0 < trace.enqueue < trace.wall
+
+
+def test_results_are_the_callers_own(tiny: Network, images: Any) -> None:
+    with build(tiny).session() as session:
+        first = session.run(images[:2])["prob"]
+        kept = first.copy()
+        session.run(images[2:4])
+        assert np.array_equal(first, kept)
+
+
+def test_a_stream_of_batches_keeps_its_order(tiny: Network, images: Any, expected: Any) -> None:
+    with build(tiny).session(mode="throughput", buffers=3) as session:
+        outputs = [found["prob"] for found in session.stream(images[start : start + 5] for start in range(0, 24, 5))]
+    assert [len(each) for each in outputs] == [5, 5, 5, 5, 4]
+    for row in range(24):  # one by one: a swapped batch must not hide in an average
+        assert error_of(np.concatenate(outputs)[row], expected[row]) < CLOSE
+
+
+def test_raw_pixels_give_what_preprocessed_images_give(tiny: Network) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (8, 3, 12, 12)).astype(np.uint8)
+    mean, scale = np.float32([104, 117, 123]), 0.017
+    floats = ((pixels.astype(np.float32) - mean[:, None, None]) * np.float32(scale)).astype(np.float32)
+    with build(tiny, 8, uint8_input=Uint8Input(mean, scale)).session() as session:
+        assert session.inputs[0].dtype == "uint8"
+        assert error_of(session.run(pixels)["prob"], on_cpu(tiny, floats)) < CLOSE
+
+
+def test_a_static_engine_takes_its_batch_and_no_other(tiny: Network, images: Any, expected: Any) -> None:
+    with build(tiny, 6, static=True).session() as session:
+        assert error_of(session.run(images[:6])["prob"], expected[:6]) < CLOSE
+        with pytest.raises(BackendError, match="exactly 6"):
+            session.load(images[:5])
+
+
+def test_half_precision_is_close(tiny: Network, images: Any, expected: Any) -> None:
+    with build(inferkit.at_precision(tiny, "fp16")).session() as session:
+        assert error_of(session.run(images)["prob"], expected) < 1e-2
+
+
+def test_bad_batches_are_refused_and_the_session_goes_on(tiny: Network, images: Any, expected: Any) -> None:
+    with build(tiny, 8).session() as session:
+        with pytest.raises(BackendError, match="batch of 9"):
+            session.load(images[:9])
+        with pytest.raises(BackendError, match="shape"):
+            session.load(images[:2, :2])
+        with pytest.raises(BackendError, match="float64"):
+            session.load(images[:2].astype(np.float64))
+        spoilt = images[:2].copy()
+        spoilt[1, 0, 3, 3] = np.nan
+        with pytest.raises(BackendError, match=r"1 NaN.*\[1, 0, 3, 3\]"):
+            session.load(spoilt)
+        with pytest.raises(BackendError, match="load"):
+            session.execute()
+        assert error_of(session.run(images[:8])["prob"], expected[:8]) < CLOSE
+
+
+def test_a_closed_session_says_so(tiny: Network, images: Any) -> None:
+    session = build(tiny).session()
+    session.run(images)
+    session.close()
+    session.close()
+    for work in (session.execute, session.fetch, session.details, lambda: session.load(images)):
+        with pytest.raises(BackendError, match="closed"):
+            work()
+
+
+def test_nothing_is_fetched_before_it_ran(tiny: Network, images: Any) -> None:
+    with build(tiny).session() as session:
+        session.run(images)
+        session.load(images)
+        with pytest.raises(BackendError, match="execute"):
+            session.fetch()
+
+
+def test_a_gpu_is_named_by_index_or_uuid(tiny: Network, images: Any) -> None:
+    engine = build(tiny)
+    with engine.session(device=0) as session:
+        uuid = session.device
+    with engine.session(device=uuid) as session:
+        assert session.device == uuid
+        session.run(images)
+    with pytest.raises(UsageError, match="no GPU '77'"):
+        engine.session(device=77)
+    with pytest.raises(UsageError, match="no GPU"):
+        engine.session(device="GPU-00000000-dead-beef-0000-000000000000")
+
+
+def test_an_engine_for_another_gpu_is_refused_before_tensorrt_sees_it(tiny: Network, gpu_backend: Any) -> None:
+    from inferkit.backends.tensorrt.flavour import load_flavour
+    from inferkit.backends.tensorrt.gpus import find_gpu
+
+    if not load_flavour().is_rtx:
+        pytest.skip("only TensorRT-RTX builds for other GPUs")
+    other = "sm89" if find_gpu().capability != (8, 9) else "sm86"
+    with pytest.raises(EngineError, match="built for compute capability"):
+        build(tiny, 2, target=other).session()
+
+
+def test_a_damaged_engine_is_refused_when_it_is_opened(tiny: Network, tmp_path: Path) -> None:
+    from inferkit.backends.tensorrt import load_engine
+
+    path = tmp_path / "tiny.plan"
+    build(tiny).save(path)
+    engine = load_engine(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(EngineError, match="damaged"):
+        engine.session()
+
+
+def test_a_damaged_cache_of_kernels_is_compiled_anew(tiny: Network, images: Any, expected: Any, cache: Path) -> None:
+    engine = build(tiny)
+    with engine.session() as session:
+        session.run(images)
+    kept = list((cache / "jit").rglob("*.cache"))
+    if not kept:
+        pytest.skip("this flavour compiles nothing at run time")
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:-7])
+    with engine.session() as session:
+        assert error_of(session.run(images)["prob"], expected) < CLOSE
+        assert session.details()["jit_cache"]["found"] is False
+
+
+def test_a_second_process_compiles_nothing_and_ends_cleanly(tiny: Network, images: Any, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.plan"
+    engine = build(tiny)
+    engine.save(path)
+    with engine.session() as session:
+        session.run(images)
+    script = (
+        "import json, sys, numpy\n"
+        "from inferkit.backends.tensorrt import load_engine\n"
+        "session = load_engine(sys.argv[1]).session()\n"
+        "session.run(numpy.ones((24, 3, 12, 12), numpy.float32))\n"
+        "print(json.dumps(session.details()['jit_cache']))\n"  # and ends without closing anything
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "PyCUDA" not in done.stderr
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert not found or (found["found"] and found["loaded"])
+
+
+def test_sessions_work_in_threads_that_end(tiny: Network, images: Any, expected: Any) -> None:
+    engine = build(tiny)
+    errors: list[float] = []
+
+    def work() -> None:
+        with engine.session() as session:
+            errors.append(error_of(session.run(images)["prob"], expected))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 3
+    assert max(errors) < CLOSE
+
+
+def test_pytorch_uses_the_same_gpu_before_between_and_after(tiny: Network, images: Any, expected: Any) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch sees no GPU")
+    ones = torch.ones(64, 64, device="cuda")
+    with build(tiny).session() as session:
+        assert error_of(session.run(images)["prob"], expected) < CLOSE
+        assert float((ones @ ones).sum()) == 64**3
+        assert error_of(session.run(images)["prob"], expected) < CLOSE
+    assert float((ones @ ones).sum()) == 64**3
+
+
+def test_too_large_a_case_fails_with_its_sizes_and_the_next_one_runs(tiny: Network, images: Any, expected: Any) -> None:
+    from inferkit.backends.tensorrt.device import open_device
+    from inferkit.backends.tensorrt.gpus import find_gpu
+
+    large = build(Network.from_model(tiny_model(size=224), "large"), 256)
+    device = open_device(find_gpu())
+    with device.active():
+        ballast = device.allocate(device.free_bytes() - (256 << 20), "ballast")
+    try:
+        with pytest.raises(BackendError, match="MiB"), large.session() as session:
+            session.load(np.ones((256, 3, 224, 224), np.float32))
+    finally:
+        with device.active():
+            ballast.free()
+    with build(tiny).session() as session:
+        assert error_of(session.run(images)["prob"], expected) < CLOSE
+
+
+def test_memory_comes_back_when_sessions_close(tiny: Network, images: Any) -> None:
+    from inferkit.backends.tensorrt.device import open_device
+    from inferkit.backends.tensorrt.gpus import find_gpu
+
+    engine, device = build(tiny), open_device(find_gpu())
+
+    def free_after_one() -> int:
+        with engine.session() as session:
+            session.run(images)
+            assert session.memory_bytes() > 0
+        with device.active():
+            return int(device.free_bytes())
+
+    free_after_one()
+    before = free_after_one()
+    for _ in range(5):
+        free_after_one()
+    assert free_after_one() >= before - (4 << 20)  # two of the driver's 2 MiB pages
+
+
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_details_can_be_stored(tiny: Network, images: Any, mode: str) -> None:
+    with build(tiny).session(mode=mode) as session:
+        session.run(images)
+        details = json.loads(json.dumps(session.details()))
+    assert details["mode"] == mode
+    assert details["layer_seconds"]
+    assert details["inspector"]
+    assert details["memory"]["buffer_bytes"] >= images.nbytes

@@ -1,0 +1,70 @@
+"""Measure everything on a GPU machine in one go, part by part; a part that was done can be left out the next time.
+
+    python3 -m tools.gpu_suite [--json FILE] [--processes 10] [PART...]
+
+Parts: prepare, outputs, agreement, latency, throughput, polygraphy, torch. Prints a compact table; the exit code
+counts what fell short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from tools.gpu_suite import latency, outputs, peers, prepare
+from tools.gpu_suite.common import FAILURES, Results, fail, folder, say
+
+PARTS = ("prepare", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
+    parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
+    parser.add_argument("--latency-child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--peer-child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.latency_child is not None:
+        latency.child(arguments.latency_child)
+        return 0
+    if arguments.peer_child is not None:
+        peers.child(arguments.peer_child)
+        return 0
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    wanted = arguments.parts or list(PARTS)
+    results = Results(arguments.json or folder() / "results.json")
+    for part in wanted:
+        start = time.perf_counter()
+        try:
+            _run(part, results, arguments.processes)
+        except Exception as error:
+            fail(f"{part}: {type(error).__name__}: {error}")
+            traceback.print_exc(file=sys.stdout)
+        say(f"[{part}: {time.perf_counter() - start:.0f} s]")
+    if {"latency", "throughput", "polygraphy", "torch"} & set(wanted):
+        peers.report(results)
+    results.put("failures", FAILURES)
+    say(f"{len(FAILURES)} fell short" if FAILURES else "everything as it should be")
+    return len(FAILURES)
+
+
+def _run(part: str, results: Results, processes: int) -> None:
+    if part == "prepare":
+        prepare.run(results)
+    elif part == "outputs":
+        outputs.run_outputs(results)
+    elif part == "agreement":
+        outputs.run_agreement(results)
+    elif part == "latency":
+        latency.run(results, processes)
+    else:
+        peers.run(results, part)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

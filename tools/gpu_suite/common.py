@@ -1,0 +1,108 @@
+"""What the parts share: the networks, where things lie, running jobs side by side, and the results file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NETWORKS = tuple(os.environ.get("INFERKIT_SUITE_NETWORKS", "lenet googlenet resnet50 vgg16").split())
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
+BATCHES = (1, 8, 64)
+TIMED = tuple(name for name in NETWORKS if name not in ("lenet", "googlenet"))  # the large ones
+LARGEST = max(BATCHES)
+# What an engine may differ from ONNX Runtime in FP32, relative to the norm of the outputs. TF32 and BF16 keep 10 and
+# 8 bits of the mantissa, FP16 11: BF16 is allowed four times as much as FP16.
+TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2, "bf16": 4e-2}
+
+
+def folder(*parts: str) -> Path:
+    """Where the suite keeps plans, references and results of its parts ($INFERKIT_SUITE_DIR)."""
+    path = Path(os.environ.get("INFERKIT_SUITE_DIR", "/tmp/inferkit-suite")).joinpath(*parts)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def plan_path(name: str, precision: str) -> Path:
+    return folder("plans") / f"{name}-{precision}.plan"
+
+
+def reference(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Images [64, C, H, W] and ONNX Runtime's FP32 outputs for them."""
+    with np.load(folder("references") / f"{name}.npz") as stored:
+        return stored["images"], stored["outputs"]
+
+
+def relative_error(got: NDArray[Any], want: NDArray[Any]) -> float:
+    """‖got − want‖ / ‖want‖ in float64; NaN never passes a comparison."""
+    return float(np.linalg.norm(got.astype(np.float64) - want.astype(np.float64)) / np.linalg.norm(want))
+
+
+def side_by_side(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
+    """`work(*job)` for every job in fresh processes, `workers` at a time; an exception becomes its text."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        futures = [pool.submit(work, *job) for job in jobs]
+        results = []
+        for future in futures:
+            error = future.exception()
+            results.append(f"{type(error).__name__}: {error}" if error else future.result())
+    return results
+
+
+def variation(values: Iterable[float]) -> float:
+    """Coefficient of variation, in percent."""
+    known = list(values)
+    return 100 * stdev(known) / mean(known) if len(known) > 1 else float("nan")
+
+
+def settle(run: Callable[[], float], least: float = 0.7, most: float = 3.0) -> None:
+    """Call `run` until the medians of three windows of 50 ms agree within 0.5 %, for `least` to `most` seconds."""
+    start = time.perf_counter()
+    medians: list[float] = []
+    while True:
+        began = time.perf_counter()
+        times: list[float] = []
+        while len(times) < 3 or time.perf_counter() - began < 0.05:
+            times.append(run())
+        medians.append(median(times))
+        passed = time.perf_counter() - start
+        last = medians[-3:]
+        if passed >= most or (passed >= least and len(last) == 3 and max(last) <= min(last) * 1.005):
+            return
+
+
+class Results:
+    """One JSON file that grows part by part."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.parts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def put(self, name: str, figures: Any) -> None:
+        self.parts[name] = figures
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.parts, indent=1, default=str))
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def fail(text: str) -> None:
+    """A line that stands out; counted by the exit code."""
+    FAILURES.append(text)
+    say(f"FAILED {text}")
+
+
+FAILURES: list[str] = []
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))

@@ -1,0 +1,104 @@
+"""Part `latency`: the study's sequence as a graph replay, medians of fresh processes; plain enqueue named beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import Any
+
+from tools.gpu_suite.common import BATCHES, TIMED, Results, fail, plan_path, reference, say, settle, variation
+
+SECONDS = 0.8  # measured per case and process, in 100 to 300 iterations
+ENQUEUED = 60
+MAX_CV = 0.4  # percent, between processes
+MAX_REST = 15e-6  # seconds of wall time that copies and execution leave, at batch 1
+
+
+def measure(name: str, batch: int) -> dict[str, Any]:
+    """One replicate of one case in this process: medians in seconds, telemetry, and how it was launched."""
+    from inferkit.backends.tensorrt import load_engine
+    from inferkit.measure.telemetry import GpuTelemetry
+
+    images, _ = reference(name)
+    opened = time.perf_counter()
+    with load_engine(plan_path(name, "fp16")).session() as session:
+        session.load(images[:batch])
+        session.execute()
+        to_first = time.perf_counter() - opened
+        settle(lambda: session.execute().wall)
+        iterations = min(max(int(SECONDS / session.execute().wall), 100), 300)
+        with GpuTelemetry(session.device or 0).watch(0.25) as watch:
+            traces = [session.execute() for _ in range(iterations)]
+        for _ in range(10):
+            session.execute_enqueued()
+        enqueued = [session.execute_enqueued() for _ in range(ENQUEUED)]
+        rest = [trace.wall - trace.host_to_device - trace.compute - trace.device_to_host for trace in traces]
+        return {
+            "launch": session.launch,
+            "wall": median(trace.wall for trace in traces),
+            "host_to_device": median(trace.host_to_device for trace in traces),
+            "compute": median(trace.compute for trace in traces),
+            "device_to_host": median(trace.device_to_host for trace in traces),
+            "rest": median(rest),
+            "enqueue_wall": median(trace.wall for trace in enqueued),
+            "enqueue_submit": median(trace.enqueue or 0.0 for trace in enqueued),
+            "enqueue_compute": median(trace.compute for trace in enqueued),
+            "seconds_to_first_result": to_first,
+            "jit": session._executor.jit,
+            "memory_bytes": session.memory_bytes(),
+            "telemetry": watch.summary(iterations * batch).as_dict(),
+        }
+
+
+def child(seed: int) -> None:
+    """A fresh process: every case once, in an order of its own; prints one line of JSON."""
+    cases = [(name, batch) for name in TIMED for batch in BATCHES]
+    random.Random(seed).shuffle(cases)
+    print(json.dumps({f"{name}-b{batch}": measure(name, batch) for name, batch in cases}))
+
+
+def run(results: Results, processes: int) -> None:
+    start = time.perf_counter()
+    replicates: list[dict[str, Any]] = []
+    for seed in range(processes):
+        command = [sys.executable, "-m", "tools.gpu_suite", "--latency-child", str(seed)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            fail(f"latency process {seed}: not done after 60 s")
+            continue
+        if done.returncode != 0:
+            fail(f"latency process {seed}: exit code {done.returncode}: {done.stderr[-800:]}")
+            continue
+        replicates.append(json.loads(done.stdout.strip().splitlines()[-1]))
+        results.put("latency", replicates)
+    say(f"latency, FP16, graph replay, {len(replicates)} fresh processes ({time.perf_counter() - start:.0f} s); µs")
+    say("  case            wall median (range)       CV %   in / compute / out     rest   enqueued (submit)  bound")
+    for case in replicates[0] if replicates else ():
+        _report(case, [replicate[case] for replicate in replicates])
+
+
+def _report(case: str, found: list[dict[str, Any]]) -> None:
+    def middle(name: str) -> float:
+        return median(each[name] for each in found) * 1e6
+
+    walls = [each["wall"] * 1e6 for each in found]
+    spread, rest = variation(walls), middle("rest")
+    bound = sum(each["enqueue_submit"] > 0.8 * each["enqueue_compute"] for each in found)
+    say(
+        f"  {case:13} {median(walls):9.1f} ({min(walls):.1f}-{max(walls):.1f})  {spread:5.2f}   "
+        f"{middle('host_to_device'):6.1f} / {middle('compute'):7.1f} / {middle('device_to_host'):4.1f}  {rest:6.1f}   "
+        f"{middle('enqueue_wall'):8.1f} ({middle('enqueue_submit'):6.1f})   {bound}/{len(found)}"
+    )
+    if not (math.isnan(spread) or spread <= MAX_CV):
+        fail(f"latency {case}: between-process CV {spread:.2f} % over {MAX_CV} %")
+    if case.endswith("-b1") and rest > MAX_REST * 1e6:
+        fail(f"latency {case}: {rest:.1f} µs of the wall time are neither copies nor execution")
+    launches = {each["launch"] for each in found}
+    if launches != {"graph"}:
+        fail(f"latency {case}: launched by {launches}, not as a graph")

@@ -1,0 +1,72 @@
+"""Part `prepare`: networks, references by ONNX Runtime on the CPU, and engines; all processes side by side."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from tools.gpu_suite.common import LARGEST, NETWORKS, PRECISIONS, Results, fail, folder, plan_path, say, side_by_side
+
+
+def make_reference(name: str, threads: int) -> dict[str, Any]:
+    """Load a network (which makes its weights), run 64 real images through ONNX Runtime in FP32, store both."""
+    import onnxruntime
+
+    import inferkit
+    from inferkit.measure.images import stand_in
+    from inferkit.measure.limits import work_of
+
+    start = time.perf_counter()
+    network = inferkit.load(name)
+    loaded = time.perf_counter()
+    images = stand_in(network.inputs[0], LARGEST)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(network.model.SerializeToString(), options, ["CPUExecutionProvider"])
+    outputs = session.run([network.outputs[0].name], {network.inputs[0].name: images})[0]
+    np.savez(folder("references") / f"{name}.npz", images=images, outputs=outputs)
+    work = work_of(network)
+    seconds = {"load_seconds": loaded - start, "reference_seconds": time.perf_counter() - loaded}
+    return {**seconds, "operations": work.operations, "weights": work.weights}
+
+
+def make_engine(name: str, precision: str) -> dict[str, Any]:
+    """Rewrite the network and build its engine for batches of 1 to 64."""
+    import inferkit
+
+    start = time.perf_counter()
+    network = inferkit.at_precision(inferkit.load(name), precision)
+    rewritten = time.perf_counter()
+    engine: Any = inferkit.build(network, backend="tensorrt", max_batch=LARGEST, cache=False)
+    engine.save(plan_path(name, precision))
+    return {
+        "rewrite_seconds": rewritten - start,
+        "build_seconds": engine.info.build_seconds,
+        "bytes": engine.info.size_bytes,
+        "flavour": engine.info.flavour,
+        "version": engine.info.version,
+        "notes": list(network.notes),
+    }
+
+
+def run(results: Results) -> None:
+    start = time.perf_counter()
+    found = dict(zip(NETWORKS, side_by_side(make_reference, [(name, 4) for name in NETWORKS], 4), strict=True))
+    jobs = [(name, precision) for name in reversed(NETWORKS) for precision in PRECISIONS]
+    missing = [job for job in jobs if not plan_path(*job).exists()]
+    engines = dict(zip(missing, side_by_side(make_engine, missing, 12), strict=True))
+    for what, figures in (*found.items(), *engines.items()):
+        if isinstance(figures, str):
+            fail(f"prepare {what}: {figures}")
+    say(f"prepared in {time.perf_counter() - start:.1f} s")
+    for name, precision in jobs:
+        figures = engines.get((name, precision))
+        if isinstance(figures, dict):
+            say(
+                f"  {name:10} {precision}  built in {figures['build_seconds']:5.1f} s  {figures['bytes'] / 1e6:6.1f} MB"
+                f"  (network {figures['rewrite_seconds']:.1f} s)"
+            )
+    built = {f"{name}-{precision}": figures for (name, precision), figures in engines.items()}
+    results.put("prepare", {"networks": found, "engines": built, "seconds": time.perf_counter() - start})

@@ -1,0 +1,186 @@
+"""The same network in PyTorch: the ONNX graph's nodes as PyTorch calls, channels_last, FP16, in one CUDA graph."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.gpu_suite.common import relative_error
+
+
+def measure_in_torch(
+    name: str, images: NDArray[Any], outputs: NDArray[Any], settle: Callable[[Callable[[], float]], None]
+) -> dict[str, Any]:
+    """Median wall and execution time in seconds of graph replays, and the relative error of the outputs."""
+    import torch
+
+    torch.backends.cudnn.benchmark = True
+    twin = _twin(name)
+    host_in = torch.from_numpy(images.astype(np.float32)).pin_memory()
+    device_in = torch.empty(host_in.shape, dtype=torch.float32, device="cuda")
+    stream = torch.cuda.Stream()
+    with torch.inference_mode(), torch.cuda.stream(stream):
+        device_in.copy_(host_in)
+        for _ in range(3):  # lets cuDNN choose its algorithms before anything is captured
+            result = twin(device_in)
+        host_out = torch.empty(result.shape, dtype=torch.float32).pin_memory()
+        stream.synchronize()
+        whole, execution = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(whole, stream=stream):
+            device_in.copy_(host_in, non_blocking=True)
+            host_out.copy_(twin(device_in), non_blocking=True)
+        with torch.cuda.graph(execution, stream=stream):
+            twin(device_in)
+
+        def timed(graph: Any) -> Callable[[], float]:
+            def once() -> float:
+                start = time.perf_counter()
+                graph.replay()
+                stream.synchronize()
+                return time.perf_counter() - start
+
+            return once
+
+        settle(timed(whole))
+        walls = [timed(whole)() for _ in range(200)]
+        alone = [timed(execution)() for _ in range(200)]
+        timed(whole)()
+    got = host_out.numpy().reshape(outputs.shape)
+    return {
+        "wall": median(walls),
+        "alone": median(alone),
+        "error": relative_error(got, outputs),
+        "torch": torch.__version__,
+    }
+
+
+@cache
+def _twin(name: str) -> TorchTwin:
+    import torch
+
+    import inferkit
+
+    return TorchTwin(inferkit.load(name).model, "cuda", torch.float16)
+
+
+class TorchTwin:
+    """Runs an FP32 ONNX model of image classification in `dtype`; KeyError for an operator that it lacks."""
+
+    def __init__(self, model: Any, device: str, dtype: Any) -> None:
+        import torch
+        from onnx import helper, numpy_helper
+
+        self.graph = model.graph
+        self.dtype = dtype
+        self.values: dict[str, Any] = {}
+        self.attributes = [
+            {each.name: helper.get_attribute_value(each) for each in node.attribute} for node in self.graph.node
+        ]
+        for tensor in self.graph.initializer:
+            array = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
+            if array.is_floating_point():
+                array = array.to(device, dtype)
+                if array.dim() == 4:
+                    array = array.to(memory_format=torch.channels_last)
+            self.values[tensor.name] = array
+
+    def __call__(self, images: Any) -> Any:
+        import torch
+
+        values = dict(self.values)
+        values[self.graph.input[0].name] = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        for node, attributes in zip(self.graph.node, self.attributes, strict=True):
+            inputs = [values[name] if name else None for name in node.input]
+            values[node.output[0]] = OPERATORS[node.op_type](inputs, attributes)
+        return values[self.graph.output[0].name].float()
+
+
+def _padded(x: Any, attributes: dict[str, Any], value: float) -> tuple[Any, list[int]]:
+    """ONNX pads each side; PyTorch's operators both sides alike. Uneven padding is done beforehand."""
+    import torch
+
+    pads = list(attributes.get("pads", [0, 0, 0, 0]))
+    if pads[:2] == pads[2:]:
+        return x, pads[:2]
+    return torch.nn.functional.pad(x, (pads[1], pads[3], pads[0], pads[2]), value=value), [0, 0]
+
+
+def _convolution(inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    import torch
+
+    x, pads = _padded(inputs[0], attributes, 0.0)
+    bias = inputs[2] if len(inputs) > 2 else None
+    strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
+    return torch.nn.functional.conv2d(x, inputs[1], bias, strides, pads, dilations, attributes.get("group", 1))
+
+
+def _max_pool(inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    import torch
+
+    x, pads = _padded(inputs[0], attributes, float("-inf"))
+    ceil = bool(attributes.get("ceil_mode", 0))
+    return torch.nn.functional.max_pool2d(x, attributes["kernel_shape"], attributes["strides"], pads, ceil_mode=ceil)
+
+
+def _average_pool(inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    import torch
+
+    x, pads = _padded(inputs[0], attributes, 0.0)
+    return torch.nn.functional.avg_pool2d(
+        x,
+        attributes["kernel_shape"],
+        attributes.get("strides", [1, 1]),
+        pads,
+        ceil_mode=bool(attributes.get("ceil_mode", 0)),
+        count_include_pad=bool(attributes.get("count_include_pad", 0)),
+    )
+
+
+def _batch_normalization(inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    import torch
+
+    x, scale, bias, mean, variance = inputs
+    return torch.nn.functional.batch_norm(x, mean, variance, scale, bias, eps=attributes.get("epsilon", 1e-5))
+
+
+def _gemm(inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    import torch
+
+    weight = inputs[1] if attributes.get("transB") else inputs[1].T
+    bias = inputs[2] if len(inputs) > 2 else None
+    return torch.nn.functional.linear(inputs[0], weight, bias)
+
+
+def _reshape(inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    shape = [inputs[0].shape[index] if size == 0 else int(size) for index, size in enumerate(inputs[1].tolist())]
+    return inputs[0].reshape(shape)
+
+
+def _softmax(inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    import torch
+
+    return torch.softmax(inputs[0], attributes.get("axis", -1))
+
+
+OPERATORS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
+    "Conv": _convolution,
+    "Relu": lambda inputs, _: inputs[0].relu(),
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
+    "BatchNormalization": _batch_normalization,
+    "Gemm": _gemm,
+    "Add": lambda inputs, _: inputs[0] + inputs[1],
+    "Mul": lambda inputs, _: inputs[0] * inputs[1],
+    "Flatten": lambda inputs, attributes: inputs[0].flatten(attributes.get("axis", 1)),
+    "Reshape": _reshape,
+    "Softmax": _softmax,
+    "Identity": lambda inputs, _: inputs[0],
+    "Dropout": lambda inputs, _: inputs[0],
+}
