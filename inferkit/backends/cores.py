@@ -1,8 +1,9 @@
-"""How many threads a CPU backend should use: the physical cores that this process may really use."""
+"""What a CPU backend needs to know of the CPU: the physical cores that are ours to use, and its instructions."""
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -18,6 +19,17 @@ def usable_cores() -> int:
     cores = {_siblings(cpu) for cpu in cpus}
     quota = _quota(Path("/sys/fs/cgroup"))
     return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
+
+
+@lru_cache(maxsize=1)
+def cpu_flags() -> frozenset[str]:
+    """The instruction sets of the CPU as Linux names them (`avx2`, `avx512_vnni`, …); empty where it does not tell."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    line = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    return frozenset(line.partition(":")[2].split())
 
 
 def _siblings(cpu: int) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from inferkit.backends.cores import cpu_flags
 from inferkit.errors import BackendError, BackendUnavailable
 
 ENVIRONMENT_VARIABLE = "INFERKIT_CAFFE_ROOT"
@@ -136,22 +137,12 @@ def openblas_coretype(flags: Iterable[str] | None = None) -> str | None:
 
     OpenBLAS picks kernels by CPU model; Debian 11's (0.3.13) does not know newer models and falls back to slow ones.
     """
-    have = set(flags) if flags is not None else _cpu_flags()
+    have = set(flags) if flags is not None else cpu_flags()
     if {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"} <= have:
         return "SkylakeX"
     if {"avx2", "fma"} <= have:
         return "Haswell"
     return None
-
-
-@lru_cache(maxsize=1)
-def _cpu_flags() -> frozenset[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return frozenset(line.partition(":")[2].split())
 
 
 def recognize(path: Path) -> CaffeRoot | None:

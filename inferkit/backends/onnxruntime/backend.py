@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psutil
 
 from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds
+from inferkit.backends.onnxruntime.integers import lower, worth_lowering
 from inferkit.backends.onnxruntime.model import Built, build_session, warm_session
 from inferkit.backends.onnxruntime.profile import NodeTime, profile_nodes
 from inferkit.backends.onnxruntime.session import OnnxSession
@@ -27,10 +29,11 @@ _NOTES = {"fp16": "ONNX Runtime's CPU kernels are mostly FP32: it puts casts aro
 
 
 class OnnxRuntimeBackend(Backend):
-    """ONNX Runtime's CPU provider. Options of `build`: the fields of Settings, `warm_start` and `emulate`.
+    """ONNX Runtime's CPU provider. Options of `build`: the fields of Settings, `warm_start`, `emulate`, `integers`.
 
     `warm_start` (True, or a folder) keeps the optimized model for the next process. `emulate` runs FP16 and BF16 as
     FP32 with every result rounded, and FP8 as FP32 between Q/DQ pairs: right in accuracy, meaningless in speed.
+    `integers` rewrites INT8 graphs for the integer kernels (integers.py); without it ONNX Runtime fuses what it can.
     """
 
     name = "onnxruntime"
@@ -53,6 +56,7 @@ class OnnxRuntimeBackend(Backend):
         *,
         warm_start: bool | str | Path = False,
         emulate: bool = False,
+        integers: bool = True,
         **options: Any,
     ) -> OnnxEngine:
         if max_batch < 1:
@@ -66,26 +70,22 @@ class OnnxRuntimeBackend(Backend):
         found = self.availability("fp32" if emulate else network.precision)
         if not found.ok:
             raise BackendUnavailable(found.reason, found.way_out)
-        settings = _settings(options)
-        graph = network
-        if emulate and network.precision in ("fp16", "bf16"):
-            from inferkit.precision.emulation import emulated
-
-            graph = emulated(network)
-        elif emulate and network.precision == "fp8":
-            settings = replace(settings, fuse_quantized=False)
-        before = _resident()
+        before, start = _resident(), time.perf_counter()
+        graph, settings, details = _graph_for(network, _settings(options), emulate, integers)
+        spent = time.perf_counter() - start
         if warm_start:
-            built = warm_session(graph, settings, None if warm_start is True else Path(warm_start))
+            built = warm_session(graph, settings, None if warm_start is True else Path(warm_start), spent)
+            details |= {"from_cache": built.from_cache, "optimized_bytes": built.stored_bytes}
         else:
-            built = build_session(graph, settings)
-        details: dict[str, Any] = {"threads": settings.intra_op, "optimization": settings.optimization}
-        details |= {"emulated": True} if emulate else {}
-        details |= {"note": _NOTES[network.precision]} if network.precision in _NOTES and not emulate else {}
-        details |= {"from_cache": built.from_cache, "optimized_bytes": built.stored_bytes} if warm_start else {}
-        size = graph.model.ByteSize()
+            built = build_session(graph, settings, spent=spent)
         known = EngineInfo(
-            "onnxruntime", network.precision, max_batch, size, built.build_seconds, None, found.version, details
+            "onnxruntime",
+            network.precision,
+            max_batch,
+            graph.model.ByteSize(),
+            built.build_seconds,
+            version=found.version,
+            details=details,
         )
         return OnnxEngine(network, known, graph, settings, {settings: built}, before)
 
@@ -126,6 +126,28 @@ def _settings(options: dict[str, Any], base: Settings | None = None) -> Settings
     except TypeError as error:
         known = ", ".join(Settings.__dataclass_fields__)
         raise BackendError(f"onnxruntime has no such setting: {', '.join(sorted(options))}; it has {known}") from error
+
+
+def _graph_for(
+    network: Network, settings: Settings, emulate: bool, integers: bool
+) -> tuple[Network, Settings, dict[str, Any]]:
+    """The graph that ONNX Runtime is given for a network, the settings it needs, and what is worth knowing of it."""
+    details: dict[str, Any] = {"threads": settings.intra_op, "optimization": settings.optimization}
+    if emulate and network.precision in ("fp16", "bf16", "fp8"):
+        details["emulated"] = True
+        if network.precision == "fp8":
+            return network, replace(settings, fuse_quantized=False), details
+        from inferkit.precision.emulation import emulated
+
+        return emulated(network), settings, details
+    if network.precision in _NOTES:
+        details["note"] = _NOTES[network.precision]
+    if integers and settings.fuse_quantized and worth_lowering(network.model):
+        lowered = lower(network.model)
+        details |= {"integer_layers": lowered.integer_layers, "float_layers": lowered.float_layers}
+        if lowered.integer_layers:
+            return replace(network, model=lowered.model), replace(settings, fuse_quantized=False), details
+    return network, settings, details
 
 
 def _is_batched(network: Network) -> bool:

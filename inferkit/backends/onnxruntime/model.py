@@ -33,14 +33,17 @@ class Built:
     stored_bytes: int | None = None
 
 
-def build_session(network: Network, settings: Settings, *, profile: Path | None = None) -> Built:
-    """Create the session with the graph optimized. BackendError with ONNX Runtime's words where it refuses."""
+def build_session(network: Network, settings: Settings, *, profile: Path | None = None, spent: float = 0.0) -> Built:
+    """Create the session with the graph optimized; `spent` seconds went into the graph before, and count as its build.
+
+    BackendError with ONNX Runtime's words where it refuses.
+    """
     start = time.perf_counter()
     session = _create(network, settings, settings.options(profile=profile))
-    return Built(session, time.perf_counter() - start)
+    return Built(session, time.perf_counter() - start + spent)
 
 
-def warm_session(network: Network, settings: Settings, folder: Path | None = None) -> Built:
+def warm_session(network: Network, settings: Settings, folder: Path | None = None, spent: float = 0.0) -> Built:
     """As `build_session`, with the optimized model kept in `folder` (default: the cache) for the next time.
 
     `build_seconds` is always that of the real build. A stored model that cannot be read is built anew.
@@ -57,7 +60,7 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
     with tempfile.TemporaryDirectory(prefix=".building-", dir=stored.parent) as scratch:
         part = Path(scratch, "model.onnx")
         session = _create(network, settings, settings.options(save=part))
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start + spent
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, stored)

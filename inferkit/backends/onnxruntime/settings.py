@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.backends.cores import usable_cores
+from inferkit.backends.cores import cpu_flags, usable_cores
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OPTIMIZATIONS = ("none", "basic", "extended", "all")
 CPU = "CPUExecutionProvider"
+_VNNI = {"avx512_vnni", "avx_vnni", "avx_vnni_int8"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Settings:
         options.add_session_config_entry("session.inter_op.allow_spinning", "1" if self.spinning else "0")
         if not self.fuse_quantized:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
+        if not cpu_flags() & _VNNI:
+            # Without VNNI the kernel of unsigned by signed bytes sums pairs in 16 bits, which overflow.
+            options.add_session_config_entry("session.x64quantprecision", "1")
         if save is not None:
             options.optimized_model_filepath = str(save)
         if profile is not None:
