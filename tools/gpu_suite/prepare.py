@@ -52,21 +52,26 @@ def make_engine(name: str, precision: str) -> dict[str, Any]:
 
 
 def run(results: Results) -> None:
+    """Make what is missing; what an earlier run left in the suite's folder is kept."""
     start = time.perf_counter()
-    found = dict(zip(NETWORKS, side_by_side(make_reference, [(name, 4) for name in NETWORKS], 4), strict=True))
+    earlier = results.parts.get("prepare", {})
+    networks: dict[str, Any] = dict(earlier.get("networks", {}))
+    engines: dict[str, Any] = dict(earlier.get("engines", {}))
+    wanted = [name for name in NETWORKS if not isinstance(networks.get(name), dict)]
+    networks |= dict(zip(wanted, side_by_side(make_reference, [(name, 4) for name in wanted], 4), strict=True))
     jobs = [(name, precision) for name in reversed(NETWORKS) for precision in PRECISIONS]
     missing = [job for job in jobs if not plan_path(*job).exists()]
-    engines = dict(zip(missing, side_by_side(make_engine, missing, 12), strict=True))
-    for what, figures in (*found.items(), *engines.items()):
+    built = side_by_side(make_engine, missing, 12)
+    engines |= {f"{name}-{precision}": figures for (name, precision), figures in zip(missing, built, strict=True)}
+    for what, figures in (*networks.items(), *engines.items()):
         if isinstance(figures, str):
             fail(f"prepare {what}: {figures}")
     say(f"prepared in {time.perf_counter() - start:.1f} s")
     for name, precision in jobs:
-        figures = engines.get((name, precision))
+        figures = engines.get(f"{name}-{precision}")
         if isinstance(figures, dict):
             say(
                 f"  {name:10} {precision}  built in {figures['build_seconds']:5.1f} s  {figures['bytes'] / 1e6:6.1f} MB"
                 f"  (network {figures['rewrite_seconds']:.1f} s)"
             )
-    built = {f"{name}-{precision}": figures for (name, precision), figures in engines.items()}
-    results.put("prepare", {"networks": found, "engines": built, "seconds": time.perf_counter() - start})
+    results.put("prepare", {"networks": networks, "engines": engines, "seconds": time.perf_counter() - start})
