@@ -80,6 +80,21 @@ def _parameter(parameter: Parameter) -> Any:
     return pytest.param(parameter, id=parameter.id, marks=marks)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that the selection left without any case are not tests; pytest would show them as skipped."""
+    if _SUITE not in config.stash:
+        return
+    empty = [item for item in items if _asks(item) and _parameter_of(item) is None]
+    if empty:
+        items[:] = [item for item in items if item not in empty]
+        config.hook.pytest_deselected(items=empty)
+
+
+def _asks(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return LATENCY in names or ACCURACY in names
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What would spoil the run in the end is told before anything is measured."""
     if not _parameters(session):
@@ -112,13 +127,15 @@ def _may_measure(session: pytest.Session) -> bool:
 
 def _parameters(session: pytest.Session) -> list[Parameter]:
     """What the selected tests are about, without those that are to be skipped."""
-    found = []
-    for item in getattr(session, "items", ()):
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        parameter = params.get(LATENCY) or params.get(ACCURACY)
-        if parameter is not None and item.get_closest_marker("skip") is None:
-            found.append(parameter)
-    return found
+    items = [item for item in getattr(session, "items", ()) if item.get_closest_marker("skip") is None]
+    return [parameter for item in items if (parameter := _parameter_of(item)) is not None]
+
+
+def _parameter_of(item: pytest.Item) -> Parameter | None:
+    """What a test is about, None for tests of others and where there was nothing to parametrize with."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    found = params.get(LATENCY) or params.get(ACCURACY)
+    return found if hasattr(found, "matrix") else None
 
 
 @pytest.fixture

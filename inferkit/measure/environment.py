@@ -10,12 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 @dataclass(frozen=True)
 class HostState:
     """One look at the host. Times are seconds since boot, summed over all CPUs; None where the system does not tell.
 
-    `busy` is time spent by anyone, `own` by this process, `stolen` what the hypervisor gave to other machines.
+    `busy` is time spent by anyone, `own` by this process and those that it started, `stolen` what the hypervisor gave
+    to other machines.
     """
 
     load: float | None
@@ -27,11 +30,9 @@ class HostState:
     @classmethod
     def now(cls) -> HostState:
         """Look at the host now; never raises."""
-        times = os.times()
         busy, stolen = _cpu_times()
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        own = times.user + times.system + times.children_user + times.children_system
-        return cls(load, busy, stolen, own, governor())
+        return cls(load, busy, stolen, _own_time(), governor())
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,17 @@ def governor() -> str | None:
     with contextlib.suppress(OSError):
         return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip() or None
     return None
+
+
+def _own_time() -> float:
+    """CPU seconds of this process, of its ended children, and of those that still run (a backend's worker)."""
+    times = os.times()
+    own = times.user + times.system + times.children_user + times.children_system
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            spent = child.cpu_times()
+            own += spent.user + spent.system
+    return own
 
 
 def _cpu_times() -> tuple[float | None, float | None]:

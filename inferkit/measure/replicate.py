@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
 _WALL = COLUMNS.index("wall")
+_FEWEST = 3  # iterations below which a median would be a single run
 
 
 @dataclass(frozen=True)
 class ReplicateSpec:
     """What one process measures; JSON-able. Times in seconds.
 
-    Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`. `spawned` is
-    the parent's time.monotonic() before it started the process: cold start counts from there.
+    Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`; a network so
+    slow that these take more than `max_time` gets as many as fit, at least three. `spawned` is the parent's
+    time.monotonic() before it started the process: cold start counts from there.
     """
 
     prepared: str
@@ -45,6 +47,7 @@ class ReplicateSpec:
     min_time: float = 0.5
     min_iterations: int = 11
     max_iterations: int = 20_000
+    max_time: float = 20.0
     warmup_limit: float = 1.0
     details: bool = False
     spawned: float | None = None
@@ -142,7 +145,10 @@ def _timed(session: Session, spec: ReplicateSpec) -> NDArray[np.float64]:
     began = clock()
     while True:
         now = clock() - began
-        if len(traces) >= spec.max_iterations or (now >= spec.min_time and len(traces) >= spec.min_iterations):
+        done = len(traces)
+        if done >= spec.max_iterations or (now >= spec.min_time and done >= spec.min_iterations):
+            break
+        if now >= max(spec.max_time, spec.min_time) and done >= _FEWEST:
             break
         starts.append(now)
         traces.append(session.execute())

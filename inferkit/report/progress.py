@@ -30,7 +30,7 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """A bar that is gone when the run is over."""
+    """A bar that is gone when the run is over. Drawn between steps only: a thread that drew would be measured too."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -43,7 +43,8 @@ class Bar(Progress):
             TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
         )
-        self._rich = RichProgress(*columns, console=Console(file=sys.__stdout__), transient=True)
+        console = Console(file=sys.__stdout__)
+        self._rich = RichProgress(*columns, console=console, transient=True, auto_refresh=False)
         self._task: Any = None
         self._steps = 0
 
@@ -57,7 +58,7 @@ class Bar(Progress):
         self._rich.update(self._task, total=self._steps)
 
     def step(self, what: str) -> None:
-        self._rich.update(self._task, description=what)
+        self._rich.update(self._task, description=what, refresh=True)
 
     def done(self) -> None:
         self._rich.advance(self._task)

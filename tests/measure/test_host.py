@@ -44,6 +44,18 @@ def test_activity_of_others_is_what_is_busy_and_not_own():
     assert (activity.others, activity.stolen, activity.governor) == (0.5, 0.125, "performance")
 
 
+def test_a_worker_s_time_is_own_time():
+    spin = (
+        "import time\nend = time.process_time() + 0.2\n"
+        "while time.process_time() < end: pass\nprint('spun', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        before = HostState.now()
+        assert worker.stdout.readline() == b"spun\n"
+        assert HostState.now().own - before.own > 0.1
+        worker.communicate(b"\n")
+
+
 def test_what_the_system_does_not_tell_is_none():
     state = HostState(load=None, busy=None, stolen=None, own=0.0, governor=None)
     activity = HostActivity.between(state, state, seconds=1.0)

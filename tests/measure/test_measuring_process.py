@@ -62,6 +62,12 @@ def test_iterations_stop_at_their_limits(prepared):
     assert len(measure_replicate(spec).trace) == 13
 
 
+def test_a_slow_network_gets_as_many_iterations_as_fit(prepared):
+    limits = {"min_iterations": 10**6, "min_time": 0.0, "max_time": 0.01, "warmup_limit": 0}
+    found = measure_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1, **limits))
+    assert 3 <= len(found.trace) < 10**6
+
+
 def test_the_network_is_timed_on_real_images_of_the_dataset(folder, prepared):
     images, _ = tiny_images()
     batch = timing_batch(prepared, 4)["data"]
