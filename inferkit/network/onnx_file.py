@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -30,13 +31,12 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None) -> Network:
     """
     source = Path(path)
     model = _parse(source)
-    for tensor in _external_tensors(model):
-        _external_file(tensor, source)
-    _check(source)
-    for tensor in _external_tensors(model):
+    for tensor in list(_external_tensors(model)):
         _attach(tensor, source)
+    _add_output_shapes(model)
+    _check(model, source)
     try:
-        return Network.from_model(_with_shapes(model), name or model.graph.name or source.stem)
+        return Network.from_model(model, name or model.graph.name or source.stem)
     except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(f"{source}: an input or output is no tensor of a type that numpy has: {error}") from None
 
@@ -81,11 +81,13 @@ def _parse(source: Path) -> onnx.ModelProto:
     return model
 
 
-def _check(source: Path) -> None:
+def _check(model: onnx.ModelProto, source: Path) -> None:
     from onnx import checker
 
+    # What protobuf cannot serialize is checked from its file.
+    small = sum(map(_stored_bytes, model.graph.initializer)) <= PROTOBUF_LIMIT
     try:
-        checker.check_model(str(source))
+        checker.check_model(model if small else str(source))
     except Exception as error:
         # The checker raises ValidationError, and through its C++ side RuntimeError, ValueError and others.
         raise NetworkError(f"{source} is no valid ONNX model: {str(error).strip()}") from None
@@ -143,27 +145,29 @@ def _attach(tensor: onnx.TensorProto, source: Path) -> None:
     tensor.ClearField("data_location")
 
 
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, with its outputs' shapes inferred where the file does not state them."""
+def _add_output_shapes(model: onnx.ModelProto) -> None:
+    """Infer the shapes of outputs that the file does not state; some exporters leave them out."""
     from onnx import shape_inference
 
-    if all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
-        return model
-    try:
+    missing = [value for value in model.graph.output if value.type.HasField("tensor_type")]
+    if all(value.type.tensor_type.HasField("shape") for value in missing):
+        return
+    with contextlib.suppress(Exception):  # what is wrong with the model is the checker's to say
         inferred = shape_inference.infer_shapes(model)
-    except Exception:
-        return model
-    for value, known in zip(model.graph.output, inferred.graph.output, strict=True):
-        value.CopyFrom(known)
-    return model
+        for value, known in zip(model.graph.output, inferred.graph.output, strict=True):
+            value.CopyFrom(known)
 
 
 def _stored_bytes(tensor: onnx.TensorProto) -> int:
-    """The size of a tensor's numbers, from its shape: asking for raw_data would copy it."""
+    """About the size of a tensor's numbers, from its shape: asking for raw_data would copy it."""
     import numpy as np
     from onnx import helper
 
-    return math.prod(tensor.dims) * int(np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize)
+    try:
+        itemsize = int(np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize)
+    except (KeyError, TypeError, ValueError):
+        itemsize = 8  # no type of ONNX's; the checker says so
+    return math.prod(tensor.dims) * itemsize
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:

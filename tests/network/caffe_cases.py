@@ -92,6 +92,8 @@ POOLING = {
     "ave global": IMAGE + layer("Pooling", pool("pool: AVE global_pooling: true")),
     "ave of a large kernel": data(2, 3, 4, 5) + layer("Pooling", pool("pool: AVE kernel_size: 7 stride: 8")),
     "ave, window outside the input": data(2, 3, 3, 6) + layer("Pooling", pool("pool: AVE kernel_size: 1 stride: 4")),
+    "ave, windows outside the input both ways": data(2, 3, 3, 7)
+    + layer("Pooling", pool("pool: AVE kernel_size: 2 stride_h: 3 stride_w: 4")),
     "ave floor": data(2, 3, 8, 6)
     + layer("Pooling", pool("pool: AVE kernel_size: 3 stride: 2 pad: 1 round_mode: FLOOR")),
     "spp max": data(2, 3, 9, 7) + layer("SPP", "spp_param { pyramid_height: 3 pool: MAX }"),
@@ -125,6 +127,9 @@ NORMALIZATION = {
     "mvn eps": data(2, 3, 6, 5) + layer("MVN", "mvn_param { eps: 0.7 }"),
     "mvn across channels": data(2, 3, 6, 5) + layer("MVN", "mvn_param { across_channels: true eps: 0.1 }"),
     "mvn, mean only": data(2, 3, 6, 5) + layer("MVN", "mvn_param { normalize_variance: false }"),
+    "mvn, 2-D, in place": data(2, 6)
+    + layer("TanH", tops="t")
+    + layer("MVN", "mvn_param { across_channels: true eps: 0.1 }", "t", "t", name="n"),
     "mvn, 2-D": data(2, 6) + layer("MVN", "mvn_param { across_channels: true eps: 0.1 }"),
 }
 

@@ -30,14 +30,25 @@ class _AnyWeights(Weights):
         return [np.ones(spec.shape, np.float32) for spec in expected]
 
 
-def blob_shapes(text: str) -> dict[str, Shape]:
+class AgreeingWeights(_AnyWeights):
+    """As its base, with the check that layers which share a parameter want one shape."""
+
+    def blobs(self, index, expected):  # type: ignore[no-untyped-def]
+        shapes = self.__dict__.setdefault("shared", {})
+        for spec, wanted in zip(self.net.layer[index].param, expected, strict=False):
+            if spec.name and shapes.setdefault(spec.name, wanted.shape) != wanted.shape:
+                raise NetworkError("shared in vain")
+        return super().blobs(index, expected)
+
+
+def blob_shapes(text: str, weights: type[Weights] = _AnyWeights) -> dict[str, Shape]:
     """The shape of every blob at the prototxt's batch. Raises NetworkError where the importer refuses the net."""
     net = parse_prototxt(text, "net")
     flow = trace_flow(net, "net")
     inputs = conversion._inputs(net, "net")
     for layer in net.layer:
         conversion._check_counts(layer, "net")
-    run = conversion._Run(flow, _AnyWeights(net, None, "net"), "net", inputs, conversion._Reading(frozenset()))
+    run = conversion._Run(flow, weights(net, None, "net"), "net", inputs, conversion._Reading(frozenset()))
     for index, layer in enumerate(net.layer):
         if layer.type == "Input":
             for top in layer.top:
@@ -45,10 +56,6 @@ def blob_shapes(text: str) -> dict[str, Shape]:
         else:
             run._convert(index, layer)
     return {name: shape_now(run.blobs.read(name).shape) for name in run.blobs}
-
-
-def _pads(r: random.Random, kernel: int) -> int:
-    return r.choice([0, 0, 1, kernel // 2, r.randint(0, kernel)])
 
 
 def _conv(r: random.Random, shape: Shape, deconvolution: bool = False) -> str:
@@ -306,9 +313,26 @@ def _layer(r: random.Random, number: int, shapes: dict[str, Shape], unread: set[
         if fits:
             fields = f"axis: {axis} " + r.choice(["", "bias_term: true"])
             return _wrap(number, "Scale", [bottom, r.choice(fits)], [top], f"scale_param {{ {fields} }}")
-    if kind < 0.44 and len(shape) == 4:
+    small = [name for name in names if len(shapes[name]) <= 3]
+    if kind < 0.42 and small:
+        index = r.choice(small)
+        rows = f"num_output: {r.randint(1, 3)} input_dim: 1 " + r.choice(["", "bias_term: false"])
+        parameters = f"embed_param {{ {rows} }}"
+        return _wrap(number, "Threshold", [index], [f"{top}_0"], "threshold_param { threshold: 1e9 }") + _wrap(
+            number, "Embed", [f"{top}_0"], [top], parameters
+        )
+    if kind < 0.44 and shape and len(shape) <= 3:
+        dims = " ".join(f"dim: {dim}" for dim in shape[1:])
+        share = r.choice(["", 'param { name: "shared" share_mode: PERMISSIVE }'])
+        return _wrap(
+            number, "Parameter", [], [f"{top}_p"], f"{share} parameter_param {{ shape {{ {dims} }} }}"
+        ) + _wrap(number, "Bias", [bottom, f"{top}_p"], [top], "bias_param { axis: 1 }")
+    if kind < 0.5 and len(shape) == 4:
         return _wrap(number, "Pooling", [bottom], [top, f"{top}_mask"], _pool(r, shape).replace("AVE", "MAX"))
     layer = r.choice(list(ONE_TO_ONE))
+    if layer in ("Convolution", "InnerProduct") and r.random() < 0.2:
+        parameters = ONE_TO_ONE[layer](r, shape)
+        return _wrap(number, layer, [bottom], [top], 'param { name: "w" } ' + parameters)
     if layer in IN_PLACE and bottom in unread and r.random() < 0.4:
         top = bottom
     return _wrap(number, layer, [bottom], [top], ONE_TO_ONE[layer](r, shape) if shape or layer in IN_PLACE else "")
@@ -316,7 +340,7 @@ def _layer(r: random.Random, number: int, shapes: dict[str, Shape], unread: set[
 
 def _wrap(number: int, kind: str, bottoms: list[str], tops: list[str], parameters: str) -> str:
     ends = " ".join([f'bottom: "{name}"' for name in bottoms] + [f'top: "{name}"' for name in tops])
-    return f'layer {{ name: "l{number}" type: "{kind}" {ends} {parameters} }}\n'
+    return f'layer {{ name: "{tops[0]}_{number}" type: "{kind}" {ends} {parameters} }}\n'
 
 
 def grow(r: random.Random, most: int = 7) -> str:
@@ -339,16 +363,16 @@ def grow(r: random.Random, most: int = 7) -> str:
             try:
                 new = blob_shapes(text + added)
             except NetworkError:
-                if r.random() < 0.02:
-                    return text + added
+                if r.random() < 0.03:
+                    return text + added  # Caffe must refuse it too
                 continue
             except MixedBatch:
                 continue
             if sum(np.prod(value) for value in new.values()) > 60_000 or 0 in [d for s in new.values() for d in s]:
                 continue
-            layer = parse_prototxt(added, "net").layer[0]
             text, shapes = text + added, new
-            unread = (unread - set(layer.bottom)) | set(layer.top)
+            for layer in parse_prototxt(added, "net").layer:
+                unread = (unread - set(layer.bottom)) | set(layer.top)
             break
     return text
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.blobs import Blobs
-from inferkit.network.caffe.dims import Batch, Dim, MixedBatch, batch
+from inferkit.network.caffe.dims import Batch, Dim, MixedBatch, batch, product, same
 from inferkit.network.caffe.flow import Flow
 from inferkit.network.caffe.graph import Graph, Tensor
 from inferkit.network.caffe.layer import Layer, Settings
@@ -46,13 +46,15 @@ def convert(flow: Flow, weights: Weights, name: str) -> tuple[onnx.ModelProto, t
     for layer in flow.net.layer:
         _check_counts(layer, file)
     inputs = _inputs(flow.net, file)
-    obstacle = ""
+    obstacles: list[MixedBatch] = []
     for reading in _readings(inputs):
+        if reading.explicit and obstacles and not obstacles[-1].aborts:
+            continue  # Caffe takes the number literally and computes something for other batches too
         run = _Run(flow, weights, file, inputs, reading)
         try:
-            return run.model(name), (*_fixed_note(inputs, obstacle if not reading.inputs else ""), *run.notes)
-        except MixedBatch as reason:
-            obstacle = obstacle or str(reason)
+            return run.model(name), (*_fixed_note(inputs, reading, obstacles), *run.notes)
+        except MixedBatch as mixed:
+            obstacles.append(mixed)
     raise AssertionError("the reading with a fixed batch mixes nothing")
 
 
@@ -69,11 +71,11 @@ def _readings(inputs: Mapping[str, tuple[int, ...]]) -> Iterator[_Reading]:
     yield _Reading(frozenset())
 
 
-def _fixed_note(inputs: Mapping[str, tuple[int, ...]], obstacle: str) -> list[str]:
-    if not obstacle:
+def _fixed_note(inputs: Mapping[str, tuple[int, ...]], reading: _Reading, obstacles: list[MixedBatch]) -> list[str]:
+    if reading.inputs or not obstacles:
         return []
     sizes = ", ".join(f"{name} {list(shape)}" for name, shape in inputs.items())
-    return [f"imported with fixed shapes ({sizes}), for no other batch fits: {obstacle}"]
+    return [f"imported with fixed shapes ({sizes}), for no other batch fits: {obstacles[0].reason}"]
 
 
 def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
@@ -101,6 +103,8 @@ def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
 def _check_counts(layer: LayerParameter, file: str) -> None:
     """The layer's type is known, and it has as many bottoms and tops as the type takes."""
     where = f"{file}, layer {layer.name!r} ({layer.type})"
+    if "" in layer.top:
+        raise NetworkError(f"{where}: a top has an empty name, which ONNX has no way to say; give it one")
     if layer.type == "Input":
         if layer.bottom:
             raise NetworkError(f"{where}: takes no bottoms")
@@ -147,8 +151,9 @@ class _Run:
                 continue
             try:
                 self._convert(index, layer)
-            except MixedBatch as reason:
-                raise MixedBatch(f"layer '{layer.name}' ({layer.type}): {reason}") from None
+            except MixedBatch as mixed:
+                where = f"layer {layer.name!r} ({layer.type})"
+                raise MixedBatch(f"{where}: {mixed.reason}", mixed.aborts) from None
         outputs = self._outputs()
         self.graph.prune(tensor.name for tensor in outputs)
         return self.graph.model(name, list(self.inputs.values()), outputs)
@@ -184,9 +189,8 @@ class _Run:
     def _check_overwriting(self, layer: Layer, top: Tensor) -> None:
         """Refuse a layer in place whose result in Caffe is that of a race or of the pass before."""
         first, *others = layer.param.bottom
-        layer.check(
-            top.shape == layer.bottom.shape, f"changes the shape of {first!r} in place; give the top another name"
-        )
+        same_size = same(product(top.shape), product(layer.bottom.shape))
+        layer.check(same_size, f"changes the size of {first!r} in place; give the top another name")
         layer.check(
             not self.blobs.is_lasting(first),
             f"changes the constant {first!r} with each pass; give the top another name",

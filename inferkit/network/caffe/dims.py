@@ -13,7 +13,15 @@ from fractions import Fraction
 
 
 class MixedBatch(Exception):
-    """The graph is right for one batch size only; the argument says why. Caught by the conversion, never shown raw."""
+    """The graph would be right for one batch size only; `reason` says why. Caught by the conversion, never shown raw.
+
+    `aborts`: Caffe itself gives up at any other batch. Otherwise Caffe computes something that no such graph can.
+    """
+
+    def __init__(self, reason: str, aborts: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.aborts = aborts
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ def same(left: Dim, right: Dim) -> bool:
     if now(left) != now(right):
         return False
     at = left.at if isinstance(left, Batch) else right.at if isinstance(right, Batch) else 0
-    raise MixedBatch(f"{left} is {right} only for a batch of {at}")
+    raise MixedBatch(f"{left} is {right} only for a batch of {at}", aborts=True)
 
 
 def same_shape(left: Shape, right: Shape) -> bool:
@@ -133,6 +141,13 @@ def static(dim: Dim, what: str) -> int:
     """The dimension as a number; MixedBatch where it follows the batch. `what` names it in the note."""
     if isinstance(dim, Batch):
         raise MixedBatch(f"{what} follows the batch size")
+    return dim
+
+
+def learned(dim: Dim, what: str) -> int:
+    """As `static`, for a dimension that learned blobs have: Caffe gives up when it changes."""
+    if isinstance(dim, Batch):
+        raise MixedBatch(f"{what} follows the batch size, and its weights do not", aborts=True)
     return dim
 
 

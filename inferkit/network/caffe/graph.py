@@ -112,7 +112,7 @@ class Graph:
                 needed.update(node.inputs)
                 kept.append(node)
                 if node.op == "MaxPool":  # the mask is optional, and TensorRT has none
-                    node.outputs = [name for name in node.outputs if name in needed]
+                    node.outputs = node.outputs[: 2 if node.outputs[-1] in needed else 1]
         self.nodes = kept[::-1]
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
         made = {name for node in self.nodes for name in node.outputs}

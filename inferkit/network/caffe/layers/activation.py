@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from inferkit.network.caffe.dims import follows_batch, shape_now, static
+from inferkit.network.caffe.dims import follows_batch, learned, shape_now
 from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler
 
 
@@ -36,7 +36,7 @@ def prelu(layer: Layer) -> list[Tensor]:
     """ReLU with learned slopes, one per channel or one for all."""
     settings, shape = layer.param.prelu_param, layer.bottom.shape
     layer.check(len(shape) >= 2, "needs a blob of at least 2 axes")
-    channels = static(layer.legacy_shape("PReLU")[1], "the channel axis")
+    channels = learned(layer.legacy_shape("PReLU")[1], "the channel axis")
     filler = settings.filler if settings.HasField("filler") else constant_filler(0.25)
     (slope,) = layer.blobs(BlobSpec(() if settings.channel_shared else (channels,), filler))
     broadcast = slope.reshape((1,) * (len(shape) - 1) if settings.channel_shared else (-1,) + (1,) * (len(shape) - 2))

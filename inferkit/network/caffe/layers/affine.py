@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferkit.network.caffe.dims import Shape, product, same_shape, show, static
+from inferkit.network.caffe.dims import Shape, learned, product, same_shape, show
 from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler, stated
 
 
@@ -14,7 +14,7 @@ def inner_product(layer: Layer) -> list[Tensor]:
     layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
     layer.check(settings.num_output > 0, "num_output must be positive")
     axis = layer.axis(settings.axis)
-    inputs = static(product(bottom.shape[axis:]), f"what axis {axis} and those after it hold")
+    inputs = learned(product(bottom.shape[axis:]), f"what axis {axis} and those after it hold")
     shape = (inputs, settings.num_output) if settings.transpose else (settings.num_output, inputs)
     specs = [BlobSpec(shape, stated(settings, "weight_filler"))]
     if settings.bias_term:
@@ -114,4 +114,4 @@ def _broadcast(layer: Layer, shape: Sequence[object], axis: int) -> tuple:
 
 
 def _static_shape(shape: Shape) -> tuple[int, ...]:
-    return tuple(static(dim, "an axis of a learned blob") for dim in shape)
+    return tuple(learned(dim, "an axis of a learned blob") for dim in shape)

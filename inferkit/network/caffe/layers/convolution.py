@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inferkit.network.caffe.dims import Dim, Shape, product, same_shape, show, static
+from inferkit.network.caffe.dims import Dim, Shape, learned, product, same_shape, show, static
 from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, stated
 
 
@@ -162,7 +162,7 @@ def _spatial(layer: Layer, window: _Window) -> list[int]:
 def _channels(layer: Layer) -> int:
     """The input channels, with Caffe's checks of channels, outputs and groups."""
     settings = layer.param.convolution_param
-    channels = static(layer.bottom.shape[layer.axis(settings.axis)], "the channel axis")
+    channels = learned(layer.bottom.shape[layer.axis(settings.axis)], "the channel axis")
     outputs, group = settings.num_output, settings.group
     layer.check(outputs > 0, "num_output must be positive")
     layer.check(group > 0, "group must be positive")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from inferkit.network.caffe.dims import Shape, show, static
+from inferkit.network.caffe.dims import Shape, learned, show, static
 from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler
 from inferkit.network.caffe.layers.pooling import average
 from inferkit.network.caffe.schema import LRNParameter
@@ -62,7 +62,7 @@ def batch_norm(layer: Layer) -> list[Tensor]:
     """
     settings, bottom = layer.param.batch_norm_param, layer.bottom
     layer.check(len(bottom.shape) >= 2, f"needs a blob of at least 2 axes, not {show(bottom.shape)}")
-    channels = static(bottom.shape[1], "the channel axis")
+    channels = learned(bottom.shape[1], "the channel axis")
     zero = constant_filler(0.0)
     mean, variance, factor = layer.blobs(BlobSpec((channels,), zero), BlobSpec((channels,), zero), BlobSpec((1,), zero))
     stored = settings.use_global_stats if settings.HasField("use_global_stats") else not layer.train

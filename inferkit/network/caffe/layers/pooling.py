@@ -129,9 +129,9 @@ def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     whole = np.float32(rows.kernel * columns.kernel)
     if not exact and not np.all(divisor == whole):
         pooled = layer.like("Mul", pooled, layer.constant(whole / divisor[None, None], "ratio"))
-    # A window outside the input sums nothing; Caffe divides that by what may be nothing too.
-    empty = 0 in rows.counted() or 0 in columns.counted()
-    return _extended(layer, pooled, rows, columns, float("nan") if empty else 0.0)
+    # A window outside the input sums nothing, and Caffe divides that by what may be nothing too.
+    nothing = np.where(np.outer(rows.counted(), columns.counted()) == 0, np.nan, 0.0)
+    return _extended(layer, pooled, rows, columns, nothing)
 
 
 def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
@@ -148,8 +148,8 @@ def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> T
     return _extended(layer, layer.node("Where", positive, ratio, zero, shape=shape), rows, columns, 0.0)
 
 
-def _extended(layer: Layer, pooled: Tensor, rows: Span, columns: Span, value: float) -> Tensor:
-    """The windows inside the input, plus `value` for those outside."""
+def _extended(layer: Layer, pooled: Tensor, rows: Span, columns: Span, value: float | np.ndarray) -> Tensor:
+    """The windows inside the input, plus `value` (one, or one per window) for those outside."""
     extra = rows.count - rows.inside.count, columns.count - columns.inside.count
     if not any(extra):
         return pooled
@@ -159,7 +159,13 @@ def _extended(layer: Layer, pooled: Tensor, rows: Span, columns: Span, value: fl
     longer = layer.node("Pad", pooled, amounts, shape=shape, mode="edge")
     inside = np.zeros((rows.count, columns.count), bool)
     inside[: rows.inside.count, : columns.inside.count] = True
-    return layer.node("Where", layer.constant(inside, "inside"), longer, layer.scalar(value, "outside"), shape=shape)
+    return layer.node(
+        "Where",
+        layer.constant(inside, "inside"),
+        longer,
+        layer.constant(np.array(value, np.float32), "outside"),
+        shape=shape,
+    )
 
 
 def _window(rows: Span, columns: Span) -> dict[str, Any]:

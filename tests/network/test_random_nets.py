@@ -1,0 +1,53 @@
+"""Random small nets compute what real Caffe computes, or are refused where Caffe refuses them."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from pathlib import Path
+
+import pytest
+from caffe_judge import TOLERANCE, judge
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pycaffe_oracle import CaffeAborted, oracle
+from random_nets import AgreeingWeights, blob_shapes, grow
+
+from inferkit.errors import NetworkError
+
+pytestmark = pytest.mark.pycaffe
+
+
+def check(text: str, seed: int, folder: Path) -> None:
+    try:
+        blob_shapes(text)
+    except NetworkError:
+        prototxt = folder / "net.prototxt"
+        prototxt.write_text(text)
+        with pytest.raises(CaffeAborted):
+            oracle().run(prototxt)
+        return
+    # Whether layers that share weights agree on their shape is the weights' matter, which blob_shapes leaves out.
+    if not shares_in_vain(text):
+        assert judge(text, folder, seed=seed).error <= TOLERANCE, text
+
+
+def shares_in_vain(text: str) -> bool:
+    """Whether a layer shares a parameter of another shape."""
+    with contextlib.suppress(NetworkError):
+        blob_shapes(text, AgreeingWeights)
+        return False
+    return True
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(r=st.randoms(use_true_random=False), seed=st.integers(0, 10**6))
+def test_a_random_net(r: random.Random, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    check(grow(r), seed, tmp_path_factory.mktemp("net"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(20))
+def test_many_random_nets(block: int, tmp_path: Path) -> None:
+    for seed in range(100_000 + 100 * block, 100_000 + 100 * (block + 1)):
+        check(grow(random.Random(seed)), seed, tmp_path)
