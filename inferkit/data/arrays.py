@@ -54,7 +54,10 @@ class ArrayDataset(Dataset):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> ArrayDataset:
-        """From a .npz file with `images` and `labels` (also x and y), or a .npy file of images; no pickle is read."""
+        """From a .npz file with `images` and `labels` (also x and y), or a .npy file of images.
+
+        No pickle is read. DataError for a damaged file, or an array of more than `max_bytes` (4 GiB).
+        """
         arrays = read_arrays(path, max_bytes)
         images = next((arrays[name] for name in ("images", "x") if name in arrays), None)
         if images is None:

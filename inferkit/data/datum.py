@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.data import wire
-from inferkit.data.wire import as_int32, read_key, read_length, read_numbers, read_varint, skip, varint
+from inferkit.data.wire import (
+    MOST_FIELDS,
+    as_int32,
+    read_key,
+    read_length,
+    read_numbers,
+    read_varint,
+    skip,
+    too_many_fields,
+    varint,
+)
 from inferkit.errors import DataError
 
 # Keys: field number << 3 | wire type.
@@ -38,6 +48,7 @@ def parse_datum(buffer: bytes | memoryview) -> Datum:
     """Parse a serialized Datum; nothing is copied. DataError says at which byte it stops making sense.
 
     As the official parsers: the last of several values wins, unknown fields are passed over, floats may be packed.
+    Only a Datum of more than MOST_FIELDS fields is refused here; a run of floats that are not packed counts as one.
     """
     view = memoryview(buffer)
     channels = height = width = label = position = 0
@@ -45,7 +56,11 @@ def parse_datum(buffer: bytes | memoryview) -> Datum:
     data = view[:0]
     floats: list[NDArray[np.float32]] = []
     end = len(view)
+    count = 0
     while position < end:
+        count += 1
+        if count > MOST_FIELDS:
+            raise too_many_fields()
         key = view[position]
         if 8 <= key < 0x80:
             position += 1
@@ -121,8 +136,11 @@ def find_label(read: Callable[[int, int], bytes | memoryview], size: int) -> int
 
     DataError where the bytes are no Datum. What `parse_datum` reads as the label, this reads.
     """
-    position = label = 0
+    position = label = count = 0
     while position < size:
+        count += 1
+        if count > MOST_FIELDS:
+            raise too_many_fields()
         window = read(position, min(position + _WINDOW, size))
         key, after = read_key(window, 0, len(window))
         kind = key & 7

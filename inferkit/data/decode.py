@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from inferkit.errors import DataError
 MAX_PIXELS = 100_000_000  # default limit: an image of 300 MB; the largest of ImageNet has 61 million pixels
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a frame (SOF0 to SOF15)
 _ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}  # JPEG markers without a length: RST0 to RST7, TEM
+_MARKER = re.compile(rb"\xff[\x01-\xfe]", re.DOTALL)
+_MOST_SEGMENTS = 10_000
 
 
 def decode_image(
@@ -72,14 +75,13 @@ def image_size(file: bytes | memoryview) -> tuple[int, int]:
 def _jpeg_size(file: bytes | memoryview) -> tuple[int, int]:
     size: tuple[int, int] | None = None
     position = 2
-    while True:
-        while file[position] != 0xFF:  # as libjpeg: whatever is between two segments is passed over
-            position += 1
-        while file[position] == 0xFF:
-            position += 1
-        marker = file[position]
-        position += 1
-        if marker in _ALONE or marker == 0:
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(file, position)  # as libjpeg: whatever is between two segments is passed over
+        if found is None:
+            raise IndexError(position)
+        position = found.end()
+        marker = file[position - 1]
+        if marker in _ALONE:
             continue
         if marker == 0xDA and size is not None:  # start of the pixels
             _require_end(file, b"\xff\xd9", position, "JPEG")
@@ -92,6 +94,7 @@ def _jpeg_size(file: bytes | memoryview) -> tuple[int, int]:
         if marker in _FRAMES and size is None:
             size = struct.unpack_from(">HH", file, position + 3)
         position += length
+    raise DataError(f"the JPEG file has over {_MOST_SEGMENTS} segments before its pixels")
 
 
 def _png_size(file: bytes | memoryview) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from inferkit.data.lmdb_file import Scratch
 from inferkit.errors import DataError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
-MAX_LIST_BYTES = 1 << 30
+MAX_LIST_BYTES = 1 << 28
 
 
 class Listed(NamedTuple):
@@ -100,11 +101,11 @@ def read_list(
 
     As convert_imageset the line is parted at its last space, so that names may have spaces, and a leading slash is
     below the root too. Unlike it, a label that is no number is an error and not 0. Empty lines are passed over.
-    DataError, naming the line, where the list is missing or damaged.
+    DataError, naming the line, where the list is missing, damaged, or larger than 256 MiB.
     """
     path = Path(path)
     files = []
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(io.StringIO(_text(path)), 1):
         if not line.strip():
             continue
         name, _, label = line.rstrip().replace("\t", " ").rpartition(" ")

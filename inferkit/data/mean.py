@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.data.npy import read_npy
-from inferkit.data.wire import as_int32, read_key, read_length, read_numbers, read_varint, skip, varint
+from inferkit.data.wire import (
+    MOST_FIELDS,
+    as_int32,
+    read_key,
+    read_length,
+    read_numbers,
+    read_varint,
+    skip,
+    too_many_fields,
+    varint,
+)
 from inferkit.errors import DataError
 from inferkit.files import write_atomically
 
@@ -79,8 +89,11 @@ def parse_blob(content: bytes | memoryview) -> NDArray[Any]:
     has_legacy = False
     dims: list[int] = []
     parts: dict[str, list[NDArray[Any]]] = {"<f4": [], "<f8": []}
-    position, end = 0, len(view)
+    position, end, count = 0, len(view), 0
     while position < end:
+        count += 1
+        if count > MOST_FIELDS:
+            raise too_many_fields()
         key, position = read_key(view, position, end)
         if key in _LEGACY:
             number, position = read_varint(view, position, end)

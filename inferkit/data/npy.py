@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import DataError
 
-MAX_BYTES = 2**34  # of one array out of a compressed file: deflate makes a thousand bytes of one
+MAX_BYTES = 2**32  # of one array out of a compressed file: deflate makes a thousand bytes of one
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 10_000  # bytes, as numpy itself allows
 _CHUNK = 1 << 20
@@ -100,7 +100,7 @@ def _header(content: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
         if not isinstance(descr, str) or not isinstance(shape, tuple):
             raise TypeError("of another kind")
         dtype = np.dtype(descr)
-        valid = dtype.kind in "biufc" and all(isinstance(size, int) and size >= 0 for size in shape)
+        valid = dtype.kind in "biufc" and all(isinstance(size, int) and 0 <= size < 2**63 for size in shape)
     except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise DataError(f"the array has a header that cannot be understood: {error}") from error
     if not valid or len(shape) > 32:

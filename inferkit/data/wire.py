@@ -16,6 +16,7 @@ from inferkit.errors import DataError
 
 VARINT, FIXED64, BYTES, GROUP_START, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
 _64_BITS = 2**64 - 1
+MOST_FIELDS = 100_000
 _MAX_DEPTH = 100  # how deep the official parsers follow nested groups
 
 
@@ -56,7 +57,7 @@ def read_length(buffer: memoryview | bytes, position: int, end: int) -> tuple[in
 def skip(buffer: memoryview | bytes, key: int, position: int, end: int) -> int:
     """The position after the value of the field `key`, whose value begins at `position`: an unknown field."""
     open_groups: list[int] = []
-    while True:
+    for _ in range(MOST_FIELDS):
         kind = key & 7
         if kind == VARINT:
             _, position = read_varint(buffer, position, end)
@@ -77,6 +78,7 @@ def skip(buffer: memoryview | bytes, key: int, position: int, end: int) -> int:
         if not open_groups:
             return position
         key, position = read_key(buffer, position, end, lowest=0)  # inside of groups, field 0 is passed over too
+    raise too_many_fields()
 
 
 def read_numbers(view: memoryview, key: int, position: int, end: int, dtype: str) -> tuple[NDArray[Any], int]:
@@ -104,6 +106,11 @@ def read_numbers(view: memoryview, key: int, position: int, end: int, dtype: str
         window *= 2
     values = np.ascontiguousarray(fields[:length, 1:]).reshape(-1).view(dtype)
     return values, begin + length * (size + 1)
+
+
+def too_many_fields() -> DataError:
+    """What is raised for a message of more than MOST_FIELDS fields: no real one has so many, and each takes time."""
+    return DataError(f"the message has over {MOST_FIELDS} fields")
 
 
 def as_int32(number: int) -> int:

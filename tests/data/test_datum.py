@@ -161,6 +161,16 @@ def test_many_single_floats_with_something_between_them_take_time_in_proportion(
     assert datum.float_data.tolist() == [1.0] * 20_000
 
 
+@pytest.mark.parametrize(
+    "content", [b"\x38\x00" * 100_001, b"\x78\x00" * 100_001, b"\x0b" + b"\x38\x00" * 100_001 + b"\x0c"]
+)
+def test_fields_beyond_number_are_refused(content: bytes) -> None:
+    with pytest.raises(DataError, match="over 100000 fields"):
+        parse_datum(content)
+    with pytest.raises(DataError, match="over 100000 fields"):
+        find_label(lambda start, stop: content[start:stop], len(content))
+
+
 def test_an_encoded_file_round_trips() -> None:
     datum = parse_datum(serialize_encoded_datum(b"a file", -3))
     assert (bytes(datum.data), datum.label, datum.encoded, datum.channels) == (b"a file", -3, True, 0)

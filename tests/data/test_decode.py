@@ -111,6 +111,13 @@ def test_a_file_that_is_cut_anywhere_is_refused(suffix: str) -> None:
             decode_image(content[:length])
 
 
+@pytest.mark.parametrize("filler", [b"\xff", b"\0", b"\xff\xfe\0\x02", b"\xff\0", b"\xff\xd0"])
+def test_endless_headers_take_time_in_proportion(filler: bytes) -> None:
+    content = b"\xff\xd8\xff\xfe\0\x02" + filler * (20_000_000 // len(filler))
+    with pytest.raises(DataError):
+        image_size(content)
+
+
 def test_trailing_bytes_after_the_image_do_not_matter() -> None:
     content = encoded("jpg", picture(0, 40, 40))
     np.testing.assert_array_equal(decode_image(content + b"more" * 50), decode_image(content))
