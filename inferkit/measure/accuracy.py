@@ -98,8 +98,8 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     lost = 0
     with engine.session(**spec.session) as session, device_lease(session.device):
         for batch in open_batches(spec.dataset, batch_size, spec.preprocessing, network.inputs[0]):
-            labels = _labels(batch, spec.dataset)
-            scores, seconds = _run(session, batch.images, batch_size, output)
+            labels = _labels(batch.labels[: batch.count], spec.dataset)
+            scores, seconds = _run(session, batch.images, batch.count, output)
             in_engine += seconds
             if labels.max() >= scores.shape[1]:
                 raise DataError(
@@ -130,21 +130,17 @@ def batch_for(info: TensorInfo, wanted: int) -> int:
     return wanted if fixed is None else fixed
 
 
-def _labels(batch: Any, dataset: str) -> NDArray[np.int64]:
-    labels = np.asarray(batch.labels, np.int64)
+def _labels(labels: NDArray[np.int64], dataset: str) -> NDArray[np.int64]:
     if labels.min() < 0:
         raise DataError(f"{dataset}: has images without a label; set `accuracy = false` for this network")
     return labels
 
 
-def _run(session: Session, images: NDArray[Any], batch_size: int, output: str) -> tuple[NDArray[Any], float]:
-    """Scores [N, classes] of up to `batch_size` images; a short last batch of a fixed-size engine is filled up."""
-    count = len(images)
-    fixed = session.inputs[0].shape[0]
-    if fixed is not None and count < fixed:
-        images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
+def _run(session: Session, images: NDArray[Any], count: int, output: str) -> tuple[NDArray[Any], float]:
+    """Scores [count, classes] of the first `count` images of a batch, and the seconds that the batch took."""
     session.load(images)
     trace = session.execute()
-    if output not in (results := session.fetch()):
+    results = session.fetch()
+    if output not in results:
         raise MeasurementError(f"the engine has no output {output!r}, only {', '.join(results)}")
     return results[output].reshape(len(images), -1)[:count].astype(np.float32), trace.wall

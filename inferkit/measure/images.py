@@ -6,6 +6,7 @@ Never zeros: denormal and zero inputs are faster on some hardware, and calibrati
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 EMBEDDED = "fashion_mnist"
 _SEED = 1
 _CALIBRATION_BATCH = 50
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """Batches by input name, and the name under which a network remembers what it was calibrated with."""
+
+    batches_by_input: Iterator[dict[str, NDArray[Any]]]
+    name: str
+
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
+        return self.batches_by_input
 
 
 class ImageSource:
@@ -37,12 +49,15 @@ class ImageSource:
             raise DataError(f"{self.description}: holds no image")
         return batch
 
-    def calibration(self, count: int) -> Iterator[dict[str, NDArray[Any]]]:
+    def calibration(self, count: int) -> CalibrationImages:
         """`count` images spread evenly over the dataset, in batches by input name.
 
-        Evenly, because databases are often sorted by class. An embedded dataset has test images only, so these are
+        Evenly, because databases are often sorted by class. The embedded dataset has test images only, so these are
         among them; 500 of 10,000 set nothing but the ranges of the activations.
         """
+        return CalibrationImages(self._evenly(count), f"{self.description}, evenly spaced")
+
+    def _evenly(self, count: int) -> Iterator[dict[str, NDArray[Any]]]:
         if self._dataset is None:
             yield from self._standing_in(count)
             return
@@ -65,7 +80,7 @@ class ImageSource:
         if len(self._inputs) != 1:
             raise DataError(f"{self._dataset}: a dataset feeds one input; the network has {len(self._inputs)}")
         for batch in open_batches(self._dataset, batch_size, self._preprocessing, self._inputs[0]):
-            yield {name: batch.images}
+            yield {name: batch.images[: batch.count]}
 
     def _standing_in(self, count: int, batch_size: int = _CALIBRATION_BATCH) -> Iterator[dict[str, NDArray[Any]]]:
         for start in range(0, count, batch_size):
@@ -80,13 +95,14 @@ def _open(dataset: str) -> Any:
 
 
 def open_batches(dataset: str, batch_size: int, steps: Mapping[str, Any], info: TensorInfo) -> Iterator[Any]:
-    """Batches (`.images`, `.labels`) of a dataset by name or path, preprocessed for an input. DataError of the data.
+    """Batches of a dataset by name or path, preprocessed for an input. DataError of the data.
 
+    The last batch is filled up to `batch_size`, which engines of a fixed size need; its `count` says how many are real.
     `steps` are Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file.
     """
     dtype = "uint8" if info.dtype == "uint8" else "float32"
     with _open(dataset) as images:
-        yield from images.batches(batch_size, preprocessing=preprocessing_from(steps), dtype=dtype)
+        yield from images.batches(batch_size, preprocessing=preprocessing_from(steps), dtype=dtype, last="pad")
 
 
 def preprocessing_from(steps: Mapping[str, Any]) -> Any:

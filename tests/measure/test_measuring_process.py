@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from inferkit.errors import BackendUnavailable, MeasurementError
-from inferkit.measure.accuracy import AccuracySpec
+from inferkit.measure.accuracy import AccuracySpec, evaluate
 from inferkit.measure.launch import prepare_network, run_accuracy, run_job, run_replicate
 from inferkit.measure.prepared import Recipe, load_prepared, timing_batch
 from inferkit.measure.replicate import COLUMNS, ReplicateSpec, measure_replicate
@@ -98,7 +98,8 @@ def test_accuracy_is_counted_over_every_image(folder, prepared):
 def test_int8_is_calibrated_once_and_says_with_what(folder, tmp_path):
     known = prepare_network(recipe(folder, precision="int8", calibration_images=30), tmp_path / "int8")
     assert known["precision"] == "int8"
-    assert "30 images" in known["calibration"]
+    assert "30 images of" in known["calibration"]
+    assert known["calibration"].endswith("images.npz, evenly spaced")
     operators = {node.op_type for node in load_prepared(tmp_path / "int8").model.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
 
@@ -174,3 +175,10 @@ def test_a_result_that_cannot_be_written_is_an_exit_code_and_no_part_of_a_file(p
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_last_batch_that_is_short_counts_only_its_own_images(folder, prepared):
+    spec = AccuracySpec(str(prepared), "onnxruntime", str(folder / "images.npz"), {"scale": 0.01}, batch_size=50)
+    odd = AccuracySpec(**{**spec.as_dict(), "batch_size": 77})
+    assert (evaluate(odd).predictions == evaluate(spec).predictions).all()
+    assert evaluate(odd).images == IMAGES
