@@ -1,0 +1,157 @@
+"""The study's second tool: classify images from an LMDB with TensorRT, timing copy in, execution and copy out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from inferkit.cli.study import Tally, add_model_options, at_least_one, run_tool
+from inferkit.cli.study_engine import (
+    CALIBRATED,
+    DATA_TYPES,
+    CalibrationFiles,
+    at_data_type,
+    classify,
+    image_preprocessing,
+    load_network,
+    parse_image_shape,
+)
+from inferkit.errors import BackendUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Engine, Session, Trace
+    from inferkit.network.network import Network
+
+PROGRAM = "infer_caffe_trt"
+BACKEND = "tensorrt"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The study's options, in its order."""
+    made = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Uses NVidia TensorRT to optimize and run inference on a trained Caffe model performing an image "
+        "recognition task and prints performance and accuracy results.",
+        epilog="Timed is, per iteration: copy the images to the GPU, execute, copy the predictions back, synchronize. "
+        "Exit codes: 0 done, 1 failed, 2 usage, or no GPU or TensorRT here that can run this data type.",
+    )
+    add_model_options(made)
+    made.add_argument("-c", "--caffeRoot", help="accepted for the study's command lines; no Caffe is needed here")
+    made.add_argument("--imageShape", help="height,width of the images if not the prototxt's, as 224,224")
+    made.add_argument("--max_batch", type=at_least_one, help="largest batch of the engine (default: the batch size)")
+    made.add_argument("--outputLayer", help="blob with the predictions (default: the network's output, or prob)")
+    made.add_argument("--outputSize", type=at_least_one, help="number of predictions per image, to be checked")
+    made.add_argument("--dtype", choices=tuple(DATA_TYPES), default="FLOAT", help="data type (default: FLOAT)")
+    made.add_argument("--labels", type=Path, help="names of the classes, one a line, as synset_words.txt")
+    made.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
+    made.add_argument("--csvFile", type=Path, help="file to append a row of the final stats to")
+    made.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8)")
+    made.add_argument("--firstCalBatch", type=int, default=0, help="number of the first one (default: 0)")
+    made.add_argument("--numCalBatches", type=at_least_one, help="how many of them (default: all there are)")
+    made.add_argument("--debug", action="store_true", help="tell everything: engine, shapes, parts of the time, top 5")
+    made.add_argument("--quiet", action="store_true", help="print the final stats only")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; returns its exit code."""
+    began = time.perf_counter()
+    args = parser().parse_args(argv)
+    return run_tool(PROGRAM, lambda: infer(args, began))
+
+
+def infer(args: argparse.Namespace, began: float) -> int:
+    """Build the engine, run the iterations, print and append the final stats."""
+    import inferkit
+    from inferkit.data.labels import read_labels
+    from inferkit.data.opening import open_dataset
+    from inferkit.measure.accuracy import scores_output
+    from inferkit.measure.lease import device_lease
+
+    max_batch = args.max_batch or args.batch
+    if args.batch > max_batch:
+        raise UsageError(f"a batch of {args.batch} images does not fit --max_batch {max_batch}")
+    shape = None if args.imageShape is None else parse_image_shape(args.imageShape)
+    calibration = calibration_files(args)
+    _require(args.dtype)
+    names = read_labels(args.labels) if args.labels is not None else ()
+    tally = Tally(PROGRAM, args.batch, args.dtype, args.quiet, args.debug, names, args.csvFile, clock=began)
+    with open_dataset(args.lmdb) as dataset:
+        network = load_network(args.model, args.weights, shape, args.outputLayer)
+        output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
+        preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
+        engine = inferkit.build(at_data_type(network, args.dtype, calibration), backend=BACKEND, max_batch=max_batch)
+        with engine.session() as session, device_lease(session.device):
+            if args.debug:
+                print_setup(args, network, engine, len(dataset), output)
+            traces = classify(
+                session,
+                output,
+                dataset,
+                preprocessing,
+                tally,
+                args.iterations,
+                labels_file=str(args.labels),
+                output_size=args.outputSize,
+            )
+            if args.debug:
+                print_parts(traces, session)
+    tally.finish()
+    return 0
+
+
+def calibration_files(args: argparse.Namespace) -> CalibrationFiles | None:
+    """The batch files that the options name. UsageError where they name some for a data type that needs none."""
+    if args.calBatchDir is None:
+        if args.dtype in CALIBRATED:
+            raise UsageError(
+                f"{args.dtype} needs calibration files: name their folder with --calBatchDir; "
+                "`inferkit calibrate MODEL LMDB --write-batches FOLDER` makes them from a database"
+            )
+        return None
+    if args.firstCalBatch < 0:
+        raise UsageError(f"--firstCalBatch {args.firstCalBatch}: batch files are numbered from 0")
+    return CalibrationFiles(args.calBatchDir, args.firstCalBatch, args.numCalBatches)
+
+
+def print_setup(args: argparse.Namespace, network: Network, engine: Engine, images: int, output: str) -> None:
+    """--debug: what is about to run."""
+    info = engine.info
+    took = "from the cache" if info.details.get("from_cache") else f"built in {info.build_seconds or 0:.2f} seconds"
+    print(f"TensorRT: {info.flavour} {info.version}, engine of {(info.size_bytes or 0) / 1e6:.1f} MB {took}")
+    print(f"Model: {args.model}, weights: {args.weights}, calibration: {info.details.get('calibration') or 'none'}")
+    shapes = ", ".join(f"{each.name} {list(each.shape)}" for each in (*network.inputs, *network.outputs))
+    print(f"Inputs and outputs: {shapes}; predictions: {output}; batches up to {info.max_batch}")
+    print(f"Images: {images} in {args.lmdb}, mean image: {args.meanImage or 'none'}")
+    if args.caffeRoot is not None:
+        print(f"Caffe root {args.caffeRoot}: not needed, the import reads Caffe's files itself")
+
+
+def print_parts(traces: Sequence[Trace], session: Session) -> None:
+    """--debug: where the time went."""
+    parts = {
+        "copy in": median(trace.host_to_device for trace in traces),
+        "execution": median(trace.compute for trace in traces),
+        "copy out": median(trace.device_to_host for trace in traces),
+        "submitting": median(trace.enqueue or 0.0 for trace in traces),
+    }
+    told = ", ".join(f"{name} {seconds:.6f}" for name, seconds in parts.items())
+    print(f"Median seconds: {told} (launched by {getattr(session, 'launch', 'call')})")
+
+
+def _require(data_type: str) -> None:
+    """BackendUnavailable before anything slow is done, where this machine cannot run the data type."""
+    from inferkit.backends import backend
+
+    available = backend(BACKEND).availability(DATA_TYPES[data_type])
+    if not available.ok:
+        raise BackendUnavailable(available.reason, available.way_out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

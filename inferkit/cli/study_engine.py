@@ -1,0 +1,162 @@
+"""The study's network as an engine: imported, brought to a data type, run over the images of a database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferkit.cli.infer_caffe import check_channels, training_preprocessing
+from inferkit.cli.study import Tally, check_labels, read_batches, read_preprocessing, scores_of
+from inferkit.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inferkit.backends.base import Session, Trace
+    from inferkit.data.dataset import Dataset
+    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.network.network import Network
+
+# The study's data types, then those that came after it.
+DATA_TYPES = {"FLOAT": "fp32", "HALF": "fp16", "INT8": "int8", "TF32": "tf32", "BF16": "bf16", "FP8": "fp8"}
+CALIBRATED = ("INT8", "FP8")
+
+
+@dataclass(frozen=True)
+class CalibrationFiles:
+    """Batch files to calibrate with: `count` files of a folder from number `first` on, all where `count` is None."""
+
+    folder: Path
+    first: int = 0
+    count: int | None = None
+
+
+def load_network(
+    model: Path, weights: Path, image_shape: tuple[int, ...] | None = None, output: str | None = None
+) -> Network:
+    """The Caffe network with one image input [N, C, H, W] and, where `output` names a blob, that as its only output.
+
+    `image_shape` (height, width) or (channels, height, width) replaces the prototxt's. UsageError where they do not
+    fit the network.
+    """
+    import inferkit
+
+    network = inferkit.load(model, weights)
+    if image_shape is not None:
+        _, channels, *_ = image_input(network, model)[1]
+        wanted = (1, *image_shape) if len(image_shape) == 3 else (1, channels, *image_shape)
+        network = inferkit.load(model, weights, input_shape=wanted)
+    image_input(network, model)
+    return network if output is None else with_output(network, output)
+
+
+def image_input(network: Network, model: Path) -> tuple[str, tuple[int, int, int, int]]:
+    """Name and shape (batch 1) of the only input. UsageError where there are several, or it takes no images."""
+    if len(network.inputs) != 1:
+        names = ", ".join(info.name for info in network.inputs) or "none"
+        raise UsageError(f"{model} has the inputs {names}; this tool feeds images to one")
+    info = network.inputs[0]
+    if len(info.shape) != 4:
+        raise UsageError(f"{model}: input {info.name} has the shape {list(info.shape)}; images need [N, C, H, W]")
+    _, channels, height, width = (1 if dim is None else dim for dim in info.shape)
+    return info.name, (1, channels, height, width)
+
+
+def with_output(network: Network, blob: str) -> Network:
+    """`network` with the tensor `blob` as its only output. UsageError where it has no such tensor."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    if [info.name for info in network.outputs] == [blob]:
+        return network
+    tensors = [name for node in network.model.graph.node for name in node.output]
+    if blob not in tensors:
+        raise UsageError(f"{network.name} has no blob {blob}; its last ones are {', '.join(tensors[-5:])}")
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    known = {value.name: value for value in (*model.graph.output, *model.graph.value_info)}
+    value = known.get(blob) or helper.make_tensor_value_info(blob, TensorProto.FLOAT, None)
+    chosen = onnx.ValueInfoProto()
+    chosen.CopyFrom(value)
+    del model.graph.output[:]
+    model.graph.output.append(chosen)
+    return network.with_model(model)
+
+
+def at_data_type(network: Network, data_type: str, calibration: CalibrationFiles | None) -> Network:
+    """The network at one of DATA_TYPES. UsageError where INT8 or FP8 has no calibration files."""
+    import inferkit
+
+    precision = DATA_TYPES[data_type]
+    if data_type not in CALIBRATED:
+        return inferkit.at_precision(network, precision)
+    if calibration is None:
+        raise UsageError(
+            f"{data_type} needs calibration files: name their folder with --calBatchDir; "
+            "`inferkit calibrate MODEL LMDB --write-batches FOLDER` makes them from a database"
+        )
+    from inferkit.precision.batches import BatchFiles
+
+    files = BatchFiles(calibration.folder, calibration.first, calibration.count)
+    return inferkit.at_precision(network, precision, calibration=files)
+
+
+def parse_image_shape(text: str) -> tuple[int, ...]:
+    """`224,224`, `3,224,224` or `224x224`: (height, width) or (channels, height, width); `224` is a square."""
+    parts = [part for part in re.split(r"[,x×\s]+", text.strip(" ()[]")) if part]
+    if not 1 <= len(parts) <= 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UsageError(f"--imageShape {text!r} is no height and width, nor channels, height and width")
+    numbers = tuple(int(part) for part in parts)
+    return numbers * 2 if len(numbers) == 1 else numbers
+
+
+def image_preprocessing(
+    model: Path, mean_image: str | None, network: Network, dataset: Dataset, source: str
+) -> Preprocessing:
+    """What is done to the images before the network sees them. DataError where they do not fit it."""
+    _, shape = image_input(network, model)
+    preprocessing = read_preprocessing(mean_image, (shape[2], shape[3]), training_preprocessing(model))
+    check_channels(preprocessing.output_shape(dataset.shape), shape, source)
+    return preprocessing
+
+
+def check_output_size(classes: int, wanted: int | None, blob: str) -> None:
+    """UsageError where --outputSize is not what the network gives."""
+    if wanted is not None and wanted != classes:
+        raise UsageError(f"--outputSize {wanted}, but blob {blob} has {classes} scores for each image")
+
+
+def classify(
+    session: Session,
+    output: str,
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    tally: Tally,
+    iterations: int,
+    *,
+    labels_file: str | None = None,
+    output_size: int | None = None,
+    warm: Callable[[Session], None] | None = None,
+) -> list[Trace]:
+    """Run `iterations` batches of the dataset and count them in `tally`; returns the traces.
+
+    Timed is the study's region alone: copy in, execute, copy out, synchronize. `warm` runs once, on the first batch.
+    """
+    traces: list[Trace] = []
+    for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing):
+        session.load(batch.images)
+        if warm is not None and not traces:
+            warm(session)
+        trace = session.execute()
+        outputs = session.fetch()
+        if output not in outputs:
+            raise DataError(f"the engine has no output {output}")
+        scores = scores_of(outputs[output], tally.batch_size, output)
+        if not traces:
+            check_labels(tally.names, scores.shape[1], str(labels_file))
+            check_output_size(scores.shape[1], output_size, output)
+        traces.append(trace)
+        tally.add(batch, scores, trace.wall)
+    return traces
