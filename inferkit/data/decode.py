@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.errors import DataError
+from inferkit.errors import DataError, UsageError
 
 MAX_PIXELS = 100_000_000  # default limit: an image of 300 MB; the largest of ImageNet has 61 million pixels
+VARIABLE = "INFERKIT_MAX_PIXELS"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a frame (SOF0 to SOF15)
 _ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}  # JPEG markers without a length: RST0 to RST7, TEM
 _MARKER = re.compile(rb"\xff[\x01-\xfe]", re.DOTALL)
@@ -20,18 +22,18 @@ _MOST_SEGMENTS = 10_000
 
 
 def decode_image(
-    file: bytes | memoryview, color: bool | None = None, max_pixels: int = MAX_PIXELS
+    file: bytes | memoryview, color: bool | None = None, max_pixels: int | None = None
 ) -> NDArray[np.uint8]:
     """The pixels of a JPEG, PNG, BMP or WebP file: uint8 [H, W, C] (blue, green, red) or [H, W] (gray).
 
     `color` None keeps the file's channels, as Caffe does with encoded Datums; True makes it 3 (force_color, and
     convert_imageset), False makes it gray (force_gray, --gray). DataError where it cannot be decoded, is cut short, has
-    more than 8 bits per channel, or more than `max_pixels`, which is checked before anything is decoded.
+    more than 8 bits per channel, or more than `max_pixels` (see `pixel_limit`), checked before anything is decoded.
     """
     import cv2
 
     height, width = image_size(file)
-    check_pixels(height, width, max_pixels)
+    check_pixels(height, width, pixel_limit(max_pixels))
     flag = cv2.IMREAD_UNCHANGED if color is None else cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE
     try:
         image: NDArray[Any] | None = cv2.imdecode(np.frombuffer(file, np.uint8), flag)
@@ -46,16 +48,33 @@ def decode_image(
     return image
 
 
+def pixel_limit(chosen: int | None = None) -> int:
+    """How many pixels an image may have: `chosen`, else $INFERKIT_MAX_PIXELS, else MAX_PIXELS. UsageError otherwise."""
+    text = os.environ.get(VARIABLE)
+    try:
+        limit = chosen if chosen is not None else int(text) if text else MAX_PIXELS
+    except ValueError as error:
+        raise UsageError(f"{VARIABLE}={text!r} is no number of pixels") from error
+    if limit < 1:
+        raise UsageError(f"max_pixels={limit}: an image has at least one pixel")
+    return limit
+
+
 def check_pixels(height: int, width: int, max_pixels: int) -> None:
     """DataError, naming the limit, where an image has more than `max_pixels`."""
     if height * width > max_pixels:
-        raise DataError(f"the image has {width} × {height} pixels, over the limit max_pixels={max_pixels}")
+        raise DataError(
+            f"the image has {width} × {height} pixels, over the limit max_pixels={max_pixels} "
+            f"(set {VARIABLE} to change it)"
+        )
 
 
 def check_bytes(size: int, max_pixels: int) -> None:
     """DataError where a file or record is larger than any that is read: 4 bytes for each of `max_pixels`, and 1 MiB."""
     if size > 4 * max_pixels + (1 << 20):
-        raise DataError(f"{size} bytes are more than an image of max_pixels={max_pixels} is given")
+        raise DataError(
+            f"{size} bytes are more than an image of max_pixels={max_pixels} is given (set {VARIABLE} to change it)"
+        )
 
 
 def image_size(file: bytes | memoryview) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.data.dataset import Dataset, Picture
-from inferkit.data.decode import MAX_PIXELS, check_bytes, decode_image
+from inferkit.data.decode import check_bytes, decode_image, pixel_limit
 from inferkit.data.lmdb_file import Scratch
 from inferkit.errors import DataError
 
@@ -35,11 +35,11 @@ class ImageFilesDataset(Dataset):
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], files: Sequence[Listed], *, source: str = "", max_pixels: int = MAX_PIXELS
+        self, root: str | os.PathLike[str], files: Sequence[Listed], *, source: str = "", max_pixels: int | None = None
     ) -> None:
         self.root = Path(root)
         self.source = source or os.fspath(root)
-        self.max_pixels = max_pixels
+        self.max_pixels = pixel_limit(max_pixels)
         self._files = list(files)
         if not self._files:
             raise DataError(f"{self.source}: names no images")
@@ -95,7 +95,7 @@ class ImageFilesDataset(Dataset):
 
 
 def read_list(
-    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, *, max_pixels: int = MAX_PIXELS
+    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, *, max_pixels: int | None = None
 ) -> ImageFilesDataset:
     """The images of a list file: each line a path below `root` (default: the list's folder), a space, and the label.
 
@@ -120,7 +120,7 @@ def read_list(
     )
 
 
-def read_folder(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> ImageFilesDataset:
+def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> ImageFilesDataset:
     """The images in the subfolders of a folder: each subfolder is a class, labelled by its place in sorted order.
 
     DataError where there are no images in subfolders.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inferkit.data.dataset import Dataset, Picture
 from inferkit.data.datum import Datum, find_label, parse_datum, pixels
-from inferkit.data.decode import MAX_PIXELS, check_bytes, check_pixels, decode_image
+from inferkit.data.decode import check_bytes, check_pixels, decode_image, pixel_limit
 from inferkit.data.lmdb_file import Entry, LmdbFile, Scratch, spelled
 from inferkit.errors import DataError
 
@@ -24,9 +24,9 @@ class LmdbDataset(Dataset):
     DataError where it is missing, no LMDB, empty, cut short, damaged, or its first entry is no Datum.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, max_pixels: int | None = None) -> None:
         self.source = os.fspath(path)
-        self.max_pixels = max_pixels
+        self.max_pixels = pixel_limit(max_pixels)
         self._file = LmdbFile(path)
         if not self._file.snapshot.entries:
             raise DataError(f"{path}: this LMDB has no entries")

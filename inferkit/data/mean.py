@@ -40,7 +40,8 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """A mean image [C, H, W], or the mean of each channel [C], from a `.binaryproto` or `.npy` file, as float32.
 
     A binaryproto is a BlobProto, its shape in the old form (num, channels, height, width) or the new. A leading axis of
-    one image is dropped. DataError where the file is missing, damaged, of another shape, or holds no finite numbers.
+    one image is dropped; a gray mean image [H, W] becomes [1, H, W]. DataError where the file is missing, damaged, of
+    another shape, or holds no finite numbers.
     """
     path = Path(path)
     content = _read(path)
@@ -50,8 +51,10 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
             raise DataError(f"it holds {mean.dtype}, which are no numbers")
         if mean.ndim == 4 and mean.shape[0] == 1:
             mean = mean[0]
+        if mean.ndim == 2:
+            mean = mean[np.newaxis]
         if mean.ndim not in (1, 3) or mean.size == 0:
-            raise DataError(f"it has the shape {mean.shape}; a mean image has [C, H, W], means of channels have [C]")
+            raise DataError(f"it has the shape {mean.shape}; a mean image has [C, H, W], means have [C]")
         mean = np.ascontiguousarray(mean, np.float32)
         if not np.isfinite(mean).all():
             raise DataError("it holds numbers that are not finite")

@@ -6,20 +6,20 @@ import os
 from pathlib import Path
 
 from inferkit.data.dataset import Dataset
-from inferkit.data.decode import MAX_PIXELS
 from inferkit.data.fashion_mnist import NAME, open_fashion_mnist
 from inferkit.errors import DataError
 
 EMBEDDED = (NAME,)
 
 
-def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Dataset:
+def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None = None) -> Dataset:
     """The dataset that `path_or_name` is:
 
     `fashion_mnist`, the embedded test images · an LMDB's folder or its data file · a `.npz` or `.npy` file · a list
     of `path label` lines, its images beside it · a folder whose subfolders hold the images of one class each.
 
-    `max_pixels` limits single images. DataError where it is none of these, or damaged.
+    `max_pixels` limits single images (default: $INFERKIT_MAX_PIXELS, else 100 million). DataError where the dataset is
+    none of these, or damaged.
     """
     if path_or_name in EMBEDDED:
         return open_fashion_mnist()
@@ -40,7 +40,7 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int = MAX_
     return _open_file(path, beginning, max_pixels)
 
 
-def _open_folder(path: Path, max_pixels: int) -> Dataset:
+def _open_folder(path: Path, max_pixels: int | None) -> Dataset:
     from inferkit.data.image_files import read_folder
     from inferkit.data.lmdb_dataset import LmdbDataset
 
@@ -48,7 +48,7 @@ def _open_folder(path: Path, max_pixels: int) -> Dataset:
     return LmdbDataset(path, max_pixels=max_pixels) if is_database else read_folder(path, max_pixels=max_pixels)
 
 
-def _open_file(path: Path, beginning: bytes, max_pixels: int) -> Dataset:
+def _open_file(path: Path, beginning: bytes, max_pixels: int | None) -> Dataset:
     from inferkit.data.arrays import ArrayDataset
     from inferkit.data.image_files import read_list
     from inferkit.data.lmdb_dataset import LmdbDataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,9 +33,10 @@ class Preprocessing:
     images are here from the beginning: BGR (as OpenCV decodes) of 0…255. `set_input_scale` is `scale`.
 
     Attributes:
-        resize: (height, width) to resize to.
+        resize: (height, width) to resize to, or the side of a square.
         crop: side of the centre square, or (height, width), to cut out. 0 is no crop, as crop_size is in Caffe.
-        mean: mean image [C, H, W], or mean of each channel [C] (as `mean_values`), in the output's channel order.
+        mean: mean image [C, H, W] (gray: [H, W]), or mean of each channel [C] (as `mean_values`), in the channel order
+            of the output.
         mean_values: one mean for each channel, or one for all.
         scale: factor, after the mean is subtracted.
         channel_order: which channel of the image each channel of the output is: (2, 1, 0) makes RGB of BGR.
@@ -45,7 +47,7 @@ class Preprocessing:
     UsageError where the values make no sense by themselves; what does not fit an image is a DataError when it is used.
     """
 
-    resize: tuple[int, int] | None = None
+    resize: int | tuple[int, int] | None = None
     crop: int | tuple[int, int] | None = None
     mean: NDArray[Any] | None = None
     mean_values: Sequence[float] = ()
@@ -55,8 +57,7 @@ class Preprocessing:
     interpolation: str = "opencv"
 
     def __post_init__(self) -> None:
-        crop = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
-        _set(self, crop=None if crop in (None, (0, 0)) else _size("crop", crop))
+        _set(self, crop=None if self.crop in (None, 0, (0, 0)) else _size("crop", self.crop))
         if self.resize is not None:
             _set(self, resize=_size("resize", self.resize))
         if self.interpolation not in INTERPOLATIONS:
@@ -78,8 +79,10 @@ class Preprocessing:
             mean = np.array(self.mean, np.float32)  # a copy of our own: the caller may change his
             if mean.ndim == 4 and mean.shape[0] == 1:
                 mean = mean[0]
+            if mean.ndim == 2:
+                mean = mean[np.newaxis]
             if mean.ndim not in (1, 3) or mean.size == 0:
-                raise UsageError(f"a mean has the axes [C, H, W] or [C]; this array has the shape {mean.shape}")
+                raise UsageError(f"a mean has the axes [C, H, W], [H, W] or [C]; this array has {mean.shape}")
             if mean.ndim == 1:
                 values = tuple(mean.tolist())
             mean.flags.writeable = False
@@ -146,6 +149,7 @@ class Preprocessing:
         if layout not in LAYOUTS:
             raise UsageError(f"layout {layout!r}: there are {', '.join(LAYOUTS)}")
         height, width, channels = shape if layout == "HWC" else (shape[1], shape[2], shape[0])
+        assert self.resize is None or isinstance(self.resize, tuple)  # made so above
         size = self.resize or (height, width)
         top, left, rows, columns = self._window(size)
         if self.channel_order is not None and len(self.channel_order) != channels:
@@ -254,9 +258,14 @@ def _with_channels(image: NDArray[Any], layout: str) -> NDArray[Any]:
 
 
 def _size(name: str, value: Any) -> tuple[int, int]:
-    if len(value) != 2 or min(value) <= 0:
-        raise UsageError(f"{name} {value} is no height and width")
-    return int(value[0]), int(value[1])
+    try:
+        height, width = (value, value) if np.ndim(value) == 0 else value
+        size = operator.index(height), operator.index(width)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} {value!r} is no height and width") from error
+    if min(size) <= 0:
+        raise UsageError(f"{name} {value!r} is no height and width: both are at least 1")
+    return size
 
 
 def _set(preprocessing: Preprocessing, **values: object) -> None:

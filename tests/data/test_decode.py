@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferkit.data.decode import decode_image, image_size
-from inferkit.errors import DataError
+from inferkit.errors import DataError, UsageError
 
 FORMATS = ("jpg", "png", "bmp", "webp")
 
@@ -101,6 +101,18 @@ def test_the_limit_can_be_set() -> None:
     assert decode_image(content, max_pixels=600).shape == (20, 30, 3)
     with pytest.raises(DataError, match="30 × 20 pixels, over the limit max_pixels=599"):
         decode_image(content, max_pixels=599)
+
+
+def test_the_limit_can_be_set_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded("png", picture(0, 20, 30))
+    monkeypatch.setenv("INFERKIT_MAX_PIXELS", "599")
+    with pytest.raises(DataError, match=r"max_pixels=599 .*INFERKIT_MAX_PIXELS"):
+        decode_image(content)
+    assert decode_image(content, max_pixels=600).shape == (20, 30, 3)
+    for nonsense in ("many", "0", "-5"):
+        monkeypatch.setenv("INFERKIT_MAX_PIXELS", nonsense)
+        with pytest.raises(UsageError):
+            decode_image(content)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -76,6 +76,11 @@ def test_means_of_channels_keep_one_axis(tmp_path: Path) -> None:
     assert read_mean(tmp_path / "mean.npy").tolist() == [104, 117, 123.5]
 
 
+def test_a_gray_mean_image_gets_its_axis_for_the_channel(tmp_path: Path) -> None:
+    (tmp_path / "mean.npy").write_bytes(saved(np.ones((4, 5))))
+    assert read_mean(tmp_path / "mean.npy").shape == (1, 4, 5)
+
+
 def test_the_mean_of_images_of_any_type() -> None:
     images = np.random.default_rng(0).integers(0, 256, (70, 2, 3, 4), np.uint8)
     np.testing.assert_allclose(compute_mean(ArrayDataset(images)), images.mean(axis=0), rtol=1e-6)
@@ -94,7 +99,7 @@ def test_the_mean_of_images_of_any_type() -> None:
         (b"\x2a\x04abc", "cut"),
         (b"\x2a\x03abc", "no whole number"),
         (saved(np.zeros((3, 4, 4)))[:-1], "says 384 bytes"),
-        (saved(np.zeros((2, 2))), r"shape \(2, 2\)"),
+        (saved(np.zeros((2, 2, 2, 2))), r"shape \(2, 2, 2, 2\)"),
         (saved(np.zeros((1, 2, 2), bool)), "bool"),
         (saved(np.zeros((0, 2, 2))), r"\(0, 2, 2\)"),
         (saved(np.array([None])), "only arrays of numbers|object"),

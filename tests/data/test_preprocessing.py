@@ -121,6 +121,13 @@ def test_images_that_lie_scattered_in_memory() -> None:
     np.testing.assert_array_equal(Preprocessing(crop=4)(mirrored), Preprocessing(crop=4)(mirrored.copy()))
 
 
+def test_sides_may_be_given_as_numpy_has_them_or_as_lists() -> None:
+    assert Preprocessing(crop=np.int64(3)) == Preprocessing(crop=[3, 3]) == Preprocessing(crop=(3, 3))  # type: ignore[arg-type]
+    assert Preprocessing(resize=4) == Preprocessing(resize=(4, 4))
+    assert Preprocessing(crop=0) == Preprocessing(crop=(0, 0)) == Preprocessing()
+    assert Preprocessing(mean=np.ones((2, 3))) == Preprocessing(mean=np.ones((1, 2, 3)))
+
+
 def test_height_and_width_may_differ() -> None:
     image = np.arange(2 * 9 * 6, dtype=np.uint8).reshape(2, 9, 6)
     np.testing.assert_array_equal(Preprocessing(crop=(4, 5))(image, "CHW"), image[:, 2:6, 0:5])
@@ -154,7 +161,11 @@ def test_what_does_not_fit_an_image_is_named(preprocessing: Preprocessing, says:
         {"resize": (0, 3)},
         {"resize": (3,)},
         {"mean": np.zeros((3, 2, 2)), "mean_values": (1,)},
-        {"mean": np.zeros((2, 3))},
+        {"mean": np.zeros((2, 3, 4, 4, 4))},
+        {"crop": "abc"},
+        {"crop": 2.5},
+        {"resize": (3, 4, 5)},
+        {"resize": [3, None]},
         {"mean": np.zeros((2, 3, 4, 4))},
         {"mean": np.zeros((0, 4, 4))},
         {"mean": np.full((1, 2, 2), np.nan)},
