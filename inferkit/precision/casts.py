@@ -20,6 +20,8 @@ from inferkit.precision.graph import Graph, captured, rename_reads
 from inferkit.precision.halves import Half
 from inferkit.precision.islands import SATURATING, Islands, find_islands, is_float, slots
 
+_SHAPE_ONLY = frozenset({"Shape", "Size"})  # read no values: whatever type a tensor has will do
+
 
 @dataclass(frozen=True)
 class CastOptions:
@@ -89,7 +91,7 @@ class _Rewrite:
         for node in nodes:
             plan = plans[id(node)]
             for index, name in enumerate(node.input):
-                if is_float(self.types, name):
+                if is_float(self.types, name) and node.op_type not in _SHAPE_ONLY:
                     wanted = self.half.element if plan and plan.inputs[index] else TensorProto.FLOAT
                     node.input[index] = self._as(name, wanted, node)
             for name in captured(node):

@@ -20,6 +20,8 @@ from inferkit.errors import PrecisionError
 
 _Message = TypeVar("_Message")
 
+NO_TENSOR = -1
+
 # Weights above this many elements are declared as inputs when shapes are inferred: only their shape matters there.
 _SHAPE_DATA = 1024
 _WITHOUT_SUBGRAPHS = frozenset(
@@ -40,7 +42,10 @@ _WITHOUT_SUBGRAPHS = frozenset(
 
 @dataclass(frozen=True)
 class ValueType:
-    """Element type (an onnx.TensorProto number) and shape of a tensor; None where unknown, also for a single axis."""
+    """Element type (an onnx.TensorProto number) and shape of a tensor; None where unknown, also for a single axis.
+
+    What is no tensor (a sequence, an optional value) has the element type NO_TENSOR.
+    """
 
     element: int
     shape: tuple[int | None, ...] | None
@@ -398,6 +403,8 @@ def _without_graph(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _value_type(value: onnx.ValueInfoProto) -> ValueType:
+    if value.type.WhichOneof("value") not in ("tensor_type", None):
+        return ValueType(NO_TENSOR, None)
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return ValueType(tensor.elem_type, None)

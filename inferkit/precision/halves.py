@@ -57,7 +57,7 @@ BF16 = Half(
     3.3895314e38,
     2.0**-126,
     22,
-    frozenset({"ConvTranspose", "HardSwish"}),
+    frozenset({"ConvTranspose", "GRU", "HardSwish", "Mish"}),
 )
 HALVES = {"fp16": FP16, "bf16": BF16}
 

@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.fold import LINEAR
-from inferkit.precision.graph import Graph, ValueType, subgraphs
+from inferkit.precision.graph import NO_TENSOR, Graph, ValueType, subgraphs
 from inferkit.precision.halves import Half, Loss, loss
 
 # Squares, exponentials, powers, and sums over many values: their results leave half precision's range.
@@ -95,6 +95,8 @@ def slots(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, ha
         schema = onnx.defs.get_schema(node.op_type, graph.opset, "")
     except onnx.defs.SchemaError:
         return None
+    if any(name in types and types[name].element == NO_TENSOR for name in (*node.input, *node.output)):
+        return None  # sequences of float32 stay what they are
     allowed = {entry.type_param_str: entry.allowed_type_strs for entry in schema.type_constraints}
 
     def of(names: Iterable[str], formal: list) -> list[bool | None]:
