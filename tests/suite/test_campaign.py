@@ -1,0 +1,95 @@
+"""The campaign: rounds of all cases interleaved, suspicious cases measured again, each case's failure its own."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from inferkit.gate.baseline import BaselineStore
+from inferkit.gate.outcome import LATENCY, Outcome
+from inferkit.gate.verdict import Verdict
+from inferkit.measure.progress import Progress
+from inferkit.suite.campaign import Campaign, Settings
+from inferkit.suite.matrix import load_matrix
+from tests.suite.tiny_project import MATRIX
+
+QUICK = Settings(replicates=1, min_time=0.001)
+
+
+@dataclass
+class Steps(Progress):
+    """Remembers what was told."""
+
+    told: list = field(default_factory=list)
+    planned: int = 0
+    ended: int = 0
+
+    def begin(self, steps):
+        self.planned += steps
+
+    def more(self, steps):
+        self.planned += steps
+
+    def step(self, what):
+        self.told.append(what)
+
+    def done(self):
+        self.ended += 1
+
+
+@dataclass
+class Demanding:
+    """A rule that wants two more replicates of one case, once, and regresses another."""
+
+    case: str
+    seen: list = field(default_factory=list)
+
+    def judge(self, suite):
+        self.seen.append({each.case: len(each.now) for each in suite})
+        return [Outcome(each.case, LATENCY, Verdict.PASS, now=1.0, replicates=len(each.now)) for each in suite]
+
+    def more(self, outcomes, rounds):
+        return {} if rounds else {self.case: 2}
+
+
+@pytest.fixture
+def matrix(tiny_files, tmp_path):
+    for path in tiny_files.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "matrix.toml").write_text(MATRIX)
+    return load_matrix(tmp_path / "matrix.toml")
+
+
+def test_a_rule_that_wants_more_replicates_gets_them_in_fresh_processes(matrix, tmp_path):
+    rule = Demanding("tiny-fp32-b4-onnxruntime")
+    steps = Steps()
+    with Campaign(matrix, BaselineStore(tmp_path / "none"), QUICK, rule, steps) as campaign:
+        campaign.run(list(matrix.cases()), list(matrix.accuracy_cases()))
+    assert rule.seen == [
+        {"tiny-fp32-b1-onnxruntime": 1, "tiny-fp32-b4-onnxruntime": 1},
+        {"tiny-fp32-b1-onnxruntime": 1, "tiny-fp32-b4-onnxruntime": 3},
+    ]
+    assert steps.planned == steps.ended == len(steps.told) == 1 + 2 + 2 + 1
+    assert steps.told[3:5] == ["tiny-fp32-b4-onnxruntime, again 1 of 2", "tiny-fp32-b4-onnxruntime, again 2 of 2"]
+    assert [record.outcome.verdict for record in campaign.records()] == [Verdict.PASS] * 3
+
+
+def test_asking_again_measures_nothing_again(matrix, tmp_path):
+    steps = Steps()
+    with Campaign(matrix, BaselineStore(tmp_path / "none"), QUICK, progress=steps) as campaign:
+        case = next(iter(matrix.cases()))
+        campaign.run([case])
+        first = campaign.latency[case].replicates
+        campaign.run([case])
+    assert campaign.latency[case].replicates is first
+    assert len(steps.told) == 2
+
+
+def test_what_was_prepared_is_gone_afterwards(matrix, tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    with Campaign(matrix, BaselineStore(tmp_path / "none"), Settings(smoke=True)) as campaign:
+        campaign.run([next(iter(matrix.cases()))])
+        assert len(list((tmp_path / "temporary").iterdir())) == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
