@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,14 +93,17 @@ def infer(args: argparse.Namespace, began: float) -> int:
 
 
 def open_network(args: argparse.Namespace, image: tuple[int, int, int]) -> CaffeNet:
-    """The network in Caffe. A training prototxt that tells no image size gets that of the database's first image."""
+    """The network in Caffe. A training prototxt that tells no image size gets that of the database's first image.
+
+    Always in a worker: what is wrong with the files aborts Caffe's process, and this one is to say what it was.
+    """
     from inferkit.backends.caffe.open import open_net
 
+    opened = partial(open_net, args.model, args.weights, caffe_root=args.caffeRoot, gpu=args.gpu, in_process=False)
     try:
-        return open_net(args.model, args.weights, caffe_root=args.caffeRoot, gpu=args.gpu)
+        return opened()
     except NetworkError:
-        shape = (args.batch, *image)
-        return open_net(args.model, args.weights, caffe_root=args.caffeRoot, gpu=args.gpu, input_shapes=shape)
+        return opened(input_shapes=(args.batch, *image))
 
 
 def training_preprocessing(model: Path) -> Preprocessing:

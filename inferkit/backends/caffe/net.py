@@ -29,6 +29,7 @@ class CaffeNet(ABC):
     blobs: tuple[str, ...]
     version: str
     threads: int | None = None
+    coretype: str | None = None  # the kernels that OpenBLAS was told to use
 
     @abstractmethod
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -95,6 +96,7 @@ class WorkerNet(CaffeNet):
         self.blobs = tuple(found["blobs"])
         self.version = self.worker.version
         self.threads = self.worker.threads
+        self.coretype = self.worker.coretype
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from inferkit.backends.caffe.net import CaffeNet, LocalNet, WorkerNet
+from inferkit.backends.caffe.process import CPU_ONLY_REASON, CPU_ONLY_WAY_OUT, CPU_ONLY_WORDS, last_words
 from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, WAY_OUT, CaffeRoot, probe, require_root
 from inferkit.errors import BackendError, BackendUnavailable, NetworkError
 
@@ -39,9 +41,10 @@ class Place:
 
 
 def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | None = None) -> Place:
-    """The Caffe that was named (argument, then variable), else this process's own, else the installed folder's.
+    """The Caffe that was named (argument, then variable), else this Python's own, else the installed folder's.
 
-    `in_process` True insists on this process, False on a worker. BackendUnavailable with the reason and the way out.
+    `in_process` True insists on this process, False on a worker, which a failed CHECK of Caffe ends instead of this
+    process. BackendUnavailable with the reason and the way out.
     """
     named = bool(caffe_root or os.environ.get(ENVIRONMENT_VARIABLE))
     if in_process or (in_process is None and not named):
@@ -50,15 +53,12 @@ def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | 
             return found
         if in_process:
             raise BackendUnavailable(found, WAY_OUT)
-    elif in_process is False and not named and isinstance(local_caffe(), Place):
-        return Place(CaffeRoot(Path(sys.executable), "interpreter"), probe_version(sys.executable))
+    if in_process is False and not named and find_spec("caffe") is not None:
+        own = CaffeRoot(Path(sys.executable), "interpreter")
+        with contextlib.suppress(BackendUnavailable):
+            return Place(own, probe(own).version)
     root = require_root(caffe_root)
     return Place(root, probe(root).version)
-
-
-def probe_version(interpreter: str) -> str:
-    """Caffe's version as this interpreter imports it."""
-    return probe(CaffeRoot(Path(interpreter), "interpreter")).version
 
 
 @lru_cache(maxsize=1)
@@ -66,6 +66,7 @@ def local_caffe() -> Place | str:
     """This process's own Caffe, or why `import caffe` gives none."""
     if find_spec("caffe") is None:
         return "there is no module caffe in this Python"
+    os.environ.setdefault("GLOG_minloglevel", "1")  # else Caffe prints every layer on stderr; warnings stay
     try:
         import caffe
     except Exception as error:  # a broken installation fails in any way it likes
@@ -73,6 +74,16 @@ def local_caffe() -> Place | str:
     if not hasattr(caffe, "Net"):
         return "the module caffe of this Python has no Net: PyPI's caffe is a placeholder, not Caffe; uninstall it"
     return Place(None, getattr(caffe, "__version__", "unknown"))
+
+
+def require_gpu(root: CaffeRoot) -> None:
+    """BackendUnavailable where this Caffe has no GPU to use; asking for one aborts the process that asks."""
+    try:
+        root.run(["python3", "-c", "import caffe; caffe.set_device(0); caffe.set_mode_gpu()"], timeout=120)
+    except BackendError as error:
+        if CPU_ONLY_WORDS in str(error):
+            raise BackendUnavailable(CPU_ONLY_REASON, CPU_ONLY_WAY_OUT) from None
+        raise BackendUnavailable(f"Caffe cannot use a GPU: {last_words(str(error))}", "leave --gpu out") from None
 
 
 def open_net(
@@ -109,6 +120,8 @@ def open_net(
             deploy.write_text(text, encoding="utf-8")
         try:
             if place.root is None:
+                if gpu:
+                    require_gpu(CaffeRoot(Path(sys.executable), "interpreter"))
                 return LocalNet(deploy, weights, gpu=gpu)
             return WorkerNet(place.root, deploy, weights, gpu=gpu, threads=threads, timeout=timeout)
         except BackendUnavailable:

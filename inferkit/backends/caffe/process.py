@@ -28,6 +28,9 @@ from inferkit.errors import BackendError, BackendUnavailable
 
 Floats = NDArray[np.float32]
 START_SECONDS = 120.0  # importing caffe from a cold disk; it takes 1 s from a warm one
+CPU_ONLY_WORDS = "CPU-only Caffe"  # in Caffe's own message
+CPU_ONLY_REASON = "this Caffe was built for the CPU only (CPU_ONLY)"
+CPU_ONLY_WAY_OUT = "leave --gpu out, or name a Caffe built with CUDA"
 _FATAL = re.compile(r"F\d{4} ")  # glog: severity, month and day
 SCRIPT = Path(__file__).with_name("worker.py")
 
@@ -40,6 +43,8 @@ class Worker:
     """
 
     def __init__(self, root: CaffeRoot, *, threads: int | None = None, timeout: float = 600.0) -> None:
+        if not hasattr(os, "memfd_create"):
+            raise BackendUnavailable("the worker that Caffe runs in needs Linux", "run this case on Linux")
         self.timeout = timeout
         self.doing = "starting"
         self._lock = threading.Lock()
@@ -56,6 +61,7 @@ class Worker:
         self.threads = threads or usable_cores()
         for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = str(self.threads)
+        self.coretype = environment.get("OPENBLAS_CORETYPE")
         try:
             self.process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, pass_fds=handed
@@ -155,10 +161,8 @@ class Worker:
         if code is not None:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         words = last_words(log.decode(errors="replace"))
-        if "CPU-only Caffe" in words:
-            return BackendUnavailable(
-                "this Caffe was built for the CPU only (CPU_ONLY)", "leave --gpu out, or name a Caffe built with CUDA"
-            )
+        if CPU_ONLY_WORDS in words:
+            return BackendUnavailable(CPU_ONLY_REASON, CPU_ONLY_WAY_OUT)
         return BackendError(f"the Caffe worker {how} {self.doing}" + (f":\n{words}" if words else ""))
 
     def _map_memory(self, size: int) -> None:
