@@ -57,9 +57,11 @@ class Preprocessing:
     interpolation: str = "opencv"
 
     def __post_init__(self) -> None:
-        _set(self, crop=None if self.crop in (None, 0, (0, 0)) else _size("crop", self.crop))
+        if self.crop is not None:
+            crop = _pair("crop", self.crop)
+            _set(self, crop=None if crop == (0, 0) else _positive("crop", crop))
         if self.resize is not None:
-            _set(self, resize=_size("resize", self.resize))
+            _set(self, resize=_positive("resize", _pair("resize", self.resize)))
         if self.interpolation not in INTERPOLATIONS:
             raise UsageError(f"interpolation {self.interpolation!r}: there are {', '.join(INTERPOLATIONS)}")
         if self.channel_order is not None:
@@ -257,14 +259,18 @@ def _with_channels(image: NDArray[Any], layout: str) -> NDArray[Any]:
     return image
 
 
-def _size(name: str, value: Any) -> tuple[int, int]:
+def _pair(name: str, value: Any) -> tuple[int, int]:
+    """Height and width from both, or from one number."""
     try:
         height, width = (value, value) if np.ndim(value) == 0 else value
-        size = operator.index(height), operator.index(width)
+        return operator.index(height), operator.index(width)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name} {value!r} is no height and width") from error
+
+
+def _positive(name: str, size: tuple[int, int]) -> tuple[int, int]:
     if min(size) <= 0:
-        raise UsageError(f"{name} {value!r} is no height and width: both are at least 1")
+        raise UsageError(f"{name} {size} is no height and width: both are at least 1")
     return size
 
 
