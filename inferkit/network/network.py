@@ -66,8 +66,16 @@ class Network:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of the serialized model and its precision: the key of engine caches."""
-        content = hashlib.sha256(self.model.SerializeToString(deterministic=True))
+        """SHA-256 (hexadecimal) of the serialized model and its precision: the key of engine caches.
+
+        The weights are hashed one by one, so that no copy of them all is made; protobuf could not even serialize a
+        model of 2 GiB at once.
+        """
+        from inferkit.network.onnx_file import without_weights
+
+        content = hashlib.sha256(without_weights(self.model).SerializeToString(deterministic=True))
+        for tensor in self.model.graph.initializer:
+            content.update(tensor.SerializeToString(deterministic=True))
         content.update(self.precision.encode())
         return content.hexdigest()
 

@@ -51,7 +51,7 @@ def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str], limit: int 
         write_atomically(target, model.SerializeToString())
         return [target]
     data = target.with_name(target.name + ".data")
-    small = _without_weights(model)
+    small = without_weights(model)
     with replacing(data) as file:
         for tensor in model.graph.initializer:
             _move_out(tensor, small.graph.initializer.add(), data.name, file)
@@ -170,7 +170,7 @@ def _stored_bytes(tensor: onnx.TensorProto) -> int:
     return math.prod(tensor.dims) * itemsize
 
 
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the model that lacks its initializers."""
     copy = type(model)()
     for field, value in model.ListFields():

@@ -17,7 +17,7 @@ from inferkit.network.network import Network
 
 # The measure: the largest difference, relative to the largest value of the output.
 TOLERANCE = 1e-4
-ABSOLUTE = 1e-6
+ABSOLUTE = 2e-7
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -177,3 +177,17 @@ def test_a_model_over_2_gib_is_written_and_read(tmp_path: Path) -> None:
     del large
     network = inferkit.load(path)
     assert sum(len(tensor.raw_data) for tensor in network.model.graph.initializer) > 2**31
+
+
+def test_the_digest_follows_weights_graph_and_precision() -> None:
+    digest = inferkit.Network.from_model(model(), "net").digest
+    assert digest == inferkit.Network.from_model(model(), "other name").digest
+    other_weight = model(weight=WEIGHT + 1)
+    renamed = model()
+    renamed.graph.node[0].name = "product"
+    others = [
+        inferkit.Network.from_model(other_weight, "net").digest,
+        inferkit.Network.from_model(renamed, "net").digest,
+        inferkit.Network.from_model(model(), "net", precision="fp16").digest,
+    ]
+    assert len({digest, *others}) == 4
