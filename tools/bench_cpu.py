@@ -4,19 +4,22 @@ Both are open at once and take turns, round by round, so that what disturbs the 
 median over the rounds, its spread the quartiles. Only net.forward() and Run() are timed. Prints a Markdown table;
 `-o` writes everything as JSON. Run it on a quiet machine:
 
-    python tools/bench_cpu.py -o results/bench_cpu.json
+    python tools/bench_cpu.py --int8 -o results/bench_cpu.json
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import operator
 import os
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,17 +35,21 @@ from inferkit.errors import InferkitError
 from inferkit.files import write_atomically
 
 NETWORKS = ("lenet", "squeezenet1_1", "googlenet", "vgg16")
-BACKENDS = ("caffe", "onnxruntime")
+CAFFE, ORT, INT8 = "caffe", "onnxruntime", "onnxruntime_int8"
+TITLES = {CAFFE: "PyCaffe", ORT: "ONNX Runtime", INT8: "ONNX Runtime INT8"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network at one batch size. `images_per_second` by backend: lower quartile, median, upper quartile."""
+    """One network at one batch size. `images_per_second` by way of running: lower quartile, median, upper quartile.
+
+    `ratios` are medians of the rounds' own ratios to the way before: ONNX Runtime to PyCaffe, INT8 to FP32.
+    """
 
     network: str
     batch: int
     images_per_second: dict[str, tuple[float, float, float]]
-    speedup: float
+    ratios: dict[str, float]
     rounds: int
     iterations: dict[str, int]
     largest_difference: float
@@ -60,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=11, help="turns of each backend (default: 11)")
     parser.add_argument("--seconds", type=float, default=0.5, help="about how long one turn lasts (default: 0.5)")
+    parser.add_argument("--int8", action="store_true", help="ONNX Runtime in INT8 too")
     parser.add_argument("--caffe-root", help="the Caffe to use (default: as inferkit finds it)")
     parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
     args = parser.parse_args(argv)
@@ -68,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in args.networks:
             for batch in args.batches:
                 rows.append(compare(name, batch, args))
-                print(f"{name}, batch {batch}: {rows[-1].speedup:.2f} times PyCaffe", file=sys.stderr)
+                print(f"{name}, batch {batch}: {rows[-1].ratios[ORT]:.2f} times PyCaffe", file=sys.stderr)
         about = machine(args)
     except InferkitError as error:
         print(f"bench_cpu: {error}", file=sys.stderr)
@@ -81,36 +89,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def compare(name: str, batch: int, args: argparse.Namespace) -> Row:
-    """Both backends on one network, taking turns."""
+    """Every way of running one network, taking turns."""
     network = inferkit.load(name)
     shape = (batch, *(dim or 1 for dim in network.inputs[0].shape[1:]))
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    caffe = build(network, backend="caffe", max_batch=batch, caffe_root=args.caffe_root)
-    onnxruntime = build(network, backend="onnxruntime", max_batch=batch, threads=args.threads)
-    with caffe.session(threads=args.threads) as one, onnxruntime.session() as other:
-        sessions: dict[str, Session] = {"caffe": one, "onnxruntime": other}
+    with ExitStack() as stack:
+        caffe = build(network, backend="caffe", max_batch=batch, caffe_root=args.caffe_root)
+        sessions: dict[str, Session] = {CAFFE: stack.enter_context(caffe.session(threads=args.threads))}
+        graphs = {ORT: network}
+        if args.int8:
+            graphs[INT8] = inferkit.at_precision(network, "int8", calibration=[images])
+        for key, graph in graphs.items():
+            engine = build(graph, backend="onnxruntime", max_batch=batch, threads=args.threads)
+            sessions[key] = stack.enter_context(engine.session())
         outputs = {key: session.run(images) for key, session in sessions.items()}
         turns = {key: iterations_for(session, args.seconds) for key, session in sessions.items()}
         walls: dict[str, list[float]] = {key: [] for key in sessions}
         for turn in range(args.rounds):
-            for key in BACKENDS if turn % 2 == 0 else reversed(BACKENDS):
+            for key in sessions if turn % 2 == 0 else reversed(sessions):
                 sessions[key].execute()  # its caches are cold after the other's turn
                 walls[key].append(statistics.median(sessions[key].execute().wall for _ in range(turns[key])))
-        overhead = one.details().get("overhead_seconds", {})
+        overhead = sessions[CAFFE].details().get("overhead_seconds", {})
     rates = {key: quartiles([batch / wall for wall in found]) for key, found in walls.items()}
-    ratios = [slow / fast for slow, fast in zip(walls["caffe"], walls["onnxruntime"], strict=True)]
-    reference = outputs["caffe"]
-    return Row(
-        name,
-        batch,
-        rates,
-        statistics.median(ratios),
-        args.rounds,
-        turns,
-        max(float(np.abs(outputs["onnxruntime"][key] - values).max()) for key, values in reference.items()),
-        max(float(np.abs(values).max()) for values in reference.values()),
-        overhead,
-    )
+    pairs = itertools.pairwise(walls)
+    ratios = {key: statistics.median(map(operator.truediv, walls[base], walls[key])) for base, key in pairs}
+    reference = outputs[CAFFE]
+    difference = max(float(np.abs(outputs[ORT][key] - values).max()) for key, values in reference.items())
+    scale = max(float(np.abs(values).max()) for values in reference.values())
+    return Row(name, batch, rates, ratios, args.rounds, turns, difference, scale, overhead)
 
 
 def iterations_for(session: Session, seconds: float) -> int:
@@ -154,16 +160,15 @@ def cpu_model() -> str:
 
 def markdown(rows: Sequence[Row], about: dict[str, Any]) -> str:
     """The table, and a line on the machine."""
-    lines = [
-        "| network | batch | PyCaffe images/s | ONNX Runtime images/s | ratio | largest difference |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
+    ways = list(rows[0].images_per_second) if rows else [CAFFE, ORT]
+    titles = [f"{TITLES[key]} images/s" for key in ways]
+    ratios = {ORT: "ONNX Runtime / PyCaffe", INT8: "INT8 / FP32"}
+    header = ["network", "batch", *titles, *(ratios[key] for key in ways[1:]), "largest FP32 difference"]
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
     for row in rows:
-        cells = [shown(row.images_per_second[key]) for key in BACKENDS]
-        difference = row.largest_difference / row.output_scale
-        lines.append(
-            f"| {row.network} | {row.batch} | {cells[0]} | {cells[1]} | {row.speedup:.2f} | {difference:.1e} |"
-        )
+        cells = [row.network, str(row.batch), *(shown(row.images_per_second[key]) for key in ways)]
+        cells += [f"{row.ratios[key]:.2f}" for key in ways[1:]]
+        lines.append(f"| {' | '.join(cells)} | {row.largest_difference / row.output_scale:.1e} |")
     lines += [
         "",
         f"{about['cpu']}, {about['threads']} threads, load {about['load_average']:.1f} · PyCaffe {about['caffe']} with "

@@ -158,6 +158,7 @@ class CaffeSession(Session):
         found: dict[str, Any] = {
             "caffe": self.net.version,
             "threads": self.net.threads,
+            "openblas_coretype": self.net.coretype,
             "overhead_seconds": dict(self.overhead()),
         }
         if self.nonfinite:
