@@ -85,7 +85,8 @@ def infer(args: argparse.Namespace, began: float) -> int:
         network = load_network(args.model, args.weights, shape, args.outputLayer)
         output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
-        engine = inferkit.build(at_data_type(network, args.dtype, calibration), backend=BACKEND, max_batch=max_batch)
+        network = at_data_type(network, args.dtype, calibration)
+        engine = inferkit.build(network, backend=BACKEND, max_batch=max_batch)
         with engine.session() as session, device_lease(session.device):
             if args.debug:
                 print_setup(args, network, engine, len(dataset), output)
@@ -123,8 +124,8 @@ def print_setup(args: argparse.Namespace, network: Network, engine: Engine, imag
     """--debug: what is about to run."""
     info = engine.info
     took = "from the cache" if info.details.get("from_cache") else f"built in {info.build_seconds or 0:.2f} seconds"
-    print(f"TensorRT: {info.flavour} {info.version}, engine of {(info.size_bytes or 0) / 1e6:.1f} MB {took}")
-    print(f"Model: {args.model}, weights: {args.weights}, calibration: {info.details.get('calibration') or 'none'}")
+    print(f"{info.flavour or info.backend} {info.version}, engine of {(info.size_bytes or 0) / 1e6:.1f} MB {took}")
+    print(f"Model: {args.model}, weights: {args.weights}, calibration: {network.calibration or 'none'}")
     shapes = ", ".join(f"{each.name} {list(each.shape)}" for each in (*network.inputs, *network.outputs))
     print(f"Inputs and outputs: {shapes}; predictions: {output}; batches up to {info.max_batch}")
     print(f"Images: {images} in {args.lmdb}, mean image: {args.meanImage or 'none'}")

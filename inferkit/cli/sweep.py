@@ -115,7 +115,8 @@ def run(args: argparse.Namespace) -> int:
                 outcomes.append(outcome)
                 if args.json is not None:  # after every point: hours of work survive an interruption
                     _write_json(args, started, outcomes)
-    print_tables(outcomes)
+    if any(outcome.status == "ok" for outcome in outcomes):
+        print_tables(outcomes)
     if any(outcome.status == "failed" for outcome in outcomes):
         return 1
     return 0 if any(outcome.status == "ok" for outcome in outcomes) else 2

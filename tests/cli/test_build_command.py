@@ -1,0 +1,92 @@
+"""`inferkit build`: engine files from the command line, and options that do not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inferkit.cli.main import main
+
+
+@pytest.fixture
+def rtx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setenv("INFERKIT_TENSORRT", "tensorrt_rtx")
+    monkeypatch.setenv("INFERKIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("rtx")
+def test_it_writes_a_plan_and_its_metadata(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "deep" / "engine.plan"
+    arguments = ["build", "lenet", "--precision", "HALF", "--max-batch", "16", "--opt-batch", "8", "--target", "sm89"]
+    assert main([*arguments, "-o", str(target)]) == 0
+    info = json.loads(Path(f"{target}.json").read_text())
+    assert info["precision"] == "fp16"
+    assert info["profile"] == [1, 8, 16]
+    assert info["targets"] == ["sm89"]
+    assert info["size_bytes"] == target.stat().st_size
+    printed = capsys.readouterr().out.splitlines()[-1]
+    assert "lenet fp16, batch up to 16" in printed
+    assert str(target) in printed
+
+
+@pytest.mark.usefixtures("rtx")
+def test_a_second_time_it_comes_from_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert main(["build", "lenet"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "built in" in first
+    assert "from the cache" in second
+
+
+@pytest.mark.usefixtures("rtx")
+def test_raw_pixels_as_input(tmp_path: Path) -> None:
+    target = tmp_path / "engine.plan"
+    pixels = ["--uint8-input", "--mean", "33.5", "--scale", "0.00390625"]
+    assert main(["build", "lenet", "--no-cache", *pixels, "-o", str(target)]) == 0
+    assert json.loads(Path(f"{target}.json").read_text())["inputs"][0]["dtype"] == "uint8"
+    assert not (tmp_path / "cache" / "engines").exists()
+
+
+@pytest.mark.usefixtures("rtx")
+def test_an_int8_engine_from_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from inferkit.backends.tensorrt.flavour import load_flavour
+
+    target = tmp_path / "engine.plan"
+    data = ["--calibration-data", "fashion_mnist", "--calibration-images", "20", "--calibration-method", "max"]
+    code = main(["build", "lenet", "--precision", "int8", *data, "-o", str(target)])
+    if refusal := load_flavour().refusal("int8"):
+        assert code == 1
+        assert refusal in capsys.readouterr().err
+        return
+    assert code == 0
+    assert "max" in json.loads(Path(f"{target}.json").read_text())["calibration"]
+
+
+@pytest.mark.parametrize(
+    "options, code, message",
+    [
+        (["--precision", "fp99"], 2, "unknown precision"),
+        (["--precision", "fp16", "--calibration", "cache"], 2, "needs no calibration"),
+        (["--calibration", "a", "--calibration-data", "b", "--precision", "int8"], 2, "exclude each other"),
+        (["--precision", "int8", "--calibration-mean", "1"], 2, "--calibration-data"),
+        (["--precision", "int8"], 1, "needs a calibration"),
+        (["--backend", "onnxruntime", "--target", "sm89"], 2, "--target is for tensorrt"),
+        (["--backend", "onnxruntime", "-o", "engine.plan"], 2, "nothing to write"),
+        (["--no-cache"], 2, "for nothing"),
+        (["--mean", "1"], 2, "--uint8-input"),
+        (["--uint8-input", "--mean", "1", "--mean-image", "m.npy"], 2, "exclude each other"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    options: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", "lenet", *options]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "no-such-network"]) == 2
+    assert "no-such-network" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+"""`inferkit sweep`: every point of the experiment is there, with its figures or with the reason why not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inferkit.cli.main import main
+from inferkit.cli.sweep import BATCHES, SERIES
+from inferkit.data.lmdb_write import write_lmdb
+from inferkit.network import zoo
+from inferkit.precision.batches import write_batches
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    images = np.random.default_rng(4).integers(0, 256, (10, 1, 28, 28)).astype(np.uint8)
+    write_lmdb(tmp_path / "lmdb", list(images), list(range(10)))
+    write_batches(tmp_path / "batches", [(images.astype(np.float32), None)])
+    source = zoo.files("lenet")
+    return [
+        *("sweep", "-m", str(source.prototxt), "-w", str(source.caffemodel), "-l", str(tmp_path / "lmdb")),
+        *("--calBatchDir", str(tmp_path / "batches"), "-i", "2", "--backend", "onnxruntime"),
+        *("--csvFile", str(tmp_path / "out.csv"), "--json", str(tmp_path / "out.json")),
+    ]
+
+
+def points(folder: Path) -> list[dict]:
+    return json.loads((folder / "out.json").read_text())["points"]
+
+
+def test_the_studys_experiment_is_the_default() -> None:
+    assert BATCHES == (1, 5, 10, 25, 50, 75, 100, 125, 150, 175)
+    assert SERIES == ("PyCaffe", "FLOAT", "HALF", "INT8")
+
+
+def test_every_series_runs_over_every_batch(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options, "--series", "FLOAT", "HALF", "INT8", "--batches", "5", "1"]) == 0
+    found = points(tmp_path)
+    assert [(point["series"], point["batch_size"]) for point in found] == [
+        *(("FLOAT", 1), ("FLOAT", 5), ("HALF", 1), ("HALF", 5), ("INT8", 1), ("INT8", 5)),
+    ]
+    for point in found:
+        assert point["status"] == "ok"
+        assert point["images"] == 2 * point["batch_size"]
+        assert len(point["times"]) == 2
+        assert point["parts"]["wall"] > 0
+        assert point["backend"] == "onnxruntime"
+    assert "batch" in found[5]["calibration"]
+    rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    assert [(row["Data type"], row["Batch size"]) for row in rows] == [
+        (point["series"], str(point["batch_size"])) for point in found
+    ]
+    printed = capsys.readouterr().out
+    assert "throughput, images/sec" in printed
+    assert "Final Stats" not in printed
+
+
+@pytest.mark.pycaffe
+def test_pycaffe_is_one_of_the_series(options: list[str], tmp_path: Path, caffe_root) -> None:
+    arguments = [*options, "-c", str(caffe_root.path), "--series", "PyCaffe", "FLOAT", "--batches", "1", "4"]
+    assert main(arguments) == 0
+    found = points(tmp_path)
+    assert [point["series"] for point in found] == ["PyCaffe", "PyCaffe", "FLOAT", "FLOAT"]
+    by_series = {(point["series"], point["batch_size"]): point["correct_top1"] for point in found}
+    assert by_series["PyCaffe", 4] == by_series["FLOAT", 4]
+
+
+def test_a_series_that_cannot_run_says_why_and_the_others_run(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*options, "--series", "PyCaffe", "FLOAT", "--batches", "1", "2", "-c", str(tmp_path / "no-caffe")]
+    assert main(arguments) in (0, 1)
+    found = points(tmp_path)
+    assert [point["status"] == "ok" for point in found] == [False, False, True, True]
+    assert all(point["reason"] for point in found[:2])
+    assert "no-caffe" in capsys.readouterr().err
+
+
+def test_nothing_to_run_is_exit_code_2(options: list[str], tmp_path: Path) -> None:
+    from inferkit.backends.tensorrt import BACKEND
+
+    if BACKEND.availability().ok:
+        pytest.skip("TensorRT runs here")
+    assert main([*options, "--backend", "tensorrt", "--series", "FLOAT", "--batches", "1"]) == 2
+    assert points(tmp_path)[0]["status"] == "unsupported"
+
+
+def test_int8_without_calibration_files_fails_by_name(options: list[str], tmp_path: Path) -> None:
+    at = options.index("--calBatchDir")
+    arguments = options[:at] + options[at + 2 :]
+    assert main([*arguments, "--series", "INT8", "FLOAT", "--batches", "1"]) == 1
+    found = points(tmp_path)
+    assert found[0]["status"] == "failed"
+    assert "--calBatchDir" in found[0]["reason"]
+    assert found[1]["status"] == "ok"
+
+
+def test_a_csv_file_of_something_else_is_refused_at_once(options: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("a,b\n1,2\n")
+    assert main([*options, "--series", "FLOAT", "--batches", "1"]) == 1
+    assert not (tmp_path / "out.json").exists()
