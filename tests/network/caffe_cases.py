@@ -164,6 +164,9 @@ AFFINE = {
     "scale in place": IMAGE
     + layer("TanH", tops="t")
     + layer("Scale", "scale_param { bias_term: true }", "t", "t", name="s"),
+    "embed": data(3, 5, name="words") + layer("Embed", "embed_param { input_dim: 7 num_output: 4 }", "words"),
+    "embed, no bias, 1-D": data(6, name="words")
+    + layer("Embed", "embed_param { input_dim: 7 num_output: 2 bias_term: false }", "words"),
     "bias": IMAGE + layer("Bias"),
     "bias, axis 2": IMAGE + layer("Bias", "bias_param { axis: 2 num_axes: 2 }"),
     "bias from a blob": IMAGE + data(2, 4, name="term") + layer("Bias", "bias_param { axis: 0 }", "data term"),
@@ -384,6 +387,20 @@ WIRING = {
     "parameter": data(2, 3, 4)
     + layer("Parameter", "parameter_param { shape { dim: 3 dim: 4 } }", "", "w")
     + layer("Scale", "scale_param { axis: 1 }", "data w"),
+    "parameter as an output": IMAGE
+    + layer("TanH")
+    + layer("Parameter", "parameter_param { shape { dim: 3 } }", "", "w"),
+    "dummy data": IMAGE
+    + layer(
+        "DummyData",
+        'dummy_data_param { shape { dim: 4 dim: 9 } data_filler { type: "constant" value: 2.5 } }',
+        "",
+        "two",
+    )
+    + layer("Scale", "", "data two"),
+    "dummy data of the old form": data(2, 3, 4, 4)
+    + layer("DummyData", "dummy_data_param { num: 2 channels: 3 height: 4 width: 4 }", "", "zero")
+    + layer("Concat", "", "data zero"),
     "shared parameters": IMAGE
     + layer(
         "Convolution",

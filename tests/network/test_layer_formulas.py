@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import signal, special
 
 import inferkit
+from inferkit.errors import NetworkError
 from inferkit.network.caffe.schema import NetParameter
 
 Floats = NDArray[np.float32]
@@ -170,6 +171,21 @@ def test_batch_norm_of_the_batch(tmp_path: Path) -> None:
     x, y = compute(text, tmp_path)
     mean = x.mean(axis=(0, 2, 3), keepdims=True)
     assert close(y, (x - mean) / np.sqrt(x.var(axis=(0, 2, 3), keepdims=True) + 0.01))
+
+
+def test_in_train_phase_batch_norm_is_that_of_the_batch_and_dropout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(IMAGE + layer("BatchNorm", "batch_norm_param { eps: 0.01 }"))
+    x = draw({"data": (2, 4, 9, 7)}, 1)["data"]
+    (y,) = run(inferkit.load(path, phase="TRAIN"), {"data": x}).values()
+    mean = x.mean(axis=(0, 2, 3), keepdims=True)
+    assert close(y, (x - mean) / np.sqrt(x.var(axis=(0, 2, 3), keepdims=True) + 0.01))
+    path.write_text(IMAGE + layer("Dropout"))
+    with pytest.raises(NetworkError, match="random in TRAIN phase"):
+        inferkit.load(path, phase="TRAIN")
+    path.write_text(IMAGE + layer("Dropout", "phase: TRAIN"))
+    with pytest.raises(NetworkError, match="random in TRAIN phase"):
+        inferkit.load(path)
 
 
 @pytest.mark.parametrize("across", [False, True])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.errors import NetworkError
 from inferkit.network.caffe.dims import Batch, Dim, Shape
 
 if TYPE_CHECKING:
@@ -122,10 +123,10 @@ class Graph:
         """The model, checked by onnx.checker with strict shape inference against the shapes inferred here.
 
         The check runs before the large weights are attached, with them as inputs of the same type and shape: the
-        checker serializes what it checks, and weights would be copied thrice. Raises onnx.checker.ValidationError or
-        onnx.shape_inference.InferenceError where the conversion itself is at fault.
+        checker serializes what it checks, and weights would be copied thrice. Raises NetworkError where the
+        conversion itself is at fault.
         """
-        from onnx import checker, helper
+        from onnx import checker, helper, shape_inference
 
         large = [key for key, value in self.constants.items() if value.size > _SMALL]
         stand_ins = [_value(Tensor(key, self.constants[key].shape, str(self.constants[key].dtype))) for key in large]
@@ -147,7 +148,10 @@ class Graph:
             producer_name="inferkit",
             producer_version=__version__,
         )
-        checker.check_model(model, full_check=True)
+        try:
+            checker.check_model(model, full_check=True)
+        except (checker.ValidationError, shape_inference.InferenceError) as error:
+            raise NetworkError(f"{name}: the import made an invalid model; please report this net: {error}") from error
         if large:
             del model.graph.input[len(inputs) :]
         _attach(model, {key: self.constants[key] for key in large})
