@@ -1,0 +1,80 @@
+"""Floors: the counted work of known networks, and which of the two limits binds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import inferkit
+from inferkit.measure.limits import CARDS, Work, card_of, limit_of, work_of
+from inferkit.network import zoo
+
+
+@pytest.mark.parametrize("name", ["lenet", "fashion_resnet", "squeezenet1_1", "mobilenet_v2", "googlenet"])
+def test_work_is_what_the_layers_say(name: str) -> None:
+    work = work_of(inferkit.load(name))
+    net = zoo.build(name)
+    assert work.operations == 2 * net.macs
+    assert work.inputs == net.shapes["data"][0] * net.shapes["data"][1] * net.shapes["data"][2]
+    assert work.outputs == net.shapes["prob"][0]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_precision_changes_how_not_how_much(precision: str) -> None:
+    import numpy as np
+
+    network = inferkit.load("lenet")
+    calibration = {"calibration": np.ones((1, 1, 28, 28), np.float32)} if precision == "int8" else {}
+    assert work_of(inferkit.at_precision(network, precision, **calibration)) == work_of(network)
+
+
+def test_vgg16_on_an_h100_is_bound_by_weights_alone_and_by_operations_in_batches() -> None:
+    card = card_of("NVIDIA H100 80GB HBM3")
+    assert card is not None
+    # 30.94 GFLOP and 138.3 million weights an image.
+    work = Work(operations=30_940_000_000, weights=138_300_000, inputs=150_528, outputs=1000)
+    one, many = limit_of(work, "fp16", 1, card), limit_of(work, "fp16", 64, card)
+    assert one.bound_by == "bytes"
+    assert one.seconds == pytest.approx(83e-6, rel=0.02)
+    assert many.bound_by == "operations"
+    assert 64 / many.seconds == pytest.approx(31_980, rel=0.01)
+
+
+@given(st.integers(1, 10**12), st.integers(0, 10**9), st.integers(1, 512), st.sampled_from(["fp32", "fp16", "int8"]))
+def test_a_floor_is_the_larger_of_two_and_grows_with_the_batch(
+    operations: int, weights: int, batch: int, precision: str
+) -> None:
+    work = Work(operations, weights, 1000, 10)
+    for _, card in CARDS:
+        limit = limit_of(work, precision, batch, card)
+        assert limit.seconds == max(limit.operations, limit.bytes)
+        assert limit_of(work, precision, batch + 1, card).seconds >= limit.seconds
+
+
+@pytest.mark.parametrize(
+    "name, known",
+    [
+        ("NVIDIA H200", True),
+        ("NVIDIA H100 80GB HBM3", True),
+        ("NVIDIA H100 PCIe", True),
+        ("Tesla T4", True),
+        ("Tesla V100-SXM2-16GB", True),
+        ("NVIDIA A100-SXM4-40GB", True),
+        ("NVIDIA L4", True),
+        ("NVIDIA L40S", True),
+        ("NVIDIA H200 NVL", False),
+        ("NVIDIA Something New", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_only_cards_with_known_rates_have_a_floor(name: str | None, known: bool) -> None:
+    assert (card_of(name) is not None) is known
+
+
+def test_half_the_weights_take_half_the_time() -> None:
+    card = card_of("NVIDIA H200")
+    assert card is not None
+    work = Work(1, 10**9, 0, 0)
+    assert limit_of(work, "fp32", 1, card).bytes == 2 * limit_of(work, "fp16", 1, card).bytes
