@@ -96,7 +96,7 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
         raise NetworkError(
             f"{source} is cut short, damaged, or no caffemodel ({len(content):,} bytes): {error}; get the file anew"
         ) from None
-    except (DecodeError, RecursionError) as error:
+    except (DecodeError, ValueError, RecursionError) as error:  # ValueError: protobuf's Python code, for bad UTF-8
         raise NetworkError(f"{source} is damaged, or no caffemodel: {error}; get the file anew") from None
     if not (net.layer or net.layers):
         raise NetworkError(f"{source} holds no layer, so it is no caffemodel")
