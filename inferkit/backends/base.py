@@ -131,6 +131,13 @@ class Backend(ABC):
     def availability(self, precision: str = "fp32") -> Availability:
         """Whether this backend can run `precision` on this machine. Never raises, never imports at module level."""
 
+    def device(self, **settings: Any) -> str | None:
+        """What a lease must be keyed by before a session with these settings is opened: a GPU's UUID.
+
+        None where nothing is exclusive. Raises BackendUnavailable or UsageError where there is no such device.
+        """
+        return None
+
     @abstractmethod
     def build(self, network: Network, max_batch: int, **options: Any) -> Engine:
         """Build an engine for batches of 1 to `max_batch`.

@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def infer(args: argparse.Namespace, began: float) -> int:
     """Build the engine, run the iterations, print and append the final stats."""
     import inferkit
+    from inferkit.backends import backend
     from inferkit.data.labels import read_labels
     from inferkit.data.opening import open_dataset
     from inferkit.measure.accuracy import scores_output
@@ -87,7 +88,7 @@ def infer(args: argparse.Namespace, began: float) -> int:
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
         network = at_data_type(network, args.dtype, calibration)
         engine = inferkit.build(network, backend=BACKEND, max_batch=max_batch)
-        with engine.session() as session, device_lease(session.device):
+        with device_lease(backend(BACKEND).device()), engine.session() as session:
             if args.debug:
                 print_setup(args, network, engine, len(dataset), output)
             traces = classify(

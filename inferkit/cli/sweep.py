@@ -183,9 +183,10 @@ class Experiment:
             raise BackendUnavailable(available.reason, available.way_out)
         network = at_data_type(self._network, data_type, self._calibration(data_type))
         engine = inferkit.build(network, backend=self._args.backend, max_batch=max(batches))
+        device = backend(self._args.backend).device()
         for batch_size in batches:
             tally = self._tally(data_type, batch_size)
-            with _point(data_type, batch_size) as outcome, engine.session() as session, device_lease(session.device):
+            with _point(data_type, batch_size) as outcome, device_lease(device), engine.session() as session:
                 traces, telemetry = self._classified(session, tally)
                 outcome.details = {
                     "backend": engine.info.backend,

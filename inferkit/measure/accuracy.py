@@ -85,7 +85,7 @@ def rank_of_labels(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int
 
 def evaluate(spec: AccuracySpec) -> Accuracy:
     """Run the whole dataset in this process. Raises DataError for labels that the network has no class for."""
-    from inferkit.backends import build
+    from inferkit.backends import backend, build
 
     network = load_prepared(Path(spec.prepared))
     if len(network.inputs) != 1:
@@ -96,7 +96,8 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     began, in_engine = time.perf_counter(), 0.0
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     lost = 0
-    with engine.session(**spec.session) as session, device_lease(session.device):
+    device = backend(spec.backend).device(**spec.session)
+    with device_lease(device), engine.session(**spec.session) as session:
         for batch in open_batches(spec.dataset, batch_size, spec.preprocessing, network.inputs[0]):
             labels = _labels(batch.labels[: batch.count], spec.dataset)
             scores, seconds = _run(session, batch.images, batch.count, output)

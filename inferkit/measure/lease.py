@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,15 +33,17 @@ def lease_folder() -> Path:
 
 
 @contextmanager
-def device_lease(device: str | None, timeout: float | None = None) -> Iterator[None]:
+def device_lease(device: str | None, timeout: float | None = None) -> Iterator[float]:
     """Hold the device (a GPU's UUID; None needs no lease) for a `with` block; waits for whoever holds it.
 
+    Gives the seconds that it waited. Take it before a session is opened: loading an engine disturbs who measures.
     Taken twice by one process, the inner one costs nothing. `timeout` in seconds, None waits for ever.
     Raises MeasurementError where it is not free in time, or the lease cannot be written.
     """
     if device is None:
-        yield
+        yield 0.0
         return
+    start = time.monotonic()
     name = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in device)
     try:
         path = lease_folder() / f"{name}.lock"
@@ -56,6 +59,6 @@ def device_lease(device: str | None, timeout: float | None = None) -> Iterator[N
             f"the lease of {device} cannot be taken ({error}); set {FOLDER} to a folder that every user can write"
         ) from error
     try:
-        yield
+        yield time.monotonic() - start
     finally:
         lock.release()

@@ -93,15 +93,16 @@ class Replicate:
 
 def measure_replicate(spec: ReplicateSpec) -> Replicate:
     """Measure in this process, which should be a fresh one. Raises the errors of backends, and MeasurementError."""
-    from inferkit.backends import build
+    from inferkit.backends import backend, build
 
     memory = HighWater()
     folder = Path(spec.prepared)
     engine = build(load_prepared(folder), backend=spec.backend, max_batch=spec.batch_size, **spec.build)
-    with engine.session(**spec.session) as session, device_lease(session.device):
+    device = backend(spec.backend).device(**spec.session)
+    with device_lease(device) as waited, engine.session(**spec.session) as session:
         session.load(timing_batch(folder, spec.batch_size))
         session.execute()
-        cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned
+        cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
         gpu = None if session.device is None else GpuTelemetry(session.device)
         gc.collect()
         gc.freeze()

@@ -40,8 +40,8 @@ def test_another_process_has_to_wait_and_gets_it_after_a_crash() -> None:
     try:
         with pytest.raises(MeasurementError, match=r"GPU-a is in use .* 0.1 s"), device_lease("GPU-a", timeout=0.1):
             raise AssertionError("two holders")
-        with device_lease("GPU-b", timeout=0.1):  # another device is free
-            pass
+        with device_lease("GPU-b", timeout=0.1) as waited:  # another device is free
+            assert waited >= 0
         process.send_signal(signal.SIGKILL)
         process.wait(30)
         with device_lease("GPU-a", timeout=10):
@@ -93,8 +93,8 @@ def test_a_lease_is_given_back_when_the_work_fails() -> None:
 
 
 def test_what_needs_no_lease_takes_none(folder: Path) -> None:
-    with device_lease(None):
-        pass
+    with device_lease(None) as waited:
+        assert waited == 0
     assert not folder.exists()
 
 

@@ -126,6 +126,12 @@ class TensorRTBackend(Backend):
             return Availability(False, str(error))
         return Availability(True, version=version)
 
+    def device(self, **settings: Any) -> str | None:
+        """The UUID of the GPU that a session with these settings (`device`) would use."""
+        from inferkit.backends.tensorrt.gpus import find_gpu
+
+        return find_gpu(settings.get("device")).uuid
+
     def build(self, network: Network, max_batch: int, **options: Any) -> TensorRTEngine:
         """Build `network`, which is at its precision, for batches up to `max_batch`, or take it from the cache.
 
