@@ -482,7 +482,7 @@ _SQUEEZENET = (
     + _fire("fire2", "pool1")
     + _fire("fire3", "fire2/concat")
     + _layer("Dropout", "drop9", "fire3/concat", "fire3/concat", "dropout_param { dropout_ratio: 0.5 }")
-    + _conv("conv10", "drop9" if False else "fire3/concat", 10, 1)
+    + _conv("conv10", "fire3/concat", 10, 1)
     + _layer("Pooling", "pool10", "conv10", "pool10", "pooling_param { pool: AVE global_pooling: true }")
 )
 SQUEEZENET = EraNet(
@@ -600,7 +600,114 @@ RCNN = EraNet(
     (("fc8_pascal", "fc8_pascal"),),
 )
 
+# Faces: halves of the channels held against each other, after convolutions and after the last learned layer.
+
+
+def _halves(name: str, bottom: str) -> str:
+    return _layer("Slice", f"slice_{name}", bottom, f"{name}_1 {name}_2", "slice_param { axis: 1 }") + _layer(
+        "Eltwise", f"max_{name}", f"{name}_1 {name}_2", f"max_{name}", "eltwise_param { operation: MAX }"
+    )
+
+
+_LIGHT = (
+    _conv("conv1", "data", 8, 5, "pad: 2", relu=False)
+    + _halves("e1", "conv1")
+    + _pool("pool1", "max_e1", "pool: MAX kernel_size: 2 stride: 2")
+    + _fc("fc1", "pool1", 12)
+    + _halves("e2", "fc1")
+    + _layer("Dropout", "drop1", "max_e2", "max_e2", "dropout_param { dropout_ratio: 0.7 }")
+    + _fc("fc2", "max_e2", 10)
+)
+LIGHT_CNN = EraNet(
+    "light_cnn",
+    _input(2, 1, 16, 16) + _LIGHT,
+    """
+layer { name: "faces" type: "ImageData" top: "data" top: "label" include: { phase: TEST }
+        image_data_param { source: "list.txt" batch_size: 2 is_color: false new_height: 18 new_width: 18 shuffle: true }
+        transform_param { scale: 0.00390625 crop_size: 16 mirror: false } }
+"""
+    + _LIGHT
+    + _layer("Accuracy", "accuracy", "fc2 label", "accuracy"),
+    (("fc2", "fc2"),),
+)
+
+# Enlarging images: PReLU per channel, a learned Deconvolution, HDF5 patches, a loss that names the target first.
+
+_ENLARGE = (
+    _conv("conv1", "data", 6, 5, "pad: 2", relu=False)
+    + _layer("PReLU", "relu1", "conv1", "conv1", "prelu_param { channel_shared: false filler { value: 0.25 } }")
+    + _layer(
+        "Deconvolution",
+        "deconv",
+        "conv1",
+        "deconv",
+        'convolution_param { num_output: 1 kernel_size: 9 stride: 3 pad: 4 weight_filler { type: "gaussian" std: 0.001 } }',
+    )
+)
+SUPERRESOLUTION = EraNet(
+    "superresolution",
+    _input(1, 1, 9, 11) + _ENLARGE,
+    _layer("HDF5Data", "data", "", "data label", 'hdf5_data_param { source: "train.txt" batch_size: 128 }')
+    + _ENLARGE
+    + _layer("EuclideanLoss", "loss", "label deconv", "loss"),
+    (("deconv", "deconv"),),
+)
+
+# Colours for grey images: dilated convolutions, BatchNorm without Scale, a scale that is fixed by its filler.
+
+COLORIZATION = EraNet(
+    "colorization",
+    _layer("Input", "data_l", "", "data_l", "input_param { shape { dim: 1 dim: 1 dim: 16 dim: 20 } }")
+    + _conv("conv1_1", "data_l", 6, 3, "pad: 1 stride: 2")
+    + _layer("BatchNorm", "conv1_norm", "conv1_1", "conv1_norm", "batch_norm_param { } param { lr_mult: 0 decay_mult: 0 }")
+    + _conv("conv5_1", "conv1_norm", 6, 3, "pad: 2 dilation: 2")
+    + _layer(
+        "Deconvolution",
+        "conv8_1",
+        "conv5_1",
+        "conv8_1",
+        "convolution_param { num_output: 6 kernel_size: 4 stride: 2 pad: 1 dilation: 1 }",
+    )
+    + _layer("ReLU", "relu8_1", "conv8_1", "conv8_1")
+    + _conv("conv8_313", "conv8_1", 9, 1, "stride: 1 dilation: 1", relu=False)
+    + _layer(
+        "Scale",
+        "conv8_313_rh",
+        "conv8_313",
+        "conv8_313_rh",
+        "scale_param { bias_term: false filler { type: 'constant' value: 2.606 } }",
+    )
+    + _layer("Softmax", "class8_313_rh", "conv8_313_rh", "class8_313_rh")
+    + _conv("class8_ab", "class8_313_rh", 2, 1, "stride: 1 dilation: 1", relu=False),
+)
+
+# An old model for ages: local responses with k, learned layers without a bias, a batch of its own in MemoryData.
+
+_AGES = """
+layers { name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1"
+         convolution_param { num_output: 8 kernel_size: 7 stride: 2 } }
+layers { name: "relu1" type: RELU bottom: "conv1" top: "conv1" relu_param { negative_slope: 0.01 } }
+layers { name: "norm1" type: LRN bottom: "conv1" top: "norm1"
+         lrn_param { local_size: 5 alpha: 0.0005 beta: 0.75 k: 2 } }
+layers { name: "pool1" type: POOLING bottom: "norm1" top: "pool1"
+         pooling_param { pool: MAX kernel_size: 3 stride: 3 } }
+layers { name: "fc6" type: INNER_PRODUCT bottom: "pool1" top: "fc6"
+         inner_product_param { num_output: 8 bias_term: false } }
+layers { name: "th" type: TANH bottom: "fc6" top: "fc6" }
+layers { name: "fc7" type: INNER_PRODUCT bottom: "fc6" top: "fc7" inner_product_param { num_output: 5 } }
+layers { name: "prob" type: SOFTMAX bottom: "fc7" top: "prob" }
+"""
+AGES = EraNet(
+    "ages",
+    'name: "ages"\ninput: "data"\ninput_dim: 2\ninput_dim: 3\ninput_dim: 27\ninput_dim: 27\n' + _AGES,
+    """
+layers { name: "data" type: MEMORY_DATA top: "data" top: "label"
+         memory_data_param { batch_size: 2 channels: 3 height: 27 width: 27 } }
+"""
+    + _AGES,
+)
+
 ALL = (
     CAFFENET, VGG, IMAGENET_2013, LENET, NIN, CIFAR10, GOOGLENET, SIAMESE, AUTOENCODER, FCN, DENSENET, RESNET,
-    SQUEEZENET, MTCNN, HED, ATTRIBUTES, POSE, RCNN,
+    SQUEEZENET, MTCNN, HED, ATTRIBUTES, POSE, RCNN, LIGHT_CNN, SUPERRESOLUTION, COLORIZATION, AGES,
 )  # fmt: skip

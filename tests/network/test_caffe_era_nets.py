@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caffe_judge import TOLERANCE, difference, draw, input_shapes, judge, run
-from era_nets import ALL, EraNet
+from era_nets import ALL, IMAGENET_2013, EraNet
 from pycaffe_oracle import oracle
 
 import inferkit
+from inferkit.network.caffe.read import CaffeModel, read_caffemodel
+from inferkit.network.caffe.schema import NetParameter
+from inferkit.network.caffe.wire import put_values
 
 # What the prototxts leave open, as a user would give it.
-SHAPES = {"siamese": (2, 2, 16, 16), "fcn": (1, 3, 21, 26)}
+SHAPES = {"siamese": (2, 2, 16, 16), "fcn": (1, 3, 21, 26), "superresolution": (1, 1, 9, 11)}
 
 every_net = pytest.mark.parametrize("net", ALL, ids=lambda net: net.name)
 
@@ -41,6 +44,39 @@ def test_the_training_prototxt_gives_the_same_from_the_same_weights(tmp_path: Pa
     for ours, theirs in net.outputs:
         wanted = _softmax(expected["score"]) if theirs == "softmax of score" else expected[theirs]
         assert difference(found[ours], wanted) < TOLERANCE
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("form", ["v0", "v1", "v2"])
+@pytest.mark.parametrize("double", [False, True], ids=["single", "double"])
+def test_a_model_of_any_age_brings_the_same_weights(tmp_path: Path, form: str, double: bool) -> None:
+    deploy, weights = tmp_path / "deploy.prototxt", tmp_path / "w.caffemodel"
+    deploy.write_text(IMAGENET_2013.deploy)
+    oracle().run(deploy, save=weights, seed=3)
+    weights.write_bytes(_aged(read_caffemodel(weights), form, double).SerializeToString())
+    feeds = draw(input_shapes(IMAGENET_2013.deploy), 3)
+    (expected,) = oracle().run(deploy, feeds=[feeds], weights=weights).results
+    assert expected["prob"].std() > 1e-3
+    assert difference(run(inferkit.load(deploy, weights), feeds)["prob"], expected["prob"]) < TOLERANCE
+
+
+def _aged(model: CaffeModel, form: str, double: bool) -> NetParameter:
+    """The model in an older form, with shapes of four numbers; `double` as a double-precision Caffe writes numbers."""
+    old = NetParameter()
+    for layer in model.net.layer:
+        if form == "v0":
+            blobs = old.layers.add().layer.blobs
+            old.layers[-1].layer.name = layer.name
+        else:
+            blobs = (old.layers if form == "v1" else old.layer).add(name=layer.name).blobs
+        for blob in layer.blobs:
+            four = [1, 1, 1, 1, *blob.shape.dim][-4:]
+            aged = blobs.add(num=four[0], channels=four[1], height=four[2], width=four[3])
+            if double:
+                aged.double_data.extend(model.values(blob).astype(float).tolist())
+            else:
+                put_values(aged, model.values(blob))
+    return old
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -146,9 +146,7 @@ class Weights:
         self, index: int, source: object, blobs: Sequence[BlobProto], expected: Sequence[BlobSpec]
     ) -> None:
         if len(blobs) != len(expected):
-            raise self._error(
-                index, f"{source} has {len(blobs)} blobs for it, the network wants {len(expected)}", source
-            )
+            raise self._error(index, f"{len(blobs)} blobs there, the network wants {len(expected)}", source)
         for position, (blob, spec) in enumerate(zip(blobs, expected, strict=True)):
             if not shapes_agree(spec.shape, blob):
                 raise self._error(
