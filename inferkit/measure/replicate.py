@@ -23,6 +23,7 @@ from inferkit.measure.warmup import warm_up
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session, Trace
+    from inferkit.network.network import Network
 
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
@@ -135,7 +136,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             host={**activity.as_dict(), "cpus": usable_cpus()},
             gpu=None if seen is None else seen.as_dict(),
             invalid=_disturbances(seen),
-            details=session.details() if spec.details else {},
+            details=_details(session, engine.network, trace, spec, gpu) if spec.details else {},
         )
 
 
@@ -165,6 +166,21 @@ def _datum(trace: NDArray[np.float64], backend: str) -> float:
         return statistics.log_median(trace[:, _WALL])
     except ValueError as error:
         raise MeasurementError(f"{backend} measured times that cannot be: {error}") from error
+
+
+def _details(
+    session: Session, network: Network, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+) -> dict[str, Any]:
+    """What the backend tells, and on a known GPU how far the execution is from what its data sheet allows."""
+    from inferkit.measure.limits import card_of, limit_of, work_of
+
+    details = session.details()
+    card = card_of(gpu.facts().get("name")) if gpu is not None else None
+    if card is not None:
+        limit = limit_of(work_of(network), network.precision, spec.batch_size, card)
+        compute = float(np.median(trace[:, COLUMNS.index("compute")]))
+        details["limit"] = {**limit.as_dict(), "share": limit.seconds / compute if compute > 0 else None}
+    return details
 
 
 def _disturbances(gpu: Summary | None) -> tuple[str, ...]:
