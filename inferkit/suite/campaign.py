@@ -34,6 +34,7 @@ from inferkit.suite.target import availability, fingerprint_of
 # A process's start, load and warm-up when nothing is known yet; seconds.
 _FIRST_OVERHEAD = 1.0
 _SHORTEST = 0.05
+_INVALID_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Campaign:
                     left = len(records) * (rounds - number) - index
                     self._replicate(record, left, f"replicate {number + 1} of {rounds}", details=number == 0)
             if not self.settings.smoke:
+                self._replace_invalid(records)
                 self._judge(records)
             for accuracy_case in evaluations:
                 self.accuracy[accuracy_case] = self._assess(accuracy_case, accuracies[accuracy_case])
@@ -159,6 +161,21 @@ class Campaign:
         remaining = settings.time_budget - (time.monotonic() - self._began)
         overhead = sum(self._overheads) / len(self._overheads) if self._overheads else _FIRST_OVERHEAD
         return min(settings.min_time, max(remaining / max(left, 1) - overhead, _SHORTEST))
+
+    def _replace_invalid(self, records: Sequence[CaseRecord]) -> None:
+        """Measure again what the machine was not in a state to measure, at most twice; what stays invalid stays."""
+        for attempt in range(_INVALID_RETRIES):
+            spoiled = [record for record in records if record.open and any(each.invalid for each in record.replicates)]
+            count = sum(bool(each.invalid) for record in spoiled for each in record.replicates)
+            if not count:
+                return
+            self.progress.more(count)
+            for record in spoiled:
+                invalid = [each for each in record.replicates if each.invalid]
+                record.replicates = [each for each in record.replicates if not each.invalid]
+                record.discarded += invalid
+                for _ in invalid:
+                    self._replicate(record, count, f"again after an invalid one, attempt {attempt + 1}")
 
     def _judge(self, records: list[CaseRecord]) -> None:
         """Ask the rule until it wants no more replicates, then give every case its outcome."""

@@ -22,13 +22,17 @@ class Unsupported:
 
 @dataclass
 class CaseRecord:
-    """One latency case. `failure` says why it has no verdict; then what was measured before is not judged."""
+    """One latency case. `failure` says why it has no verdict; then what was measured before is not judged.
+
+    `discarded` are replicates that the machine was not in a state to measure and that were measured again.
+    """
 
     case: Case
     network: NetworkDefinition
     margin: float
     fingerprint: Fingerprint | None = None
     replicates: list[Replicate] = field(default_factory=list)
+    discarded: list[Replicate] = field(default_factory=list)
     unsupported: Unsupported | None = None
     failure: str | None = None
     outcome: Outcome | None = None

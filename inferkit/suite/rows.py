@@ -49,6 +49,7 @@ def latency_details(record: CaseRecord) -> dict[str, Any]:
         "version": record.replicates[0].version,
         "flavour": record.replicates[0].flavour,
         "replicates": [_replicate(each) for each in record.replicates],
+        "discarded": [_replicate(each) for each in record.discarded],
         "details": dict(record.replicates[0].details),
     }
 

@@ -1,6 +1,6 @@
 """The campaign: rounds of all cases interleaved, suspicious cases measured again, each case's failure its own."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -93,3 +93,25 @@ def test_what_was_prepared_is_gone_afterwards(matrix, tmp_path, monkeypatch):
         campaign.run([next(iter(matrix.cases()))])
         assert len(list((tmp_path / "temporary").iterdir())) == 1
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+class Throttled(Campaign):
+    """A campaign on a machine that is not in a state to measure for its first replicates; the processes are real."""
+
+    spoiled = 0
+
+    def _replicate(self, record, left, which, details=False):
+        super()._replicate(record, left, which, details)
+        if self.spoiled:
+            self.spoiled -= 1
+            record.replicates[-1] = replace(record.replicates[-1], invalid=("the GPU was throttled",))
+
+
+@pytest.mark.parametrize("spoiled, verdict, discarded", [(1, Verdict.NO_BASELINE, 1), (3, Verdict.INVALID, 2)])
+def test_an_invalid_replicate_is_measured_again_at_most_twice(matrix, tmp_path, spoiled, verdict, discarded):
+    with Throttled(matrix, BaselineStore(tmp_path / "none"), QUICK) as campaign:
+        campaign.spoiled = spoiled
+        campaign.run([next(iter(matrix.cases()))])
+    (record,) = campaign.records()
+    assert record.outcome.verdict is verdict
+    assert (len(record.replicates), len(record.discarded)) == (1, discarded)
