@@ -161,6 +161,24 @@ def test_a_tensor_that_is_also_read_unquantized_stays_in_floating_point() -> Non
     assert lowered.model is int8.model
 
 
+def test_pooling_with_no_layer_on_codes_above_it_pools_floats() -> None:
+    pooled = network(
+        f"""{HEAD} (float[N, 4, 4, 4] out) {{
+          s = Sigmoid (data)
+          p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (s)
+          a = Conv (p, w1, b1)  r = Relu (a)
+          out = Conv (r, w2, b2)
+        }}""",
+        **conv(1, size=1),
+        **conv(2, size=1),
+    )
+    nodes = lower(quantized(pooled).model).model.graph.node
+    pool = next(node for node in nodes if node.op_type == "MaxPool")
+    assert pool.input[0] == "s"
+    assert [node.op_type for node in nodes if pool.output[0] in node.input] == ["QuantizeLinear"]
+    assert_as_the_pairs_say(pooled, layers=2)
+
+
 def test_depthwise_layers_without_bias_and_clipped_relus() -> None:
     mobile = network(
         f"""{HEAD} (float[N, 2, 8, 8] out) {{

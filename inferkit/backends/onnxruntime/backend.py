@@ -11,6 +11,7 @@ import psutil
 
 from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds
 from inferkit.backends.onnxruntime.integers import lower, worth_lowering
+from inferkit.backends.onnxruntime.lrn import replace_lrn
 from inferkit.backends.onnxruntime.model import Built, build_session, warm_session
 from inferkit.backends.onnxruntime.profile import NodeTime, profile_nodes
 from inferkit.backends.onnxruntime.session import OnnxSession
@@ -142,12 +143,15 @@ def _graph_for(
         return emulated(network), settings, details
     if network.precision in _NOTES:
         details["note"] = _NOTES[network.precision]
-    if integers and settings.fuse_quantized and worth_lowering(network.model):
-        lowered = lower(network.model)
+    model = network.model
+    if integers and settings.fuse_quantized and worth_lowering(model):
+        lowered = lower(model)
         details |= {"integer_layers": lowered.integer_layers, "float_layers": lowered.float_layers}
         if lowered.integer_layers:
-            return replace(network, model=lowered.model), replace(settings, fuse_quantized=False), details
-    return network, settings, details
+            model, settings = lowered.model, replace(settings, fuse_quantized=False)
+    if settings.optimization != "none":
+        model = replace_lrn(model)
+    return network if model is network.model else replace(network, model=model), settings, details
 
 
 def _is_batched(network: Network) -> bool:

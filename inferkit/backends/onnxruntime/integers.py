@@ -90,6 +90,7 @@ class _Lowering:
         layers = [layer for node in graph.nodes if (layer := self._layer(node)) is not None]
         self.layers = {layer.node.output[0]: layer for layer in layers}
         self._demands: dict[str, frozenset[Code | None]] = {}
+        self._reaching: dict[str, bool] = {}
         self._codes: dict[tuple[str, Code], str] = {}
         self._floats: dict[str, str] = {}
         self._constants: dict[tuple[float, int], tuple[str, str]] = {}
@@ -198,6 +199,23 @@ class _Lowering:
             return all(self.graph.array(name) is not None for name in node.input[1:] if name)
         return node.op_type in ("Relu", "Concat", *_MOVES)
 
+    def _reaches_layer(self, name: str) -> bool:
+        """Whether the way up from a tensor, through what commutes with quantizing, ends at a layer on codes.
+
+        Where it does not, the tensor is quantized as late as its readers allow: pooling floats is faster than codes.
+        """
+        if name not in self._reaching:
+            node = self.graph.producer(name)
+            self._reaching[name] = name in self.layers or (
+                node is not None
+                and self._commutes(node)
+                and any(
+                    self._demand(source) == self._demand(name) and self._reaches_layer(source)
+                    for source in _moved(node)
+                )
+            )
+        return self._reaching[name]
+
     # What is written instead
 
     def _replace_pair(self, quantizer: onnx.NodeProto) -> None:
@@ -222,7 +240,7 @@ class _Lowering:
         graph, node = self.graph, self.graph.producer(name)
         result = graph.fresh(f"{name}_codes")
         scale, zero = self._code_constants(code)
-        if node is None or self._demand(name) != {code}:
+        if node is None or self._demand(name) != {code} or not self._reaches_layer(name):
             graph.add_node("QuantizeLinear", [name, scale, zero], [result], result)
         elif name in self.layers:
             self._emit(self.layers[name], code, result)
