@@ -9,16 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import DataError, MeasurementError, UsageError
+from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.images import open_batches
 from inferkit.measure.lease import device_lease
-from inferkit.measure.prepared import load_prepared
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
@@ -30,7 +29,7 @@ _SCORES = ("prob", "softmax", "loss3/classifier", "output")
 
 @dataclass(frozen=True)
 class AccuracySpec:
-    """What one process evaluates; JSON-able."""
+    """What one process evaluates; JSON-able. `engine` is a file that the engine is loaded from."""
 
     prepared: str
     backend: str
@@ -39,6 +38,7 @@ class AccuracySpec:
     batch_size: int = 100
     build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
+    engine: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `AccuracySpec(**spec.as_dict())` is the same spec."""
@@ -85,26 +85,25 @@ def rank_of_labels(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int
 
 def evaluate(spec: AccuracySpec) -> Accuracy:
     """Run the whole dataset in this process. Raises DataError for labels that the network has no class for."""
-    from inferkit.backends import backend, build
+    from inferkit.backends import backend
 
-    network = load_prepared(Path(spec.prepared))
-    if len(network.inputs) != 1:
-        raise UsageError(f"{network.name}: accuracy needs a network with one input, it has {len(network.inputs)}")
-    output = scores_output([info.name for info in network.outputs], network.name)
-    batch_size = batch_for(network.inputs[0], spec.batch_size)
-    engine = build(network, backend=spec.backend, max_batch=batch_size, **spec.build)
+    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
     began, in_engine = time.perf_counter(), 0.0
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     lost = 0
     device = backend(spec.backend).device(**spec.session)
     with device_lease(device), engine.session(**spec.session) as session:
-        for batch in open_batches(spec.dataset, batch_size, spec.preprocessing, network.inputs[0]):
+        if len(session.inputs) != 1:
+            raise UsageError(f"accuracy needs a network with one input; this one has {len(session.inputs)}")
+        output = scores_output([info.name for info in session.outputs])
+        batch_size = batch_for(session.inputs[0], spec.batch_size)
+        for batch in open_batches(spec.dataset, batch_size, spec.preprocessing, session.inputs[0]):
             labels = _labels(batch.labels[: batch.count], spec.dataset)
             scores, seconds = _run(session, batch.images, batch.count, output)
             in_engine += seconds
             if labels.max() >= scores.shape[1]:
                 raise DataError(
-                    f"{spec.dataset}: label {int(labels.max())} but {network.name} has {scores.shape[1]} classes"
+                    f"{spec.dataset}: label {int(labels.max())}, but the network has {scores.shape[1]} classes"
                 )
             rank = rank_of_labels(scores, labels)
             lost += int((~np.isfinite(scores)).any(axis=1).sum())
@@ -115,14 +114,14 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, lost)
 
 
-def scores_output(names: list[str], network: str) -> str:
+def scores_output(names: list[str]) -> str:
     """The output that holds the class scores: the only one, or the one with a usual name. UsageError otherwise."""
     if len(names) == 1:
         return names[0]
     for name in _SCORES:
         if name in names:
             return name
-    raise UsageError(f"{network} has the outputs {', '.join(names)}; none is called {', '.join(_SCORES)}")
+    raise UsageError(f"the network has the outputs {', '.join(names)}; none is called {', '.join(_SCORES)}")
 
 
 def batch_for(info: TensorInfo, wanted: int) -> int:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import BackendUnavailable, MeasurementError
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
+from inferkit.measure.engine_file import EngineSpec
 from inferkit.measure.prepared import Recipe
 from inferkit.measure.replicate import Replicate, ReplicateSpec
 
@@ -32,6 +33,12 @@ def prepare_network(recipe: Recipe, folder: Path, *, timeout: float = 900.0) -> 
     """Make a network ready in a process of its own; returns what is known of it. See `run_job` for the errors."""
     job = {"recipe": recipe.as_dict(), "folder": str(folder)}
     return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=timeout)[0]
+
+
+def build_engine_file(spec: EngineSpec, folder: Path, name: str, *, timeout: float = 3600.0) -> str:
+    """Build an engine that is a file, in a process of its own; returns its path. See `run_job` for the errors."""
+    job = {"engine": spec.as_dict(), "folder": str(folder)}
+    return str(run_job("build", job, name, timeout=timeout)[0]["file"])
 
 
 def run_replicate(spec: ReplicateSpec, name: str, *, timeout: float = 900.0) -> Replicate:

@@ -1,8 +1,8 @@
 """The fresh process: `python -m inferkit.measure.process` takes one job as JSON on stdin and leaves one NPZ file.
 
-A job is {"kind": "prepare" | "latency" | "accuracy", "output": path, "spec": {…}}. The file holds `outcome` (JSON:
-status ok, unsupported or failed, with the reason) and the arrays of the job. It is written whole or not at all, so a
-process that was killed leaves nothing to misread.
+A job is {"kind": "prepare" | "build" | "latency" | "accuracy", "output": path, "spec": {…}}. The file holds `outcome`
+(JSON: status ok, unsupported or failed, with the reason) and the arrays of the job. It is written whole or not at all,
+so a process that was killed leaves nothing to misread.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> int:
     except MemoryError:
         outcome, arrays = {"status": "failed", "kind": "MemoryError", "reason": "out of memory"}, {}
     content = io.BytesIO()
-    np.savez(content, outcome=np.frombuffer(json.dumps(outcome).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez(content, outcome=np.frombuffer(json.dumps(outcome, default=str).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
     write_atomically(job["output"], content.getvalue())
     return 0
 
@@ -50,6 +50,12 @@ def _prepare(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
     from inferkit.measure.prepared import Recipe, prepare
 
     return prepare(Recipe(**spec["recipe"]), Path(spec["folder"])), {}
+
+
+def _build(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    from inferkit.measure.engine_file import EngineSpec, build_file
+
+    return build_file(EngineSpec(**spec["engine"]), Path(spec["folder"])), {}
 
 
 def _latency(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
@@ -69,6 +75,7 @@ def _accuracy(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]] = {
     "prepare": _prepare,
+    "build": _build,
     "latency": _latency,
     "accuracy": _accuracy,
 }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import MeasurementError
 from inferkit.measure import statistics
+from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
 from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
@@ -23,7 +24,6 @@ from inferkit.measure.warmup import warm_up
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session, Trace
-    from inferkit.network.network import Network
 
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
@@ -36,8 +36,9 @@ class ReplicateSpec:
     """What one process measures; JSON-able. Times in seconds.
 
     Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`; a network so
-    slow that these take more than `max_time` gets as many as fit, at least three. `spawned` is the parent's
-    time.monotonic() before it started the process: cold start counts from there.
+    slow that these take more than `max_time` gets as many as fit, at least three. `engine` is a file that the engine
+    is loaded from. `spawned` is the parent's time.monotonic() before it started the process: cold start counts from
+    there.
     """
 
     prepared: str
@@ -51,6 +52,7 @@ class ReplicateSpec:
     max_time: float = 20.0
     warmup_limit: float = 1.0
     details: bool = False
+    engine: str | None = None
     spawned: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,14 +96,13 @@ class Replicate:
 
 def measure_replicate(spec: ReplicateSpec) -> Replicate:
     """Measure in this process, which should be a fresh one. Raises the errors of backends, and MeasurementError."""
-    from inferkit.backends import backend, build
+    from inferkit.backends import backend
 
     memory = HighWater()
-    folder = Path(spec.prepared)
-    engine = build(load_prepared(folder), backend=spec.backend, max_batch=spec.batch_size, **spec.build)
+    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
     device = backend(spec.backend).device(**spec.session)
     with device_lease(device) as waited, engine.session(**spec.session) as session:
-        session.load(timing_batch(folder, spec.batch_size))
+        session.load(timing_batch(Path(spec.prepared), spec.batch_size))
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
         gpu = None if session.device is None else GpuTelemetry(session.device)
@@ -136,7 +137,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             host={**activity.as_dict(), "cpus": usable_cpus()},
             gpu=None if seen is None else seen.as_dict(),
             invalid=_disturbances(seen),
-            details=_details(session, engine.network, trace, spec, gpu) if spec.details else {},
+            details=_details(session, trace, spec, gpu) if spec.details else {},
         )
 
 
@@ -169,7 +170,7 @@ def _datum(trace: NDArray[np.float64], backend: str) -> float:
 
 
 def _details(
-    session: Session, network: Network, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+    session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
 ) -> dict[str, Any]:
     """What the backend tells, and on a known GPU how far the execution is from what its data sheet allows."""
     from inferkit.measure.limits import card_of, limit_of, work_of
@@ -177,6 +178,7 @@ def _details(
     details = session.details()
     card = card_of(gpu.facts().get("name")) if gpu is not None else None
     if card is not None:
+        network = load_prepared(Path(spec.prepared))
         limit = limit_of(work_of(network), network.precision, spec.batch_size, card)
         compute = float(np.median(trace[:, COLUMNS.index("compute")]))
         details["limit"] = {**limit.as_dict(), "share": limit.seconds / compute if compute > 0 else None}

@@ -7,14 +7,12 @@ cases alike, instead of on the three replicates of one. Suspicious cases are mea
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from inferkit.errors import BackendUnavailable, BaselineError, InferkitError, MeasurementError
+from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
 from inferkit.gate.accuracy import judge_reduced, judge_reference
 from inferkit.gate.baseline import Baseline, BaselineStore
 from inferkit.gate.default import default_rule
@@ -23,18 +21,20 @@ from inferkit.gate.margins import REFERENCE_TOLERANCE
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
 from inferkit.measure.case import Case
-from inferkit.measure.launch import prepare_network, run_accuracy, run_replicate
-from inferkit.measure.prepared import Recipe
+from inferkit.measure.engine_file import FILE_BACKENDS
+from inferkit.measure.launch import run_accuracy, run_replicate
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.target import availability, fingerprint_of
+from inferkit.suite.workshop import Workshop
 
 # A process's start, load and warm-up when nothing is known yet; seconds.
 _FIRST_OVERHEAD = 1.0
 _SHORTEST = 0.05
 _INVALID_RETRIES = 2
+ACCURACY_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,9 @@ class Campaign:
         self.latency: dict[Case, CaseRecord] = {}
         self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
         self._rule: Rule = rule or default_rule()
-        self._made: dict[str, Path | str] = {}
+        self._workshop = Workshop(self._step)
         self._baselines: dict[str, Baseline | str] = {}
         self._evaluated: dict[AccuracyCase, Accuracy | InferkitError] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._overheads: list[float] = []
         self._began: float | None = None
 
@@ -80,9 +79,7 @@ class Campaign:
 
     def close(self) -> None:
         """Remove the prepared networks."""
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder, self._made = None, {}
+        self._workshop.close()
 
     def run(self, cases: Sequence[Case], accuracy_cases: Sequence[AccuracyCase] = ()) -> None:
         """Measure and judge all of these. One case's failure is kept in its record and stops nothing else."""
@@ -127,7 +124,9 @@ class Campaign:
         runs = [case for case in evaluations if availability(case.backend, case.precision).ok]
         networks = {(record.case.model, record.case.precision) for record in measured}
         networks |= {(case.model, case.precision) for case in runs}
-        return len(measured) * rounds + len(runs) + len(networks)
+        backends = [record.case.backend for record in measured] + [case.backend for case in runs]
+        engines = sum(backend in FILE_BACKENDS for backend in backends)
+        return len(measured) * rounds + len(runs) + len(networks) + engines
 
     def _replicate(self, record: CaseRecord, left: int, which: str, details: bool = False) -> None:
         """One more replicate of this case, whatever comes of it. `left`: replicates still planned, this one too."""
@@ -135,12 +134,20 @@ class Campaign:
             return
         case = record.case
         try:
-            folder = self._prepare(record.network, case.precision)
+            folder = self._workshop.network(record.network, case.precision)
             backend = self.matrix.settings(case.backend)
+            engine = self._workshop.engine(folder, case.backend, case.batch_size, backend.build, case.id)
             session = dict(backend.session) if case.mode == "latency" else {**backend.session, "mode": case.mode}
             min_time = self._share(left)
             spec = ReplicateSpec(
-                str(folder), case.backend, case.batch_size, backend.build, session, min_time=min_time, details=details
+                str(folder),
+                case.backend,
+                case.batch_size,
+                backend.build,
+                session,
+                min_time=min_time,
+                details=details,
+                engine=engine,
             )
             if self.settings.smoke:
                 spec = replace(spec, min_iterations=1, max_iterations=3, warmup_limit=0.0, min_time=0.0)
@@ -270,49 +277,21 @@ class Campaign:
         if not found.ok:
             raise BackendUnavailable(found.reason, found.way_out)
         assert network.dataset is not None
-        folder = self._prepare(network, case.precision)
+        folder = self._workshop.network(network, case.precision)
         backend = self.matrix.settings(case.backend)
+        engine = self._workshop.engine(folder, case.backend, ACCURACY_BATCH, backend.build, case.id)
         spec = AccuracySpec(
             str(folder),
             case.backend,
             network.dataset,
             network.preprocessing,
-            build=backend.build,
-            session=backend.session,
+            ACCURACY_BATCH,
+            backend.build,
+            backend.session,
+            engine,
         )
         with self._step(f"{case.id}, accuracy"):
             return run_accuracy(spec, case.id)
-
-    def _prepare(self, network: NetworkDefinition, precision: str) -> Path:
-        """The folder of the network at this precision. MeasurementError where it cannot be made, each time anew."""
-        recipe = Recipe(
-            network.name,
-            network.model,
-            precision,
-            network.weights,
-            network.dataset,
-            network.preprocessing,
-            network.calibration_images,
-            images=max(network.batch_sizes),
-        )
-        key = repr(recipe)
-        if key not in self._made:
-            self._made[key] = self._prepare_now(recipe)
-        made = self._made[key]
-        if isinstance(made, str):
-            raise MeasurementError(made)
-        return made
-
-    def _prepare_now(self, recipe: Recipe) -> Path | str:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="inferkit-suite-")
-        folder = Path(self._folder.name, f"{len(self._made)}")
-        try:
-            with self._step(f"{recipe.name} at {recipe.precision}, preparing"):
-                prepare_network(recipe, folder)
-        except InferkitError as error:
-            return str(error)
-        return folder
 
     @contextlib.contextmanager
     def _step(self, what: str) -> Any:

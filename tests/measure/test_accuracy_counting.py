@@ -66,7 +66,7 @@ def test_percentages():
 
 
 def test_the_scores_are_the_only_output_or_the_one_with_a_usual_name():
-    assert scores_output(["anything"], "net") == "anything"
-    assert scores_output(["aux", "prob"], "net") == "prob"
-    with pytest.raises(UsageError, match="net has the outputs a, b"):
-        scores_output(["a", "b"], "net")
+    assert scores_output(["anything"]) == "anything"
+    assert scores_output(["aux", "prob"]) == "prob"
+    with pytest.raises(UsageError, match="has the outputs a, b"):
+        scores_output(["a", "b"])

@@ -106,7 +106,7 @@ def test_int8_is_calibrated_once_and_says_with_what(folder, tmp_path):
 
 @pytest.mark.parametrize(
     "dataset, said",
-    [("unlabelled.npz", "without a label"), ("many.npz", "tiny has 4 classes"), ("none.npz", "no such file")],
+    [("unlabelled.npz", "without a label"), ("many.npz", "the network has 4 classes"), ("none.npz", "no such file")],
 )
 def test_datasets_that_do_not_fit_are_refused_with_the_reason(folder, prepared, dataset, said):
     spec = AccuracySpec(str(prepared), "onnxruntime", str(folder / dataset), {"scale": 0.01})

@@ -1,0 +1,83 @@
+"""What a campaign makes before it measures, each thing once: networks at a precision, engines that are files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
+from inferkit.measure.engine_file import FILE_BACKENDS, EngineSpec
+from inferkit.measure.launch import build_engine_file, prepare_network
+from inferkit.measure.prepared import Recipe
+from inferkit.suite.definition import NetworkDefinition
+
+# Tells of one step while it is done.
+Step = Callable[[str], AbstractContextManager[Any]]
+
+
+class Workshop:
+    """A temporary folder of prepared networks and engines. What could not be made is remembered with its reason."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._made: dict[str, Path | InferkitError] = {}
+
+    def close(self) -> None:
+        """Remove everything."""
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._folder, self._made = None, {}
+
+    def network(self, network: NetworkDefinition, precision: str) -> Path:
+        """The folder of the network at this precision. MeasurementError where it cannot be made, at each asking."""
+        recipe = Recipe(
+            network.name,
+            network.model,
+            precision,
+            network.weights,
+            network.dataset,
+            network.preprocessing,
+            network.calibration_images,
+            images=max(network.batch_sizes),
+        )
+
+        def make(folder: Path) -> Path:
+            with self._step(f"{recipe.name} at {precision}, preparing"):
+                prepare_network(recipe, folder)
+            return folder
+
+        return self._once(repr(recipe), make)
+
+    def engine(self, prepared: Path, backend: str, max_batch: int, build: Mapping[str, Any], name: str) -> str | None:
+        """The engine's file, None where the backend keeps no files and builds in every process.
+
+        Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
+        """
+        if backend not in FILE_BACKENDS:
+            return None
+        spec = EngineSpec(str(prepared), backend, max_batch, build)
+
+        def make(folder: Path) -> Path:
+            with self._step(f"{name}, building"):
+                return Path(build_engine_file(spec, folder, name))
+
+        return str(self._once(repr(spec), make))
+
+    def _once(self, key: str, make: Callable[[Path], Path]) -> Path:
+        if key not in self._made:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="inferkit-suite-")
+            folder = Path(self._folder.name, str(len(self._made)))
+            folder.mkdir()
+            try:
+                self._made[key] = make(folder)
+            except (BackendUnavailable, MeasurementError) as error:
+                self._made[key] = error
+        made = self._made[key]
+        if isinstance(made, InferkitError):
+            raise made
+        return made
