@@ -114,14 +114,17 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, lost)
 
 
-def scores_output(names: list[str]) -> str:
-    """The output that holds the class scores: the only one, or the one with a usual name. UsageError otherwise."""
+def scores_output(names: list[str], network: str = "the network") -> str:
+    """The output that holds the class scores: the only one, or the one with a usual name.
+
+    UsageError otherwise, naming `network`.
+    """
     if len(names) == 1:
         return names[0]
     for name in _SCORES:
         if name in names:
             return name
-    raise UsageError(f"the network has the outputs {', '.join(names)}; none is called {', '.join(_SCORES)}")
+    raise UsageError(f"{network} has the outputs {', '.join(names)}; none is called {', '.join(_SCORES)}")
 
 
 def batch_for(info: TensorInfo, wanted: int) -> int:
