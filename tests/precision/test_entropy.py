@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inferkit.precision.entropy import LEVELS, divergences, entropy_amax
+from inferkit.precision.entropy import LEVELS, divergences, entropy_amax, without_spikes
 from inferkit.precision.ranges import Histogram
 
 
@@ -89,3 +89,22 @@ def test_zeros_do_not_move_the_threshold() -> None:
 def test_one_value_is_its_own_range() -> None:
     assert entropy_amax(Histogram.of(np.full(5, 3.7, dtype=np.float32))) == float(np.float32(3.7))
     assert entropy_amax(Histogram.of(np.zeros(5, dtype=np.float32))) == 0.0
+
+
+def test_a_smooth_histogram_and_a_sparse_one_have_no_spikes() -> None:
+    random = np.random.default_rng(0)
+    tail = Histogram.of(np.append(random.standard_normal(200_000), 60.0).astype(np.float32)).counts.astype(np.float64)
+    sparse = Histogram.of(random.standard_normal(300).astype(np.float32)).counts.astype(np.float64)
+    levels = np.zeros(2048)
+    levels[::8] = random.integers(1, 100_000, 256)  # pixels of 8 bits
+    for counts in (tail, sparse, levels):
+        np.testing.assert_array_equal(without_spikes(counts), counts)
+
+
+def test_the_one_value_of_a_background_does_not_narrow_the_range() -> None:
+    """Half of each image is background: after a convolution's bias and ReLU every channel has one value for it."""
+    random = np.random.default_rng(0)
+    values = np.abs(random.standard_normal((16, 20_000))).astype(np.float32)
+    clean = entropy_amax(Histogram.of(values))
+    values[:, :10_000] = np.abs(random.standard_normal((16, 1))) / 4
+    assert entropy_amax(Histogram.of(values)) == pytest.approx(clean, rel=0.15)

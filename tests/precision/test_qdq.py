@@ -251,3 +251,16 @@ def test_emulated_fp8_computes_what_the_onnx_standard_says() -> None:
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
     assert "QuantizeLinear" not in op_types(emulated(network).model)
     assert ml_dtypes.finfo(ml_dtypes.float8_e4m3fn).max == FP8.largest
+
+
+def test_the_backend_executes_fp8_without_losing_the_relu_before_a_pair() -> None:
+    """ONNX Runtime drops a ReLU in front of an FP8 QuantizeLinear, as it may in front of an unsigned INT8 one."""
+    build = ModelBuilder(4)
+    build.conv(8)
+    build.add("Relu")
+    build.conv(8)
+    network = inferkit.at_precision(build.network(), "fp8", [images()])
+    with inferkit.build(network, "onnxruntime", 4, emulate=True).session() as session:
+        [found] = session.run(images()).values()
+    exact = run(build.model(), images())
+    assert np.abs(found - exact).max() < 0.15 * np.abs(exact).max()

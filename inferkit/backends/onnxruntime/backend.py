@@ -32,8 +32,8 @@ _NOTES = {"fp16": "ONNX Runtime's CPU kernels are mostly FP32: it puts casts aro
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime's CPU provider. Options of `build`: the fields of Settings, `warm_start`, `emulate`, `integers`.
 
-    `warm_start` (True, or a folder) keeps the optimized model for the next process. `emulate` runs FP16 and BF16 as
-    FP32 with every result rounded, and FP8 as FP32 between Q/DQ pairs: right in accuracy, meaningless in speed.
+    `warm_start` (True, or a folder) keeps the optimized model for the next process. `emulate` runs FP16, BF16 and
+    FP8 as FP32 with every value rounded to the type: right in accuracy, meaningless in speed.
     `integers` rewrites INT8 graphs for the integer kernels (integers.py); without it ONNX Runtime fuses what it can.
     """
 
@@ -136,8 +136,6 @@ def _graph_for(
     details: dict[str, Any] = {"threads": settings.intra_op, "optimization": settings.optimization}
     if emulate and network.precision in ("fp16", "bf16", "fp8"):
         details["emulated"] = True
-        if network.precision == "fp8":
-            return network, replace(settings, fuse_quantized=False), details
         from inferkit.precision.emulation import emulated
 
         return emulated(network), settings, details
