@@ -24,9 +24,8 @@ def test_content_in_pieces_takes_the_place_of_the_old(tmp_path: Path) -> None:
 def test_a_writer_that_raises_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
     target = tmp_path / "file.bin"
     write_atomically(target, b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(target) as file:
-        file.write(b"half of the new")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _write_half(target)
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file.bin"]
 
@@ -42,3 +41,9 @@ def test_a_replaced_file_keeps_its_mode_and_a_new_one_gets_the_umask_s(tmp_path:
     target.chmod(0o600)
     write_atomically(target, b"newer")
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+def _write_half(target: Path) -> None:
+    with replacing(target) as file:
+        file.write(b"half of the new")
+        raise KeyboardInterrupt
