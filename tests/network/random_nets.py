@@ -225,7 +225,6 @@ ONE_TO_ONE: dict[str, Maker] = {
     "AbsVal": _text(""),
     "BNLL": _text(""),
     "Clip": _text("clip_param { min: -0.5 max: 0.75 }"),
-    "Swish": _text("", "swish_param { beta: 1.5 }"),
     "Exp": _text("", "exp_param { base: 2 scale: 0.5 shift: 0.25 }", "exp_param { scale: -0.5 shift: 1 }"),
     "Power": _text(
         "",
@@ -259,7 +258,7 @@ ONE_TO_ONE: dict[str, Maker] = {
 }
 
 IN_PLACE = ["ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "BNLL", "Exp", "Power", "Scale", "Bias", "BatchNorm", "Dropout"]
-IN_PLACE += ["Softmax", "Threshold", "Clip", "Swish", "LRN"]
+IN_PLACE += ["Softmax", "Threshold", "Clip", "LRN"]
 
 
 def _layer(r: random.Random, number: int, shapes: dict[str, Shape], unread: set[str]) -> str:
