@@ -15,7 +15,7 @@ from inferkit.network.caffe.read import parse_prototxt
 from inferkit.network.caffe.upgrade import upgrade
 from inferkit.network.network import Network
 
-# The measure: the largest difference, relative to the largest value of the output.
+# How close an import must be: the largest difference, relative to the largest value of the output.
 TOLERANCE = 1e-4
 ABSOLUTE = 2e-7
 
