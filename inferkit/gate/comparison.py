@@ -69,7 +69,7 @@ def compare(
     one, other = _side(base), _side(head)
     both = [case for case in one.cases if case in other.cases]
     evidence = [_evidence(case, one, other, margins) for case in both]
-    outcomes = (rule or default_rule()).judge(evidence)
+    outcomes = (rule or default_rule(measuring=False)).judge(evidence)
     outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
     outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
     outcomes += _accuracies(one, other, tolerance)

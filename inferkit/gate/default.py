@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from inferkit.gate.rule import Rule
-from inferkit.gate.simple import SimpleRule
 
 
-def default_rule() -> Rule:
-    """The rule of `pytest bench`, `inferkit compare` and `inferkit baseline promote`."""
-    return SimpleRule()
+def default_rule(measuring: bool = True) -> Rule:
+    """The rule of `pytest bench`; without `measuring`, of `inferkit compare` and `inferkit baseline promote`.
+
+    What cannot be measured further is looked at once, so its whole error is spent on that look.
+    """
+    from inferkit.gate.moderated import ModeratedRule  # needs scipy, which collecting cases must not wait for
+
+    return ModeratedRule() if measuring else ModeratedRule(looks=())

@@ -14,14 +14,21 @@ import numpy as np
 
 from inferkit.gate.outcome import LATENCY, Outcome
 from inferkit.gate.rule import CaseLatency
-from inferkit.gate.stats.effect import independent
+from inferkit.gate.stats.effect import Evidence, independent
 from inferkit.gate.stats.judge import Judgement, Policy, judge
-from inferkit.gate.stats.looks import LookPlan
+from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
 from inferkit.gate.stats.variance import VariancePrior
 from inferkit.gate.verdict import Verdict
 
 LOOKS = (3, 6, 12, 20)
 ONE_REPLICATE = "one replicate a side: how much processes differ is not known"
+ASSUMED = "one replicate a side: how much processes differ is assumed, not measured"
+
+# Where no case has a second replicate: processes are taken to differ by this much (standard deviation of the
+# log-median, a noisy card or a shared CPU), worth so many degrees of freedom, until the spread of the cases says more.
+ASSUMED_NOISE = 0.05
+_ASSUMED_DOF = 4.0
+_MAD_EFFICIENCY = 0.37  # of the median absolute deviation against the standard deviation, for normal values
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,9 @@ class ModeratedRule:
     """Judges a suite against stored replicates.
 
     `looks` are the counts of replicates at which an undecided case is judged (those below what was measured at first
-    are left out). An undecided case is measured further while its change exceeds `suspicion` of its margin. `prior`
-    stands in for the suite's own variances where there is history to learn from.
+    are left out); none: there is one look, as in a comparison of files. An undecided case is measured further while
+    its change exceeds `suspicion` of its margin. `prior` stands in for the suite's own variances where there is
+    history to learn from.
     """
 
     looks: tuple[int, ...] = LOOKS
@@ -57,15 +65,19 @@ class ModeratedRule:
                     wanted[outcome.case] = following[0] - outcome.replicates
         return wanted
 
+    def _plan(self, counts: Sequence[int]) -> LookPlan:
+        """The looks of a suite whose cases have `counts` replicates; one where nothing is measured further."""
+        if not self.looks:
+            return SINGLE_LOOK
+        first, last = min(counts), max(self.looks[-1], *counts)
+        later = [count for count in self.looks if first < count < last]
+        return LookPlan((first, *later, last) if last > first else (first,))
+
     def _judgements(self, cases: Sequence[CaseLatency]) -> dict[str, Judgement]:
         """The suite judged at every look that its cases have had; each look's p-values count at the later ones."""
         if not cases:
             return {}
-        first = min(len(case.now) for case in cases)
-        last = max(self.looks[-1], max(len(case.now) for case in cases))
-        plan = LookPlan(
-            (first, *(count for count in self.looks if first < count < last), *([last] if last > first else []))
-        )
+        plan = self._plan([len(case.now) for case in cases])
         reached = [_look(plan, len(case.now)) for case in cases]
         margins = [math.log1p(case.margin) for case in cases]
         earlier: list[tuple[float, float]] | None = None
@@ -83,12 +95,27 @@ class ModeratedRule:
                 plan=plan,
                 look=0,
                 policy=self.policy,
-                prior=self.prior,
+                prior=self.prior or _assumed(evidence),
                 earlier=earlier,
                 looked=looked,
             )
             earlier = [(item.p_worse, item.p_better) for item in judged]
         return {case.case: item for case, item in zip(cases, judged, strict=True)}
+
+
+def _assumed(evidence: Sequence[Evidence]) -> VariancePrior | None:
+    """A stand-in for the noise between processes where no case has a second replicate; None where one has.
+
+    The changes of the cases spread by their noise, if most cases did not change: their median absolute deviation is
+    an estimate of it that a few real changes do not spoil. It is weighed against the assumption by how many there are.
+    """
+    if any(item.dof > 0 for item in evidence):
+        return None
+    changes = np.array([item.effect for item in evidence]) * np.sqrt([item.information for item in evidence])
+    spread = 1.4826 * float(np.median(np.abs(changes - np.median(changes))))
+    weight = _MAD_EFFICIENCY * (len(evidence) - 1)
+    dof = _ASSUMED_DOF + weight
+    return VariancePrior(dof, (_ASSUMED_DOF * ASSUMED_NOISE**2 + weight * spread**2) / dof, pooled_dof=dof)
 
 
 def _look(plan: LookPlan, count: int) -> int:
@@ -124,10 +151,12 @@ def _share(log_ratio: float) -> float | None:
 
 
 def _reason(case: CaseLatency, item: Judgement, verdict: Verdict) -> str:
-    if verdict is not Verdict.INCONCLUSIVE:
-        return ""
     if not item.can_gate:
         return ONE_REPLICATE
+    if len(case.now) + len(case.baseline) == 2:
+        return ASSUMED
+    if verdict is not Verdict.INCONCLUSIVE:
+        return ""
     return f"cannot gate at {100 * case.margin:g} % with this noise and so many replicates"
 
 

@@ -59,7 +59,7 @@ def _plan(
     invalid = {outcome.case for outcome in run.outcomes if outcome.verdict is Verdict.INVALID}
     mine = {name: case for name, case in run.cases.items() if case.fingerprint == slug}
     cases = {name: case for name, case in mine.items() if name not in invalid}
-    outcomes = _compared(cases, before, rule or default_rule())
+    outcomes = _compared(cases, before, rule or default_rule(measuring=False))
     accuracies = {name: found for name, found in run.accuracy.items() if found.fingerprint == slug}
     refused = [outcome for outcome in outcomes if outcome.verdict is Verdict.REGRESSED]
     again = {outcome.case for outcome in refused}

@@ -9,6 +9,7 @@ from inferkit.gate.rule import CaseLatency
 from inferkit.gate.verdict import Verdict
 
 RULE = ModeratedRule()
+FILES = ModeratedRule(looks=())
 
 
 def case(name, slowdown=0.0, sd=0.003, replicates=3, baseline=3, seed=0, margin=0.02):
@@ -43,10 +44,20 @@ def test_only_suspicious_undecided_cases_are_measured_further_until_the_last_loo
     assert "cannot gate at 2 %" in outcomes[0].reason
 
 
-def test_one_replicate_says_that_noise_is_unknown():
-    outcome = RULE.judge([CaseLatency("one", (0.5,), (0.0,), 0.02)])[0]
-    assert outcome.verdict is Verdict.INCONCLUSIVE
-    assert "one replicate" in outcome.reason
+def test_one_replicate_a_side_decides_only_what_no_noise_explains():
+    single = [CaseLatency(f"c{i}", (0.01 * i,), (0.0,), 0.05) for i in range(-3, 4)]
+    outcomes = FILES.judge([*single, CaseLatency("slow", (0.5,), (0.0,), 0.05)])
+    assert outcomes[-1].verdict is Verdict.REGRESSED
+    assert {o.verdict for o in outcomes[:-1]} <= {Verdict.PASS, Verdict.INCONCLUSIVE}
+    assert all("assumed" in o.reason for o in outcomes)
+    alone = FILES.judge([CaseLatency("one", (0.1,), (0.0,), 0.05)])[0]
+    assert alone.verdict is Verdict.INCONCLUSIVE  # 10 % between two single processes has been seen on identical engines
+    assert FILES.judge([CaseLatency("one", (0.3,), (0.0,), 0.05)])[0].verdict is Verdict.REGRESSED
+
+
+def test_everything_slower_is_not_taken_for_noise():
+    suite = [CaseLatency(f"c{i}", (0.4 + 0.001 * i,), (0.0,), 0.05) for i in range(10)]
+    assert {o.verdict for o in FILES.judge(suite)} == {Verdict.REGRESSED}
 
 
 def test_what_cannot_be_compared_says_so_and_does_not_disturb_the_rest():
