@@ -19,6 +19,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that
 _ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}  # JPEG markers without a length: RST0 to RST7, TEM
 _MARKER = re.compile(rb"\xff[\x01-\xfe]", re.DOTALL)
 _MOST_SEGMENTS = 10_000
+_MOST_CHUNKS = 100_000
 
 
 def decode_image(
@@ -103,7 +104,7 @@ def _jpeg_size(file: bytes | memoryview) -> tuple[int, int]:
         if marker in _ALONE:
             continue
         if marker == 0xDA and size is not None:  # start of the pixels
-            _require_end(file, b"\xff\xd9", position, "JPEG")
+            _require_end(file, position)
             return size
         if marker in (0xD8, 0xD9, 0xDA):
             raise DataError("the JPEG file is without an image size before its pixels")
@@ -120,8 +121,16 @@ def _png_size(file: bytes | memoryview) -> tuple[int, int]:
     _, kind, width, height = struct.unpack_from(">I4sII", file, 8)
     if kind != b"IHDR":
         raise DataError("the PNG file is damaged: it does not begin with its header")
-    _require_end(file, b"IEND", 24, "PNG")
-    return height, width
+    position = 8
+    for _ in range(_MOST_CHUNKS):
+        # Every chunk's size is checked: decoders have been seen to take memory for the 4 GiB that one may claim.
+        length, kind = struct.unpack_from(">I4s", file, position)
+        position += 12 + length
+        if position > len(file):
+            raise IndexError(position)
+        if kind == b"IEND":
+            return height, width
+    raise DataError(f"the PNG file has over {_MOST_CHUNKS} chunks")
 
 
 def _bmp_size(file: bytes | memoryview) -> tuple[int, int]:
@@ -147,10 +156,11 @@ def _webp_size(file: bytes | memoryview) -> tuple[int, int]:
     raise DataError("the WebP file is damaged: it has no image")
 
 
-def _require_end(file: bytes | memoryview, mark: bytes, start: int, name: str) -> None:
-    """DataError where `mark` does not come after `start`. A decoder would fill what is missing with gray, silently."""
+def _require_end(file: bytes | memoryview, start: int) -> None:
+    """DataError where a JPEG has no end mark after `start`; decoders fill what is missing with gray, silently."""
+    mark = b"\xff\xd9"
     if mark not in bytes(file[max(start, len(file) - 32) :]) and bytes(file).find(mark, start) < 0:
-        raise DataError(f"the {name} file is cut short: its end mark is missing ({len(file)} bytes)")
+        raise DataError(f"the JPEG file is cut short: its end mark is missing ({len(file)} bytes)")
 
 
 _Reader = Callable[[bytes | memoryview], tuple[int, int]]
