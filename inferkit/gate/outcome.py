@@ -84,7 +84,7 @@ class Outcome:
 
     def shown_amount(self, value: float) -> str:
         """A margin of this metric in words: `25 %`, `0.5 points`."""
-        return f"{100 * value:g} %" if self.metric == LATENCY else f"{value:g} points"
+        return f"{100 * value:.3g} %" if self.metric == LATENCY else f"{value:g} points"
 
 
 def seconds(value: float) -> str:
