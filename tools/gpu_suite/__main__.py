@@ -2,8 +2,8 @@
 
     python3 -m tools.gpu_suite [--json FILE] [--processes 10] [PART...]
 
-Parts: prepare, outputs, agreement, latency, throughput, polygraphy, torch. Prints a compact table; the exit code
-counts what fell short.
+Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch. Prints a compact table; the exit
+code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name fewer networks or batches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.gpu_suite import latency, outputs, peers, prepare
 from tools.gpu_suite.common import FAILURES, Results, fail, folder, say
 
-PARTS = ("prepare", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
+PARTS = ("prepare", "engines", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
 
 
 def main() -> int:
@@ -25,7 +25,8 @@ def main() -> int:
     parser.add_argument("parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
-    parser.add_argument("--latency-child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--pin", action="store_true", help="keep every second process of latency on one core")
+    parser.add_argument("--latency-child", help=argparse.SUPPRESS)
     parser.add_argument("--peer-child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.latency_child is not None:
@@ -41,7 +42,7 @@ def main() -> int:
     for part in wanted:
         start = time.perf_counter()
         try:
-            _run(part, results, arguments.processes)
+            _run(part, results, arguments)
         except Exception as error:
             fail(f"{part}: {type(error).__name__}: {error}")
             traceback.print_exc(file=sys.stdout)
@@ -53,15 +54,17 @@ def main() -> int:
     return len(FAILURES)
 
 
-def _run(part: str, results: Results, processes: int) -> None:
+def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
     if part == "prepare":
         prepare.run(results)
+    elif part == "engines":
+        prepare.run_timed(results)
     elif part == "outputs":
         outputs.run_outputs(results)
     elif part == "agreement":
         outputs.run_agreement(results)
     elif part == "latency":
-        latency.run(results, processes)
+        latency.run(results, arguments.processes, arguments.pin)
     else:
         peers.run(results, part)
 

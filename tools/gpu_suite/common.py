@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 NETWORKS = tuple(os.environ.get("INFERKIT_SUITE_NETWORKS", "lenet googlenet resnet50 vgg16").split())
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-BATCHES = (1, 8, 64)
+BATCHES = tuple(int(size) for size in os.environ.get("INFERKIT_SUITE_BATCHES", "1 8 64").split())
 TIMED = tuple(name for name in NETWORKS if name not in ("lenet", "googlenet"))  # the large ones
-LARGEST = max(BATCHES)
-# What an engine may differ from ONNX Runtime in FP32, relative to the norm of the outputs. TF32 and BF16 keep 10 and
-# 8 bits of the mantissa, FP16 11: BF16 is allowed four times as much as FP16.
+LARGEST = max(64, *BATCHES)
+# What an engine's scores may differ from ONNX Runtime's in FP32, relative to their norm. Scores are what goes into the
+# last softmax, which would turn a difference of 0.1 in a score of 20 (0.5 %) into one of 10 % in a probability, more
+# or less as the image happens to be clear or not. TF32 and FP16 keep 11 bits of the mantissa, BF16 keeps 8: four times
+# as much is allowed for it.
 TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2, "bf16": 4e-2}
 
 
@@ -34,13 +36,30 @@ def folder(*parts: str) -> Path:
 
 
 def plan_path(name: str, precision: str) -> Path:
+    """The engine for batches of 1 to 64 whose output are the scores."""
     return folder("plans") / f"{name}-{precision}.plan"
 
 
+def timed_plan_path(name: str, batch: int) -> Path:
+    """The FP16 engine that is timed: built for this batch alone, its output the network's own."""
+    return folder("plans") / f"{name}-fp16-b{batch}.plan"
+
+
+def scores_blob(network: Any) -> str:
+    """The tensor that goes into the last softmax, or the network's output where it ends in none."""
+    last = next(node for node in network.model.graph.node if node.output[0] == network.outputs[0].name)
+    return str(last.input[0] if last.op_type == "Softmax" else last.output[0])
+
+
+def softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    grown = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+
 def reference(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Images [64, C, H, W] and ONNX Runtime's FP32 outputs for them."""
+    """Images [64, C, H, W] and ONNX Runtime's FP32 scores [64, classes] for them."""
     with np.load(folder("references") / f"{name}.npz") as stored:
-        return stored["images"], stored["outputs"]
+        return stored["images"], stored["scores"]
 
 
 def relative_error(got: NDArray[Any], want: NDArray[Any]) -> float:

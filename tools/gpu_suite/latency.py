@@ -1,9 +1,11 @@
-"""Part `latency`: the study's sequence as a graph replay, medians of fresh processes; plain enqueue named beside it."""
+"""Part `latency`: the study's sequence as a graph replay, each case in fresh processes; plain enqueue beside it."""
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import time
 from statistics import median
 from typing import Any
 
-from tools.gpu_suite.common import BATCHES, TIMED, Results, fail, plan_path, reference, say, settle, variation
+from tools.gpu_suite.common import BATCHES, TIMED, Results, fail, reference, say, settle, timed_plan_path, variation
 
 SECONDS = 0.8  # measured per case and process, in 100 to 300 iterations
 ENQUEUED = 60
@@ -19,14 +21,16 @@ MAX_CV = 0.4  # percent, between processes
 MAX_REST = 15e-6  # seconds of wall time that copies and execution leave, at batch 1
 
 
-def measure(name: str, batch: int) -> dict[str, Any]:
+def measure(name: str, batch: int, pinned: bool = False) -> dict[str, Any]:
     """One replicate of one case in this process: medians in seconds, telemetry, and how it was launched."""
     from inferkit.backends.tensorrt import load_engine
     from inferkit.measure.telemetry import GpuTelemetry
 
     images, _ = reference(name)
     opened = time.perf_counter()
-    with load_engine(plan_path(name, "fp16")).session() as session:
+    with load_engine(timed_plan_path(name, batch)).session() as session:
+        if pinned:
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # this thread alone, not the driver's
         session.load(images[:batch])
         session.execute()
         to_first = time.perf_counter() - opened
@@ -55,32 +59,44 @@ def measure(name: str, batch: int) -> dict[str, Any]:
         }
 
 
-def child(seed: int) -> None:
-    """A fresh process: every case once, in an order of its own; prints one line of JSON."""
-    cases = [(name, batch) for name in TIMED for batch in BATCHES]
-    random.Random(seed).shuffle(cases)
-    print(json.dumps({f"{name}-b{batch}": measure(name, batch) for name, batch in cases}))
+def child(case: str) -> None:
+    """A fresh process for one case, `name:batch` or `name:batch:pinned`; prints one line of JSON."""
+    name, batch, *pinned = case.split(":")
+    gc.disable()
+    print(json.dumps({"pinned": bool(pinned), **measure(name, int(batch), bool(pinned))}))
 
 
-def run(results: Results, processes: int) -> None:
+def run(results: Results, processes: int, pin: bool) -> None:
+    """`processes` fresh processes per case, in random order: what drifts meanwhile falls on all cases alike.
+
+    With `pin`, every second one has its measuring thread kept on one core.
+    """
     start = time.perf_counter()
-    replicates: list[dict[str, Any]] = []
-    for seed in range(processes):
-        command = [sys.executable, "-m", "tools.gpu_suite", "--latency-child", str(seed)]
+    cases = [(name, batch) for name in TIMED for batch in BATCHES]
+    jobs = [(name, batch, pin and number % 2 == 1) for name, batch in cases for number in range(processes)]
+    random.Random(1).shuffle(jobs)
+    found: dict[str, list[dict[str, Any]]] = {f"{name}-b{batch}": [] for name, batch in cases}
+    for name, batch, pinned in jobs:
+        case = f"{name}-b{batch}"
+        command = [sys.executable, "-m", "tools.gpu_suite", "--latency-child", f"{name}:{batch}{':pinned' * pinned}"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         except subprocess.TimeoutExpired:
-            fail(f"latency process {seed}: not done after 60 s")
+            fail(f"latency {case}: a process was not done after 60 s")
             continue
         if done.returncode != 0:
-            fail(f"latency process {seed}: exit code {done.returncode}: {done.stderr[-800:]}")
+            fail(f"latency {case}: exit code {done.returncode}: {done.stderr[-800:]}")
             continue
-        replicates.append(json.loads(done.stdout.strip().splitlines()[-1]))
-        results.put("latency", replicates)
-    say(f"latency, FP16, graph replay, {len(replicates)} fresh processes ({time.perf_counter() - start:.0f} s); µs")
+        found[case].append(json.loads(done.stdout.strip().splitlines()[-1]))
+    results.put("latency", found)
+    say(f"latency, FP16, graph replay, {processes} fresh processes a case ({time.perf_counter() - start:.0f} s); µs")
     say("  case            wall median (range)       CV %   in / compute / out     rest   enqueued (submit)  bound")
-    for case in replicates[0] if replicates else ():
-        _report(case, [replicate[case] for replicate in replicates])
+    for case, replicates in found.items():
+        if replicates:
+            _report(case, replicates)
+            if pin:
+                parts = [[each["wall"] for each in replicates if each["pinned"] is pinned] for pinned in (False, True)]
+                say(f"      CV free {variation(parts[0]):.2f} %, pinned {variation(parts[1]):.2f} %")
 
 
 def _report(case: str, found: list[dict[str, Any]]) -> None:

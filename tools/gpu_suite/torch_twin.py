@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.gpu_suite.common import relative_error
-
 
 def measure_in_torch(
     name: str, images: NDArray[Any], outputs: NDArray[Any], settle: Callable[[Callable[[], float]], None]
 ) -> dict[str, Any]:
-    """Median wall and execution time in seconds of graph replays, and the relative error of the outputs."""
+    """Median wall and execution time in seconds of graph replays, and the largest difference from `outputs`."""
     import torch
 
     torch.backends.cudnn.benchmark = True
@@ -51,13 +49,9 @@ def measure_in_torch(
         walls = [timed(whole)() for _ in range(200)]
         alone = [timed(execution)() for _ in range(200)]
         timed(whole)()
-    got = host_out.numpy().reshape(outputs.shape)
-    return {
-        "wall": median(walls),
-        "alone": median(alone),
-        "error": relative_error(got, outputs),
-        "torch": torch.__version__,
-    }
+    error = float(np.abs(host_out.numpy().reshape(outputs.shape) - outputs).max())
+    figures = {"wall": median(walls), "alone": median(alone), "largest_probability_error": error}
+    return {**figures, "torch": torch.__version__}
 
 
 @cache

@@ -16,6 +16,7 @@ from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.cache import cache_dir
 from inferkit.files import write_atomically
 
+_JIT_SCHEMA = 2  # raise it when kernels would be chosen differently for the same plan
 _LOG = logging.getLogger("inferkit.tensorrt")
 
 
@@ -57,7 +58,7 @@ def jit_cache(plan_digest: str, flavour: Flavour, gpu: Mapping[str, Any], batch:
     """The kernels compiled for one plan and batch on one kind of GPU and driver."""
     driver = str(gpu.get("driver") or "unknown")
     key = hashlib.sha256(
-        json.dumps([plan_digest, flavour.version, gpu["name"], gpu["compute_capability"], driver]).encode()
+        json.dumps([_JIT_SCHEMA, plan_digest, flavour.version, gpu["name"], gpu["compute_capability"], driver]).encode()
     ).hexdigest()
     return BlobCache(cache_dir("jit", key[:2]) / f"{key[:24]}-b{batch}-{specialization}.cache")
 

@@ -50,9 +50,10 @@ def make_profile(
         if (min_batch or max_batch) != max_batch or (opt_batch or max_batch) != max_batch:
             raise UsageError("a static engine has one batch size: leave out the smallest and the best batch")
         return _checked(Profile(max_batch, max_batch, max_batch, static=True))
-    return _checked(
-        Profile(1 if min_batch is None else min_batch, max_batch if opt_batch is None else opt_batch, max_batch)
-    )
+    smallest = 1 if min_batch is None else min_batch
+    best = max_batch if opt_batch is None else opt_batch
+    # A range of one batch size is that size: fixed in the graph it is faster and takes the same batches.
+    return _checked(Profile(smallest, best, max_batch, static=smallest == max_batch))
 
 
 def _checked(profile: Profile) -> Profile:
