@@ -86,7 +86,7 @@ class Dataset(ABC):
 
         `out` is memory to write to: an array [batch_size, C, H, W], such as a session's page-locked one, or several,
         which are used in turn. Then a batch's images are valid until the next batch is asked for; with one array
-        nothing is prepared ahead. Without it, each batch is the caller's own.
+        nothing is prepared ahead, with three all goes on at once. Without it, each batch is the caller's own.
 
         Raises UsageError for arguments without sense; DataError, at the batch that it concerns, for an image that is
         damaged or does not fit, naming its key.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from inferkit.data.dataset import Batch, Dataset, Output
 
 _LARGEST_SLICE = 32  # images: so that closing a stream never waits for more than these
-_AHEAD = 2  # batches that are prepared while the caller works on one
+_AHEAD = 32  # images that are at least waiting while the caller works, beside the batch that is being filled
 
 
 @dataclass
@@ -69,7 +69,8 @@ def _stream(
     filler: _Filler, indices: range, batch_size: int, arrays: list[NDArray[Any]], threads: int, last: str
 ) -> Generator[Batch, None, None]:
     slice_size = max(1, min(_LARGEST_SLICE, -(-batch_size // threads)))
-    ahead = max(_AHEAD, -(-threads // -(-batch_size // slice_size)))
+    # Memory that no one has touched yet is slow: no more batches are in the making than keep all threads at work.
+    ahead = max(-(-_AHEAD // batch_size), -(-threads // -(-batch_size // slice_size)))
     pool = BufferPool((batch_size, *filler.shape), filler.dtype, spare=ahead + 1)
     free = deque(array[:batch_size] for array in arrays)
     pending: deque[_Pending] = deque()
