@@ -160,7 +160,10 @@ def split_normalization(graph: Graph) -> None:
     Multiplied out in double precision: its variances and epsilon may be too small for half precision to hold.
     """
     types = graph.types()
+    merged: set[int] = set()
     for node in [node for node in graph.sorted_nodes() if node.op_type == "BatchNormalization"]:
+        if id(node) in merged:
+            continue  # part of the one before it, and no longer in the graph
         known = types.get(node.input[0])
         if known is None or known.rank is None:
             continue
@@ -171,6 +174,7 @@ def split_normalization(graph: Graph) -> None:
         if rest.size not in (1, first.size):
             following, rest = [], Affine(np.ones(1), np.zeros(1))
         step, chain = first.then(rest), [node, *following]
+        merged.update(map(id, chain))
         shape = (1, -1, *([1] * (known.rank - 2)))
         scale = graph.add_constant(f"{node.name}_scale", step.scale.astype(np.float32).reshape(shape))
         shift = graph.add_constant(f"{node.name}_shift", step.shift.astype(np.float32).reshape(shape))

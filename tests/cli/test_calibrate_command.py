@@ -1,0 +1,84 @@
+"""`inferkit calibrate`: from images to caches, ranges and batch files, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inferkit.cli.main import main
+from inferkit.precision.batches import BatchFiles
+from inferkit.precision.caches import parse_cache, read_cache
+from inferkit.precision.ranges import Ranges
+
+LENET = ["lenet", "fashion_mnist", "--images", "40", "--batch-size", "20"]
+
+
+def calibrate(*arguments: str | Path) -> int:
+    return main(["calibrate", *map(str, arguments)])
+
+
+def test_a_cache_and_ranges_come_from_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache, ranges = tmp_path / "lenet.cache", tmp_path / "lenet.npz"
+    assert calibrate(*LENET, "-o", cache, "--ranges", ranges, "--method", "max") == 0
+    found = Ranges.load(ranges)
+    assert found.images == 40
+    assert set(read_cache(cache).amax) == set(found.histograms)
+    assert cache.read_text().startswith("TRT-100300-MinMaxCalibration\n")
+    # the network's own preprocessing was applied: pixels divided by 256
+    assert read_cache(cache).amax["data"] == pytest.approx(255 / 256, rel=1e-6)
+    assert "over 40 images" in capsys.readouterr().out
+
+
+def test_batch_files_give_the_scales_that_their_images_gave(tmp_path: Path) -> None:
+    batches, direct, again = tmp_path / "batches", tmp_path / "direct.cache", tmp_path / "again.cache"
+    assert calibrate(*LENET, "-o", direct, "--write-batches", batches) == 0
+    files = list(BatchFiles(batches))
+    assert [file.images.shape for file in files] == [(20, 1, 28, 28)] * 2
+    assert all(file.labels is not None and file.labels.dtype == np.float32 for file in files)
+    assert calibrate("lenet", batches, "-o", again, "--no-header") == 0
+    assert parse_cache(again.read_bytes())[0] is None
+    assert parse_cache(again.read_bytes())[1] == parse_cache(direct.read_bytes())[1]
+    assert (
+        calibrate("lenet", batches, "--first-batch", "1", "--num-batches", "1", "--ranges", tmp_path / "one.npz") == 0
+    )
+    assert Ranges.load(tmp_path / "one.npz").images == 20
+
+
+def test_ranges_of_parts_merge_to_those_of_the_whole(tmp_path: Path) -> None:
+    batches = tmp_path / "batches"
+    assert (
+        calibrate(*LENET, "--write-batches", batches, "--batch-name", "batch_calibration{}.batch", "--no-labels") == 0
+    )
+    one, both, whole = (tmp_path / f"{name}.npz" for name in ("one", "both", "whole"))
+    assert calibrate("lenet", batches, "--num-batches", "1", "--ranges", one) == 0
+    assert calibrate("lenet", batches, "--first-batch", "1", "--merge", one, "--ranges", both) == 0
+    assert calibrate("lenet", batches, "--ranges", whole) == 0
+    assert Ranges.load(both) == Ranges.load(whole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([*LENET], 2, "say what to write"),
+        ([*LENET, "-o", "x", "--method", "guess"], 2, "unknown calibration method"),
+        ([*LENET, "-o", "x", "--mean", "1", "--mean-image", "m.npy"], 2, "exclude each other"),
+        (["lenet", "fashion_mnist", "-o", "x", "--images", "0"], 2, "at least 1"),
+        (["lenet", "fashion_mnist", "-o", "x", "--num-batches", "3"], 2, "no folder of batch files"),
+        (["lenet", "nowhere", "-o", "x"], 1, "nowhere"),
+        ([*LENET, "-o", "x", "--merge", "missing.npz"], 1, "missing.npz"),
+    ],
+)
+def test_what_makes_no_sense_is_said_and_nothing_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert calibrate(*arguments) == code
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
