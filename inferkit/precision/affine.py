@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from inferkit.precision.graph import Graph, attribute
+from inferkit.precision.graph import Graph
+from inferkit.precision.nodes import attribute
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from inferkit.network.network import Network
-from inferkit.precision.graph import Graph, ValueType, attribute
+from inferkit.precision.graph import Graph, ValueType
+from inferkit.precision.nodes import attribute
 
 _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _E4M3_LARGEST = 448.0

@@ -11,7 +11,8 @@ import onnx
 from numpy.typing import NDArray
 
 from inferkit.precision.affine import Affine, affine_of
-from inferkit.precision.graph import Graph, ValueType, attribute, set_attribute, subgraphs
+from inferkit.precision.graph import Graph, ValueType
+from inferkit.precision.nodes import attribute, set_attribute, subgraphs
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 

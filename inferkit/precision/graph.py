@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from inferkit.errors import PrecisionError
+from inferkit.precision.nodes import captured, rename_reads
 
 _Message = TypeVar("_Message")
 
@@ -24,20 +25,6 @@ NO_TENSOR = -1
 
 # Weights above this many elements are declared as inputs when shapes are inferred: only their shape matters there.
 _SHAPE_DATA = 1024
-_WITHOUT_SUBGRAPHS = frozenset(
-    {
-        "Conv",
-        "Relu",
-        "Add",
-        "Mul",
-        "BatchNormalization",
-        "Concat",
-        "MaxPool",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "Cast",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -313,66 +300,6 @@ class Graph:
         graph.input.extend(self.inputs)
         graph.output.extend(self.outputs)
         return model
-
-
-def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """The value of an attribute (text decoded), or `default` where the node does not have it."""
-    for entry in node.attribute:
-        if entry.name == name:
-            value = helper.get_attribute_value(entry)
-            return value.decode() if isinstance(value, bytes) else value
-    return default
-
-
-def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:
-    """Set an attribute; None removes it."""
-    kept = [entry for entry in node.attribute if entry.name != name]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-    if value is not None:
-        node.attribute.append(helper.make_attribute(name, value))
-
-
-def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """The graphs in a node's attributes: the branches of If, the bodies of Loop and Scan."""
-    if node.op_type in _WITHOUT_SUBGRAPHS:  # asked for every node, whenever an index is made
-        return []
-    single = [entry.g for entry in node.attribute if entry.type == onnx.AttributeProto.GRAPH]
-    return single + [graph for entry in node.attribute for graph in entry.graphs]
-
-
-def captured(node: onnx.NodeProto) -> list[str]:
-    """The names that a node's subgraphs read from the graph around them."""
-    return [name for graph in subgraphs(node) for name in _free_names(graph)]
-
-
-def rename_reads(node: onnx.NodeProto, old: str, new: str) -> None:
-    """Let `node` read `new` where it reads `old`, in its subgraphs too."""
-    for index, name in enumerate(node.input):
-        if name == old:
-            node.input[index] = new
-    for graph in subgraphs(node):
-        if old not in _free_names(graph):
-            continue
-        for inner in graph.node:
-            rename_reads(inner, old, new)
-        for value in graph.output:
-            if value.name == old:
-                value.name = new
-
-
-def _free_names(graph: onnx.GraphProto) -> list[str]:
-    defined = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    free: dict[str, None] = {}
-    for node in graph.node:
-        for name in (*node.input, *captured(node)):
-            if name and name not in defined:
-                free[name] = None
-        defined.update(node.output)
-    for value in graph.output:
-        if value.name not in defined:
-            free[value.name] = None
-    return list(free)
 
 
 def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto | None:

@@ -15,8 +15,9 @@ from onnx import TensorProto
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.fold import LINEAR
-from inferkit.precision.graph import NO_TENSOR, Graph, ValueType, subgraphs
+from inferkit.precision.graph import NO_TENSOR, Graph, ValueType
 from inferkit.precision.halves import Half, Loss, loss
+from inferkit.precision.nodes import subgraphs
 
 # Squares, exponentials, powers, and sums over many values: their results leave half precision's range.
 _OVERFLOWING = frozenset(

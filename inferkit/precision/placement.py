@@ -15,7 +15,7 @@ import onnx
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.fold import LINEAR
-from inferkit.precision.graph import Graph, ValueType, attribute
+from inferkit.precision.graph import Graph, ValueType
 
 # What these return are values that they read, so a range of the one side is a range of the other.
 SAME_RANGE = frozenset(
@@ -182,8 +182,3 @@ def _groups(graph: Graph, nodes: list[onnx.NodeProto], types: dict[str, ValueTyp
         for name in names[1:]:
             parent[root(name)] = root(names[0])
     return {name: root(name) for name in parent}
-
-
-def transposed_groups(node: onnx.NodeProto) -> int:
-    """The groups of a transposed convolution, 1 for every other layer."""
-    return int(attribute(node, "group", 1)) if node.op_type == "ConvTranspose" else 1

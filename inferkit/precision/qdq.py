@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from inferkit.errors import PrecisionError
 from inferkit.precision.calibration import Calibration
 from inferkit.precision.fold import channel_axis
-from inferkit.precision.graph import Graph, attribute
+from inferkit.precision.graph import Graph
+from inferkit.precision.nodes import attribute
 from inferkit.precision.placement import Layer, Placement
 
 # The bias of an integer kernel is an INT32 in units of (input scale * weight scale). A channel whose weights are tiny

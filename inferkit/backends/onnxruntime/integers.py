@@ -22,7 +22,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from inferkit.precision.graph import Graph, attribute
+from inferkit.precision.graph import Graph
+from inferkit.precision.nodes import attribute
 
 _MOVES = (
     "Reshape",
