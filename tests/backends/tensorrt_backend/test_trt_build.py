@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ def at_precision(network: Network, precision: str) -> Network:
     return inferkit.at_precision(network, precision, calibration=[batch])
 
 
+@lru_cache(maxsize=1)
+def loaded(name: str) -> Network:
+    """Loaded once for the precisions that follow each other."""
+    return inferkit.load(name)
+
+
 def check_engine(network: Network, flavour: Flavour, max_batch: int) -> Built:
     """Build, and compare the engine with its network: names, types, shapes, batches."""
     built = built_for(network, flavour, max_batch, opt_batch=max(max_batch // 2, 1))
@@ -116,7 +123,7 @@ def test_every_network_of_the_zoo_is_built(rtx: Flavour, name: str, precision: s
     needs_description(rtx)
     if refusal := rtx.refusal(precision):
         pytest.skip(refusal)
-    built = check_engine(at_precision(inferkit.load(name), precision), rtx, 8)
+    built = check_engine(at_precision(loaded(name), precision), rtx, 8)
     expected = {"fp32": "Float", "fp16": "Half", "int8": "Int8"}[precision]
     assert expected in layer_types(built)
 
