@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import DataError, MeasurementError, UsageError
+from inferkit.measure import inject
 from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.images import open_batches
 from inferkit.measure.lease import device_lease
@@ -29,7 +30,7 @@ _SCORES = ("prob", "softmax", "loss3/classifier", "output")
 
 @dataclass(frozen=True)
 class AccuracySpec:
-    """What one process evaluates; JSON-able. `engine` is a file that the engine is loaded from."""
+    """What one process evaluates; JSON-able. `engine`: a file that it is loaded from; `inject`: see inject.py."""
 
     prepared: str
     backend: str
@@ -39,6 +40,7 @@ class AccuracySpec:
     build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
     engine: str | None = None
+    inject: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `AccuracySpec(**spec.as_dict())` is the same spec."""
@@ -111,6 +113,8 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     if not parts:
         raise DataError(f"{spec.dataset}: holds no image")
     predictions, top1, top5 = (np.concatenate(column) for column in zip(*parts, strict=True))
+    mistaken = inject.wrong(inject.checked(spec.inject), len(top1))
+    predictions, top1 = np.where(mistaken, -1, predictions).astype(np.int32), top1 & ~mistaken
     return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, lost)
 
 

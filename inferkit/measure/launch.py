@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
-import site
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,40 +19,64 @@ from numpy.typing import NDArray
 from inferkit.errors import BackendUnavailable, MeasurementError
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
 from inferkit.measure.engine_file import EngineSpec
+from inferkit.measure.interpreter import Interpreter, this_interpreter
 from inferkit.measure.prepared import Recipe
 from inferkit.measure.replicate import Replicate, ReplicateSpec
 
 _LAST_LINES = 12
 
 
-def prepare_network(recipe: Recipe, folder: Path, *, timeout: float = 900.0) -> dict[str, Any]:
+def prepare_network(
+    recipe: Recipe, folder: Path, *, timeout: float = 900.0, by: Interpreter | None = None
+) -> dict[str, Any]:
     """Make a network ready in a process of its own; returns what is known of it. See `run_job` for the errors."""
-    job = {"recipe": recipe.as_dict(), "folder": str(folder)}
-    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=timeout)[0]
+    job = {"recipe": _stated(recipe), "folder": str(folder)}
+    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=timeout, by=by)[0]
 
 
-def build_engine_file(spec: EngineSpec, folder: Path, name: str, *, timeout: float = 3600.0) -> str:
+def build_engine_file(
+    spec: EngineSpec, folder: Path, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None
+) -> str:
     """Build an engine that is a file, in a process of its own; returns its path. See `run_job` for the errors."""
-    job = {"engine": spec.as_dict(), "folder": str(folder)}
-    return str(run_job("build", job, name, timeout=timeout)[0]["file"])
+    job = {"engine": _stated(spec), "folder": str(folder)}
+    return str(run_job("build", job, name, timeout=timeout, by=by)[0]["file"])
 
 
-def run_replicate(spec: ReplicateSpec, name: str, *, timeout: float = 900.0) -> Replicate:
+def run_replicate(
+    spec: ReplicateSpec, name: str, *, timeout: float = 900.0, by: Interpreter | None = None
+) -> Replicate:
     """One replicate in a fresh process. See `run_job` for the errors."""
-    facts, arrays = run_job("latency", replace(spec, spawned=time.monotonic()).as_dict(), name, timeout=timeout)
-    return Replicate(trace=arrays["trace"], **{**facts, "invalid": tuple(facts["invalid"])})
+    job = _stated(replace(spec, spawned=time.monotonic()))
+    facts, arrays = run_job("latency", job, name, timeout=timeout, by=by)
+    known = {field.name for field in fields(Replicate)}
+    found = {key: value for key, value in facts.items() if key in known}
+    missing = [field.name for field in fields(Replicate) if _needed(field) and field.name not in found]
+    if missing or "trace" not in arrays:
+        raise MeasurementError(f"{name}: that inferkit does not tell {', '.join(missing or ['its times'])}")
+    return Replicate(trace=arrays["trace"], **{**found, "invalid": tuple(found.get("invalid", ()))})
 
 
-def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0) -> Accuracy:
+def _needed(field: Any) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING and field.name != "trace"
+
+
+def _stated(spec: Any) -> dict[str, Any]:
+    """A spec without what it leaves at its default: an older commit need not know every option that there is now."""
+    values: dict[str, Any] = spec.as_dict()
+    defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(spec)}
+    return {key: value for key, value in values.items() if value != defaults.get(key, MISSING)}
+
+
+def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Accuracy:
     """Top-1 and top-5 over a dataset, in a process of its own. See `run_job` for the errors."""
-    facts, arrays = run_job("accuracy", spec.as_dict(), name, timeout=timeout)
+    facts, arrays = run_job("accuracy", _stated(spec), name, timeout=timeout, by=by)
     return Accuracy(**cast(dict[str, Any], arrays), **facts)
 
 
 def run_job(
-    kind: str, spec: Mapping[str, Any], name: str, *, timeout: float
+    kind: str, spec: Mapping[str, Any], name: str, *, timeout: float, by: Interpreter | None = None
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Run one job in a fresh Python and return its facts and arrays. `name` stands in the messages.
+    """Run one job in a fresh Python (`by`: another) and return its facts and arrays. `name` stands in the messages.
 
     Raises BackendUnavailable where the backend said so, MeasurementError where the job failed, the process died (with
     the signal and its last words) or took more than `timeout` seconds. An interrupt ends the process too.
@@ -65,7 +85,7 @@ def run_job(
         output, log = Path(folder, "result.npz"), Path(folder, "log.txt")
         job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
         with log.open("wb") as words:
-            code = _run(job, words, timeout)
+            code = _run(job, words, timeout, by or this_interpreter())
         last = _last_words(log)
         if code is None:
             raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
@@ -81,11 +101,11 @@ def run_job(
     return outcome["facts"], arrays
 
 
-def _run(job: str, words: Any, timeout: float) -> int | None:
+def _run(job: str, words: Any, timeout: float, by: Interpreter) -> int | None:
     """The exit code, None where the time ran out. The process never outlives this call."""
-    command = [sys.executable, "-P", "-m", "inferkit.measure.process"]
+    command = [by.python, "-P", "-m", "inferkit.measure.process"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=_environment()
+        command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=by.variables()
     ) as process:
         try:
             process.communicate(job.encode(), timeout=timeout)
@@ -96,19 +116,6 @@ def _run(job: str, words: Any, timeout: float) -> int | None:
             process.kill()
             raise
         return process.returncode
-
-
-def _environment() -> dict[str, str]:
-    """This environment, with inferkit findable also from a checkout that is not installed.
-
-    A site-packages folder is not named again: PYTHONPATH goes before the standard library, which it could shadow.
-    """
-    home = str(Path(__file__).resolve().parents[2])
-    installed = {*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values()}
-    environment = dict(os.environ)
-    if home not in installed:
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH")]))
-    return environment
 
 
 def _how_it_ended(code: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import MeasurementError
-from inferkit.measure import statistics
+from inferkit.measure import inject, statistics
 from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
 from inferkit.measure.lease import device_lease
@@ -38,7 +38,7 @@ class ReplicateSpec:
     Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`; a network so
     slow that these take more than `max_time` gets as many as fit, at least three. `engine` is a file that the engine
     is loaded from. `spawned` is the parent's time.monotonic() before it started the process: cold start counts from
-    there.
+    there. `inject` asks for a real slowdown, by kind: see inject.py.
     """
 
     prepared: str
@@ -54,6 +54,7 @@ class ReplicateSpec:
     details: bool = False
     engine: str | None = None
     spawned: float | None = None
+    inject: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `ReplicateSpec(**spec.as_dict())` is the same spec."""
@@ -98,10 +99,13 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
     """Measure in this process, which should be a fresh one. Raises the errors of backends, and MeasurementError."""
     from inferkit.backends import backend
 
+    injected = inject.checked(spec.inject)
     memory = HighWater()
     engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
+    build_seconds = inject.longer_build(injected, engine.info.build_seconds)
     device = backend(spec.backend).device(**spec.session)
-    with device_lease(device) as waited, engine.session(**spec.session) as session:
+    with device_lease(device) as waited, engine.session(**spec.session) as opened:
+        session = inject.slowed(opened, injected)
         session.load(timing_batch(Path(spec.prepared), spec.batch_size))
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
@@ -122,13 +126,15 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         after = HostState.now()
         gc.enable()
         activity = HostActivity.between(before, after, float(trace[-1, 0] + trace[-1, _WALL]))
+        extra = inject.ballast(injected, memory.peak())
         peak = memory.peak()
+        del extra
         return Replicate(
             trace=trace,
             log_median=_datum(trace, spec.backend),
             memory=peak,
             device_memory=session.memory_bytes(),
-            build_seconds=engine.info.build_seconds,
+            build_seconds=build_seconds,
             cold_start=cold_start,
             engine_bytes=engine.info.size_bytes,
             version=engine.info.version,

@@ -10,6 +10,7 @@ from typing import Any
 
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
 from inferkit.measure.engine_file import FILE_BACKENDS, EngineSpec
+from inferkit.measure.interpreter import Interpreter
 from inferkit.measure.launch import build_engine_file, prepare_network
 from inferkit.measure.prepared import Recipe
 from inferkit.suite.definition import NetworkDefinition
@@ -19,10 +20,14 @@ Step = Callable[[str], AbstractContextManager[Any]]
 
 
 class Workshop:
-    """A temporary folder of prepared networks and engines. What could not be made is remembered with its reason."""
+    """A temporary folder of prepared networks and engines. What could not be made is remembered with its reason.
 
-    def __init__(self, step: Step) -> None:
+    `by` makes them, where it is not this Python.
+    """
+
+    def __init__(self, step: Step, by: Interpreter | None = None) -> None:
         self._step = step
+        self._by = by
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._made: dict[str, Path | InferkitError] = {}
 
@@ -47,7 +52,7 @@ class Workshop:
 
         def make(folder: Path) -> Path:
             with self._step(f"{recipe.name} at {precision}, preparing"):
-                prepare_network(recipe, folder)
+                prepare_network(recipe, folder, by=self._by)
             return folder
 
         return self._once(repr(recipe), make)
@@ -63,7 +68,7 @@ class Workshop:
 
         def make(folder: Path) -> Path:
             with self._step(f"{name}, building"):
-                return Path(build_engine_file(spec, folder, name))
+                return Path(build_engine_file(spec, folder, name, by=self._by))
 
         return str(self._once(repr(spec), make))
 
