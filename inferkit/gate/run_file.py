@@ -52,7 +52,10 @@ class RunAccuracy:
 
 @dataclass(frozen=True, eq=False)
 class RunFile:
-    """What a file holds. `ours` is False for files that inferkit did not write; `declared` are ids by fingerprint."""
+    """What a file holds. `ours` is False for files that inferkit did not write; `declared` are ids by fingerprint.
+
+    `record` is the whole `inferkit` key, unchecked: for showing, never for a verdict.
+    """
 
     name: str
     ours: bool
@@ -65,6 +68,7 @@ class RunFile:
     smoke: bool = False
     commit: str = ""
     date: str = ""
+    record: Mapping[str, object] = field(default_factory=dict)
 
 
 def read_run(path: str | os.PathLike[str], *, foreign: bool = False) -> RunFile:
@@ -103,6 +107,7 @@ def _ours(top: Place, place: Place) -> RunFile:
         bool(place.values.get("narrowed")),
         bool(place.values.get("smoke")),
         *_origin(top),
+        record=place.values,
     )
 
 

@@ -1,0 +1,47 @@
+"""`inferkit report`: a run, alone or compared with others, as one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from inferkit.errors import UsageError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.epilog = "exit codes: 0 written · 1 a file cannot be read or written · 2 usage"
+    parser.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")
+    parser.add_argument(
+        "base", nargs="*", metavar="BASE.json", help="files to compare it with; several are replicates of one side"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.html", help="the file to write")
+    parser.add_argument(
+        "--baseline-dir",
+        type=Path,
+        default=Path("baselines"),
+        metavar="DIR",
+        help="where the baseline's replicates are shown from, without BASE (default: baselines)",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report; returns the exit code."""
+    from inferkit.gate.run_file import read_run
+    from inferkit.report.write import write_report
+
+    head, base = read_run(args.run), [read_run(path) for path in args.base]
+    if len({file.ours for file in (head, *base)}) > 1:
+        # Only what every pytest-benchmark file has can be compared between the two kinds.
+        head, base = read_run(args.run, foreign=True), [read_run(path, foreign=True) for path in args.base]
+    try:
+        view = write_report(args.output, head, base, Path(args.run), args.baseline_dir)
+    except OSError as error:
+        raise UsageError(f"{args.output} cannot be written: {error.strerror or error}") from error
+    if args.json:
+        print(json.dumps({"written": str(args.output), "verdict": view.verdict, "counts": view.counts}, indent=1))
+    else:
+        print(f"{view.verdict}; written: {args.output} ({args.output.stat().st_size / 1e6:.2f} MB)")
+    return 0

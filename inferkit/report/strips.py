@@ -1,0 +1,130 @@
+"""The pictures of one case: replicates of both sides, the bounds of the change, where the time of a batch goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from inferkit.gate.outcome import LATENCY, Outcome, seconds
+from inferkit.report.svg import Scale, element, log_ticks, make_scale, marker, padded, ticks
+
+_WIDTH, _LEFT, _RIGHT = 520, 96, 18
+_ROW = 24
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One replicate: its median and, where the raw trace is known, the 5, 25, 75 and 95 % points; seconds."""
+
+    median: float
+    quantiles: tuple[float, float, float, float] | None = None
+
+
+def strip_plot(sides: Sequence[tuple[str, Sequence[Strip]]], title: str) -> str:
+    """A row per replicate: a dot for the median, a box for the middle half, a line from 5 to 95 % of its iterations."""
+    values = [value for _, strips in sides for s in strips for value in (s.median, *(s.quantiles or ()))]
+    if not values:
+        return ""
+    logarithmic = max(values) / min(values) > 8
+    low, high = (min(values) / 1.15, max(values) * 1.15) if logarithmic else padded(min(values), max(values))
+    low = max(low, min(values) / 2)
+    marks = log_ticks(low, high) if logarithmic else [tick for tick in ticks(low, high, 4) if low <= tick <= high]
+    scale = _scale(low, high, logarithmic)
+    rows = sum(len(strips) for _, strips in sides)
+    bottom = 8 + rows * _ROW
+    body = []
+    for tick in marks:
+        body.append(f'<path class="grid" d="M{scale(tick):.1f} 4V{bottom}"/>')
+    body += _tick_labels([(scale(tick), seconds(tick)) for tick in marks], bottom + 18)
+    body.append(f'<path class="axis" d="M{_LEFT} {bottom}H{_WIDTH - _RIGHT}"/>')
+    y = 8 + _ROW / 2
+    for index, (name, strips) in enumerate(sides):
+        for number, strip in enumerate(strips, 1):
+            label = f"{name} {number}" if len(strips) > 1 else name
+            body.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:g}" text-anchor="end">{escape(label)}</text>')
+            if strip.quantiles is not None:
+                a, b, c, d = (scale(value) for value in strip.quantiles)
+                body.append(f'<path class="range s{index}" d="M{a:.1f} {y:g}H{d:.1f}"/>')
+                body.append(f'<path class="box s{index}" d="M{b:.1f} {y:g}H{max(c, b + 0.5):.1f}"/>')
+            body.append(marker(index, scale(strip.median), y, f"{label}: median {seconds(strip.median)}"))
+            y += _ROW
+    said = "; ".join(f"{name}: {', '.join(seconds(s.median) for s in strips)}" for name, strips in sides)
+    return element(_WIDTH, bottom + 26, title, f"Medians of each replicate. {said}", "".join(body))
+
+
+def _scale(low: float, high: float, logarithmic: bool) -> Scale:
+    return make_scale(low, high, _LEFT, _WIDTH - _RIGHT, logarithmic)
+
+
+def _tick_labels(places: Sequence[tuple[float, str]], y: float) -> list[str]:
+    """Labels below an axis, those left out that would touch the one before."""
+    parts, free = [], 0.0
+    for x, label in places:
+        half = len(label) * 3.6
+        if x - half < free:
+            continue
+        free = x + half + 8
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{y:g}" text-anchor="middle">{escape(label)}</text>')
+    return parts
+
+
+def bounds_plot(outcome: Outcome) -> str:
+    """The change with its bounds beside the margin; to the right is worse."""
+    if outcome.change is None:
+        return ""
+    low = outcome.lower if outcome.lower is not None else outcome.change
+    high = outcome.upper if outcome.upper is not None else outcome.change
+    margin = outcome.margin
+    values = [0.0, low, high, outcome.change, *([margin] if margin is not None else [])]
+    start, end = padded(min(values), max(values))
+    scale = _scale(start, end, False)
+    body = []
+    for tick in ticks(start, end, 4):
+        if start <= tick <= end:
+            body.append(f'<path class="grid" d="M{scale(tick):.1f} 22V62"/>')
+    shown = [(scale(tick), outcome.shown_change(tick)) for tick in ticks(start, end, 4) if start <= tick <= end]
+    body += _tick_labels(shown, 80)
+    body.append(f'<path class="zero" d="M{scale(0.0):.1f} 22V62"/>')
+    body.append(f'<text class="tick" x="{_LEFT - 8}" y="46" text-anchor="end">change</text>')
+    if margin is not None:
+        word = "margin" if outcome.metric == LATENCY else "tolerance"
+        x = scale(margin)
+        anchor = "end" if x > _WIDTH * 0.7 else "middle"
+        body.append(f'<path class="margin" d="M{x:.1f} 20V62"/>')
+        body.append(
+            f'<text class="tick" x="{x:.1f}" y="14" text-anchor="{anchor}">{word} {outcome.shown_amount(margin)}</text>'
+        )
+    body.append(f'<path class="range s0" d="M{scale(low):.1f} 42H{max(scale(high), scale(low) + 0.5):.1f}"/>')
+    said = f"change {outcome.shown_change(outcome.change)}"
+    if outcome.lower is not None and outcome.upper is not None:
+        said += f", between {outcome.shown_change(low)} and {outcome.shown_change(high)}"
+    body.append(marker(3, scale(outcome.change), 42, said))
+    return element(_WIDTH, 90, f"Change of {outcome.case}", said, "".join(body))
+
+
+def split_bar(parts: Sequence[tuple[str, float]]) -> str:
+    """Medians of the parts of a batch's time as one bar; parts that are 0 are named in the words only."""
+    total = sum(value for _, value in parts)
+    if total <= 0:
+        return ""
+    x, body, words = 4.0, [], []
+    for index, (name, value) in enumerate(parts):
+        width = (_WIDTH - 8) * value / total
+        said = f"{name} {seconds(value)} ({value / total:.1%})" if value > 0 else f"{name} 0"
+        words.append(said)
+        if width > 0:
+            body.append(
+                f'<rect class="f{index}" x="{x:.1f}" y="4" width="{max(width, 1):.1f}" height="22" rx="2">'
+                f"<title>{escape(said)}</title></rect>"
+            )
+            x += width
+    legend, at, row = [], 4.0, 0
+    for index, said in enumerate(words):
+        if at > 4 and at + 24 + len(said) * 7 > _WIDTH:
+            at, row = 4.0, row + 1
+        legend.append(f'<rect class="f{index}" x="{at:.1f}" y="{36 + 20 * row}" width="11" height="11" rx="2"/>')
+        legend.append(f'<text class="tick" x="{at + 17:.1f}" y="{46 + 20 * row}">{escape(said)}</text>')
+        at += 30 + len(said) * 7
+    height = 56 + 20 * row
+    return element(_WIDTH, height, "Where the time of a batch goes", "; ".join(words), "".join(body + legend))

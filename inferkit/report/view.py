@@ -1,0 +1,257 @@
+"""What a report shows of a run, as plain values: the suite's verdict, where it was measured, and every case.
+
+Verdicts come from the run itself, or from comparing it with other files; none is made here.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.gate.baseline import BaselineStore
+from inferkit.gate.comparison import compare
+from inferkit.gate.outcome import ACCURACY, FAILING, LATENCY, Outcome
+from inferkit.gate.run_file import RunFile
+from inferkit.gate.verdict import Verdict
+from inferkit.report.facts import accuracy_facts, mapping, mappings, number, text
+from inferkit.report.strips import Strip
+
+_COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
+_PARTS = (("copy in", 1), ("execution", 2), ("copy out", 3))
+_MOST_TRACE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """One case and metric. `verdict` may be FAILED: a test that broke before there was anything to judge."""
+
+    case: str
+    metric: str
+    verdict: str
+    outcome: Outcome | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    now: tuple[Strip, ...] = ()
+    before: tuple[Strip, ...] = ()
+    split: tuple[tuple[str, float], ...] = ()
+    reason: str = ""
+    way_out: str = ""
+
+    @property
+    def fails(self) -> bool:
+        """Whether it fails a build."""
+        return self.verdict == "FAILED" or self.verdict in FAILING
+
+
+@dataclass(frozen=True)
+class ReportView:
+    """A whole report. `against` says what the run was compared with."""
+
+    run: RunFile
+    cases: tuple[CaseView, ...]
+    against: str
+    remarks: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cases have each verdict, the most serious first."""
+        found = [case.verdict for case in self.cases]
+        return {verdict: found.count(verdict) for verdict in ORDER if verdict in found}
+
+    @property
+    def verdict(self) -> str:
+        """The suite's verdict in one sentence."""
+        counts = self.counts
+        if not counts:
+            return "Nothing was measured"
+        failing = sum(count for verdict, count in counts.items() if verdict in ("FAILED", "REGRESSED", "MISSING"))
+        total = len(self.cases)
+        if failing:
+            return f"{failing} of {total} cases fail"
+        if "INVALID" in counts:
+            return f"{counts['INVALID']} of {total} cases could not be judged: the measurement is invalid"
+        judged = sum(counts.get(verdict, 0) for verdict in ("PASS", "IMPROVED", "INCONCLUSIVE"))
+        if not judged:
+            return "No case was judged"
+        return f"No regression in {judged} judged case{'s' if judged != 1 else ''}"
+
+    @property
+    def tone(self) -> str:
+        """bad, unsure or good: for the colour beside the words."""
+        if any(case.fails for case in self.cases):
+            return "bad"
+        unsure = {"INVALID", "INCONCLUSIVE", "NO_BASELINE"} & set(self.counts)
+        return "unsure" if unsure or not {"PASS", "IMPROVED"} & set(self.counts) else "good"
+
+
+ORDER = (
+    "FAILED", "REGRESSED", "MISSING", "INVALID", "INCONCLUSIVE", "IMPROVED", "PASS", "NO_BASELINE", "UNSUPPORTED",
+)  # fmt: skip
+
+Traces = Mapping[str, NDArray[np.float64]]
+
+
+def view_of(
+    run: RunFile, base: Sequence[RunFile] = (), *, traces: Traces | None = None, baselines: Path | None = None
+) -> ReportView:
+    """The view of a run; with `base` its verdicts are those of comparing the two, else its own.
+
+    `traces` are the raw traces beside the run's JSON; `baselines` is a folder to show the baseline's replicates from.
+    """
+    remarks: tuple[str, ...] = ()
+    if base:
+        comparison = compare(base, [run])
+        outcomes, remarks = comparison.outcomes, comparison.remarks
+    else:
+        outcomes = run.outcomes
+        if run.smoke:
+            remarks = ("made with --benchmark-disable: its times say nothing",)
+    by_case = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
+    before = _before(run, base, baselines)
+    cases = [_latency(name, run, by_case.pop((name, LATENCY), None), before, traces or {}) for name in run.cases]
+    told = accuracy_facts(run)
+    for name in run.accuracy:
+        accuracy = by_case.pop((name, ACCURACY), None)
+        cases.append(_judged(name, ACCURACY, accuracy, told[name]))
+    cases += [_judged(case, metric, outcome, {}) for (case, metric), outcome in by_case.items()]
+    known = {case.case for case in cases}
+    cases += [case for case in _unmeasured(run) if case.case not in known or case.verdict == "FAILED"]
+    cases.sort(key=lambda case: ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER))
+    return ReportView(run, tuple(cases), _against(run, base), remarks)
+
+
+def _against(run: RunFile, base: Sequence[RunFile]) -> str:
+    if base:
+        return "compared with " + ", ".join(_named(file) for file in base)
+    judged = any(outcome.baseline is not None for outcome in run.outcomes)
+    return "compared with the stored baseline" if judged else "compared with nothing"
+
+
+def _named(file: RunFile) -> str:
+    origin = ", ".join(part for part in (file.commit[:12], file.date) if part)
+    return f"{Path(file.name).name} ({origin})" if origin else Path(file.name).name
+
+
+def _before(run: RunFile, base: Sequence[RunFile], baselines: Path | None) -> dict[str, tuple[float, ...]]:
+    """The log-medians of the other side, by case."""
+    found: dict[str, tuple[float, ...]] = {}
+    for file in base:
+        for name, case in file.cases.items():
+            found[name] = found.get(name, ()) + case.log_medians
+    if base or baselines is None:
+        return found
+    store = BaselineStore(baselines)
+    for slug, fingerprint in run.fingerprints.items():
+        baseline = store.find(fingerprint)
+        if baseline is not None:
+            found |= {
+                name: baseline.cases[name].log_medians
+                for name, case in run.cases.items()
+                if case.fingerprint == slug and name in baseline.cases
+            }
+    return found
+
+
+def _judged(case: str, metric: str, outcome: Outcome | None, facts: Mapping[str, Any]) -> CaseView:
+    verdict = outcome.verdict if outcome is not None else Verdict.NO_BASELINE
+    reason = outcome.reason if outcome is not None else "the file has no verdict on it"
+    way_out = outcome.way_out if outcome is not None else ""
+    return CaseView(case, metric, str(verdict), outcome, facts, reason=reason, way_out=way_out)
+
+
+def _latency(
+    name: str, run: RunFile, outcome: Outcome | None, before: Mapping[str, tuple[float, ...]], traces: Traces
+) -> CaseView:
+    case = run.cases[name]
+    plain = _judged(name, LATENCY, outcome, case.facts)
+    found = [traces.get(f"{name}/{number}") for number in range(len(case.log_medians))]
+    strips = tuple(
+        Strip(math.exp(datum), _quantiles(trace)) for datum, trace in zip(case.log_medians, found, strict=True)
+    )
+    base = tuple(Strip(math.exp(datum)) for datum in before.get(name, ()))
+    known = [trace for trace in found if trace is not None]
+    return CaseView(
+        name, LATENCY, plain.verdict, outcome, case.facts, strips, base, _split(known), plain.reason, plain.way_out
+    )
+
+
+def _quantiles(trace: NDArray[np.float64] | None) -> tuple[float, float, float, float] | None:
+    if trace is None or len(trace) < 4:
+        return None
+    a, b, c, d = np.quantile(trace[:, _COLUMNS.index("wall")], (0.05, 0.25, 0.75, 0.95))
+    return (float(a), float(b), float(c), float(d)) if a > 0 else None
+
+
+def _split(traces: Sequence[NDArray[np.float64]]) -> tuple[tuple[str, float], ...]:
+    """Medians of the parts over all iterations."""
+    if not traces:
+        return ()
+    everything = np.concatenate(traces)
+    return tuple((name, max(float(np.median(everything[:, column])), 0.0)) for name, column in _PARTS)
+
+
+def _unmeasured(run: RunFile) -> list[CaseView]:
+    """Cases that could not run, and those that broke."""
+    found = []
+    for name in mapping(run.record, "unsupported"):
+        told = mapping(mapping(run.record, "unsupported"), name)
+        reason, way_out = text(told, "reason") or "", text(told, "way_out") or ""
+        found.append(CaseView(name, _metric(name), "UNSUPPORTED", reason=reason, way_out=way_out))
+    failures = mapping(run.record, "failures")
+    found += [CaseView(name, _metric(name), "FAILED", reason=text(failures, name) or "") for name in failures]
+    return found
+
+
+def _metric(case: str) -> str:
+    """A latency case names its batch size in its id."""
+    words = case.split("-")
+    return LATENCY if any(word[:1] == "b" and word[1:].isdigit() for word in words) else ACCURACY
+
+
+def read_traces(path: Path) -> dict[str, NDArray[np.float64]]:
+    """The raw traces of a run; empty where the file is missing, damaged or not what a run writes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_TRACE_BYTES:
+                return {}
+        with np.load(path, allow_pickle=False) as content:
+            if tuple(str(name) for name in content["columns"]) != _COLUMNS:
+                return {}
+            found = {name: content[name] for name in content.files if name.rpartition("/")[2].isdigit()}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+    return {
+        name: trace
+        for name, trace in found.items()
+        if trace.ndim == 2 and trace.shape[1] == len(_COLUMNS) and len(trace) and trace.dtype.kind == "f"
+    }
+
+
+def telemetry_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the host and the GPU did during each replicate; None where it is not known."""
+    rows = []
+    for position, replicate in enumerate(mappings(facts, "replicates"), 1):
+        host, gpu = mapping(replicate, "host"), mapping(replicate, "gpu")
+        rows.append(
+            {
+                "replicate": position,
+                "iterations": number(replicate, "iterations"),
+                "load": number(host, "load_before"),
+                "others": number(host, "others"),
+                "stolen": number(host, "stolen"),
+                "governor": text(host, "governor"),
+                "sm_mhz": number(gpu, "sm_mhz_mean"),
+                "power_watts": number(gpu, "power_watts_mean"),
+                "temperature": number(gpu, "temperature_max"),
+                "reasons": gpu.get("reasons") if isinstance(gpu.get("reasons"), list) else None,
+                "energy_per_image": number(gpu, "energy_per_image"),
+                "invalid": replicate.get("invalid") if isinstance(replicate.get("invalid"), list) else None,
+            }
+        )
+    return rows
