@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,7 @@ _DIAGNOSTICS = {
 }
 
 _TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+_choosing_kernels = threading.RLock()
 
 SPECIALIZATIONS = ("eager", "lazy", "none")
 
@@ -202,15 +204,18 @@ class Flavour:
         RTX 1.4 writes the builder's TF32 flag into the plan and does not heed it on compute capability 9.0; the
         libraries' common environment variable is heeded. What the user set for it wins.
         """
-        if not self.is_rtx or _TF32_OVERRIDE in os.environ:
+        if not self.is_rtx:
             yield
             return
-        if not tf32:
+        with _choosing_kernels:  # the variable is the whole process's: one choice at a time
+            if _TF32_OVERRIDE in os.environ or tf32:
+                yield
+                return
             os.environ[_TF32_OVERRIDE] = "0"
-        try:
-            yield
-        finally:
-            os.environ.pop(_TF32_OVERRIDE, None)
+            try:
+                yield
+            finally:
+                del os.environ[_TF32_OVERRIDE]
 
     # Running
 

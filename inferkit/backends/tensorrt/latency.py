@@ -57,10 +57,10 @@ class LatencySession(GpuSession):
         self._events = [cuda.Event() for _ in range(4)]
         self._buffers = BufferSet(self._gpu, self.inputs, self.outputs, self._profile[2])
 
-    def _stage(self, arrays: dict[str, NDArray[Any]], batch: int) -> None:
+    def _stage(self, arrays: dict[str, NDArray[Any]], batch: int, changed: bool) -> None:
         assert self._buffers is not None
         self._buffers.stage(arrays, batch)
-        if batch == self._batch and self._runner is not None:
+        if not changed and self._runner is not None:
             return
         self._runner = None
         self._drop_graph()

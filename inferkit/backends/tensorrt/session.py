@@ -76,8 +76,9 @@ class GpuSession(Session):
         smallest, _, largest = self._profile
         arrays, batch = check_feeds(images, self.inputs, largest, smallest)
         with self._gpu.active():
-            self._ran = False
-            self._stage(arrays, batch)
+            changed = batch != self._batch
+            self._ran, self._batch = False, 0  # what fails half-way leaves nothing that could be run
+            self._stage(arrays, batch, changed)
             self._batch = batch
 
     def execute(self) -> Trace:
@@ -158,8 +159,8 @@ class GpuSession(Session):
         """Streams and buffers, with the context current."""
 
     @abstractmethod
-    def _stage(self, arrays: dict[str, NDArray[Any]], batch: int) -> None:
-        """Bring checked arrays to where they are run from."""
+    def _stage(self, arrays: dict[str, NDArray[Any]], batch: int, changed: bool) -> None:
+        """Bring checked arrays to where they are run from, and make ready for `batch` where it `changed`."""
 
     @abstractmethod
     def _run(self) -> Trace:

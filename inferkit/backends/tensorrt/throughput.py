@@ -128,12 +128,12 @@ class ThroughputSession(GpuSession):
             stamps = tuple(cuda.Event() for _ in range(6))
             self._slots.append(Slot(buffers, copied_in, executed, copied_out, stamps))
 
-    def _stage(self, arrays: dict[str, NDArray[Any]], batch: int) -> None:
+    def _stage(self, arrays: dict[str, NDArray[Any]], batch: int, changed: bool) -> None:
         for stream in (self._in, self._compute, self._out):
             stream.synchronize()  # a stream of batches that nobody read to its end may still be copying
         for slot in self._slots:
             slot.buffers.stage(arrays, batch)
-        if batch == self._batch and self._submit is not None:
+        if not changed and self._submit is not None:
             return
         self._submit = None
         self._drop_graphs()
