@@ -6,8 +6,12 @@ import argparse
 import json
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from inferkit.errors import BaselineError, UsageError
+
+if TYPE_CHECKING:
+    from inferkit.gate.comparison import Comparison
 
 EXIT_CODES = """exit codes: 0 no regression · 1 regression · 2 usage · 10 invalid measurement or other fingerprint ·
 11 inconclusive or missing under --strict · 12 nothing to compare"""
@@ -31,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--tolerance", type=float, metavar="POINTS", help="points of top-1 that may be lost (default: HEAD's, else 0.5)"
     )
     parser.add_argument("--strict", action="store_true", help="INCONCLUSIVE and MISSING cases give exit code 11")
+    parser.add_argument("--markdown", metavar="FILE", help="write a comment for a pull request too: regressions first")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -52,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error  # exit code 1 would mean a regression
     comparison = compare(*sides, margins=margins, tolerance=args.tolerance)
     code = comparison.exit_code(args.strict)
+    if args.markdown:
+        _write_markdown(args.markdown, comparison)
     if args.json:
         outcomes = [outcome.as_dict() for outcome in comparison.outcomes]
         print(json.dumps({"outcomes": outcomes, "remarks": comparison.remarks, "exit_code": code}, indent=1))
@@ -65,6 +72,17 @@ def run(args: argparse.Namespace) -> int:
     if code == 12:
         print("nothing to compare: no case is in both")
     return code
+
+
+def _write_markdown(path: str, comparison: Comparison) -> None:
+    from inferkit.files import write_atomically
+    from inferkit.report.markdown import markdown
+    from inferkit.report.view import cases_of
+
+    try:
+        write_atomically(path, markdown(cases_of(comparison.outcomes), comparison.remarks).encode())
+    except OSError as error:
+        raise UsageError(f"--markdown {path} cannot be written: {error.strerror or error}") from error
 
 
 def _sides(args: argparse.Namespace) -> tuple[list[str], list[str]]:

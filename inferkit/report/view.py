@@ -61,25 +61,12 @@ class ReportView:
     @property
     def counts(self) -> dict[str, int]:
         """How many cases have each verdict, the most serious first."""
-        found = [case.verdict for case in self.cases]
-        return {verdict: found.count(verdict) for verdict in ORDER if verdict in found}
+        return verdict_counts(self.cases)
 
     @property
     def verdict(self) -> str:
         """The suite's verdict in one sentence."""
-        counts = self.counts
-        if not counts:
-            return "Nothing was measured"
-        failing = sum(count for verdict, count in counts.items() if verdict in ("FAILED", "REGRESSED", "MISSING"))
-        total = len(self.cases)
-        if failing:
-            return f"{failing} of {total} cases fail"
-        if "INVALID" in counts:
-            return f"{counts['INVALID']} of {total} cases could not be judged: the measurement is invalid"
-        judged = sum(counts.get(verdict, 0) for verdict in ("PASS", "IMPROVED", "INCONCLUSIVE"))
-        if not judged:
-            return "No case was judged"
-        return f"No regression in {judged} judged case{'s' if judged != 1 else ''}"
+        return headline(self.cases)
 
     @property
     def tone(self) -> str:
@@ -94,6 +81,39 @@ ORDER = (
     "FAILED", "REGRESSED", "MISSING", "INVALID", "INCONCLUSIVE", "IMPROVED", "PASS", "NO_BASELINE", "UNSUPPORTED",
 )  # fmt: skip
 
+
+def verdict_counts(cases: Sequence[CaseView]) -> dict[str, int]:
+    """How many cases have each verdict, the most serious first."""
+    found = [case.verdict for case in cases]
+    return {verdict: found.count(verdict) for verdict in ORDER if verdict in found}
+
+
+def headline(cases: Sequence[CaseView]) -> str:
+    """The verdict on all cases in one sentence: what fails, else what could not be judged, else what passed."""
+    counts = verdict_counts(cases)
+    if not counts:
+        return "Nothing was measured"
+    regressed, judged = counts.get("REGRESSED", 0), sum(counts.get(word, 0) for word in _JUDGED)
+    failing = regressed + counts.get("FAILED", 0) + counts.get("MISSING", 0)
+    if failing:
+        other = "" if failing == regressed else ", others failed or are missing"
+        return f"{_cases(regressed)} regressed{other}" if regressed else f"{_cases(failing)} failed or missing"
+    if "INVALID" in counts:
+        return f"{_cases(counts['INVALID'])} could not be judged: the measurement is invalid"
+    if not judged:
+        return "No case was judged"
+    undecided = counts.get("INCONCLUSIVE", 0)
+    if undecided:
+        return f"No regression found; {undecided} of {_cases(judged)} undecided"
+    return f"No regression in {_cases(judged)}"
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
+
+
+_JUDGED = ("PASS", "IMPROVED", "INCONCLUSIVE")
+
 Traces = Mapping[str, NDArray[np.float64]]
 
 
@@ -105,6 +125,7 @@ def view_of(
     `traces` are the raw traces beside the run's JSON; `baselines` is a folder to show the baseline's replicates from.
     """
     remarks: tuple[str, ...] = ()
+    outcomes: Sequence[Outcome]
     if base:
         comparison = compare(base, [run])
         outcomes, remarks = comparison.outcomes, comparison.remarks
@@ -119,11 +140,19 @@ def view_of(
     for name in run.accuracy:
         accuracy = by_case.pop((name, ACCURACY), None)
         cases.append(_judged(name, ACCURACY, accuracy, told[name]))
-    cases += [_judged(case, metric, outcome, {}) for (case, metric), outcome in by_case.items()]
+    cases += cases_of(tuple(by_case.values()))
     known = {case.case for case in cases}
     cases += [case for case in _unmeasured(run) if case.case not in known or case.verdict == "FAILED"]
-    cases.sort(key=lambda case: ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER))
-    return ReportView(run, tuple(cases), _against(run, base), remarks)
+    return ReportView(run, _sorted(cases), _against(run, base), remarks)
+
+
+def cases_of(outcomes: Sequence[Outcome]) -> tuple[CaseView, ...]:
+    """Outcomes of a comparison as cases, the most serious first."""
+    return _sorted([_judged(outcome.case, outcome.metric, outcome, {}) for outcome in outcomes])
+
+
+def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
+    return tuple(sorted(cases, key=lambda case: ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER)))
 
 
 def _against(run: RunFile, base: Sequence[RunFile]) -> str:
@@ -134,7 +163,7 @@ def _against(run: RunFile, base: Sequence[RunFile]) -> str:
 
 
 def _named(file: RunFile) -> str:
-    origin = ", ".join(part for part in (file.commit[:12], file.date) if part)
+    origin = ", ".join(part for part in (file.commit[:12], file.date[:19]) if part)
     return f"{Path(file.name).name} ({origin})" if origin else Path(file.name).name
 
 

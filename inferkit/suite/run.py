@@ -17,7 +17,9 @@ from inferkit.measure.case import Case
 from inferkit.report.progress import progress_on
 from inferkit.report.table import stdout_look
 from inferkit.report.terminal import render
+from inferkit.suite import show_files
 from inferkit.suite.definition import AccuracyCase
+from inferkit.suite.options import option
 from inferkit.suite.run_json import traces_npz, traces_path
 from inferkit.suite.state import Parameter, Suite
 
@@ -41,14 +43,15 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
 
 
 def check_json_path(config: pytest.Config) -> None:
-    """UsageError where --benchmark-json names a place that cannot be written to."""
-    path = getattr(config.option, "benchmark_json", None)
-    if path is None:
-        return
-    folder = Path(path).absolute().parent
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK) or Path(path).is_dir():
-        raise pytest.UsageError(f"--benchmark-json {path} cannot be written there")
+    """UsageError where --benchmark-json or --report names a place that cannot be written to."""
+    named = {"--benchmark-json": getattr(config.option, "benchmark_json", None), "--report": option(config, "report")}
+    for name, path in named.items():
+        if path is None:
+            continue
+        folder = Path(path).absolute().parent
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK) or Path(path).is_dir():
+            raise pytest.UsageError(f"{name} {path} cannot be written there")
 
 
 def write_json(suite: Suite, code: int, interrupted: bool) -> int:
@@ -64,16 +67,22 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     path, session.json = session.json, None
     if interrupted:
         session.save = session.autosave = None
+    if path is None and not show_files.wanted(suite):
+        return code
+    if interrupted:
+        for file in filter(None, (path, option(suite.config, "report"))):
+            suite.notes.append(f"{file} is not written: the run did not come to its end")
+        return code
+    content = _content(suite.config, session.benchmarks)
+    if show_files.wanted(suite) and not show_files.show_run(suite, content):
+        code = code or EXIT_NOT_WRITTEN
     if path is None:
         return code
     path = Path(path)
-    if interrupted:
-        suite.notes.append(f"{path} is not written: the run did not come to its end")
-        return code
     traces = traces_path(path)
     try:
         write_atomically(traces, traces_npz(suite))
-        write_atomically(path, _content(suite.config, session.benchmarks))
+        write_atomically(path, content)
     except OSError as error:
         suite.notes.append(f"ERROR: {path} could not be written: {error.strerror or error}")
         return code or EXIT_NOT_WRITTEN

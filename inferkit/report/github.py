@@ -1,0 +1,52 @@
+"""GitHub Actions: annotations on the job, and the job's summary.
+
+Source: GitHub's documentation, "Workflow commands for GitHub Actions": `::error title=…::message`, with %, CR and LF
+escaped, and in properties also `:` and `,`. A step shows at most ten errors and ten warnings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from inferkit.report.view import CaseView
+
+_MOST = 10
+SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+
+
+def annotation_lines(cases: Sequence[CaseView]) -> list[str]:
+    """Workflow commands: an error for each case that fails the build, a warning for those that say nothing."""
+    errors = [case for case in cases if case.fails]
+    warnings = [case for case in cases if case.verdict in ("INVALID", "INCONCLUSIVE")]
+    return [*_commands("error", errors), *_commands("warning", warnings)]
+
+
+def _commands(kind: str, cases: Sequence[CaseView]) -> list[str]:
+    shown = cases if len(cases) <= _MOST else cases[: _MOST - 1]
+    lines = []
+    for case in shown:
+        message = case.outcome.line if case.outcome is not None else f"{case.case}: {case.reason}"
+        lines.append(f"::{kind} title={_property(f'{case.verdict} {case.case}')}::{_data(message)}")
+    if len(shown) < len(cases):
+        rest = len(cases) - len(shown)
+        lines.append(f"::{kind} title=inferkit::{rest} more cases; the job's summary lists them")
+    return lines
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def write_summary(text: str) -> str | None:
+    """Append to the job's summary; returns the file, None outside of a GitHub job. Raises OSError."""
+    path = os.environ.get(SUMMARY_VARIABLE)
+    if not path:
+        return None
+    with open(path, "a", encoding="utf-8") as file:  # GitHub's own file: other steps' text is in it
+        file.write(text)
+    return path

@@ -1,0 +1,93 @@
+"""Verdicts as Markdown for a pull request or a job's summary: what regressed first, under GitHub's limit.
+
+GitHub takes 65,536 characters in a comment. Every text from outside is written as characters of plain text: it can make
+no link, no mention and no HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from inferkit.gate.outcome import LATENCY, percent, seconds
+from inferkit.report.view import CaseView, headline, verdict_counts
+
+LIMIT = 65_536
+_HEAD = (
+    "| case | metric | before | now | change | bounds | verdict |",
+    "| --- | --- | ---: | ---: | ---: | --- | --- |",
+)
+_QUIET = ("PASS", "NO_BASELINE", "UNSUPPORTED")
+_ROOM = 200  # characters for what is said last
+
+
+def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = (), *, limit: int = LIMIT) -> str:
+    """The text, fewer than `limit` characters; cases that do not fit are counted in its last line."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdict_counts(cases).items())
+    lines = [f"### {headline(cases)}", "", counts, ""]
+    lines += [f"> {plain(remark)}\n" for remark in remarks]
+    loud = [case for case in cases if case.verdict not in _QUIET]
+    quiet = [case for case in cases if case.verdict in _QUIET]
+    room = limit - sum(len(line) + 1 for line in lines) - 2 * _ROOM
+    left = 0
+    if loud:
+        taken, room, left = _table(loud, room)
+        explained = [f"- {plain(_reason(case))}" for case in loud if _reason(case)]
+        lines += [*_HEAD, *taken, ""]
+        for line in explained:
+            room -= len(line) + 1
+            if room > 0:
+                lines.append(line)
+    if quiet and room > 1000:
+        taken, room, more = _table(quiet, room - 500)
+        left += more
+        lines += ["", f"<details><summary>{len(quiet)} more cases</summary>", "", *_HEAD, *taken, "", "</details>"]
+    elif quiet:
+        left += len(quiet)
+    if left:
+        lines += ["", f"{left} more cases do not fit here; `inferkit report` shows all."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(cases: Sequence[CaseView], room: int) -> tuple[list[str], int, int]:
+    """The rows that fit, the room that is left, and how many cases did not fit."""
+    taken: list[str] = []
+    room -= sum(map(len, _HEAD)) + 2
+    for case in cases:
+        line = _row(case)
+        if len(line) + 1 > room:
+            break
+        taken.append(line)
+        room -= len(line) + 1
+    return taken, room, len(cases) - len(taken)
+
+
+def _row(case: CaseView) -> str:
+    outcome = case.outcome
+    show = seconds if case.metric == LATENCY else percent
+    before = now = change = bounds = "–"
+    if outcome is not None:
+        before = before if outcome.baseline is None else show(outcome.baseline)
+        now = now if outcome.now is None else show(outcome.now)
+        change = change if outcome.change is None else outcome.shown_change(outcome.change)
+        if outcome.lower is not None and outcome.upper is not None:
+            bounds = f"{outcome.shown_change(outcome.lower)} … {outcome.shown_change(outcome.upper)}"
+        elif outcome.upper is not None:
+            bounds = f"at worst {outcome.shown_change(outcome.upper)}"
+    verdict = f"**{case.verdict}**" if case.fails else case.verdict
+    cells = (f"<code>{plain(case.case)}</code>", plain(case.metric), before, now, change, bounds, verdict)
+    return f"| {' | '.join(cells)} |"
+
+
+def _reason(case: CaseView) -> str:
+    told = "; ".join(part for part in (case.reason, case.way_out) if part)
+    return f"{case.case}: {told}" if told else ""
+
+
+def plain(text: str, most: int = 600) -> str:
+    """Text that Markdown and HTML take as it is: other characters than words' own become entities."""
+    short = text if len(text) <= most else text[: most - 1] + "…"
+    short = re.sub(r"\s+", " ", short)
+    # GitHub looks for mentions and issue numbers after entities were resolved: a joint without width stops it.
+    short = re.sub(r"[@#]", lambda found: f"{found[0]}\u200b", short)
+    return re.sub(r"[^\w \u200b.,;/%()+=–…µ±-]|_", lambda found: f"&#{ord(found[0])};", short)
