@@ -12,6 +12,7 @@ from inferkit.errors import InferkitError, UsageError
 
 # name -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "ab": ("inferkit.cli.ab", "compare two commits, models, engines or settings, interleaved on this machine"),
     "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show what the baselines hold"),
     "build": ("inferkit.cli.build", "build an engine file from a model"),
     "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),

@@ -16,6 +16,7 @@ from inferkit.errors import MeasurementError
 from inferkit.measure import inject, statistics
 from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
+from inferkit.measure.images import stand_in
 from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
 from inferkit.measure.prepared import load_prepared, timing_batch
@@ -38,7 +39,7 @@ class ReplicateSpec:
     Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`; a network so
     slow that these take more than `max_time` gets as many as fit, at least three. `engine` is a file that the engine
     is loaded from. `spawned` is the parent's time.monotonic() before it started the process: cold start counts from
-    there. `inject` asks for a real slowdown, by kind: see inject.py.
+    there. `inject` asks for a real slowdown, by kind: see inject.py. `prepared` is empty for an engine without network.
     """
 
     prepared: str
@@ -106,7 +107,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
     device = backend(spec.backend).device(**spec.session)
     with device_lease(device) as waited, engine.session(**spec.session) as opened:
         session = inject.slowed(opened, injected)
-        session.load(timing_batch(Path(spec.prepared), spec.batch_size))
+        session.load(_feeds(session, spec))
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
         gpu = None if session.device is None else GpuTelemetry(session.device)
@@ -145,6 +146,13 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             invalid=_disturbances(seen),
             details=_details(session, trace, spec, gpu) if spec.details else {},
         )
+
+
+def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
+    """The prepared images, or stand-ins for an engine file that comes without its network."""
+    if spec.prepared:
+        return timing_batch(Path(spec.prepared), spec.batch_size)
+    return {info.name: stand_in(info, spec.batch_size) for info in session.inputs}
 
 
 def _timed(session: Session, spec: ReplicateSpec) -> NDArray[np.float64]:

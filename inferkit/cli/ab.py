@@ -1,0 +1,269 @@
+"""`inferkit ab`: two commits, two models, two engines or two settings, interleaved on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.cli.compare import EXIT_CODES, parse_margins
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.suite.ab import ABResult
+    from inferkit.suite.arms import Arm
+
+_MATRICES = ("matrix.toml", "bench/matrix.toml")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.epilog = EXIT_CODES
+    parser.add_argument(
+        "sides", nargs="*", metavar="BASE HEAD", help="two commits, two models, or two engine files; none: two settings"
+    )
+    for name in ("model", "precision", "batch-size", "backend"):
+        parser.add_argument(
+            f"--{name}", action="append", metavar="VALUE", help=f"only this {name} (repeat it, or commas)"
+        )
+    parser.add_argument("--matrix", metavar="FILE", help="the table of cases (default: matrix.toml, bench/matrix.toml)")
+    for side in ("base", "head"):
+        parser.add_argument(
+            f"--{side}-set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help=f"a setting of {side}'s sessions, such as threads=2; build.KEY=VALUE is one of its builds",
+        )
+        parser.add_argument(
+            f"--{side}-python", metavar="FILE", help=f"the Python that runs {side} (its own TensorRT, say)"
+        )
+    parser.add_argument(
+        "--venv",
+        nargs="?",
+        const="",
+        metavar="EXTRAS",
+        help="install each commit with what it declares (and these extras) into an environment of its own",
+    )
+    parser.add_argument(
+        "--margin",
+        action="append",
+        default=[],
+        metavar="[PATTERN=]SHARE",
+        help="how much slower is too slow (0.05 or 5%%), for all cases or those that match (default: 2%%)",
+    )
+    parser.add_argument("--blocks", default="4,8,12,20", metavar="N,…", help="looks: after so many blocks (4,8,12,20)")
+    parser.add_argument(
+        "--min-time", type=float, default=0.5, metavar="SECONDS", help="time measured per process (0.5)"
+    )
+    parser.add_argument("--seed", type=int, help="of the order of the arms (default: a random one, which is shown)")
+    parser.add_argument(
+        "--inject",
+        action="append",
+        default=[],
+        metavar="KIND=SHARE",
+        help="slow HEAD down really, to see whether it is found: latency=0.02, tail=0.5",
+    )
+    parser.add_argument("--strict", action="store_true", help="INCONCLUSIVE and MISSING cases give exit code 11")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, judge and print; returns the exit code."""
+    from inferkit.gate.ab import MARGIN
+    from inferkit.gate.comparison import Comparison
+    from inferkit.suite.ab import run_ab
+    from inferkit.suite.selection import Selection
+
+    margins = parse_margins(args.margin)
+    if not 0 < args.min_time <= 3600:
+        raise UsageError(f"--min-time is seconds above 0 and at most 3600, not {args.min_time:g}")
+    counts = _counts(args.blocks)
+    seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
+    with _terminable(), contextlib.ExitStack() as stack:
+        base, head = _arms(args, stack)
+        selection = Selection(*(_listed(getattr(args, n)) for n in ("model", "precision", "batch_size", "backend")))
+        if head.engine is None:
+            selection.check(head.matrix.cases())
+        result = run_ab(
+            base,
+            head,
+            (lambda case: True) if head.engine is not None else selection.wants,
+            margin=lambda case: margins(case) or MARGIN,
+            counts=counts,
+            min_time=args.min_time,
+            seed=seed,
+            progress=_progress(),
+        )
+    code = Comparison(result.outcomes).exit_code(args.strict)
+    _print(result, base, head, code, args.json)
+    return code
+
+
+def _arms(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, Arm]:
+    from dataclasses import replace
+
+    from inferkit.measure.inject import checked
+    from inferkit.suite.arms import Arm, file_arms, is_file_side, with_settings
+    from inferkit.suite.matrix import load_matrix
+
+    settings = _pairs(args.base_set), _pairs(args.head_set)
+    if len(args.sides) == 1 or len(args.sides) > 2:
+        raise UsageError("give BASE and HEAD, or neither and two settings (--base-set, --head-set)")
+    if args.sides and all(map(is_file_side, args.sides)):
+        base, head = file_arms(
+            *map(Path, args.sides),
+            precisions=_listed(args.precision),
+            batch_sizes=tuple(_whole(word, "--batch-size") for word in _listed(args.batch_size)),
+            backends=_listed(args.backend),
+        )
+    elif args.sides:
+        if any(map(is_file_side, args.sides)):
+            raise UsageError(f"{' and '.join(args.sides)}: one is a file, the other is not")
+        base, head = _commits(args, stack)
+    else:
+        other = (args.base_python, args.head_python, args.inject)
+        if settings[0] == settings[1] and not any(other):
+            raise UsageError(
+                "nothing differs: name BASE and HEAD, or settings (--base-set threads=1 --head-set threads=2)"
+            )
+        matrix = load_matrix(_matrix(args))
+        base, head = Arm("BASE", matrix), Arm("HEAD", matrix)
+    base, head = with_settings(base, settings[0]), with_settings(head, settings[1])
+    base, head = _by_python(base, args.base_python), _by_python(head, args.head_python)
+    for arm in (base, head):
+        if arm.by is not None:
+            arm.by.check()
+    injected = {key: _share(key, value) for key, value in _pairs(args.inject).items()}
+    return base, replace(head, inject=checked(injected))
+
+
+def _commits(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, Arm]:
+    from inferkit.measure.interpreter import Interpreter
+    from inferkit.suite.arms import Arm
+    from inferkit.suite.environment import installed
+    from inferkit.suite.matrix import load_matrix
+    from inferkit.suite.worktree import checkout, commit_of, repository_of
+
+    repository = repository_of(Path.cwd())
+    commits = [commit_of(repository, ref) for ref in args.sides]
+    here = _matrix(args)
+    arms = []
+    for name, commit in zip(("BASE", "HEAD"), commits, strict=True):
+        folder = stack.enter_context(checkout(repository, commit))
+        there = folder / here.relative_to(repository) if here.is_relative_to(repository) else here
+        cache = folder.parent / "cache"  # engines of one commit must not serve the other
+        environment = {"INFERKIT_CACHE": str(cache)}
+        home = str(folder) if (folder / "inferkit" / "measure" / "process.py").is_file() else None
+        if args.venv is not None:
+            by = Interpreter(installed(folder, folder.parent / "venv", args.venv), None, environment)
+        else:
+            by = Interpreter(home=home, environment=environment)
+        arms.append(Arm(name, load_matrix(there if there.is_file() else here), by))
+    return arms[0], arms[1]
+
+
+def _by_python(arm: Arm, python: str | None) -> Arm:
+    from dataclasses import replace
+
+    from inferkit.measure.interpreter import Interpreter, this_interpreter
+
+    if python is None:
+        return arm
+    by = arm.by or Interpreter(home=this_interpreter().home)
+    return replace(arm, by=replace(by, python=python))
+
+
+def _matrix(args: argparse.Namespace) -> Path:
+    for name in [args.matrix] if args.matrix else _MATRICES:
+        if Path(name).is_file():
+            return Path(name).resolve()
+    raise UsageError(f"there is no {args.matrix or ' or '.join(_MATRICES)} here; name the table of cases with --matrix")
+
+
+def _listed(values: list[str] | None) -> tuple[str, ...]:
+    return tuple(word for value in values or () for word in value.replace(",", " ").split())
+
+
+def _pairs(words: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` words; a value is a number or true/false where it reads as one."""
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"{word!r} is no KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _share(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UsageError(f"--inject {key}={value}: a share is a number, such as 0.02")
+    return float(value)
+
+
+def _whole(word: str, option: str) -> int:
+    if not word.isdecimal() or not 0 < int(word) <= 65_536:
+        raise UsageError(f"{option} {word}: a whole number from 1 to 65536")
+    return int(word)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = tuple(_whole(word, "--blocks") for word in text.split(","))
+    if counts[0] < 2 or any(later <= earlier for earlier, later in itertools.pairwise(counts)):
+        raise UsageError(f"--blocks {text}: increasing counts from 2, such as 4,8,12,20")
+    return counts
+
+
+def _progress() -> Any:
+    from inferkit.report.progress import Lines
+
+    began = time.monotonic()
+    return Lines(lambda text: print(f"{time.monotonic() - began:6.1f} s {text}", file=sys.stderr, flush=True))
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """A polite kill ends like Ctrl-C: with everything removed."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print(result: ABResult, base: Arm, head: Arm, code: int, as_json: bool) -> None:
+    if as_json:
+        logs = {
+            case: {
+                side: [each.log_median for each in found] for side, found in zip(("base", "head"), both, strict=True)
+            }
+            for case, both in result.replicates.items()
+        }
+        outcomes = [outcome.as_dict() for outcome in result.outcomes]
+        print(json.dumps({"outcomes": outcomes, "log_medians": logs, "seed": result.seed, "exit_code": code}, indent=1))
+        return
+    from inferkit.report.outcomes import outcome_lines
+    from inferkit.report.table import stdout_look
+
+    width, color = stdout_look()
+    for line in outcome_lines(result.outcomes, width=width, color=color):
+        print(line)
+    print(f"blocks of fresh processes in random order, seed {result.seed}")
+    if code == 12:
+        print("nothing to compare: no case of both sides could be measured")

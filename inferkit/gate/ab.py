@@ -1,0 +1,100 @@
+"""Interleaved A/B, the part without measurements: in which order the arms run, and what their blocks say.
+
+A block is one fresh process of each arm, run one right after the other; what drifts between blocks cancels. Cases are
+looked at after 4, 8, 12 and 20 blocks: most pass at the first look, and only the undecided are measured further.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from inferkit.gate.outcome import LATENCY, Outcome
+from inferkit.gate.stats.effect import Evidence, paired
+from inferkit.gate.stats.judge import Judgement
+from inferkit.gate.stats.looks import LookPlan
+from inferkit.gate.stats.sequential import Trial
+from inferkit.gate.verdict import Verdict
+
+BLOCKS = (4, 8, 12, 20)
+# Arms that alternate within seconds on one machine are compared more finely than with a baseline of another day.
+MARGIN = 0.02
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What one case's blocks measured: log-medians of each arm, block by block. `margin` is a share."""
+
+    case: str
+    margin: float
+    base: tuple[float, ...] = field(default=())
+    head: tuple[float, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if len(self.base) != len(self.head):
+            raise ValueError(f"{self.case}: {len(self.base)} replicates of one arm, {len(self.head)} of the other")
+
+    @property
+    def evidence(self) -> Evidence:
+        """The change, from the differences of the blocks. ValueError without any block."""
+        return paired(np.subtract(self.head, self.base))
+
+
+def head_first(seed: int, case: str, counts: Sequence[int] = BLOCKS) -> tuple[bool, ...]:
+    """For every block of a case whether its head runs first: random, and as often as not by each look.
+
+    A look of an odd number of blocks more has one order once more than the other. The same seed and case give the
+    same orders.
+    """
+    chance = random.Random(f"{seed}/{case}")
+    orders: list[bool] = []
+    for count in counts:
+        blocks = count - len(orders)
+        extra = [chance.random() < 0.5] if blocks % 2 else []
+        part = [True, False] * (blocks // 2) + extra
+        chance.shuffle(part)
+        orders += part
+    return tuple(orders)
+
+
+def without(trial: Trial, index: int) -> Trial:
+    """The trial less one case, which cannot be measured (any further)."""
+
+    def less(values: tuple[float, ...]) -> tuple[float, ...]:
+        return values[:index] + values[index + 1 :]
+
+    waiting = tuple(case - (case > index) for case in trial.waiting if case != index)
+    judgements = trial.judgements[:index] + trial.judgements[index + 1 :]
+    looks = tuple(int(look) for look in less(trial.looks))
+    return replace(trial, margins=less(trial.margins), looks=looks, judgements=judgements, waiting=waiting)
+
+
+def ab_outcome(blocks: Blocks, judged: Judgement, plan: LookPlan) -> Outcome:
+    """The outcome of a case from the last judgement of its blocks."""
+    verdict = judged.verdict or Verdict.INCONCLUSIVE
+    reason = ""
+    if verdict is Verdict.INCONCLUSIVE:
+        reason = f"cannot gate at {100 * blocks.margin:g} % with this noise and at most {plan.counts[-1]} blocks"
+    return Outcome(
+        blocks.case,
+        LATENCY,
+        verdict,
+        baseline=math.exp(float(np.mean(blocks.base))),
+        now=math.exp(float(np.mean(blocks.head))),
+        change=math.expm1(judged.effect),
+        lower=_share(judged.lower),
+        upper=_share(judged.upper),
+        margin=blocks.margin,
+        replicates=len(blocks.head),
+        baseline_replicates=len(blocks.base),
+        mde=_share(judged.mde),
+        reason=reason,
+    )
+
+
+def _share(log_ratio: float) -> float | None:
+    return math.expm1(log_ratio) if abs(log_ratio) < 10 else None

@@ -1,0 +1,137 @@
+"""The two sides of an A/B run: what each is made of, and how one replicate of a case of it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from inferkit.errors import UsageError
+from inferkit.measure.case import Case
+from inferkit.measure.interpreter import Interpreter
+from inferkit.measure.launch import run_replicate
+from inferkit.measure.replicate import Replicate, ReplicateSpec
+from inferkit.suite.definition import Matrix, NetworkDefinition
+from inferkit.suite.workshop import Step, Workshop
+
+ENGINE_FILES = (".engine", ".plan", ".trt")
+MODEL_FILES = (".onnx", ".prototxt")
+# The precision in the id of a case whose engine is given: it is what it was built as.
+AS_BUILT = "engine"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side. `by` runs it (None: this Python and this inferkit), `engine` is a file where that is the side.
+
+    `session` and `build` are laid over the matrix's settings; `inject` slows it really.
+    """
+
+    name: str
+    matrix: Matrix
+    by: Interpreter | None = None
+    session: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, Any] = field(default_factory=dict)
+    inject: Mapping[str, float] = field(default_factory=dict)
+    engine: str | None = None
+
+
+class Bench:
+    """Where an arm's replicates are measured; keeps its prepared networks until `close`."""
+
+    def __init__(self, arm: Arm, step: Step, min_time: float) -> None:
+        self.arm = arm
+        self._step = step
+        self._min_time = min_time
+        self._workshop = Workshop(step, arm.by)
+        self._networks = {case.id: network for case, network in arm.matrix.cases().items()}
+
+    def close(self) -> None:
+        """Remove the prepared networks."""
+        self._workshop.close()
+
+    def replicate(self, case: Case, what: str) -> Replicate:
+        """One more replicate in a fresh process. Raises the errors of `run_replicate` and of the preparation."""
+        spec = self._spec(case)
+        with self._step(f"{case.id}, {what}"):
+            return run_replicate(spec, f"{case.id} ({self.arm.name})", by=self.arm.by)
+
+    def prepare(self, case: Case) -> None:
+        """Make what the case's replicates need. Raises what stands in the way."""
+        self._spec(case)
+
+    def _spec(self, case: Case) -> ReplicateSpec:
+        arm = self.arm
+        settings = arm.matrix.settings(case.backend)
+        build, session = {**settings.build, **arm.build}, {**settings.session, **arm.session}
+        if case.mode != "latency":
+            session["mode"] = case.mode
+        prepared, engine = "", arm.engine
+        if engine is None:
+            folder = self._workshop.network(self._networks[case.id], case.precision)
+            prepared = str(folder)
+            engine = self._workshop.engine(folder, case.backend, case.batch_size, build, case.id)
+        return ReplicateSpec(
+            prepared,
+            case.backend,
+            case.batch_size,
+            build,
+            session,
+            min_time=self._min_time,
+            engine=engine,
+            inject=arm.inject,
+        )
+
+
+def file_arms(
+    base: Path, head: Path, *, precisions: tuple[str, ...], batch_sizes: tuple[int, ...], backends: tuple[str, ...]
+) -> tuple[Arm, Arm]:
+    """Two models, or two engines, as the two sides of cases that bear the head's name.
+
+    UsageError for files that are neither, or one of each.
+    """
+    kinds = {_kind(base), _kind(head)}
+    if len(kinds) != 1:
+        raise UsageError(f"{base.name} and {head.name}: a model and an engine; build the model first (inferkit build)")
+    engines = kinds == {"engine"}
+    if engines and (precisions or backends):
+        raise UsageError("engine files are what they were built as: leave out --precision and --backend")
+    name = "".join(char if char.isalnum() or char in "_." else "_" for char in head.stem).lstrip("_.") or "model"
+
+    def arm(path: Path, side: str) -> Arm:
+        weights = path.with_suffix(".caffemodel")
+        network = NetworkDefinition(
+            name,
+            str(path.absolute()),
+            str(weights.absolute()) if path.suffix == ".prototxt" and weights.is_file() else None,
+            precisions=(AS_BUILT,) if engines else precisions or ("fp32",),
+            batch_sizes=batch_sizes or (1,),
+            backends=("tensorrt",) if engines else backends or ("onnxruntime",),
+            accuracy=False,
+        )
+        return Arm(side, Matrix((network,)), engine=str(path.absolute()) if engines else None)
+
+    return arm(base, "BASE"), arm(head, "HEAD")
+
+
+def _kind(path: Path) -> str:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    if path.suffix in ENGINE_FILES:
+        return "engine"
+    if path.suffix in MODEL_FILES:
+        return "model"
+    raise UsageError(f"{path}: neither a model ({', '.join(MODEL_FILES)}) nor an engine ({', '.join(ENGINE_FILES)})")
+
+
+def is_file_side(side: str) -> bool:
+    """Whether a word names a model or engine file rather than a commit."""
+    return Path(side).suffix in (*ENGINE_FILES, *MODEL_FILES)
+
+
+def with_settings(arm: Arm, words: Mapping[str, Any]) -> Arm:
+    """The arm with `KEY=VALUE` settings: of the session, or of the build where the key begins with `build.`."""
+    build = {key.removeprefix("build."): value for key, value in words.items() if key.startswith("build.")}
+    session = {key: value for key, value in words.items() if not key.startswith("build.")}
+    return replace(arm, session={**arm.session, **session}, build={**arm.build, **build})

@@ -1,0 +1,51 @@
+"""Another commit side by side: a git worktree in a temporary folder, removed whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from inferkit.errors import UsageError
+
+
+def repository_of(folder: Path) -> Path:
+    """The top folder of the git repository that `folder` is in. UsageError where it is in none."""
+    return Path(_git(folder, "rev-parse", "--show-toplevel", what=f"{folder} is in no git repository"))
+
+
+def commit_of(repository: Path, ref: str) -> str:
+    """The full id of a commit. UsageError where there is no such ref."""
+    said = f"{ref!r} is neither a file nor a commit of {repository}"
+    if ref.startswith("-"):
+        raise UsageError(said)
+    return _git(repository, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", what=said)
+
+
+@contextlib.contextmanager
+def checkout(repository: Path, commit: str) -> Iterator[Path]:
+    """A folder with the files of a commit, while the context lasts. The repository's own files are not touched."""
+    outer = Path(tempfile.mkdtemp(prefix="inferkit-ab-")).resolve()
+    folder = outer / commit[:12]
+    try:
+        _git(repository, "worktree", "add", "--detach", str(folder), commit, what=f"{commit} cannot be checked out")
+        yield folder
+    finally:
+        # In a session of its own, so that a second Ctrl-C does not stop the cleaning.
+        for command in (["worktree", "remove", "--force", str(folder)], ["worktree", "prune"]):
+            subprocess.run(["git", *command], cwd=repository, capture_output=True, start_new_session=True, check=False)
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _git(folder: Path, *arguments: str, what: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    except OSError as error:
+        raise UsageError(f"git cannot be run: {error}") from error
+    if done.returncode != 0:
+        message = done.stderr.strip()
+        raise UsageError(f"{what}{': ' + message if message else ''}")
+    return done.stdout.strip()
