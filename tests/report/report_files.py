@@ -1,0 +1,98 @@
+"""Runs to make reports of: our own files with the facts that a real run has, and names that mean harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inferkit.gate.outcome import Outcome
+from inferkit.gate.verdict import Verdict
+from tests.gate.run_files import ours, write
+
+HARM = "<script>window.harmed=1</script><img src=x onerror=window.harmed=1>"
+COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
+
+
+def facts(model: str, precision: str, batch: int, seconds: float, **more: Any) -> dict[str, Any]:
+    """What a run tells of a latency case."""
+    return {
+        "model": model,
+        "precision": precision,
+        "batch_size": batch,
+        "backend": "onnxruntime",
+        "mode": "latency",
+        "centre": seconds,
+        "images_per_second": batch / seconds,
+        "samples": 100,
+        "p50": seconds,
+        "p90": seconds * 1.1,
+        "p95": None,
+        "p99": None,
+        "details": {"limit": {"seconds": seconds / 4, "share": 0.25, "bound_by": "bytes"}},
+        "replicates": [
+            {
+                "iterations": 100,
+                "host": {"load_before": 0.5, "others": 0.01, "stolen": 0.0, "governor": "performance"},
+                "gpu": {"sm_mhz_mean": 1980.0, "power_watts_mean": 301.5, "reasons": ["power_cap"]},
+                "invalid": [],
+            }
+        ]
+        * 3,
+        **more,
+    }
+
+
+def run_json(models: tuple[str, ...] = ("lenet",), batches: tuple[int, ...] = (1, 8, 64)) -> dict[str, Any]:
+    """A run: fp32 and int8 of each model; int8 of the first at the largest batch got slower."""
+    right = np.arange(1000) % 10 != 0
+    times: dict[str, list[float]] = {}
+    told: dict[str, dict[str, Any]] = {}
+    accuracy = {}
+    for model in models:
+        for precision, share in (("fp32", 1.0), ("int8", 0.5)):
+            accuracy[f"{model}-{precision}-onnxruntime"] = right
+            for batch in batches:
+                seconds = 1e-3 * share * (1 + batch / 4)
+                name = f"{model}-{precision}-b{batch}-onnxruntime"
+                times[name] = [seconds, seconds * 1.01, seconds * 0.99]
+                told[name] = facts(model, precision, batch, seconds)
+    outcomes = [
+        Outcome(name, "latency", Verdict.PASS, t[0], t[0], 0.0, -0.01, 0.01, 0.05, 3, 3, 0.02)
+        for name, t in times.items()
+    ]
+    slow = f"{models[0]}-int8-b{batches[-1]}-onnxruntime"
+    outcomes = [
+        Outcome(slow, "latency", Verdict.REGRESSED, 1e-3, 1.2e-3, 0.2, 0.18, 0.22, 0.05, 3, 3)
+        if each.case == slow
+        else each
+        for each in outcomes
+    ]
+    content = ours(
+        times,
+        accuracy=accuracy,
+        unsupported={f"{models[0]}-fp16-b1-tensorrt": {"reason": "no GPU", "way_out": "get one"}},
+        environment={"load": 0.25, "cpus": 2, "governor": "performance"},
+    )
+    content["inferkit"]["outcomes"] = [outcome.as_dict() for outcome in outcomes]
+    for name, case in content["inferkit"]["cases"].items():
+        case |= told[name]
+    for name, found in content["inferkit"]["accuracy"].items():
+        found |= {"model": name.rsplit("-", 2)[0], "precision": name.rsplit("-", 2)[1], "backend": "onnxruntime"}
+    return content
+
+
+def write_run(path: Path, content: dict[str, Any], *, traces: bool = True) -> Path:
+    """The JSON, and raw traces of 100 iterations beside it."""
+    write(path, content)
+    if traces:
+        random = np.random.default_rng(1)
+        arrays: dict[str, Any] = {"columns": np.array(COLUMNS)}
+        for name, case in content["inferkit"]["cases"].items():
+            for number, datum in enumerate(case["log_medians"]):
+                wall = np.exp(datum + random.normal(0, 0.02, 100))
+                parts = [np.cumsum(wall), wall * 0.2, wall * 0.7, wall * 0.1, wall, wall * 0.05]
+                arrays[f"{name}/{number}"] = np.stack(parts, axis=1)
+        np.savez_compressed(path.with_suffix(".traces.npz"), **arrays)
+    return path

@@ -1,0 +1,172 @@
+"""The HTML report as a file: complete, escaped, closed to the network, and small."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from inferkit.cli.main import main
+from tests.report.report_files import HARM, run_json, write_run
+
+VOID = {"meta", "input", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the text, and whether every tag was closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.open = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def report(tmp_path, content, *base, traces=True):
+    run = write_run(tmp_path / "run.json", content, traces=traces)
+    out = tmp_path / "out.html"
+    bases = [str(write_run(tmp_path / f"base{n}.json", each)) for n, each in enumerate(base)]
+    assert main(["report", str(run), *bases, "-o", str(out)]) == 0
+    return out.read_text(encoding="utf-8")
+
+
+def test_it_tells_the_verdict_the_hardware_and_every_case(tmp_path):
+    page = Page(report(tmp_path, run_json()))
+    for word in (
+        "1 case regressed",
+        "AMD EPYC 7B13",
+        "commit 0123abc",
+        "lenet-fp32-b8-onnxruntime",
+        "no GPU; get one",
+        "not supported: needs 130 samples, there are 100",
+        "copy in",
+        "(70.0%)",
+        "power_cap",
+        "1 REGRESSED",
+        "25.0% (bound by bytes)",
+    ):
+        assert word in page.text
+
+
+def test_it_has_the_studys_charts_with_their_figures_in_words(tmp_path):
+    page = report(tmp_path, run_json())
+    for title in (
+        "latency over batch size",
+        "throughput over batch size",
+        "latency and throughput",
+        "top-1 and top-5 by precision",
+    ):
+        assert f"<figcaption>lenet: {title}</figcaption>" in page
+    assert "limit fp32 onnxruntime: 1: 3200, 8: 1.067e+04" in page
+    assert "top-1 onnxruntime: fp32: 90, int8: 90" in page
+
+
+def test_names_from_outside_are_text_and_never_markup(tmp_path):
+    content = run_json(models=(HARM,))
+    content["commit_info"]["id"] = HARM
+    for case in content["inferkit"]["cases"].values():
+        case["details"] = {"layer_seconds": {HARM: 1e-3}, "limit": {"share": 0.5, "bound_by": HARM}}
+        case["replicates"][0]["gpu"]["reasons"] = [HARM]
+    content["inferkit"]["unsupported"] = {HARM: {"reason": HARM, "way_out": HARM}}
+    content["inferkit"]["environment"]["governor"] = HARM
+    text = report(tmp_path, content)
+    page = Page(text)
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert HARM in page.text
+
+
+def test_the_policy_allows_the_one_style_and_the_one_script_and_nothing_else(tmp_path):
+    text = report(tmp_path, run_json())
+    page = Page(text)
+    (policy,) = [a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    for tag, name in (("style", "style-src"), ("script", "script-src")):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        assert rules[name] == f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+    for tag, attributes in page.tags:
+        assert "style" not in attributes, tag
+        assert not [name for name in attributes if name.startswith("on") or name == "src"], tag
+        assert attributes.get("href", "#").startswith("#")
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "https://" not in text
+
+
+def test_with_a_base_the_verdicts_are_of_the_comparison(tmp_path):
+    content = run_json()
+    before = run_json()
+    for case in before["inferkit"]["cases"].values():
+        case["log_medians"] = [datum - 1 for datum in case["log_medians"]]
+    page = Page(report(tmp_path, content, before))
+    assert "6 cases regressed" in page.text
+    assert "compared with base0.json" in page.text
+    assert "before 3" in page.text
+
+
+def test_200_cases_are_less_than_5_mb(tmp_path):
+    models = tuple(f"network_{number}" for number in range(17))
+    text = report(tmp_path, run_json(models, (1, 2, 4, 8, 16, 32)))
+    assert text.count('<details class="box case"') >= 200
+    assert len(text.encode()) < 5e6
+
+
+def test_without_traces_and_without_facts_it_still_tells_what_is_known(tmp_path):
+    content = run_json()
+    for case in content["inferkit"]["cases"].values():
+        for key in ("model", "samples", "replicates", "details", "centre", "p90"):
+            del case[key]
+    page = Page(report(tmp_path, content, traces=False))
+    assert "lenet-fp32-b1-onnxruntime" in page.text
+    assert "Where the time of a batch goes" not in page.text
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {}, True, float("1e400"), -1, [[]]])
+def test_facts_of_a_wrong_kind_are_left_out_and_break_nothing(tmp_path, value):
+    content = run_json()
+    value = "x" if value == float("inf") else value
+    for case in content["inferkit"]["cases"].values():
+        for key in ("model", "precision", "batch_size", "centre", "samples", "p50", "replicates", "details"):
+            case[key] = value
+    for found in content["inferkit"]["accuracy"].values():
+        found |= {"model": value, "precision": value, "backend": value, "lost": value}
+    content["inferkit"] |= {"unsupported": value, "failures": value, "environment": value}
+    Page(report(tmp_path, content))
+
+
+def test_damaged_traces_are_as_none(tmp_path):
+    run = write_run(tmp_path / "run.json", run_json())
+    traces = tmp_path / "run.traces.npz"
+    whole = traces.read_bytes()
+    for damaged in (b"", b"PK", whole[: len(whole) // 2], whole[:200] + b"\0" * 400 + whole[600:]):
+        traces.write_bytes(damaged)
+        assert main(["report", str(run), "-o", str(tmp_path / "out.html")]) == 0
+
+
+def test_what_cannot_be_read_or_written_is_said(tmp_path, capsys):
+    run = str(write_run(tmp_path / "run.json", run_json()))
+    (tmp_path / "file").write_text("")
+    assert main(["report", run, "-o", str(tmp_path / "file" / "out.html")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "none.json"), "-o", str(tmp_path / "out.html")]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "out.html").exists()
