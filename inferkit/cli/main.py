@@ -18,7 +18,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),
     "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
+    "plot": ("inferkit.cli.plot", "every chart of a run as an SVG file, and PNG"),
     "report": ("inferkit.cli.report", "show a run, alone or against others, as one HTML file"),
+    "serve-bench": ("inferkit.cli.serve_bench", "put MLPerf's load scenarios on a model behind the batcher"),
     "sweep": ("inferkit.cli.sweep", "run the study's whole experiment: every data type over its batch sizes"),
     "zoo": ("inferkit.cli.zoo", "list the networks known by name, or write their Caffe files"),
 }

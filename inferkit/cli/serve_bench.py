@@ -1,0 +1,184 @@
+"""`inferkit serve-bench`: MLPerf's scenarios against a model behind the batcher, judged by MLPerf's load generator."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.cli.serving import add_model, open_session, seconds
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Session
+    from inferkit.network.network import Network
+    from inferkit.serve.batcher import Batcher
+    from inferkit.serve.loadgen import Load, Result
+    from inferkit.serve.samples import Samples
+    from inferkit.serve.search import Found
+
+EMBEDDED = "fashion_mnist"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
+    add_model(parser)
+    parser.add_argument(
+        "--scenario", choices=("single-stream", "multi-stream", "server", "offline"), required=True, help="MLPerf's"
+    )
+    parser.add_argument("--p99", type=seconds, default=0.015, metavar="TIME", help="latency bound of server (15ms)")
+    parser.add_argument("--duration", type=seconds, default=10.0, metavar="TIME", help="of each run (default: 10s)")
+    parser.add_argument("--qps", type=float, help="server: run at this rate; without it the highest valid is searched")
+    parser.add_argument("--accuracy", action="store_true", help="accuracy mode: every sample once, top-1")
+    parser.add_argument("--dataset", metavar="DATA", help="samples, a name or path (default: embedded images)")
+    parser.add_argument("--samples", type=int, metavar="N", help="how many (default: 1024; in accuracy mode all)")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="where the load generator's logs go")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run and print. Exit code 0 VALID (or accuracy mode), 1 INVALID."""
+    from inferkit.serve.batcher import Batcher
+    from inferkit.serve.loadgen import Load, load_generator
+
+    load_generator()
+    if args.duration <= 0 or args.p99 <= 0 or (args.qps is not None and not args.qps > 0):
+        raise UsageError("--duration, --p99 and --qps must be more than nothing")
+    if args.qps is not None and args.scenario != "server":
+        raise UsageError(f"--qps is for --scenario server, not for {args.scenario}")
+    logs = args.logs or Path(tempfile.mkdtemp(prefix="inferkit-serve-bench-"))
+    found: Found | None = None
+    results: list[Result] = []
+    with open_session(args) as (network, session):
+        samples = _samples(args, network, session)
+        rate, expected = _probe(session, samples, args.max_batch)
+        delay = args.delay if args.scenario == "server" else 0.0  # the other scenarios have nobody to wait for
+        with Batcher(session, args.max_batch, delay=delay, queue_limit=1 << 22) as batcher:
+            load = Load(
+                args.scenario,
+                args.duration,
+                expected=expected,
+                rate=args.qps or 1.5 * rate,
+                bound=args.p99,
+                accuracy=args.accuracy,
+                queries=1 if args.accuracy else 100,
+            )
+            if args.scenario == "server" and args.qps is None and not args.accuracy:
+                found = _search(batcher, samples, load, rate, logs, results)
+            else:
+                results.append(_run(batcher, samples, load, logs))
+    if found is not None:
+        print(_found(found, args))
+    print(f"logs: {logs}")
+    if args.json is not None:
+        _write(args, results, found)
+    if found is not None:
+        return 0 if found.rate is not None else 1
+    return 0 if results[-1].valid is not False else 1
+
+
+def _samples(args: argparse.Namespace, network: Network, session: Session) -> Samples:
+    from inferkit.network import zoo
+    from inferkit.serve.samples import read_samples
+
+    trained = args.model in zoo.names() and zoo.is_trained(args.model)
+    dataset = args.dataset or (EMBEDDED if trained else None)
+    steps: dict[str, Any] = zoo.card(args.model)["preprocessing"] if trained and dataset == EMBEDDED else {}
+    count = args.samples or (1 << 20 if args.accuracy and dataset else 1024)
+    return read_samples(session.inputs, dataset, count, steps)
+
+
+def _probe(session: Session, samples: Samples, max_batch: int) -> tuple[float, float]:
+    """Images per second in full batches, and a lower bound of the seconds that one query takes."""
+    from inferkit.serve.layout import Layout
+
+    size = Layout(session.inputs).batch or max_batch
+    batch = samples.rows([index % len(samples) for index in range(size)])
+    session.run(batch)
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - began < 0.5:
+        start = time.perf_counter()
+        session.run(batch)
+        times.append(time.perf_counter() - start)
+    best = min(times)
+    return size / best, best / size / 2
+
+
+def _run(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
+    from inferkit.serve.loadgen import run_load
+
+    result = run_load(batcher, samples, load, logs)
+    print(_line(result), flush=True)
+    return result
+
+
+def _search(batcher: Batcher, samples: Samples, load: Load, rate: float, logs: Path, results: list[Result]) -> Found:
+    from inferkit.serve.search import find_rate
+
+    def is_valid(qps: float) -> bool:
+        results.append(_run(batcher, samples, replace(load, rate=qps), logs / f"trial-{len(results) + 1:02d}"))
+        return results[-1].valid is True
+
+    return find_rate(is_valid, rate)
+
+
+def _line(result: Result) -> str:
+    load = result.load
+    parts = [load.scenario]
+    if load.accuracy:
+        parts.append(f"accuracy mode: top-1 {result.top1:.2f} %")
+        return " · ".join(parts)
+    parts.append("VALID" if result.valid else "INVALID")
+    if load.scenario == "server":
+        parts.append(f"{load.rate:,.1f} queries/s offered")
+    if result.throughput is not None:
+        unit = "images/s" if load.scenario in ("offline", "server") else "queries/s"
+        parts.append(f"{result.throughput:,.1f} {unit}")
+    for percentile in ("50.00", "99.00"):
+        latency = result.latency(percentile)
+        if latency is not None and load.scenario != "offline":
+            parts.append(f"p{percentile[:2]} {latency * 1e3:.3f} ms")
+    if result.is_short:
+        parts.append(f"short run ({load.seconds:g} s; MLPerf asks for 600 s)")
+    parts.extend(result.reasons)
+    return " · ".join(parts)
+
+
+def _found(found: Found, args: argparse.Namespace) -> str:
+    if found.rate is None:
+        return f"no rate holds p99 <= {args.p99 * 1e3:g} ms; {len(found.trials)} runs"
+    return (
+        f"highest rate with p99 <= {args.p99 * 1e3:g} ms: {found.rate:,.1f} queries/s "
+        f"({len(found.trials)} runs of {args.duration:g} s, the last two confirm it)"
+    )
+
+
+def _write(args: argparse.Namespace, results: list[Result], found: Found | None) -> None:
+    from inferkit.files import write_atomically
+
+    content = {
+        "model": args.model,
+        "backend": args.backend,
+        "precision": args.precision,
+        "max_batch": args.max_batch,
+        "delay_seconds": args.delay,
+        "found": None if found is None else {"rate": found.rate, "trials": found.trials},
+        "runs": [
+            {
+                "load": asdict(result.load),
+                "valid": result.valid,
+                "is_short": result.is_short,
+                "reasons": result.reasons,
+                "top1": result.top1,
+                "figures": result.figures,
+                "logs": str(result.logs),
+            }
+            for result in results
+        ],
+    }
+    write_atomically(args.json, json.dumps(content, indent=1).encode())

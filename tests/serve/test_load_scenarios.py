@@ -1,0 +1,93 @@
+"""MLPerf's load generator against the batcher: every scenario, accuracy mode, and a request that fails."""
+
+import json
+
+import numpy as np
+import pytest
+
+from inferkit.cli.main import main
+from inferkit.errors import MeasurementError, UsageError
+from inferkit.network.network import TensorInfo
+from inferkit.serve import Batcher
+from inferkit.serve.loadgen import SCENARIOS, Load, run_load
+from inferkit.serve.samples import Samples, read_samples
+
+pytest.importorskip("mlperf_loadgen", reason='MLPerf\'s load generator is missing: pip install "inferkit[loadgen]"')
+
+CLASSES = 5
+SAMPLES = Samples(
+    {"x": np.eye(CLASSES, dtype=np.float32)[np.arange(40) % CLASSES]}, np.arange(40) % CLASSES, "one-hot rows"
+)
+INPUT = TensorInfo("x", "float32", (None, CLASSES))
+
+
+@pytest.fixture
+def batcher():
+    with Batcher(lambda arrays: {"prob": arrays["x"]}, 8, inputs=[INPUT], delay=0.0, queue_limit=1 << 20) as batcher:
+        yield batcher
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_each_scenario_runs_and_leaves_its_logs(scenario, batcher, tmp_path):
+    load = Load(scenario, 0.05, rate=200.0, expected=0.0001, bound=5.0, queries=50)
+    result = run_load(batcher, SAMPLES, load, tmp_path / "logs")
+    assert result.valid is (result.figures["result_validity"] == "VALID")
+    assert (result.reasons == ()) or not result.valid
+    assert result.is_short
+    assert result.latency("99.00") > 0
+    assert "Result is" in (tmp_path / "logs" / "mlperf_log_summary.txt").read_text()
+
+
+def test_a_bound_that_cannot_hold_is_invalid_and_says_why(batcher, tmp_path):
+    result = run_load(batcher, SAMPLES, Load("server", 0.05, rate=500, bound=1e-9, queries=50), tmp_path)
+    assert result.valid is False
+    assert "latency bound not met" in result.reasons
+
+
+@pytest.mark.parametrize("scenario", ["server", "offline"])
+def test_accuracy_counts_every_sample_once(scenario, batcher, tmp_path):
+    labels = SAMPLES.labels.copy()
+    labels[:10] = (labels[:10] + 1) % CLASSES
+    samples = Samples(SAMPLES.arrays, labels, "a quarter is labelled wrong")
+    result = run_load(batcher, samples, Load(scenario, rate=2000, accuracy=True), tmp_path)
+    assert result.top1 == 75.0
+    assert result.valid is None
+
+
+def test_a_failed_request_is_no_result(tmp_path):
+    def engine(arrays):
+        raise ValueError("broken")
+
+    with Batcher(engine, 8, inputs=[INPUT], delay=0.0) as batcher, pytest.raises(MeasurementError, match="broken"):
+        run_load(batcher, SAMPLES, Load("single-stream", 0.01, queries=5), tmp_path)
+
+
+def test_what_makes_no_sense_is_refused(batcher, tmp_path):
+    with pytest.raises(UsageError, match="unknown scenario"):
+        run_load(batcher, SAMPLES, Load("interactive"), tmp_path)
+    unlabelled = Samples(SAMPLES.arrays, None, "rows without labels")
+    with pytest.raises(UsageError, match="rows without labels has none"):
+        run_load(batcher, unlabelled, Load("offline", accuracy=True), tmp_path)
+    with pytest.raises(UsageError, match="feeds one input"):
+        read_samples([INPUT, INPUT], "fashion_mnist", 1)
+
+
+def test_the_command_runs_a_trained_network_and_writes_what_it_found(tmp_path, capsys):
+    options = ["--scenario", "server", "--qps", "50", "--p99", "5s", "--duration", "100ms", "--threads", "1"]
+    kept = ["--logs", str(tmp_path / "logs"), "--json", str(tmp_path / "run.json")]
+    code = main(["serve-bench", "lenet", *options, *kept])
+    shown = capsys.readouterr().out
+    run = json.loads((tmp_path / "run.json").read_text())["runs"][0]
+    assert code == (0 if run["valid"] else 1)
+    assert "short run (0.1 s; MLPerf asks for 600 s)" in shown
+    assert ("· VALID ·" in shown) is run["valid"]
+    assert (tmp_path / "logs" / "mlperf_log_detail.txt").is_file()
+
+
+def test_accuracy_of_a_trained_network_is_what_its_card_says(tmp_path, capsys):
+    from inferkit.network import zoo
+
+    assert main(["serve-bench", "lenet", "--scenario", "offline", "--accuracy", "--logs", str(tmp_path)]) == 0
+    shown = float(capsys.readouterr().out.split("top-1 ")[1].split(" %")[0])
+    # 0.02 points are two of the 10,000 images: rounding may turn a near tie.
+    assert shown == pytest.approx(100 * zoo.card("lenet")["accuracy"]["caffe"]["top1"], abs=0.02)

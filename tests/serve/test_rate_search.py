@@ -1,0 +1,40 @@
+"""The search ends at the highest rate that holds, within its precision, and trusts no single lucky run."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferkit.errors import UsageError
+from inferkit.serve.search import find_rate
+
+
+@given(st.floats(1, 1e6), st.floats(0.02, 1))
+def test_the_highest_valid_rate_is_found_within_the_precision(upper, share):
+    limit = upper * share
+    found = find_rate(lambda rate: rate <= limit, upper)
+    assert found.rate is not None
+    assert limit / 1.021 <= found.rate <= limit
+    assert found.trials[-2:] == ((found.rate, True), (found.rate, True))
+
+
+def test_where_no_rate_holds_none_is_given():
+    found = find_rate(lambda rate: False, 100)
+    assert found.rate is None
+    assert len(found.trials) == 2
+
+
+def test_a_lucky_run_is_not_believed():
+    seen: dict[float, int] = {}
+
+    def lucky_once(rate: float) -> bool:
+        seen[rate] = seen.get(rate, 0) + 1
+        return rate <= 40 or (rate <= 50 and seen[rate] == 1)
+
+    found = find_rate(lucky_once, 100)
+    assert found.rate is not None
+    assert 40 / 1.021 <= found.rate <= 40
+
+
+def test_a_bound_that_is_none_is_refused():
+    with pytest.raises(UsageError, match="upper 0"):
+        find_rate(lambda rate: True, 0)
