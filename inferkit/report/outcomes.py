@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from inferkit.gate.outcome import LATENCY, Outcome, percent, seconds
+from inferkit.gate.outcome import Outcome, shower
 from inferkit.gate.verdict import Verdict
 from inferkit.report.table import Column, table_lines
 
@@ -33,7 +33,7 @@ def outcome_lines(outcomes: Iterable[Outcome], *, width: int = 0, color: bool = 
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    show = seconds if outcome.metric == LATENCY else percent
+    show = shower(outcome.metric)
     return {
         "case": outcome.case,
         "metric": outcome.metric,

@@ -15,7 +15,7 @@ from inferkit.report.palette import SERIES, STANDALONE_STYLE
 WIDTH, PLOT_HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 14, 46
 _LEGEND_LINE = 20
-_CHARACTER = 7.2  # the widest that a character of the legend's font gets, in units of the viewBox
+_CHARACTER = 7.9  # the widest that a character of the legend's font gets, in units of the viewBox
 
 
 def draw(chart: Chart, *, standalone: bool = False) -> str:
@@ -159,7 +159,7 @@ def _marks(chart: Chart) -> list[str]:
     parts = []
     shift = 0.0
     for index, series in enumerate(chart.series):
-        kind = _kind(index, chart.series)
+        kind = series_kind(index, chart.series)
         if chart.categories:
             shift = (index - (len(chart.series) - 1) / 2) * 14
         placed = [(x_scale(x) + shift, y_scale(y)) for x, y in series.points]
@@ -177,7 +177,7 @@ def _marks(chart: Chart) -> list[str]:
     return parts
 
 
-def _kind(index: int, series: Sequence[Series]) -> int:
+def series_kind(index: int, series: Sequence[Series]) -> int:
     """Which colour and marker: a limit has that of the series it limits."""
     if series[index].limit:
         bare = series[index].name.removeprefix("limit ")
@@ -205,7 +205,7 @@ def _legend(series: Sequence[Series]) -> tuple[list[str], int]:
         if x > _LEFT and x + width > WIDTH - _RIGHT:
             row, x = row + 1, float(_LEFT)
         y = _TOP + PLOT_HEIGHT + _BOTTOM + 8 + row * _LEGEND_LINE
-        kind = _kind(index, series)
+        kind = series_kind(index, series)
         parts.append(f'<path class="line s{kind}{" limit" if each.limit else f" d{kind}"}" d="M{x:.1f} {y:.1f}h24"/>')
         if not each.limit:
             parts.append(marker(kind, x + 12, y, each.name))

@@ -1,0 +1,49 @@
+"""`inferkit plot`: every chart of a run as a file of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from inferkit.errors import UsageError
+
+EXIT_NOTHING = 12
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.epilog = "exit codes: 0 written · 1 the run cannot be read · 2 usage · 12 the run has no figures to plot"
+    parser.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
+    parser.add_argument("--png", action="store_true", help="PNG beside every SVG (needs matplotlib: inferkit[plots])")
+    parser.add_argument("--json", action="store_true", help="print the files as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the charts; returns the exit code."""
+    from inferkit.files import write_atomically
+    from inferkit.gate.run_file import read_run
+    from inferkit.report.chart import charts_of
+    from inferkit.report.svg import draw
+
+    files: dict[Path, bytes] = {}
+    for chart in charts_of(read_run(args.run)):
+        name = chart.key
+        while Path(args.output, f"{name}.svg") in files:  # two networks whose names differ in signs only
+            name += "-"
+        files[Path(args.output, f"{name}.svg")] = draw(chart, standalone=True).encode()
+        if args.png:
+            from inferkit.report.png import draw_png
+
+            files[Path(args.output, f"{name}.png")] = draw_png(chart)
+    try:
+        for path, content in files.items():
+            write_atomically(path, content)
+    except OSError as error:
+        raise UsageError(f"{args.output} cannot be written to: {error.strerror or error}") from error
+    if args.json:
+        print(json.dumps([str(path) for path in files], indent=1))
+    else:
+        print("\n".join(map(str, files)) or f"{args.run}: has no figures to plot")
+    return 0 if files else EXIT_NOTHING
