@@ -168,6 +168,7 @@ def test_the_other_cases_go_on(faulty):
     assert run.verdict(ACCURACY) == "PASS"
 
 
+@pytest.mark.slow
 def test_a_narrowed_run_misses_nothing(faulty):
     project, _ = faulty
     run = project.run("--model=tiny", "--collect-only", "-q")
@@ -183,6 +184,7 @@ def test_a_run_in_which_nothing_can_be_measured_is_not_green(faulty):
     assert nothing.code == 12
 
 
+@pytest.mark.slow
 def test_a_damaged_baseline_fails_its_cases_and_is_not_touched(project):
     path = stored(project, ["tiny-fp32-b1-onnxruntime"])
     path.write_text(path.read_text()[:-20])

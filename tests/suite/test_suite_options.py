@@ -70,6 +70,7 @@ def test_without_pytest_benchmark_the_suite_says_so_before_it_measures(project):
     assert "replicate 1" not in run.text
 
 
+@pytest.mark.slow
 def test_skipped_benchmarks_are_not_measured(project):
     run = project.run("--benchmark-skip")
     assert run.code == 0
@@ -77,6 +78,7 @@ def test_skipped_benchmarks_are_not_measured(project):
     assert "replicate" not in run.text
 
 
+@pytest.mark.slow
 def test_disabled_benchmarks_run_once_and_are_not_judged(project):
     run = project.run("--benchmark-disable", "--batch-size=1")
     assert run.code == 0, run.text
@@ -128,6 +130,7 @@ def test_a_project_of_its_own_options_and_fixtures_is_left_alone(project):
     assert '"inferkit":' not in (project.folder / "theirs.json").read_text()
 
 
+@pytest.mark.slow
 def test_where_a_project_has_taken_model_the_long_name_narrows(project):
     (project.folder / "conftest.py").write_text(
         "def pytest_addoption(parser):\n    parser.addoption('--batch-size', type=int, default=3)\n"
@@ -145,6 +148,7 @@ def test_a_checkout_that_is_not_installed_has_the_plugin_by_its_conftest(project
     assert [name for name in collected(run) if "latency" in name] == ["test_latency[tiny-fp32-b4-onnxruntime]"]
 
 
+@pytest.mark.slow
 def test_under_xdist_latencies_are_invalid_and_accuracies_judged(project):
     run = project.run("-n", "1", "--batch-size=1")
     assert run.code == 0, run.text
