@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("inferkit.cli.build", "build an engine file from a model"),
     "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),
     "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
+    "doctor": ("inferkit.cli.doctor", "what is installed, which backends run, and whether this machine can gate"),
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
     "plot": ("inferkit.cli.plot", "every chart of a run as an SVG file, and PNG"),
     "report": ("inferkit.cli.report", "show a run, alone or against others, as one HTML file"),

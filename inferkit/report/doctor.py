@@ -1,0 +1,247 @@
+"""What is installed here, what runs, and whether this machine is quiet enough to gate: one finding per line.
+
+Nothing is changed and nothing is measured for longer than a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from inferkit.backends import BACKENDS, backend
+from inferkit.cache import cache_root
+from inferkit.measure.environment import HostState, cpu_model, usable_cpus
+from inferkit.measure.telemetry import DISTURBING, GpuTelemetry
+
+OK, NOTE, PROBLEM = "ok", "note", "problem"
+REQUIRED = "onnxruntime"  # the default suite needs this backend; the others are UNSUPPORTED without their parts
+
+# What a package is called at PyPI, and what is imported: several packages bring cv2 or onnxruntime.
+_PACKAGES = {
+    "numpy": "numpy",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "protobuf": "google.protobuf",
+    "lmdb": "lmdb",
+    "opencv-python-headless": "cv2",
+    "pytest": "pytest",
+    "pytest-benchmark": "pytest_benchmark",
+}
+_OPTIONAL = {"nvidia-ml-py": "pynvml", "pycuda": "pycuda", "cuda-python": "cuda", "matplotlib": "matplotlib"}
+_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 2 * 2**30
+_BUSY = 0.25  # load per CPU from which others disturb what is measured
+_STOLEN = 0.01  # share of a CPU that the hypervisor may take before 2 % cannot be told
+_PROBE_SECONDS = 0.6
+_GATE = 0.02
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, how it is (ok, note, problem), what was found, and the way out of a problem.
+
+    `blocks` marks what keeps the default suite from running.
+    """
+
+    name: str
+    state: str
+    found: str
+    way_out: str = ""
+    blocks: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @property
+    def line(self) -> str:
+        """The line to print."""
+        text = f"{self.state:<8}{self.name}: {self.found}"
+        return f"{text}; {self.way_out}" if self.way_out else text
+
+
+def examine() -> list[Finding]:
+    """Look at everything; a check that breaks is a finding of its own."""
+    findings: list[Finding] = []
+    for check in _CHECKS:
+        try:
+            findings += check()
+        except Exception as error:  # a doctor that crashes helps no one
+            findings.append(Finding(check.__name__.strip("_"), PROBLEM, f"could not be looked at: {error!r}"))
+    findings.append(_can_gate(findings))
+    return findings
+
+
+def _versions() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", OK, f"{version} ({sys.executable})")
+    for name, module in _PACKAGES.items():
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a library that does not fit raises whatever it likes
+            yield Finding(name, PROBLEM, f"{module} cannot be imported ({error})", f"pip install {name}", blocks=True)
+        else:
+            yield Finding(name, OK, _version(name, module))
+    for name, module in _OPTIONAL.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding(name, NOTE, "not installed (optional)", f"pip install {name}")
+        else:
+            yield Finding(name, OK, _version(name, module))
+
+
+def _version(name: str, module: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        found = sys.modules.get(module)
+        return str(getattr(found, "__version__", "installed"))
+
+
+def _backends() -> Iterator[Finding]:
+    for name in BACKENDS:
+        found = backend(name).availability()
+        needed = name == REQUIRED
+        if found.ok:
+            yield Finding(f"backend {name}", OK, f"runs ({found.version})" if found.version else "runs")
+            continue
+        state = PROBLEM if needed else NOTE
+        yield Finding(f"backend {name}", state, f"does not run: {found.reason}", found.way_out, blocks=needed)
+
+
+def _gpus() -> Iterator[Finding]:
+    found = 0
+    while True:
+        gpu = GpuTelemetry(found)
+        if not gpu.available:
+            break
+        yield from _gpu(gpu, f"gpu {found}")
+        found += 1
+    if not found:
+        yield Finding(
+            "gpu", NOTE, "NVML sees none", "nothing to do for the CPU; else install nvidia-ml-py and NVIDIA's driver"
+        )
+
+
+def _gpu(gpu: GpuTelemetry, name: str) -> Iterator[Finding]:
+    facts, now = gpu.facts(), gpu.read(own_context=False)
+    told = f"{facts.get('name')}, driver {facts.get('driver')}, CUDA {facts.get('cuda')}"
+    yield Finding(name, OK, told)
+    clock = f"SM {now.sm_mhz} of {facts.get('max_sm_mhz')} MHz, {now.power_watts} of {now.power_limit_watts} W"
+    yield Finding(f"{name} clocks", OK, f"{clock}, {now.temperature} °C")
+    disturbing = [reason for reason in now.reasons or () if reason in DISTURBING]
+    if disturbing:
+        yield Finding(
+            f"{name} throttling", PROBLEM, ", ".join(disturbing), "cool the card, or let it idle before measuring"
+        )
+    elif now.reasons is not None:
+        yield Finding(f"{name} throttling", OK, f"none ({', '.join(now.reasons) or 'full clocks'})")
+    if now.other_processes:
+        yield Finding(
+            f"{name} processes", PROBLEM, f"{now.other_processes} others compute on it", "end them, or name another GPU"
+        )
+    if facts.get("persistence") is False:
+        yield Finding(f"{name} persistence", NOTE, "off: the first run of each process waits", "nvidia-smi -pm 1")
+
+
+def _host() -> Iterator[Finding]:
+    cpus = usable_cpus()
+    yield Finding("cpu", OK, f"{cpu_model()}, {cpus} usable")
+    before, began = HostState.now(), time.monotonic()
+    time.sleep(_PROBE_SECONDS)
+    after, passed = HostState.now(), time.monotonic() - began
+    if after.governor is None:
+        yield Finding("governor", NOTE, "not known: the system shows none (usual in virtual machines)")
+    elif after.governor == "performance":
+        yield Finding("governor", OK, after.governor)
+    else:
+        yield Finding(
+            "governor", PROBLEM, f"{after.governor}: clocks follow the load", "cpupower frequency-set -g performance"
+        )
+    if after.load is not None:
+        busy = after.load > _BUSY * cpus
+        yield Finding(
+            "load",
+            PROBLEM if busy else OK,
+            f"{after.load:.2f} on {cpus} CPUs over the last minute",
+            "end what else runs here, or wait" if busy else "",
+        )
+    if before.stolen is not None and after.stolen is not None:
+        share = max(after.stolen - before.stolen, 0.0) / passed
+        bad = share > _STOLEN
+        found = f"{share:.1%} of a CPU in {passed:.1f} s" + (" goes to other machines of this host" if bad else "")
+        yield Finding("steal", PROBLEM if bad else OK, found, "use a machine with CPUs of its own" if bad else "")
+
+
+def _room() -> Iterator[Finding]:
+    memory = psutil.virtual_memory()
+    bad = memory.available < _LEAST_MEMORY
+    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    yield Finding("memory", PROBLEM if bad else OK, found, "free 2 GiB: the suite's networks need it" if bad else "")
+    folder = cache_root()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    bad = free < _LEAST_DISK
+    way_out = "free 2 GiB, or name another folder by INFERKIT_CACHE" if bad else ""
+    yield Finding("disk", PROBLEM if bad else OK, f"{free / 2**30:.1f} GiB free for the cache in {folder}", way_out)
+    if not os.access(existing, os.W_OK):
+        yield Finding(
+            "cache", PROBLEM, f"{existing} cannot be written to", "name another folder by INFERKIT_CACHE", blocks=True
+        )
+
+
+def _suite() -> Iterator[Finding]:
+    matrix = Path("bench", "matrix.toml")
+    if matrix.is_file():
+        yield Finding("suite", OK, f"{matrix}")
+    else:
+        yield Finding("suite", NOTE, f"no {matrix} in this folder", "call it where the suite is, or write one")
+
+
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _backends, _gpus, _host, _room, _suite)
+
+
+def _can_gate(findings: list[Finding]) -> Finding:
+    """Whether changes of 2 % can be told: from what disturbs, and how much a short loop of arithmetic wanders."""
+    disturbed = [finding.name for finding in findings if finding.state == PROBLEM and _disturbs(finding.name)]
+    wander = wandering()
+    told = f"a fixed piece of arithmetic wanders by {wander:.1%}"
+    if not disturbed and wander <= _GATE:
+        return Finding("gate at 2 %", OK, f"likely: {told}; the suite's own `detectable` has the last word")
+    why = [*([f"disturbed by {', '.join(disturbed)}"] if disturbed else []), told]
+    return Finding(
+        "gate at 2 %", NOTE, f"no: {'; '.join(why)}", "mend what is named above, or gate with a margin that it allows"
+    )
+
+
+def _disturbs(name: str) -> bool:
+    return name in ("governor", "load", "steal") or name.endswith((" throttling", " processes"))
+
+
+def wandering(rounds: int = 15) -> float:
+    """Half the range of the middle 80 % of the times of equal work, as a share of their median."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        total = 0.0
+        for number in range(1, 60_000):
+            total += math.sqrt(number)
+        times.append(time.perf_counter() - began)
+    times.sort()
+    cut = rounds // 10
+    return (times[-1 - cut] - times[cut]) / 2 / times[rounds // 2]
+
+
+def can_run(findings: list[Finding]) -> bool:
+    """Whether the default suite can run."""
+    return not any(finding.blocks for finding in findings)
