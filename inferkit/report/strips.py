@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from inferkit.gate.outcome import LATENCY, Outcome, seconds
+from inferkit.gate.outcome import ACCURACY, Outcome, seconds
 from inferkit.report.svg import Scale, element, log_ticks, make_scale, marker, padded, ticks
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18
@@ -88,7 +88,7 @@ def bounds_plot(outcome: Outcome) -> str:
     body.append(f'<path class="zero" d="M{scale(0.0):.1f} 22V62"/>')
     body.append(f'<text class="tick" x="{_LEFT - 8}" y="46" text-anchor="end">change</text>')
     if margin is not None:
-        word = "margin" if outcome.metric == LATENCY else "tolerance"
+        word = "tolerance" if outcome.metric == ACCURACY else "margin"
         x = scale(margin)
         anchor = "end" if x > _WIDTH * 0.7 else "middle"
         body.append(f'<path class="margin" d="M{x:.1f} 20V62"/>')

@@ -90,29 +90,30 @@ def verdict_counts(cases: Sequence[CaseView]) -> dict[str, int]:
 
 def headline(cases: Sequence[CaseView]) -> str:
     """The verdict on all cases in one sentence: what fails, else what could not be judged, else what passed."""
-    counts = verdict_counts(cases)
-    if not counts:
+    if not cases:
         return "Nothing was measured"
-    regressed, judged = counts.get("REGRESSED", 0), sum(counts.get(word, 0) for word in _JUDGED)
-    failing = regressed + counts.get("FAILED", 0) + counts.get("MISSING", 0)
+    # A case can have several figures that are judged (latency, memory): it is counted once.
+    names = {verdict: {case.case for case in cases if case.verdict == verdict} for verdict in ORDER}
+    failing = {case.case for case in cases if case.fails}
+    if names["REGRESSED"]:
+        other = ", others failed or are missing" if failing - names["REGRESSED"] else ""
+        return f"{_cases(len(names['REGRESSED']))} regressed{other}"
     if failing:
-        other = "" if failing == regressed else ", others failed or are missing"
-        return f"{_cases(regressed)} regressed{other}" if regressed else f"{_cases(failing)} failed or missing"
-    if "INVALID" in counts:
-        return f"{_cases(counts['INVALID'])} could not be judged: the measurement is invalid"
+        return f"{_cases(len(failing))} failed or missing"
+    if names["INVALID"]:
+        return f"{_cases(len(names['INVALID']))} could not be judged: the measurement is invalid"
+    undecided = names["INCONCLUSIVE"]
+    judged = names["PASS"] | names["IMPROVED"] | undecided
     if not judged:
         return "No case was judged"
-    undecided = counts.get("INCONCLUSIVE", 0)
     if undecided:
-        return f"No regression found; {undecided} of {_cases(judged)} undecided"
-    return f"No regression in {_cases(judged)}"
+        return f"No regression found; {len(undecided)} of {_cases(len(judged))} undecided"
+    return f"No regression in {_cases(len(judged))}"
 
 
 def _cases(count: int) -> str:
     return f"{count} case{'' if count == 1 else 's'}"
 
-
-_JUDGED = ("PASS", "IMPROVED", "INCONCLUSIVE")
 
 Traces = Mapping[str, NDArray[np.float64]]
 
