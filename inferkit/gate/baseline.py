@@ -24,14 +24,25 @@ SCHEMA = 1
 
 # Times that a batch can take: a nanosecond to a day.
 _FASTEST, _SLOWEST = math.log(1e-9), math.log(86_400)
-_CASE_KEYS = ("log_medians", "memory", "device_memory", "engine_bytes", "build_seconds", "cold_start", "accepted")
+_CASE_KEYS = (
+    "log_medians",
+    "log_p99",
+    "memory",
+    "memories",
+    "device_memory",
+    "engine_bytes",
+    "build_seconds",
+    "cold_start",
+    "accepted",
+)
 
 
 @dataclass(frozen=True)
 class CaseBaseline:
     """What is kept of one latency case: log-medians of each replicate; memory and size in bytes, times in seconds.
 
-    `accepted` is the reason that someone gave for accepting a regression.
+    `log_p99` and `memories` are of each replicate too. `accepted` is the reason that someone gave for accepting a
+    regression.
     """
 
     log_medians: tuple[float, ...]
@@ -41,6 +52,8 @@ class CaseBaseline:
     build_seconds: tuple[float, ...] = ()
     cold_start: tuple[float, ...] = ()
     accepted: str | None = None
+    log_p99: tuple[float, ...] = ()
+    memories: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,8 @@ def _case(place: Place) -> CaseBaseline:
         place.numbers("build_seconds", above=-1e-9),
         place.numbers("cold_start", above=-1e-9),
         place.text("accepted") if "accepted" in place.values else None,
+        place.numbers("log_p99", above=_FASTEST, most=_SLOWEST),
+        tuple(int(value) for value in place.numbers("memories", above=-1)),
     )
 
 

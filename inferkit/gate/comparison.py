@@ -12,6 +12,7 @@ from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile
+from inferkit.gate.side import SideCase, SideFacts, judge_sides
 from inferkit.gate.verdict import Verdict
 
 EXIT_PASS, EXIT_REGRESSED, EXIT_INVALID, EXIT_INCONCLUSIVE, EXIT_NOTHING = 0, 1, 10, 11, 12
@@ -52,6 +53,7 @@ class _Side:
     fingerprints: Mapping[str, Fingerprint]
     mixed: Mapping[str, str]
     invalid: Mapping[str, str]
+    facts: Mapping[str, SideFacts]
 
 
 def compare(
@@ -70,6 +72,8 @@ def compare(
     both = [case for case in one.cases if case in other.cases]
     evidence = [_evidence(case, one, other, margins) for case in both]
     outcomes = (rule or default_rule(measuring=False)).judge(evidence)
+    invalid = {case.case for case in evidence if case.invalid}
+    outcomes += judge_sides([_sides(case, one, other) for case in evidence if case.case not in invalid])
     outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
     outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
     outcomes += _accuracies(one, other, tolerance)
@@ -79,10 +83,13 @@ def compare(
 def _side(files: Sequence[RunFile]) -> _Side:
     cases: dict[str, RunCase] = {}
     mixed: dict[str, str] = {}
+    facts: dict[str, SideFacts] = {}
     fingerprints = {slug: fingerprint for file in files for slug, fingerprint in file.fingerprints.items()}
     for file in files:
         for name, case in file.cases.items():
             known = cases.get(name)
+            found = SideFacts.of(case.facts)
+            facts[name] = facts[name].pooled(found) if name in facts else found
             if known is None:
                 cases[name] = case
                 continue
@@ -97,7 +104,7 @@ def _side(files: Sequence[RunFile]) -> _Side:
         for outcome in file.outcomes
         if outcome.verdict is Verdict.INVALID
     }
-    return _Side(cases, accuracy, fingerprints, mixed, invalid)
+    return _Side(cases, accuracy, fingerprints, mixed, invalid, facts)
 
 
 def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLatency:
@@ -110,6 +117,11 @@ def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLate
         differences = head.fingerprints[here.fingerprint].differences(base.fingerprints[there.fingerprint])
         invalid.append(f"measured on something else ({'; '.join(differences)})")
     return CaseLatency(case, here.log_medians, there.log_medians, margin, invalid=tuple(invalid))
+
+
+def _sides(case: CaseLatency, base: _Side, head: _Side) -> SideCase:
+    rebuilt = head.cases[case.case].facts.get("backend") == "tensorrt"
+    return SideCase(case.case, head.facts[case.case], base.facts[case.case], case.margin, rebuilt)
 
 
 def _absent(case: str, metric: str, verdict: Verdict) -> Outcome:

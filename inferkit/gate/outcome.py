@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,13 @@ from inferkit.gate.verdict import Verdict
 
 LATENCY = "latency"
 ACCURACY = "top-1"
+P99 = "p99"
+BUILD_TIME = "build time"
+COLD_START = "cold start"
+HOST_MEMORY = "host memory"
+DEVICE_MEMORY = "device memory"
+ENGINE_SIZE = "engine size"
+_BYTES = (HOST_MEMORY, DEVICE_MEMORY, ENGINE_SIZE)
 
 # What fails a build. INVALID has an exit code of its own; the others are neutral but always shown.
 FAILING = frozenset({Verdict.REGRESSED, Verdict.MISSING})
@@ -20,7 +27,8 @@ class Outcome:
     """A verdict on one metric of one case, with what it rests on. None where something is not known.
 
     A `change` above 0 is worse. Latencies are seconds, their changes, bounds, `margin` and `mde` shares (0.05: 5 %
-    slower). Accuracies are percent, their changes, bounds and `margin` percentage points lost (0.5: half a point).
+    slower); bytes likewise. Accuracies are percent, their changes, bounds and `margin` percentage points lost (0.5:
+    half a point).
     """
 
     case: str
@@ -59,7 +67,7 @@ class Outcome:
         return f"{text}; {self.way_out}" if self.way_out else text
 
     def _figures(self) -> str:
-        show = seconds if self.metric == LATENCY else percent
+        show = shower(self.metric)
         assert self.now is not None
         if self.baseline is None or self.change is None:
             text = show(self.now)
@@ -70,7 +78,7 @@ class Outcome:
         elif self.upper is not None:
             text += f" (at worst {self.shown_change(self.upper)})"
         if self.margin is not None:
-            text += f", {'margin' if self.metric == LATENCY else 'tolerance'} {self.shown_amount(self.margin)}"
+            text += f", {'tolerance' if self.metric == ACCURACY else 'margin'} {self.shown_amount(self.margin)}"
         if self.mde is not None:
             text += f", detectable {self.shown_amount(self.mde)}"
         if self.replicates:
@@ -80,11 +88,26 @@ class Outcome:
 
     def shown_change(self, value: float) -> str:
         """A change of this metric in words: `+3.1%` slower, or `-0.12 points`."""
-        return f"{value:+.1%}" if self.metric == LATENCY else f"{round(-value, 2) + 0.0:+.2f} points"
+        return f"{round(-value, 2) + 0.0:+.2f} points" if self.metric == ACCURACY else f"{value:+.1%}"
 
     def shown_amount(self, value: float) -> str:
         """A margin of this metric in words: `25 %`, `0.5 points`."""
-        return f"{100 * value:.3g} %" if self.metric == LATENCY else f"{value:g} points"
+        return f"{value:g} points" if self.metric == ACCURACY else f"{100 * value:.3g} %"
+
+
+def shower(metric: str) -> Callable[[float], str]:
+    """What shows a value of this metric."""
+    if metric == ACCURACY:
+        return percent
+    return size if metric in _BYTES else seconds
+
+
+def size(value: float) -> str:
+    """Bytes with a unit that suits them: `12.35 MB`."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= scale:
+            return f"{value / scale:.4g} {unit}"
+    return f"{value:.0f} B"
 
 
 def seconds(value: float) -> str:

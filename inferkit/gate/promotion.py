@@ -16,6 +16,7 @@ from inferkit.gate.margins import CPU_MARGIN
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunCase, RunFile
+from inferkit.gate.side import SideFacts
 from inferkit.gate.verdict import Verdict
 
 
@@ -116,6 +117,7 @@ def _compared(cases: Mapping[str, RunCase], before: Baseline | None, rule: Rule)
 
 def _stored(case: RunCase, accepted: str | None) -> CaseBaseline:
     facts: Mapping[str, Any] = case.facts
+    side = SideFacts.of(facts)
     # Six decimals of a logarithm are a millionth of the time: enough, and a review can read them.
     return CaseBaseline(
         tuple(round(value, 6) for value in case.log_medians),
@@ -125,6 +127,8 @@ def _stored(case: RunCase, accepted: str | None) -> CaseBaseline:
         tuple(round(value, 6) for value in facts.get("build_seconds") or ()),
         tuple(round(value, 6) for value in facts.get("cold_start") or ()),
         accepted,
+        tuple(round(value, 6) for value in side.log_p99),
+        side.memories,
     )
 
 

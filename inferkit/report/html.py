@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from inferkit import __version__
-from inferkit.gate.outcome import LATENCY, percent, seconds
+from inferkit.gate.outcome import ACCURACY, LATENCY, percent, seconds, shower
 from inferkit.measure.statistics import PERCENTILES, samples_needed
 from inferkit.report.chart import charts_of
 from inferkit.report.facts import mapping, number, shown, text
@@ -65,9 +65,9 @@ def _hash(content: str) -> str:
 def _case(index: int, case: CaseView) -> dict[str, Any]:
     """One row of the table and its section."""
     outcome, facts = case.outcome, case.facts
-    show = seconds if case.metric == LATENCY else percent
+    show = shower(case.metric)
     now = outcome.now if outcome is not None and outcome.now is not None else number(facts, "centre")
-    if now is None and case.metric != LATENCY:
+    if now is None and case.metric == ACCURACY:
         now = number(facts, "top1")
     baseline = outcome.baseline if outcome is not None else None
     change = outcome.change if outcome is not None else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inferkit.gate.outcome import LATENCY, percent, seconds
+from inferkit.gate.outcome import shower
 from inferkit.report.view import CaseView, headline, verdict_counts
 
 LIMIT = 65_536
@@ -64,7 +64,7 @@ def _table(cases: Sequence[CaseView], room: int) -> tuple[list[str], int, int]:
 
 def _row(case: CaseView) -> str:
     outcome = case.outcome
-    show = seconds if case.metric == LATENCY else percent
+    show = shower(case.metric)
     before = now = change = bounds = "–"
     if outcome is not None:
         before = before if outcome.baseline is None else show(outcome.baseline)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
@@ -19,6 +19,7 @@ from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.margins import REFERENCE_TOLERANCE
 from inferkit.gate.rule import CaseLatency, Rule
+from inferkit.gate.side import SideCase, SideFacts, judge_sides
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
 from inferkit.measure.case import Case
 from inferkit.measure.engine_file import FILE_BACKENDS
@@ -27,6 +28,7 @@ from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
+from inferkit.suite.rows import latency_facts
 from inferkit.suite.target import availability, fingerprint_of
 from inferkit.suite.workshop import Workshop
 
@@ -39,12 +41,16 @@ ACCURACY_BATCH = 100
 
 @dataclass(frozen=True)
 class Settings:
-    """How a campaign measures. Seconds. `smoke`: one short replicate per case, nothing is judged."""
+    """How a campaign measures. Seconds. `smoke`: one short replicate per case, nothing is judged.
+
+    `inject` slows cases down really, by case id: see inferkit/measure/inject.py.
+    """
 
     replicates: int = 3
     min_time: float = 0.5
     time_budget: float | None = None
     smoke: bool = False
+    inject: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Campaign:
@@ -100,6 +106,7 @@ class Campaign:
             if not self.settings.smoke:
                 self._replace_invalid(records)
                 self._judge(records)
+                self._judge_sides(records)
             for accuracy_case in evaluations:
                 self.accuracy[accuracy_case] = self._assess(accuracy_case, accuracies[accuracy_case])
         finally:
@@ -148,6 +155,7 @@ class Campaign:
                 min_time=min_time,
                 details=details,
                 engine=engine,
+                inject=self.settings.inject.get(case.id, {}),
             )
             if self.settings.smoke:
                 spec = replace(spec, min_iterations=1, max_iterations=3, warmup_limit=0.0, min_time=0.0)
@@ -199,6 +207,22 @@ class Campaign:
             self.progress.more(sum(wanted.values()))
             self._measure_again(by_id, wanted)
             rounds += 1
+
+    def _judge_sides(self, records: Sequence[CaseRecord]) -> None:
+        """The metrics beside the latency, for the cases that have one to be compared with."""
+        cases = []
+        for record in records:
+            if record.outcome is None or record.outcome.baseline is None or record.fingerprint is None:
+                continue
+            stored = self._baseline(record.fingerprint)
+            assert isinstance(stored, Baseline)
+            before = SideFacts.of(stored.cases[record.case.id].__dict__)
+            now = SideFacts.of(latency_facts(record))
+            rebuilt = record.case.backend in FILE_BACKENDS
+            cases.append(SideCase(record.case.id, now, before, record.margin, rebuilt))
+        outcomes = judge_sides(cases)
+        for record in records:
+            record.sides = tuple(outcome for outcome in outcomes if outcome.case == record.case.id)
 
     def _has_evidence(self, record: CaseRecord) -> bool:
         """Whether the case can be judged; a damaged baseline is the case's failure, not a missing baseline."""

@@ -6,7 +6,7 @@ INVALID are skips to pytest, each under its own word, so that none of them looks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -110,7 +110,7 @@ class LatencyCheck(Check):
             self._failed(record.failure)
         self._hand_over(thinned([each.walls for each in record.replicates]), latency_facts(record))
         if record.outcome is not None:
-            self._judged(record.outcome, latency_row(record))
+            self._judged(*with_sides(record.outcome, record.sides, latency_row(record)))
 
     @property
     def record(self) -> CaseRecord | None:
@@ -143,6 +143,18 @@ class AccuracyCheck(Check):
         """What was found, once `check` has run."""
         campaign = self._suite.campaign(self._parameter.matrix)
         return campaign.accuracy.get(self.case) if isinstance(self.case, AccuracyCase) else None
+
+
+def with_sides(outcome: Outcome, sides: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
+    """What a case is judged by: its latency, or the first other metric that regressed where the latency did not.
+
+    An INVALID latency stays what it is: the machine may have spoiled the rest too.
+    """
+    regressed = [side for side in sides if side.verdict is Verdict.REGRESSED]
+    if not regressed or outcome.verdict in (*FAILING, Verdict.INVALID):
+        return outcome, row
+    told = "; ".join(side.line for side in regressed)
+    return regressed[0], {**row, "verdict": str(Verdict.REGRESSED), "reason": told}
 
 
 def missing(case: MissingCase) -> Outcome:

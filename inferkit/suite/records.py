@@ -25,6 +25,7 @@ class CaseRecord:
     """One latency case. `failure` says why it has no verdict; then what was measured before is not judged.
 
     `discarded` are replicates that the machine was not in a state to measure and that were measured again.
+    `sides` are the outcomes of the metrics beside the latency.
     """
 
     case: Case
@@ -36,6 +37,7 @@ class CaseRecord:
     unsupported: Unsupported | None = None
     failure: str | None = None
     outcome: Outcome | None = None
+    sides: tuple[Outcome, ...] = ()
 
     @property
     def log_medians(self) -> tuple[float, ...]:

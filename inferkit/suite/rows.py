@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -30,6 +31,8 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "log_medians": list(record.log_medians),
         "centre": centre,
         "spread": statistics.spread(record.log_medians),
+        "log_p99": log_p99(replicates),
+        "memories": [each.memory for each in replicates],
         **statistics.percentiles(walls),
         "samples": len(walls),
         "images_per_second": statistics.images_per_second(centre, record.case.batch_size),
@@ -40,6 +43,12 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "cold_start": _all([each.cold_start for each in replicates]),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
     }
+
+
+def log_p99(replicates: Sequence[Replicate]) -> list[float]:
+    """Logarithms of each replicate's 99th percentile; none where a replicate has too few samples for one."""
+    found = [statistics.percentile(each.walls, 99.0) for each in replicates]
+    return [] if None in found else [float(np.log(value)) for value in found if value is not None]
 
 
 def latency_details(record: CaseRecord) -> dict[str, Any]:

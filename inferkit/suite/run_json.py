@@ -28,6 +28,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
     accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]
     everything: list[CaseRecord | AccuracyRecord] = [*latency, *accuracy]
     outcomes = [record.outcome for record in everything if record.outcome is not None]
+    outcomes += [outcome for record in latency for outcome in record.sides]
     return {
         "schema": SCHEMA,
         "version": __version__,

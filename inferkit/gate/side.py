@@ -1,0 +1,140 @@
+"""The metrics beside the latency's median: tail, memory, engine size, build time, cold start, each with its rule.
+
+What varies from process to process (p99, host memory, build time, cold start) is judged on logarithms of each
+replicate like the latency, but a change must be shown to exceed its whole margin, and each metric has an error of its
+own of 1 % over the suite. What a build fixes (device memory, engine size) is compared byte by byte: growth beyond the
+margin is a regression, growth within it is named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inferkit.gate.outcome import BUILD_TIME, COLD_START, DEVICE_MEMORY, ENGINE_SIZE, HOST_MEMORY, P99, Outcome
+from inferkit.gate.rule import CaseLatency
+from inferkit.gate.verdict import Verdict
+
+_P99_FACTOR = 2.0  # the tail's margin, in margins of the latency
+MEMORY_MARGIN = 0.10
+MEMORY_FLOOR = 4 << 20  # bytes: allocators move by as much for reasons of their own
+BUILD_MARGIN = 0.25
+COLD_START_MARGIN = 0.50
+# The same network's TensorRT engine differs from build to build, as tactics are chosen by timing.
+REBUILT_MARGIN = 0.02
+EXACT_MARGIN = 0.0
+_ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
+
+
+@dataclass(frozen=True)
+class SideFacts:
+    """What is known of one case besides its log-medians, one value per replicate, or one of the engine.
+
+    Bytes and seconds; `log_p99` are logarithms of seconds. Empty or None where it is not known.
+    """
+
+    log_p99: tuple[float, ...] = ()
+    memories: tuple[int, ...] = ()
+    build_seconds: tuple[float, ...] = ()
+    cold_start: tuple[float, ...] = ()
+    device_memory: int | None = None
+    engine_bytes: int | None = None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> SideFacts:
+        """From the facts of a run's case or the fields of a baseline's, already checked."""
+        values: dict[str, Any] = {}
+        for name in ("log_p99", "memories", "build_seconds", "cold_start"):
+            values[name] = tuple(facts.get(name) or ())
+        for name in ("device_memory", "engine_bytes"):
+            values[name] = None if facts.get(name) is None else int(facts[name])
+        return cls(**values)
+
+    def pooled(self, other: SideFacts) -> SideFacts:
+        """Both as replicates of one; of an engine's facts, the larger."""
+        return SideFacts(
+            self.log_p99 + other.log_p99,
+            self.memories + other.memories,
+            self.build_seconds + other.build_seconds,
+            self.cold_start + other.cold_start,
+            _larger(self.device_memory, other.device_memory),
+            _larger(self.engine_bytes, other.engine_bytes),
+        )
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max((value for value in (one, other) if value is not None), default=None)
+
+
+@dataclass(frozen=True)
+class SideCase:
+    """One case's facts now and before, its latency margin, and whether its engine is rebuilt by timing (TensorRT)."""
+
+    case: str
+    now: SideFacts
+    before: SideFacts
+    latency_margin: float
+    rebuilt: bool = False
+
+
+def judge_sides(cases: Sequence[SideCase]) -> list[Outcome]:
+    """The outcomes of every metric that both sides of a case know, metric by metric."""
+    outcomes = _varying(P99, [(c, c.now.log_p99, c.before.log_p99, _P99_FACTOR * c.latency_margin) for c in cases])
+    memories = _varying(
+        HOST_MEMORY, [(c, _logs(c.now.memories), _logs(c.before.memories), MEMORY_MARGIN) for c in cases]
+    )
+    outcomes += [_above_floor(outcome) for outcome in memories]
+    outcomes += _varying(
+        BUILD_TIME, [(c, _logs(c.now.build_seconds), _logs(c.before.build_seconds), BUILD_MARGIN) for c in cases]
+    )
+    outcomes += _varying(
+        COLD_START, [(c, _logs(c.now.cold_start), _logs(c.before.cold_start), COLD_START_MARGIN) for c in cases]
+    )
+    for case in cases:
+        if case.rebuilt:
+            # Other backends compute in host memory, which is judged as such: allocators never do the same twice.
+            before, now = case.before.device_memory, case.now.device_memory
+            outcomes += _exact(case.case, DEVICE_MEMORY, before, now, REBUILT_MARGIN)
+        margin = REBUILT_MARGIN if case.rebuilt else EXACT_MARGIN
+        outcomes += _exact(case.case, ENGINE_SIZE, case.before.engine_bytes, case.now.engine_bytes, margin)
+    return outcomes
+
+
+def _logs(values: Sequence[float]) -> tuple[float, ...]:
+    """Logarithms; none at all where a value has none, since what is left would be another experiment."""
+    return tuple(map(math.log, values)) if all(value > 0 for value in values) else ()
+
+
+def _varying(
+    metric: str, cases: Sequence[tuple[SideCase, tuple[float, ...], tuple[float, ...], float]]
+) -> list[Outcome]:
+    from inferkit.gate.moderated import ModeratedRule  # needs scipy
+    from inferkit.gate.stats.judge import Policy
+
+    # One replicate a side says nothing here: there is no assumed noise to weigh it by.
+    suite = [CaseLatency(c.case, now, before, margin) for c, now, before, margin in cases if before and len(now) > 1]
+    rule = ModeratedRule(looks=(), policy=Policy(alpha=_ALPHA, tolerance_share=1.0))
+    return [replace(outcome, metric=metric) for outcome in rule.judge(suite)]
+
+
+def _above_floor(outcome: Outcome) -> Outcome:
+    grown = (outcome.now or 0.0) - (outcome.baseline or 0.0)
+    if outcome.verdict is Verdict.PASS or abs(grown) > MEMORY_FLOOR:
+        return outcome
+    return replace(outcome, verdict=Verdict.PASS, reason=f"less than {MEMORY_FLOOR >> 20} MiB either way")
+
+
+def _exact(case: str, metric: str, before: int | None, now: int | None, margin: float) -> list[Outcome]:
+    if before is None or now is None:
+        return []
+    change = now / before - 1 if before else (math.inf if now else 0.0)
+    grown = now - before
+    verdict, reason = Verdict.PASS, f"{grown:,} bytes more" if grown > 0 else ""
+    if change > margin:
+        verdict = Verdict.REGRESSED
+    elif change < -margin:
+        verdict, reason = Verdict.IMPROVED, f"{-grown:,} bytes less"
+    shown = change if math.isfinite(change) else None
+    return [Outcome(case, metric, verdict, before, now, shown, margin=margin, reason=reason)]

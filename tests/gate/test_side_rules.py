@@ -1,0 +1,94 @@
+"""The rules of the metrics beside the latency, on known values."""
+
+import numpy as np
+import pytest
+
+from inferkit.gate.outcome import Outcome
+from inferkit.gate.side import MEMORY_FLOOR, SideCase, SideFacts, judge_sides
+from inferkit.gate.verdict import Verdict
+
+BEFORE = SideFacts(
+    log_p99=(-7.0, -7.01, -6.99),
+    memories=(200 << 20, 201 << 20, 200 << 20),
+    build_seconds=(2.0, 2.02, 1.99),
+    cold_start=(1.0, 1.02, 0.99),
+    device_memory=1 << 30,
+    engine_bytes=1000,
+)
+
+
+def changed(**values):
+    return SideFacts(**{**BEFORE.__dict__, **values})
+
+
+def judged(now, *, rebuilt=False, before=BEFORE):
+    return {o.metric: o for o in judge_sides([SideCase("c", now, before, 0.05, rebuilt)])}
+
+
+def test_every_metric_that_both_sides_know_is_judged_and_the_same_passes():
+    found = judged(BEFORE, rebuilt=True)
+    assert set(found) == {"p99", "host memory", "build time", "cold start", "device memory", "engine size"}
+    assert {o.verdict for o in found.values()} == {Verdict.PASS}
+
+
+@pytest.mark.parametrize(
+    "metric, now",
+    [
+        ("p99", changed(log_p99=(-6.7, -6.71, -6.69))),
+        ("host memory", changed(memories=(260 << 20, 261 << 20, 262 << 20))),
+        ("build time", changed(build_seconds=(3.0, 3.05, 2.99))),
+        ("cold start", changed(cold_start=(2.0, 2.02, 1.99))),
+        ("engine size", changed(engine_bytes=1001)),
+    ],
+)
+def test_what_got_worse_is_named_and_nothing_else(metric, now):
+    found = judged(now)
+    assert {name for name, o in found.items() if o.verdict is Verdict.REGRESSED} == {metric}
+    assert found[metric].line.startswith(f"c {metric}: REGRESSED: ")
+
+
+def test_an_engine_rebuilt_by_timing_may_differ_a_little_and_the_growth_is_named():
+    found = judged(changed(engine_bytes=1001), rebuilt=True)["engine size"]
+    assert (found.verdict, found.reason) == (Verdict.PASS, "1 bytes more")
+    assert judged(changed(engine_bytes=1050), rebuilt=True)["engine size"].verdict is Verdict.REGRESSED
+
+
+def test_memory_of_a_gpu_may_grow_by_the_margin_only():
+    assert judged(changed(device_memory=(1 << 30) + 4096), rebuilt=True)["device memory"].verdict is Verdict.PASS
+    assert judged(changed(device_memory=1100 << 20), rebuilt=True)["device memory"].verdict is Verdict.REGRESSED
+
+
+def test_a_smaller_engine_improved():
+    assert judged(changed(engine_bytes=900))["engine size"].verdict is Verdict.IMPROVED
+
+
+def test_a_small_process_may_grow_by_what_allocators_do():
+    before = changed(memories=(1 << 20, 1 << 20, 1 << 20))
+    now = changed(memories=tuple([(1 << 20) + MEMORY_FLOOR] * 3))
+    assert judged(now, before=before)["host memory"].verdict is Verdict.PASS
+
+
+def test_one_replicate_says_nothing_of_what_varies():
+    now = changed(log_p99=(-1.0,), memories=(1 << 40,), build_seconds=(99.0,), cold_start=(99.0,))
+    assert set(judged(now)) == {"engine size"}
+
+
+def test_what_one_side_does_not_know_is_not_judged():
+    assert judged(SideFacts()) == {}
+
+
+def test_identical_noisy_suites_are_rarely_called_worse():
+    random = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(100):
+        sides = [
+            [SideFacts(build_seconds=tuple(np.exp(0.1 * random.standard_normal(3)))) for _ in "ab"] for _ in range(20)
+        ]
+        outcomes = judge_sides([SideCase(str(i), a, b, 0.05) for i, (a, b) in enumerate(sides)])
+        wrong += any(o.verdict is Verdict.REGRESSED for o in outcomes)
+    assert wrong <= 4  # 1 % of the suites are allowed; 4 of 100 have a chance of 0.4 % then
+
+
+def test_bytes_are_shown_as_bytes():
+    line = Outcome("c", "engine size", Verdict.REGRESSED, 1000, 12_345_678, 12.0, margin=0.0).line
+    assert "1 kB -> 12.35 MB, +1200.0%, margin 0 %" in line
