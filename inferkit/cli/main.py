@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
     "plot": ("inferkit.cli.plot", "every chart of a run as an SVG file, and PNG"),
     "report": ("inferkit.cli.report", "show a run, alone or against others, as one HTML file"),
+    "serve": ("inferkit.cli.serve", "serve a model over HTTP and gRPC (Open Inference Protocol, KServe v2)"),
     "serve-bench": ("inferkit.cli.serve_bench", "put MLPerf's load scenarios on a model behind the batcher"),
     "sweep": ("inferkit.cli.sweep", "run the study's whole experiment: every data type over its batch sizes"),
     "zoo": ("inferkit.cli.zoo", "list the networks known by name, or write their Caffe files"),

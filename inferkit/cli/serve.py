@@ -1,0 +1,72 @@
+"""`inferkit serve`: a model behind the batcher, over HTTP and gRPC (Open Inference Protocol, KServe v2)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from pathlib import Path
+
+from inferkit.cli.serving import add_model, open_session
+from inferkit.errors import UsageError
+
+TOKEN = "INFERKIT_SERVE_TOKEN"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
+    add_model(parser)
+    parser.add_argument("--name", help="the model's name in the protocol (default: the network's)")
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: loopback; others need a token)")
+    parser.add_argument("--port", type=int, default=8000, help="of HTTP; 0 takes a free one (default: %(default)s)")
+    parser.add_argument("--grpc-port", type=int, default=8001, help="of gRPC; -1 for none (default: %(default)s)")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"the token (default: ${TOKEN}, else none)")
+    parser.add_argument("--queue", type=int, default=1024, metavar="N", help="most images that wait (%(default)s)")
+    parser.add_argument("--max-mib", type=int, default=64, metavar="MIB", help="largest request (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM, then answer what is under way."""
+    from inferkit.serve.server import Server, check_address, check_libraries
+
+    check_libraries()
+    token = _token(args.token_file)
+    check_address(args.host, token)
+    if not 0 <= args.port < 65_536 or not -1 <= args.grpc_port < 65_536 or args.max_mib < 1:
+        raise UsageError("ports are 0 to 65535 (--grpc-port -1: none), and --max-mib is at least 1")
+    from inferkit.serve.service import Service
+
+    ended = threading.Event()
+    with open_session(args) as (network, session):
+        service = Service(
+            args.name or network.name,
+            session,
+            args.max_batch,
+            platform=f"inferkit_{args.backend}",
+            delay=args.delay,
+            queue_limit=max(args.queue, args.max_batch),
+            token=token,
+        )
+        before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            grpc_port = None if args.grpc_port < 0 else args.grpc_port
+            ports = {"http_port": args.port, "grpc_port": grpc_port}
+            with Server(service, host=args.host, token=token, max_bytes=args.max_mib << 20, **ports) as server:
+                over_grpc = "" if server.grpc_port is None else f", gRPC {args.host}:{server.grpc_port}"
+                print(f"{service.name}: http://{args.host}:{server.http_port}/v2{over_grpc}", flush=True)
+                ended.wait()
+        finally:
+            service.close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    return 0
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return os.environ.get(TOKEN) or None
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the token file {path} cannot be read: {error}") from error

@@ -1,0 +1,306 @@
+"""A real server on loopback, with the protocol's own clients and with what no client should send."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from inferkit.cli.main import main
+from inferkit.errors import UsageError
+from inferkit.network.network import TensorInfo
+from inferkit.serve.messages import messages
+from inferkit.serve.server import Server, check_address
+from inferkit.serve.service import Service
+
+for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
+    pytest.importorskip(library, reason=f'{library} is missing: pip install "inferkit[serve]"')
+
+TOKEN = "correct-horse-battery"
+LIMIT = 1 << 16
+
+
+class Doubling:
+    """A session that doubles, and fails for negative numbers."""
+
+    inputs = (TensorInfo("x", "float32", (None, 3)),)
+    outputs = (TensorInfo("y", "float32", (None, 3)), TensorInfo("sum", "float64", (None,)))
+
+    def run(self, arrays):
+        if (arrays["x"] < 0).any():
+            raise ValueError("negative")
+        return {"y": arrays["x"] * 2, "sum": arrays["x"].sum(axis=1).astype(np.float64)}
+
+
+@pytest.fixture(scope="module")
+def server():
+    service = Service("doubling", Doubling(), 8, delay=0.001)
+    with Server(service, http_port=0, grpc_port=0, max_bytes=LIMIT) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    with Server(Service("doubling", Doubling(), 8, token=TOKEN), http_port=0, grpc_port=0, token=TOKEN) as server:
+        yield server
+
+
+def ask(server, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def infer(server, request, headers=None):
+    body = request if isinstance(request, bytes) else json.dumps(request).encode()
+    status, content = ask(server, "POST", "/v2/models/doubling/infer", body, headers)
+    return status, json.loads(content)
+
+
+def an_input(data=(1.0, 2.0, 3.0), shape=(1, 3), kind="FP32", name="x"):
+    return {"inputs": [{"name": name, "datatype": kind, "shape": list(shape), "data": list(data)}]}
+
+
+def test_json_alone_is_enough(server):
+    status, answer = infer(server, {**an_input(), "id": "seven"})
+    assert status == 200
+    assert (answer["model_name"], answer["id"]) == ("doubling", "seven")
+    assert {o["name"]: (o["datatype"], o["shape"], o["data"]) for o in answer["outputs"]} == {
+        "y": ("FP32", [1, 3], [2.0, 4.0, 6.0]),
+        "sum": ("FP64", [1], [6.0]),
+    }
+
+
+def test_health_and_metadata(server):
+    assert ask(server, "GET", "/v2/health/live")[0] == 200
+    assert ask(server, "GET", "/v2/health/ready")[0] == 200
+    assert ask(server, "GET", "/v2/models/doubling/ready")[0] == 200
+    status, content = ask(server, "GET", "/v2/models/doubling/versions/1")
+    assert status == 200
+    assert json.loads(content)["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]
+    assert ask(server, "GET", "/v2/models/other")[0] == 404
+    assert ask(server, "GET", "/v2/models/doubling/versions/2")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("request_body", "message"),
+    [
+        (b"", "no JSON"),
+        (b"[" * 40_000, "no JSON"),
+        (b"[]", "an object is wanted"),
+        ({}, "inputs: a list is wanted"),
+        ({"inputs": []}, "has the inputs x"),
+        ({"inputs": [1]}, "an object is wanted"),
+        (an_input(name="z"), "has the inputs x; the request has z"),
+        (an_input(shape=(1, 2), data=(1.0, 2.0)), r"has the shape [N, 3]"),
+        (an_input(shape=(9, 3), data=[0.0] * 27), "9 rows"),
+        (an_input(kind="FP64"), "type float32; the request's is float64"),
+        (an_input(data="abc"), "not of type FP32"),
+        ({"inputs": an_input()["inputs"] * 2}, "there twice"),
+        ({**an_input(), "outputs": [{"name": "z"}]}, "no output z"),
+        ({**an_input(), "parameters": {"timeout": "soon"}}, "no number of microseconds"),
+        (
+            {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "parameters": {"binary_data_size": 12}}]},
+            "left",
+        ),
+    ],
+)
+def test_a_bad_request_is_400_and_says_why(server, request_body, message):
+    status, answer = infer(server, request_body)
+    assert status == 400
+    assert message in answer["error"]
+
+
+def test_an_error_of_the_engine_is_500_for_that_request_alone(server):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda v: infer(server, an_input((v, v, v))), (1.0, -1.0, 2.0, 3.0, -2.0, 4.0)))
+    assert [status for status, _ in answers] == [200, 500, 200, 200, 500, 200]
+    assert "negative" in answers[1][1]["error"]
+
+
+def test_a_body_over_the_limit_is_413_with_and_without_its_length(server):
+    assert infer(server, b" " * (LIMIT + 1))[0] == 413
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=30)
+    connection.request("POST", "/v2/models/doubling/infer", (b" " * 1000 for _ in range(66)), encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_compressed_bodies_are_refused(server):
+    assert "compressed" in infer(server, b"x", {"Content-Encoding": "gzip"})[1]["error"]
+
+
+def test_metrics_count_what_happened(server):
+    before = ask(server, "GET", "/metrics")[1].decode()
+    infer(server, an_input())
+    after = ask(server, "GET", "/metrics")[1].decode()
+    name = 'inferkit_requests_total{outcome="answered",protocol="http"}'
+
+    def value(page):
+        return next((float(line.split()[-1]) for line in page.splitlines() if line.startswith(name)), 0.0)
+
+    assert value(after) == value(before) + 1
+    for histogram in ("queue_seconds", "batch_rows", "run_seconds", "request_seconds"):
+        assert f"inferkit_{histogram}_bucket" in after
+
+
+def test_without_the_token_only_health_answers(guarded):
+    assert ask(guarded, "GET", "/v2/health/live")[0] == 200
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+        assert infer(guarded, an_input(), headers)[0] == 401
+        assert ask(guarded, "GET", "/metrics", headers=headers)[0] == 401
+    assert infer(guarded, an_input(), {"Authorization": f"Bearer {TOKEN}"})[0] == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_other_addresses_than_loopback_need_a_token(host):
+    with pytest.raises(UsageError, match="needs a token"):
+        check_address(host, None)
+    check_address(host, TOKEN)
+    with pytest.raises(UsageError, match="16 printable"):
+        check_address(host, "short")
+
+
+def test_the_command_refuses_an_open_address_before_it_loads_anything(monkeypatch, capsys):
+    monkeypatch.delenv("INFERKIT_SERVE_TOKEN", raising=False)
+    assert main(["serve", "no-such-model", "--host", "0.0.0.0"]) == 2
+    assert "needs a token" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_said(server):
+    service = Service("second", Doubling(), 8)
+    with pytest.raises(UsageError, match="cannot be listened on"):
+        Server(service, http_port=server.http_port, grpc_port=None)
+    with pytest.raises(UsageError, match="cannot"):
+        Server(service, http_port=0, grpc_port=server.grpc_port)
+    service.close()
+
+
+def test_stopping_answers_what_is_under_way():
+    entered, opened = threading.Event(), threading.Event()
+
+    class Slow(Doubling):
+        def run(self, arrays):
+            entered.set()
+            assert opened.wait(30)
+            return super().run(arrays)
+
+    server = Server(Service("doubling", Slow(), 8), http_port=0, grpc_port=None)
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(infer, server, an_input())
+        assert entered.wait(30)
+        stopped = pool.submit(server.stop)
+        opened.set()
+        assert answer.result(30)[0] == 200
+        stopped.result(30)
+
+
+def test_the_http_client_of_triton(server):
+    client = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is missing")
+    with client.InferenceServerClient(f"127.0.0.1:{server.http_port}") as triton:
+        assert triton.is_server_live()
+        assert triton.is_server_ready()
+        assert triton.is_model_ready("doubling")
+        assert triton.get_model_metadata("doubling")["outputs"][0]["name"] == "y"
+        _ask_as_triton(client, triton)
+
+
+def test_the_grpc_client_of_triton(server):
+    client = pytest.importorskip("tritonclient.grpc", reason="tritonclient[grpc] is missing")
+    with client.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as triton:
+        assert triton.is_server_live()
+        assert triton.is_server_ready()
+        assert triton.is_model_ready("doubling")
+        assert triton.get_server_metadata().name == "inferkit"
+        assert list(triton.get_model_metadata("doubling").inputs[0].shape) == [-1, 3]
+        _ask_as_triton(client, triton)
+        with pytest.raises(Exception, match="RESOURCE_EXHAUSTED"):
+            _triton_infer(client, triton, np.zeros((20_000, 3), np.float32))
+        with pytest.raises(Exception, match="NOT_FOUND"):
+            triton.get_model_metadata("other")
+
+
+def _triton_infer(client, triton, array, **options):
+    tensor = client.InferInput("x", list(array.shape), "FP32")
+    tensor.set_data_from_numpy(array)
+    return triton.infer("doubling", [tensor], **options)
+
+
+def _ask_as_triton(client, triton):
+    rng = np.random.default_rng(1)
+    for rows in (1, 3, 8):
+        array = rng.random((rows, 3), np.float32)
+        answer = _triton_infer(client, triton, array, timeout=30_000_000)
+        np.testing.assert_array_equal(answer.as_numpy("y"), array * 2)
+        assert answer.as_numpy("sum").dtype == np.float64
+    only = _triton_infer(client, triton, array, outputs=[client.InferRequestedOutput("sum")])
+    assert only.as_numpy("y") is None
+    with pytest.raises(Exception, match="negative"):
+        _triton_infer(client, triton, -np.ones((1, 3), np.float32))
+    with pytest.raises(Exception, match="9 rows"):
+        _triton_infer(client, triton, np.ones((9, 3), np.float32))
+
+
+def test_grpc_asks_for_the_token_too(guarded):
+    grpc = pytest.importorskip("grpc")
+    request = messages()["ModelInferRequest"](model_name="doubling")
+    tensor = request.inputs.add(name="x", datatype="FP32", shape=[1, 3])
+    tensor.contents.fp32_contents.extend([1, 2, 3])
+    with grpc.insecure_channel(f"127.0.0.1:{guarded.grpc_port}") as channel:
+        call = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=messages()["ModelInferRequest"].SerializeToString,
+            response_deserializer=messages()["ModelInferResponse"].FromString,
+        )
+        with pytest.raises(grpc.RpcError) as refused:
+            call(request, timeout=30)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        answer = call(request, timeout=30, metadata=[("authorization", f"Bearer {TOKEN}")])
+    assert np.frombuffer(answer.raw_output_contents[0], "<f4").tolist() == [2, 4, 6]
+
+
+def test_the_messages_are_those_of_the_protocol():
+    theirs = pytest.importorskip("tritonclient.grpc.service_pb2", reason="tritonclient[grpc] is missing")
+    for name, ours in messages().items():
+        other = theirs.DESCRIPTOR.message_types_by_name[name.split(".")[0]]
+        for inner in name.split(".")[1:]:
+            other = other.nested_types_by_name[inner]
+        for field in ours.DESCRIPTOR.fields:
+            same = other.fields_by_name[field.name]
+            assert (field.number, field.type, field.is_repeated) == (same.number, same.type, same.is_repeated)
+
+
+def test_the_command_serves_a_network_until_it_is_told_to_stop(tmp_path):
+    command = [sys.executable, "-m", "inferkit.cli.main", "serve", "lenet", "--port", "0", "--grpc-port", "-1"]
+    environment = {key: value for key, value in os.environ.items() if key != "INFERKIT_SERVE_TOKEN"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        line = process.stdout.readline()
+        port = int(line.split("127.0.0.1:")[1].split("/")[0])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", f"/v2/models/{line.split(':')[0]}")
+        metadata = json.loads(connection.getresponse().read())
+        shape = [1, *metadata["inputs"][0]["shape"][1:]]
+        tensor = {"name": metadata["inputs"][0]["name"], "datatype": "FP32", "shape": shape}
+        request = {"inputs": [{**tensor, "data": [0.5] * int(np.prod(shape))}]}
+        connection.request("POST", f"/v2/models/{metadata['name']}/infer", json.dumps(request))
+        scores = json.loads(connection.getresponse().read())["outputs"][0]["data"]
+        connection.close()
+        assert len(scores) == 10
+        assert sum(scores) == pytest.approx(1, abs=1e-5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
