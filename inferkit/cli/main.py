@@ -17,13 +17,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("inferkit.cli.build", "build an engine file from a model"),
     "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),
     "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
+    "diff": ("inferkit.cli.diff", "what differs between two networks, engines or runs"),
     "doctor": ("inferkit.cli.doctor", "what is installed, which backends run, and whether this machine can gate"),
+    "gate": ("inferkit.cli.gate", "try the gate on this machine: false alarms, power, what each case can detect"),
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
+    "inspect": ("inferkit.cli.inspect", "the layers of a network, or what is known of an engine file"),
     "plot": ("inferkit.cli.plot", "every chart of a run as an SVG file, and PNG"),
     "report": ("inferkit.cli.report", "show a run, alone or against others, as one HTML file"),
     "serve": ("inferkit.cli.serve", "serve a model over HTTP and gRPC (Open Inference Protocol, KServe v2)"),
     "serve-bench": ("inferkit.cli.serve_bench", "put MLPerf's load scenarios on a model behind the batcher"),
     "sweep": ("inferkit.cli.sweep", "run the study's whole experiment: every data type over its batch sizes"),
+    "top": ("inferkit.cli.top", "where the time of a batch goes, layer by layer"),
     "zoo": ("inferkit.cli.zoo", "list the networks known by name, or write their Caffe files"),
 }
 

@@ -94,16 +94,24 @@ def limit_of(work: Work, precision: str, batch: int, card: Card) -> Limit:
 
 def work_of(network: Network) -> Work:
     """Count the work of one image. Layers whose shapes cannot be inferred are not counted; none of the zoo's is."""
-    shapes = _shapes(network)
+    shapes = {name: shape for name, (shape, _) in tensors_of(network).items() if shape is not None}
     operations = weights = 0
     for node in network.model.graph.node:
-        count = _COUNTED.get(node.op_type)
-        if count is not None and all(shapes.get(name) for name in (*node.input[:2], node.output[0])):
-            operations += 2 * count(node, shapes)
+        counted = operations_of(node, shapes)
+        if counted is not None:
+            operations += counted
             weights += prod(shapes[node.input[1]])
     inputs = sum(prod(dim or 1 for dim in info.shape[1:]) for info in network.inputs)
     outputs = sum(prod(dim or 1 for dim in info.shape[1:]) for info in network.outputs)
     return Work(operations, weights, inputs, outputs)
+
+
+def operations_of(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """Operations of one node (2 per multiply-accumulate); None for kinds not counted and where a shape is unknown."""
+    count = _COUNTED.get(node.op_type)
+    if count is None or not all(shapes.get(name) for name in (*node.input[:2], node.output[0])):
+        return None
+    return 2 * count(node, shapes)
 
 
 _Shapes = Mapping[str, tuple[int, ...]]
@@ -137,8 +145,8 @@ _COUNTED: Mapping[str, Callable[[onnx.NodeProto, _Shapes], int]] = {
 }
 
 
-def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor at batch 1, inferred without copying the weights."""
+def tensors_of(network: Network) -> dict[str, tuple[tuple[int, ...] | None, int]]:
+    """Shape (None: not inferred) and ONNX element type of every tensor at batch 1, without copying the weights."""
     import onnx
     from onnx import helper, shape_inference
 
@@ -165,9 +173,9 @@ def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
     for value in original.output:
         bare.graph.output.append(helper.make_empty_tensor_value_info(value.name))
     inferred = shape_inference.infer_shapes(bare, data_prop=True).graph
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, tuple[tuple[int, ...] | None, int]] = {}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            found[value.name] = tuple(dim.dim_value for dim in dims)
+        tensor = value.type.tensor_type
+        known = tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
+        found[value.name] = (tuple(dim.dim_value for dim in tensor.shape.dim) if known else None, tensor.elem_type)
     return found

@@ -1,0 +1,180 @@
+"""What every layer of a network is: shape, parameters, operations, bytes, and the precision that it computes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from inferkit.measure.limits import operations_of, tensors_of
+
+if TYPE_CHECKING:
+    import onnx
+
+    from inferkit.network.network import Network
+
+# ONNX element types: name, and bytes of one value.
+_TYPES = {
+    1: ("fp32", 4),
+    2: ("uint8", 1),
+    3: ("int8", 1),
+    6: ("int32", 4),
+    7: ("int64", 8),
+    9: ("bool", 1),
+    10: ("fp16", 2),
+    11: ("fp64", 8),
+    16: ("bf16", 2),
+    17: ("fp8", 1),
+    18: ("fp8", 1),
+    19: ("fp8", 1),
+    20: ("fp8", 1),
+}
+_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node. `shape` of its first output at batch 1 (None: not inferred), `precision` of what it computes with.
+
+    `operations` counts 2 per multiply-accumulate, None for kinds that are not counted (they hardly cost any).
+    `weight_bytes` as stored in the model, `output_bytes` at batch 1, None where the shape is not
+    known, 0 for what is computed from constants alone (a backend does that once). `weights` is a
+    digest of its learned values, to tell two networks apart.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...] | None
+    precision: str
+    parameters: int
+    operations: int | None
+    weight_bytes: int
+    output_bytes: int | None
+    weights: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Of a whole network at batch 1; a weight that several layers share is counted once."""
+
+    layers: int
+    parameters: int
+    operations: int
+    weight_bytes: int
+    output_bytes: int
+
+
+def layers_of(network: Network, *, digests: bool = False) -> tuple[Layer, ...]:
+    """Every layer in the order of the graph. `digests` reads the weights too, for comparing networks."""
+    graph = network.model.graph
+    tensors = tensors_of(network)
+    shapes = {name: shape for name, (shape, _) in tensors.items() if shape is not None}
+    constants = {tensor.name: tensor for tensor in graph.initializer} | _constant_nodes(graph)
+    made = {output: node for node in graph.node for output in node.output}
+    found = []
+    for node in graph.node:
+        if node.op_type == "Constant":
+            continue
+        weights = [] if node.op_type in _QUANTIZERS else _weights(node, constants, made)
+        shape, kind = tensors.get(node.output[0], (None, 0))
+        size = _TYPES.get(kind, ("", 0))[1]
+        folded = bool(node.input) and all(name in constants for name in node.input)
+        found.append(
+            Layer(
+                node.name or node.output[0],
+                node.op_type,
+                shape,
+                _precision(node, tensors, made),
+                sum(prod(tensor.dims) for tensor in weights),
+                operations_of(node, shapes),
+                sum(prod(tensor.dims) * _TYPES.get(tensor.data_type, ("", 0))[1] for tensor in weights),
+                None if shape is None or not size else 0 if folded else prod(shape) * size,
+                _digest(weights) if digests and weights else "",
+            )
+        )
+    return tuple(found)
+
+
+def totals_of(network: Network, layers: tuple[Layer, ...]) -> Totals:
+    """The sums; quantizers' scales and the values of shapes are no parameters."""
+    graph = network.model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer} | _constant_nodes(graph)
+    made = {output: node for node in graph.node for output in node.output}
+    used = {
+        tensor.name: tensor
+        for node in graph.node
+        if node.op_type not in (*_QUANTIZERS, "Constant")
+        for tensor in _weights(node, constants, made)
+    }
+    return Totals(
+        len(layers),
+        sum(prod(tensor.dims) for tensor in used.values()),
+        sum(layer.operations or 0 for layer in layers),
+        sum(prod(tensor.dims) * _TYPES.get(tensor.data_type, ("", 0))[1] for tensor in used.values()),
+        sum(layer.output_bytes or 0 for layer in layers),
+    )
+
+
+def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """The tensors of Constant nodes, under the name of what they make."""
+    import onnx
+
+    found = {}
+    for node in graph.node:
+        if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].HasField("t"):
+            tensor = onnx.TensorProto()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+            found[node.output[0]] = tensor
+    return found
+
+
+def _weights(
+    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], made: Mapping[str, onnx.NodeProto]
+) -> list[onnx.TensorProto]:
+    """The learned values of a node: floating-point constants, and those that a Q/DQ pair or a cast stands before."""
+    found = []
+    for name in node.input:
+        source, through = name, False
+        while source not in constants and source in made and made[source].op_type in (*_QUANTIZERS, "Cast"):
+            source, through = made[source].input[0], True
+        tensor = constants.get(source)
+        if tensor is not None and (through or _TYPES.get(tensor.data_type, ("int", 0))[0].startswith(("fp", "bf"))):
+            found.append(tensor)
+    return found
+
+
+def _precision(
+    node: onnx.NodeProto,
+    tensors: Mapping[str, tuple[tuple[int, ...] | None, int]],
+    made: Mapping[str, onnx.NodeProto],
+) -> str:
+    """The type of what goes in; int8 or fp8 where a weighted layer's image and weight are both dequantized."""
+    if not node.input:
+        return _TYPES.get(tensors.get(node.output[0], (None, 0))[1], ("unknown", 0))[0]
+    sources = [made.get(name) for name in node.input[:2]]
+    if len(sources) == 2 and all(source is not None and source.op_type == "DequantizeLinear" for source in sources):
+        first = sources[0]
+        assert first is not None
+        kind = tensors.get(first.input[0], (None, 0))[1]
+        return _TYPES.get(kind, ("int8", 0))[0].replace("uint8", "int8")
+    return _TYPES.get(tensors.get(node.input[0], (None, 0))[1], ("unknown", 0))[0]
+
+
+def _digest(weights: list[onnx.TensorProto]) -> str:
+    """Of the values alone: a name or the way that they are stored makes no difference."""
+    import hashlib
+
+    from onnx import numpy_helper
+
+    content = hashlib.sha256()
+    for tensor in weights:
+        values = numpy_helper.to_array(tensor)
+        content.update(repr((tuple(values.shape), str(values.dtype))).encode())
+        content.update(values.tobytes())
+    return content.hexdigest()[:16]

@@ -1,0 +1,137 @@
+"""`inferkit inspect`, `inferkit diff` and `inferkit top` on real networks."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import inferkit
+from inferkit.cli.main import main
+from inferkit.measure.layers import layers_of, totals_of
+from inferkit.network import zoo
+from inferkit.network.network import Network
+from tests.gate.run_files import ours, write
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    return inferkit.load("lenet")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, lenet):
+    folder = tmp_path_factory.mktemp("models")
+    batches = [np.random.default_rng(1).random((8, 1, 28, 28), np.float32) * 255]
+    found = {"fp32": lenet, "fp16": inferkit.at_precision(lenet, "fp16")}
+    found["int8"] = inferkit.at_precision(lenet, "int8", calibration=batches)
+    changed = onnx.ModelProto()
+    changed.CopyFrom(lenet.model)
+    (weight,) = [each for each in changed.graph.initializer if "conv2" in each.name and len(each.dims) == 4]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 2, weight.name))
+    paths = {name: str(folder / f"{name}.onnx") for name in (*found, "changed")}
+    for name, network in found.items():
+        onnx.save(network.model, paths[name])
+    onnx.save(changed, paths["changed"])
+    return paths
+
+
+def inspected(path, capsys):
+    assert main(["inspect", path, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    return told, {layer["name"]: layer for layer in told["layers"]}
+
+
+def test_layers_have_caffes_shapes_parameters_and_operations(capsys):
+    told, layers = inspected("lenet", capsys)
+    # From the definition: conv2 has 50 filters of 20×5×5 and makes 8×8; ip1 joins 800 to 500.
+    assert layers["conv2"]["shape"] == [1, 50, 8, 8]
+    assert layers["conv2"]["parameters"] == 50 * 20 * 25 + 50
+    assert layers["conv2"]["operations"] == 2 * 50 * 8 * 8 * 20 * 25
+    assert layers["ip1"]["parameters"] == 800 * 500 + 500
+    assert layers["ip1"]["weight_bytes"] == 4 * (800 * 500 + 500)
+    assert layers["pool1"]["parameters"] == 0
+    assert layers["pool1"]["output_bytes"] == 4 * 20 * 12 * 12
+    assert told["totals"]["parameters"] == zoo.build("lenet").parameters
+    assert told["totals"]["operations"] == 2 * zoo.build("lenet").macs
+
+
+@pytest.mark.parametrize("precision, bytes_each", [("fp16", 2), ("int8", 1)])
+def test_the_precision_of_each_layer_is_that_of_what_goes_in(files, capsys, precision, bytes_each):
+    told, layers = inspected(files[precision], capsys)
+    for name in ("conv1", "conv2", "ip1", "ip2"):
+        assert layers[name]["precision"] == precision
+        assert layers[name]["weight_bytes"] >= bytes_each * (layers[name]["parameters"] - 600)
+        assert layers[name]["weight_bytes"] < 4 * layers[name]["parameters"]
+    assert told["totals"]["parameters"] == zoo.build("lenet").parameters
+
+
+def test_a_weight_that_two_layers_share_is_counted_once():
+    weight = numpy_helper.from_array(np.ones((4, 4), np.float32), "w")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"], "a"), helper.make_node("MatMul", ["y", "w"], ["z"], "b")]
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in "xz"]
+    graph = helper.make_graph(nodes, "shared", sides[:1], sides[1:], [weight])
+    network = Network.from_model(helper.make_model(graph), "shared")
+    layers = layers_of(network)
+    assert [layer.parameters for layer in layers] == [16, 16]
+    assert totals_of(network, layers).parameters == 16
+
+
+def test_the_table_is_for_people(capsys):
+    assert main(["inspect", "lenet"]) == 0
+    text = capsys.readouterr().out
+    for word in ("lenet: data N×1×28×28 float32", "1×50×8×8", "25,050", "9 layers, 431,080 parameters"):
+        assert word in text
+    assert "\x1b" not in text
+
+
+def test_the_same_is_no_difference(files, capsys):
+    assert main(["diff", "lenet", files["fp32"]]) == 0
+    assert capsys.readouterr().out == "no difference\n"
+
+
+def test_other_weights_precisions_and_layers_are_named(files, capsys):
+    assert main(["diff", files["fp32"], files["changed"]]) == 1
+    assert capsys.readouterr().out == "conv2: other weights\n"
+    assert main(["diff", files["fp32"], files["fp16"]]) == 1
+    out = capsys.readouterr().out
+    assert "conv1: precision fp32 -> fp16" in out
+    assert "data_fp16: only in the second (Cast)" in out
+    assert main(["diff", files["fp32"], files["int8"], "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert {"where": "conv2", "what": "precision", "here": "fp32", "there": "int8"} in told
+
+
+def test_runs_are_compared_by_the_gate(tmp_path, capsys):
+    fast = str(write(tmp_path / "fast.json", ours({"a": [0.01, 0.0101, 0.0102]})))
+    slow = str(write(tmp_path / "slow.json", ours({"a": [0.02, 0.0201, 0.0202]})))
+    assert main(["diff", fast, slow]) == 1
+    assert "REGRESSED" in capsys.readouterr().out
+    assert main(["diff", fast, fast]) == 0
+    assert main(["diff", fast, "lenet"]) == 2
+    assert "of different kinds" in capsys.readouterr().err
+
+
+def test_a_damaged_engine_is_refused_and_not_taken_for_a_model(tmp_path, capsys):
+    (tmp_path / "a.plan").write_bytes(b"plan")
+    (tmp_path / "a.plan.json").write_text("{}")
+    assert main(["inspect", str(tmp_path / "a.plan")]) == 1
+    assert "a.plan.json: damaged or foreign metadata" in capsys.readouterr().err
+
+
+def test_top_has_every_layer_the_slowest_first_and_shares_that_add_up(capsys):
+    assert main(["top", "lenet", "--batch-size", "2", "--runs", "2", "--threads", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    times = [layer["seconds"] for layer in told["layers"]]
+    assert times == sorted(times, reverse=True)
+    assert sum(layer["share"] for layer in told["layers"]) == pytest.approx(1)
+    assert {"Conv", "MaxPool"} <= {layer["op"] for layer in told["layers"]}
+    assert main(["top", "lenet", "--runs", "1", "-n", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 3 + 1
+
+
+@pytest.mark.parametrize("arguments", [["top", "lenet", "--runs", "0"], ["inspect", "lenet", "--batch-size", "0"]])
+def test_counts_below_one_are_usage_errors(arguments, capsys):
+    assert main(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
