@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
     with _terminable(), contextlib.ExitStack() as stack:
         base, head = _arms(args, stack)
-        selection = Selection(*(_listed(getattr(args, n)) for n in ("model", "precision", "batch_size", "backend")))
+        selection = Selection(*(listed(getattr(args, n)) for n in ("model", "precision", "batch_size", "backend")))
         if head.engine is None:
             selection.check(head.matrix.cases())
         result = run_ab(
@@ -121,9 +121,9 @@ def _arms(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, A
     if args.sides and all(map(is_file_side, args.sides)):
         base, head = file_arms(
             *map(Path, args.sides),
-            precisions=_listed(args.precision),
-            batch_sizes=tuple(_whole(word, "--batch-size") for word in _listed(args.batch_size)),
-            backends=_listed(args.backend),
+            precisions=listed(args.precision),
+            batch_sizes=tuple(_whole(word, "--batch-size") for word in listed(args.batch_size)),
+            backends=listed(args.backend),
         )
     elif args.sides:
         if any(map(is_file_side, args.sides)):
@@ -135,7 +135,7 @@ def _arms(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, A
             raise UsageError(
                 "nothing differs: name BASE and HEAD, or settings (--base-set threads=1 --head-set threads=2)"
             )
-        matrix = load_matrix(_matrix(args))
+        matrix = load_matrix(matrix_file(args.matrix))
         base, head = Arm("BASE", matrix), Arm("HEAD", matrix)
     base, head = with_settings(base, settings[0]), with_settings(head, settings[1])
     base, head = _by_python(base, args.base_python), _by_python(head, args.head_python)
@@ -155,7 +155,7 @@ def _commits(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm
 
     repository = repository_of(Path.cwd())
     commits = [commit_of(repository, ref) for ref in args.sides]
-    here = _matrix(args)
+    here = matrix_file(args.matrix)
     arms = []
     for name, commit in zip(("BASE", "HEAD"), commits, strict=True):
         folder = stack.enter_context(checkout(repository, commit))
@@ -182,14 +182,16 @@ def _by_python(arm: Arm, python: str | None) -> Arm:
     return replace(arm, by=replace(by, python=python))
 
 
-def _matrix(args: argparse.Namespace) -> Path:
-    for name in [args.matrix] if args.matrix else _MATRICES:
+def matrix_file(given: str | None) -> Path:
+    """The table of cases: the one named, else the first of the usual places. UsageError where there is none."""
+    for name in [given] if given else _MATRICES:
         if Path(name).is_file():
             return Path(name).resolve()
-    raise UsageError(f"there is no {args.matrix or ' or '.join(_MATRICES)} here; name the table of cases with --matrix")
+    raise UsageError(f"there is no {given or ' or '.join(_MATRICES)} here; name the table of cases with --matrix")
 
 
-def _listed(values: list[str] | None) -> tuple[str, ...]:
+def listed(values: list[str] | None) -> tuple[str, ...]:
+    """Every word of a repeated, comma-separated option."""
     return tuple(word for value in values or () for word in value.replace(",", " ").split())
 
 

@@ -13,15 +13,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inferkit.gate.outcome import BUILD_TIME, COLD_START, DEVICE_MEMORY, ENGINE_SIZE, HOST_MEMORY, P99, Outcome
+from inferkit.gate.outcome import BUILD_TIME, COLD_START, DEVICE_MEMORY, ENGINE_SIZE, HOST_MEMORY, P99, Outcome, shower
 from inferkit.gate.rule import CaseLatency
 from inferkit.gate.verdict import Verdict
 
 _P99_FACTOR = 2.0  # the tail's margin, in margins of the latency
 MEMORY_MARGIN = 0.10
-MEMORY_FLOOR = 4 << 20  # bytes: allocators move by as much for reasons of their own
 BUILD_MARGIN = 0.25
 COLD_START_MARGIN = 0.50
+# Bytes and seconds that allocators and the start of a process move by for reasons of their own.
+FLOORS = {HOST_MEMORY: 4 << 20, BUILD_TIME: 0.1, COLD_START: 0.5}
+_FLOORED = (
+    (HOST_MEMORY, "memories", MEMORY_MARGIN),
+    (BUILD_TIME, "build_seconds", BUILD_MARGIN),
+    (COLD_START, "cold_start", COLD_START_MARGIN),
+)
+_FEWEST = 3  # replicates a side: two that agree by chance would look like a case without noise
 # The same network's TensorRT engine differs from build to build, as tactics are chosen by timing.
 REBUILT_MARGIN = 0.02
 EXACT_MARGIN = 0.0
@@ -82,16 +89,9 @@ class SideCase:
 def judge_sides(cases: Sequence[SideCase]) -> list[Outcome]:
     """The outcomes of every metric that both sides of a case know, metric by metric."""
     outcomes = _varying(P99, [(c, c.now.log_p99, c.before.log_p99, _P99_FACTOR * c.latency_margin) for c in cases])
-    memories = _varying(
-        HOST_MEMORY, [(c, _logs(c.now.memories), _logs(c.before.memories), MEMORY_MARGIN) for c in cases]
-    )
-    outcomes += [_above_floor(outcome) for outcome in memories]
-    outcomes += _varying(
-        BUILD_TIME, [(c, _logs(c.now.build_seconds), _logs(c.before.build_seconds), BUILD_MARGIN) for c in cases]
-    )
-    outcomes += _varying(
-        COLD_START, [(c, _logs(c.now.cold_start), _logs(c.before.cold_start), COLD_START_MARGIN) for c in cases]
-    )
+    for metric, field, margin in _FLOORED:
+        logs = [(c, _logs(getattr(c.now, field)), _logs(getattr(c.before, field)), margin) for c in cases]
+        outcomes += [_above_floor(outcome) for outcome in _varying(metric, logs)]
     for case in cases:
         if case.rebuilt:
             # Other backends compute in host memory, which is judged as such: allocators never do the same twice.
@@ -113,17 +113,21 @@ def _varying(
     from inferkit.gate.moderated import ModeratedRule  # needs scipy
     from inferkit.gate.stats.judge import Policy
 
-    # One replicate a side says nothing here: there is no assumed noise to weigh it by.
-    suite = [CaseLatency(c.case, now, before, margin) for c, now, before, margin in cases if before and len(now) > 1]
+    suite = [
+        CaseLatency(c.case, now, before, margin)
+        for c, now, before, margin in cases
+        if min(len(now), len(before)) >= _FEWEST
+    ]
     rule = ModeratedRule(looks=(), policy=Policy(alpha=_ALPHA, tolerance_share=1.0))
     return [replace(outcome, metric=metric) for outcome in rule.judge(suite)]
 
 
 def _above_floor(outcome: Outcome) -> Outcome:
-    grown = (outcome.now or 0.0) - (outcome.baseline or 0.0)
-    if outcome.verdict is Verdict.PASS or abs(grown) > MEMORY_FLOOR:
+    """Small things differ a lot for reasons of their own: below the floor no change is worth a word."""
+    floor = FLOORS[outcome.metric]
+    if outcome.verdict is Verdict.PASS or abs((outcome.now or 0.0) - (outcome.baseline or 0.0)) > floor:
         return outcome
-    return replace(outcome, verdict=Verdict.PASS, reason=f"less than {MEMORY_FLOOR >> 20} MiB either way")
+    return replace(outcome, verdict=Verdict.PASS, reason=f"less than {shower(outcome.metric)(floor)} either way")
 
 
 def _exact(case: str, metric: str, before: int | None, now: int | None, margin: float) -> list[Outcome]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inferkit.gate.outcome import Outcome
-from inferkit.gate.side import MEMORY_FLOOR, SideCase, SideFacts, judge_sides
+from inferkit.gate.side import FLOORS, SideCase, SideFacts, judge_sides
 from inferkit.gate.verdict import Verdict
 
 BEFORE = SideFacts(
@@ -64,12 +64,17 @@ def test_a_smaller_engine_improved():
 
 def test_a_small_process_may_grow_by_what_allocators_do():
     before = changed(memories=(1 << 20, 1 << 20, 1 << 20))
-    now = changed(memories=tuple([(1 << 20) + MEMORY_FLOOR] * 3))
+    now = changed(memories=tuple([(1 << 20) + FLOORS["host memory"]] * 3))
     assert judged(now, before=before)["host memory"].verdict is Verdict.PASS
 
 
-def test_one_replicate_says_nothing_of_what_varies():
-    now = changed(log_p99=(-1.0,), memories=(1 << 40,), build_seconds=(99.0,), cold_start=(99.0,))
+def test_a_build_of_milliseconds_may_take_a_few_more():
+    before, now = changed(build_seconds=(0.004,) * 3), changed(build_seconds=(0.012,) * 3)
+    assert judged(now, before=before)["build time"].verdict is Verdict.PASS
+
+
+def test_two_replicates_say_nothing_of_what_varies():
+    now = changed(log_p99=(-1.0,) * 2, memories=(1 << 40,) * 2, build_seconds=(99.0,) * 2, cold_start=(99.0,) * 2)
     assert set(judged(now)) == {"engine size"}
 
 

@@ -1,0 +1,49 @@
+"""`inferkit gate selftest` on a tiny project: a slowdown that stands out is found, in real processes."""
+
+import json
+
+import pytest
+
+from inferkit.cli.main import main
+from tests.suite.tiny_project import MATRIX
+
+
+@pytest.fixture
+def folder(tiny_files, tmp_path, monkeypatch):
+    for path in tiny_files.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    # A wide margin: what runs beside the tests must not decide.
+    (tmp_path / "matrix.toml").write_text(MATRIX + '\n[margins]\n"*" = 5\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(folder, capsys):
+    options = ["--suites", "1", "--slowed-suites", "1", "--effects", "latency=40", "--min-time", "0.01", "--json"]
+    assert main(["gate", "selftest", *options]) in (0, 1)
+    found = json.loads(capsys.readouterr().out)
+    assert found["suites"]["trials"] == 1
+    (slowed,) = found["detections"]
+    assert (slowed["kind"], slowed["effect"], slowed["found"]["hits"], slowed["found"]["trials"]) == (
+        "latency",
+        40,
+        1,
+        1,
+    )
+    assert {case["case"] for case in found["cases"]} == {"tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime"}
+    assert sorted(path.name for path in folder.iterdir()) == ["images.npz", "matrix.toml", "tiny.onnx"]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--effects", "speed=1"], "cannot be injected"),
+        (["--effects", "accuracy=0.1"], "cannot be tried"),
+        (["--effects", "latency"], "KIND=SHARE"),
+        (["--suites", "0"], "must be above 0"),
+        (["--model", "tini"], "did you mean"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(folder, options, said, capsys):
+    assert main(["gate", "selftest", *options]) == 2
+    assert said in capsys.readouterr().err
