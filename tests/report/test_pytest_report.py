@@ -1,0 +1,41 @@
+"""`pytest --report` and `--github`: written at the end of a real run, with what was measured in it."""
+
+import pytest
+
+from tests.suite.tiny_project import make_project, write_files
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    files = tmp_path_factory.mktemp("tiny")
+    write_files(files)
+    return make_project(tmp_path_factory.mktemp("report") / "project", files)
+
+
+def test_a_run_writes_its_report_and_its_summary(project, monkeypatch):
+    summary = project.folder / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    run = project.run("--report=out.html", "--github", "--batch-size=1")
+    assert run.code == 0, run.text
+    assert "written: out.html" in run.text
+    page = (project.folder / "out.html").read_text(encoding="utf-8")
+    assert "tiny-fp32-b1-onnxruntime" in page
+    assert "Where the time of a batch goes" in page
+    assert "tiny: latency over batch size" in page
+    assert "tiny: top-1 and top-5 by precision" in page
+    assert summary.read_text(encoding="utf-8").startswith("### No regression in 1 case")
+    assert not (project.folder / "run.json").exists()
+
+
+def test_outside_of_github_it_says_that_there_is_no_summary(project, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    run = project.run("--inferkit-github", "--batch-size=1", "--benchmark-disable")
+    assert "GITHUB_STEP_SUMMARY is not set" in run.text
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_measured(project):
+    (project.folder / "file").write_text("")
+    run = project.run("--report=file/out.html")
+    assert run.code == 4
+    assert "--report file/out.html cannot be written there" in run.text
+    assert "replicate" not in run.text
