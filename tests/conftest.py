@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import lru_cache
 
 import pytest
@@ -14,6 +15,9 @@ from inferkit.errors import BackendUnavailable
 # A busy machine makes any test slow for a moment: no test may fail for the time that it took.
 settings.register_profile("inferkit", deadline=None)
 settings.load_profile("inferkit")
+
+# A runner in the background is started with Ctrl-C ignored, and its children would inherit that: they must hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @lru_cache(maxsize=1)
