@@ -193,11 +193,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
     """Write --benchmark-json whole or not at all, and give runs that say nothing an exit code of their own."""
     if _SUITE not in session.config.stash:
         return (yield)
-    from inferkit.suite.run import exit_code, write_json
+    from inferkit.suite.run import EXIT_NOT_WRITTEN, exit_code, write_json
+    from inferkit.suite.verdicts import write_verdicts
 
     # Before the other finishers: pytest's own writes the summary, which tells what was written.
     suite = session.config.stash[_SUITE]
-    code = write_json(suite, exit_code(suite, int(exitstatus)), interrupted=exitstatus in _CUT_SHORT)
+    cut_short = exitstatus in _CUT_SHORT
+    code = write_json(suite, exit_code(suite, int(exitstatus)), interrupted=cut_short)
+    code = write_verdicts(suite, code, cut_short, EXIT_NOT_WRITTEN)
     if code != exitstatus:
         session.exitstatus = code
     return (yield)

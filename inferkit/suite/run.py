@@ -45,6 +45,7 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
 def check_json_path(config: pytest.Config) -> None:
     """UsageError where --benchmark-json or --report names a place that cannot be written to."""
     named = {"--benchmark-json": getattr(config.option, "benchmark_json", None), "--report": option(config, "report")}
+    named["--verdict-json"] = option(config, "verdict-json")
     for name, path in named.items():
         if path is None:
             continue

@@ -1,0 +1,23 @@
+"""`--verdict-json`: every case's verdict for machines, with the run's exit code."""
+
+import json
+
+
+def test_every_test_and_metric_has_its_verdict_and_the_exit_code_is_the_runs(project):
+    run = project.run("--verdict-json=verdicts.json", "--replicates=1", "--batch-size=1")
+    found = json.loads((project.folder / "verdicts.json").read_text())
+    assert (found["schema"], found["exit_code"]) == (1, run.code)
+    verdicts = {test["case"]: test["verdict"] for test in found["tests"]}
+    assert verdicts == {"tiny-fp32-b1-onnxruntime": "NO_BASELINE", "tiny-fp32-onnxruntime": "PASS"}
+    assert found["counts"] == {"NO_BASELINE": 1, "PASS": 1}
+    assert {(o["case"], o["metric"]) for o in found["outcomes"]} == {
+        ("tiny-fp32-b1-onnxruntime", "latency"),
+        ("tiny-fp32-onnxruntime", "top-1"),
+    }
+    assert "written: verdicts.json" in run.text
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_measured(project):
+    run = project.run("--verdict-json=pytest.ini/verdicts.json")
+    assert run.code == 4
+    assert "--verdict-json pytest.ini/verdicts.json cannot be written there" in run.text
