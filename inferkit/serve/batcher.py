@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 Run = Callable[[Arrays], Mapping[str, NDArray[Any]]]
 
-# Linux wakes a sleeping thread up to this much late (its timer slack), so the runner sets its clock this much early.
-_TIMER_SLACK = 50e-6
+# A sleeping thread wakes late: by Linux's timer slack (50 us) and about as much again until Python runs. The delay is a
+# bound, so the runner sets its clock this much early.
+_WAKES_LATE = 100e-6
 
 
 class Batcher:
@@ -188,7 +189,7 @@ class Batcher:
         is_over = False
         while batch is None and not is_over:
             with self._lock:
-                left = self._due - _TIMER_SLACK - time.monotonic()
+                left = self._due - _WAKES_LATE - time.monotonic()
                 if self._staging:
                     self._for_runner.wait()
                 elif self._staged is not None:

@@ -69,7 +69,9 @@ class Server:
         self.grpc_port: int | None = None
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.socket(family, socket.SOCK_STREAM)
+            # asyncio sends small packets at once (TCP_NODELAY) only on sockets that name their protocol; else answers
+            # wait 40 ms for the delayed acknowledgement of a client.
+            self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, http_port))
         except OSError as error:

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -304,3 +305,7 @@ def test_the_command_serves_a_network_until_it_is_told_to_stop(tmp_path):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_answers_do_not_wait_for_acknowledgements(server):
+    assert server._socket.proto == socket.IPPROTO_TCP  # what asyncio asks for before it sets TCP_NODELAY
