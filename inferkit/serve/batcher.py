@@ -10,6 +10,7 @@ it can grow.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 import time
@@ -310,7 +311,9 @@ class Batcher:
             except IndexError:  # another thread was quicker
                 return
             waited = (time.monotonic() - request.arrived) * 1e3
-            request.future.set_exception(DeadlineExceeded(f"the deadline passed: the request waited {waited:.1f} ms"))
+            late = DeadlineExceeded(f"the deadline passed: the request waited {waited:.1f} ms")
+            with contextlib.suppress(InvalidStateError):  # a client settled its future by itself
+                request.future.set_exception(late)
 
     def _stack(self, batch: Batch) -> None:
         try:
@@ -344,8 +347,11 @@ class Batcher:
                 if array.ndim == 0 or len(array) != expected:
                     raise BackendError(f"output {name} has the shape {list(array.shape)} for a batch of {expected}")
             return outputs
-        except BaseException as error:  # even SystemExit: the thread must live to answer the others
-            return error
+        except BaseException as error:
+            # The thread must live to answer the others; and SystemExit would end, StopIteration hang, a client's loop.
+            if isinstance(error, Exception) and not isinstance(error, StopIteration):
+                return error
+            return BackendError(f"the engine raised {type(error).__name__}: {error}")
 
     def _answer(self, batch: Batch) -> None:
         failed = start = 0

@@ -250,6 +250,25 @@ def test_an_output_without_the_batch_is_an_error_not_a_wrong_answer():
     assert "shape [3] for a batch of 2" in str(error)
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), StopIteration(), KeyboardInterrupt()])
+def test_what_would_end_a_client_becomes_an_error_of_the_backend(error):
+    def engine(arrays):
+        raise error
+
+    with Batcher(engine, 4, inputs=[INPUT], delay=0.0) as batcher:
+        assert isinstance(batcher.submit(rows_of(1)).exception(LONG), inferkit.errors.BackendError)
+        with pytest.raises(inferkit.errors.BackendError, match=type(error).__name__):
+            asyncio.run(batcher.asubmit(rows_of(2)))
+
+
+def test_a_client_that_settles_its_own_future_harms_nobody(gated):
+    batcher, gate, _, first = gated
+    first.set_result({})
+    other = batcher.submit(rows_of(1))
+    gate.open.set()
+    assert other.result(LONG)["z"] == [1]
+
+
 def test_close_runs_what_waits_and_then_refuses():
     gate = Gate(Recorder())
     batcher = Batcher(gate, 4, inputs=[INPUT], delay=LONG)
