@@ -23,6 +23,7 @@ from inferkit.gate.outcome import Outcome
 
 SCHEMA = 1
 
+_FIGURES = ("baseline", "now", "change", "lower", "upper", "margin", "mde", "replicates", "baseline_replicates")
 _FASTEST, _SLOWEST = 1e-9, 86_400.0  # seconds that a batch can take
 
 
@@ -153,6 +154,12 @@ def _accuracy(place: Place) -> RunAccuracy:
 def _outcomes(place: Place) -> tuple[Outcome, ...]:
     values = place.values.get("outcomes", [])
     try:
+        for value in values:
+            known = Place(value, place.file, "inferkit/outcomes")
+            known.text("case")
+            known.text("metric")
+            for key in _FIGURES:
+                known.optional(key)
         return tuple(Outcome.from_dict(value) for value in values)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise place.fail(f"is damaged: {error}", "outcomes") from error

@@ -170,3 +170,12 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path, capsys):
     assert main(["report", str(tmp_path / "none.json"), "-o", str(tmp_path / "out.html")]) == 1
     assert "cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "out.html").exists()
+
+
+@pytest.mark.parametrize("key, value", [("change", "fast"), ("case", 7), ("now", [1]), ("lower", True)])
+def test_a_damaged_outcome_is_refused_with_its_place(tmp_path, capsys, key, value):
+    content = run_json()
+    content["inferkit"]["outcomes"][0][key] = value
+    run = str(write_run(tmp_path / "run.json", content, traces=False))
+    assert main(["report", run, "-o", str(tmp_path / "out.html")]) == 1
+    assert f"inferkit/outcomes/{key}: must be" in capsys.readouterr().err
