@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[PATTERN=]SHARE",
-        help="how much slower is too slow (0.05 or 5%%), for all cases or those that match (default: 2%%)",
+        help="how much slower is too slow (0.05 or 5%%), for all cases or those that match; else the matrix's, 2%%",
     )
     parser.add_argument("--blocks", default="4,8,12,20", metavar="N,…", help="looks: after so many blocks (4,8,12,20)")
     parser.add_argument(
@@ -93,11 +93,13 @@ def run(args: argparse.Namespace) -> int:
         selection = Selection(*(listed(getattr(args, n)) for n in ("model", "precision", "batch_size", "backend")))
         if head.engine is None:
             selection.check(head.matrix.cases())
+        networks = head.matrix.cases().items()
+        stated = {case.id: head.matrix.latency_margin(case, network, MARGIN) for case, network in networks}
         result = run_ab(
             base,
             head,
             (lambda case: True) if head.engine is not None else selection.wants,
-            margin=lambda case: margins(case) or MARGIN,
+            margin=lambda case: margins(case) or stated[case],
             counts=counts,
             min_time=args.min_time,
             seed=seed,
@@ -147,28 +149,17 @@ def _arms(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, A
 
 
 def _commits(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, Arm]:
-    from inferkit.measure.interpreter import Interpreter
-    from inferkit.suite.arms import Arm
-    from inferkit.suite.environment import installed
-    from inferkit.suite.matrix import load_matrix
+    from inferkit.suite.commits import commit_arm
     from inferkit.suite.worktree import checkout, commit_of, repository_of
 
     repository = repository_of(Path.cwd())
     commits = [commit_of(repository, ref) for ref in args.sides]
     here = matrix_file(args.matrix)
-    arms = []
-    for name, commit in zip(("BASE", "HEAD"), commits, strict=True):
-        folder = stack.enter_context(checkout(repository, commit))
-        there = folder / here.relative_to(repository) if here.is_relative_to(repository) else here
-        cache = folder.parent / "cache"  # engines of one commit must not serve the other
-        environment = {"INFERKIT_CACHE": str(cache)}
-        home = str(folder) if (folder / "inferkit" / "measure" / "process.py").is_file() else None
-        if args.venv is not None:
-            by = Interpreter(installed(folder, folder.parent / "venv", args.venv), None, environment)
-        else:
-            by = Interpreter(home=home, environment=environment)
-        arms.append(Arm(name, load_matrix(there if there.is_file() else here), by))
-    return arms[0], arms[1]
+    base, head = (
+        commit_arm(name, stack.enter_context(checkout(repository, commit)), here, repository, args.venv)
+        for name, commit in zip(("BASE", "HEAD"), commits, strict=True)
+    )
+    return base, head
 
 
 def _by_python(arm: Arm, python: str | None) -> Arm:

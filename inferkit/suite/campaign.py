@@ -92,7 +92,7 @@ class Campaign:
         networks, accuracies = self.matrix.cases(), self.matrix.accuracy_cases()
         fresh = [case for case in cases if case not in self.latency]
         for case in fresh:
-            self.latency[case] = self._record(case, networks[case])
+            self.latency[case] = self.record(case, networks[case])
         records = [self.latency[case] for case in fresh]
         evaluations = [case for case in accuracy_cases if case not in self.accuracy]
         rounds = 1 if self.settings.smoke else self.settings.replicates
@@ -116,8 +116,9 @@ class Campaign:
         """Every case so far."""
         return [*self.latency.values(), *self.accuracy.values()]
 
-    def _record(self, case: Case, network: NetworkDefinition) -> CaseRecord:
-        record = CaseRecord(case, network, self.matrix.latency_margin(case, network))
+    def record(self, case: Case, network: NetworkDefinition, margin: float | None = None) -> CaseRecord:
+        """An empty record of a case: whether it can run here, its fingerprint, its margin."""
+        record = CaseRecord(case, network, self.matrix.latency_margin(case, network) if margin is None else margin)
         found = availability(case.backend, case.precision)
         if not found.ok:
             record.unsupported = Unsupported(found.reason, found.way_out)

@@ -101,11 +101,16 @@ class Matrix:
         """What the matrix says of a backend, or the defaults."""
         return self.backends.get(backend, BackendSettings())
 
-    def latency_margin(self, case: Case, network: NetworkDefinition) -> float:
-        """The margin of a case: the last matching pattern, else the network's, the backend's, the device's default."""
+    def latency_margin(self, case: Case, network: NetworkDefinition, default: float | None = None) -> float:
+        """The margin of a case: the last matching pattern, else the network's, the backend's, the default.
+
+        Without `default` it is the device's.
+        """
         matching = [margin for pattern, margin in self.margins if fnmatchcase(case.id, pattern)]
         stated = [network.latency_margin, self.settings(case.backend).latency_margin]
         chosen = matching[-1:] + [margin for margin in stated if margin is not None]
+        if not chosen and default is not None:
+            return default
         return chosen[0] if chosen else (GPU_MARGIN if case.backend == "tensorrt" else CPU_MARGIN)
 
 

@@ -74,6 +74,7 @@ OPTIONS = (
     Option("min-time", _positive(float), "SECONDS", "time measured per process (default: the matrix's, 0.5)"),
     Option("time-budget", _positive(float), "SECONDS", "time for all latency cases together: each gets its share"),
     Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),
+    Option("against", str, "REF", "judge latencies against this commit, measured now and interleaved"),
     Option("verdict-json", str, "FILE", "write every case's verdict as JSON, for machines"),
     Option("github", None, "", "annotations on the job and its summary, for GitHub Actions"),
     Option("strict", None, "", "an INCONCLUSIVE case fails too", short=False),

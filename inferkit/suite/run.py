@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from inferkit.errors import UsageError
 from inferkit.files import write_atomically
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.case import Case
@@ -18,6 +19,7 @@ from inferkit.report.progress import progress_on
 from inferkit.report.table import stdout_look
 from inferkit.report.terminal import render
 from inferkit.suite import show_files
+from inferkit.suite.campaign import Campaign
 from inferkit.suite.definition import AccuracyCase
 from inferkit.suite.options import option
 from inferkit.suite.run_json import traces_npz, traces_path
@@ -39,7 +41,20 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
         accuracy = list(dict.fromkeys(case for case in here if isinstance(case, AccuracyCase)))
         campaign = suite.campaign(path)
         campaign.progress = progress_on(reporter)
+        against = option(suite.config, "against")
+        if against and latency and not campaign.settings.smoke:
+            _against(suite, campaign, path, latency, against)
         campaign.run(latency, accuracy)
+
+
+def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case], ref: str) -> None:
+    from inferkit.suite.commits import run_against
+
+    try:
+        seed = run_against(campaign, path, cases, ref)
+    except UsageError as error:
+        raise pytest.UsageError(f"--against {ref}: {error}") from None
+    suite.notes.append(f"latencies are judged against {ref}, measured in interleaved blocks (order from seed {seed})")
 
 
 def check_json_path(config: pytest.Config) -> None:

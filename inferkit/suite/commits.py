@@ -1,0 +1,73 @@
+"""Commits as sides of an A/B run: of `inferkit ab BASE HEAD`, and of the files as they are (`pytest bench --against`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inferkit.gate.ab import MARGIN
+from inferkit.gate.verdict import Verdict
+from inferkit.measure.case import Case
+from inferkit.measure.interpreter import Interpreter
+from inferkit.suite.ab import run_ab
+from inferkit.suite.arms import Arm
+from inferkit.suite.campaign import Campaign
+from inferkit.suite.environment import installed
+from inferkit.suite.matrix import load_matrix
+from inferkit.suite.records import Unsupported
+from inferkit.suite.worktree import checkout, commit_of, repository_of
+
+
+def commit_arm(name: str, folder: Path, matrix: Path, repository: Path, extras: str | None = None) -> Arm:
+    """The side made of a commit's files in `folder`, with its own matrix where it has one, and its own inferkit.
+
+    Given `extras` (which may be empty), the commit is installed into an environment of its own first.
+    """
+    there = folder / matrix.relative_to(repository) if matrix.is_relative_to(repository) else matrix
+    # Engines that one commit has built must not serve the other.
+    environment = {"INFERKIT_CACHE": str(folder.parent / "cache")}
+    home = str(folder) if (folder / "inferkit" / "measure" / "process.py").is_file() else None
+    by = Interpreter(home=home, environment=environment)
+    if extras is not None:
+        by = Interpreter(installed(folder, folder.parent / "venv", extras), None, environment)
+    return Arm(name, load_matrix(there if there.is_file() else matrix), by)
+
+
+def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: str) -> int:
+    """Measure these cases interleaved with the commit `ref`; leave the outcomes in the campaign, return the seed.
+
+    A case that the commit does not have is left to the campaign, which judges it by the stored baseline. UsageError
+    where there is no such commit.
+    """
+    repository = repository_of(matrix.parent)
+    commit = commit_of(repository, ref)
+    networks = campaign.matrix.cases()
+    margins = {case.id: campaign.matrix.latency_margin(case, networks[case], MARGIN) for case in cases}
+    with checkout(repository, commit) as folder:
+        base = commit_arm("BASE", folder, matrix.resolve(), repository)
+        if base.by is not None:
+            base.by.check()
+        wanted = set(cases)
+        result = run_ab(
+            base,
+            Arm("HEAD", campaign.matrix),
+            wanted.__contains__,
+            margin=margins.__getitem__,
+            min_time=campaign.settings.min_time,
+            seed=int(commit[:8], 16),
+            progress=campaign.progress,
+        )
+    outcomes = {outcome.case: outcome for outcome in result.outcomes}
+    for case in cases:
+        outcome = outcomes[case.id]
+        if outcome.verdict is Verdict.NO_BASELINE:
+            continue
+        record = campaign.record(case, networks[case], margins[case.id])
+        record.replicates = list(result.replicates.get(case.id, ((), ()))[1])
+        record.outcome = outcome
+        if outcome.verdict is Verdict.UNSUPPORTED:
+            record.unsupported = Unsupported(outcome.reason, outcome.way_out)
+        elif not record.replicates:
+            record.failure = outcome.reason
+        campaign.latency[case] = record
+    return result.seed
