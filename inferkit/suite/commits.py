@@ -1,4 +1,4 @@
-"""Commits as sides of an A/B run: of `inferkit ab BASE HEAD`, and of the files as they are (`pytest bench --against`)."""
+"""Commits as sides of an A/B run: for `inferkit ab BASE HEAD`, and for `pytest bench --against REF`."""
 
 from __future__ import annotations
 
