@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--min-time is seconds above 0 and at most 3600, not {args.min_time:g}")
     counts = _counts(args.blocks)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
-    with _terminable(), contextlib.ExitStack() as stack:
+    with terminable(), contextlib.ExitStack() as stack:
         base, head = _arms(args, stack)
         selection = Selection(*(listed(getattr(args, n)) for n in ("model", "precision", "batch_size", "backend")))
         if head.engine is None:
@@ -227,7 +227,7 @@ def _progress() -> Any:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """A polite kill ends like Ctrl-C: with everything removed."""
 
     def stop(*_: object) -> None:

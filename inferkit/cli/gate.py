@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from inferkit.cli.ab import listed, matrix_file
+from inferkit.cli.ab import listed, matrix_file, terminable
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s {text}", file=sys.stderr, flush=True)
 
-    found = run_selftest(matrix, selection.of(matrix.cases()), settings, plan, say)
+    with terminable():
+        found = run_selftest(matrix, selection.of(matrix.cases()), settings, plan, say)
     if args.json:
         print(json.dumps(found.as_dict(), indent=1))
     else:
