@@ -65,7 +65,7 @@ def build_plan(
     """
     flavour.check_targets(options.targets)
     start = time.perf_counter()
-    with flavour.recorder.capture() as messages, flavour.arithmetic(network.precision == "tf32"):
+    with flavour.recorder.capture() as messages:
         builder = _builder(flavour, messages)
         # `model` and `parser` own weights that the builder reads: they stay alive until it is done.
         model = network.model.SerializeToString()

@@ -48,10 +48,6 @@ class Executor:
 
     def prepare(self, batch: int, buffers: BufferSet, stream: Any) -> None:
         """Make the context ready for `batch`: set shapes, compile what is to be compiled, run once and wait for it."""
-        with self.flavour.arithmetic(self.info.tf32):
-            self._prepare(batch, buffers, stream)
-
-    def _prepare(self, batch: int, buffers: BufferSet, stream: Any) -> None:
         if batch != self.batch:
             self.batch = None
             self._new_context(batch)
@@ -109,10 +105,6 @@ class Executor:
 
     def layer_times(self, buffers: BufferSet, stream: Any, runs: int) -> dict[str, float]:
         """Seconds per layer and run, by IProfiler, in a context of its own: profiling slows the engine down."""
-        with self.flavour.arithmetic(self.info.tf32):
-            return self._layer_times(buffers, stream, runs)
-
-    def _layer_times(self, buffers: BufferSet, stream: Any, runs: int) -> dict[str, float]:
         times: dict[str, float] = {}
         assert self.batch is not None
         made = self._make_context(self.batch)

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module, metadata
 from typing import Any
@@ -72,9 +69,6 @@ _DIAGNOSTICS = {
     "MALFORMED_ENGINE": "the plan is malformed",
     "CUDA_ERROR": "CUDA reported an error",
 }
-
-_TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
-_choosing_kernels = threading.RLock()
 
 SPECIALIZATIONS = ("eager", "lazy", "none")
 
@@ -196,26 +190,6 @@ class Flavour:
         if other is not None:
             cache.combine(other, False)
         return bytes(cache.serialize())
-
-    @contextmanager
-    def arithmetic(self, tf32: bool) -> Iterator[None]:
-        """While kernels are chosen, at build time or (RTX) at run time: TF32 only where it was asked for.
-
-        RTX 1.4 writes the builder's TF32 flag into the plan and does not heed it on compute capability 9.0; the
-        libraries' common environment variable is heeded. What the user set for it wins.
-        """
-        if not self.is_rtx:
-            yield
-            return
-        with _choosing_kernels:  # the variable is the whole process's: one choice at a time
-            if _TF32_OVERRIDE in os.environ or tf32:
-                yield
-                return
-            os.environ[_TF32_OVERRIDE] = "0"
-            try:
-                yield
-            finally:
-                del os.environ[_TF32_OVERRIDE]
 
     # Running
 

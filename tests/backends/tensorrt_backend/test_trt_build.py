@@ -135,13 +135,6 @@ def test_other_precisions_are_built(rtx: Flavour, lenet: Network, precision: str
     assert b"tf32=1" in built.plan.content if precision == "tf32" else b"tf32=0" in built.plan.content
 
 
-def test_fp32_means_strict_fp32(rtx: Flavour, tiny: Network) -> None:
-    # The kernel generator's own text inside the plan says what it was allowed.
-    content = built_for(tiny, rtx, 2).plan.content
-    assert b"tf32=0" in content
-    assert b"nvidia_tf32_override=0" in content
-
-
 def test_a_range_of_one_batch_size_is_static(tiny: Network) -> None:
     assert make_profile(tiny, 1).static
     assert make_profile(tiny, 8, min_batch=8).static

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -67,21 +66,6 @@ def test_tf32_is_set_or_cleared_never_left(rtx: Flavour, tf32: bool) -> None:
     rtx.configure(config, tf32=tf32, workspace=1 << 25, targets=())
     assert config.get_flag(rtx.module.BuilderFlag.TF32) is tf32
     assert config.get_memory_pool_limit(rtx.module.MemoryPoolType.WORKSPACE) == 1 << 25
-
-
-def test_tf32_is_off_while_kernels_are_chosen_unless_asked_for(rtx: Flavour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
-    with rtx.arithmetic(tf32=False):
-        assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
-        with rtx.arithmetic(tf32=False):
-            pass
-        assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
-    assert "NVIDIA_TF32_OVERRIDE" not in os.environ
-    with rtx.arithmetic(tf32=True):
-        assert "NVIDIA_TF32_OVERRIDE" not in os.environ
-    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")  # what the user set wins
-    with rtx.arithmetic(tf32=False):
-        assert os.environ["NVIDIA_TF32_OVERRIDE"] == "1"
 
 
 def test_targets_reach_the_builder(rtx: Flavour) -> None:
