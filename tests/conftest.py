@@ -12,8 +12,9 @@ from hypothesis import settings
 from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, CaffeRoot, probe, require_root
 from inferkit.errors import BackendUnavailable
 
-# A busy machine makes any test slow for a moment: no test may fail for the time that it took.
-settings.register_profile("inferkit", deadline=None)
+# A busy machine makes any test slow for a moment: no test may fail for the time that it took. On CI examples are the
+# same in every run of the same code: a build must not fail for what another change did.
+settings.register_profile("inferkit", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("inferkit")
 
 # A runner in the background is started with Ctrl-C ignored, and its children would inherit that: they must hear it.
