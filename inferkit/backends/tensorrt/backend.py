@@ -42,6 +42,7 @@ class TensorRTEngine(Engine):
                 "workspace_bytes": info.workspace_bytes,
                 "from_cache": from_cache,
                 "sha256": info.sha256,
+                "warnings": list(info.warnings),
             },
         )
 

@@ -103,7 +103,7 @@ def build_plan(
         size_bytes=len(content),
         sha256=sha256(content),
         inferkit=_own_version(),
-        warnings=tuple(messages.warnings),
+        warnings=(*flavour.caveats(network.precision), *messages.warnings),
     )
     return Built(Plan(content, info), messages)
 

@@ -127,6 +127,16 @@ class Flavour:
             return f"{self} does not run on compute capability {major}.{minor}"
         return None
 
+    def caveats(self, precision: str) -> tuple[str, ...]:
+        """What a user of an engine of this precision must know, beyond what its name says."""
+        if self.is_rtx and precision == "fp32" and self.number < (1, 5):
+            return (
+                f"TensorRT-RTX {self.version} computes FP32 in TF32 on compute capability 9.0, whatever its flag says; "
+                "with NVIDIA_TF32_OVERRIDE=0 set before the process starts, for building and for running, it is "
+                "strict, and tens of times slower",
+            )
+        return ()
+
     @property
     def builds_without_gpu(self) -> bool:
         return self.is_rtx

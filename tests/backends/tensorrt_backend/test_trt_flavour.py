@@ -68,6 +68,14 @@ def test_tf32_is_set_or_cleared_never_left(rtx: Flavour, tf32: bool) -> None:
     assert config.get_memory_pool_limit(rtx.module.MemoryPoolType.WORKSPACE) == 1 << 25
 
 
+def test_a_version_that_cannot_be_strict_says_so(rtx: Flavour) -> None:
+    (caveat,) = rtx_of_version(rtx, "1.4.0.76").caveats("fp32")
+    assert "TF32" in caveat
+    assert "NVIDIA_TF32_OVERRIDE=0" in caveat
+    assert rtx_of_version(rtx, "1.4.0.76").caveats("tf32") == ()
+    assert rtx_of_version(rtx, "1.7.1.116").caveats("fp32") == ()
+
+
 def test_targets_reach_the_builder(rtx: Flavour) -> None:
     config = rtx.module.Builder(rtx.logger).create_builder_config()
     rtx.configure(config, tf32=False, workspace=None, targets=("sm86", "sm89"))

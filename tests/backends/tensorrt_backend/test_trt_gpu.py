@@ -20,8 +20,9 @@ from inferkit.network.network import Network
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
 
-# TensorRT chooses its own order of additions: single precision keeps about six digits of a softmax.
-CLOSE = 1e-4
+# TensorRT chooses its own order of additions, which leaves single precision about six digits. TensorRT-RTX 1.4 runs
+# FP32 in TF32 (Flavour.caveats): 11 bits of each factor, 8e-4 seen on this network.
+CLOSE = 2e-3
 
 
 @pytest.fixture(scope="module")
