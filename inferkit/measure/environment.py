@@ -12,6 +12,11 @@ from typing import Any
 
 import psutil
 
+BUSY_HOST_VARIABLE = "INFERKIT_BUSY_HOST"
+# Shares of all CPUs from which others disturb what is measured.
+_BUSY_SHARE = 0.25
+_STOLEN_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class HostState:
@@ -58,6 +63,21 @@ class HostActivity:
         if before.stolen is not None and after.stolen is not None and seconds > 0:
             stolen = max((after.stolen - before.stolen) / seconds, 0.0)
         return cls(seconds, before.load, after.load, others, stolen, after.governor)
+
+    def disturbances(self, cpus: int) -> tuple[str, ...]:
+        """What makes a measurement on a CPU say nothing about the engine; empty for a quiet host.
+
+        On a quiet two-core machine others use up to 0.1 CPUs; with one busy neighbour they use 1, and latencies double.
+        `$INFERKIT_BUSY_HOST=accept` measures all the same.
+        """
+        if os.environ.get(BUSY_HOST_VARIABLE) == "accept":
+            return ()
+        found = []
+        if self.others is not None and self.others > _BUSY_SHARE * cpus:
+            found.append(f"other processes used {self.others:.1f} of the {cpus} CPUs")
+        if self.stolen is not None and self.stolen > _STOLEN_SHARE * cpus:
+            found.append(f"the hypervisor took {self.stolen:.1f} of the {cpus} CPUs away")
+        return tuple(found)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

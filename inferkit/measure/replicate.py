@@ -143,7 +143,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             warmup=asdict(warmth),
             host={**activity.as_dict(), "cpus": usable_cpus()},
             gpu=None if seen is None else seen.as_dict(),
-            invalid=_disturbances(seen),
+            invalid=(*_disturbances(seen), *(() if gpu is not None else activity.disturbances(usable_cpus()))),
             details=_details(session, trace, spec, gpu) if spec.details else {},
         )
 
