@@ -1,6 +1,5 @@
 """What is injected is there: measured in real processes of a tiny network, or on the wrapper itself."""
 
-import numpy as np
 import pytest
 
 from inferkit.backends.base import Session, Trace
@@ -68,8 +67,8 @@ def test_a_process_is_slower_by_what_was_injected(prepared):
     spec = ReplicateSpec(str(prepared / "prepared"), "onnxruntime", 1, min_time=0.02, warmup_limit=0.1)
     slow = ReplicateSpec(**{**spec.as_dict(), "inject": {"latency": 20.0, "memory": 1.0}})
     plain, slower = run_replicate(spec, "plain"), run_replicate(slow, "slow")
-    # A factor of 21 stands out of any noise between two processes.
-    assert 5 < np.exp(slower.log_median - plain.log_median) < 80
+    # A factor of 21, in the quickest executions: neighbours on the machine can only make the others slower.
+    assert slower.walls.min() > 5 * plain.walls.min()
     assert slower.memory > plain.memory
 
 
