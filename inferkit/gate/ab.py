@@ -6,14 +6,14 @@ looked at after 4, 8, 12 and 20 blocks: most pass at the first look, and only th
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from inferkit.gate.outcome import LATENCY, Outcome
+from inferkit.gate.moderated import outcome_of
+from inferkit.gate.outcome import Outcome
 from inferkit.gate.stats.effect import Evidence, paired
 from inferkit.gate.stats.judge import Judgement
 from inferkit.gate.stats.looks import LookPlan
@@ -75,26 +75,7 @@ def without(trial: Trial, index: int) -> Trial:
 
 def ab_outcome(blocks: Blocks, judged: Judgement, plan: LookPlan) -> Outcome:
     """The outcome of a case from the last judgement of its blocks."""
-    verdict = judged.verdict or Verdict.INCONCLUSIVE
     reason = ""
-    if verdict is Verdict.INCONCLUSIVE:
+    if (judged.verdict or Verdict.INCONCLUSIVE) is Verdict.INCONCLUSIVE:
         reason = f"cannot gate at {100 * blocks.margin:g} % with this noise and at most {plan.counts[-1]} blocks"
-    return Outcome(
-        blocks.case,
-        LATENCY,
-        verdict,
-        baseline=math.exp(float(np.mean(blocks.base))),
-        now=math.exp(float(np.mean(blocks.head))),
-        change=math.expm1(judged.effect),
-        lower=_share(judged.lower),
-        upper=_share(judged.upper),
-        margin=blocks.margin,
-        replicates=len(blocks.head),
-        baseline_replicates=len(blocks.base),
-        mde=_share(judged.mde),
-        reason=reason,
-    )
-
-
-def _share(log_ratio: float) -> float | None:
-    return math.expm1(log_ratio) if abs(log_ratio) < 10 else None
+    return outcome_of(blocks.case, blocks.margin, blocks.base, blocks.head, judged, reason)

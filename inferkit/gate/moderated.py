@@ -127,21 +127,28 @@ def _comparable(case: CaseLatency) -> bool:
 
 
 def _outcome(case: CaseLatency, item: Judgement) -> Outcome:
-    verdict = item.verdict or Verdict.INCONCLUSIVE
+    reason = _reason(case, item, item.verdict or Verdict.INCONCLUSIVE)
+    return outcome_of(case.case, case.margin, case.baseline, case.now, item, reason)
+
+
+def outcome_of(
+    case: str, margin: float, base: Sequence[float], head: Sequence[float], item: Judgement, reason: str
+) -> Outcome:
+    """The outcome of a case whose log-medians of both sides were judged; undecided is INCONCLUSIVE."""
     return Outcome(
-        case.case,
+        case,
         LATENCY,
-        verdict,
-        baseline=math.exp(float(np.mean(case.baseline))),
-        now=math.exp(float(np.mean(case.now))),
+        item.verdict or Verdict.INCONCLUSIVE,
+        baseline=math.exp(float(np.mean(base))),
+        now=math.exp(float(np.mean(head))),
         change=math.expm1(item.effect),
         lower=_share(item.lower),
         upper=_share(item.upper),
-        margin=case.margin,
-        replicates=len(case.now),
-        baseline_replicates=len(case.baseline),
+        margin=margin,
+        replicates=len(head),
+        baseline_replicates=len(base),
         mde=_share(item.mde),
-        reason=_reason(case, item, verdict),
+        reason=reason,
     )
 
 
