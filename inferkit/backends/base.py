@@ -138,6 +138,10 @@ class Backend(ABC):
         """
         return None
 
+    def environment(self, precision: str) -> dict[str, str]:
+        """What must be in a process's environment before it starts, for this backend to compute at `precision`."""
+        return {}
+
     @abstractmethod
     def build(self, network: Network, max_batch: int, **options: Any) -> Engine:
         """Build an engine for batches of 1 to `max_batch`.

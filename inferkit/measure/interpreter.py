@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inferkit.errors import UsageError
@@ -45,6 +45,14 @@ class Interpreter:
         found = Path(done.stdout.strip()).resolve()
         if self.home is not None and Path(self.home).resolve() not in found.parents:
             raise UsageError(f"{self.python}: imports inferkit from {found}, not from {self.home}")
+
+
+def with_environment(by: Interpreter | None, environment: Mapping[str, str]) -> Interpreter | None:
+    """`by` (None: this Python) with these variables too; its own go first."""
+    if not environment:
+        return by
+    known = by or this_interpreter()
+    return replace(known, environment={**environment, **known.environment})
 
 
 def this_interpreter() -> Interpreter:

@@ -9,10 +9,11 @@ from typing import Any
 
 from inferkit.errors import UsageError
 from inferkit.measure.case import Case
-from inferkit.measure.interpreter import Interpreter
+from inferkit.measure.interpreter import Interpreter, with_environment
 from inferkit.measure.launch import run_replicate
 from inferkit.measure.replicate import Replicate, ReplicateSpec
 from inferkit.suite.definition import Matrix, NetworkDefinition
+from inferkit.suite.target import environment_of
 from inferkit.suite.workshop import Step, Workshop
 
 ENGINE_FILES = (".engine", ".plan", ".trt")
@@ -55,7 +56,8 @@ class Bench:
         """One more replicate in a fresh process. Raises the errors of `run_replicate` and of the preparation."""
         spec = self._spec(case)
         with self._step(f"{case.id}, {what}"):
-            return run_replicate(spec, f"{case.id} ({self.arm.name})", by=self.arm.by)
+            by = with_environment(self.arm.by, environment_of(case.backend, case.precision))
+            return run_replicate(spec, f"{case.id} ({self.arm.name})", by=by)
 
     def prepare(self, case: Case) -> None:
         """Make what the case's replicates need. Raises what stands in the way."""
@@ -71,7 +73,7 @@ class Bench:
         if engine is None:
             folder = self._workshop.network(self._networks[case.id], case.precision)
             prepared = str(folder)
-            engine = self._workshop.engine(folder, case.backend, case.batch_size, build, case.id)
+            engine = self._workshop.engine(folder, case.backend, case.precision, case.batch_size, build, case.id)
         return ReplicateSpec(
             prepared,
             case.backend,

@@ -23,13 +23,14 @@ from inferkit.gate.side import SideCase, SideFacts, judge_sides
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
 from inferkit.measure.case import Case
 from inferkit.measure.engine_file import FILE_BACKENDS
+from inferkit.measure.interpreter import with_environment
 from inferkit.measure.launch import run_accuracy, run_replicate
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.rows import latency_facts
-from inferkit.suite.target import availability, fingerprint_of
+from inferkit.suite.target import availability, environment_of, fingerprint_of
 from inferkit.suite.workshop import Workshop
 
 # A process's start, load and warm-up when nothing is known yet; seconds.
@@ -144,7 +145,9 @@ class Campaign:
         try:
             folder = self._workshop.network(record.network, case.precision)
             backend = self.matrix.settings(case.backend)
-            engine = self._workshop.engine(folder, case.backend, case.batch_size, backend.build, case.id)
+            engine = self._workshop.engine(
+                folder, case.backend, case.precision, case.batch_size, backend.build, case.id
+            )
             session = dict(backend.session) if case.mode == "latency" else {**backend.session, "mode": case.mode}
             min_time = self._share(left)
             spec = ReplicateSpec(
@@ -162,7 +165,8 @@ class Campaign:
                 spec = replace(spec, min_iterations=1, max_iterations=3, warmup_limit=0.0, min_time=0.0)
             with self._step(f"{case.id}, {which}"):
                 began = time.monotonic()
-                record.replicates.append(run_replicate(spec, case.id))
+                by = with_environment(None, environment_of(case.backend, case.precision))
+                record.replicates.append(run_replicate(spec, case.id, by=by))
                 self._overheads.append(max(time.monotonic() - began - min_time, 0.0))
         except BackendUnavailable as error:
             record.unsupported = Unsupported(error.reason, error.way_out)
@@ -304,7 +308,7 @@ class Campaign:
         assert network.dataset is not None
         folder = self._workshop.network(network, case.precision)
         backend = self.matrix.settings(case.backend)
-        engine = self._workshop.engine(folder, case.backend, ACCURACY_BATCH, backend.build, case.id)
+        engine = self._workshop.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
         spec = AccuracySpec(
             str(folder),
             case.backend,
@@ -316,7 +320,8 @@ class Campaign:
             engine,
         )
         with self._step(f"{case.id}, accuracy"):
-            return run_accuracy(spec, case.id)
+            by = with_environment(None, environment_of(case.backend, case.precision))
+            return run_accuracy(spec, case.id, by=by)
 
     @contextlib.contextmanager
     def _step(self, what: str) -> Any:

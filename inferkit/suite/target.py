@@ -23,6 +23,15 @@ def availability(backend: str, precision: str) -> Availability:
         return Availability(False, str(error))
 
 
+@cache
+def environment_of(backend: str, precision: str) -> Mapping[str, str]:
+    """What the processes that build or run this precision with this backend need in their environment."""
+    try:
+        return backend_named(backend).environment(precision)
+    except (InferkitError, ImportError):
+        return {}
+
+
 def fingerprint_of(backend: str, settings: BackendSettings) -> Fingerprint:
     """The fingerprint of the latencies that this backend measures here with these settings."""
     version = next((found.version for found in _asked(backend) if found.version), "")

@@ -10,10 +10,11 @@ from typing import Any
 
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
 from inferkit.measure.engine_file import FILE_BACKENDS, EngineSpec
-from inferkit.measure.interpreter import Interpreter
+from inferkit.measure.interpreter import Interpreter, with_environment
 from inferkit.measure.launch import build_engine_file, prepare_network
 from inferkit.measure.prepared import Recipe
 from inferkit.suite.definition import NetworkDefinition
+from inferkit.suite.target import environment_of
 
 # Tells of one step while it is done.
 Step = Callable[[str], AbstractContextManager[Any]]
@@ -57,7 +58,9 @@ class Workshop:
 
         return self._once(repr(recipe), make)
 
-    def engine(self, prepared: Path, backend: str, max_batch: int, build: Mapping[str, Any], name: str) -> str | None:
+    def engine(
+        self, prepared: Path, backend: str, precision: str, max_batch: int, build: Mapping[str, Any], name: str
+    ) -> str | None:
         """The engine's file, None where the backend keeps no files and builds in every process.
 
         Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
@@ -68,7 +71,8 @@ class Workshop:
 
         def make(folder: Path) -> Path:
             with self._step(f"{name}, building"):
-                return Path(build_engine_file(spec, folder, name, by=self._by))
+                by = with_environment(self._by, environment_of(backend, precision))
+                return Path(build_engine_file(spec, folder, name, by=by))
 
         return str(self._once(repr(spec), make))
 

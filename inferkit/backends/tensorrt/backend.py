@@ -127,6 +127,13 @@ class TensorRTBackend(Backend):
             return Availability(False, str(error))
         return Availability(True, version=version)
 
+    def environment(self, precision: str) -> dict[str, str]:
+        """What makes FP32 strict where the builder's flag does not; empty where there is no TensorRT."""
+        try:
+            return load_flavour().environment(precision)
+        except InferkitError:
+            return {}
+
     def device(self, **settings: Any) -> str | None:
         """The UUID of the GPU that a session with these settings (`device`) would use."""
         from inferkit.backends.tensorrt.gpus import find_gpu

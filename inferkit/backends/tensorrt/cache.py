@@ -20,7 +20,7 @@ from inferkit.errors import EngineError
 from inferkit.network.network import Network
 
 _LOG = logging.getLogger("inferkit.tensorrt")
-_KEY_SCHEMA = 2  # raise it when the same key would mean another engine
+_KEY_SCHEMA = 3  # raise it when the same key would mean another engine
 
 
 def engine_key(network: Network, flavour: Flavour, options: BuildOptions, gpu: Mapping[str, Any] | None) -> str:
@@ -35,6 +35,7 @@ def engine_key(network: Network, flavour: Flavour, options: BuildOptions, gpu: M
         "version": flavour.version,
         "targets": list(options.targets),
         "workspace": options.workspace,
+        "caveats": list(flavour.caveats(network.precision)),
         "gpu": None if flavour.builds_without_gpu or gpu is None else [gpu["name"], gpu["compute_capability"]],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

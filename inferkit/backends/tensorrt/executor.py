@@ -84,6 +84,14 @@ class Executor:
         if not self.context.execute_async_v3(stream.handle):
             self.refused()
 
+    def require_capturable(self, stream: Any) -> None:
+        """BackendError where a CUDA graph of this engine would not hold all that its execution needs."""
+        if not self.flavour.capturable(self.context, stream.handle):
+            raise BackendError(
+                f"{self.info.network} at batch {self.batch} allocates memory while it runs and cannot be captured in "
+                "a CUDA graph; run it with launch='enqueue'"
+            )
+
     def refused(self) -> NoReturn:
         """Raise what there is to say after TensorRT did not accept an execution."""
         scratch = self.flavour.device_memory(self._engine) / (1 << 20)

@@ -54,6 +54,8 @@ USED_OF_RTX = {
     "ICudaEngine": ("create_runtime_config", "device_memory_size_v2"),
     "IRuntimeConfig": ("create_runtime_cache", "set_runtime_cache", "dynamic_shapes_kernel_specialization_strategy"),
     "IRuntimeCache": ("serialize", "deserialize"),
+    "IExecutionContext": ("is_stream_capturable",),
+    "BuilderFlag": ("REQUIRE_USER_ALLOCATION",),
     "ComputeCapability": ("CURRENT",),
     "DynamicShapesKernelSpecializationStrategy": ("EAGER", "LAZY", "NONE"),
     "EngineValidity": ("INVALID",),
@@ -129,13 +131,19 @@ class Flavour:
 
     def caveats(self, precision: str) -> tuple[str, ...]:
         """What a user of an engine of this precision must know, beyond what its name says."""
-        if self.is_rtx and precision == "fp32" and self.number < (1, 5):
+        if any(os.environ.get(name) != value for name, value in self.environment(precision).items()):
             return (
                 f"TensorRT-RTX {self.version} computes FP32 in TF32 on compute capability 9.0, whatever its flag says; "
                 "with NVIDIA_TF32_OVERRIDE=0 set before the process starts, for building and for running, it is "
                 "strict, and tens of times slower",
             )
         return ()
+
+    def environment(self, precision: str) -> dict[str, str]:
+        """What must be in a process's environment before it starts, for an engine of this precision to keep to it."""
+        if self.is_rtx and precision == "fp32" and self.number < (1, 5):
+            return {"NVIDIA_TF32_OVERRIDE": "0"}
+        return {}
 
     @property
     def builds_without_gpu(self) -> bool:
@@ -165,6 +173,9 @@ class Flavour:
         module = self.module
         config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
         (config.set_flag if tf32 else config.clear_flag)(module.BuilderFlag.TF32)
+        if self.is_rtx:
+            # Without it an engine may allocate scratch memory while it runs, which a CUDA graph cannot hold on to.
+            config.set_flag(module.BuilderFlag.REQUIRE_USER_ALLOCATION)
         if workspace is not None:
             config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, workspace)
         if targets:
@@ -259,6 +270,10 @@ class Flavour:
             loaded = bool(cache.deserialize(jit_cache))
         config.set_runtime_cache(cache)
         return Context(engine.create_execution_context(config), cache, loaded, config)
+
+    def capturable(self, context: Any, stream: int) -> bool:
+        """Whether what this context enqueues may be captured; `tensorrt` does not tell before it is tried."""
+        return bool(context.is_stream_capturable(stream)) if self.is_rtx else True
 
     def device_memory(self, engine: Any) -> int:
         """Bytes of scratch memory that one context of this engine takes."""

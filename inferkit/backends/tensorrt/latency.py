@@ -14,6 +14,7 @@ from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, GraphEvent, check, elapsed_seconds
 from inferkit.backends.tensorrt.plan import Plan
+from inferkit.backends.tensorrt.replay import check_replay
 from inferkit.backends.tensorrt.session import _COMPARED_RUNS, GpuSession, enqueue_figures
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 
@@ -35,6 +36,7 @@ class LatencySession(GpuSession):
         self._wanted = launch
         self.launch = launch
         self.launch_note = ""
+        self.replay_difference: float | None = None
         self._graph: Graph | None = None
         self._graph_events: list[GraphEvent] = []
         self._buffers: BufferSet | None = None
@@ -69,12 +71,13 @@ class LatencySession(GpuSession):
         self._enqueue_runner = self._make_enqueue_runner(copy_in, copy_out)
         self._enqueue_runner()
         self._runner = self._enqueue_runner
-        self.launch = "enqueue"
+        self.launch, self.launch_note, self.replay_difference = "enqueue", "", None
         if self._wanted == "enqueue":
             return
         try:
+            self._executor.require_capturable(self._stream)
             self._runner = self._make_graph_runner(copy_in, copy_out)
-            self._runner()
+            self.replay_difference = self._check_replay(self._enqueue_runner, self._runner, batch)
             self.launch = "graph"
         except (BackendError, BackendUnavailable) as error:
             if self._wanted == "graph":
@@ -89,6 +92,17 @@ class LatencySession(GpuSession):
     def _results(self) -> dict[str, NDArray[Any]]:
         assert self._buffers is not None
         return self._buffers.results(self._batch)
+
+    def _check_replay(self, enqueue: Callable[[], Trace], replay: Callable[[], Trace], batch: int) -> float:
+        buffers = self._buffers
+        assert buffers is not None
+
+        def results_of(run: Callable[[], Trace]) -> dict[str, NDArray[Any]]:
+            buffers.poison()
+            run()
+            return buffers.results(batch)
+
+        return check_replay(lambda: results_of(enqueue), lambda: results_of(replay), self._executor.info.network)
 
     def _copies(self, batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
         """Functions that submit the copies of one batch, with everything looked up beforehand."""
@@ -178,6 +192,7 @@ class LatencySession(GpuSession):
         return {
             "launch": self.launch,
             "launch_note": self.launch_note,
+            "replay_difference": self.replay_difference,
             "plain_enqueue": {
                 "wall_median": figures.wall,
                 "enqueue_median": figures.enqueue,

@@ -19,6 +19,7 @@ from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, check
 from inferkit.backends.tensorrt.latency import LAUNCHES
 from inferkit.backends.tensorrt.plan import Plan
+from inferkit.backends.tensorrt.replay import check_replay
 from inferkit.backends.tensorrt.session import GpuSession
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 
@@ -75,6 +76,7 @@ class ThroughputSession(GpuSession):
         self._wanted = launch
         self.launch = launch
         self.launch_note = ""
+        self.replay_difference: float | None = None
         self._sets = buffers
         self._slots: list[Slot] = []
         self._submit: Callable[[Slot, bool], None] | None = None
@@ -178,13 +180,15 @@ class ThroughputSession(GpuSession):
 
     def _capture(self) -> None:
         """Give every slot its execution: a captured graph, or the context pointed at its buffers and enqueued."""
-        self.launch = "enqueue"
+        self.launch, self.launch_note, self.replay_difference = "enqueue", "", None
         if self._wanted != "enqueue":
             try:
+                self._executor.require_capturable(self._compute)
                 for slot in self._slots:
                     self._executor.bind(slot.buffers)
                     slot.graph = Graph(self._compute, lambda _: self._executor.enqueue(self._compute))
                     slot.execute = slot.graph.launcher()
+                self.replay_difference = max(self._check_replay(slot) for slot in self._slots)
                 self.launch = "graph"
                 return
             except (BackendError, BackendUnavailable) as error:
@@ -194,6 +198,27 @@ class ThroughputSession(GpuSession):
                 self.launch_note = str(error)
         for slot in self._slots:
             slot.execute = self._enqueue_with(slot.buffers)
+
+    def _check_replay(self, slot: Slot) -> float:
+        """The slot's captured execution against plain enqueue, on its staged batch."""
+        batch, buffers, stream = self._executor.batch, slot.buffers, self._compute
+        assert batch is not None
+        assert slot.execute is not None
+        to_device, to_host = self._gpu.cuda.memcpy_htod_async, self._gpu.cuda.memcpy_dtoh_async
+
+        def results_of(run: Callable[[], Any]) -> dict[str, NDArray[Any]]:
+            buffers.poison()
+            for binding in buffers.inputs:
+                to_device(binding.device, binding.host[:batch], stream)
+            run()
+            for binding in buffers.outputs:
+                to_host(binding.host[:batch], binding.device, stream)
+            stream.synchronize()
+            return buffers.results(batch)
+
+        enqueue = self._enqueue_with(buffers)
+        network = self._executor.info.network
+        return check_replay(lambda: results_of(enqueue), lambda: results_of(lambda: self._execute(slot)), network)
 
     def _enqueue_with(self, buffers: BufferSet) -> Callable[[], Any]:
         def execute() -> tuple[int]:
@@ -270,6 +295,7 @@ class ThroughputSession(GpuSession):
         return {
             "launch": self.launch,
             "launch_note": self.launch_note,
+            "replay_difference": self.replay_difference,
             "buffer_sets": len(self._slots),
             "batches_per_round": batches,
             "execution_only_seconds": alone,

@@ -68,7 +68,25 @@ def test_tf32_is_set_or_cleared_never_left(rtx: Flavour, tf32: bool) -> None:
     assert config.get_memory_pool_limit(rtx.module.MemoryPoolType.WORKSPACE) == 1 << 25
 
 
-def test_a_version_that_cannot_be_strict_says_so(rtx: Flavour) -> None:
+def test_engines_allocate_nothing_while_they_run(rtx: Flavour) -> None:
+    config = rtx.module.Builder(rtx.logger).create_builder_config()
+    rtx.configure(config, tf32=False, workspace=None, targets=())
+    assert config.get_flag(rtx.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def test_a_version_that_is_strict_only_by_its_environment_asks_for_it(
+    rtx: Flavour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = rtx_of_version(rtx, "1.4.0.76")
+    assert old.environment("fp32") == {"NVIDIA_TF32_OVERRIDE": "0"}
+    assert old.environment("tf32") == old.environment("fp16") == {}
+    assert rtx_of_version(rtx, "1.7.1.116").environment("fp32") == {}
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert old.caveats("fp32") == ()
+
+
+def test_a_version_that_cannot_be_strict_says_so(rtx: Flavour, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     (caveat,) = rtx_of_version(rtx, "1.4.0.76").caveats("fp32")
     assert "TF32" in caveat
     assert "NVIDIA_TF32_OVERRIDE=0" in caveat

@@ -1,0 +1,54 @@
+"""Does a replayed graph compute what plain enqueue computes? Asked before anything is measured.
+
+A capture holds addresses of memory, not what is in it: scratch memory that an engine allocates while it is enqueued is
+gone when its graph is replayed, and the replay is as quick as ever and wrong. Engines are built and asked so that this
+does not happen (Flavour.configure, Flavour.capturable); this is the proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import BackendError
+
+# Relative difference, as a norm. The same kernels on the same input differ by the order of their sums at most, 1e-3 in
+# FP16; results of overwritten scratch memory differed by 0.2 and more.
+TOLERANCE = 2e-2
+RUNS = 3
+
+Outputs = Mapping[str, NDArray[np.generic]]
+
+
+def check_replay(enqueue: Callable[[], Outputs], replay: Callable[[], Outputs], what: str) -> float:
+    """Compare `RUNS` runs of either with the first enqueue; returns the largest relative difference seen.
+
+    Each call runs the staged batch once and returns its outputs. BackendError names the output where a replay is not
+    what enqueue computes, or enqueue does not repeat itself.
+    """
+    wanted = enqueue()
+    largest = 0.0
+    for way, run in (("plain enqueue", enqueue), ("the replay of its CUDA graph", replay)):
+        for _ in range(RUNS):
+            for name, got in run().items():
+                difference = relative_difference(got, wanted[name])
+                if not difference <= TOLERANCE:
+                    raise BackendError(
+                        f"{what}: {way} does not repeat what plain enqueue computed: output {name!r} differs by "
+                        f"{difference:.2g} of its norm; it is wrong, and its times would say nothing"
+                    )
+                largest = max(largest, difference)
+    return largest
+
+
+def relative_difference(got: NDArray[np.generic], wanted: NDArray[np.generic]) -> float:
+    """‖got − wanted‖ / ‖wanted‖ in float64; infinite where only one of the two is finite at some place."""
+    a, b = got.astype(np.float64), wanted.astype(np.float64)
+    finite = np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), finite):
+        return float("inf")
+    distance = float(np.linalg.norm(a[finite] - b[finite]))
+    scale = float(np.linalg.norm(b[finite]))
+    return distance / scale if scale else (float("inf") if distance else 0.0)
