@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--p99", type=seconds, default=0.015, metavar="TIME", help="latency bound of server (15ms)")
     parser.add_argument("--duration", type=seconds, default=10.0, metavar="TIME", help="of each run (default: 10s)")
     parser.add_argument("--qps", type=float, help="server: run at this rate; without it the highest valid is searched")
+    parser.add_argument(
+        "--delays", type=_delays, metavar="TIMES", help="server: latency over load for each of these delays (0,2ms,5ms)"
+    )
+    parser.add_argument(
+        "--rates", type=_rates, metavar="QPS", help="of --delays, by commas (default: 5 to 95 %% of the engine's)"
+    )
     parser.add_argument("--accuracy", action="store_true", help="accuracy mode: every sample once, top-1")
     parser.add_argument("--dataset", metavar="DATA", help="samples, a name or path (default: embedded images)")
     parser.add_argument("--samples", type=int, metavar="N", help="how many (default: 1024; in accuracy mode all)")
@@ -44,31 +49,40 @@ def run(args: argparse.Namespace) -> int:
     """Run and print. Exit code 0 VALID (or accuracy mode), 1 INVALID."""
     from inferkit.serve.batcher import Batcher
     from inferkit.serve.loadgen import Load, load_generator
+    from inferkit.serve.probe import probe
 
     load_generator()
     if args.duration <= 0 or args.p99 <= 0 or (args.qps is not None and not args.qps > 0):
         raise UsageError("--duration, --p99 and --qps must be more than nothing")
     if args.qps is not None and args.scenario != "server":
         raise UsageError(f"--qps is for --scenario server, not for {args.scenario}")
+    if args.delays and (args.scenario != "server" or args.qps is not None or args.accuracy):
+        raise UsageError(
+            "--delays sweeps the server scenario over its rates (--rates); it takes no --qps or --accuracy"
+        )
+    if args.rates and not args.delays:
+        raise UsageError("--rates needs --delays: a sweep has both")
     logs = args.logs or Path(tempfile.mkdtemp(prefix="inferkit-serve-bench-"))
     found: Found | None = None
     results: list[Result] = []
     with open_session(args) as (network, session):
         samples = _samples(args, network, session)
-        rate, expected = _probe(session, samples, args.max_batch)
+        probed = probe(session, samples, args.max_batch)
+        if args.delays:
+            return _sweep(args, session, samples, probed.rate, logs)
         delay = args.delay if args.scenario == "server" else 0.0  # the other scenarios have nobody to wait for
         with Batcher(session, args.max_batch, delay=delay, queue_limit=1 << 22) as batcher:
             load = Load(
                 args.scenario,
                 args.duration,
-                expected=expected,
-                rate=args.qps or 1.5 * rate,
+                expected=probed.expected,
+                rate=args.qps or 1.5 * probed.rate,
                 bound=args.p99,
                 accuracy=args.accuracy,
                 queries=1 if args.accuracy else 100,
             )
             if args.scenario == "server" and args.qps is None and not args.accuracy:
-                found = _search(batcher, samples, load, rate, logs, results)
+                found = _search(batcher, samples, load, probed.rate, logs, results)
             else:
                 results.append(_run(batcher, samples, load, logs))
     if found is not None:
@@ -92,23 +106,6 @@ def _samples(args: argparse.Namespace, network: Network, session: Session) -> Sa
     return read_samples(session.inputs, dataset, count, steps)
 
 
-def _probe(session: Session, samples: Samples, max_batch: int) -> tuple[float, float]:
-    """Images per second in full batches, and a lower bound of the seconds that one query takes."""
-    from inferkit.serve.layout import Layout
-
-    size = Layout(session.inputs).batch or max_batch
-    batch = samples.rows([index % len(samples) for index in range(size)])
-    session.run(batch)
-    times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - began < 0.5:
-        start = time.perf_counter()
-        session.run(batch)
-        times.append(time.perf_counter() - start)
-    best = min(times)
-    return size / best, best / size / 2
-
-
 def _run(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
     from inferkit.serve.loadgen import run_load
 
@@ -125,6 +122,63 @@ def _search(batcher: Batcher, samples: Samples, load: Load, rate: float, logs: P
         return results[-1].valid is True
 
     return find_rate(is_valid, rate)
+
+
+def _delays(text: str) -> tuple[float, ...]:
+    return tuple(seconds(part) for part in text.split(","))
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write queries per second, separated by commas") from None
+
+
+def _sweep(args: argparse.Namespace, session: Session, samples: Samples, rate: float, logs: Path) -> int:
+    """Print a line for each point and write the curves; their shape is in docs/serve.md. Exit code 0."""
+    from inferkit.files import write_atomically
+    from inferkit.measure.environment import cpu_model, usable_cpus
+    from inferkit.serve.curve import SHARES, Point, curves_as_dict, measure_curves
+    from inferkit.serve.loadgen import OFFICIAL_SECONDS
+
+    def tell(delay: float, point: Point) -> None:
+        times = [f"{name} {1e3 * value:.3f} ms" for name, value in (("p50", point.p50), ("p99", point.p99)) if value]
+        reached = "" if point.completed is None else f", {point.completed:,.0f} done"
+        words = [f"delay {1e3 * delay:g} ms", f"{point.offered:,.0f} queries/s offered{reached}", *times]
+        words += [f"batches of {point.mean_batch:.1f}", "VALID" if point.valid else "INVALID", *point.reasons]
+        print(" · ".join(words), flush=True)
+
+    rates = args.rates or [share * rate for share in SHARES]
+    short = args.duration < OFFICIAL_SECONDS
+    curves = measure_curves(
+        session,
+        samples,
+        args.max_batch,
+        args.delays,
+        rates,
+        bound=args.p99,
+        seconds=args.duration,
+        logs=logs,
+        told=tell,
+    )
+    print(f"logs: {logs}" + (f" (short runs: {args.duration:g} s; MLPerf asks for 600 s)" if short else ""))
+    if args.json is not None:
+        facts = {
+            "model": args.model,
+            "backend": args.backend,
+            "precision": args.precision,
+            "max_batch": args.max_batch,
+            "device": session.device,
+            "cpu": cpu_model(),
+            "cpus": usable_cpus(),
+            "engine_rate": rate,
+            "bound": args.p99,
+            "seconds": args.duration,
+            "is_short": short,
+        }
+        write_atomically(args.json, json.dumps(curves_as_dict(curves, **facts), indent=1).encode())
+    return 0
 
 
 def _line(result: Result) -> str:

@@ -1,0 +1,50 @@
+"""Latency over offered load: one curve per delay, every point a run of the load generator, in a documented JSON."""
+
+import json
+
+import pytest
+
+from inferkit.cli.main import main
+from inferkit.measure.statistics import samples_needed
+
+pytest.importorskip("mlperf_loadgen", reason='MLPerf\'s load generator is missing: pip install "inferkit[loadgen]"')
+
+KEYS = {"schema", "kind", "model", "backend", "precision", "max_batch", "device", "cpu", "cpus", "engine_rate"}
+KEYS |= {"bound", "seconds", "is_short", "curves"}
+COMMAND = ["serve-bench", "lenet", "--scenario", "server", "--threads", "1", "--max-batch", "4"]
+
+
+def test_a_sweep_writes_a_curve_for_each_delay(tmp_path, capsys):
+    path = tmp_path / "curve.json"
+    kept = ["--logs", str(tmp_path / "logs"), "--json", str(path)]
+    sweep = ["--delays", "0,20ms", "--rates", "2000,1500", "--duration", "100ms", "--p99", "5s"]
+    assert main([*COMMAND, *sweep, *kept]) == 0
+    found = json.loads(path.read_text())
+    assert set(found) == KEYS
+    assert (found["schema"], found["kind"]) == (1, "latency-over-load")
+    assert found["is_short"] is True
+    assert [curve["delay"] for curve in found["curves"]] == [0.0, 0.02]
+    for curve in found["curves"]:
+        assert [point["offered"] for point in curve["points"]] == [1500, 2000]
+        for point in curve["points"]:
+            assert 0 < point["p50"] <= point["p90"] <= point["p99"]
+            assert point["queries"] >= samples_needed(99.0)
+            assert 1 <= point["mean_batch"] <= 4
+            assert point["queue_p50"] <= point["p99"]  # a wait is a part of a latency
+            with open(f"{point['logs']}/mlperf_log_summary.txt") as log:
+                assert ("Result is : VALID" in log.read()) is point["valid"]
+    assert capsys.readouterr().out.count("queries/s offered") == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--delays", "0,0"], "each once"),
+        (["--delays", "0", "--qps", "5"], "takes no --qps"),
+        (["--rates", "5"], "needs --delays"),
+        (["--delays", "0", "--rates", "0"], "rates above 0"),
+    ],
+)
+def test_sweeps_that_make_no_sense_are_refused(options, message, capsys):
+    assert main([*COMMAND, *options]) == 2
+    assert message in capsys.readouterr().err
