@@ -22,6 +22,7 @@ from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
 from inferkit.measure.accuracy import Accuracy, AccuracySpec
 from inferkit.measure.case import Case
+from inferkit.measure.confusion import confusion
 from inferkit.measure.engine_file import FILE_BACKENDS
 from inferkit.measure.interpreter import with_environment
 from inferkit.measure.launch import run_accuracy, run_replicate
@@ -278,6 +279,8 @@ class Campaign:
                 record.outcome = judge_reference(case.id, record.found, network.top1, REFERENCE_TOLERANCE)
             else:
                 record.outcome = judge_reduced(case.id, record.reference, record.found, network.accuracy_tolerance)
+                assert network.dataset is not None
+                record.confusion = confusion(record.reference.predictions, record.found.predictions, network.dataset)
         except BackendUnavailable as error:
             record.unsupported = Unsupported(error.reason, error.way_out)
         except InferkitError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.outcome import Outcome
@@ -54,7 +56,8 @@ class CaseRecord:
 class AccuracyRecord:
     """One accuracy case, and the FP32 accuracy that a reduced precision was compared with.
 
-    The fingerprint says in which baseline it is kept; the verdict does not depend on it.
+    The fingerprint says in which baseline it is kept; the verdict does not depend on it. `confusion` tells of the
+    images that changed their class from FP32 to here (measure/confusion.py).
     """
 
     case: AccuracyCase
@@ -65,3 +68,4 @@ class AccuracyRecord:
     unsupported: Unsupported | None = None
     failure: str | None = None
     outcome: Outcome | None = None
+    confusion: Mapping[str, Any] | None = None

@@ -46,8 +46,9 @@ def run_record(suite: Suite) -> dict[str, Any]:
 
 
 def _accuracy(record: AccuracyRecord) -> dict[str, Any]:
-    """The row of the table, with everything that a comparison of two files needs."""
-    return {key: value for key, value in accuracy_row(record).items() if key != "kind"}
+    """The row of the table, with everything that a comparison of two files needs, and the images that changed."""
+    told = {key: value for key, value in accuracy_row(record).items() if key != "kind"}
+    return told if record.confusion is None else {**told, "confusion": dict(record.confusion)}
 
 
 def _declared(campaigns: Iterable[Campaign]) -> dict[str, list[str]]:
