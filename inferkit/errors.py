@@ -45,5 +45,9 @@ class BaselineError(InferkitError):
     """A baseline or benchmark JSON file is damaged, of a newer schema, or does not fit what it is compared with."""
 
 
+class HistoryError(InferkitError):
+    """The history of runs is damaged, of a newer schema, or in use by someone who does not let go of it."""
+
+
 class UsageError(InferkitError):
     """What the user asked for makes no sense: an unknown name, an option that excludes another."""

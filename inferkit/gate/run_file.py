@@ -69,6 +69,9 @@ class RunFile:
     smoke: bool = False
     commit: str = ""
     date: str = ""
+    project: str = ""
+    branch: str = ""
+    dirty: bool = False
     record: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -172,10 +175,12 @@ def _texts(place: Place, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _origin(top: Place) -> tuple[str, str]:
-    commit = top.place("commit_info").values.get("id")
+def _origin(top: Place) -> tuple[str, str, str, str, bool]:
+    """Commit, date, project, branch, and whether there were changes that no commit has."""
+    told = top.place("commit_info").values
     date = top.values.get("datetime")
-    return str(commit or ""), str(date or "")
+    commit, project, branch = (str(told.get(key) or "") for key in ("id", "project", "branch"))
+    return commit, str(date or ""), project, branch, told.get("dirty") is True
 
 
 def _foreign(top: Place) -> RunFile:
@@ -194,8 +199,18 @@ def _foreign(top: Place) -> RunFile:
             raise place.fail(f"{name!r} stands there twice", "fullname")
         median = place.place("stats").number("median", above=_FASTEST, most=_SLOWEST)
         cases[name] = RunCase((math.log(median),), fingerprint.slug, replicates_known=False)
-    commit, date = _origin(top)
-    return RunFile(top.file, False, {fingerprint.slug: fingerprint}, cases, commit=commit, date=date)
+    commit, date, project, branch, dirty = _origin(top)
+    return RunFile(
+        top.file,
+        False,
+        {fingerprint.slug: fingerprint},
+        cases,
+        commit=commit,
+        date=date,
+        project=project,
+        branch=branch,
+        dirty=dirty,
+    )
 
 
 def _machine(info: Place) -> Fingerprint:

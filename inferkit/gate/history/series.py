@@ -1,0 +1,46 @@
+"""The history as it is read: the points of one metric of one case on one kind of machine, oldest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inferkit.gate.history.summary import Figure, RunInfo
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one run found. `figure` has the replicates and the verdict, `run` the date and the commit."""
+
+    run: RunInfo
+    figure: Figure
+
+    @property
+    def centre(self) -> float:
+        """The middle of the replicates: seconds, bytes or percent."""
+        return self.figure.centre
+
+    @property
+    def verdict(self) -> str | None:
+        """What the run said of it, None where it did not judge."""
+        return self.figure.verdict
+
+    @property
+    def usable(self) -> bool:
+        """Whether it says anything of the case: what was measured as INVALID says something of the machine."""
+        return self.figure.verdict != "INVALID"
+
+
+@dataclass(frozen=True)
+class Series:
+    """The points of one metric of one case on one kind of machine (fingerprint slug), oldest first."""
+
+    project: str
+    case: str
+    metric: str
+    fingerprint: str
+    points: tuple[Point, ...]
+
+    @property
+    def usable(self) -> tuple[Point, ...]:
+        """The points that were measured properly."""
+        return tuple(point for point in self.points if point.usable)
