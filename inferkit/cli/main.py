@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("inferkit.cli.inspect", "the layers of a network, or what is known of an engine file"),
     "plot": ("inferkit.cli.plot", "every chart of a run as an SVG file, and PNG"),
     "report": ("inferkit.cli.report", "show a run, alone or against others, as one HTML file"),
+    "scale": ("inferkit.cli.scale", "run one network on several GPUs at once: scaling and interference"),
     "serve": ("inferkit.cli.serve", "serve a model over HTTP and gRPC (Open Inference Protocol, KServe v2)"),
     "serve-bench": ("inferkit.cli.serve_bench", "put MLPerf's load scenarios on a model behind the batcher"),
     "sweep": ("inferkit.cli.sweep", "run the study's whole experiment: every data type over its batch sizes"),

@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> int:
     """Do the job on stdin. Exit code 0 wherever the outcome could be written, also when it says `failed`."""
-    _end_with_parent()
+    end_with_parent()
     job = json.load(sys.stdin)
     try:
         facts, arrays = _KINDS[job["kind"]](job["spec"])
@@ -81,7 +81,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]] 
 }
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ctrl-C is the parent's to handle, which then ends this process; a killed parent ends it too, where Linux can."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -1,0 +1,112 @@
+"""`inferkit scale`: one network on several GPUs (or sets of CPUs) at once: scaling and interference."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.backends import BACKENDS
+from inferkit.cli.serving import seconds
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.measure.prepared import Recipe
+    from inferkit.measure.window import WindowSpec
+
+_COUNTS = (1, 2, 4, 8, 16)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
+    parser.epilog = "exit codes: 0 measured · 1 --least was not reached, or a device failed · 2 usage · 10 INVALID"
+    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
+    parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
+    parser.add_argument(
+        "--devices",
+        required=True,
+        metavar="LIST",
+        help="by commas: GPUs by index or UUID (tensorrt), or sets of CPUs (0-3,4-7)",
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="tensorrt", help="default: %(default)s")
+    parser.add_argument("--precision", default="fp32", help="fp32, tf32, fp16, bf16, int8, fp8 (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: %(default)s")
+    parser.add_argument("--seconds", type=seconds, default=5.0, metavar="TIME", help="of each window (default: 5s)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s; medians are shown")
+    parser.add_argument(
+        "--least", type=float, metavar="SHARE", help="exit 1 where all devices together reach less (0.95)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every window and the summary here, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    from inferkit.files import write_atomically
+    from inferkit.measure.scaling import measure_scaling, scaling_as_dict, summarize
+    from inferkit.precision import normalize
+
+    names = [name.strip() for name in args.devices.split(",") if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"--devices {args.devices}: name devices, each once")
+    if args.batch_size < 1 or args.rounds < 1 or args.seconds <= 0:
+        raise UsageError("--batch-size, --rounds and --seconds must be more than nothing")
+    counts = sorted({count for count in _COUNTS if count < len(names)} | {len(names)})
+    with tempfile.TemporaryDirectory(prefix="inferkit-scale-") as folder:
+        specs = _specs(args, names, normalize(args.precision), Path(folder))
+        windows = measure_scaling(specs, counts, seconds=args.seconds, rounds=args.rounds, told=_tell)
+    found = summarize(names, windows)
+    for each in found:
+        lost = ", ".join(f"{name} {100 * share:+.1f} %" for name, share in each.lost.items())
+        devices = "1 device" if each.count == 1 else f"{each.count} devices"
+        print(
+            f"{devices}: {each.total:,.1f} images/s, {each.ratio:.2f} times one, "
+            f"{each.share:.3f} of what they do alone" + (f" (lost: {lost})" if each.count > 1 else "")
+        )
+    if args.json is not None:
+        facts = {name: getattr(args, name) for name in ("model", "backend", "batch_size", "seconds", "rounds")}
+        facts["precision"] = normalize(args.precision)
+        write_atomically(args.json, json.dumps(scaling_as_dict(names, windows, **facts), indent=1).encode())
+    if any(window.invalid for window in windows):
+        print("INVALID: the machine was not in a state to measure; see the lines above")
+        return 10
+    return 1 if args.least is not None and found[-1].share < args.least else 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _specs(args: argparse.Namespace, names: list[str], precision: str, folder: Path) -> dict[str, WindowSpec]:
+    """Prepare the network and build its engine once; a spec for every device."""
+    from inferkit.measure.engine_file import FILE_BACKENDS, EngineSpec
+    from inferkit.measure.launch import build_engine_file, prepare_network
+    from inferkit.measure.window import WindowSpec, parse_cpus
+
+    on_gpu = args.backend in FILE_BACKENDS
+    sets = {} if on_gpu else {name: parse_cpus(name) for name in names}
+    taken = [cpu for cpus in sets.values() for cpu in cpus]
+    if len(set(taken)) < len(taken):
+        raise UsageError(f"--devices {args.devices}: two of the sets share a CPU")
+    prepare_network(_recipe(args, precision), folder / "network")
+    # One size of batch is run: the engine that fixes it in the graph is the fastest.
+    build: dict[str, Any] = {"static": True, "device": names[0]} if on_gpu else {}
+    session = {"mode": "throughput"} if on_gpu else {}
+    engine = None
+    if on_gpu:
+        made = EngineSpec(str(folder / "network"), args.backend, args.batch_size, build)
+        engine = build_engine_file(made, folder, args.model)
+    common = (str(folder / "network"), args.backend, args.batch_size, build, session, engine)
+    return {name: WindowSpec(*common, cpus=sets.get(name, ()), device=name if on_gpu else None) for name in names}
+
+
+def _recipe(args: argparse.Namespace, precision: str) -> Recipe:
+    from inferkit.measure.images import EMBEDDED
+    from inferkit.measure.prepared import Recipe
+    from inferkit.network import zoo
+
+    trained = not args.weights and args.model in zoo.names() and zoo.is_trained(args.model)
+    steps: dict[str, Any] = zoo.card(args.model)["preprocessing"] if trained else {}
+    dataset = EMBEDDED if trained else None
+    return Recipe(args.model, args.model, precision, args.weights, dataset, steps, images=args.batch_size)
