@@ -33,6 +33,9 @@ REASONS = {
 }
 # With one of these the card does not run as it should: what was measured says nothing about the engine.
 DISTURBING = frozenset({"hardware_slowdown", "software_thermal", "hardware_thermal", "power_brake"})
+# Of a run's file: enough to see a clock fall, and some kB per replicate.
+SERIES_LENGTH = 60
+_OVER_TIME = ("sm_mhz", "power_watts", "temperature", "reasons")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Summary:
-    """Telemetry of one case. `throttled` names reasons seen that disturb; `energy_per_image` in joules."""
+    """Telemetry of one case. `throttled` names reasons seen that disturb; `energy_per_image` in joules.
+
+    `series` is what the readings said one after the other, at most SERIES_LENGTH of them: lists of the same length
+    under `at` (seconds since the first), `sm_mhz`, `power_watts`, `temperature` and `reasons`, with None where one is
+    not known; a figure that no reading knew has no list.
+    """
 
     readings: int
     seconds: float
@@ -76,6 +84,7 @@ class Summary:
     pcie_generation: int | None
     pcie_width: int | None
     pcie_replays: int | None
+    series: dict[str, list[Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -117,7 +126,22 @@ def summarize(readings: Iterable[Reading], images: int | None = None) -> Summary
         pcie_generation=_last(taken, "pcie_generation"),
         pcie_width=_last(taken, "pcie_width"),
         pcie_replays=_increase(taken, "pcie_replays"),
+        series=_series(taken),
     )
+
+
+def _series(readings: list[Reading]) -> dict[str, list[Any]] | None:
+    """The readings as short lists; None where they know nothing that changes over time."""
+    if len(readings) > SERIES_LENGTH:
+        last = len(readings) - 1
+        readings = [readings[round(index * last / (SERIES_LENGTH - 1))] for index in range(SERIES_LENGTH)]
+    known = {name: [getattr(each, name) for each in readings] for name in _OVER_TIME}
+    found = {name: values for name, values in known.items() if any(value is not None for value in values)}
+    if not found:
+        return None
+    if "reasons" in found:
+        found["reasons"] = [None if value is None else list(value) for value in found["reasons"]]
+    return {"at": [round(each.at - readings[0].at, 3) for each in readings], **found}
 
 
 class GpuTelemetry:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.measure.telemetry import REASONS, GpuTelemetry, Reading, reason_names, summarize
+from inferkit.measure.telemetry import REASONS, SERIES_LENGTH, GpuTelemetry, Reading, reason_names, summarize
 
 readings = st.lists(
     st.builds(
@@ -40,6 +40,17 @@ def test_nothing_known_is_none_not_zero() -> None:
     assert summary.pop("readings") == 2
     assert summary.pop("seconds") == 2.0
     assert set(summary.values()) == {None}
+
+
+def test_what_was_read_one_after_the_other_is_kept_short() -> None:
+    taken = [Reading(10 + n / 10, sm_mhz=1980 - n, reasons=("power_cap",) if n else None) for n in range(1000)]
+    series = summarize(taken).as_dict()["series"]
+    assert set(series) == {"at", "sm_mhz", "reasons"}
+    assert {len(values) for values in series.values()} == {SERIES_LENGTH}
+    assert (series["at"][0], series["at"][-1]) == (0.0, 99.9)
+    assert (series["sm_mhz"][0], series["sm_mhz"][-1]) == (1980, 981)
+    assert series["reasons"][:2] == [None, ["power_cap"]]
+    assert len(summarize(taken[:3]).as_dict()["series"]["at"]) == 3
 
 
 def test_no_readings_at_all() -> None:
