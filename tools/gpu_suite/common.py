@@ -67,6 +67,12 @@ def relative_error(got: NDArray[Any], want: NDArray[Any]) -> float:
     return float(np.linalg.norm(got.astype(np.float64) - want.astype(np.float64)) / np.linalg.norm(want))
 
 
+def keep_to(precision: str) -> None:
+    """Called first in a fresh process: FP32 is strict in TensorRT-RTX 1.4 only with this in the environment."""
+    if precision == "fp32":
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+
+
 def side_by_side(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
     """`work(*job)` for every job in fresh processes, `workers` at a time; an exception becomes its text."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:

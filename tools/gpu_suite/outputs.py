@@ -16,6 +16,7 @@ from tools.gpu_suite.common import (
     Results,
     fail,
     folder,
+    keep_to,
     plan_path,
     reference,
     relative_error,
@@ -29,6 +30,7 @@ AGREEMENT = 0.998
 
 def compare(name: str, precision: str, batches: tuple[int, ...]) -> dict[str, Any]:
     """Relative errors of one engine by batch, and how long its first run took (kernels are compiled then)."""
+    keep_to(precision)
     from inferkit.backends.tensorrt import load_engine
 
     images, scores = reference(name)
@@ -47,6 +49,8 @@ def compare(name: str, precision: str, batches: tuple[int, ...]) -> dict[str, An
                 "top1_agreement": float(np.mean(got.argmax(1) == want.argmax(1))),
                 "ready_seconds": ready,
                 "launch": session.launch,
+                "replay_difference": session.replay_difference,
+                "probability_error": relative_error(softmax(got), softmax(want)),
             }
     return found
 
@@ -108,6 +112,7 @@ def preprocessing(name: str) -> Any:
 
 def engine_classes(name: str, precision: str) -> dict[str, Any]:
     """The engine's classes for the embedded images, streamed through throughput mode, against the CPU's."""
+    keep_to(precision)
     import inferkit
     from inferkit.backends.tensorrt import BACKEND
     from inferkit.data import open_dataset

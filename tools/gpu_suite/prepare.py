@@ -16,6 +16,7 @@ from tools.gpu_suite.common import (
     Results,
     fail,
     folder,
+    keep_to,
     plan_path,
     say,
     scores_blob,
@@ -50,6 +51,7 @@ def make_reference(name: str, threads: int) -> dict[str, Any]:
 
 def make_engine(name: str, precision: str) -> dict[str, Any]:
     """Rewrite the network and build its engine for batches of 1 to 64, with the scores as output."""
+    keep_to(precision)
     import inferkit
     from inferkit.cli.study_engine import with_output
 

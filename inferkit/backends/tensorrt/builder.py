@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferkit.backends.tensorrt.blobs import BlobCache
-from inferkit.backends.tensorrt.flavour import Flavour, captured_errors
-from inferkit.backends.tensorrt.messages import Messages
+from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.messages import Messages, captured_errors
 from inferkit.backends.tensorrt.plan import Plan, PlanInfo, sha256
 from inferkit.backends.tensorrt.profile import Profile
 from inferkit.errors import BackendError
@@ -72,7 +72,11 @@ def build_plan(
         definition, parser = _parse(network, model, flavour, builder, messages)
         config = builder.create_builder_config()
         flavour.configure(
-            config, tf32=network.precision == "tf32", workspace=options.workspace, targets=options.targets
+            config,
+            tf32=network.precision == "tf32",
+            workspace=options.workspace,
+            targets=options.targets,
+            fixed=options.profile.static,
         )
         _add_profile(network, options.profile, builder, config)
         flavour.attach_timing(config, timings.read() if timings else None)

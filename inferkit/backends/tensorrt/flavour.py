@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
-from inferkit.backends.tensorrt.messages import Messages, Recorder, make_logger
+from inferkit.backends.tensorrt.messages import Recorder, make_logger
 from inferkit.errors import BackendError, BackendUnavailable, EngineError, UsageError
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
@@ -52,9 +52,15 @@ USED_OF_RTX = {
     "IBuilderConfig": ("num_compute_capabilities", "set_compute_capability"),
     "Runtime": ("get_engine_validity",),
     "ICudaEngine": ("create_runtime_config", "device_memory_size_v2"),
-    "IRuntimeConfig": ("create_runtime_cache", "set_runtime_cache", "dynamic_shapes_kernel_specialization_strategy"),
+    "IRuntimeConfig": (
+        "create_runtime_cache",
+        "set_runtime_cache",
+        "dynamic_shapes_kernel_specialization_strategy",
+        "set_execution_context_allocation_strategy",
+    ),
+    "ExecutionContextAllocationStrategy": ("USER_MANAGED",),
     "IRuntimeCache": ("serialize", "deserialize"),
-    "IExecutionContext": ("is_stream_capturable",),
+    "IExecutionContext": ("is_stream_capturable", "set_device_memory"),
     "BuilderFlag": ("REQUIRE_USER_ALLOCATION",),
     "ComputeCapability": ("CURRENT",),
     "DynamicShapesKernelSpecializationStrategy": ("EAGER", "LAZY", "NONE"),
@@ -76,13 +82,26 @@ SPECIALIZATIONS = ("eager", "lazy", "none")
 
 
 class Context:
-    """An execution context, and the just-in-time cache that it was made with (RTX only)."""
+    """An execution context; with RTX also the just-in-time cache that it was made with, and its scratch memory."""
 
     def __init__(self, context: Any, jit_cache: Any = None, jit_loaded: bool = False, config: Any = None) -> None:
         self.context = context
         self.jit_loaded = jit_loaded
+        self._scratch: Any = None
         self._jit_cache = jit_cache
         self._config = config  # must outlive the context
+
+    def use_scratch(self, memory: Any, size: int) -> None:
+        """Give the context `size` bytes of device memory, which it keeps until `close`."""
+        self._scratch = memory
+        self.context.set_device_memory(int(memory), size)
+
+    def close(self) -> None:
+        """Release the context, then its memory."""
+        self.context = self._jit_cache = self._config = None
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            scratch.free()
 
     def jit_content(self) -> bytes | None:
         """The kernels compiled so far, serialized for the next process; None where the flavour has no such cache."""
@@ -168,13 +187,14 @@ class Flavour:
         # TensorRT-RTX and TensorRT 11 have no other kind and ignore the flag.
         return builder.create_network(1 << int(flags.STRONGLY_TYPED))
 
-    def configure(self, config: Any, *, tf32: bool, workspace: int | None, targets: tuple[str, ...]) -> None:
-        """Set what is asked for; `workspace` in bytes, None leaves TensorRT's own limit."""
+    def configure(
+        self, config: Any, *, tf32: bool, workspace: int | None, targets: tuple[str, ...], fixed: bool = False
+    ) -> None:
+        """Set what is asked for; `workspace` in bytes, None leaves TensorRT's own limit. `fixed`: no open dimension."""
         module = self.module
         config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
         (config.set_flag if tf32 else config.clear_flag)(module.BuilderFlag.TF32)
-        if self.is_rtx:
-            # Without it an engine may allocate scratch memory while it runs, which a CUDA graph cannot hold on to.
+        if self.wants_scratch(fixed):
             config.set_flag(module.BuilderFlag.REQUIRE_USER_ALLOCATION)
         if workspace is not None:
             config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, workspace)
@@ -240,13 +260,16 @@ class Flavour:
             raise EngineError(f"{self} does not load this engine{': ' + reason if reason else messages.because()}")
         return engine
 
-    def create_context(self, engine: Any, *, jit_cache: bytes | None, specialization: str) -> Context:
+    def create_context(
+        self, engine: Any, *, jit_cache: bytes | None, specialization: str, fixed: bool = False
+    ) -> Context:
         """An execution context. `specialization` and `jit_cache` matter to TensorRT-RTX only, which compiles kernels
         at run time: `eager` compiles them for the shape at the first execution, so that nothing is swapped later.
+        Of an engine of `fixed` shapes the caller must ask `wants_scratch`.
         """
         with self.recorder.capture() as messages:
             if self.is_rtx:
-                made = self._create_rtx_context(engine, jit_cache, specialization)
+                made = self._create_rtx_context(engine, jit_cache, specialization, fixed)
             else:
                 made = Context(engine.create_execution_context())
         if made.context is None:
@@ -257,12 +280,15 @@ class Flavour:
             )
         return made
 
-    def _create_rtx_context(self, engine: Any, jit_cache: bytes | None, specialization: str) -> Context:
+    def _create_rtx_context(self, engine: Any, jit_cache: bytes | None, specialization: str, fixed: bool) -> Context:
         if specialization not in SPECIALIZATIONS:
             raise UsageError(f"kernel specialization is one of {', '.join(SPECIALIZATIONS)}, not {specialization!r}")
         config = engine.create_runtime_config()
-        strategies = self.module.DynamicShapesKernelSpecializationStrategy
-        config.dynamic_shapes_kernel_specialization_strategy = getattr(strategies, specialization.upper())
+        kinds = self.module.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = getattr(kinds, specialization.upper())
+        if self.wants_scratch(fixed):
+            strategies = self.module.ExecutionContextAllocationStrategy
+            config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
         cache = config.create_runtime_cache()
         loaded = False
         if jit_cache:
@@ -271,9 +297,18 @@ class Flavour:
         config.set_runtime_cache(cache)
         return Context(engine.create_execution_context(config), cache, loaded, config)
 
-    def capturable(self, context: Any, stream: int) -> bool:
-        """Whether what this context enqueues may be captured; `tensorrt` does not tell before it is tried."""
-        return bool(context.is_stream_capturable(stream)) if self.is_rtx else True
+    def wants_scratch(self, fixed: bool) -> bool:
+        """Whether every context is given its scratch memory (`device_memory` bytes, Context.use_scratch).
+
+        So asks TensorRT-RTX for engines that are captured in CUDA graphs, which otherwise may allocate while they run.
+        With open dimensions (not `fixed`) such an engine ends the process in 1.4: there it allocates for itself, and
+        what it allocates on the stream becomes part of the graph.
+        """
+        return self.is_rtx and fixed
+
+    def capturable(self, context: Any, stream: int) -> bool | None:
+        """What TensorRT says of capturing this context; None where it says nothing. Capture, not this, decides."""
+        return bool(context.is_stream_capturable(stream)) if self.is_rtx else None
 
     def device_memory(self, engine: Any) -> int:
         """Bytes of scratch memory that one context of this engine takes."""
@@ -359,21 +394,3 @@ def _imported(name: str) -> Flavour | str:
     if name == "tensorrt" and version < (10,):
         return f"tensorrt {module.__version__} is too old: 10 or newer is needed"
     return Flavour(name, module)
-
-
-def captured_errors(messages: Messages, parser: Any = None) -> str:
-    """The parser's errors with the layers they belong to, else what was logged, as one sentence."""
-    found = []
-    for index in range(parser.num_errors if parser is not None else 0):
-        error = parser.get_error(index)
-        layer = f"layer {error.node_name()!r} ({error.node_operator()})" if error.node_name() else ""
-        layer = layer or (f"node {error.node()}" if error.node() >= 0 else "the model")
-        found.append(f"{layer}: {_without_noise(error.desc())}")
-    return "; ".join(dict.fromkeys(found)) if found else messages.because().lstrip(": ")
-
-
-def _without_noise(text: str) -> str:
-    """Each line once, and not the complaints that there is no GPU, which a machine without one adds to every error."""
-    lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
-    telling = [line for line in lines if "catchCudaError" not in line]
-    return " ".join(telling or lines)

@@ -14,7 +14,7 @@ from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, GraphEvent, check, elapsed_seconds
 from inferkit.backends.tensorrt.plan import Plan
-from inferkit.backends.tensorrt.replay import check_replay
+from inferkit.backends.tensorrt.replay import WrongResults, check_replay
 from inferkit.backends.tensorrt.session import _COMPARED_RUNS, GpuSession, enqueue_figures
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 
@@ -73,14 +73,14 @@ class LatencySession(GpuSession):
         self._runner = self._enqueue_runner
         self.launch, self.launch_note, self.replay_difference = "enqueue", "", None
         if self._wanted == "enqueue":
+            self._check_replay(self._enqueue_runner, None, batch)
             return
         try:
-            self._executor.require_capturable(self._stream)
             self._runner = self._make_graph_runner(copy_in, copy_out)
             self.replay_difference = self._check_replay(self._enqueue_runner, self._runner, batch)
             self.launch = "graph"
         except (BackendError, BackendUnavailable) as error:
-            if self._wanted == "graph":
+            if self._wanted == "graph" or isinstance(error, WrongResults):
                 raise
             self._runner = self._enqueue_runner
             self.launch_note = str(error)
@@ -93,7 +93,7 @@ class LatencySession(GpuSession):
         assert self._buffers is not None
         return self._buffers.results(self._batch)
 
-    def _check_replay(self, enqueue: Callable[[], Trace], replay: Callable[[], Trace], batch: int) -> float:
+    def _check_replay(self, enqueue: Callable[[], Trace], replay: Callable[[], Trace] | None, batch: int) -> float:
         buffers = self._buffers
         assert buffers is not None
 
@@ -102,7 +102,8 @@ class LatencySession(GpuSession):
             run()
             return buffers.results(batch)
 
-        return check_replay(lambda: results_of(enqueue), lambda: results_of(replay), self._executor.info.network)
+        replayed = None if replay is None else lambda: results_of(replay)
+        return check_replay(lambda: results_of(enqueue), replayed, self._executor.info.network)
 
     def _copies(self, batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
         """Functions that submit the copies of one batch, with everything looked up beforehand."""
@@ -193,6 +194,7 @@ class LatencySession(GpuSession):
             "launch": self.launch,
             "launch_note": self.launch_note,
             "replay_difference": self.replay_difference,
+            "capturable": self._executor.capturable(self._stream),
             "plain_enqueue": {
                 "wall_median": figures.wall,
                 "enqueue_median": figures.enqueue,

@@ -95,3 +95,21 @@ def make_logger(module: Any, recorder: Recorder) -> Any:
             recorder.record(severity.name, text)
 
     return RecordingLogger()
+
+
+def captured_errors(messages: Messages, parser: Any = None) -> str:
+    """The parser's errors with the layers they belong to, else what was logged, as one sentence."""
+    found = []
+    for index in range(parser.num_errors if parser is not None else 0):
+        error = parser.get_error(index)
+        layer = f"layer {error.node_name()!r} ({error.node_operator()})" if error.node_name() else ""
+        layer = layer or (f"node {error.node()}" if error.node() >= 0 else "the model")
+        found.append(f"{layer}: {_without_noise(error.desc())}")
+    return "; ".join(dict.fromkeys(found)) if found else messages.because().lstrip(": ")
+
+
+def _without_noise(text: str) -> str:
+    """Each line once, and not the complaints that there is no GPU, which a machine without one adds to every error."""
+    lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    telling = [line for line in lines if "catchCudaError" not in line]
+    return " ".join(telling or lines)

@@ -19,7 +19,7 @@ from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, check
 from inferkit.backends.tensorrt.latency import LAUNCHES
 from inferkit.backends.tensorrt.plan import Plan
-from inferkit.backends.tensorrt.replay import check_replay
+from inferkit.backends.tensorrt.replay import WrongResults, check_replay
 from inferkit.backends.tensorrt.session import GpuSession
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 
@@ -183,7 +183,6 @@ class ThroughputSession(GpuSession):
         self.launch, self.launch_note, self.replay_difference = "enqueue", "", None
         if self._wanted != "enqueue":
             try:
-                self._executor.require_capturable(self._compute)
                 for slot in self._slots:
                     self._executor.bind(slot.buffers)
                     slot.graph = Graph(self._compute, lambda _: self._executor.enqueue(self._compute))
@@ -192,7 +191,7 @@ class ThroughputSession(GpuSession):
                 self.launch = "graph"
                 return
             except (BackendError, BackendUnavailable) as error:
-                if self._wanted == "graph":
+                if self._wanted == "graph" or isinstance(error, WrongResults):
                     raise
                 self._drop_graphs()
                 self.launch_note = str(error)
@@ -296,6 +295,7 @@ class ThroughputSession(GpuSession):
             "launch": self.launch,
             "launch_note": self.launch_note,
             "replay_difference": self.replay_difference,
+            "capturable": self._executor.capturable(self._compute),
             "buffer_sets": len(self._slots),
             "batches_per_round": batches,
             "execution_only_seconds": alone,
