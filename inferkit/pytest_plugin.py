@@ -1,10 +1,13 @@
-"""The pytest plugin: a test that asks for `inferkit_latency` or `inferkit_accuracy` runs over the cases of a matrix.
+"""The pytest plugin: a test that asks for one of the fixtures here runs over the cases of a matrix.
 
     def test_latency(inferkit_latency):
         inferkit_latency.check()
 
     def test_accuracy(inferkit_accuracy):
         inferkit_accuracy.check()
+
+    def test_serving(inferkit_service):
+        inferkit_service.check()
 
 The cases come from `matrix.toml` beside the test file. In a project whose tests ask for neither, this plugin registers
 its options and does nothing else.
@@ -21,10 +24,11 @@ from inferkit.errors import InferkitError
 from inferkit.suite import options
 
 if TYPE_CHECKING:
-    from inferkit.suite.checks import AccuracyCheck, LatencyCheck
+    from inferkit.suite.checks import AccuracyCheck, LatencyCheck, ServiceCheck
     from inferkit.suite.state import Parameter, Suite
 
-LATENCY, ACCURACY = "inferkit_latency", "inferkit_accuracy"
+LATENCY, ACCURACY, SERVICE = "inferkit_latency", "inferkit_accuracy", "inferkit_service"
+_FIXTURES = (LATENCY, ACCURACY, SERVICE)
 
 _SUITE = pytest.StashKey["Suite"]()
 # Exit codes of a run that did not come to its end: interrupted, internal error, usage error.
@@ -56,12 +60,13 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per case."""
-    for name in (LATENCY, ACCURACY):
+    for name in _FIXTURES:
         if name in metafunc.fixturenames and name not in _parametrized(metafunc):
             try:
                 suite = _suite(metafunc.config)
                 path = metafunc.definition.path
-                found = suite.latency_parameters(path) if name == LATENCY else suite.accuracy_parameters(path)
+                parameters = {LATENCY: suite.latency_parameters, ACCURACY: suite.accuracy_parameters}
+                found = parameters.get(name, suite.service_parameters)(path)
             except InferkitError as error:
                 raise pytest.Collector.CollectError(str(error)) from None
             metafunc.parametrize(name, [_parameter(parameter) for parameter in found], indirect=True)
@@ -92,7 +97,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _asks(item: pytest.Item) -> bool:
     names = getattr(item, "fixturenames", ())
-    return LATENCY in names or ACCURACY in names
+    return any(name in names for name in _FIXTURES)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -134,7 +139,7 @@ def _parameters(session: pytest.Session) -> list[Parameter]:
 def _parameter_of(item: pytest.Item) -> Parameter | None:
     """What a test is about, None for tests of others and where there was nothing to parametrize with."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    found = params.get(LATENCY) or params.get(ACCURACY)
+    found = next((params[name] for name in _FIXTURES if params.get(name)), None)
     return found if hasattr(found, "matrix") else None
 
 
@@ -152,6 +157,14 @@ def inferkit_accuracy(request: pytest.FixtureRequest, benchmark: Any) -> Accurac
     from inferkit.suite.checks import AccuracyCheck
 
     return AccuracyCheck(_suite(request.config), _param(request), benchmark, request.node)
+
+
+@pytest.fixture
+def inferkit_service(request: pytest.FixtureRequest, benchmark: Any) -> ServiceCheck:
+    """A service case of the matrix: a network under one of MLPerf's scenarios; `check()` judges it."""
+    from inferkit.suite.checks import ServiceCheck
+
+    return ServiceCheck(_suite(request.config), _param(request), benchmark, request.node)
 
 
 def _param(request: pytest.FixtureRequest) -> Parameter:

@@ -191,7 +191,7 @@ def _line(result: Result) -> str:
     if load.scenario == "server":
         parts.append(f"{load.rate:,.1f} queries/s offered")
     if result.throughput is not None:
-        unit = "images/s" if load.scenario in ("offline", "server") else "queries/s"
+        unit = "queries/s" if load.scenario == "single-stream" else "images/s"
         parts.append(f"{result.throughput:,.1f} {unit}")
     for percentile in ("50.00", "99.00"):
         latency = result.latency(percentile)

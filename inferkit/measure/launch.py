@@ -23,6 +23,7 @@ from inferkit.measure.interpreter import Interpreter, this_interpreter
 from inferkit.measure.prepared import Recipe
 from inferkit.measure.replicate import Replicate, ReplicateSpec
 
+PROCESS = "inferkit.measure.process"
 _LAST_LINES = 12
 
 
@@ -47,7 +48,11 @@ def run_replicate(
 ) -> Replicate:
     """One replicate in a fresh process. See `run_job` for the errors."""
     job = _stated(replace(spec, spawned=time.monotonic()))
-    facts, arrays = run_job("latency", job, name, timeout=timeout, by=by)
+    return replicate_of(*run_job("latency", job, name, timeout=timeout, by=by), name)
+
+
+def replicate_of(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], name: str) -> Replicate:
+    """A replicate from what a process left. MeasurementError where another version's tells too little."""
     known = {field.name for field in fields(Replicate)}
     found = {key: value for key, value in facts.items() if key in known}
     missing = [field.name for field in fields(Replicate) if _needed(field) and field.name not in found]
@@ -74,9 +79,17 @@ def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0, by: 
 
 
 def run_job(
-    kind: str, spec: Mapping[str, Any], name: str, *, timeout: float, by: Interpreter | None = None
+    kind: str,
+    spec: Mapping[str, Any],
+    name: str,
+    *,
+    timeout: float,
+    by: Interpreter | None = None,
+    module: str = PROCESS,
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Run one job in a fresh Python (`by`: another) and return its facts and arrays. `name` stands in the messages.
+
+    `module` is what is run; it takes jobs as inferkit.measure.process does.
 
     Raises BackendUnavailable where the backend said so, MeasurementError where the job failed, the process died (with
     the signal and its last words) or took more than `timeout` seconds. An interrupt ends the process too.
@@ -85,7 +98,7 @@ def run_job(
         output, log = Path(folder, "result.npz"), Path(folder, "log.txt")
         job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
         with log.open("wb") as words:
-            code = _run(job, words, timeout, by or this_interpreter())
+            code = _run(module, job, words, timeout, by or this_interpreter())
         last = _last_words(log)
         if code is None:
             raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
@@ -101,9 +114,9 @@ def run_job(
     return outcome["facts"], arrays
 
 
-def _run(job: str, words: Any, timeout: float, by: Interpreter) -> int | None:
+def _run(module: str, job: str, words: Any, timeout: float, by: Interpreter) -> int | None:
     """The exit code, None where the time ran out. The process never outlives this call."""
-    command = [by.python, "-P", "-m", "inferkit.measure.process"]
+    command = [by.python, "-P", "-m", module]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=by.variables()
     ) as process:

@@ -24,15 +24,16 @@ from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.files import write_atomically
 
 Arrays = dict[str, NDArray[Any]]
+Job = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]
 _PR_SET_PDEATHSIG = 1
 
 
-def main() -> int:
-    """Do the job on stdin. Exit code 0 wherever the outcome could be written, also when it says `failed`."""
+def main(kinds: Mapping[str, Job] | None = None) -> int:
+    """Do the job on stdin, one of these kinds. Exit code 0 wherever the outcome could be written, `failed` or not."""
     end_with_parent()
     job = json.load(sys.stdin)
     try:
-        facts, arrays = _KINDS[job["kind"]](job["spec"])
+        facts, arrays = (kinds or _KINDS)[job["kind"]](job["spec"])
         outcome: dict[str, Any] = {"status": "ok", "facts": facts}
     except BackendUnavailable as error:
         outcome, arrays = {"status": "unsupported", "reason": error.reason, "way_out": error.way_out}, {}
@@ -73,7 +74,7 @@ def _accuracy(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
     return facts, {"predictions": found.predictions, "top1": found.top1, "top5": found.top5}
 
 
-_KINDS: dict[str, Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]] = {
+_KINDS: dict[str, Job] = {
     "prepare": _prepare,
     "build": _build,
     "latency": _latency,

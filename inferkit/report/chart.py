@@ -68,6 +68,8 @@ def _points(run: RunFile) -> list[Point]:
     found = []
     for case in run.cases.values():
         facts = case.facts
+        if "service" in facts:  # its batches are as large as the load makes them
+            continue
         batch, seconds = number(facts, "batch_size"), number(facts, "centre")
         model, precision, backend = (text(facts, key) for key in ("model", "precision", "backend"))
         if not (batch and seconds and model and precision and backend) or batch < 1 or seconds <= 0:

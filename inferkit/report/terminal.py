@@ -50,6 +50,18 @@ _LATENCY = (
     Column("change", "change", _share),
     Column("verdict", "verdict", _plain, left=True),
 )
+_SERVICE = (
+    Column("service", "case", _plain, left=True),
+    Column("judged by", "centre", seconds),
+    Column("±", "spread", _spread, rank=1),
+    Column("images/s", "images_per_second", _rate),
+    Column("p50", "p50", seconds, rank=4),
+    Column("p99", "p99", seconds, rank=2),
+    Column("MLPerf", "loadgen", _plain, left=True),
+    Column("baseline", "baseline", seconds, rank=1),
+    Column("change", "change", _share),
+    Column("verdict", "verdict", _plain, left=True),
+)
 _ACCURACY = (
     Column("case", "case", _plain, left=True),
     Column("images", "images", _plain, rank=2),
@@ -70,7 +82,7 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
     found = list(results)
     rows = [result["row"] for result in found]
     lines: list[str] = []
-    for columns, kind in ((_LATENCY, "latency"), (_ACCURACY, "accuracy")):
+    for columns, kind in ((_LATENCY, "latency"), (_SERVICE, "service"), (_ACCURACY, "accuracy")):
         chosen = [row for row in rows if row["kind"] == kind]
         if chosen:
             lines += [*table_lines(columns, chosen, width, color), ""]
@@ -100,7 +112,7 @@ def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
     absent: dict[str, int] = {}
     for result in results:
         verdict, kind = result["verdict"], result["row"]["kind"]
-        if verdict == "NO_BASELINE" and kind == "latency":
+        if verdict == "NO_BASELINE" and kind in ("latency", "service"):
             reason = result["row"].get("reason") or ""
             absent[reason] = absent.get(reason, 0) + 1
         elif verdict in ("REGRESSED", "INCONCLUSIVE", "INVALID", "MISSING", "NO_BASELINE"):

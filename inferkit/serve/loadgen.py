@@ -87,6 +87,10 @@ class Result:
         for key in ("result_completed_samples_per_sec", "result_samples_per_second"):
             if key in self.figures:
                 return float(self.figures[key])
+        # MultiStream sends a query when the one before is answered, and does not tell its samples per second.
+        query = self.figures.get("result_mean_query_latency_ns")
+        if query:
+            return self.load.samples_per_query * 1e9 / float(query)
         queries = self.figures.get("result_qps_with_loadgen_overhead")
         return None if queries is None else float(queries)
 

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
@@ -28,9 +29,11 @@ from inferkit.measure.interpreter import with_environment
 from inferkit.measure.launch import run_accuracy, run_replicate
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
+from inferkit.serve.process import run_service
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.rows import latency_facts
+from inferkit.suite.services import Logs, judge_accuracy, service_spec
 from inferkit.suite.target import availability, environment_of, fingerprint_of
 from inferkit.suite.workshop import Workshop
 
@@ -45,7 +48,8 @@ ACCURACY_BATCH = 100
 class Settings:
     """How a campaign measures. Seconds. `smoke`: one short replicate per case, nothing is judged.
 
-    `inject` slows cases down really, by case id: see inferkit/measure/inject.py.
+    `inject` slows cases down really, by case id: see inferkit/measure/inject.py. `logs` is the folder for the logs of
+    load generators; without it they go to a temporary one, which stays.
     """
 
     replicates: int = 3
@@ -53,6 +57,7 @@ class Settings:
     time_budget: float | None = None
     smoke: bool = False
     inject: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    logs: Path | None = None
 
 
 class Campaign:
@@ -72,6 +77,8 @@ class Campaign:
         self.progress = progress or Progress()
         self.latency: dict[Case, CaseRecord] = {}
         self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
+        self.logs = Logs(self.settings.logs)
+        self._services = matrix.service_cases()
         self._rule: Rule = rule or default_rule()
         self._workshop = Workshop(self._step)
         self._baselines: dict[str, Baseline | str] = {}
@@ -91,7 +98,7 @@ class Campaign:
 
     def run(self, cases: Sequence[Case], accuracy_cases: Sequence[AccuracyCase] = ()) -> None:
         """Measure and judge all of these. One case's failure is kept in its record and stops nothing else."""
-        networks, accuracies = self.matrix.cases(), self.matrix.accuracy_cases()
+        networks, accuracies = self.matrix.all_cases(), self.matrix.accuracy_cases()
         fresh = [case for case in cases if case not in self.latency]
         for case in fresh:
             self.latency[case] = self.record(case, networks[case])
@@ -149,6 +156,20 @@ class Campaign:
             engine = self._workshop.engine(
                 folder, case.backend, case.precision, case.batch_size, backend.build, case.id
             )
+            by = with_environment(None, environment_of(case.backend, case.precision))
+            if case in self._services:
+                spec_of_service = service_spec(
+                    record,
+                    self._services[case],
+                    backend,
+                    prepared=folder,
+                    engine=engine,
+                    logs=self.logs,
+                    smoke=self.settings.smoke,
+                )
+                with self._step(f"{case.id}, {which}"):
+                    record.replicates.append(run_service(spec_of_service, case.id, by=by))
+                return
             session = dict(backend.session) if case.mode == "latency" else {**backend.session, "mode": case.mode}
             min_time = self._share(left)
             spec = ReplicateSpec(
@@ -166,7 +187,6 @@ class Campaign:
                 spec = replace(spec, min_iterations=1, max_iterations=3, warmup_limit=0.0, min_time=0.0)
             with self._step(f"{case.id}, {which}"):
                 began = time.monotonic()
-                by = with_environment(None, environment_of(case.backend, case.precision))
                 record.replicates.append(run_replicate(spec, case.id, by=by))
                 self._overheads.append(max(time.monotonic() - began - min_time, 0.0))
         except BackendUnavailable as error:
@@ -228,7 +248,8 @@ class Campaign:
             cases.append(SideCase(record.case.id, now, before, record.margin, rebuilt))
         outcomes = judge_sides(cases)
         for record in records:
-            record.sides = tuple(outcome for outcome in outcomes if outcome.case == record.case.id)
+            of_case = tuple(outcome for outcome in outcomes if outcome.case == record.case.id)
+            record.sides = of_case + judge_accuracy(record)
 
     def _has_evidence(self, record: CaseRecord) -> bool:
         """Whether the case can be judged; a damaged baseline is the case's failure, not a missing baseline."""

@@ -119,6 +119,10 @@ class LatencyCheck(Check):
         return campaign.latency.get(self.case) if isinstance(self.case, Case) else None
 
 
+class ServiceCheck(LatencyCheck):
+    """A network under one of MLPerf's scenarios: its datum against this machine's baseline, like a latency."""
+
+
 class AccuracyCheck(Check):
     """Top-1 of one case against FP32 on the same images, or against what the matrix declares."""
 

@@ -50,6 +50,28 @@ class NetworkDefinition:
 
 
 @dataclass(frozen=True)
+class ServiceDefinition:
+    """One `[[services]]` table: a network of the matrix behind the batcher, under MLPerf's scenarios.
+
+    `delay`, `p99` (the bound of `server`) and `duration` (of each run) are seconds. `samples` images make the load.
+    `accuracy` also runs each scenario in accuracy mode over the network's whole dataset, in memory.
+    """
+
+    network: str
+    scenarios: tuple[str, ...]
+    precisions: tuple[str, ...] = ("fp32",)
+    backends: tuple[str, ...] = ("onnxruntime",)
+    max_batch: int = 32
+    delay: float = 0.002
+    p99: float = 0.015
+    duration: float = 2.0
+    samples: int = 1024
+    samples_per_query: int = 8
+    accuracy: bool = False
+    margin: float | None = None
+
+
+@dataclass(frozen=True)
 class BackendSettings:
     """One `[backends.NAME]` table: keyword arguments for building and for opening sessions, and a default margin."""
 
@@ -75,6 +97,22 @@ class Matrix:
     backends: Mapping[str, BackendSettings] = field(default_factory=dict)
     margins: tuple[tuple[str, float], ...] = ()
     suite: SuiteSettings = field(default_factory=SuiteSettings)
+    services: tuple[ServiceDefinition, ...] = ()
+
+    def service_cases(self) -> dict[Case, ServiceDefinition]:
+        """Every service case, in the order of the table: its mode is the scenario, its batch size the largest batch."""
+        return {
+            Case(service.network, precision, service.max_batch, backend, scenario): service
+            for service in self.services
+            for backend in service.backends
+            for precision in service.precisions
+            for scenario in service.scenarios
+        }
+
+    def all_cases(self) -> dict[Case, NetworkDefinition]:
+        """Latency and service cases with their networks: everything that a baseline may hold."""
+        networks = {network.name: network for network in self.networks}
+        return self.cases() | {case: networks[case.model] for case in self.service_cases()}
 
     def cases(self) -> dict[Case, NetworkDefinition]:
         """Every latency case with its network, in the order of the table."""
@@ -102,12 +140,17 @@ class Matrix:
         return self.backends.get(backend, BackendSettings())
 
     def latency_margin(self, case: Case, network: NetworkDefinition, default: float | None = None) -> float:
-        """The margin of a case: the last matching pattern, else the network's, the backend's, the default.
+        """The margin of a case: the last matching pattern, else the service's, network's, backend's, the default.
 
         Without `default` it is the device's.
         """
         matching = [margin for pattern, margin in self.margins if fnmatchcase(case.id, pattern)]
-        stated = [network.latency_margin, self.settings(case.backend).latency_margin]
+        service = self.service_cases().get(case)
+        stated = [
+            None if service is None else service.margin,
+            network.latency_margin,
+            self.settings(case.backend).latency_margin,
+        ]
         chosen = matching[-1:] + [margin for margin in stated if margin is not None]
         if not chosen and default is not None:
             return default

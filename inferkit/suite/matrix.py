@@ -10,6 +10,9 @@ model = "mine.onnx"                 # or a .prototxt with `weights`, or a zoo na
 dataset = "val_lmdb"                # a folder, or the name of an embedded dataset
 batch_sizes = [1, 8]
 precisions = ["fp32", "int8"]
+[[services]]                        # a network of this file under MLPerf's scenarios, behind the batcher
+network = "mine"
+scenarios = ["server", "offline"]   # p99, delay, duration in seconds; max_batch; see ServiceDefinition
 [backends.onnxruntime]              # latency_margin, and `build` and `session` arguments
 [margins]                           # "lenet-*-b1-*" = 0.4: a margin for the cases that match
 """
@@ -26,7 +29,8 @@ from typing import Any
 from inferkit.backends import BACKENDS
 from inferkit.errors import InferkitError
 from inferkit.network.network import PRECISIONS
-from inferkit.suite.definition import BackendSettings, Matrix, NetworkDefinition, SuiteSettings
+from inferkit.serve.loadgen import SCENARIOS
+from inferkit.suite.definition import BackendSettings, Matrix, NetworkDefinition, ServiceDefinition, SuiteSettings
 from inferkit.suite.toml_table import Table, nearest, read_toml
 
 MODES = ("latency", "throughput")
@@ -53,10 +57,11 @@ def _load(path: Path, including: tuple[Path, ...]) -> Matrix:
     suite = _suite(top.table("suite"))
     defaults = _network(top.table("defaults"), folder, NetworkDefinition(name="", model=""), is_default=True)
     networks = [_network(table, folder, defaults) for table in top.tables("networks")]
+    services = [_service(table) for table in top.tables("services")]
     backends = _backends(top.table("backends"))
     margins = _margins(top.table("margins"))
     top.finish()
-    matrix = Matrix(tuple(networks), backends, margins, suite)
+    matrix = Matrix(tuple(networks), backends, margins, suite, tuple(services))
     for other_matrix in included:
         matrix = _merged(matrix, other_matrix, top)
     _check_unique(matrix, top)
@@ -113,6 +118,30 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         raise table.fail(f"must be from 1 to 65536, not {list(definition.batch_sizes)}", "batch_sizes")
     table.finish()
     return definition
+
+
+def _service(table: Table) -> ServiceDefinition:
+    """One service. Its network is looked for when the whole matrix is there: an included file may have it."""
+    name = table.take("network", str)
+    if name is None:
+        raise table.fail("every service names its network")
+    base = ServiceDefinition(name, tuple(SCENARIOS))
+    service = replace(
+        base,
+        scenarios=_known(table, "scenarios", base.scenarios, base.scenarios),
+        precisions=_known(table, "precisions", PRECISIONS, base.precisions),
+        backends=_known(table, "backends", BACKENDS, base.backends),
+        max_batch=table.number("max_batch", base.max_batch, above=0, most=65_536, kind=int),
+        delay=table.number("delay", base.delay, above=-1e-9, most=10),
+        p99=table.number("p99", base.p99, above=0, most=3600),
+        duration=table.number("duration", base.duration, above=0, most=86_400),
+        samples=table.number("samples", base.samples, above=0, most=10_000_000, kind=int),
+        samples_per_query=table.number("samples_per_query", base.samples_per_query, above=0, most=65_536, kind=int),
+        accuracy=table.take("accuracy", bool, base.accuracy),
+        margin=table.number("margin", base.margin, above=0, most=10),
+    )
+    table.finish()
+    return service
 
 
 def _with_card(network: NetworkDefinition) -> NetworkDefinition:
@@ -201,6 +230,7 @@ def _merged(matrix: Matrix, other: Matrix, top: Table) -> Matrix:
         networks=matrix.networks + other.networks,
         backends={**matrix.backends, **other.backends},
         margins=other.margins + matrix.margins,
+        services=matrix.services + other.services,
     )
 
 
@@ -217,6 +247,14 @@ def _check_unique(matrix: Matrix, top: Table) -> None:
         seen |= ids
     if not matrix.networks:
         raise top.fail("declares no [[networks]]")
+    names = [network.name for network in matrix.networks]
+    for service in matrix.services:
+        if service.network not in names:
+            raise top.fail(f"the service of {service.network!r} has no such network{nearest(service.network, names)}")
+        ids = {case.id for case in Matrix(matrix.networks, services=(service,)).service_cases()}
+        if seen & ids:
+            raise top.fail(f"the case {min(seen & ids)!r} is declared twice", "services")
+        seen |= ids
     for pattern, _ in matrix.margins:
         if not any(fnmatchcase(case_id, pattern) for case_id in seen):
             raise top.fail(f"the margin pattern {pattern!r} matches no case", pattern)

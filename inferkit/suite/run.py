@@ -42,9 +42,12 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
         campaign = suite.campaign(path)
         campaign.progress = progress_on(reporter)
         against = option(suite.config, "against")
-        if against and latency and not campaign.settings.smoke:
-            _against(suite, campaign, path, latency, against)
+        plain = [case for case in latency if case in campaign.matrix.cases()]
+        if against and plain and not campaign.settings.smoke:
+            _against(suite, campaign, path, plain, against)
         campaign.run(latency, accuracy)
+        if campaign.logs.folder is not None:
+            suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
 
 
 def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case], ref: str) -> None:

@@ -56,7 +56,7 @@ def _declared(campaigns: Iterable[Campaign]) -> dict[str, list[str]]:
     declared: dict[str, list[str]] = {}
     for campaign in campaigns:
         measured = {record.case.backend for record in campaign.latency.values() if record.replicates}
-        for case in campaign.matrix.cases():
+        for case in campaign.matrix.all_cases():
             if case.backend in measured:
                 slug = fingerprint_of(case.backend, campaign.matrix.settings(case.backend)).slug
                 declared.setdefault(slug, []).append(case.id)

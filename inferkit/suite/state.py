@@ -78,7 +78,7 @@ class Suite:
         """The matrix in this file, read once and checked against the selection."""
         if path not in self.matrices:
             matrix = load_matrix(path)
-            selection(self.config).check(matrix.cases())
+            selection(self.config).check(matrix.all_cases())
             self.matrices[path] = matrix
         return self.matrices[path]
 
@@ -94,6 +94,12 @@ class Suite:
         """The selected accuracy cases."""
         path = self.matrix_path(test_file)
         cases = selection(self.config).of(self.matrix(path).accuracy_cases())
+        return [Parameter(case, path, ReplayTimer()) for case in cases]
+
+    def service_parameters(self, test_file: Path) -> list[Parameter]:
+        """The selected service cases."""
+        path = self.matrix_path(test_file)
+        cases = selection(self.config).of(self.matrix(path).service_cases())
         return [Parameter(case, path, ReplayTimer()) for case in cases]
 
     def campaign(self, path: Path) -> Campaign:
@@ -117,14 +123,21 @@ class Suite:
             min_time=option(self.config, "min-time") or declared.min_time,
             time_budget=option(self.config, "time-budget") or declared.time_budget,
             smoke=disabled,
+            logs=self._logs,
         )
+
+    @property
+    def _logs(self) -> Path | None:
+        """Where load generators leave their logs: beside the run's JSON, where there is one."""
+        path = getattr(self.config.option, "benchmark_json", None)
+        return None if path is None else Path(path).absolute().with_suffix(".loadgen")
 
     def _missing(self, matrix: Matrix) -> Iterable[MissingCase]:
         """Cases in this machine's baselines that no matrix declares; a narrowed run misses nothing."""
         if selection(self.config).narrows or not self.store.files():
             return
-        declared = {case.id for case in matrix.cases()}
-        for backend in dict.fromkeys(case.backend for case in matrix.cases()):
+        declared = {case.id for case in matrix.all_cases()}
+        for backend in dict.fromkeys(case.backend for case in matrix.all_cases()):
             fingerprint = fingerprint_of(backend, matrix.settings(backend))
             try:
                 baseline = self.store.find(fingerprint)
