@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from inferkit.gate.stats.effect import Evidence, bound, detectable, p_above
 from inferkit.gate.stats.family import holm
 from inferkit.gate.stats.looks import LookPlan
-from inferkit.gate.stats.variance import NO_PRIOR, VariancePrior, fit_prior
+from inferkit.gate.stats.sharing import share
+from inferkit.gate.stats.variance import VariancePrior
 from inferkit.gate.verdict import Verdict
 
 
@@ -84,8 +85,7 @@ def judge(
     variance = np.array([item.variance for item in evidence])
     dof = np.array([item.dof for item in evidence])
     margin = np.asarray(margins, float)
-    shared = fit_prior(variance, dof) if prior is None else prior
-    moderated, freedom = (shared or NO_PRIOR).posterior(variance, dof)
+    moderated, freedom = (share(variance, dof) if prior is None else prior).posterior(variance, dof)
     error = np.sqrt(moderated / np.array([item.information for item in evidence]))
     tolerance = rules.tolerance_share * margin
     looks = np.full(len(evidence), look) if looked is None else np.asarray(looked)
