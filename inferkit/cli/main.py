@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("inferkit.cli.diff", "what differs between two networks, engines or runs"),
     "doctor": ("inferkit.cli.doctor", "what is installed, which backends run, and whether this machine can gate"),
     "gate": ("inferkit.cli.gate", "try the gate on this machine: false alarms, power, what each case can detect"),
+    "history": (
+        "inferkit.cli.history",
+        "how the cases went over time, where they changed, what slipped bit by bit",
+    ),
     "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
     "inspect": ("inferkit.cli.inspect", "the layers of a network, or what is known of an engine file"),
     "plot": ("inferkit.cli.plot", "every chart of a run as an SVG file, and PNG"),

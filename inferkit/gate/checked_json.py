@@ -22,10 +22,17 @@ def read_json(path: str | os.PathLike[str]) -> Place:
         size = Path(path).stat().st_size
         if size > _MOST_BYTES:
             raise BaselineError(f"{name}: {size >> 20} MB is more than a benchmark file has")
-        text = Path(path).read_text(encoding="utf-8")
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repetition)
+        content = Path(path).read_bytes()
     except OSError as error:
         raise BaselineError(f"{name}: cannot be read: {error.strerror or error}") from error
+    return parse_json(content, name)
+
+
+def parse_json(content: bytes, name: str) -> Place:
+    """The same for content that is no file (yet); `name` stands in the messages."""
+    try:
+        text = content.decode("utf-8")
+        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repetition)
     except (ValueError, RecursionError) as error:
         raise BaselineError(f"{name}: is damaged: {error}") from error
     if not isinstance(value, dict):

@@ -10,12 +10,14 @@ from inferkit.gate.verdict import Verdict
 
 LATENCY = "latency"
 ACCURACY = "top-1"
+TOP5 = "top-5"
 P99 = "p99"
 BUILD_TIME = "build time"
 COLD_START = "cold start"
 HOST_MEMORY = "host memory"
 DEVICE_MEMORY = "device memory"
 ENGINE_SIZE = "engine size"
+REFERENCE = "reference"  # the latency of the reference network
 _BYTES = (HOST_MEMORY, DEVICE_MEMORY, ENGINE_SIZE)
 
 # What fails a build. INVALID has an exit code of its own; the others are neutral but always shown.
@@ -97,7 +99,7 @@ class Outcome:
 
 def shower(metric: str) -> Callable[[float], str]:
     """What shows a value of this metric."""
-    if metric == ACCURACY:
+    if metric in (ACCURACY, TOP5):
         return percent
     return size if metric in _BYTES else seconds
 

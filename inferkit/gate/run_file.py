@@ -80,7 +80,11 @@ def read_run(path: str | os.PathLike[str], *, foreign: bool = False) -> RunFile:
 
     BaselineError for a file that is damaged, newer, or no benchmark JSON.
     """
-    top = read_json(path)
+    return run_of(read_json(path), foreign=foreign)
+
+
+def run_of(top: Place, *, foreign: bool = False) -> RunFile:
+    """As `read_run`, of a JSON object that is at hand (checked_json.parse_json)."""
     if "benchmarks" not in top.values or "machine_info" not in top.values:
         raise top.fail("is no pytest-benchmark JSON: it has no benchmarks or no machine_info")
     if "inferkit" in top.values and not foreign:

@@ -16,6 +16,7 @@ import pytest
 
 from inferkit.suite.selection import Selection
 
+HISTORY_INI = "inferkit_history"
 _GROUP = "inferkit: which cases of the matrix are measured, how, and against what"
 
 
@@ -76,14 +77,17 @@ OPTIONS = (
     Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),
     Option("against", str, "REF", "judge latencies against this commit, measured now and interleaved"),
     Option("verdict-json", str, "FILE", "write every case's verdict as JSON, for machines"),
+    Option("history", str, "FILE", "remember the run in this file (default: history.duckdb in $INFERKIT_CACHE)"),
+    Option("no-history", None, "", "do not remember the run"),
     Option("github", None, "", "annotations on the job and its summary, for GitHub Actions"),
     Option("strict", None, "", "an INCONCLUSIVE case fails too", short=False),
 )
 
 
 def add_long_options(parser: pytest.Parser) -> None:
-    """Register `--inferkit-…`."""
+    """Register `--inferkit-…`, and what a project can state in its ini file."""
     group = parser.getgroup("inferkit", _GROUP)
+    parser.addini(HISTORY_INI, "as --history FILE, relative to the ini file; none: no run is remembered", default="")
     for option in OPTIONS:
         group.addoption(f"--inferkit-{option.name}", **option.keywords())
 

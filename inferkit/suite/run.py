@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from inferkit.measure.case import Case
 from inferkit.report.progress import progress_on
 from inferkit.report.table import stdout_look
 from inferkit.report.terminal import render
-from inferkit.suite import show_files
+from inferkit.suite import remember, show_files
 from inferkit.suite.campaign import Campaign
 from inferkit.suite.definition import AccuracyCase
 from inferkit.suite.options import option
-from inferkit.suite.run_json import traces_npz, traces_path
+from inferkit.suite.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.state import Parameter, Suite
 
 # As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
@@ -74,7 +75,7 @@ def check_json_path(config: pytest.Config) -> None:
 
 
 def write_json(suite: Suite, code: int, interrupted: bool) -> int:
-    """Write --benchmark-json in pytest-benchmark's stead, whole or not at all; returns the exit code of the run.
+    """Write --benchmark-json in pytest-benchmark's stead, whole or not at all, and remember the run; the exit code.
 
     pytest-benchmark writes in place, so that a killed run leaves half a file. The content comes from its own hooks, and
     so has its own format. An interrupted run writes nothing: a part of a run is not one. The raw traces go beside it,
@@ -86,13 +87,20 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     path, session.json = session.json, None
     if interrupted:
         session.save = session.autosave = None
-    if path is None and not show_files.wanted(suite):
+    history = remember.history_file(suite)
+    if path is None and not show_files.wanted(suite) and history is None:
         return code
     if interrupted:
         for file in filter(None, (path, option(suite.config, "report"))):
             suite.notes.append(f"{file} is not written: the run did not come to its end")
         return code
+    if path is None and not show_files.wanted(suite):
+        assert history is not None
+        remember.remember(suite, history, _record(suite))
+        return code
     content = _content(suite.config, session.benchmarks)
+    if history is not None:
+        remember.remember(suite, history, content)
     if show_files.wanted(suite) and not show_files.show_run(suite, content):
         code = code or EXIT_NOT_WRITTEN
     if path is None:
@@ -120,6 +128,16 @@ def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:
     )
     hook.pytest_benchmark_update_json(config=config, benchmarks=benchmarks, output_json=output)
     return json.dumps(finite(output), default=str, indent=1, allow_nan=False).encode()
+
+
+def _record(suite: Suite) -> bytes:
+    """The same without pytest-benchmark's part, which needs a second to find the CPU's name: for the history."""
+    hook: Any = suite.config.hook
+    commit = hook.pytest_benchmark_generate_commit_info(config=suite.config)
+    hook.pytest_benchmark_update_commit_info(config=suite.config, commit_info=commit)
+    output = {"machine_info": {}, "commit_info": commit, "benchmarks": [], "datetime": datetime.now(UTC).isoformat()}
+    output["inferkit"] = run_record(suite)
+    return json.dumps(finite(output), default=str, allow_nan=False).encode()
 
 
 def finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from inferkit.errors import BaselineError, UsageError
 from inferkit.gate.baseline import BaselineStore
+from inferkit.gate.outcome import Outcome
 from inferkit.measure.case import Case
 from inferkit.suite.campaign import Campaign, Settings
 from inferkit.suite.definition import AccuracyCase, Matrix
@@ -52,13 +53,15 @@ class Parameter:
 class Suite:
     """Everything that lives for one pytest run. Nothing is read before a test asks for cases.
 
-    `notes` are lines for the end of the run: which files were written, and which were not.
+    `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
+    of comparing with runs of long ago.
     """
 
     config: pytest.Config
     matrices: dict[Path, Matrix] = field(default_factory=dict)
     campaigns: dict[Path, Campaign] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    ratchet: tuple[Outcome, ...] = ()
 
     @property
     def store(self) -> BaselineStore:

@@ -57,6 +57,7 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
                 for test, result in results.items()
             ],
             "outcomes": outcomes,
+            "ratchet": [outcome.as_dict() for outcome in suite.ratchet],
         }
     )
     return found

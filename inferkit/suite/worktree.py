@@ -14,7 +14,7 @@ from inferkit.errors import UsageError
 
 def repository_of(folder: Path) -> Path:
     """The top folder of the git repository that `folder` is in. UsageError where it is in none."""
-    return Path(_git(folder, "rev-parse", "--show-toplevel", what=f"{folder} is in no git repository"))
+    return Path(git(folder, "rev-parse", "--show-toplevel", what=f"{folder} is in no git repository"))
 
 
 def commit_of(repository: Path, ref: str) -> str:
@@ -22,7 +22,7 @@ def commit_of(repository: Path, ref: str) -> str:
     said = f"{ref!r} is neither a file nor a commit of {repository}"
     if ref.startswith("-"):
         raise UsageError(said)
-    return _git(repository, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", what=said)
+    return git(repository, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", what=said)
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def checkout(repository: Path, commit: str) -> Iterator[Path]:
     outer = Path(tempfile.mkdtemp(prefix="inferkit-ab-")).resolve()
     folder = outer / commit[:12]
     try:
-        _git(repository, "worktree", "add", "--detach", str(folder), commit, what=f"{commit} cannot be checked out")
+        git(repository, "worktree", "add", "--detach", str(folder), commit, what=f"{commit} cannot be checked out")
         yield folder
     finally:
         # In a session of its own, so that a second Ctrl-C does not stop the cleaning.
@@ -40,7 +40,8 @@ def checkout(repository: Path, commit: str) -> Iterator[Path]:
         shutil.rmtree(outer, ignore_errors=True)
 
 
-def _git(folder: Path, *arguments: str, what: str) -> str:
+def git(folder: Path, *arguments: str, what: str) -> str:
+    """What git says in `folder`. UsageError, beginning with `what`, where it fails or is not there."""
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
     except OSError as error:

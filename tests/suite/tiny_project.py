@@ -147,7 +147,7 @@ def make_project(folder: Path, tiny_files: Path) -> Project:
         (bench / path.name).write_bytes(path.read_bytes())
     for name, text in TESTS.items():
         (bench / name).write_text(text)
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "pytest.ini").write_text("[pytest]\ninferkit_history = none\n")  # not in the user's own history
     project = Project(folder)
     project.matrix(MATRIX)
     return project

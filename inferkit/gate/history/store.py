@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +86,14 @@ class History:
         metric: str | None = None,
         fingerprint: str | None = None,
         project: str | None = None,
+        runs: Sequence[str] | None = None,
     ) -> list[Series]:
-        """Everything there is of a case, a metric, a kind of machine, a project; None: of all.
+        """Everything there is of a case, a metric, a kind of machine, a project, of runs by their ids; None: of all.
 
         One entry per project, case, metric and fingerprint, in the order in which they first appeared.
         """
-        where, values = _where({"case_id": case, "metric": metric, "fingerprint": fingerprint, "project": project})
+        wanted: dict[str, object] = {"case_id": case, "metric": metric, "fingerprint": fingerprint, "project": project}
+        where, values = _where(wanted | {"r.run_id": None if runs is None else list(runs)})
         columns = ", ".join(f"r.{name.strip()}" for name in _RUN.split(","))
         rows = self._query(f"SELECT {columns}, {_FIGURE} FROM h.figures JOIN h.runs r USING (run_id) {where} "
                            f"{_IN_ORDER}, h.figures.rowid", values)  # fmt: skip
@@ -190,11 +192,11 @@ def _insert(database: DuckDBPyConnection, summary: RunSummary) -> None:
         database.execute("INSERT OR IGNORE INTO h.fingerprints VALUES (?, ?)", [slug, buckets])
 
 
-def _where(wanted: dict[str, str | None]) -> tuple[str, list[object]]:
-    conditions = {name: value for name, value in wanted.items() if value is not None}
-    if not conditions:
-        return "", []
-    return "WHERE " + " AND ".join(f"{name} = ?" for name in conditions), list(conditions.values())
+def _where(wanted: Mapping[str, object]) -> tuple[str, list[object]]:
+    """The condition that columns equal these values, or one of a list of them; None asks for nothing."""
+    stated = {name: value for name, value in wanted.items() if value is not None}
+    conditions = [f"{name} = ANY(?)" if isinstance(value, list) else f"{name} = ?" for name, value in stated.items()]
+    return ("WHERE " + " AND ".join(conditions), list(stated.values())) if conditions else ("", [])
 
 
 def _run(row: Sequence[Any]) -> RunInfo:

@@ -23,14 +23,12 @@ from inferkit.gate.outcome import (
     HOST_MEMORY,
     LATENCY,
     P99,
+    TOP5,
     Outcome,
 )
 from inferkit.gate.run_file import RunFile
 from inferkit.gate.side import SideFacts
 
-TOP5 = "top-5"
-# Metrics whose values are times: their changes are shares, and what compares them works on logarithms.
-TIMES = (LATENCY, P99, BUILD_TIME, COLD_START)
 _NO_COMMIT = ("unversioned", "unknown")  # what pytest-benchmark writes where there is no repository
 
 

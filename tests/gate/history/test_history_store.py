@@ -15,8 +15,8 @@ import pytest
 
 from inferkit.errors import HistoryError
 from inferkit.gate.history.store import History
-from inferkit.gate.history.summary import TOP5, summary_of
-from inferkit.gate.outcome import ACCURACY, BUILD_TIME, LATENCY
+from inferkit.gate.history.summary import summary_of
+from inferkit.gate.outcome import ACCURACY, BUILD_TIME, LATENCY, TOP5
 from inferkit.gate.run_file import read_run
 from tests.gate.run_files import MACHINE, foreign, ours, write
 

@@ -1,0 +1,87 @@
+"""Change points in the history, found by Apache Otava, each with the commits that it lies between.
+
+Otava (the successor of Hunter: Fleming et al., ICPE 2023, doi 10.1145/3578244.3583719) splits a series where its two
+parts differ most (E-divisive means) and keeps the splits that a t-test finds significant. It is installed by the extra
+`history`; only its analysis is used, on the runs' middle values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inferkit.errors import UsageError
+from inferkit.gate.history.series import Point, Series
+from inferkit.gate.outcome import REFERENCE
+
+P_VALUE = 0.001  # Otava's own default
+LEAST_CHANGE = 0.01
+_FEWEST = 4  # runs: two before and two after
+_WINDOW = 50  # Otava's own default
+
+
+@dataclass(frozen=True)
+class ChangePoint:
+    """Where a series changed: the last run `before` and the first run `after`; `change` is a share (0.05: 5 % more).
+
+    `machine`: the reference network of the same kind of machine changed between the same runs.
+    """
+
+    before: Point
+    after: Point
+    change: float
+    p_value: float
+    machine: bool = False
+
+    @property
+    def commits(self) -> str:
+        """`git log` takes this: `0123abc..4567def`; or in words why it names no range."""
+        one, other = self.before.run, self.after.run
+        if not (one.commit and other.commit):
+            return "commits are not known"
+        if one.commit == other.commit:
+            dirty = " with changes that no commit has" if other.dirty or one.dirty else ""
+            return f"within {other.commit[:9]}{dirty}"
+        return f"{one.commit[:9]}..{other.commit[:9]}"
+
+    @property
+    def line(self) -> str:
+        """One line: change, commits, dates, whose doing."""
+        dates = f"{self.before.run.date:%Y-%m-%d %H:%M} to {self.after.run.date:%Y-%m-%d %H:%M}"
+        whose = "; the reference network moved there too: the machine did" if self.machine else ""
+        return f"{self.change:+.1%} in {self.commits} ({dates}){whose}"
+
+
+def change_points(series: Series, references: Sequence[Series] = ()) -> list[ChangePoint]:
+    """Where the series changed, oldest first; runs measured as INVALID are left out.
+
+    `references` are series of the reference network. UsageError where Otava is not installed.
+    """
+    points = series.usable
+    moved = {
+        point.after.run.run_id
+        for reference in references
+        if reference.metric == REFERENCE and reference.fingerprint == series.fingerprint
+        for point in change_points(reference)
+    }
+    if len(points) < _FEWEST:
+        return []
+    found = []
+    for each in _analysed([point.centre for point in points]):
+        before, after = points[each.index - 1], points[each.index]
+        change = float(each.stats.forward_rel_change())
+        found.append(ChangePoint(before, after, change, float(each.stats.pvalue), after.run.run_id in moved))
+    return found
+
+
+def _analysed(values: list[float]) -> list[Any]:
+    try:
+        from otava.analysis import compute_change_points
+    except ImportError as error:
+        raise UsageError(
+            f"change points are found by Apache Otava, which cannot be imported ({error}): pip install "
+            "'inferkit[history]'"
+        ) from None
+    strong, _ = compute_change_points(values, window_len=_WINDOW, max_pvalue=P_VALUE, min_magnitude=LEAST_CHANGE)
+    return list(strong)

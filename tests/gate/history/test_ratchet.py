@@ -1,0 +1,153 @@
+"""The ratchet: ten slips of 1 % are one of 10 %; what did not slip is left alone, and what the machine did too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from inferkit.gate.history.ratchet import MARGIN, Moment, days_ago, needed, ratchet, release, slips
+from inferkit.gate.history.series import Point, Series
+from inferkit.gate.history.summary import Figure, RunInfo
+from inferkit.gate.outcome import LATENCY, REFERENCE
+from inferkit.gate.verdict import Verdict
+
+BEGAN = datetime(2026, 9, 1, tzinfo=UTC)
+REPLICATES = 3
+
+
+def runs(count: int, every: float = 3.0) -> list[RunInfo]:
+    return [RunInfo(f"r{n:03}", BEGAN + timedelta(days=every * n), commit=f"c{n:03}") for n in range(count)]
+
+
+def history(
+    seed: int,
+    infos: list[RunInfo],
+    *,
+    cases: int = 12,
+    process: float = 0.003,
+    session: float = 0.003,
+    slip: float = 0.0,
+    slipping: int = 1,
+    slips_from: int = 0,
+    reference: float = 0.0,
+    margin: float = 0.05,
+) -> list[Series]:
+    """A replayed history: each run's replicates around the case's time, some of which slip by `slip` at each run.
+
+    Runs differ by `session`, processes by `process` (standard deviations of logarithms). `reference` is the slip of
+    the reference network at each run.
+    """
+    chance = np.random.default_rng(seed)
+    found = []
+    for number in range(cases + 1):
+        rate = reference if number == cases else slip if number < slipping else 0.0
+        points = []
+        for index, info in enumerate(infos):
+            centre = np.log(0.001 * (number + 1)) + np.log1p(rate) * max(index - slips_from, 0)
+            logs = centre + chance.normal(0, session) + chance.normal(0, process, REPLICATES)
+            name, metric = ("reference-1", REFERENCE) if number == cases else (f"case-{number}", LATENCY)
+            points.append(Point(info, Figure(name, metric, "m", tuple(np.exp(logs)), "PASS", margin=margin)))
+        first = points[0].figure
+        found.append(Series("mine", first.case, first.metric, "m", tuple(points)))
+    return found
+
+
+def slipped(seed: int, **how) -> set[str]:
+    infos = runs(11)
+    before = days_ago(infos, infos[-1].date)
+    released = release(infos, "v1", lambda commit: commit == "c000")
+    assert before is not None
+    assert released is not None
+    found = ratchet(history(seed, infos, **how), infos[-1].run_id, [released, before])
+    return {outcome.case for outcome in slips(found)}
+
+
+def test_ten_slips_of_one_percent_are_seen():
+    """Each step is a fifth of the margin; ten of them are twice the margin."""
+    found = [slipped(seed, slip=0.01) for seed in range(100)]
+    assert sum("case-0" in cases for cases in found) >= 95
+    assert set().union(*found) == {"case-0"}
+
+
+def test_they_are_seen_among_noisier_processes_too():
+    found = [slipped(seed, slip=0.01, process=0.01, session=0.01) for seed in range(100)]
+    assert sum("case-0" in cases for cases in found) >= 90
+
+
+@pytest.mark.parametrize("noise", [0.003, 0.02, 0.1])
+def test_where_nothing_slipped_nothing_is_seen(noise):
+    """The nominal error is 1 % of the suites: seven of 200 or more would have a chance of 0.5 %."""
+    assert sum(bool(slipped(seed, process=noise, session=noise)) for seed in range(200)) < 7
+
+
+def test_what_slips_with_the_reference_network_is_the_machines():
+    infos = runs(11)
+    moment = Moment("v1", frozenset({"r000"}))
+    series = history(1, infos, slip=0.01, slipping=12, reference=0.01)
+    found = ratchet(series, infos[-1].run_id, [moment])
+    assert {outcome.verdict for outcome in found} == {Verdict.INVALID}
+    assert "the reference network moved by +" in found[0].line
+
+
+def test_the_line_tells_the_moment_the_change_and_what_it_rests_on():
+    infos = runs(11)
+    found = slips(ratchet(history(1, infos, slip=0.01), "r010", [Moment("v1", frozenset({"r000"}))]))
+    (outcome,) = found
+    assert outcome.metric == "latency since v1"
+    assert outcome.change == pytest.approx(1.01**10 - 1, abs=0.015)
+    assert outcome.line.startswith("case-0 latency since v1: REGRESSED: ")
+    assert "against 1 run until 2026-09-01 (c000)" in outcome.line
+    assert f"margin {100 * MARGIN:g} %" in outcome.line
+
+
+def test_a_wide_margin_is_no_licence_to_drift_and_a_finer_one_counts():
+    infos = runs(11)
+    moment = Moment("v1", frozenset({"r000"}))
+    wide, fine = (ratchet(history(1, infos, margin=margin), "r010", [moment])[0] for margin in (0.25, 0.02))
+    assert (wide.margin, fine.margin) == (MARGIN, 0.02)
+
+
+def test_two_runs_say_nothing_of_how_much_runs_differ():
+    infos = runs(2, every=40)
+    found = ratchet(history(1, infos, slip=0.2, cases=1), "r001", [Moment("v1", frozenset({"r000"}))])
+    assert [outcome.verdict for outcome in found] == [Verdict.INCONCLUSIVE]
+
+
+def test_a_step_that_was_named_does_not_hide_later_slips():
+    """A regression of 50 % that was seen and mended would count as noise of the runs otherwise."""
+    infos = runs(14)
+    series = history(2, infos, slip=0.01, slips_from=3)[0]
+    mended = []
+    for number, point in enumerate(series.points):
+        values = tuple(np.array(point.figure.values) * (1.5 if number == 2 else 1.0))
+        verdict = "REGRESSED" if number == 2 else "PASS"
+        mended.append(Point(point.run, Figure("case-0", LATENCY, "m", values, verdict, margin=0.05)))
+    found = ratchet(
+        [Series("mine", "case-0", LATENCY, "m", tuple(mended))], "r013", [Moment("v1", frozenset({"r003"}))]
+    )
+    assert [outcome.verdict for outcome in found] == [Verdict.REGRESSED]
+
+
+def test_runs_measured_as_invalid_are_not_compared_with():
+    infos = runs(6)
+    series = history(1, infos, cases=1)[0]
+    spoiled = Point(infos[0], Figure("case-0", LATENCY, "m", (9.0,), "INVALID"))
+    assert ratchet([Series("mine", "case-0", LATENCY, "m", (spoiled, *series.points[1:]))], "r005",
+                   [Moment("v1", frozenset({"r000"}))]) == []  # fmt: skip
+
+
+def test_the_moments_are_the_newest_runs_that_belong_to_them():
+    infos = runs(20)
+    assert days_ago(infos, infos[-1].date).runs == {"r007", "r008", "r009"}
+    assert days_ago(infos[-3:], infos[-1].date) is None
+    released = release(infos, "v2", lambda commit: commit <= "c004")
+    assert (released.name, released.runs) == ("v2", {"r004"})
+    assert release(infos, "v0", lambda commit: False) is None
+
+
+def test_only_the_runs_that_count_are_asked_for():
+    infos = runs(100)
+    wanted = needed(infos, infos[90], [Moment("v1", frozenset({"r001"}))])
+    assert wanted == ["r001", *(f"r{n:03}" for n in range(51, 91))]
