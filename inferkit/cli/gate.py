@@ -36,6 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="KIND=SHARE,…",
         help=f"what is injected: latency, tail, memory or build, by a share (default: {_EFFECTS})",
     )
+    parser.add_argument(
+        "--one-in", type=int, default=4, metavar="N", help="in a slowed suite one case of N is slowed (4)"
+    )
     parser.add_argument("--replicates", type=int, metavar="N", help="fresh processes per case (default: the matrix's)")
     parser.add_argument("--min-time", type=float, metavar="SECONDS", help="time measured per process (the matrix's)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -48,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.suite.selection import Selection
     from inferkit.suite.selftest import Plan, run_selftest
 
-    for name in ("suites", "slowed_suites", "replicates", "min_time"):
+    for name in ("suites", "slowed_suites", "one_in", "replicates", "min_time"):
         value = getattr(args, name)
         if value is not None and not 0 < value <= 100_000:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value:g}")
-    plan = Plan(args.suites, _effects(args.effects), args.slowed_suites)
+    plan = Plan(args.suites, _effects(args.effects), args.slowed_suites, args.one_in)
     matrix = load_matrix(matrix_file(args.matrix))
     selection = Selection(*(listed(getattr(args, name)) for name in ("model", "precision", "batch_size", "backend")))
     selection.check(matrix.cases())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,6 +69,19 @@ class CasePower:
 
 
 @dataclass(frozen=True)
+class SuiteData:
+    """What one suite measured, for other rules to be tried on: log-medians of every replicate by case.
+
+    `kind` and `share` are what was injected into the cases `slowed`.
+    """
+
+    kind: str
+    share: float
+    slowed: tuple[str, ...]
+    log_medians: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class SelfTest:
     """Everything that `inferkit gate selftest` found. `alarms` are the lines of the false alarms."""
 
@@ -79,6 +92,8 @@ class SelfTest:
     detections: tuple[Detection, ...]
     cases: tuple[CasePower, ...]
     suite_seconds: tuple[float, ...]
+    baseline: SuiteData
+    measured: tuple[SuiteData, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

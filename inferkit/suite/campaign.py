@@ -47,6 +47,7 @@ ACCURACY_BATCH = 100
 @dataclass(frozen=True)
 class Settings:
     """How a campaign measures. Seconds. `smoke`: one short replicate per case, nothing is judged.
+    `for_baseline`: noisy cases are measured on until a baseline of them can gate at their margin.
 
     `inject` slows cases down really, by case id: see inferkit/measure/inject.py. `logs` is the folder for the logs of
     load generators; without it they go to a temporary one, which stays.
@@ -56,6 +57,7 @@ class Settings:
     min_time: float = 0.5
     time_budget: float | None = None
     smoke: bool = False
+    for_baseline: bool = False
     inject: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     logs: Path | None = None
 
@@ -114,6 +116,8 @@ class Campaign:
                     self._replicate(record, left, f"replicate {number + 1} of {rounds}", details=number == 0)
             if not self.settings.smoke:
                 self._replace_invalid(records)
+                if self.settings.for_baseline:
+                    self._measure_enough(records)
                 self._judge(records)
                 self._judge_sides(records)
             for accuracy_case in evaluations:
@@ -218,6 +222,21 @@ class Campaign:
                 for _ in invalid:
                     self._replicate(record, count, f"again after an invalid one, attempt {attempt + 1}")
 
+    def _measure_enough(self, records: Sequence[CaseRecord]) -> None:
+        """More replicates of the cases that are too noisy to be a baseline for their margin with so few."""
+        from inferkit.gate.enough import more_for_baseline  # needs scipy
+
+        by_id = {record.case.id: record for record in records}
+        while True:
+            open_ones = [record for record in records if record.open and record.replicates]
+            evidence = [CaseLatency(each.case.id, each.log_medians, (), each.margin) for each in open_ones]
+            wanted = more_for_baseline(evidence)
+            if not wanted:
+                return
+            self.progress.more(sum(wanted.values()))
+            self._measure_again(by_id, wanted)
+            self._replace_invalid(open_ones)
+
     def _judge(self, records: list[CaseRecord]) -> None:
         """Ask the rule until it wants no more replicates, then give every case its outcome."""
         rounds = 0
@@ -232,6 +251,7 @@ class Campaign:
                 return
             self.progress.more(sum(wanted.values()))
             self._measure_again(by_id, wanted)
+            self._replace_invalid([by_id[case] for case in wanted])
             rounds += 1
 
     def _judge_sides(self, records: Sequence[CaseRecord]) -> None:

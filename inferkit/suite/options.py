@@ -72,6 +72,9 @@ OPTIONS = (
     Option("matrix", str, "FILE", "the table of cases (default: matrix.toml beside the tests)"),
     Option("baseline-dir", str, "DIR", "where the baselines are (default: baselines/ in the root folder)"),
     Option("replicates", _positive(int), "N", "fresh processes per latency case (default: the matrix's, 3)"),
+    Option(
+        "for-baseline", None, "", "measure noisy cases on (up to 20 processes) until they make a baseline that can gate"
+    ),
     Option("min-time", _positive(float), "SECONDS", "time measured per process (default: the matrix's, 0.5)"),
     Option("time-budget", _positive(float), "SECONDS", "time for all latency cases together: each gets its share"),
     Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),

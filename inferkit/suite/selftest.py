@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from inferkit.errors import UsageError
 from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
 from inferkit.gate.outcome import BUILD_TIME, HOST_MEMORY, LATENCY, P99, Outcome
-from inferkit.gate.power import Detection, SelfTest, Share, case_powers
+from inferkit.gate.power import Detection, SelfTest, Share, SuiteData, case_powers
 from inferkit.gate.side import SideFacts
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.case import Case
@@ -26,16 +26,19 @@ from inferkit.suite.rows import latency_facts
 
 # What a slowdown of each kind must be found in.
 METRICS = {"latency": LATENCY, "tail": P99, "memory": HOST_MEMORY, "build": BUILD_TIME}
-_ONE_IN = 4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is tried: so many unchanged suites, and for each (kind, share) so many slowed ones."""
+    """How much is tried: so many unchanged suites, and for each (kind, share) so many slowed ones.
+
+    In a slowed suite one case of `one_in` is slowed.
+    """
 
     suites: int = 10
     effects: tuple[tuple[str, float], ...] = (("latency", 0.02), ("latency", 0.05), ("latency", 0.10))
     slowed_suites: int = 4
+    one_in: int = 4
 
     def __post_init__(self) -> None:
         for kind, _ in self.effects:
@@ -47,6 +50,7 @@ class Plan:
 class _Judged:
     outcomes: tuple[Outcome, ...]
     seconds: float
+    log_medians: Mapping[str, tuple[float, ...]]
 
 
 def run_selftest(
@@ -60,7 +64,8 @@ def run_selftest(
     with tempfile.TemporaryDirectory(prefix="inferkit-selftest-") as folder:
         store = BaselineStore(folder)
         say("the baseline")
-        measured = _store_baseline(matrix, cases, settings, store)
+        stored = _store_baseline(matrix, cases, settings, store)
+        measured = [case for case in cases if case.id in stored]
         if not measured:
             raise UsageError("none of these cases can be measured here")
         unchanged = []
@@ -68,17 +73,19 @@ def run_selftest(
             say(f"unchanged suite {number + 1} of {plan.suites}")
             unchanged.append(_suite(matrix, measured, settings, store))
         detections, others = [], []
+        suites = [SuiteData("", 0.0, (), judged.log_medians) for judged in unchanged]
         for kind, share in plan.effects:
             hits, trials, seconds = 0, 0, []
             for number in range(plan.slowed_suites):
                 say(f"{kind} +{100 * share:g} %, suite {number + 1} of {plan.slowed_suites}")
-                slowed = {case.id for index, case in enumerate(measured) if (index + number) % _ONE_IN == 0}
+                slowed = {case.id for index, case in enumerate(measured) if (index + number) % plan.one_in == 0}
                 slowed = slowed or {measured[number % len(measured)].id}
                 inject = {case: {kind: share} for case in slowed}
                 judged = _suite(matrix, measured, replace(settings, inject=inject), store)
                 found = {o.case for o in judged.outcomes if o.metric == METRICS[kind] and _regressed(o)}
                 hits, trials = hits + len(found & slowed), trials + len(slowed)
                 seconds.append(judged.seconds)
+                suites.append(SuiteData(kind, share, tuple(sorted(slowed)), judged.log_medians))
                 others.append(tuple(o for o in judged.outcomes if o.case not in slowed))
             detections.append(Detection(kind, share, Share.of(hits, trials), tuple(seconds)))
     everything = [o for judged in unchanged for o in judged.outcomes] + [o for suite in others for o in suite]
@@ -92,6 +99,8 @@ def run_selftest(
         tuple(detections),
         case_powers([[o for o in judged.outcomes if o.metric == LATENCY] for judged in unchanged]),
         tuple(judged.seconds for judged in unchanged),
+        SuiteData("baseline", 0.0, (), stored),
+        tuple(suites),
     )
 
 
@@ -99,9 +108,11 @@ def _regressed(outcome: Outcome) -> bool:
     return outcome.verdict is Verdict.REGRESSED
 
 
-def _store_baseline(matrix: Matrix, cases: Sequence[Case], settings: Settings, store: BaselineStore) -> list[Case]:
-    """One measured suite as the baseline; returns the cases that could be measured."""
-    with Campaign(matrix, store, settings) as campaign:
+def _store_baseline(
+    matrix: Matrix, cases: Sequence[Case], settings: Settings, store: BaselineStore
+) -> dict[str, tuple[float, ...]]:
+    """One measured suite as the baseline; returns the log-medians of the cases that could be measured."""
+    with Campaign(matrix, store, replace(settings, for_baseline=True)) as campaign:
         campaign.run(cases)
         records = [record for record in campaign.latency.values() if record.open and record.replicates]
     by_fingerprint: dict[str, Baseline] = {}
@@ -114,7 +125,7 @@ def _store_baseline(matrix: Matrix, cases: Sequence[Case], settings: Settings, s
         by_fingerprint[record.fingerprint.slug] = replace(known, cases=stored)
     for baseline in by_fingerprint.values():
         store.write(baseline)
-    return [record.case for record in records]
+    return {record.case.id: record.log_medians for record in records}
 
 
 def _suite(matrix: Matrix, cases: Sequence[Case], settings: Settings, store: BaselineStore) -> _Judged:
@@ -124,7 +135,8 @@ def _suite(matrix: Matrix, cases: Sequence[Case], settings: Settings, store: Bas
         campaign.run(cases)
         outcomes = [record.outcome for record in campaign.latency.values() if record.outcome is not None]
         outcomes += [outcome for record in campaign.latency.values() for outcome in record.sides]
-    return _Judged(tuple(outcomes), round(time.monotonic() - began, 3))
+        medians = {record.case.id: record.log_medians for record in campaign.latency.values() if record.replicates}
+    return _Judged(tuple(outcomes), round(time.monotonic() - began, 3), medians)
 
 
 def percentile_of(seconds: Sequence[float], share: float) -> float:

@@ -126,6 +126,7 @@ class Suite:
             min_time=option(self.config, "min-time") or declared.min_time,
             time_budget=option(self.config, "time-budget") or declared.time_budget,
             smoke=disabled,
+            for_baseline=bool(option(self.config, "for-baseline")),
             logs=self._logs,
         )
 
