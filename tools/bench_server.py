@@ -3,7 +3,7 @@
     python tools/bench_server.py [--model lenet] [--clients 8] [--seconds 5]
 
 Closed loop: each client sends its next request when it has its answer. Clients are threads of another process than the
-server. Traffic stays on 127.0.0.1. Needs tritonclient[http,grpc] and inferkit[serve].
+server. Traffic stays on 127.0.0.1. Needs tritonclient[http,grpc] and the libraries of the extra `serve`.
 """
 
 from __future__ import annotations

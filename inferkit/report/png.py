@@ -20,7 +20,7 @@ def draw_png(chart: Chart) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError(
-            f"PNG needs matplotlib ({error}); pip install 'inferkit[plots]', or leave --png out for SVG"
+            f"PNG needs matplotlib ({error}); pip install matplotlib, or leave --png out for SVG"
         ) from error
     figure = Figure(figsize=(6.5, 4.375), dpi=160, layout="constrained")
     axes: Any = figure.add_subplot()

@@ -101,7 +101,7 @@ def load_generator() -> ModuleType:
         return import_module("mlperf_loadgen")
     except ImportError as error:
         raise BackendUnavailable(
-            f"MLPerf's load generator cannot be imported ({error})", 'pip install "inferkit[loadgen]"'
+            f"MLPerf's load generator cannot be imported ({error})", "pip install 'mlcommons-loadgen>=5'"
         ) from error
 
 

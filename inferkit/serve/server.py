@@ -26,7 +26,8 @@ def check_libraries() -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise BackendUnavailable(f"serving needs {name} ({error})", 'pip install "inferkit[serve]"') from error
+            way_out = "pip install grpcio prometheus-client starlette uvicorn"
+            raise BackendUnavailable(f"serving needs {name} ({error})", way_out) from error
 
 
 def check_address(host: str, token: str | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 from inferkit.cli.main import main
 from inferkit.measure.statistics import samples_needed
 
-pytest.importorskip("mlperf_loadgen", reason='MLPerf\'s load generator is missing: pip install "inferkit[loadgen]"')
+pytest.importorskip("mlperf_loadgen", reason="MLPerf's load generator is missing: pip install mlcommons-loadgen")
 
 KEYS = {"schema", "kind", "model", "backend", "precision", "max_batch", "device", "cpu", "cpus", "engine_rate"}
 KEYS |= {"bound", "seconds", "is_short", "curves"}

@@ -12,7 +12,7 @@ from inferkit.serve import Batcher
 from inferkit.serve.loadgen import SCENARIOS, Load, run_load
 from inferkit.serve.samples import Samples, read_samples
 
-pytest.importorskip("mlperf_loadgen", reason='MLPerf\'s load generator is missing: pip install "inferkit[loadgen]"')
+pytest.importorskip("mlperf_loadgen", reason="MLPerf's load generator is missing: pip install mlcommons-loadgen")
 
 CLASSES = 5
 SAMPLES = Samples(

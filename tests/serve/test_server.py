@@ -21,7 +21,7 @@ from inferkit.serve.server import Server, check_address
 from inferkit.serve.service import Service
 
 for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
-    pytest.importorskip(library, reason=f'{library} is missing: pip install "inferkit[serve]"')
+    pytest.importorskip(library, reason=f"{library} is missing: pip install grpcio prometheus-client starlette uvicorn")
 
 TOKEN = "correct-horse-battery"
 LIMIT = 1 << 16

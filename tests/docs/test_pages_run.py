@@ -1,0 +1,48 @@
+"""What the pages tell a reader to do is done: from the built wheel, in an environment that holds nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.docs.page import blocks, follow
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "own_project"
+
+
+@pytest.mark.slow
+def test_a_project_without_a_conftest_runs_gates_and_reports(installed, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("images", "*.onnx", "run.*", "report.html"))
+    assert not list(folder.rglob("conftest.py"))
+    assert len((folder / "test_engine.py").read_text().splitlines()) <= 10
+    assert follow(folder / "README.md", folder, installed) == 6
+    (baseline,) = (folder / "baselines").glob("*.json")
+    assert len(json.loads(baseline.read_text())["cases"]) == 4
+    verdicts = {
+        bench["extra_info"]["case"]: bench["extra_info"]["verdict"]
+        for bench in json.loads((folder / "run.json").read_text())["benchmarks"]
+    }
+    assert [case for case, verdict in verdicts.items() if verdict == "REGRESSED"] == [
+        f"stripes-{precision}-b{batch}-onnxruntime" for precision in ("fp32", "int8") for batch in (1, 8)
+    ]
+    assert "REGRESSED" in (folder / "report.html").read_text()
+
+
+def test_pages_are_read_as_they_are_written(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        'text\n\n<!-- file: a/b.txt -->\n```toml title="b.txt"\nkey = 1\n```\n\n```console\n$ not this\n```\n'
+        "<!-- run: exit 3, says hello -->\n```console\n$ cat a/b.txt\nkey = 1\n$ echo hello; \\\n  exit 3\n```\n"
+    )
+    written, run = blocks(page)
+    assert (written.file, written.body) == ("a/b.txt", "key = 1\n")
+    assert (run.exit_code, run.says, len(run.commands)) == (3, ("hello",), 2)
+    assert follow(page, tmp_path, {"PATH": "/usr/bin:/bin"}) == 2
+    page.write_text(page.read_text().replace("exit 3,", "exit 0,"))
+    with pytest.raises(AssertionError, match="exit code 3, not 0"):
+        follow(page, tmp_path, {"PATH": "/usr/bin:/bin"})
