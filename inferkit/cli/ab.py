@@ -8,8 +8,6 @@ import itertools
 import json
 import random
 import signal
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, judge and print; returns the exit code."""
     from inferkit.gate.ab import MARGIN
     from inferkit.gate.comparison import Comparison
+    from inferkit.report.progress import progress_on_stderr
     from inferkit.suite.ab import run_ab
     from inferkit.suite.selection import Selection
 
@@ -103,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             counts=counts,
             min_time=args.min_time,
             seed=seed,
-            progress=_progress(),
+            progress=progress_on_stderr(),
         )
     code = Comparison(result.outcomes).exit_code(args.strict)
     _print(result, base, head, code, args.json)
@@ -217,13 +216,6 @@ def _counts(text: str) -> tuple[int, ...]:
     if counts[0] < 2 or any(later <= earlier for earlier, later in itertools.pairwise(counts)):
         raise UsageError(f"--blocks {text}: increasing counts from 2, such as 4,8,12,20")
     return counts
-
-
-def _progress() -> Any:
-    from inferkit.report.progress import Lines
-
-    began = time.monotonic()
-    return Lines(lambda text: print(f"{time.monotonic() - began:6.1f} s {text}", file=sys.stderr, flush=True))
 
 
 @contextlib.contextmanager

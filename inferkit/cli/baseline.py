@@ -18,6 +18,10 @@ EXIT_NOTHING = 12
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
+    parser.epilog = (
+        "exit codes: 0 written or shown · 1 a file is damaged, or a regression has no reason · 2 usage · "
+        "12 there is no baseline to show"
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     promote = actions.add_parser("promote", help="make a run's figures the baseline; shows what that changes")
     promote.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")

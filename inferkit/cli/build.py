@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import BACKENDS
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
+    parser.epilog = "exit codes: 0 built · 1 cannot be built, or not here · 2 usage"
     parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
     parser.add_argument("--backend", choices=BACKENDS, default="tensorrt", help="default: %(default)s")
     parser.add_argument("--precision", default="fp32", help="fp32, tf32, fp16, bf16, int8, fp8 (default: %(default)s)")
     parser.add_argument("--max-batch", type=int, default=1, metavar="N", help="largest batch (default: %(default)s)")
     parser.add_argument("-o", "--output", metavar="FILE", help="the engine's file; its metadata goes to FILE.json")
+    add_json(parser)
     batches = parser.add_argument_group("batches")
     batches.add_argument("--min-batch", type=int, metavar="N", help="smallest batch (default: 1)")
     batches.add_argument("--opt-batch", type=int, metavar="N", help="batch to be fastest at (default: the largest)")
@@ -62,17 +66,25 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, write, and say in one line what was built."""
     import inferkit
+    from inferkit.report.progress import shown_on_stderr
 
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
-    network = at_precision(network, args)
-    for note in network.notes:
-        print(f"note: {note}")
-    engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **_options(args, network))
+    with shown_on_stderr():
+        network = at_precision(network, args)
+        engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **_options(args, network))
     if args.output is not None:
         save = getattr(engine, "save", None)
         if save is None:
             raise UsageError(f"{args.backend} makes its engines when they are opened: there is nothing to write")
         save(args.output)
+    if args.json:
+        where = args.output or getattr(engine, "path", None)
+        info = {**asdict(engine.info), "details": dict(engine.info.details)}
+        path = None if where is None else str(where)
+        print_json({"network": network.name, "path": path, **info, "notes": list(network.notes)})
+        return 0
+    for note in network.notes:
+        print(f"note: {note}")
     print(describe(engine, network, args.output))
     return 0
 

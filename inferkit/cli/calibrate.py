@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
+    parser.epilog = "exit codes: 0 written · 1 cannot be read, calibrated or written · 2 usage"
     parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
     parser.add_argument(
         "dataset", metavar="DATASET", help="a dataset's name or path (an LMDB, …), or a folder of batch files"
@@ -37,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trt-version", default="100300", metavar="V", help="the version in the cache's first line (default: 100300)"
     )
+    add_json(parser)
     files = parser.add_argument_group("batch files of the TensorRT 3 era")
     files.add_argument("--write-batches", metavar="FOLDER", help="write the images as batch files")
     files.add_argument(
@@ -60,11 +64,24 @@ def run(args: argparse.Namespace) -> int:
     if args.batch_size < 1 or (args.images is not None and args.images < 1):
         raise UsageError("--images and --batch-size are at least 1")
     source, preprocessing = _source(args)
+    written: list[Written] = []
     if args.write_batches is not None:
-        _write_batches(args, source, preprocessing)
+        written.append(_write_batches(args, source, preprocessing))
     if args.output is not None or args.ranges is not None:
-        _calibrate(args, source, preprocessing)
+        written += _calibrate(args, source, preprocessing)
+    if args.json:
+        print_json([asdict(each) for each in written])
+    else:
+        print("\n".join(f"{each.path}: {each.what}" for each in written))
     return 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file or folder that was written, and what is in it."""
+
+    path: str
+    what: str
 
 
 def _source(args: argparse.Namespace) -> tuple[Any, Preprocessing | None]:
@@ -106,7 +123,7 @@ def _preprocessing(args: argparse.Namespace, given: list[str]) -> Preprocessing:
     )
 
 
-def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Preprocessing | None) -> None:
+def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Preprocessing | None) -> Written:
     from inferkit.precision.batches import write_batches
     from inferkit.precision.collect import IMAGES
     from inferkit.precision.sources import spread
@@ -120,29 +137,34 @@ def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Prepro
 
     count = write_batches(args.write_batches, pairs(), args.batch_name)
     first, last = (args.batch_name.format(number) for number in (0, count - 1))
-    print(f"{args.write_batches}: {count} files, {first} to {last}")
+    return Written(args.write_batches, f"{count} files, {first} to {last}")
 
 
-def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessing | None) -> None:
+def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessing | None) -> list[Written]:
     import inferkit
     from inferkit.precision import collect_ranges
     from inferkit.precision.caches import write_cache
     from inferkit.precision.calibration import DEFAULT_METHOD, calibration_from
     from inferkit.precision.methods import method
     from inferkit.precision.ranges import Ranges
+    from inferkit.report.progress import shown_on_stderr
 
     chosen = method(args.method or DEFAULT_METHOD)
     others = [Ranges.load(path) for path in args.merge]
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
-    ranges = collect_ranges(
-        network, source, images=args.images, batch_size=args.batch_size, preprocessing=preprocessing
-    )
+    with shown_on_stderr():
+        ranges = collect_ranges(
+            network, source, images=args.images, batch_size=args.batch_size, preprocessing=preprocessing
+        )
     for other in others:
         ranges = ranges.merged(other)
+    written = []
     if args.ranges is not None:
         ranges.save(args.ranges)
-        print(f"{args.ranges}: ranges of {len(ranges.histograms)} tensors over {ranges.images} images")
+        what = f"ranges of {len(ranges.histograms)} tensors over {ranges.images} images"
+        written.append(Written(args.ranges, what))
     if args.output is not None:
         calibration = calibration_from(ranges, chosen)
         write_cache(args.output, calibration, version=args.trt_version, with_header=not args.no_header)
-        print(f"{args.output}: {len(calibration.amax)} tensors, {calibration.description}")
+        written.append(Written(args.output, f"{len(calibration.amax)} tensors, {calibration.description}"))
+    return written

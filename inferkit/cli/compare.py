@@ -13,8 +13,8 @@ from inferkit.errors import BaselineError, UsageError
 if TYPE_CHECKING:
     from inferkit.gate.comparison import Comparison
 
-EXIT_CODES = """exit codes: 0 no regression · 1 regression · 2 usage · 10 invalid measurement or other fingerprint ·
-11 inconclusive or missing under --strict · 12 nothing to compare"""
+EXIT_CODES = """exit codes: 0 no regression · 1 regression · 2 usage, or cannot be done · 10 invalid measurement
+or other fingerprint · 11 inconclusive or missing under --strict · 12 nothing to compare"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

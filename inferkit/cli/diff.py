@@ -40,7 +40,9 @@ class Difference:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = "exit codes: 0 the same · 1 different · 2 usage; for runs those of `inferkit compare`"
+    parser.epilog = (
+        "exit codes: 0 the same · 1 different · 2 usage, or cannot be read · for runs those of `inferkit compare`"
+    )
     parser.add_argument("first", metavar="A", help="a model, an engine file, or a benchmark JSON")
     parser.add_argument("second", metavar="B", help="another of the same kind")
     parser.add_argument("--first-weights", metavar="FILE", help="the caffemodel of A, where that is a prototxt")

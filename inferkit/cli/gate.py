@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -19,7 +20,9 @@ _EFFECTS = "latency=0.02,latency=0.05,latency=0.1"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = "exit codes: 0 no false alarm · 1 a suite failed in which nothing had changed · 2 usage"
+    parser.epilog = (
+        "exit codes: 0 no false alarm · 1 a suite failed in which nothing had changed · 2 usage, or cannot be done"
+    )
     parser.add_argument(
         "what", choices=["selftest"], help="selftest: unchanged and really slowed suites on this machine"
     )
@@ -46,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try and print; returns the exit code."""
+    from inferkit.report.progress import time_left
     from inferkit.suite.campaign import Settings
     from inferkit.suite.matrix import load_matrix
     from inferkit.suite.selection import Selection
@@ -61,10 +65,13 @@ def run(args: argparse.Namespace) -> int:
     selection.check(matrix.cases())
     declared = matrix.suite
     settings = Settings(args.replicates or declared.replicates, args.min_time or declared.min_time)
-    began = time.monotonic()
+    began, begun = time.monotonic(), itertools.count()
+    total = 1 + plan.suites + len(plan.effects) * plan.slowed_suites
 
     def say(text: str) -> None:
-        print(f"{time.monotonic() - began:7.1f} s {text}", file=sys.stderr, flush=True)
+        passed = time.monotonic() - began
+        left = time_left(passed, next(begun), total)
+        print(f"{passed:7.1f} s {text}{left and ', ' + left}", file=sys.stderr, flush=True)
 
     with terminable():
         found = run_selftest(matrix, selection.of(matrix.cases()), settings, plan, say)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `inferkit import`."""
+    parser.epilog = "exit codes: 0 written · 1 cannot be read, converted or written · 2 usage"
     parser.add_argument("prototxt", metavar="PROTOTXT", help="the network: deploy or train_val prototxt, old forms too")
     parser.add_argument(
         "caffemodel",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 
 from inferkit import __version__
@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show what the baselines hold"),
     "build": ("inferkit.cli.build", "build an engine file from a model"),
     "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),
+    "completion": ("inferkit.cli.completion", "print what completes these commands in bash, zsh or fish"),
     "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
     "diff": ("inferkit.cli.diff", "what differs between two networks, engines or runs"),
     "doctor": ("inferkit.cli.doctor", "what is installed, which backends run, and whether this machine can gate"),
@@ -37,19 +38,28 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns its exit code. Errors made on purpose print one line, without a traceback."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+# Of these, 1 says that something got worse or differs: what could not be done at all must not look like that.
+_ONE_IS_A_VERDICT = ("ab", "compare", "diff", "gate")
+
+
+def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:
+    """The parser of `inferkit`, with the options of these commands; only their modules are imported."""
     parser = argparse.ArgumentParser(
         prog="inferkit", description="Build and run inference engines; fail the build when one got worse."
     )
     parser.add_argument("--version", action="version", version=f"inferkit {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in arguments if not word.startswith("-")), None)
     for name, (module, line) in COMMANDS.items():
         command = commands.add_parser(name, help=line, description=line)
-        if name == chosen:
+        if name in chosen:
             import_module(module).configure(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns its exit code. Errors made on purpose print one line, without a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = parser_of([word for word in arguments if not word.startswith("-")][:1])
     args = parser.parse_args(arguments)
     try:
         code: int = import_module(COMMANDS[args.command][0]).run(args)
@@ -58,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except InferkitError as error:
         print(f"inferkit {args.command}: {error}", file=sys.stderr)
-        return 1
+        return 2 if args.command in _ONE_IS_A_VERDICT else 1
     except BrokenPipeError:
         return 1
     except KeyboardInterrupt:

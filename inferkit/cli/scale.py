@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import BACKENDS
+from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.cli.serving import seconds
 from inferkit.errors import UsageError
 
@@ -38,12 +39,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--least", type=float, metavar="SHARE", help="exit 1 where all devices together reach less (0.95)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every window and the summary here, too")
+    add_json_or_file(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    from inferkit.files import write_atomically
+    with json_output(args.json) as told:
+        return _run(args, told)
+
+
+def _run(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     from inferkit.measure.scaling import measure_scaling, scaling_as_dict, summarize
     from inferkit.precision import normalize
 
@@ -64,10 +69,9 @@ def run(args: argparse.Namespace) -> int:
             f"{devices}: {each.total:,.1f} images/s, {each.ratio:.2f} times one, "
             f"{each.share:.3f} of what they do alone" + (f" (lost: {lost})" if each.count > 1 else "")
         )
-    if args.json is not None:
-        facts = {name: getattr(args, name) for name in ("model", "backend", "batch_size", "seconds", "rounds")}
-        facts["precision"] = normalize(args.precision)
-        write_atomically(args.json, json.dumps(scaling_as_dict(names, windows, **facts), indent=1).encode())
+    facts = {name: getattr(args, name) for name in ("model", "backend", "batch_size", "seconds", "rounds")}
+    facts["precision"] = normalize(args.precision)
+    told(scaling_as_dict(names, windows, **facts))
     if any(window.invalid for window in windows):
         print("INVALID: the machine was not in a state to measure; see the lines above")
         return 10

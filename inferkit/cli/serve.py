@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ TOKEN = "INFERKIT_SERVE_TOKEN"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
+    parser.epilog = "exit codes: 0 served until SIGINT or SIGTERM · 1 cannot serve here · 2 usage"
     add_model(parser)
     parser.add_argument("--name", help="the model's name in the protocol (default: the network's)")
     parser.add_argument("--host", default="127.0.0.1", help="address (default: loopback; others need a token)")
@@ -24,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"the token (default: ${TOKEN}, else none)")
     parser.add_argument("--queue", type=int, default=1024, metavar="N", help="most images that wait (%(default)s)")
     parser.add_argument("--max-mib", type=int, default=64, metavar="MIB", help="largest request (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="say as one line of JSON where it listens")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,14 +56,24 @@ def run(args: argparse.Namespace) -> int:
             grpc_port = None if args.grpc_port < 0 else args.grpc_port
             ports = {"http_port": args.port, "grpc_port": grpc_port}
             with Server(service, host=args.host, token=token, max_bytes=args.max_mib << 20, **ports) as server:
-                over_grpc = "" if server.grpc_port is None else f", gRPC {args.host}:{server.grpc_port}"
-                print(f"{service.name}: http://{args.host}:{server.http_port}/v2{over_grpc}", flush=True)
+                _announce(
+                    service.name,
+                    f"http://{args.host}:{server.http_port}/v2",
+                    None if server.grpc_port is None else f"{args.host}:{server.grpc_port}",
+                    args.json,
+                )
                 ended.wait()
         finally:
             service.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
     return 0
+
+
+def _announce(model: str, http: str, grpc: str | None, as_json: bool) -> None:
+    """One line where it listens, at once: whoever started it waits for that."""
+    told = json.dumps({"model": model, "http": http, "grpc": grpc})
+    print(told if as_json else f"{model}: {http}{(grpc and f', gRPC {grpc}') or ''}", flush=True)
 
 
 def _token(path: Path | None) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.cli.serving import add_model, open_session, seconds
 from inferkit.errors import UsageError
 
@@ -25,6 +26,7 @@ EMBEDDED = "fashion_mnist"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
+    parser.epilog = "exit codes: 0 VALID, or measured (--accuracy, --delays) · 1 INVALID, or it cannot run · 2 usage"
     add_model(parser)
     parser.add_argument(
         "--scenario", choices=("single-stream", "multi-stream", "server", "offline"), required=True, help="MLPerf's"
@@ -42,11 +44,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="DATA", help="samples, a name or path (default: embedded images)")
     parser.add_argument("--samples", type=int, metavar="N", help="how many (default: 1024; in accuracy mode all)")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="where the load generator's logs go")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here, too")
+    add_json_or_file(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run and print. Exit code 0 VALID (or accuracy mode), 1 INVALID."""
+    with json_output(args.json) as told:
+        return _measure(args, told)
+
+
+def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     from inferkit.serve.batcher import Batcher
     from inferkit.serve.loadgen import Load, load_generator
     from inferkit.serve.probe import probe
@@ -69,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         samples = _samples(args, network, session)
         probed = probe(session, samples, args.max_batch)
         if args.delays:
-            return _sweep(args, session, samples, probed.rate, logs)
+            return _sweep(args, session, samples, probed.rate, logs, told)
         delay = args.delay if args.scenario == "server" else 0.0  # the other scenarios have nobody to wait for
         with Batcher(session, args.max_batch, delay=delay, queue_limit=1 << 22) as batcher:
             load = Load(
@@ -88,8 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if found is not None:
         print(_found(found, args))
     print(f"logs: {logs}")
-    if args.json is not None:
-        _write(args, results, found)
+    told(_as_json(args, results, found))
     if found is not None:
         return 0 if found.rate is not None else 1
     return 0 if results[-1].valid is not False else 1
@@ -135,9 +141,15 @@ def _rates(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"{text!r}: write queries per second, separated by commas") from None
 
 
-def _sweep(args: argparse.Namespace, session: Session, samples: Samples, rate: float, logs: Path) -> int:
-    """Print a line for each point and write the curves; their shape is in docs/serve.md. Exit code 0."""
-    from inferkit.files import write_atomically
+def _sweep(
+    args: argparse.Namespace,
+    session: Session,
+    samples: Samples,
+    rate: float,
+    logs: Path,
+    told: Callable[[Any], None],
+) -> int:
+    """Print a line for each point and tell the curves; their shape is in docs/serve.md. Exit code 0."""
     from inferkit.measure.environment import cpu_model, usable_cpus
     from inferkit.serve.curve import SHARES, Point, curves_as_dict, measure_curves
     from inferkit.serve.loadgen import OFFICIAL_SECONDS
@@ -163,21 +175,20 @@ def _sweep(args: argparse.Namespace, session: Session, samples: Samples, rate: f
         told=tell,
     )
     print(f"logs: {logs}" + (f" (short runs: {args.duration:g} s; MLPerf asks for 600 s)" if short else ""))
-    if args.json is not None:
-        facts = {
-            "model": args.model,
-            "backend": args.backend,
-            "precision": args.precision,
-            "max_batch": args.max_batch,
-            "device": session.device,
-            "cpu": cpu_model(),
-            "cpus": usable_cpus(),
-            "engine_rate": rate,
-            "bound": args.p99,
-            "seconds": args.duration,
-            "is_short": short,
-        }
-        write_atomically(args.json, json.dumps(curves_as_dict(curves, **facts), indent=1).encode())
+    facts = {
+        "model": args.model,
+        "backend": args.backend,
+        "precision": args.precision,
+        "max_batch": args.max_batch,
+        "device": session.device,
+        "cpu": cpu_model(),
+        "cpus": usable_cpus(),
+        "engine_rate": rate,
+        "bound": args.p99,
+        "seconds": args.duration,
+        "is_short": short,
+    }
+    told(curves_as_dict(curves, **facts))
     return 0
 
 
@@ -212,10 +223,8 @@ def _found(found: Found, args: argparse.Namespace) -> str:
     )
 
 
-def _write(args: argparse.Namespace, results: list[Result], found: Found | None) -> None:
-    from inferkit.files import write_atomically
-
-    content = {
+def _as_json(args: argparse.Namespace, results: list[Result], found: Found | None) -> dict[str, Any]:
+    return {
         "model": args.model,
         "backend": args.backend,
         "precision": args.precision,
@@ -235,4 +244,3 @@ def _write(args: argparse.Namespace, results: list[Result], found: Found | None)
             for result in results
         ],
     }
-    write_atomically(args.json, json.dumps(content, indent=1).encode())

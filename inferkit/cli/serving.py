@@ -48,6 +48,7 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[Network, Session]]:
     from inferkit.backends import backend
     from inferkit.cli.build import at_precision
     from inferkit.measure.lease import device_lease
+    from inferkit.report.progress import shown_on_stderr
 
     settings: dict[str, Any] = {}
     for name, belongs in (("threads", "onnxruntime"), ("device", "tensorrt")):
@@ -60,9 +61,11 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[Network, Session]]:
     if args.max_batch < 1:
         raise UsageError(f"--max-batch {args.max_batch}: a batch needs at least one image")
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
-    network = at_precision(network, args)
+    with shown_on_stderr():
+        network = at_precision(network, args)
     with device_lease(backend(args.backend).device(**settings), timeout=60):
-        engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
+        with shown_on_stderr():
+            engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
         with engine.session(**settings) as session:
             yield network, session
 

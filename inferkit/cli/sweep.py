@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.cli.study import Tally, at_least_one
 from inferkit.cli.study_engine import (
     CALIBRATED,
@@ -67,6 +68,7 @@ class Outcome:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options; those of the study's tools keep their names."""
+    parser.epilog = "exit codes: 0 every point ran or cannot run here · 1 a point failed · 2 usage, or none could run"
     parser.add_argument("-m", "--model", required=True, type=Path, help="prototxt of the network")
     parser.add_argument("-w", "--weights", required=True, type=Path, help="caffemodel with the trained weights")
     parser.add_argument("-l", "--lmdb", required=True, help="LMDB with the images to classify, and their labels")
@@ -91,32 +93,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--firstCalBatch", type=int, default=0, help="number of the first one (default: 0)")
     parser.add_argument("--numCalBatches", type=at_least_one, help="how many of them (default: all there are)")
     parser.add_argument("--csvFile", type=Path, help="file to append a row per point to, as the study's tools do")
-    parser.add_argument("--json", type=Path, help="file to write everything to")
+    add_json_or_file(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run every series over every batch size. Exit code 0, 1 where a point failed, 2 where none could run."""
     from inferkit.cli.final_stats import check_csv
     from inferkit.data.opening import open_dataset
+    from inferkit.report.progress import time_left
 
     if args.firstCalBatch < 0:
         raise UsageError(f"--firstCalBatch {args.firstCalBatch}: batch files are numbered from 0")
     if args.csvFile is not None:
         check_csv(args.csvFile)
-    started = datetime.now()
+    started, began = datetime.now(), time.monotonic()
     outcomes: list[Outcome] = []
-    with open_dataset(args.lmdb) as dataset:
+    chosen, batches = tuple(dict.fromkeys(args.series)), sorted(set(args.batches))
+    with json_output(args.json) as told, open_dataset(args.lmdb) as dataset:
         network = load_network(args.model, args.weights, output=args.outputLayer)
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
         experiment = Experiment(args, network, dataset, preprocessing)
-        for series in dict.fromkeys(args.series):
-            for outcome in experiment.series(series, sorted(set(args.batches))):
-                _tell(outcome)
+        for series in chosen:
+            for outcome in experiment.series(series, batches):
                 outcomes.append(outcome)
-                if args.json is not None:  # after every point: hours of work survive an interruption
-                    _write_json(args, started, outcomes)
-    if any(outcome.status == "ok" for outcome in outcomes):
-        print_tables(outcomes)
+                left = time_left(time.monotonic() - began, len(outcomes), len(chosen) * len(batches))
+                _tell(outcome, left if sys.stderr.isatty() else "")
+                told(_as_json(args, started, outcomes))  # after every point: hours of work survive an interruption
+        if any(outcome.status == "ok" for outcome in outcomes):
+            print_tables(outcomes)
     if any(outcome.status == "failed" for outcome in outcomes):
         return 1
     return 0 if any(outcome.status == "ok" for outcome in outcomes) else 2
@@ -266,20 +270,20 @@ def _parts(traces: Sequence[Trace]) -> dict[str, float | None]:
     }
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: Outcome, left: str) -> None:
     name = f"{outcome.series} batch {outcome.batch_size}"
     if outcome.stats is None:
-        print(f"{name}: {outcome.status}: {outcome.reason}", file=sys.stderr)
+        print(f"{name}: {outcome.status}: {outcome.reason}{left and ', ' + left}", file=sys.stderr)
         return
     figures = outcome.stats.figures()
-    print(f"{name}: {figures['Mean'] * 1e3:.3f} ms per batch, {figures['Images/sec']:.1f} images/sec", flush=True)
+    speed = f"{figures['Mean'] * 1e3:.3f} ms per batch, {figures['Images/sec']:.1f} images/sec"
+    print(f"{name}: {speed}{left and ', ' + left}", flush=True)
 
 
-def _write_json(args: argparse.Namespace, started: datetime, outcomes: Iterable[Outcome]) -> None:
+def _as_json(args: argparse.Namespace, started: datetime, outcomes: Iterable[Outcome]) -> dict[str, Any]:
     from inferkit import __version__
-    from inferkit.files import write_atomically
 
-    content = {
+    return {
         "schema": 1,
         "inferkit": __version__,
         "started": started.isoformat(timespec="seconds"),
@@ -291,10 +295,6 @@ def _write_json(args: argparse.Namespace, started: datetime, outcomes: Iterable[
         "iterations": args.iterations,
         "points": [outcome.as_dict() for outcome in outcomes],
     }
-    try:
-        write_atomically(args.json, (json.dumps(content, indent=1) + "\n").encode())
-    except OSError as error:
-        raise UsageError(f"{args.json} cannot be written: {error.strerror or error}") from error
 
 
 def print_tables(outcomes: Sequence[Outcome]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from typing import Any
 
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
+    parser.epilog = "exit codes: 0 listed or written · 2 usage"
+    add_json(parser)
     parser.add_argument("names", metavar="NAME", nargs="*", help="networks to write; all are listed without any")
     parser.add_argument(
         "-o",
@@ -26,45 +29,56 @@ def run(args: argparse.Namespace) -> int:
     for name in args.names:
         zoo.is_trained(name)  # an unknown name is refused before anything is written
     if args.output is None:
-        _list(args.names or zoo.names())
+        rows = [_row(name) for name in args.names or zoo.names()]
+        if args.json:
+            print_json(rows)
+        else:
+            _list(rows)
         return 0
     if not args.names:
         raise UsageError("say which networks to write: inferkit zoo NAME... -o FOLDER")
+    paths: list[str] = []
     for name in args.names:
         try:
-            for path in zoo.write(name, args.output):
-                print(path)
+            paths += map(str, zoo.write(name, args.output))
         except OSError as error:
             raise UsageError(f"{name} cannot be written to {args.output}: {error}") from error
+    if args.json:
+        print_json(paths)
+    else:
+        print("\n".join(paths))
     return 0
 
 
-def _list(names: list[str] | tuple[str, ...]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+def _row(name: str) -> dict[str, Any]:
+    """What is known of a network, with its `input` (C×H×W); `macs` are multiply-accumulates for an image."""
     from inferkit.network import zoo
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("network", no_wrap=True)
-    table.add_column("input (C×H×W)", no_wrap=True)
-    for heading in ("classes", "parameters (M)", "GMAC / image"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("weights", no_wrap=True)
-    for name in names:
-        net = zoo.build(name)
-        classes = net.shapes["prob"][0]
-        table.add_row(
-            name,
-            "×".join(map(str, net.shapes["data"])),
-            str(classes),
-            f"{net.parameters / 1e6:.2f}",
-            f"{net.macs / 1e9:.3f}",
-            _weights(name),
-        )
-    # Not a terminal: nobody sees a border that fits, but a script reads lines that are not folded.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    net = zoo.build(name)
+    return {
+        "name": name,
+        "input": list(net.shapes["data"]),
+        "classes": net.shapes["prob"][0],
+        "parameters": net.parameters,
+        "macs": net.macs,
+        "weights": _weights(name),
+    }
+
+
+def _list(rows: list[dict[str, Any]]) -> None:
+    from inferkit.report.table import Column, stdout_look, table_lines
+
+    columns = (
+        Column("network", "name", str, left=True),
+        Column("input (C×H×W)", "input", lambda shape: "×".join(map(str, shape)), rank=1, left=True),
+        Column("classes", "classes", str, rank=1),
+        Column("parameters (M)", "parameters", lambda count: f"{count / 1e6:.2f}"),
+        Column("GMAC / image", "macs", lambda count: f"{count / 1e9:.3f}"),
+        Column("weights", "weights", str, left=True),
+    )
+    width, color = stdout_look()
+    for line in table_lines(columns, rows, width, color):
+        print(line)
 
 
 def _weights(name: str) -> str:

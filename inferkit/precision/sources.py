@@ -12,6 +12,7 @@ from inferkit.precision.caches import read_cache
 from inferkit.precision.calibration import Calibration
 from inferkit.precision.collect import IMAGES, Feeds, as_feeds
 from inferkit.precision.ranges import Ranges
+from inferkit.progress import tell
 
 _ZIP = b"PK\x03\x04"  # an NPZ file of ranges; a calibration cache is a text
 
@@ -38,8 +39,10 @@ def feeds_of(
     class, and their first images then show only one. Of other sources all images are taken, or the first `images`.
     `preprocessing` goes to a dataset. UsageError for a source of another kind, PrecisionError for an unusable batch.
     """
+    total = images
     if hasattr(source, "batches"):
         wanted = IMAGES if images is None else images
+        total = min(wanted, len(source))
         batches: Iterable[Any] = spread(source, wanted, batch_size, preprocessing)
     elif isinstance(source, Mapping) or hasattr(source, "ndim"):
         batches = [source]
@@ -47,7 +50,7 @@ def feeds_of(
         batches = source
     else:
         raise UsageError(f"cannot calibrate with a {type(source).__name__}; give a dataset, batches, ranges or a path")
-    return _limited((as_feeds(batch, inputs) for batch in batches), images)
+    return _limited((as_feeds(batch, inputs) for batch in batches), images, total)
 
 
 def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> Iterator[Any]:
@@ -61,8 +64,8 @@ def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> It
         yield from dataset.batches(batch_size, start=start, limit=count, preprocessing=preprocessing, dtype="float32")
 
 
-def _limited(batches: Iterable[Feeds], images: int | None) -> Iterator[Feeds]:
-    left = images
+def _limited(batches: Iterable[Feeds], images: int | None, total: int | None) -> Iterator[Feeds]:
+    left, done = images, 0
     for batch in batches:
         if left is not None and left <= 0:
             return
@@ -72,6 +75,8 @@ def _limited(batches: Iterable[Feeds], images: int | None) -> Iterator[Feeds]:
         size = sizes.pop()
         if size:
             yield batch if left is None else {name: values[:left] for name, values in batch.items()}
+            done += size if left is None else min(size, left)
+            tell("calibration images", done, total)
         if left is not None:
             left -= size
 

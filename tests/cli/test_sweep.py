@@ -106,3 +106,10 @@ def test_a_csv_file_of_something_else_is_refused_at_once(options: list[str], tmp
     (tmp_path / "out.csv").write_text("a,b\n1,2\n")
     assert main([*options, "--series", "FLOAT", "--batches", "1"]) == 1
     assert not (tmp_path / "out.json").exists()
+
+
+def test_json_alone_is_all_that_stdout_has(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*options[:-1], "--series", "FLOAT", "--batches", "5"]) == 0
+    printed = capsys.readouterr()
+    assert [point["batch_size"] for point in json.loads(printed.out)["points"]] == [5]
+    assert "images/sec" in printed.err

@@ -10,10 +10,12 @@ from typing import Any
 from inferkit.backends.tensorrt.blobs import BlobCache
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.messages import Messages, captured_errors
+from inferkit.backends.tensorrt.monitor import monitor
 from inferkit.backends.tensorrt.plan import Plan, PlanInfo, sha256
 from inferkit.backends.tensorrt.profile import Profile
 from inferkit.errors import BackendError
 from inferkit.network.network import Network, TensorInfo
+from inferkit.progress import is_heard
 
 # The study gave the builder 1 << 25 bytes of workspace, the usual figure of TensorRT 3. Recorded, not used: by default
 # TensorRT decides, and takes what the GPU has.
@@ -79,6 +81,9 @@ def build_plan(
             fixed=options.profile.static,
         )
         _add_profile(network, options.profile, builder, config)
+        watcher = monitor(flavour.module, network.name) if is_heard() else None  # lives as long as the build
+        if watcher is not None:
+            config.progress_monitor = watcher
         flavour.attach_timing(config, timings.read() if timings else None)
         content = _serialized(network, builder, definition, config, messages)
         if timings is not None:

@@ -26,6 +26,7 @@ from inferkit.backends.tensorrt.profile import make_profile, with_static_batch
 from inferkit.errors import BackendError, UsageError
 from inferkit.network import zoo
 from inferkit.network.network import Network, TensorInfo
+from inferkit.progress import listening
 
 
 @dataclass(frozen=True)
@@ -255,3 +256,13 @@ def test_the_network_is_left_as_it_was(rtx: Flavour, tiny: Network, cache: Path)
     inferkit.build(tiny, backend="tensorrt", max_batch=2, static=True, flavour="tensorrt_rtx")
     assert tiny.model.SerializeToString(deterministic=True) == before
     assert tiny.inputs[0].shape[0] is None
+
+
+def test_a_build_tells_how_far_it_is_to_who_listens(rtx, cache, tiny):
+    heard: list[tuple[str, int, int | None]] = []
+    with listening(lambda *told: heard.append(told)):
+        inferkit.build(tiny, backend="tensorrt", max_batch=2, flavour="tensorrt_rtx")
+    assert {what for what, *_ in heard} == {f"building {tiny.name}"}
+    done = [done for _, done, _ in heard]
+    assert done == sorted(set(done))
+    assert done[-1] == 1000 == heard[-1][2]
