@@ -15,8 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look and print; returns the exit code."""
     from inferkit.report.doctor import can_run, examine
+    from inferkit.suite.checkup import suite
 
-    findings = examine()
+    findings = examine((suite,))
     runs = can_run(findings)
     if args.json:
         print(json.dumps({"can_run": runs, "findings": [finding.as_dict() for finding in findings]}, indent=1))

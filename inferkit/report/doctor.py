@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,9 +21,10 @@ from typing import Any
 
 import psutil
 
+from inferkit import __version__
 from inferkit.backends import BACKENDS, backend
 from inferkit.cache import cache_root
-from inferkit.measure.environment import HostState, cpu_model, usable_cpus
+from inferkit.measure.environment import HostState, cpu_model, cpu_quota, usable_cpus
 from inferkit.measure.telemetry import DISTURBING, GpuTelemetry
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -30,6 +32,9 @@ REQUIRED = "onnxruntime"  # the default suite needs this backend; the others are
 
 # What a package is called at PyPI, and what is imported: several packages bring cv2 or onnxruntime.
 _PACKAGES = {
+    "filelock": "filelock",
+    "jinja2": "jinja2",
+    "ml-dtypes": "ml_dtypes",
     "numpy": "numpy",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
@@ -38,9 +43,23 @@ _PACKAGES = {
     "opencv-python-headless": "cv2",
     "pytest": "pytest",
     "pytest-benchmark": "pytest_benchmark",
+    "rich": "rich",
+    "scipy": "scipy",
+    "shtab": "shtab",
 }
-_OPTIONAL = {"nvidia-ml-py": "pynvml", "pycuda": "pycuda", "cuda-python": "cuda", "matplotlib": "matplotlib"}
-_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 2 * 2**30
+_OPTIONAL = {
+    "nvidia-ml-py": "pynvml",
+    "pycuda": "pycuda",
+    "cuda-python": "cuda",
+    "matplotlib": "matplotlib",
+    "mlcommons-loadgen": "mlperf_loadgen",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "grpcio": "grpc",
+    "prometheus-client": "prometheus_client",
+}
+# Below the first the suite gets slow or ends early, below the second it cannot run.
+_ENOUGH, _LEAST = 2 * 2**30, 256 * 2**20
 _BUSY = 0.25  # load per CPU from which others disturb what is measured
 _STOLEN = 0.01  # share of a CPU that the hypervisor may take before 2 % cannot be told
 _PROBE_SECONDS = 0.6
@@ -71,14 +90,15 @@ class Finding:
         return f"{text}; {self.way_out}" if self.way_out else text
 
 
-def examine() -> list[Finding]:
-    """Look at everything; a check that breaks is a finding of its own."""
+def examine(more: tuple[Callable[[], Iterator[Finding]], ...] = ()) -> list[Finding]:
+    """Look at everything, and by `more` checks; a check that breaks is a finding of its own."""
     findings: list[Finding] = []
-    for check in _CHECKS:
+    for check in (*_CHECKS, *more):
         try:
             findings += check()
         except Exception as error:  # a doctor that crashes helps no one
-            findings.append(Finding(check.__name__.strip("_"), PROBLEM, f"could not be looked at: {error!r}"))
+            blocks = check is _trial
+            findings.append(Finding(check.__name__.strip("_"), PROBLEM, f"failed: {error!r}", blocks=blocks))
     findings.append(_can_gate(findings))
     return findings
 
@@ -86,18 +106,46 @@ def examine() -> list[Finding]:
 def _versions() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("python", OK, f"{version} ({sys.executable})")
+    yield Finding("inferkit", OK, f"{__version__} ({Path(__file__).parents[1]})")
+    unmet = _unmet()
     for name, module in _PACKAGES.items():
         try:
             importlib.import_module(module)
         except Exception as error:  # a library that does not fit raises whatever it likes
             yield Finding(name, PROBLEM, f"{module} cannot be imported ({error})", f"pip install {name}", blocks=True)
         else:
-            yield Finding(name, OK, _version(name, module))
+            wanted = unmet.get(name)
+            if wanted is None:
+                yield Finding(name, OK, _version(name, module))
+            else:
+                found = f"{_version(name, module)}, but inferkit needs {wanted}"
+                yield Finding(name, PROBLEM, found, f"pip install '{wanted}'", blocks=True)
     for name, module in _OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(name, NOTE, "not installed (optional)", f"pip install {name}")
         else:
             yield Finding(name, OK, _version(name, module))
+
+
+def _unmet() -> dict[str, str]:
+    """What inferkit declares to need and another version is installed of, by the package's name."""
+    from packaging.requirements import Requirement
+
+    try:
+        declared = [Requirement(text) for text in importlib.metadata.requires("inferkit") or ()]
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+        return {}
+    unmet = {}
+    for each in declared:
+        if each.marker is not None and not each.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = importlib.metadata.version(each.name)
+        except importlib.metadata.PackageNotFoundError:  # several packages bring cv2: importing is the test
+            continue
+        if not each.specifier.contains(version, prereleases=True):
+            unmet[each.name] = f"{each.name}{each.specifier}"
+    return unmet
 
 
 def _version(name: str, module: str) -> str:
@@ -110,13 +158,33 @@ def _version(name: str, module: str) -> str:
 
 def _backends() -> Iterator[Finding]:
     for name in BACKENDS:
-        found = backend(name).availability()
+        asked = backend(name)
+        found = asked.availability()
         needed = name == REQUIRED
-        if found.ok:
-            yield Finding(f"backend {name}", OK, f"runs ({found.version})" if found.version else "runs")
+        if not found.ok:
+            state = PROBLEM if needed else NOTE
+            yield Finding(f"backend {name}", state, f"does not run: {found.reason}", found.way_out, blocks=needed)
             continue
-        state = PROBLEM if needed else NOTE
-        yield Finding(f"backend {name}", state, f"does not run: {found.reason}", found.way_out, blocks=needed)
+        precisions = {precision: asked.availability(precision) for precision in asked.precisions}
+        runs = ", ".join(precision for precision, each in precisions.items() if each.ok)
+        version = f" ({found.version})" if found.version else ""
+        yield Finding(f"backend {name}", OK, f"runs{version}: {runs}")
+        for precision, each in precisions.items():
+            if not each.ok:
+                yield Finding(f"backend {name} {precision}", NOTE, f"does not run: {each.reason}", each.way_out)
+
+
+def _trial() -> Iterator[Finding]:
+    """The proof: one batch of the smallest network through the backend that the default suite needs."""
+    import numpy as np
+
+    import inferkit
+
+    with inferkit.build(inferkit.load("lenet"), backend=REQUIRED).session() as session:
+        session.run(np.zeros((1, 1, 28, 28), np.float32))
+        trace = session.last_trace
+    told = "" if trace is None else f" in {trace.wall * 1e3:.2f} ms"
+    yield Finding("trial", OK, f"lenet ran in {REQUIRED}{told}")
 
 
 def _gpus() -> Iterator[Finding]:
@@ -137,6 +205,9 @@ def _gpu(gpu: GpuTelemetry, name: str) -> Iterator[Finding]:
     facts, now = gpu.facts(), gpu.read(own_context=False)
     told = f"{facts.get('name')}, driver {facts.get('driver')}, CUDA {facts.get('cuda')}"
     yield Finding(name, OK, told)
+    if now.memory_used_bytes is not None and facts.get("memory_bytes"):
+        free = (facts["memory_bytes"] - now.memory_used_bytes) / 2**30
+        yield Finding(f"{name} memory", OK, f"{free:.1f} of {facts['memory_bytes'] / 2**30:.1f} GiB free")
     clock = f"SM {now.sm_mhz} of {facts.get('max_sm_mhz')} MHz, {now.power_watts} of {now.power_limit_watts} W"
     yield Finding(f"{name} clocks", OK, f"{clock}, {now.temperature} °C")
     disturbing = [reason for reason in now.reasons or () if reason in DISTURBING]
@@ -157,6 +228,10 @@ def _gpu(gpu: GpuTelemetry, name: str) -> Iterator[Finding]:
 def _host() -> Iterator[Finding]:
     cpus = usable_cpus()
     yield Finding("cpu", OK, f"{cpu_model()}, {cpus} usable")
+    quota = cpu_quota()
+    if quota is not None and quota < cpus:
+        found = f"this container may use {quota:g} of {cpus} CPUs, and is stopped for the rest of each period"
+        yield Finding("cpu quota", PROBLEM, found, "give it whole CPUs (--cpuset-cpus), not a quota (--cpus)")
     before, began = HostState.now(), time.monotonic()
     time.sleep(_PROBE_SECONDS)
     after, passed = HostState.now(), time.monotonic() - began
@@ -185,30 +260,28 @@ def _host() -> Iterator[Finding]:
 
 def _room() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
-    bad = memory.available < _LEAST_MEMORY
     found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    yield Finding("memory", PROBLEM if bad else OK, found, "free 2 GiB: the suite's networks need it" if bad else "")
-    folder = cache_root()
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    bad = free < _LEAST_DISK
-    way_out = "free 2 GiB, or name another folder by INFERKIT_CACHE" if bad else ""
-    yield Finding("disk", PROBLEM if bad else OK, f"{free / 2**30:.1f} GiB free for the cache in {folder}", way_out)
-    if not os.access(existing, os.W_OK):
-        yield Finding(
-            "cache", PROBLEM, f"{existing} cannot be written to", "name another folder by INFERKIT_CACHE", blocks=True
-        )
+    yield _amount("memory", memory.available, found, "free 2 GiB: the suite's networks need it")
+    for name, folder, variable in (
+        ("disk", cache_root(), "INFERKIT_CACHE"),
+        ("temporary disk", Path(tempfile.gettempdir()), "TMPDIR"),
+    ):
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(existing).free
+        found, other = f"{free / 2**30:.1f} GiB free in {folder}", f"name another folder by {variable}"
+        yield _amount(name, free, found, f"free 2 GiB, or {other}")
+        if not os.access(existing, os.W_OK):
+            yield Finding(name, PROBLEM, f"{existing} cannot be written to", other, blocks=True)
 
 
-def _suite() -> Iterator[Finding]:
-    matrix = Path("bench", "matrix.toml")
-    if matrix.is_file():
-        yield Finding("suite", OK, f"{matrix}")
-    else:
-        yield Finding("suite", NOTE, f"no {matrix} in this folder", "call it where the suite is, or write one")
+def _amount(name: str, free: int, found: str, way_out: str) -> Finding:
+    """Room that is enough, short, or too little to run at all."""
+    if free >= _ENOUGH:
+        return Finding(name, OK, found)
+    return Finding(name, PROBLEM, found, way_out, blocks=free < _LEAST)
 
 
-_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _backends, _gpus, _host, _room, _suite)
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _backends, _trial, _gpus, _host, _room)
 
 
 def _can_gate(findings: list[Finding]) -> Finding:
@@ -225,7 +298,7 @@ def _can_gate(findings: list[Finding]) -> Finding:
 
 
 def _disturbs(name: str) -> bool:
-    return name in ("governor", "load", "steal") or name.endswith((" throttling", " processes"))
+    return name in ("governor", "load", "steal", "cpu quota") or name.endswith((" throttling", " processes"))
 
 
 def wandering(rounds: int = 15) -> float:

@@ -8,8 +8,11 @@ import pytest
 
 from inferkit.backends.base import Availability
 from inferkit.cli.main import main
+from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
 from inferkit.report import doctor
 from inferkit.report.doctor import Finding, can_run, examine, wandering
+from inferkit.suite.definition import BackendSettings
+from inferkit.suite.target import fingerprint_of
 from tests.gate.run_files import foreign, write
 from tests.report.report_files import HARM, run_json, write_run
 
@@ -108,3 +111,60 @@ def test_a_disturbed_machine_cannot_gate(monkeypatch):
 
 def test_wandering_is_a_share():
     assert 0 <= wandering(10) < 10
+
+
+def test_a_version_that_inferkit_cannot_use_blocks_and_names_the_one_it_needs(monkeypatch):
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: ["numpy>=999", 'rich>=999; extra == "x"'])
+    blocking = [each for each in doctor._versions() if each.blocks]
+    assert [each.way_out for each in blocking] == ["pip install 'numpy>=999'"]
+
+
+def test_a_container_with_a_quota_of_cpus_is_a_problem(monkeypatch):
+    monkeypatch.setattr(doctor, "cpu_quota", lambda: 0.5)
+    (quota,) = [each for each in doctor._host() if each.name == "cpu quota"]
+    assert quota.state == doctor.PROBLEM
+    assert "disturbed by cpu quota" in doctor._can_gate([quota]).found
+
+
+def test_too_little_room_blocks_and_little_room_does_not():
+    assert doctor._amount("disk", 3 << 30, "", "").state == doctor.OK
+    assert [doctor._amount("disk", free, "", "").blocks for free in (1 << 30, 1 << 20)] == [False, True]
+
+
+def suite_findings(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    code = main(["doctor", "--json"])
+    return code, {each["name"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
+
+
+def test_a_suite_that_cannot_run_here_is_exit_code_1(tmp_path, monkeypatch, capsys):
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('[[networks]]\nname = "lenet"\nprecision = ["fp32"]\n')
+    code, found = suite_findings(tmp_path, monkeypatch, capsys)
+    assert code == 1
+    assert "matrix.toml:3" in found["suite"]["found"]
+    matrix.write_text('[[networks]]\nname = "mine"\nmodel = "mine.onnx"\n')
+    code, found = suite_findings(tmp_path, monkeypatch, capsys)
+    assert code == 1
+    assert found["suite mine"]["found"].endswith("mine.onnx is not there")
+    matrix.write_text('[[networks]]\nname = "lenet"\n')
+    code, found = suite_findings(tmp_path, monkeypatch, capsys)
+    assert code == 0
+    assert found["suite"]["found"] == "matrix.toml: 1 of 1 latency cases can run here"
+    assert "promote" in found["baseline onnxruntime"]["way_out"]
+
+
+def test_the_noise_in_the_baseline_tells_what_it_can_show(tmp_path, monkeypatch, capsys):
+    (tmp_path / "matrix.toml").write_text('[[networks]]\nname = "lenet"\nbatch_sizes = [1, 8]\n')
+    fingerprint = fingerprint_of("onnxruntime", BackendSettings())
+    quiet, noisy = (-9.0, -9.0002, -8.9998), (-7.0, -7.5, -6.5)
+    cases = {
+        "lenet-fp32-b1-onnxruntime": CaseBaseline(quiet),
+        "lenet-fp32-b8-onnxruntime": CaseBaseline(noisy),
+    }
+    BaselineStore(tmp_path / "baselines").write(Baseline(fingerprint, cases))
+    code, found = suite_findings(tmp_path, monkeypatch, capsys)
+    assert code == 0
+    assert found["baseline onnxruntime"]["found"].endswith("2 of 2 cases")
+    assert found["detectable onnxruntime"]["state"] == "note"
+    assert " of 2 cases show +2 %" in found["detectable onnxruntime"]["found"]
