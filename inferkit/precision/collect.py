@@ -48,6 +48,8 @@ class Collector:
         # Merging is exact in any order, so that how the work is shared out shows nowhere; numpy and OpenCV let go of
         # the interpreter while they count.
         self._pool = ThreadPoolExecutor(threads or _threads(), "inferkit-ranges")
+        # A network whose batch is fixed runs so many images at a time, neither more nor fewer.
+        self._fixed = fixed_batch(graph)
         self._images = 0
         self._bytes_per_image = 0
 
@@ -60,6 +62,7 @@ class Collector:
         start = 0
         while start < size:
             step = max(1, _WATCHED_BYTES // self._bytes_per_image) if self._bytes_per_image else 1
+            step = self._fixed or step
             self._count({name: values[start : start + step] for name, values in batch.items()})
             start += step
 
@@ -71,7 +74,7 @@ class Collector:
 
     def _count(self, batch: Feeds) -> None:
         size = min(values.shape[0] for values in batch.values())
-        found = {name: batch[name] for name in self._given} | self._run(batch)
+        found = {name: batch[name] for name in self._given} | self._run_whole(batch, size)
         self._bytes_per_image = max(1, sum(values.nbytes for values in found.values()) // size)
         counted = {name: self._pool.map(Histogram.of, _pieces(values)) for name, values in found.items()}
         for name, parts in counted.items():
@@ -82,6 +85,19 @@ class Collector:
                 raise PrecisionError(f"calibration: tensor {name!r}, {images}: {error}") from error
         self._images += size
 
+    def _run_whole(self, batch: Feeds, size: int) -> dict[str, NDArray[Any]]:
+        """Run a batch of `size` images, filled up where the network wants more; what the filling gave is left out."""
+        wanted = self._fixed or size
+        if size == wanted:
+            return self._run(batch)
+        filled = {name: np.concatenate([v, np.repeat(v[-1:], wanted - size, axis=0)]) for name, v in batch.items()}
+        found = self._run(filled)
+        # Rows of a tensor are images, or as many of each (positions): those of the first images come first.
+        for name, values in found.items():
+            if values.ndim and values.shape[0] % wanted == 0:
+                found[name] = values[: values.shape[0] * size // wanted]
+        return found
+
     def _run(self, batch: Feeds) -> dict[str, NDArray[Any]]:
         if self._session is None:
             return {}
@@ -90,6 +106,13 @@ class Collector:
             return dict(zip(self._computed, self._session.run(self._computed, feeds), strict=True))
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise PrecisionError(f"calibration: ONNX Runtime cannot run the network: {error}") from error
+
+
+def fixed_batch(graph: Graph) -> int | None:
+    """How many images the inputs of a graph hold where their first dimension is a number; None where it is open."""
+    first = [value.type.tensor_type.shape.dim[:1] for value in graph.inputs]
+    sizes = {dim.dim_value for dims in first for dim in dims if dim.HasField("dim_value") and dim.dim_value > 0}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _threads() -> int:

@@ -12,6 +12,8 @@ them after a ReLU) is left out of the histogram first, as NVIDIA's description o
 (mlcommons/inference_results_v4.1, closed/NVIDIA/documentation/calibration.md). Other spikes are cut down as well: where
 images have a background, each channel gives it one and the same value. Spreading such a value over a level costs next
 to nothing in accuracy but much divergence, and the method would clip a range to a tenth to keep one spike sharp.
+Where there are fewer values than bins, divergences are accidents of single values: neighbouring bins are merged until
+they hold enough on average, and a histogram that ends below 128 bins keeps its whole range.
 
 Written with prefix sums of h, of h log h and of the filled bins, all candidates are one array expression:
 
@@ -31,7 +33,8 @@ from inferkit.precision.ranges import Histogram
 
 LEVELS = 128
 
-
+# So many values a bin holds on average, or it is merged with its neighbour.
+_ENOUGH = 8
 # A spike has more than so many times the median count of the bins on either side of it, so many bins looked at.
 _SPIKE = 8.0
 _AROUND = 16
@@ -41,11 +44,14 @@ def entropy_amax(histogram: Histogram) -> float:
     """amax by entropy; the maximum where the histogram is too small to choose from. Ties keep the wider range."""
     counts = histogram.counts[: histogram.used].astype(np.float64)
     counts[0] = 0.0
-    if counts.size <= LEVELS or counts.sum() == 0:
+    width = histogram.width
+    while counts.size > LEVELS and counts.sum() < _ENOUGH * counts.size:
+        counts, width = np.pad(counts, (0, counts.size % 2)).reshape(-1, 2).sum(axis=1), 2 * width
+    if counts.size <= LEVELS:
         return histogram.maximum
     divergence = divergences(without_spikes(counts))
     best = LEVELS + divergence.size - 1 - int(np.argmin(divergence[::-1]))
-    return min((best + 0.5) * histogram.width, histogram.maximum)
+    return min((best + 0.5) * width, histogram.maximum)
 
 
 def without_spikes(counts: NDArray[np.float64]) -> NDArray[np.float64]:

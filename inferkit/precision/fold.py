@@ -11,8 +11,9 @@ import onnx
 from numpy.typing import NDArray
 
 from inferkit.precision.affine import Affine, affine_of
-from inferkit.precision.graph import Graph, ValueType
+from inferkit.precision.graph import Graph
 from inferkit.precision.nodes import attribute, set_attribute, subgraphs
+from inferkit.precision.value_types import ValueType
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 

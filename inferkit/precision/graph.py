@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,28 +17,12 @@ from onnx import helper, numpy_helper
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.nodes import captured, rename_reads
+from inferkit.precision.value_types import ValueType, by_definition, value_type
 
 _Message = TypeVar("_Message")
 
-NO_TENSOR = -1
-
 # Weights above this many elements are declared as inputs when shapes are inferred: only their shape matters there.
 _SHAPE_DATA = 1024
-
-
-@dataclass(frozen=True)
-class ValueType:
-    """Element type (an onnx.TensorProto number) and shape of a tensor; None where unknown, also for a single axis.
-
-    What is no tensor (a sequence, an optional value) has the element type NO_TENSOR.
-    """
-
-    element: int
-    shape: tuple[int | None, ...] | None
-
-    @property
-    def rank(self) -> int | None:
-        return None if self.shape is None else len(self.shape)
 
 
 class Graph:
@@ -56,6 +39,7 @@ class Graph:
         self.inputs = [_copy(value) for value in model.graph.input if value.name not in self.constants]
         self.outputs = [_copy(value) for value in model.graph.output]
         self._sparse = [_copy(tensor) for tensor in model.graph.sparse_initializer]
+        self._noted = {value.name: value_type(value) for value in model.graph.value_info}
         self._name = model.graph.name or "graph"
         self.nodes: list[onnx.NodeProto] = []
         for node in model.graph.node:
@@ -132,13 +116,22 @@ class Graph:
     def types(self) -> dict[str, ValueType]:
         """Type and shape of every tensor that shape inference can tell. PrecisionError where the graph is not sound."""
         skeleton = self._skeleton()
+        found = self._inferred(skeleton)
+        unknown = by_definition(self.sorted_nodes(), found, self._noted, self.opset)
+        if unknown:  # where inference stopped it goes on from here
+            for name, known in unknown.items():
+                skeleton.graph.value_info.append(helper.make_tensor_value_info(name, known.element, known.shape))
+            found = {**unknown, **self._inferred(skeleton)}
+        return found
+
+    def _inferred(self, skeleton: onnx.ModelProto) -> dict[str, ValueType]:
         try:
             inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
         except Exception as error:  # onnx raises several unrelated types
             raise PrecisionError(f"graph {self._name!r}: shapes cannot be inferred: {error}") from error
         found = {tensor.name: ValueType(tensor.data_type, tuple(tensor.dims)) for tensor in self.constants.values()}
         for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
-            found[value.name] = _value_type(value)
+            found[value.name] = value_type(value)
         return found
 
     def _skeleton(self) -> onnx.ModelProto:
@@ -229,6 +222,7 @@ class Graph:
         types = self.types()
         part = Graph(self._frame)
         part._name, part._sparse, part._names = self._name, self._sparse, set(self._names)
+        part._noted = self._noted
         part.inputs = [_copy(value) for value in self.inputs]
         part.nodes = [_copy(node) for node in self.nodes]
         part.constants = dict(self.constants)
@@ -286,6 +280,7 @@ class Graph:
             ) from error
         converted.inputs = [value for value in converted.inputs if value.name not in self.constants]
         converted.constants = {**self.constants, **converted.constants}
+        converted._noted = {**self._noted, **converted._noted}
         converted.prune()
         return converted
 
@@ -327,16 +322,6 @@ def _without_graph(model: onnx.ModelProto) -> onnx.ModelProto:
         else:
             getattr(frame, descriptor.name).extend(value)
     return frame
-
-
-def _value_type(value: onnx.ValueInfoProto) -> ValueType:
-    if value.type.WhichOneof("value") not in ("tensor_type", None):
-        return ValueType(NO_TENSOR, None)
-    tensor = value.type.tensor_type
-    if not tensor.HasField("shape"):
-        return ValueType(tensor.elem_type, None)
-    shape = tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in tensor.shape.dim)
-    return ValueType(tensor.elem_type, shape)
 
 
 def _elements(tensor: onnx.TensorProto) -> int:

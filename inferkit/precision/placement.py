@@ -15,7 +15,8 @@ import onnx
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.fold import LINEAR
-from inferkit.precision.graph import Graph, ValueType
+from inferkit.precision.graph import Graph
+from inferkit.precision.value_types import ValueType
 
 # What these return are values that they read, so a range of the one side is a range of the other.
 SAME_RANGE = frozenset(

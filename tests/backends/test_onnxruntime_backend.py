@@ -258,3 +258,48 @@ def test_an_engine_knows_its_size_and_how_long_its_build_took(engine: Engine) ->
     assert engine.info.build_seconds is not None
     assert engine.info.build_seconds > 0.0
     assert engine.info.version
+
+
+def test_a_transposition_before_a_product_in_fp16_does_not_end_the_process() -> None:
+    """ONNX Runtime 1.32 fuses the two and crashes, unless it is kept from it: the attention of PyTorch's exporter."""
+    attention = network(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        attention (float[N, 4, 8] x) => (float[4, N, 6] y)
+        {
+          half = Cast <to = 10> (x)
+          turned = Transpose <perm = [1, 0, 2]> (half)
+          product = MatMul (turned, weights)
+          y = Cast <to = 1> (product)
+        }
+        """,
+        weights=np.eye(8, 6).astype(np.float16),
+    )
+    x = np.random.default_rng(0).standard_normal((3, 4, 8)).astype(np.float32)
+    with build(attention, max_batch=3).session() as session:
+        found = session.run(x)["y"]
+    np.testing.assert_allclose(found, x.transpose(1, 0, 2)[..., :6], rtol=2**-10)
+
+
+def test_a_quantized_inner_product_of_three_axes_builds_in_the_newest_operator_sets() -> None:
+    """ONNX Runtime 1.32 makes a Gemm of it from operator set 21 on, which its next step contradicts."""
+    mixer = network(
+        """
+        <ir_version: 10, opset_import: ["" : 21]>
+        mixer (float[N, 4, 8] x) => (float[N, 4, 6] y)
+        {
+          codes = QuantizeLinear (x, scale, zero)
+          real = DequantizeLinear (codes, scale, zero)
+          product = MatMul (real, weights)
+          y = Add (product, bias)
+        }
+        """,
+        scale=np.array(0.05, np.float32),
+        zero=np.array(0, np.int8),
+        weights=np.eye(8, 6).astype(np.float32),
+        bias=np.ones(6, np.float32),
+    )
+    x = np.random.default_rng(0).standard_normal((3, 4, 8)).astype(np.float32)
+    with build(mixer, max_batch=3).session() as session:
+        found = session.run(x)["y"]
+    np.testing.assert_allclose(found, x[..., :6] + 1, atol=0.025 + 1e-6)  # half a step

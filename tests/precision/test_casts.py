@@ -318,3 +318,21 @@ def test_options_and_calibrations_that_make_no_sense_are_refused() -> None:
         inferkit.at_precision(build.network(), "fp16", [images()])
     with pytest.raises(UsageError, match="'exclude'"):
         half(build, exclude=["x"])
+
+
+def test_types_that_shape_inference_does_not_tell_come_from_the_operators_definition() -> None:
+    """onnx has no rule for GroupNormalization from operator set 21 on, and tells nothing of what follows it."""
+    build = ModelBuilder(4, opset=22)
+    build.conv(8)
+    build.add("GroupNormalization", build.constant(np.ones(8)), build.constant(np.zeros(8)), num_groups=2)
+    build.add("Relu")
+    build.gemm(5)
+    outputs = [helper.make_tensor_value_info(build.top, TensorProto.FLOAT, ["N", 5])]
+    graph = helper.make_graph(build.nodes, "test", [build.input], outputs, build.initializers)
+    model = check(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10))
+    network = inferkit.at_precision(Network.from_model(model, "test"), "fp16")
+    check(network.model)
+    assert computed_in(network, "Gemm") == {TensorProto.FLOAT16}
+    assert computed_in(network, "GroupNormalization") == {TensorProto.FLOAT}
+    expected = run(model, images())
+    assert np.abs(run(network.model, images()) - expected).max() < ERROR["fp16"] * np.abs(expected).max()

@@ -8,6 +8,7 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from inferkit.cache import cache_dir
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.files import write_atomically
 from inferkit.network.network import Network
+from inferkit.precision.nodes import attribute
 
 _PROTOBUF_LIMIT = 2_000_000_000  # a protobuf message ends at 2 GiB; beyond it weights go into a file of their own
 
@@ -69,17 +71,44 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
 
 
 def _create(network: Network, settings: Settings, options: Any) -> Any:
+    disabled = _broken_optimizers(network.model)
     if network.model.ByteSize() < _PROTOBUF_LIMIT:
-        return _open(network.model.SerializeToString(), settings, options, network.name)
+        return _open(network.model.SerializeToString(), settings, options, network.name, disabled)
     with tempfile.TemporaryDirectory(prefix="inferkit-onnx-") as scratch:
         path = Path(scratch, "model.onnx")
         copy = onnx.ModelProto()
         copy.CopyFrom(network.model)  # saving with external data changes the model that is saved
         onnx.save_model(copy, path, save_as_external_data=True, all_tensors_to_one_file=True, location="weights")
-        return _open(str(path), settings, options, network.name)
+        return _open(str(path), settings, options, network.name, disabled)
 
 
-def _open(model: str | bytes, settings: Settings, options: Any, name: str = "") -> Any:
+def _broken_optimizers(model: onnx.ModelProto) -> list[str]:
+    """Optimizers of ONNX Runtime 1.32 that must not see this graph, by name.
+
+    MatMulAddFusion moves Q/DQ pairs past a reshape, from operator set 21 on with an output type that the later change
+    from signed to unsigned codes contradicts: the graph is refused. MatmulTransposeFusion ends the process with a
+    segmentation fault on a transposition before a product of half tensors of three axes (attention). The fusions of
+    layer normalization pass over casts, and give one operator inputs of two types.
+    """
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    broken = []
+    if opset >= 21 and any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        broken.append("MatMulAddFusion")
+    if _has_half(model):
+        broken += ["MatmulTransposeFusion", "LayerNormFusionL1", "LayerNormFusionL2", "SimplifiedLayerNormFusion"]
+    return broken
+
+
+def _has_half(model: onnx.ModelProto) -> bool:
+    halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    return (
+        any(tensor.data_type in halves for tensor in model.graph.initializer)
+        or any(value.type.tensor_type.elem_type in halves for value in model.graph.input)
+        or any(attribute(node, "to") in halves for node in model.graph.node if node.op_type == "Cast")
+    )
+
+
+def _open(model: str | bytes, settings: Settings, options: Any, name: str = "", disabled: Sequence[str] = ()) -> Any:
     import onnxruntime as ort
 
     absent = [provider for provider in settings.providers if provider not in ort.get_available_providers()]
@@ -89,7 +118,9 @@ def _open(model: str | bytes, settings: Settings, options: Any, name: str = "") 
             "install the package of ONNX Runtime that brings it",
         )
     try:
-        session = ort.InferenceSession(model, options, providers=list(settings.providers))
+        session = ort.InferenceSession(
+            model, options, providers=list(settings.providers), disabled_optimizers=list(disabled) or None
+        )
     except Exception as error:  # its exceptions have no common class below Exception
         raise BackendError(f"ONNX Runtime {ort.__version__} cannot build {name or model!r}: {error}") from error
     session.disable_fallback()  # a failing run shall fail, not be repeated on another provider
