@@ -14,7 +14,9 @@ EXIT_NOTHING = 12
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.epilog = "exit codes: 0 written · 1 the run cannot be read · 2 usage · 12 the run has no figures to plot"
-    parser.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")
+    parser.add_argument(
+        "run", metavar="RUN.json", help="what `pytest bench --benchmark-json` wrote, or `serve-bench --json`"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--png", action="store_true", help="PNG beside every SVG (needs matplotlib)")
     parser.add_argument("--json", action="store_true", help="print the files as JSON")
@@ -25,10 +27,12 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.files import write_atomically
     from inferkit.gate.run_file import read_run
     from inferkit.report.chart import charts_of
+    from inferkit.report.load_curves import is_load, load_charts, read_load
     from inferkit.report.svg import draw
 
     files: dict[Path, bytes] = {}
-    for chart in charts_of(read_run(args.run)):
+    charts = load_charts([read_load(args.run)]) if is_load(args.run) else charts_of(read_run(args.run))
+    for chart in charts:
         name = chart.key
         while Path(args.output, f"{name}.svg") in files:  # two networks whose names differ in signs only
             name += "-"

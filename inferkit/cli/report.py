@@ -24,20 +24,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the baseline's replicates are shown from, without BASE (default: baselines)",
     )
+    parser.add_argument(
+        "--load",
+        action="append",
+        default=[],
+        metavar="LOAD.json",
+        help="show this sweep of `inferkit serve-bench --delays --json` too (repeatable)",
+    )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the report; returns the exit code."""
     from inferkit.gate.run_file import read_run
+    from inferkit.report.load_curves import read_load
     from inferkit.report.write import write_report
 
+    loads = [read_load(path) for path in args.load]
     head, base = read_run(args.run), [read_run(path) for path in args.base]
     if len({file.ours for file in (head, *base)}) > 1:
         # Only what every pytest-benchmark file has can be compared between the two kinds.
         head, base = read_run(args.run, foreign=True), [read_run(path, foreign=True) for path in args.base]
     try:
-        view = write_report(args.output, head, base, Path(args.run), args.baseline_dir)
+        view = write_report(args.output, head, base, Path(args.run), args.baseline_dir, loads)
     except OSError as error:
         raise UsageError(f"{args.output} cannot be written: {error.strerror or error}") from error
     if args.json:

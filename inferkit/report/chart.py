@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inferkit.gate.run_file import RunFile
 from inferkit.network.network import PRECISIONS
@@ -26,7 +26,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn. With `categories`, x counts them from 0 and points are not joined."""
+    """What is drawn. With `categories`, x counts them from 0 and points are not joined. `group` is the network."""
 
     key: str
     title: str
@@ -36,6 +36,7 @@ class Chart:
     categories: tuple[str, ...] = ()
     x_at_points: bool = False
     from_zero: bool = True
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def charts_of(run: RunFile) -> tuple[Chart, ...]:
     points = _points(run)
     charts: list[Chart] = []
     for model in dict.fromkeys([*(point.model for point in points), *_models(run)]):
-        charts += _latency_charts(model, [point for point in points if point.model == model])
-        charts += _accuracy_chart(model, run)
+        found = _latency_charts(model, [point for point in points if point.model == model])
+        charts += [replace(chart, group=model) for chart in (*found, *_accuracy_chart(model, run))]
     return tuple(charts)
 
 

@@ -1,14 +1,16 @@
 """The report as one HTML file: no server, no network, and nothing from outside that could run.
 
 Every text is escaped (autoescape), no style or script stands in an attribute, and the page's own
-Content-Security-Policy allows the one style and the one script of this file by their hashes and nothing else.
+Content-Security-Policy allows the one style and the one script of this file by their hashes, pictures that are in the
+file itself, and nothing else.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -16,22 +18,26 @@ import jinja2
 from markupsafe import Markup
 
 from inferkit import __version__
-from inferkit.gate.outcome import ACCURACY, LATENCY, percent, seconds, shower
-from inferkit.measure.statistics import PERCENTILES, samples_needed
-from inferkit.report.chart import charts_of
-from inferkit.report.facts import mapping, number, shown, text
+from inferkit.report.casepage import case_pages
+from inferkit.report.chart import Chart, charts_of
+from inferkit.report.facts import mapping, shown
+from inferkit.report.hardware import machines_of, origin_of
+from inferkit.report.load_curves import LoadCurves, load_charts
 from inferkit.report.palette import CHART_STYLE, DARK_VARIABLES, LIGHT_VARIABLES
-from inferkit.report.strips import bounds_plot, split_bar, strip_plot
 from inferkit.report.svg import draw
-from inferkit.report.view import ORDER, CaseView, ReportView, telemetry_rows
+from inferkit.report.view import ORDER, ReportView
 
-_MOST_LAYERS = 12
+_SIGNS = {"REGRESSED": "▲", "MISSING": "∅", "FAILED": "✕", "INVALID": "!", "INCONCLUSIVE": "?", "IMPROVED": "▼",
+          "PASS": "✓", "NO_BASELINE": "○", "UNSUPPORTED": "–"}  # fmt: skip
+_TONES = {"bad": "▲", "unsure": "?", "good": "✓"}
+_FEW_NETWORKS = 3  # whose charts are shown at once; those of more are opened one by one
 
 
-def render_html(view: ReportView) -> bytes:
-    """The file's content, UTF-8."""
+def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), history: Mapping[str, str] | None = None) -> bytes:
+    """The file's content, UTF-8. `loads` are sweeps of served networks, `history` a drawn chart by case."""
     folder = files("inferkit.report") / "templates"
-    source = {name: (folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.css", "report.js")}
+    names = ("report.html", "case.html", "report.css", "report.js")
+    source = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(source), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -41,18 +47,25 @@ def render_html(view: ReportView) -> bytes:
         f"{CHART_STYLE}{source['report.css']}@media print{{:root{{{LIGHT_VARIABLES}}}}}"
     )
     script = source["report.js"]
+    cases = case_pages(view.cases, history)
     page = environment.get_template("report.html").render(
         view=view,
         version=__version__,
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; "
-        "form-action 'none'",
+        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
         style=Markup(style),
         script=Markup(script),
-        cases=[_case(index, case) for index, case in enumerate(view.cases)],
-        charts=[Markup(draw(chart)) for chart in charts_of(view.run)],
-        titles=[chart.title for chart in charts_of(view.run)],
+        cases=cases,
+        counts=_counts(cases),
+        choices={name: _choices(cases, name) for name in ("model", "precision", "backend")},
+        groups=_groups((*charts_of(view.run), *load_charts(loads))),
+        few=_FEW_NETWORKS,
+        origin=origin_of(view.run),
+        bases=[origin_of(base) for base in view.base],
+        machines=machines_of(view.run),
         environment=mapping(view.run.record, "environment"),
-        order=ORDER,
+        signs=_SIGNS,
+        sign=_TONES[view.tone],
         shown=shown,
     )
     return page.encode()
@@ -62,95 +75,21 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _case(index: int, case: CaseView) -> dict[str, Any]:
-    """One row of the table and its section."""
-    outcome, facts = case.outcome, case.facts
-    show = shower(case.metric)
-    now = outcome.now if outcome is not None and outcome.now is not None else number(facts, "centre")
-    if now is None and case.metric == ACCURACY:
-        now = number(facts, "top1")
-    baseline = outcome.baseline if outcome is not None else None
-    change = outcome.change if outcome is not None else None
-    sides = [("now", case.now)] + ([("before", case.before)] if case.before else [])
-    return {
-        "id": f"case-{index}",
-        "view": case,
-        "rank": ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER),
-        "now": now,
-        "now_text": None if now is None else show(now),
-        "baseline": baseline,
-        "baseline_text": None if baseline is None else show(baseline),
-        "change": change,
-        "change_text": None if change is None or outcome is None else outcome.shown_change(change),
-        "line": outcome.line if outcome is not None else "",
-        "rate": number(facts, "images_per_second"),
-        "strip": Markup(strip_plot(sides, f"Replicates of {case.case}")) if case.now else "",
-        "ranges": any(strip.quantiles for strip in case.now),
-        "bounds": Markup(bounds_plot(outcome)) if outcome is not None else "",
-        "split": Markup(split_bar(case.split)) if case.split else "",
-        "percentiles": _percentiles(facts) if case.metric == LATENCY and number(facts, "samples") else [],
-        "figures": _figures(case),
-        "telemetry": telemetry_rows(facts),
-        "layers": _layers(facts),
-    }
+def _counts(cases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many cases have each verdict, the most serious first."""
+    found = Counter(case["verdict"] for case in cases)
+    return {verdict: found[verdict] for verdict in (*ORDER, *sorted(set(found) - set(ORDER))) if found[verdict]}
 
 
-def _percentiles(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    samples = int(number(facts, "samples") or 0)
-    found = []
-    for which in PERCENTILES:
-        value = number(facts, f"p{which:g}")
-        refused = f"not supported: needs {samples_needed(which)} samples, there are {samples}"
-        found.append((f"p{which:g}", refused if value is None else seconds(value)))
-    return found
+def _choices(cases: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """What a filter can be set to; nothing where there is no choice."""
+    found = sorted({case[name] for case in cases if case[name]})
+    return found if len(found) > 1 else []
 
 
-def _figures(case: CaseView) -> list[tuple[str, str]]:
-    facts = case.facts
-    found: list[tuple[str, str]] = []
-
-    def add(name: str, key: str, unit: str, scale: float = 1.0) -> None:
-        value = number(facts, key)
-        if value is not None:
-            found.append((name, f"{value / scale:,.4g} {unit}".strip()))
-
-    for name, key in (("network", "model"), ("precision", "precision"), ("backend", "backend"), ("mode", "mode")):
-        value = text(facts, key)
-        if value is not None:
-            found.append((name, value))
-    add("batch size", "batch_size", "")
-    add("samples", "samples", "")
-    add("images", "images", "")
-    for name, key in (("top-1", "top1"), ("top-5", "top5")):
-        share = number(facts, key)
-        if share is not None:
-            found.append((name, percent(share)))
-    add("images right in FP32 and wrong here", "lost", "")
-    add("wrong in FP32 and right here", "gained", "")
-    add("memory of the process", "memory", "MiB", 2**20)
-    add("memory of the device", "device_memory", "MiB", 2**20)
-    add("engine", "engine_bytes", "MiB", 2**20)
-    for name, key in (("build", "build_seconds"), ("cold start", "cold_start")):
-        values = facts.get(key)
-        times = [v for v in values if isinstance(v, float) and v > 0] if isinstance(values, list) else []
-        if times:
-            found.append((name, ", ".join(seconds(value) for value in times)))
-    limit = mapping(mapping(facts, "details"), "limit")
-    share = number(limit, "share")
-    if share is not None:
-        found.append(("of what the hardware allows", f"{share:.1%} (bound by {shown(limit.get('bound_by'))})"))
-    if case.outcome is not None and case.outcome.mde is not None:
-        found.append(("smallest change that would be seen", case.outcome.shown_amount(case.outcome.mde)))
-    discarded = facts.get("discarded")
-    if isinstance(discarded, list) and discarded:
-        found.append(("replicates measured again", str(len(discarded))))
-    return found
-
-
-def _layers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The slowest layers, where the backend timed them: name, seconds, share."""
-    told = mapping(mapping(facts, "details"), "layer_seconds")
-    times = {name: value for name in told if (value := number(told, name)) is not None and value > 0}
-    total = sum(times.values())
-    slowest = sorted(times.items(), key=lambda pair: -pair[1])[:_MOST_LAYERS]
-    return [(name, seconds(value), f"{value / total:.1%}") for name, value in slowest]
+def _groups(charts: Sequence[Chart]) -> list[tuple[str, list[tuple[str, Markup]]]]:
+    """Charts by network, each with its title."""
+    found: dict[str, list[tuple[str, Markup]]] = {}
+    for chart in charts:
+        found.setdefault(chart.group, []).append((chart.title, Markup(draw(chart))))
+    return list(found.items())

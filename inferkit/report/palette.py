@@ -26,7 +26,9 @@ CHART_STYLE = (
     ".chart .grid{stroke:var(--line);stroke-width:1}.chart .axis{stroke:var(--muted);fill:none}"
     ".chart .line{fill:none;stroke-width:2.2;stroke-linejoin:round}"
     ".chart .limit{stroke-dasharray:3 5;stroke-width:1.5;opacity:.85}"
+    ".chart .thin{fill:none;stroke-width:1.4;stroke-linejoin:round}"
     ".chart .range{stroke-width:2;opacity:.55}.chart .box{stroke-width:7;opacity:.45}"
+    ".chart .inside{fill:var(--paper);font-weight:600}"
     ".chart .zero{stroke:var(--muted);stroke-width:1.5}.chart .margin{stroke:var(--s1);stroke-width:1.5;"
     "stroke-dasharray:5 3}.chart .paper{fill:var(--paper)}"
     + "".join(f".s{index}{{stroke:var(--s{index})}}.f{index}{{fill:var(--s{index})}}" for index in range(SERIES))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from inferkit.gate.outcome import ACCURACY, Outcome, seconds
+from inferkit.gate.outcome import ACCURACY, FAILING, Outcome, seconds
+from inferkit.gate.verdict import Verdict
 from inferkit.report.svg import Scale, element, log_ticks, make_scale, marker, padded, ticks
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18
@@ -95,12 +96,40 @@ def bounds_plot(outcome: Outcome) -> str:
         body.append(
             f'<text class="tick" x="{x:.1f}" y="14" text-anchor="{anchor}">{word} {outcome.shown_amount(margin)}</text>'
         )
-    body.append(f'<path class="range s0" d="M{scale(low):.1f} 42H{max(scale(high), scale(low) + 0.5):.1f}"/>')
+    kind = _kind(outcome)
+    body.append(f'<path class="range s{kind}" d="M{scale(low):.1f} 42H{max(scale(high), scale(low) + 0.5):.1f}"/>')
     said = f"change {outcome.shown_change(outcome.change)}"
     if outcome.lower is not None and outcome.upper is not None:
         said += f", between {outcome.shown_change(low)} and {outcome.shown_change(high)}"
-    body.append(marker(3, scale(outcome.change), 42, said))
+    body.append(marker(kind, scale(outcome.change), 42, said))
     return element(_WIDTH, 90, f"Change of {outcome.case}", said, "".join(body))
+
+
+def _kind(outcome: Outcome) -> int:
+    """Colour and shape of a change: what fails is a square, what improved a triangle, all else a dot."""
+    return 1 if outcome.verdict in FAILING else 2 if outcome.verdict is Verdict.IMPROVED else 0
+
+
+def change_mark(outcome: Outcome) -> str:
+    """The same in a table's row: bounds and change in widths of the margin, the margin dashed, 0 in the middle."""
+    if outcome.change is None or not outcome.margin or outcome.margin <= 0:
+        return ""
+    margin = outcome.margin
+    low = outcome.lower if outcome.lower is not None else outcome.change
+    high = outcome.upper if outcome.upper is not None else outcome.change
+    scale = make_scale(-2.0, 2.0, 4, 116, False)
+
+    def x(value: float) -> float:
+        return scale(min(max(value / margin, -2.0), 2.0))
+
+    kind = _kind(outcome)
+    said = f"change {outcome.shown_change(outcome.change)}, margin {outcome.shown_amount(margin)}"
+    body = (
+        f'<path class="grid" d="M60 1V17"/><path class="margin" d="M{scale(1.0):g} 1V17"/>'
+        f'<path class="range s{kind}" d="M{x(low):.1f} 9H{max(x(high), x(low) + 0.5):.1f}"/>'
+        + marker(kind, x(outcome.change), 9, said)
+    )
+    return f'<svg class="chart mark" viewBox="0 0 120 18" role="img"><title>{escape(said)}</title>{body}</svg>'
 
 
 def split_bar(parts: Sequence[tuple[str, float]]) -> str:
@@ -118,6 +147,8 @@ def split_bar(parts: Sequence[tuple[str, float]]) -> str:
                 f'<rect class="f{index}" x="{x:.1f}" y="4" width="{max(width, 1):.1f}" height="22" rx="2">'
                 f"<title>{escape(said)}</title></rect>"
             )
+            if width > 10 + 7.5 * len(name):  # which part it is, also without its colour
+                body.append(f'<text class="inside" x="{x + width / 2:.1f}" y="19" text-anchor="middle">{name}</text>')
             x += width
     legend, at, row = [], 4.0, 0
     for index, said in enumerate(words):

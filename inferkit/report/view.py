@@ -6,14 +6,10 @@ Verdicts come from the run itself, or from comparing it with other files; none i
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from inferkit.gate.baseline import BaselineStore
 from inferkit.gate.comparison import compare
@@ -21,11 +17,10 @@ from inferkit.gate.outcome import ACCURACY, FAILING, LATENCY, Outcome
 from inferkit.gate.run_file import RunFile
 from inferkit.gate.verdict import Verdict
 from inferkit.report.facts import accuracy_facts, mapping, mappings, number, text
+from inferkit.report.hardware import differing
+from inferkit.report.overtime import Curve
 from inferkit.report.strips import Strip
-
-_COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
-_PARTS = (("copy in", 1), ("execution", 2), ("copy out", 3))
-_MOST_TRACE_BYTES = 1 << 30
+from inferkit.report.traces import Traces, pace, quantiles, split
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,7 @@ class CaseView:
     now: tuple[Strip, ...] = ()
     before: tuple[Strip, ...] = ()
     split: tuple[tuple[str, float], ...] = ()
+    pace: tuple[Curve, ...] = ()
     reason: str = ""
     way_out: str = ""
 
@@ -51,12 +47,17 @@ class CaseView:
 
 @dataclass(frozen=True)
 class ReportView:
-    """A whole report. `against` says what the run was compared with."""
+    """A whole report. `against` says what the run was compared with; `base` are those files, if files they were.
+
+    `differences` is what the machines of both sides differ in.
+    """
 
     run: RunFile
     cases: tuple[CaseView, ...]
     against: str
     remarks: tuple[str, ...]
+    base: tuple[RunFile, ...] = ()
+    differences: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -115,15 +116,18 @@ def _cases(count: int) -> str:
     return f"{count} case{'' if count == 1 else 's'}"
 
 
-Traces = Mapping[str, NDArray[np.float64]]
-
-
 def view_of(
-    run: RunFile, base: Sequence[RunFile] = (), *, traces: Traces | None = None, baselines: Path | None = None
+    run: RunFile,
+    base: Sequence[RunFile] = (),
+    *,
+    traces: Traces | None = None,
+    base_traces: Sequence[Traces] = (),
+    baselines: Path | None = None,
 ) -> ReportView:
     """The view of a run; with `base` its verdicts are those of comparing the two, else its own.
 
-    `traces` are the raw traces beside the run's JSON; `baselines` is a folder to show the baseline's replicates from.
+    `traces` are the raw traces beside the run's JSON, `base_traces` those of each base; `baselines` is a folder to show
+    the baseline's replicates from.
     """
     remarks: tuple[str, ...] = ()
     outcomes: Sequence[Outcome]
@@ -135,7 +139,7 @@ def view_of(
         if run.smoke:
             remarks = ("made with --benchmark-disable: its times say nothing",)
     by_case = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
-    before = _before(run, base, baselines)
+    before = _before(run, base, base_traces, baselines)
     cases = [_latency(name, run, by_case.pop((name, LATENCY), None), before, traces or {}) for name in run.cases]
     told = accuracy_facts(run)
     for name in run.accuracy:
@@ -144,7 +148,7 @@ def view_of(
     cases += cases_of(tuple(by_case.values()))
     known = {case.case for case in cases}
     cases += [case for case in _unmeasured(run) if case.case not in known or case.verdict == "FAILED"]
-    return ReportView(run, _sorted(cases), _against(run, base), remarks)
+    return ReportView(run, _sorted(cases), _against(run, base), remarks, tuple(base), differing([run], base))
 
 
 def cases_of(outcomes: Sequence[Outcome]) -> tuple[CaseView, ...]:
@@ -168,12 +172,16 @@ def _named(file: RunFile) -> str:
     return f"{Path(file.name).name} ({origin})" if origin else Path(file.name).name
 
 
-def _before(run: RunFile, base: Sequence[RunFile], baselines: Path | None) -> dict[str, tuple[float, ...]]:
-    """The log-medians of the other side, by case."""
-    found: dict[str, tuple[float, ...]] = {}
-    for file in base:
+def _before(
+    run: RunFile, base: Sequence[RunFile], traces: Sequence[Traces], baselines: Path | None
+) -> dict[str, tuple[Strip, ...]]:
+    """The replicates of the other side, by case; a baseline keeps their medians only."""
+    found: dict[str, tuple[Strip, ...]] = {}
+    nothing: Traces = {}
+    for position, file in enumerate(base):
+        known = traces[position] if position < len(traces) else nothing
         for name, case in file.cases.items():
-            found[name] = found.get(name, ()) + case.log_medians
+            found[name] = found.get(name, ()) + _strips(name, case.log_medians, known)
     if base or baselines is None:
         return found
     store = BaselineStore(baselines)
@@ -181,7 +189,7 @@ def _before(run: RunFile, base: Sequence[RunFile], baselines: Path | None) -> di
         baseline = store.find(fingerprint)
         if baseline is not None:
             found |= {
-                name: baseline.cases[name].log_medians
+                name: _strips(name, baseline.cases[name].log_medians, {})
                 for name, case in run.cases.items()
                 if case.fingerprint == slug and name in baseline.cases
             }
@@ -196,34 +204,28 @@ def _judged(case: str, metric: str, outcome: Outcome | None, facts: Mapping[str,
 
 
 def _latency(
-    name: str, run: RunFile, outcome: Outcome | None, before: Mapping[str, tuple[float, ...]], traces: Traces
+    name: str, run: RunFile, outcome: Outcome | None, before: Mapping[str, tuple[Strip, ...]], traces: Traces
 ) -> CaseView:
     case = run.cases[name]
     plain = _judged(name, LATENCY, outcome, case.facts)
     found = [traces.get(f"{name}/{number}") for number in range(len(case.log_medians))]
-    strips = tuple(
-        Strip(math.exp(datum), _quantiles(trace)) for datum, trace in zip(case.log_medians, found, strict=True)
-    )
-    base = tuple(Strip(math.exp(datum)) for datum in before.get(name, ()))
     known = [trace for trace in found if trace is not None]
-    return CaseView(
-        name, LATENCY, plain.verdict, outcome, case.facts, strips, base, _split(known), plain.reason, plain.way_out
+    return replace(
+        plain,
+        now=_strips(name, case.log_medians, traces),
+        before=before.get(name, ()),
+        split=split(known),
+        pace=tuple(() if trace is None else pace(trace) for trace in found),
     )
 
 
-def _quantiles(trace: NDArray[np.float64] | None) -> tuple[float, float, float, float] | None:
-    if trace is None or len(trace) < 4:
-        return None
-    a, b, c, d = np.quantile(trace[:, _COLUMNS.index("wall")], (0.05, 0.25, 0.75, 0.95))
-    return (float(a), float(b), float(c), float(d)) if a > 0 else None
-
-
-def _split(traces: Sequence[NDArray[np.float64]]) -> tuple[tuple[str, float], ...]:
-    """Medians of the parts over all iterations."""
-    if not traces:
-        return ()
-    everything = np.concatenate(traces)
-    return tuple((name, max(float(np.median(everything[:, column])), 0.0)) for name, column in _PARTS)
+def _strips(name: str, log_medians: Sequence[float], traces: Traces) -> tuple[Strip, ...]:
+    """The replicates of a case, each with the spread of its iterations where its raw trace is known."""
+    found = [traces.get(f"{name}/{number}") for number in range(len(log_medians))]
+    return tuple(
+        Strip(math.exp(datum), None if trace is None else quantiles(trace))
+        for datum, trace in zip(log_medians, found, strict=True)
+    )
 
 
 def _unmeasured(run: RunFile) -> list[CaseView]:
@@ -242,25 +244,6 @@ def _metric(case: str) -> str:
     """A latency case names its batch size in its id."""
     words = case.split("-")
     return LATENCY if any(word[:1] == "b" and word[1:].isdigit() for word in words) else ACCURACY
-
-
-def read_traces(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The raw traces of a run; empty where the file is missing, damaged or not what a run writes."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST_TRACE_BYTES:
-                return {}
-        with np.load(path, allow_pickle=False) as content:
-            if tuple(str(name) for name in content["columns"]) != _COLUMNS:
-                return {}
-            found = {name: content[name] for name in content.files if name.rpartition("/")[2].isdigit()}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return {}
-    return {
-        name: trace
-        for name, trace in found.items()
-        if trace.ndim == 2 and trace.shape[1] == len(_COLUMNS) and len(trace) and trace.dtype.kind == "f"
-    }
 
 
 def telemetry_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -8,13 +8,23 @@ from pathlib import Path
 from inferkit.files import write_atomically
 from inferkit.gate.run_file import RunFile
 from inferkit.report.html import render_html
-from inferkit.report.view import ReportView, read_traces, view_of
+from inferkit.report.load_curves import LoadCurves
+from inferkit.report.traces import read_traces
+from inferkit.report.view import ReportView, view_of
 
 
 def write_report(
-    output: Path, run: RunFile, base: Sequence[RunFile], json_path: Path, baselines: Path | None = None
+    output: Path,
+    run: RunFile,
+    base: Sequence[RunFile],
+    json_path: Path,
+    baselines: Path | None = None,
+    loads: Sequence[LoadCurves] = (),
 ) -> ReportView:
-    """Write the HTML file; the raw traces are taken from beside `json_path` where they are there. Raises OSError."""
-    view = view_of(run, base, traces=read_traces(json_path.with_suffix(".traces.npz")), baselines=baselines)
-    write_atomically(output, render_html(view))
+    """Write the HTML file; raw traces are taken from beside the files where they are there. Raises OSError."""
+    traces, *base_traces = (
+        read_traces(path.with_suffix(".traces.npz")) for path in (json_path, *(Path(file.name) for file in base))
+    )
+    view = view_of(run, base, traces=traces, base_traces=base_traces, baselines=baselines)
+    write_atomically(output, render_html(view, loads))
     return view

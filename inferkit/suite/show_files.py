@@ -23,7 +23,8 @@ def show_run(suite: Suite, content: bytes) -> bool:
     from inferkit.gate.run_file import read_run
     from inferkit.report.html import render_html
     from inferkit.report.markdown import markdown
-    from inferkit.report.view import read_traces, view_of
+    from inferkit.report.traces import read_traces
+    from inferkit.report.view import view_of
 
     report = option(suite.config, "report")
     try:

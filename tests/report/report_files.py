@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from inferkit.gate.outcome import Outcome
@@ -35,7 +37,19 @@ def facts(model: str, precision: str, batch: int, seconds: float, **more: Any) -
             {
                 "iterations": 100,
                 "host": {"load_before": 0.5, "others": 0.01, "stolen": 0.0, "governor": "performance"},
-                "gpu": {"sm_mhz_mean": 1980.0, "power_watts_mean": 301.5, "reasons": ["power_cap"]},
+                "gpu": {
+                    "sm_mhz_mean": 1980.0,
+                    "power_watts_mean": 301.5,
+                    "power_limit_watts": 700.0,
+                    "reasons": ["power_cap"],
+                    "series": {
+                        "at": [0.0, 0.1, 0.2],
+                        "sm_mhz": [1980, 1965, 1950],
+                        "power_watts": [290.0, None, 313.0],
+                        "temperature": [41, 41, 42],
+                        "reasons": [[], ["power_cap"], ["power_cap", "software_thermal"]],
+                    },
+                },
                 "invalid": [],
             }
         ]
@@ -79,8 +93,27 @@ def run_json(models: tuple[str, ...] = ("lenet",), batches: tuple[int, ...] = (1
     for name, case in content["inferkit"]["cases"].items():
         case |= told[name]
     for name, found in content["inferkit"]["accuracy"].items():
+        if "-int8-" in name:
+            found["confusion"] = confusion()
         found |= {"model": name.rsplit("-", 2)[0], "precision": name.rsplit("-", 2)[1], "backend": "onnxruntime"}
     return content
+
+
+def confusion(pictures: int = 3) -> dict[str, Any]:
+    """Images that changed their class, with real pictures, as an accuracy case has them."""
+    pixels = np.random.default_rng(2).integers(0, 255, (56, 56), np.uint8)
+    png = f"data:image/png;base64,{base64.b64encode(cv2.imencode('.png', pixels)[1].tobytes()).decode()}"
+    return {
+        "changed": 12,
+        "images_seen": 1000,
+        "lost": 5,
+        "gained": 4,
+        "classes": {"0": "T-shirt/top", "6": "Shirt"},
+        "pairs": [{"label": 0, "before": 0, "now": 6, "count": 12}],
+        "images": [
+            {"index": n, "key": f"{n:08d}", "label": 0, "before": 0, "now": 6, "png": png} for n in range(pictures)
+        ],
+    }
 
 
 def write_run(path: Path, content: dict[str, Any], *, traces: bool = True) -> Path:

@@ -8,7 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 from inferkit.cli.main import main
-from tests.report.report_files import HARM, run_json, write_run
+from inferkit.gate.outcome import Outcome
+from inferkit.gate.verdict import Verdict
+from tests.gate.run_files import ours
+from tests.report.report_files import HARM, confusion, run_json, write_run
 
 VOID = {"meta", "input", "img", "br", "link"}
 
@@ -54,13 +57,14 @@ def test_it_tells_the_verdict_the_hardware_and_every_case(tmp_path):
     for word in (
         "1 case regressed",
         "AMD EPYC 7B13",
-        "commit 0123abc",
+        "0123abc, 2026-11-22 10:00",
         "lenet-fp32-b8-onnxruntime",
         "no GPU; get one",
         "not supported: needs 130 samples, there are 100",
         "copy in",
         "(70.0%)",
         "power_cap",
+        "software thermal",
         "1 REGRESSED",
         "25.0% (bound by bytes)",
     ):
@@ -86,12 +90,16 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path):
     for case in content["inferkit"]["cases"].values():
         case["details"] = {"layer_seconds": {HARM: 1e-3}, "limit": {"share": 0.5, "bound_by": HARM}}
         case["replicates"][0]["gpu"]["reasons"] = [HARM]
+    for told in content["inferkit"]["accuracy"].values():
+        for picture in told.get("confusion", {"images": []})["images"]:
+            picture["key"] = HARM
+        told["confusion"] = {**told.get("confusion", {}), "classes": {"0": HARM, "6": f'"{HARM}'}}
     content["inferkit"]["unsupported"] = {HARM: {"reason": HARM, "way_out": HARM}}
     content["inferkit"]["environment"]["governor"] = HARM
     text = report(tmp_path, content)
     page = Page(text)
     assert [tag for tag, _ in page.tags].count("script") == 1
-    assert "img" not in {tag for tag, _ in page.tags}
+    assert {a["src"].partition(",")[0] for tag, a in page.tags if tag == "img"} == {"data:image/png;base64"}
     assert HARM in page.text
 
 
@@ -101,12 +109,15 @@ def test_the_policy_allows_the_one_style_and_the_one_script_and_nothing_else(tmp
     (policy,) = [a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    assert "unsafe-inline" not in policy
     for tag, name in (("style", "style-src"), ("script", "script-src")):
         (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
         assert rules[name] == f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
     for tag, attributes in page.tags:
         assert "style" not in attributes, tag
-        assert not [name for name in attributes if name.startswith("on") or name == "src"], tag
+        assert not [name for name in attributes if name.startswith("on")], tag
+        assert tag == "img" or "src" not in attributes
         assert attributes.get("href", "#").startswith("#")
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "https://" not in text
@@ -119,7 +130,7 @@ def test_with_a_base_the_verdicts_are_of_the_comparison(tmp_path):
         case["log_medians"] = [datum - 1 for datum in case["log_medians"]]
     page = Page(report(tmp_path, content, before))
     assert "6 cases regressed" in page.text
-    assert "compared with base0.json" in page.text
+    assert "Against base0.json" in page.text
     assert "before 3" in page.text
 
 
@@ -179,3 +190,58 @@ def test_a_damaged_outcome_is_refused_with_its_place(tmp_path, capsys, key, valu
     run = str(write_run(tmp_path / "run.json", content, traces=False))
     assert main(["report", run, "-o", str(tmp_path / "out.html")]) == 1
     assert f"inferkit/outcomes/{key}: must be" in capsys.readouterr().err
+
+
+def test_pictures_of_images_that_changed_are_shown_within_the_room_there_is(tmp_path):
+    content = run_json(tuple(f"net{n}" for n in range(40)), (1,))
+    for told in content["inferkit"]["accuracy"].values():
+        told["confusion"] = confusion(24)
+    text = report(tmp_path, content)
+    shown = text.count("<img ")
+    assert 80 <= shown < 80 * 24
+    assert sum(map(len, re.findall(r"data:image/png[^\"]*", text))) < 1.6e6
+    assert "12 of 1,000 images changed their class" in text
+
+
+@pytest.mark.parametrize(
+    "png", ["https://x.y/z.png", "data:text/html;base64,aaaa", 'data:image/png;base64,a" onload="x']
+)
+def test_a_picture_that_is_none_is_left_out(tmp_path, png):
+    content = run_json()
+    content["inferkit"]["accuracy"]["lenet-int8-onnxruntime"]["confusion"]["images"][0]["png"] = png
+    text = report(tmp_path, content)
+    assert text.count("<img ") == 2
+    assert "onload" not in text
+
+
+def test_anchors_are_made_of_names_and_so_stay_the_same(tmp_path):
+    names = {"a-b": [1e-3], "a b": [1e-3], "ä": [1e-3], HARM: [1e-3]}
+    page = Page(report(tmp_path, ours(names)))
+    ids = [a["id"] for t, a in page.tags if t == "details" and "case" in a.get("class", "")]
+    assert sorted(ids) == sorted(["case-a-b", "case-a-b-2", "case-case", ids[-1]])
+    assert {a["href"][1:] for t, a in page.tags if t == "a"} == set(ids)
+    assert re.fullmatch(r"[A-Za-z0-9.-]+", ids[-1])
+
+
+def test_a_case_has_one_row_whatever_was_judged_of_it(tmp_path):
+    content = run_json(batches=(1,))
+    name = "lenet-fp32-b1-onnxruntime"
+    more = [
+        Outcome(name, "p99", Verdict.PASS, 1e-3, 1e-3, 0.0, margin=0.1),
+        Outcome(name, "host memory", Verdict.REGRESSED, 1e8, 2e8, 1.0, margin=0.1, reason="of memory"),
+    ]
+    content["inferkit"]["outcomes"] += [outcome.as_dict() for outcome in more]
+    text = report(tmp_path, content)
+    assert text.count(f'data-case="case-{name}"') == 1
+    row = text[text.index(f'data-case="case-{name}"') :].partition("</tr>")[0]
+    assert ">REGRESSED<" in row
+    assert ">host memory<" in row
+    assert "200 MB" in row
+    assert "Everything that was judged" in text
+
+
+def test_replicates_of_both_sides_have_their_spread_where_both_have_traces(tmp_path):
+    text = report(tmp_path, run_json(batches=(1,)), run_json(batches=(1,)))
+    strip = text[text.index("<title>Replicates of lenet-fp32-b1-onnxruntime") :].partition("</svg>")[0]
+    assert strip.count('class="box s0"') == 3
+    assert strip.count('class="box s1"') == 3
