@@ -31,22 +31,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="LOAD.json",
         help="show this sweep of `inferkit serve-bench --delays --json` too (repeatable)",
     )
+    parser.add_argument(
+        "--history", type=Path, metavar="FILE", help="show this history (default: history.duckdb in $INFERKIT_CACHE)"
+    )
+    parser.add_argument("--no-history", action="store_true", help="show no history")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the report; returns the exit code."""
+    from inferkit.gate.history.store import History
     from inferkit.gate.run_file import read_run
     from inferkit.report.load_curves import read_load
     from inferkit.report.write import write_report
 
+    history = None if args.no_history else History(args.history)
     loads = [read_load(path) for path in args.load]
     head, base = read_run(args.run), [read_run(path) for path in args.base]
     if len({file.ours for file in (head, *base)}) > 1:
         # Only what every pytest-benchmark file has can be compared between the two kinds.
         head, base = read_run(args.run, foreign=True), [read_run(path, foreign=True) for path in args.base]
     try:
-        view = write_report(args.output, head, base, Path(args.run), args.baseline_dir, loads)
+        view = write_report(args.output, head, base, Path(args.run), args.baseline_dir, loads, history)
     except OSError as error:
         raise UsageError(f"{args.output} cannot be written: {error.strerror or error}") from error
     if args.json:

@@ -17,6 +17,7 @@ from inferkit.measure.statistics import PERCENTILES, samples_needed
 from inferkit.report.confusion import Confusion, confusion_of
 from inferkit.report.facts import mapping, number, shown, text
 from inferkit.report.overtime import draw_over_time, over_time
+from inferkit.report.past import Past
 from inferkit.report.strips import bounds_plot, change_mark, split_bar, strip_plot
 from inferkit.report.view import ORDER, CaseView, telemetry_rows
 
@@ -26,8 +27,8 @@ _PICTURE_ROOM = 1_500_000
 _SORT_LIMIT = 1e12  # a change beyond this sorts like this: an attribute must be a number
 
 
-def case_pages(cases: Sequence[CaseView], history: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """Every case once, in the order of the views; `history` has a drawn chart by case."""
+def case_pages(cases: Sequence[CaseView], pasts: Mapping[str, Past] | None = None) -> list[dict[str, Any]]:
+    """Every case once, in the order of the views; `pasts` has the history by case."""
     groups: dict[str, list[CaseView]] = {}
     for case in cases:
         groups.setdefault(case.case, []).append(case)
@@ -35,7 +36,7 @@ def case_pages(cases: Sequence[CaseView], history: Mapping[str, str] | None = No
     confused = {name: _confusion(group) for name, group in groups.items()}
     room = _PICTURE_ROOM // max(sum(found is not None for found in confused.values()), 1)
     pages = [
-        _page(ids[name], group, _shown_confusion(confused[name], room), (history or {}).get(name, ""))
+        _page(ids[name], group, _shown_confusion(confused[name], room), (pasts or {}).get(name))
         for name, group in groups.items()
     ]
     return sorted(pages, key=_order)
@@ -76,7 +77,7 @@ def telling_view(group: Sequence[CaseView]) -> CaseView:
     return next((view for view in group if view.fails), main)
 
 
-def _page(anchor: str, group: Sequence[CaseView], confusion: Confusion | None, history: str) -> dict[str, Any]:
+def _page(anchor: str, group: Sequence[CaseView], confusion: Confusion | None, past: Past | None) -> dict[str, Any]:
     main, telling = main_view(group), telling_view(group)
     facts, outcome = main.facts, telling.outcome
     show = shower(telling.metric)
@@ -117,7 +118,8 @@ def _page(anchor: str, group: Sequence[CaseView], confusion: Confusion | None, h
         "telemetry": telemetry_rows(facts),
         "layers": _layers(facts),
         "confusion": confusion,
-        "history": Markup(history),
+        "past": Markup(past.picture) if past is not None else "",
+        "changes": past.changes if past is not None else (),
     }
 
 

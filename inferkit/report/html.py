@@ -24,6 +24,7 @@ from inferkit.report.facts import mapping, shown
 from inferkit.report.hardware import machines_of, origin_of
 from inferkit.report.load_curves import LoadCurves, load_charts
 from inferkit.report.palette import CHART_STYLE, DARK_VARIABLES, LIGHT_VARIABLES
+from inferkit.report.past import Past
 from inferkit.report.svg import draw
 from inferkit.report.view import ORDER, ReportView
 
@@ -33,8 +34,8 @@ _TONES = {"bad": "▲", "unsure": "?", "good": "✓"}
 _FEW_NETWORKS = 3  # whose charts are shown at once; those of more are opened one by one
 
 
-def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), history: Mapping[str, str] | None = None) -> bytes:
-    """The file's content, UTF-8. `loads` are sweeps of served networks, `history` a drawn chart by case."""
+def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), pasts: Mapping[str, Past] | None = None) -> bytes:
+    """The file's content, UTF-8. `loads` are sweeps of served networks, `pasts` the history of each case."""
     folder = files("inferkit.report") / "templates"
     names = ("report.html", "case.html", "report.css", "report.js")
     source = {name: (folder / name).read_text(encoding="utf-8") for name in names}
@@ -47,7 +48,7 @@ def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), history: Map
         f"{CHART_STYLE}{source['report.css']}@media print{{:root{{{LIGHT_VARIABLES}}}}}"
     )
     script = source["report.js"]
-    cases = case_pages(view.cases, history)
+    cases = case_pages(view.cases, pasts)
     page = environment.get_template("report.html").render(
         view=view,
         version=__version__,

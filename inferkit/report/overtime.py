@@ -14,7 +14,7 @@ from typing import Any
 from inferkit.gate.outcome import seconds
 from inferkit.measure.telemetry import DISTURBING
 from inferkit.report.facts import mapping, mappings, number
-from inferkit.report.svg import element, make_scale, padded, short, ticks
+from inferkit.report.svg import element, log_ticks, make_scale, padded, short, ticks
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18
 _PANEL, _BETWEEN, _GAP = 46, 26, 10
@@ -163,10 +163,15 @@ def _names(blocks: Sequence[_Block]) -> str:
 
 def _panel(panel: Panel, blocks: Sequence[_Block], top: float) -> list[str]:
     values = [value for curve in panel.curves for _, value in curve]
-    low, high = padded(min(values), max(values))
     show = seconds if panel.title == "iterations" else short
-    marks = [tick for tick in ticks(low, high, 3) if low <= tick <= high]
-    scale = make_scale(low, high, top + _PANEL, top, False)
+    logarithmic = min(values) > 0 and max(values) / min(values) > 8
+    if logarithmic:
+        low, high = min(values) / 1.15, max(values) * 1.15
+        marks = log_ticks(low, high)[:: 1 if max(values) / min(values) < 100 else 2]
+    else:
+        low, high = padded(min(values), max(values))
+        marks = [tick for tick in ticks(low, high, 3) if low <= tick <= high]
+    scale = make_scale(low, high, top + _PANEL, top, logarithmic)
     unit = f", {panel.unit}" if panel.unit else ""
     parts = [f'<text class="label" x="{_LEFT}" y="{top - 4:g}">{panel.title}{unit}</text>']
     for tick in marks:

@@ -28,6 +28,7 @@ CHART_STYLE = (
     ".chart .limit{stroke-dasharray:3 5;stroke-width:1.5;opacity:.85}"
     ".chart .thin{fill:none;stroke-width:1.4;stroke-linejoin:round}"
     ".chart .range{stroke-width:2;opacity:.55}.chart .box{stroke-width:7;opacity:.45}"
+    ".chart .hollow{fill:none;stroke:var(--muted);stroke-width:1.5}"
     ".chart .inside{fill:var(--paper);font-weight:600}"
     ".chart .zero{stroke:var(--muted);stroke-width:1.5}.chart .margin{stroke:var(--s1);stroke-width:1.5;"
     "stroke-dasharray:5 3}.chart .paper{fill:var(--paper)}"

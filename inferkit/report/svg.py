@@ -173,7 +173,10 @@ def _marks(chart: Chart) -> list[str]:
                 series.notes[number] if series.notes else f"{chart.x_label} {_x_text(chart, series.points[number][0])}"
             )
             said = f"{series.name}, {where}"
-            parts.append(marker(kind, x, y, f"{said}: {series.points[number][1]:.4g} {chart.y_label}"))
+            value = series.points[number][1]
+            parts.append(marker(kind, x, y, f"{said}: {value:.4g} {chart.y_label}"))
+            if chart.categories and len(chart.series) <= 2:  # more would lie on each other
+                parts.append(f'<text class="tick" x="{x + 9:.1f}" y="{y + 4:.1f}">{value:.4g}</text>')
     return parts
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inferkit.files import write_atomically
 from inferkit.gate.run_file import RunFile
 from inferkit.report.html import render_html
 from inferkit.report.load_curves import LoadCurves
+from inferkit.report.past import Past, pasts_of
 from inferkit.report.traces import read_traces
 from inferkit.report.view import ReportView, view_of
+
+if TYPE_CHECKING:
+    from inferkit.gate.history.store import History
 
 
 def write_report(
@@ -20,11 +26,21 @@ def write_report(
     json_path: Path,
     baselines: Path | None = None,
     loads: Sequence[LoadCurves] = (),
+    history: History | None = None,
 ) -> ReportView:
     """Write the HTML file; raw traces are taken from beside the files where they are there. Raises OSError."""
     traces, *base_traces = (
         read_traces(path.with_suffix(".traces.npz")) for path in (json_path, *(Path(file.name) for file in base))
     )
     view = view_of(run, base, traces=traces, base_traces=base_traces, baselines=baselines)
-    write_atomically(output, render_html(view, loads))
+    view, pasts = with_past(view, history)
+    write_atomically(output, render_html(view, loads, pasts))
     return view
+
+
+def with_past(view: ReportView, history: History | None) -> tuple[ReportView, dict[str, Past]]:
+    """The history of the view's cases, and the view with a remark where it could not be told."""
+    if history is None:
+        return view, {}
+    pasts, remark = pasts_of(history, view.run)
+    return replace(view, remarks=(*view.remarks, remark)) if remark else view, pasts

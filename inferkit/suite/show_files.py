@@ -20,11 +20,14 @@ def wanted(suite: Suite) -> bool:
 def show_run(suite: Suite, content: bytes) -> bool:
     """Write what was asked for from a run's JSON; False where something could not be written, which a note tells."""
     from inferkit.files import write_atomically
+    from inferkit.gate.history.store import History
     from inferkit.gate.run_file import read_run
     from inferkit.report.html import render_html
     from inferkit.report.markdown import markdown
     from inferkit.report.traces import read_traces
     from inferkit.report.view import view_of
+    from inferkit.report.write import with_past
+    from inferkit.suite.remember import history_file
 
     report = option(suite.config, "report")
     try:
@@ -34,7 +37,9 @@ def show_run(suite: Suite, content: bytes) -> bool:
             traces_path(path).write_bytes(traces_npz(suite))
             view = view_of(read_run(path), traces=read_traces(traces_path(path)), baselines=suite.store.folder)
         if report:
-            write_atomically(report, render_html(view))
+            history = history_file(suite)
+            view, pasts = with_past(view, None if history is None else History(history))
+            write_atomically(report, render_html(view, pasts=pasts))
             suite.notes.append(f"written: {report}")
         if option(suite.config, "github"):
             suite.notes += annotation_lines(view.cases)
