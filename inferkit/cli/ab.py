@@ -241,13 +241,17 @@ def _print(result: ABResult, base: Arm, head: Arm, code: int, as_json: bool) -> 
             for case, both in result.replicates.items()
         }
         outcomes = [outcome.as_dict() for outcome in result.outcomes]
-        print(json.dumps({"outcomes": outcomes, "log_medians": logs, "seed": result.seed, "exit_code": code}, indent=1))
+        told = {"outcomes": outcomes, "log_medians": logs, "seed": result.seed, "exit_code": code}
+        print(json.dumps({**told, "layers": {case: diff.as_dict() for case, diff in result.layers.items()}}, indent=1))
         return
+    from inferkit.report.layers import diff_lines
     from inferkit.report.outcomes import outcome_lines
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()
     for line in outcome_lines(result.outcomes, width=width, color=color):
+        print(line)
+    for line in diff_lines(result.layers, width=width, color=color):
         print(line)
     print(f"blocks of fresh processes in random order, seed {result.seed}")
     if code == 12:

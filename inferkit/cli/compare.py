@@ -61,13 +61,20 @@ def run(args: argparse.Namespace) -> int:
         _write_markdown(args.markdown, comparison)
     if args.json:
         outcomes = [outcome.as_dict() for outcome in comparison.outcomes]
-        print(json.dumps({"outcomes": outcomes, "remarks": comparison.remarks, "exit_code": code}, indent=1))
+        layers = {case: diff.as_dict() for case, diff in comparison.layers.items()}
+        told = {"outcomes": outcomes, "remarks": comparison.remarks, "layers": layers, "exit_code": code}
+        print(json.dumps(told, indent=1))
         return code
+    from inferkit.report.layers import diff_lines
     from inferkit.report.outcomes import outcome_lines
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()
-    for line in (*outcome_lines(comparison.outcomes, width=width, color=color), *comparison.remarks):
+    for line in (
+        *outcome_lines(comparison.outcomes, width=width, color=color),
+        *diff_lines(comparison.layers, width=width, color=color),
+        *comparison.remarks,
+    ):
         print(line)
     if code == 12:
         print("nothing to compare: no case is in both")
@@ -80,7 +87,7 @@ def _write_markdown(path: str, comparison: Comparison) -> None:
     from inferkit.report.view import cases_of
 
     try:
-        write_atomically(path, markdown(cases_of(comparison.outcomes), comparison.remarks).encode())
+        write_atomically(path, markdown(cases_of(comparison.outcomes, comparison.layers), comparison.remarks).encode())
     except OSError as error:
         raise UsageError(f"--markdown {path} cannot be written: {error.strerror or error}") from error
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from inferkit.gate.accuracy import judge_pair
 from inferkit.gate.default import default_rule
+from inferkit.gate.explain import explain
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
 from inferkit.gate.verdict import Verdict
+from inferkit.measure.layer_table import readable_table
 
 EXIT_PASS, EXIT_REGRESSED, EXIT_INVALID, EXIT_INCONCLUSIVE, EXIT_NOTHING = 0, 1, 10, 11, 12
 
@@ -25,10 +28,14 @@ Margins = Callable[[str], float | None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outcomes of every case of either side, and remarks on what the files cannot tell."""
+    """Outcomes of every case of either side, and remarks on what the files cannot tell.
+
+    `layers` are the layers that explain a changed latency, by case, where both sides have their layer tables.
+    """
 
     outcomes: tuple[Outcome, ...]
     remarks: tuple[str, ...] = ()
+    layers: Mapping[str, LayerDiff] = field(default_factory=dict)
 
     def exit_code(self, strict: bool = False) -> int:
         """0 no regression · 1 regression · 10 other fingerprint or invalid · 11 undecided, strict · 12 nothing."""
@@ -71,13 +78,24 @@ def compare(
     one, other = _side(base), _side(head)
     both = [case for case in one.cases if case in other.cases]
     evidence = [_evidence(case, one, other, margins) for case in both]
-    outcomes = (rule or default_rule(measuring=False)).judge(evidence)
+    outcomes, layers = _explained((rule or default_rule(measuring=False)).judge(evidence), one, other)
     invalid = {case.case for case in evidence if case.invalid}
     outcomes += judge_sides([_sides(case, one, other) for case in evidence if case.case not in invalid])
     outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
     outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
     outcomes += _accuracies(one, other, tolerance)
-    return Comparison(tuple(outcomes), _remarks([*base, *head]))
+    return Comparison(tuple(outcomes), _remarks([*base, *head]), layers)
+
+
+def _explained(outcomes: list[Outcome], base: _Side, head: _Side) -> tuple[list[Outcome], dict[str, LayerDiff]]:
+    told, layers = [], {}
+    for outcome in outcomes:
+        before, now = (readable_table(side.cases[outcome.case].facts.get("layers")) for side in (base, head))
+        outcome, diff = explain(outcome, before, now)
+        told.append(outcome)
+        if diff is not None:
+            layers[outcome.case] = diff
+    return told, layers
 
 
 def _side(files: Sequence[RunFile]) -> _Side:

@@ -12,12 +12,14 @@ from inferkit.errors import BaselineError
 from inferkit.gate.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline
 from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.layer_store import read_layers, write_layers
 from inferkit.gate.margins import CPU_MARGIN
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunCase, RunFile
 from inferkit.gate.side import SideFacts
 from inferkit.gate.verdict import Verdict
+from inferkit.measure.layer_table import LayerTable, readable_table
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Promotion:
     """What happens to one baseline. `outcomes` compare the run's cases with what the baseline had.
 
     `removed` are cases that the matrix no longer declares, `kept` those that it does but the run did not measure,
-    `left_out` those measured as INVALID. `refused` is empty, or what needs a reason to be promoted.
+    `left_out` those measured as INVALID. `refused` is empty, or what needs a reason to be promoted. `layers` are the
+    layer tables that are kept beside the baseline.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class Promotion:
     kept: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     refused: tuple[Outcome, ...] = field(default=())
+    layers: Mapping[str, LayerTable] = field(default_factory=dict)
 
 
 def plan_promotion(
@@ -96,7 +100,19 @@ def _plan(
         tuple(kept),
         tuple(name for name in mine if name in invalid),
         () if accept else tuple(refused),
+        {
+            **{name: table for name, table in _kept_layers(store.path(fingerprint)).items() if name in kept},
+            **{name: readable_table(case.facts.get("layers")) for name, case in cases.items()},
+        },
     )
+
+
+def _kept_layers(path: Path) -> Mapping[str, LayerTable]:
+    """The layer tables there are; none of a damaged file, which is written anew: no verdict rests on it."""
+    try:
+        return read_layers(path)
+    except BaselineError:
+        return {}
 
 
 def _compared(cases: Mapping[str, RunCase], before: Baseline | None, rule: Rule) -> list[Outcome]:
@@ -150,7 +166,13 @@ def promote(promotions: list[Promotion], store: BaselineStore) -> list[Path]:
             f"{len(refused)} regressed cases are not promoted without a reason:{lines}\n"
             "say why with --accept-regression REASON, which is stored in the baseline"
         )
-    return [store.write(promotion.after) for promotion in promotions if _holds_anything(promotion.after)]
+    written = []
+    for promotion in promotions:
+        if _holds_anything(promotion.after):
+            path = store.write(promotion.after)
+            layers = write_layers(path, promotion.layers)
+            written += [path] if layers is None else [path, layers]
+    return written
 
 
 def _holds_anything(baseline: Baseline) -> bool:

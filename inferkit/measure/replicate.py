@@ -24,7 +24,7 @@ from inferkit.measure.telemetry import GpuTelemetry, Summary
 from inferkit.measure.warmup import warm_up
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Session, Trace
+    from inferkit.backends.base import Engine, Session, Trace
 
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
@@ -146,7 +146,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             host={**activity.as_dict(), "cpus": usable_cpus()},
             gpu=None if seen is None else seen.as_dict(),
             invalid=(*_disturbances(seen), *(() if gpu is not None else activity.disturbances(usable_cpus()))),
-            details=_details(session, trace, spec, gpu) if spec.details else {},
+            details=_details(engine, opened, trace, spec, gpu) if spec.details else {},
         )
 
 
@@ -186,12 +186,23 @@ def _datum(trace: NDArray[np.float64], backend: str) -> float:
 
 
 def _details(
-    session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+    engine: Engine, session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
 ) -> dict[str, Any]:
-    """What the backend tells, and on a known GPU how far the execution is from what its data sheet allows."""
+    """What the backend tells, the layer table, and how far the execution is from what a known GPU's sheet allows.
+
+    The inspector's whole view stays behind: the layer table has what is compared, at a tenth of the size.
+    """
+    from inferkit.measure.layer_profile import layer_table
     from inferkit.measure.limits import card_of, limit_of, work_of
 
     details = session.details()
+    batch_seconds = float(np.median(trace[:, _WALL]))
+    table = layer_table(
+        engine, session, _feeds(session, spec), details, batch_seconds=batch_seconds, settings=spec.session
+    )
+    if table:
+        details.pop("inspector", None)
+        details["layers"] = [row.as_dict() for row in table]
     card = card_of(gpu.facts().get("name")) if gpu is not None else None
     if card is not None:
         network = load_prepared(Path(spec.prepared))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from inferkit.gate.outcome import shower
+from inferkit.report.layers import layer_changes, markdown_rows
 from inferkit.report.view import CaseView, headline, verdict_counts
 
 LIMIT = 65_536
@@ -34,7 +35,7 @@ def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = (), *, limit: i
         taken, room, left = _table(loud, room)
         explained = [f"- {plain(_reason(case))}" for case in loud if _reason(case)]
         lines += [*_HEAD, *taken, ""]
-        for line in explained:
+        for line in (*explained, *_layers(loud)):
             room -= len(line) + 1
             if room > 0:
                 lines.append(line)
@@ -47,6 +48,17 @@ def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = (), *, limit: i
     if left:
         lines += ["", f"{left} more cases do not fit here; `inferkit report` shows all."]
     return "\n".join(lines) + "\n"
+
+
+def _layers(cases: Sequence[CaseView]) -> list[str]:
+    """The layers that explain each changed latency, folded: one text a case, so that a table is there or is not."""
+    texts = []
+    for case in cases:
+        rows = layer_changes(case.facts)
+        if rows:
+            title = f"<details><summary>layers of {plain(case.case)}</summary>"
+            texts.append("\n".join(["", title, "", *markdown_rows(rows, plain), "", "</details>"]))
+    return texts
 
 
 def _table(cases: Sequence[CaseView], room: int) -> tuple[list[str], int, int]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inferkit.gate.outcome import percent, seconds
+from inferkit.report.layers import layer_lines
 from inferkit.report.table import Column, Row, table_lines
 
 
@@ -88,6 +89,9 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
             lines += [*table_lines(columns, chosen, width, color), ""]
     lines += _unsupported(rows)
     lines += _remarks(found)
+    for row in rows:
+        told = layer_lines(row["case"], row, width=width, color=color)
+        lines += ["", *told] if told else []
     while lines and not lines[-1]:
         lines.pop()
     return lines

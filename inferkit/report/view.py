@@ -13,11 +13,13 @@ from typing import Any
 
 from inferkit.gate.baseline import BaselineStore
 from inferkit.gate.comparison import compare
+from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.outcome import ACCURACY, FAILING, LATENCY, Outcome
 from inferkit.gate.run_file import RunFile
 from inferkit.gate.verdict import Verdict
 from inferkit.report.facts import accuracy_facts, mapping, mappings, number, text
 from inferkit.report.hardware import differing
+from inferkit.report.layers import WHY
 from inferkit.report.overtime import Curve
 from inferkit.report.strips import Strip
 from inferkit.report.traces import Traces, pace, quantiles, split
@@ -131,9 +133,10 @@ def view_of(
     """
     remarks: tuple[str, ...] = ()
     outcomes: Sequence[Outcome]
+    layers: Mapping[str, LayerDiff] | None = None
     if base:
         comparison = compare(base, [run])
-        outcomes, remarks = comparison.outcomes, comparison.remarks
+        outcomes, remarks, layers = comparison.outcomes, comparison.remarks, comparison.layers
     else:
         outcomes = run.outcomes
         if run.smoke:
@@ -148,12 +151,22 @@ def view_of(
     cases += cases_of(tuple(by_case.values()))
     known = {case.case for case in cases}
     cases += [case for case in _unmeasured(run) if case.case not in known or case.verdict == "FAILED"]
+    cases = [case if layers is None else _with_layers(case, layers) for case in cases]
     return ReportView(run, _sorted(cases), _against(run, base), remarks, tuple(base), differing([run], base))
 
 
-def cases_of(outcomes: Sequence[Outcome]) -> tuple[CaseView, ...]:
-    """Outcomes of a comparison as cases, the most serious first."""
-    return _sorted([_judged(outcome.case, outcome.metric, outcome, {}) for outcome in outcomes])
+def cases_of(outcomes: Sequence[Outcome], layers: Mapping[str, LayerDiff] | None = None) -> tuple[CaseView, ...]:
+    """Outcomes of a comparison as cases, the most serious first; with the layers that explain a changed latency."""
+    cases = [_judged(outcome.case, outcome.metric, outcome, {}) for outcome in outcomes]
+    return _sorted([case if not layers else _with_layers(case, layers) for case in cases])
+
+
+def _with_layers(case: CaseView, layers: Mapping[str, LayerDiff]) -> CaseView:
+    """The layers of this comparison, in place of those of the run's own one with its baseline."""
+    facts = {key: value for key, value in case.facts.items() if key != WHY}
+    if case.metric == LATENCY and case.case in layers:
+        facts[WHY] = layers[case.case].as_dict()
+    return replace(case, facts=facts)
 
 
 def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:

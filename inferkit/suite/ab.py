@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.gate.ab import BLOCKS, Blocks, ab_outcome, head_first, without
+from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.outcome import LATENCY, Outcome
 from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sequential import advance, begin
@@ -17,6 +18,7 @@ from inferkit.measure.case import Case
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import Replicate
 from inferkit.suite.arms import Arm, Bench
+from inferkit.suite.explain import explain_arms
 
 _INVALID_RETRIES = 2
 # Arms whose clocks differ by more were not measured on the same card in the same state, unless power was the limit:
@@ -47,11 +49,15 @@ class _Run:
 
 @dataclass(frozen=True)
 class ABResult:
-    """Outcomes of all cases in order, the replicates they rest on by case id (base, head), and the seed."""
+    """Outcomes of all cases in order, the replicates they rest on by case id (base, head), and the seed.
+
+    `layers` are the layers that explain a changed latency, by case id.
+    """
 
     outcomes: tuple[Outcome, ...]
     replicates: dict[str, tuple[list[Replicate], list[Replicate]]]
     seed: int
+    layers: Mapping[str, LayerDiff] = field(default_factory=dict)
 
 
 def run_ab(
@@ -84,10 +90,12 @@ def run_ab(
     finally:
         session.close()
         progress.end()
-    outcomes = [run.ended or judged[run.case.id] for run in runs]
+    found = [explain_arms(run.ended or judged[run.case.id], run.base, run.head) for run in runs]
+    outcomes = [outcome for outcome, _ in found]
+    layers = {outcome.case: diff for outcome, diff in found if diff is not None}
     outcomes += [_only(case, Verdict.MISSING, "BASE") for case in there if case not in here]
     outcomes += [_only(case, Verdict.NO_BASELINE, "HEAD") for case in here if case not in there]
-    return ABResult(tuple(outcomes), {run.case.id: (run.base, run.head) for run in runs if run.base}, seed)
+    return ABResult(tuple(outcomes), {run.case.id: (run.base, run.head) for run in runs if run.base}, seed, layers)
 
 
 def _only(case: Case, verdict: Verdict, side: str) -> Outcome:
@@ -149,7 +157,8 @@ class _Session:
             benches = (self._head, self._base) if run.orders[number] else (self._base, self._head)
             for bench in benches:
                 with self._ending(run, bench):
-                    found[bench] = bench.replicate(run.case, f"block {number + 1}, {bench.arm.name}")
+                    what = f"block {number + 1}, {bench.arm.name}"
+                    found[bench] = bench.replicate(run.case, what, details=number == 0)
                 if run.ended is not None:
                     return
             one, other = found[self._base], found[self._head]

@@ -52,9 +52,12 @@ class Bench:
         """Remove the prepared networks."""
         self._workshop.close()
 
-    def replicate(self, case: Case, what: str) -> Replicate:
-        """One more replicate in a fresh process. Raises the errors of `run_replicate` and of the preparation."""
-        spec = self._spec(case)
+    def replicate(self, case: Case, what: str, *, details: bool = False) -> Replicate:
+        """One more replicate in a fresh process. Raises the errors of `run_replicate` and of the preparation.
+
+        `details` asks for what the backend tells of itself, layer by layer; after the measurement.
+        """
+        spec = replace(self._spec(case), details=details)
         with self._step(f"{case.id}, {what}"):
             by = with_environment(self.arm.by, environment_of(case.backend, case.precision))
             return run_replicate(spec, f"{case.id} ({self.arm.name})", by=by)

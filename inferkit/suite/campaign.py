@@ -31,6 +31,7 @@ from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.serve.process import run_service
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
+from inferkit.suite.explain import explain_records
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.rows import latency_facts
 from inferkit.suite.services import Logs, judge_accuracy, service_spec
@@ -41,6 +42,7 @@ from inferkit.suite.workshop import Workshop
 _FIRST_OVERHEAD = 1.0
 _SHORTEST = 0.05
 _INVALID_RETRIES = 2
+_PROFILED = 2  # further replicates of a suspicious case whose layers are timed: a median of three, with the first
 ACCURACY_BATCH = 100
 
 
@@ -119,6 +121,7 @@ class Campaign:
                 if self.settings.for_baseline:
                     self._measure_enough(records)
                 self._judge(records)
+                explain_records(records, self.store)
                 self._judge_sides(records)
             for accuracy_case in evaluations:
                 self.accuracy[accuracy_case] = self._assess(accuracy_case, accuracies[accuracy_case])
@@ -183,7 +186,8 @@ class Campaign:
                 backend.build,
                 session,
                 min_time=min_time,
-                details=details,
+                # The first may have been spoiled and thrown away.
+                details=details or not any(each.details for each in record.replicates),
                 engine=engine,
                 inject=self.settings.inject.get(case.id, {}),
             )
@@ -286,7 +290,7 @@ class Campaign:
         for number in range(max(wanted.values())):
             for case, count in wanted.items():
                 if number < count:
-                    self._replicate(by_id[case], left, f"again {number + 1} of {count}")
+                    self._replicate(by_id[case], left, f"again {number + 1} of {count}", details=number < _PROFILED)
                     left -= 1
 
     def _evidence(self, record: CaseRecord) -> CaseLatency:

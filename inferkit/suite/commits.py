@@ -64,7 +64,7 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
             continue
         record = campaign.record(case, networks[case], margins[case.id])
         record.replicates = list(result.replicates.get(case.id, ((), ()))[1])
-        record.outcome = outcome
+        record.outcome, record.why = outcome, result.layers.get(case.id)
         if outcome.verdict is Verdict.UNSUPPORTED:
             record.unsupported = Unsupported(outcome.reason, outcome.way_out)
         elif not record.replicates:

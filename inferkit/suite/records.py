@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.outcome import Outcome
 from inferkit.measure.accuracy import Accuracy
 from inferkit.measure.case import Case
@@ -27,7 +28,7 @@ class CaseRecord:
     """One latency case. `failure` says why it has no verdict; then what was measured before is not judged.
 
     `discarded` are replicates that the machine was not in a state to measure and that were measured again.
-    `sides` are the outcomes of the metrics beside the latency.
+    `sides` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
     """
 
     case: Case
@@ -40,6 +41,7 @@ class CaseRecord:
     failure: str | None = None
     outcome: Outcome | None = None
     sides: tuple[Outcome, ...] = ()
+    why: LayerDiff | None = None
 
     @property
     def log_medians(self) -> tuple[float, ...]:

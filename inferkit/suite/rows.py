@@ -11,7 +11,10 @@ import numpy as np
 
 from inferkit.measure import statistics
 from inferkit.measure.replicate import Replicate
+from inferkit.suite.explain import layers_of
 from inferkit.suite.records import AccuracyRecord, CaseRecord
+
+_SHOWN_LAYERS = 8
 
 
 def latency_facts(record: CaseRecord) -> dict[str, Any]:
@@ -76,13 +79,17 @@ def log_p99(replicates: Sequence[Replicate]) -> list[float]:
 
 def latency_details(record: CaseRecord) -> dict[str, Any]:
     """The facts, and what is too long for pytest-benchmark's extra_info: each replicate, the backend's own details."""
+    told = next((each.details for each in record.replicates if each.details), {})
+    layers = [row.as_dict() for row in layers_of(record.replicates)]
     return {
         **latency_facts(record),
         "version": record.replicates[0].version,
         "flavour": record.replicates[0].flavour,
         "replicates": [_replicate(each) for each in record.replicates],
         "discarded": [_replicate(each) for each in record.discarded],
-        "details": dict(record.replicates[0].details),
+        "details": {key: value for key, value in told.items() if key != "layers"},
+        **({"layers": layers} if layers else {}),
+        **({"why": record.why.as_dict()} if record.why is not None else {}),
     }
 
 
@@ -104,6 +111,7 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
         "baseline": outcome.baseline if outcome else None,
         "change": outcome.change if outcome else None,
         "reason": outcome.reason if outcome else None,
+        **({"why": record.why.as_dict(most=_SHOWN_LAYERS)} if record.why is not None else {}),
     }
 
 

@@ -46,6 +46,7 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
     records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
     outcomes = [record.outcome.as_dict() for record in records if record.outcome is not None]
     outcomes += [o.as_dict() for c in suite.campaigns.values() for r in c.latency.values() for o in r.sides]
+    changed = [record for campaign in suite.campaigns.values() for record in campaign.latency.values()]
     found: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
@@ -58,6 +59,7 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
             ],
             "outcomes": outcomes,
             "ratchet": [outcome.as_dict() for outcome in suite.ratchet],
+            "layers": {record.case.id: record.why.as_dict() for record in changed if record.why is not None},
         }
     )
     return found

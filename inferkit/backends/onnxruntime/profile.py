@@ -15,14 +15,21 @@ from inferkit.backends.onnxruntime.settings import Settings
 from inferkit.errors import BackendError
 from inferkit.network.network import Network
 
+# What the profiler calls the types that layers compute in.
+_PRECISIONS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "uint8": "int8", "double": "fp64"}
+
 
 @dataclass(frozen=True)
 class NodeTime:
-    """One node of the optimized graph: its name, its operator and the median seconds of its kernel."""
+    """One node of the optimized graph: name, operator, median seconds of its kernel, and the type of its first input.
+
+    `precision` is as inferkit calls it (fp32, int8), empty where the profiler does not tell.
+    """
 
     node: str
     op: str
     seconds: float
+    precision: str = ""
 
 
 def profile_nodes(network: Network, images: Feeds, settings: Settings, max_batch: int, runs: int) -> list[NodeTime]:
@@ -44,6 +51,7 @@ def read_profile(text: str, runs: int) -> list[NodeTime]:
     """The medians over the last `runs` times of each node in a profile file, in the order of execution."""
     times: dict[str, list[float]] = {}
     ops: dict[str, str] = {}
+    types: dict[str, str] = {}
     try:
         for event in json.loads(text):
             name = event.get("name", "")
@@ -51,6 +59,12 @@ def read_profile(text: str, runs: int) -> list[NodeTime]:
                 node = name.removesuffix("_kernel_time")
                 times.setdefault(node, []).append(event["dur"] / 1e6)  # the profiler counts microseconds
                 ops[node] = event["args"]["op_name"]
+                types[node] = _precision(event["args"].get("input_type_shape") or [])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendError(f"ONNX Runtime's profile cannot be read: {error!r}") from error
-    return [NodeTime(node, ops[node], statistics.median(found[-runs:])) for node, found in times.items()]
+    return [NodeTime(node, ops[node], statistics.median(found[-runs:]), types[node]) for node, found in times.items()]
+
+
+def _precision(inputs: list[dict[str, list[int]]]) -> str:
+    kind = next(iter(inputs[0]), "") if inputs else ""
+    return _PRECISIONS.get(kind, kind)

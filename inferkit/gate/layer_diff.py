@@ -1,0 +1,225 @@
+"""Why did it change: the layer tables of two sides, matched and compared. Pure; no verdict rests on it.
+
+Layers are matched by what they compute, not by what they are called: rows of both sides that share a layer of the
+network belong together (the connected components of that relation), so a fusion that is put together otherwise, or has
+another name, is still compared with what it replaces. A group that takes more rows now was split, one that takes
+fewer was merged. What the backend added itself (a copy, a change of format) computes no layer of the network and is
+matched by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inferkit.gate.outcome import seconds
+from inferkit.measure.layer_table import LayerRow, LayerTable, total_seconds
+
+_NAMED = 3  # layers that a verdict's line names
+_ENOUGH = 0.8  # of the change: once the named layers explain it, no more are named
+_LEAST = 0.05  # of the change: what explains less is not worth a name
+_EXPLAINED = 0.3  # the least share of the latency's change that the layers' times must show to explain anything
+_PROPERTIES = ("precision", "kernel", "format")
+_WIDE = 48  # characters of a kernel's name in a line
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """One group: the same layers of the network on both sides. `layers` are their names, in the network's order.
+
+    `kind` is same, changed (kernel, precision or format), split, merged, regrouped, new or gone.
+    """
+
+    layers: tuple[str, ...]
+    before: LayerTable
+    now: LayerTable
+
+    @property
+    def delta(self) -> float | None:
+        """Seconds that the group takes more now; None where a side that has it was not timed."""
+        times = [total_seconds(rows) if rows else 0.0 for rows in (self.before, self.now)]
+        return None if times[0] is None or times[1] is None else times[1] - times[0]
+
+    @property
+    def kind(self) -> str:
+        """What became of the group."""
+        if not self.before or not self.now:
+            return "gone" if self.before else "new"
+        if len(self.before) == len(self.now):
+            if _parts(self.before) != _parts(self.now):
+                return "regrouped"
+            return "changed" if self.properties else "same"
+        if len(self.before) < len(self.now):
+            return "split" if len(self.before) == 1 else "regrouped"
+        return "merged" if len(self.now) == 1 else "regrouped"
+
+    @property
+    def properties(self) -> tuple[tuple[str, str, str], ...]:
+        """(name, before, now) of precision, kernel and format where they differ; "a, b" where a side has several."""
+        found = []
+        for name in _PROPERTIES:
+            before, now = (", ".join(_values(rows, name)) for rows in (self.before, self.now))
+            if before and now and before != now:
+                found.append((name, before, now))
+        return tuple(found)
+
+    @property
+    def name(self) -> str:
+        """The group in few words: its first layer, and how many others."""
+        return self.layers[0] if len(self.layers) == 1 else f"{self.layers[0]} (+{len(self.layers) - 1})"
+
+    @property
+    def what(self) -> str:
+        """What changed in words: `fp16 -> fp32, other kernel`; empty where only the time did."""
+        words = []
+        if self.kind in ("new", "gone"):
+            words.append(self.kind)
+        if self.kind in ("split", "merged", "regrouped"):
+            words.append(f"{self.kind} {len(self.before)} -> {len(self.now)}")
+        known = {name: (before, now) for name, before, now in self.properties}
+        if "precision" in known:
+            words.append(" -> ".join(known["precision"]))
+        elif "kernel" in known:
+            words.append(" -> ".join(_short(text) for text in known["kernel"]))
+        elif "format" in known:
+            words.append(" -> ".join(_short(text) for text in known["format"]))
+        return ", ".join(words)
+
+    @property
+    def short(self) -> str:
+        """For a verdict's line: `conv3_2 +41 µs (fp16 -> fp32)`."""
+        time = "" if self.delta is None else f" {signed(self.delta)}"
+        return f"{self.name}{time}" + (f" ({self.what})" if self.what else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: microseconds."""
+        before, now = (total_seconds(rows) for rows in (self.before, self.now))
+        return {
+            "layers": list(self.layers),
+            "kind": self.kind,
+            "what": self.what,
+            "before_us": _micros(before),
+            "now_us": _micros(now),
+            "delta_us": _micros(self.delta),
+            **{name: [before, now] for name, before, now in self.properties},
+        }
+
+
+@dataclass(frozen=True)
+class LayerDiff:
+    """All groups of two tables: those whose time changed most first, of equal ones those that differ in something."""
+
+    changes: tuple[LayerChange, ...]
+
+    @property
+    def delta(self) -> float | None:
+        """Seconds that all layers together take more now; None where a side was not timed."""
+        before, now = (
+            total_seconds(row for change in self.changes for row in getattr(change, side)) for side in ("before", "now")
+        )
+        return None if before is None or now is None else now - before
+
+    @property
+    def altered(self) -> tuple[LayerChange, ...]:
+        """The groups that differ in more than their time."""
+        return tuple(change for change in self.changes if change.kind != "same")
+
+    def culprits(self) -> tuple[LayerChange, ...]:
+        """The few groups that explain most of the change: its largest parts, up to four fifths of it, at most three."""
+        total = self.delta
+        if not total:
+            return ()
+        parts = [change for change in self.changes if change.delta is not None and change.delta * total > 0]
+        chosen, told = [], 0.0
+        for change in sorted(parts, key=lambda change: -abs(change.delta or 0.0))[:_NAMED]:
+            if told >= _ENOUGH * abs(total) or abs(change.delta or 0.0) < _LEAST * abs(total):
+                break
+            chosen.append(change)
+            told += abs(change.delta or 0.0)
+        return tuple(chosen)
+
+    def summary(self, change: float | None = None) -> str:
+        """One sentence for a verdict's line. `change` is how many seconds the latency itself changed by.
+
+        Where the layers' own times do not show the change it says so, and what of the engine is different all the same.
+        """
+        total = self.delta
+        if total is None:
+            return f"layers were not timed; {self._structure()}" if self.altered else ""
+        if change is not None and abs(change) > 0 and total * change < _EXPLAINED * change * change:
+            return (
+                f"the layers' own times do not show it ({signed(total)} of {signed(change)}; {self._structure()}): "
+                "look at launching, copies, threads and clocks"
+            )
+        named = self.culprits()
+        if not named:
+            return ""
+        return f"layers: {', '.join(each.short for each in named)}; all layers together {signed(total)}"
+
+    def _structure(self) -> str:
+        altered = self.altered
+        if not altered:
+            return "the same kernels on both sides"
+        names = ", ".join(f"{each.name} ({each.what or each.kind})" for each in altered[:_NAMED])
+        more = f" and {len(altered) - _NAMED} more" if len(altered) > _NAMED else ""
+        return f"{len(altered)} groups of layers differ: {names}{more}"
+
+    def as_dict(self, most: int | None = None) -> dict[str, Any]:
+        """For JSON; at most the first `most` groups."""
+        changes = [change.as_dict() for change in self.changes[:most]]
+        return {"delta_us": _micros(self.delta), "groups": len(self.changes), "changes": changes}
+
+
+def diff_layers(before: Sequence[LayerRow], now: Sequence[LayerRow]) -> LayerDiff:
+    """Match and compare two layer tables. Every row of either side is in exactly one group."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for row in (*before, *now):
+        first, *others = _keys(row)
+        for other in others:
+            parent[root(other)] = root(first)
+    groups: dict[str, tuple[list[LayerRow], list[LayerRow]]] = {}
+    for side, rows in enumerate((before, now)):
+        for row in rows:
+            groups.setdefault(root(_keys(row)[0]), ([], []))[side].append(row)
+    changes = [LayerChange(_layers((*one, *other)), tuple(one), tuple(other)) for one, other in groups.values()]
+    return LayerDiff(tuple(sorted(changes, key=lambda change: (-abs(change.delta or 0.0), change.kind == "same"))))
+
+
+def _keys(row: LayerRow) -> tuple[str, ...]:
+    """What a row is matched by; a copy's name is kept apart from the names of layers."""
+    return tuple(f"layer {name}" for name in row.origins) or (f"added {row.name}",)
+
+
+def _layers(rows: Sequence[LayerRow]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for row in rows for name in (row.origins or (row.name,))))
+
+
+def _parts(rows: LayerTable) -> list[list[str]]:
+    return sorted(sorted(row.origins) for row in rows)
+
+
+def _values(rows: LayerTable, name: str) -> list[str]:
+    return sorted({value for row in rows if (value := str(getattr(row, name)))})
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDE else f"{text[: _WIDE - 1]}…"
+
+
+def _micros(value: float | None) -> float | None:
+    return None if value is None else round(value * 1e6, 3)
+
+
+def signed(value: float) -> str:
+    """A change of time in words: `+41 µs`, `-1.2 ms`."""
+    if value == 0:
+        return "±0"
+    return f"{'+' if value > 0 else '-'}{seconds(float(f'{abs(value):.3g}'))}"

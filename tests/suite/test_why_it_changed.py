@@ -1,0 +1,137 @@
+"""A network with one layer made dearer: the failing test names that layer, and every report shows it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from inferkit.cli.main import main
+from inferkit.gate.baseline import BaselineStore
+from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.layer_store import layers_path, write_layers
+from inferkit.gate.outcome import LATENCY, Outcome
+from inferkit.gate.verdict import Verdict
+from inferkit.measure.case import Case
+from inferkit.measure.layer_table import LayerRow
+from inferkit.suite.definition import NetworkDefinition
+from inferkit.suite.explain import explain_records
+from inferkit.suite.records import CaseRecord
+from tests.suite.tiny_project import Project
+
+MATRIX = """\
+[suite]
+replicates = 3
+min_time = 0.02
+
+[[networks]]
+name = "net"
+model = "net.onnx"
+"""
+CASE = "net-fp32-b1-onnxruntime"
+TEST = f"test_latency[{CASE}]"
+
+
+def network(kernel):
+    """Three convolutions over 48 × 48 pixels; the second one, `body`, has a kernel of `kernel` × `kernel`."""
+    random = np.random.default_rng(5)
+    shapes = {"stem": (16, 1, 3), "body": (16, 16, kernel), "head": (16, 16, 3)}
+    nodes, weights, before = [], [], "data"
+    for name, (filters, channels, side) in shapes.items():
+        values = random.normal(0, 0.1, (filters, channels, side, side)).astype(np.float32)
+        weights.append(numpy_helper.from_array(values, f"{name}/weight"))
+        nodes.append(helper.make_node("Conv", [before, f"{name}/weight"], [f"{name}/sum"], name, pads=[side // 2] * 4))
+        nodes.append(helper.make_node("Relu", [f"{name}/sum"], [name], f"{name}_relu"))
+        before = name
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["N", 1, 48, 48])],
+        [helper.make_tensor_value_info("head", TensorProto.FLOAT, ["N", 16, 48, 48])],
+        weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run that was promoted, and one after `body` got 81 times the work."""
+    folder = tmp_path_factory.mktemp("why")
+    (folder / "bench").mkdir()
+    (folder / "bench" / "test_latency.py").write_text(
+        "def test_latency(inferkit_latency):\n    inferkit_latency.check()\n"
+    )
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    project = Project(folder)
+    project.matrix(MATRIX)
+    onnx.save(network(1), str(folder / "bench" / "net.onnx"))
+    project.run("--benchmark-json=before.json")
+    promote = [sys.executable, "-m", "inferkit.cli.main", "baseline", "promote", "before.json"]
+    subprocess.run(promote, cwd=folder, check=True, capture_output=True)
+    onnx.save(network(9), str(folder / "bench" / "net.onnx"))
+    return project, project.run("--benchmark-json=run.json", "--verdict-json=verdicts.json")
+
+
+def test_the_failing_test_names_the_layer(runs):
+    _, run = runs
+    assert run.verdict(TEST) == "REGRESSED", run.text
+    message = run.tests[TEST].find("failure").get("message")
+    assert "; layers: body" in message
+    assert "head" not in message.partition("layers:")[2]
+
+
+def test_the_terminal_shows_the_layers_below_the_table(runs):
+    _, run = runs
+    lines = run.text.splitlines()
+    heading = next(i for i, line in enumerate(lines) if line.startswith(f"layers of {CASE}"))
+    table = lines[heading + 1 : heading + 5]
+    assert table[0].split() == ["layer", "before", "now", "change"]
+    assert table[2].startswith("body")
+
+
+def test_the_verdict_json_has_every_layer(runs):
+    _, run = runs
+    told = json.loads((run.folder / "verdicts.json").read_text())["layers"][CASE]
+    first = told["changes"][0]
+    assert first["layers"] == ["body", "body_relu"]
+    assert first["delta_us"] == max(change["delta_us"] for change in told["changes"])
+    assert told["groups"] == len(told["changes"])
+
+
+def test_the_baseline_stays_small_and_has_its_layers_beside_it(runs):
+    project, _ = runs
+    (baseline,) = (project.folder / "baselines").glob("*.json")
+    assert "layers" not in json.loads(baseline.read_text())["cases"][CASE]
+    beside = layers_path(baseline).read_text()
+    assert '{"name": "body", "kind": "Conv", "precision": "fp32"' in beside
+    assert len(beside.splitlines()) == len(json.loads(beside)["cases"][CASE]) + 4
+
+
+def test_two_files_compared_say_the_same(runs, capsys, monkeypatch):
+    project, _ = runs
+    monkeypatch.chdir(project.folder)
+    assert main(["compare", "before.json", "run.json", "--markdown", "comment.md"]) == 1
+    assert "layers: body" in capsys.readouterr().out
+    assert (
+        "<details><summary>layers of net-fp32-b1-onnxruntime</summary>" in (project.folder / "comment.md").read_text()
+    )
+    assert main(["diff", "before.json", "run.json", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["layers"][CASE]["changes"][0]["layers"][0] == "body"
+
+
+def test_a_damaged_layer_file_costs_the_explanation_and_not_the_verdict(tmp_path):
+    machine = Fingerprint.of({"cpu": "a"})
+    outcome = Outcome(CASE, LATENCY, Verdict.REGRESSED, 1e-3, 2e-3, 1.0)
+    record = CaseRecord(Case("net", "fp32", 1, "onnxruntime"), NetworkDefinition("net", "net.onnx"), 0.25, machine)
+    record.outcome = outcome
+    store = BaselineStore(tmp_path)
+    write_layers(store.path(machine), {CASE: (LayerRow("body", seconds=1e-4, origins=("body",)),)})
+    path = layers_path(store.path(machine))
+    path.write_text(path.read_text().replace('"us": 100.0', '"us": -1'))
+    explain_records([record], store)
+    assert record.outcome.verdict is Verdict.REGRESSED
+    assert record.outcome.reason.startswith("its layers cannot be compared")
+    assert path.name in record.outcome.reason
