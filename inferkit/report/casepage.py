@@ -13,9 +13,11 @@ from typing import Any
 from markupsafe import Markup
 
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome, percent, seconds, shower
+from inferkit.measure.layer_table import readable_table
 from inferkit.measure.statistics import PERCENTILES, samples_needed
 from inferkit.report.confusion import Confusion, confusion_of
 from inferkit.report.facts import mapping, number, shown, text
+from inferkit.report.layers import layer_changes
 from inferkit.report.overtime import draw_over_time, over_time
 from inferkit.report.past import Past
 from inferkit.report.strips import bounds_plot, change_mark, split_bar, strip_plot
@@ -117,6 +119,7 @@ def _page(anchor: str, group: Sequence[CaseView], confusion: Confusion | None, p
         "figures": _figures(main),
         "telemetry": telemetry_rows(facts),
         "layers": _layers(facts),
+        "layer_changes": layer_changes(facts, _MOST_LAYERS),
         "confusion": confusion,
         "past": Markup(past.picture) if past is not None else "",
         "changes": past.changes if past is not None else (),
@@ -235,7 +238,8 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
 def _layers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The slowest layers, where the backend timed them: name, seconds, share."""
     told = mapping(mapping(facts, "details"), "layer_seconds")
-    times = {name: value for name in told if (value := number(told, name)) is not None and value > 0}
-    total = sum(times.values())
-    slowest = sorted(times.items(), key=lambda pair: -pair[1])[:_MOST_LAYERS]
+    times = [(row.name, row.seconds) for row in readable_table(facts.get("layers")) if row.seconds]
+    times = times or [(name, value) for name in told if (value := number(told, name)) is not None and value > 0]
+    total = sum(value for _, value in times)
+    slowest = sorted(times, key=lambda pair: -pair[1])[:_MOST_LAYERS]
     return [(name, seconds(value), f"{value / total:.1%}") for name, value in slowest]

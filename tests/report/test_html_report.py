@@ -90,6 +90,7 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path):
     for case in content["inferkit"]["cases"].values():
         case["details"] = {"layer_seconds": {HARM: 1e-3}, "limit": {"share": 0.5, "bound_by": HARM}}
         case["replicates"][0]["gpu"]["reasons"] = [HARM]
+        case["why"] = {"groups": 1, "changes": [{"layers": [HARM], "delta_us": 41.0, "what": HARM}]}
     for told in content["inferkit"]["accuracy"].values():
         for picture in told.get("confusion", {"images": []})["images"]:
             picture["key"] = HARM
