@@ -25,7 +25,9 @@ from inferkit.report.view import ORDER, CaseView, telemetry_rows
 
 _MOST_LAYERS = 12
 # All pictures of a report together, in characters: 24 of one case are some 60,000.
-_PICTURE_ROOM = 1_500_000
+_PICTURE_ROOM = 1_000_000
+# Points of a figure over time, and of so many cases that the page would get too large otherwise.
+_POINTS, _POINTS_OF_MANY, _MANY = 160, 40, 100
 _SORT_LIMIT = 1e12  # a change beyond this sorts like this: an attribute must be a number
 
 
@@ -37,8 +39,9 @@ def case_pages(cases: Sequence[CaseView], pasts: Mapping[str, Past] | None = Non
     ids = _ids(list(groups))
     confused = {name: _confusion(group) for name, group in groups.items()}
     room = _PICTURE_ROOM // max(sum(found is not None for found in confused.values()), 1)
+    points = _POINTS if len(groups) < _MANY else _POINTS_OF_MANY
     pages = [
-        _page(ids[name], group, _shown_confusion(confused[name], room), (pasts or {}).get(name))
+        _page(ids[name], group, _shown_confusion(confused[name], room), (pasts or {}).get(name), points)
         for name, group in groups.items()
     ]
     return sorted(pages, key=_order)
@@ -79,7 +82,9 @@ def telling_view(group: Sequence[CaseView]) -> CaseView:
     return next((view for view in group if view.fails), main)
 
 
-def _page(anchor: str, group: Sequence[CaseView], confusion: Confusion | None, past: Past | None) -> dict[str, Any]:
+def _page(
+    anchor: str, group: Sequence[CaseView], confusion: Confusion | None, past: Past | None, points: int
+) -> dict[str, Any]:
     main, telling = main_view(group), telling_view(group)
     facts, outcome = main.facts, telling.outcome
     show = shower(telling.metric)
@@ -114,7 +119,7 @@ def _page(anchor: str, group: Sequence[CaseView], confusion: Confusion | None, p
         "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
         "bounds": [Markup(drawn) for view in group if view.outcome and (drawn := bounds_plot(view.outcome))][:1],
         "split": Markup(split_bar(main.split)) if main.split else "",
-        "over_time": Markup(draw_over_time(told, f"{main.case} over time")),
+        "over_time": Markup(draw_over_time(told, f"{main.case} over time", points)),
         "percentiles": _percentiles(facts) if main.metric == LATENCY and number(facts, "samples") else [],
         "figures": _figures(main),
         "telemetry": telemetry_rows(facts),

@@ -18,6 +18,7 @@ from inferkit.report.svg import element, log_ticks, make_scale, padded, short, t
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18
 _PANEL, _BETWEEN, _GAP = 46, 26, 10
+_CHARACTER = 7.9  # as in svg.py: what a character takes where the page is narrow and its letters larger
 _REASON_ROW = 17
 _MOST_REASONS = 6
 _MOST_POINTS = 240  # of one panel: what a file of another program could bring without end
@@ -94,15 +95,15 @@ def _reasons(series: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
         told = each.get("reasons")
         for at, names in zip(_times(each), told if isinstance(told, list) else [], strict=False):
             for name in names if isinstance(names, list) and at is not None else []:
-                if isinstance(name, str):
+                if isinstance(name, str) and name != "idle":
                     seen.setdefault(name[:60], [[] for _ in series])[position].append(at or 0.0)
     found = [Reason(name, tuple(map(tuple, times))) for name, times in seen.items()]
     found.sort(key=lambda reason: not reason.disturbs)  # what spoils a measurement comes first
     return tuple(found[:_MOST_REASONS])
 
 
-def draw_over_time(told: OverTime, title: str) -> str:
-    """The panels as one picture; empty where nothing is known."""
+def draw_over_time(told: OverTime, title: str, points: int = 120) -> str:
+    """The panels as one picture, of some `points` each; empty where nothing is known."""
     if not told.panels:
         return ""
     count = max(len(panel.curves) for panel in told.panels)
@@ -111,7 +112,7 @@ def draw_over_time(told: OverTime, title: str) -> str:
     body = [_names(blocks)]
     y = 38.0
     for panel in told.panels:
-        body += _panel(panel, blocks, y)
+        body += _panel(panel, blocks, y, max(points // len(blocks), 8))
         y += _PANEL + _BETWEEN
     if told.reasons:
         body.append(f'<text class="label" x="{_LEFT}" y="{y + 2:g}">clock reasons</text>')
@@ -154,14 +155,16 @@ def _blocks(lengths: Sequence[float]) -> list[_Block]:
 def _names(blocks: Sequence[_Block]) -> str:
     parts, free = [], 0.0
     for position, block in enumerate(blocks, 1):
-        label = f"replicate {position}: {block.seconds:.3g} s" if len(blocks) < 4 else str(position)
+        words = (f"replicate {position}: {block.seconds:.2g} s", f"{position}: {block.seconds:.2g} s", str(position))
+        room = block.seconds * block.scale
+        label = next((each for each in words if len(each) * _CHARACTER < room), words[-1])
         if block.start >= free:
             parts.append(f'<text class="tick" x="{block.start:.1f}" y="11">{label}</text>')
-            free = block.start + len(label) * 6.4
+            free = block.start + len(label) * _CHARACTER
     return "".join(parts)
 
 
-def _panel(panel: Panel, blocks: Sequence[_Block], top: float) -> list[str]:
+def _panel(panel: Panel, blocks: Sequence[_Block], top: float, points: int) -> list[str]:
     values = [value for curve in panel.curves for _, value in curve]
     show = seconds if panel.title == "iterations" else short
     logarithmic = min(values) > 0 and max(values) / min(values) > 8
@@ -183,10 +186,24 @@ def _panel(panel: Panel, blocks: Sequence[_Block], top: float) -> list[str]:
         parts.append(f'<path class="margin" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"><title>limit</title></path>')
     for block, curve in zip(blocks, panel.curves, strict=False):
         if curve:
-            path = "L".join(f"{block.x(at):.1f} {scale(value):.1f}" for at, value in curve)
+            kept = thinned(curve, points)
+            path = "L".join(f"{block.x(at):.0f} {scale(value):.1f}" for at, value in kept)
             end = "h2" if len(curve) == 1 else ""
             parts.append(f'<path class="thin s0" d="M{path}{end}"/>')
     return parts
+
+
+def thinned(curve: Curve, most: int) -> Curve:
+    """At most `most` points (4 or more): both ends, and of each stretch between the lowest and the highest."""
+    if len(curve) <= most:
+        return curve
+    inner, stretches = curve[1:-1], (most - 2) // 2
+    kept = [curve[0]]
+    for index in range(stretches):
+        part = inner[index * len(inner) // stretches : (index + 1) * len(inner) // stretches]
+        ends = {min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])}
+        kept += sorted(ends)
+    return (*kept, curve[-1])
 
 
 def _reason(reason: Reason, blocks: Sequence[_Block], y: float) -> list[str]:
@@ -199,9 +216,9 @@ def _reason(reason: Reason, blocks: Sequence[_Block], y: float) -> list[str]:
         f'<path class="grid" d="M{_LEFT} {y + 6:g}H{_WIDTH - _RIGHT}"/>',
     ]
     for block, times in zip(blocks, reason.seen, strict=False):
-        marks = "".join(f"M{block.x(at) - 1.5:.1f} {y + 1:g}h3v10h-3z" for at in times)
+        marks = "".join(f"M{x} {y + 6:g}h3" for x in dict.fromkeys(round(block.x(at) - 1.5) for at in times))
         if marks:
-            parts.append(f'<path class="f{kind}" d="{marks}"/>')
+            parts.append(f'<path class="tall s{kind}" d="{marks}"/>')
     return parts
 
 

@@ -29,6 +29,7 @@ CHART_STYLE = (
     ".chart .thin{fill:none;stroke-width:1.4;stroke-linejoin:round}"
     ".chart .range{stroke-width:2;opacity:.55}.chart .box{stroke-width:7;opacity:.45}"
     ".chart .hollow{fill:none;stroke:var(--muted);stroke-width:1.5}"
+    ".chart .tall{stroke-width:10}.chart .spots{stroke-width:7;stroke-linecap:round}"
     ".chart .inside{fill:var(--paper);font-weight:600}"
     ".chart .zero{stroke:var(--muted);stroke-width:1.5}.chart .margin{stroke:var(--s1);stroke-width:1.5;"
     "stroke-dasharray:5 3}.chart .paper{fill:var(--paper)}"

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from inferkit.gate.history.store import History
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 520, 96, 18, 26, 130
-_MOST_RUNS = 100
+_MOST_RUNS, _MOST_RUNS_OF_MANY = 100, 50
+_MANY = 100  # cases: their pictures are kept smaller, so that the page stays below 5 MB
+_TOLD = 6  # of the last runs: each with its date and commit
 _KINDS = {"REGRESSED": 1, "IMPROVED": 2}  # colour and shape; all else is a dot
 
 
@@ -57,7 +59,7 @@ def pasts_of(history: History, run: RunFile) -> tuple[dict[str, Past], str]:
             changes = _changes(series, references)
         except UsageError as error:
             changes, remark = [], f"the history is shown without its change points: {error}"
-        points = series.points[-_MOST_RUNS:]
+        points = series.points[-(_MOST_RUNS if len(chosen) < _MANY else _MOST_RUNS_OF_MANY) :]
         found[series.case] = Past(draw_past(series, points, changes), tuple(change.line for change in changes))
     return found, remark
 
@@ -87,9 +89,7 @@ def draw_past(series: Series, points: Sequence[Point], changes: Sequence[ChangeP
     if len(used) > 1:
         path = "L".join(f"{x:.1f} {y_scale(point.centre):.1f}" for x, point in used)
         body.append(f'<path class="thin s0" d="M{path}"/>')
-    for index, point in enumerate(points):
-        body += _mark(point, x_scale(index), y_scale(min(point.figure.values)), y_scale(max(point.figure.values)),
-                      y_scale(point.centre), f"{show(point.centre)}")  # fmt: skip
+    body += _marks([(x_scale(index), point) for index, point in enumerate(points)], y_scale, show)
     bottom = _TOP + _HEIGHT
     for x, anchor, point in ((_LEFT, "start", points[0]), (_WIDTH - _RIGHT, "end", points[-1])):
         body.append(
@@ -118,11 +118,27 @@ def _change_lines(changes: Sequence[ChangePoint], places: Mapping[str, int], x_o
     return parts
 
 
-def _mark(point: Point, x: float, low: float, high: float, y: float, value: str) -> list[str]:
+def _marks(
+    places: Sequence[tuple[float, Point]], y_of: Callable[[float], float], show: Callable[[float], str]
+) -> list[str]:
+    """The last runs and those that changed tell of themselves; the others are one path, so that a page stays small."""
+    ranges, spots, told = [], [], []
+    for number, (x, point) in enumerate(places):
+        y = y_of(point.centre)
+        if point.usable:
+            low, high = min(point.figure.values), max(point.figure.values)
+            ranges.append(f"M{x:.0f} {y_of(low):.1f}V{y_of(high) - 0.5:.1f}")
+        if point.usable and point.verdict not in _KINDS and number < len(places) - _TOLD:
+            spots.append(f"M{x:.0f} {y:.1f}h0")
+        else:
+            told.append(_mark(point, round(x), y, show(point.centre)))
+    return [f'<path class="range s0" d="{"".join(ranges)}"/><path class="spots s0" d="{"".join(spots)}"/>', *told]
+
+
+def _mark(point: Point, x: float, y: float, value: str) -> str:
     run = point.run
     commit = f", {run.commit[:9]}" if run.commit else ""
     said = f"{run.date:%Y-%m-%d %H:%M}{commit}: {value}" + (f", {point.verdict}" if point.verdict else "")
     if not point.usable:
-        return [f'<path class="hollow" d="M{x - 3:.1f} {y - 3:.1f}l6 6m0 -6l-6 6"><title>{escape(said)}</title></path>']
-    kind = _KINDS.get(point.verdict or "", 0)
-    return [f'<path class="range s{kind}" d="M{x:.1f} {low:.1f}V{high - 0.5:.1f}"/>', marker(kind, x, y, said)]
+        return f'<path class="hollow" d="M{x - 3:.1f} {y - 3:.1f}l6 6m0 -6l-6 6"><title>{escape(said)}</title></path>'
+    return marker(_KINDS.get(point.verdict or "", 0), x, y, said)

@@ -152,10 +152,10 @@ def split_bar(parts: Sequence[tuple[str, float]]) -> str:
             x += width
     legend, at, row = [], 4.0, 0
     for index, said in enumerate(words):
-        if at > 4 and at + 24 + len(said) * 7 > _WIDTH:
+        if at > 4 and at + 24 + len(said) * 7.9 > _WIDTH:
             at, row = 4.0, row + 1
         legend.append(f'<rect class="f{index}" x="{at:.1f}" y="{36 + 20 * row}" width="11" height="11" rx="2"/>')
         legend.append(f'<text class="tick" x="{at + 17:.1f}" y="{46 + 20 * row}">{escape(said)}</text>')
-        at += 30 + len(said) * 7
+        at += 30 + len(said) * 7.9
     height = 56 + 20 * row
     return element(_WIDTH, height, "Where the time of a batch goes", "; ".join(words), "".join(body + legend))

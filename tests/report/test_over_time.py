@@ -4,8 +4,10 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from inferkit.report.overtime import draw_over_time, over_time
+from inferkit.report.overtime import draw_over_time, over_time, thinned
 from inferkit.report.traces import pace, split
 from tests.report.report_files import HARM, facts
 
@@ -43,6 +45,17 @@ def test_series_of_a_wrong_kind_are_left_out_and_names_are_text(broken):
         assert "inf" not in drawn
         assert len(drawn) < 60_000
         ElementTree.fromstring(drawn)
+
+
+@given(st.lists(st.tuples(st.floats(0, 9), st.floats(1, 5)), min_size=1, max_size=300), st.integers(8, 60))
+def test_a_long_curve_keeps_its_ends_and_its_extremes(points, most):
+    curve = tuple(sorted(points))
+    kept = thinned(curve, most)
+    assert len(kept) <= most or kept == curve
+    assert (kept[0], kept[-1]) == (curve[0], curve[-1])
+    assert set(kept) <= set(curve)
+    for extreme in (min, max):
+        assert extreme(value for _, value in kept) == extreme(value for _, value in curve)
 
 
 def test_nothing_known_is_nothing_drawn():

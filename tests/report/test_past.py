@@ -47,7 +47,8 @@ def test_every_run_is_a_mark_and_a_change_has_its_commits(history):
     assert remark == ""
     past = pasts["lenet"]
     root = ElementTree.fromstring(past.picture)
-    assert len([each for each in root.iter("path") if (each.get("class") or "").startswith("dot")]) == 24
+    spots = "".join(each.get("d") for each in root.iter("path") if each.get("class") == "spots s0").count("M")
+    assert spots + len([each for each in root.iter("path") if (each.get("class") or "").startswith("dot")]) == 24
     assert len([each for each in root.iter("path") if each.get("class") == "hollow"]) == 1
     assert len([each for each in root.iter("path") if each.get("class") == "margin"]) == 1
     assert "25 runs" in [each.text for each in root.iter("text")]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from inferkit.cli.main import main
+from tests.report.replayed import grow
 from tests.suite.tiny_project import make_project, write_files
 
 
@@ -15,7 +17,7 @@ def project(tmp_path_factory):
 def test_a_run_writes_its_report_and_its_summary(project, monkeypatch):
     summary = project.folder / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    run = project.run("--report=out.html", "--github", "--batch-size=1")
+    run = project.run("--report=out.html", "--github", "--batch-size=1", "--benchmark-json=run.json")
     assert run.code == 0, run.text
     assert "written: out.html" in run.text
     page = (project.folder / "out.html").read_text(encoding="utf-8")
@@ -24,7 +26,18 @@ def test_a_run_writes_its_report_and_its_summary(project, monkeypatch):
     assert "tiny: latency over batch size" in page
     assert "tiny: top-1 and top-5 by precision" in page
     assert summary.read_text(encoding="utf-8").startswith("### No regression in 1 case")
-    assert not (project.folder / "run.json").exists()
+
+
+def test_200_cases_of_a_real_run_are_less_than_5_mb(project, tmp_path):
+    """The run of the test before, replayed: cases with five replicates, telemetry, layers and all other metrics."""
+    content = grow(project.folder / "run.json", tmp_path / "many.json", 200)
+    assert len(content["inferkit"]["cases"]) + len(content["inferkit"]["accuracy"]) == 200
+    out = tmp_path / "out.html"
+    assert main(["report", str(tmp_path / "many.json"), "-o", str(out), "--no-history"]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert text.count('<details class="box case"') == 200
+    assert text.count("<figcaption>Over time</figcaption>") == 160
+    assert out.stat().st_size < 5e6
 
 
 def test_outside_of_github_it_says_that_there_is_no_summary(project, monkeypatch):
