@@ -120,6 +120,7 @@ def _page(
         "bounds": [Markup(drawn) for view in group if view.outcome and (drawn := bounds_plot(view.outcome))][:1],
         "split": Markup(split_bar(main.split)) if main.split else "",
         "over_time": Markup(draw_over_time(told, f"{main.case} over time", points)),
+        "service": bool(mapping(facts, "service")),
         "percentiles": _percentiles(facts) if main.metric == LATENCY and number(facts, "samples") else [],
         "figures": _figures(main),
         "telemetry": telemetry_rows(facts),
@@ -228,6 +229,7 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
         times = [v for v in values if isinstance(v, float) and v > 0] if isinstance(values, list) else []
         if times:
             found.append((name, ", ".join(seconds(value) for value in times[:12])))
+    found += _service(mapping(facts, "service"))
     limit = mapping(mapping(facts, "details"), "limit")
     share = number(limit, "share")
     if share is not None:
@@ -237,6 +239,22 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
     discarded = facts.get("discarded")
     if isinstance(discarded, list) and discarded:
         found.append(("replicates measured again", str(len(discarded))))
+    return found
+
+
+def _service(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the load generator said of a service case."""
+    found = []
+    datum = text(told, "datum")
+    if datum is not None:
+        found.append(("what is compared", datum))
+    if isinstance(told.get("valid"), bool):
+        short = f", short runs of {shown(told.get('seconds'))} s" if told.get("is_short") is True else ""
+        found.append(("MLPerf's judgement", ("VALID" if told["valid"] else "INVALID") + short))
+    for name, key, show in (("latency bound", "bound", seconds), ("top-1 through the service", "top1", percent)):
+        value = number(told, key)
+        if value is not None and value > 0:
+            found.append((name, show(value)))
     return found
 
 

@@ -239,3 +239,12 @@ def test_replicates_of_both_sides_have_their_spread_where_both_have_traces(tmp_p
     strip = text[text.index("<title>Replicates of lenet-fp32-b1-onnxruntime") :].partition("</svg>")[0]
     assert strip.count('class="box s0"') == 3
     assert strip.count('class="box s1"') == 3
+
+
+def test_a_service_case_says_what_is_compared_and_mlperfs_judgement(tmp_path):
+    content = run_json(batches=(1,))
+    told = {"datum": "p90 latency", "valid": False, "is_short": True, "seconds": 1.0, "bound": 0.015, "top1": 91.67}
+    content["inferkit"]["cases"]["lenet-fp32-b1-onnxruntime"]["service"] = told
+    page = Page(report(tmp_path, content))
+    for word in ("p90 latency", "INVALID, short runs of 1 s", "15 ms", "91.67 %", "the latency of a query"):
+        assert word in page.text
