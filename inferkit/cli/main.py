@@ -13,6 +13,7 @@ from inferkit.errors import InferkitError, UsageError
 # name -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "ab": ("inferkit.cli.ab", "compare two commits, models, engines or settings, interleaved on this machine"),
+    "accuracy": ("inferkit.cli.accuracy", "two precisions, backends or models on the same images, and layer by layer"),
     "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show what the baselines hold"),
     "build": ("inferkit.cli.build", "build an engine file from a model"),
     "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),
@@ -39,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 # Of these, 1 says that something got worse or differs: what could not be done at all must not look like that.
-_ONE_IS_A_VERDICT = ("ab", "compare", "diff", "gate")
+_ONE_IS_A_VERDICT = ("ab", "accuracy", "compare", "diff", "gate")
 
 
 def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:

@@ -31,18 +31,22 @@ def confusion(
     *,
     pairs: int = MOST_PAIRS,
     images: int = MOST_IMAGES,
+    first: bool = False,
 ) -> dict[str, Any]:
     """The images whose predicted class `before` [N] and `now` [N] differ; JSON-able.
 
     {"changed", "images_seen", "lost", "gained", "classes": {number: name}, "pairs": [{"label", "before", "now",
     "count"}], "images": [{"index", "key", "label", "before", "now", "png"}]}: the most frequent pairs first; of the
-    images those that were right before come first, `png` is a data URI. A prediction of -1 means no class. DataError
-    where the dataset has another number of images than were classified, or cannot be read.
+    images those that were right before come first, `png` is a data URI. A prediction of -1 means no class. With `first`
+    only the dataset's first N images were classified. DataError where it has another number of images than were
+    classified, or cannot be read.
     """
     from inferkit.data import open_dataset
 
     with open_dataset(dataset) as source:
         labels = np.asarray(source.labels)
+        if first:
+            labels = labels[: len(now)]
         if not len(before) == len(now) == len(labels):
             raise DataError(
                 f"{dataset}: has {len(labels)} images, but {len(before)} and {len(now)} were classified: they cannot "

@@ -1,0 +1,333 @@
+"""`inferkit accuracy`: two precisions, backends or models on the same images: who is right, and which layers differ."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.cli.output import add_json, print_json
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.gate.outcome import Outcome
+    from inferkit.measure.layer_error import LayerError
+    from inferkit.measure.side_by_side import Classes
+    from inferkit.network.network import Network
+
+EXAMPLES = """examples:
+  inferkit accuracy lenet --precision int8                  FP32 against INT8
+  inferkit accuracy lenet --backend caffe --layers          ONNX Runtime against PyCaffe, layer by layer
+  inferkit accuracy old.onnx new.onnx --dataset val_lmdb    two models
+  inferkit accuracy net.onnx --precision fp16,int8 --dataset val_lmdb --layers"""
+_LAYER_IMAGES = 64
+_BATCH = 50
+_LAYER_BATCH = 16
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.epilog = (
+        f"{EXAMPLES}\nexit codes: 0 nothing lost beyond the tolerance, or no labels to tell by · 1 more was lost · "
+        "2 usage, or cannot be read or run"
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="one or two: prototxt, ONNX model, zoo network")
+    parser.add_argument("-w", "--weights", nargs="+", metavar="FILE", help="the caffemodels of prototxts, in order")
+    parser.add_argument("--precision", metavar="P[,P]", help="of both sides, or of the second against the first's FP32")
+    parser.add_argument("--backend", metavar="B[,B]", help="of both sides, or of the second (default: onnxruntime)")
+    parser.add_argument("--dataset", metavar="D", help="name or path (default: what a trained zoo network has)")
+    parser.add_argument("--images", type=int, metavar="N", help="the first N (default: all; for layers 64)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images per batch (default: 50; for layers 16)")
+    parser.add_argument("--layers", action="store_true", help="compare layer by layer and name the first that diverges")
+    parser.add_argument("--limit", type=float, metavar="DB", help="below so many dB a layer has diverged")
+    parser.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS", help="of top-1 (default: 0.5)")
+    parser.add_argument("--calibration-images", type=int, default=500, metavar="N", help="for int8 and fp8 (500)")
+    parser.add_argument("--pictures", metavar="FOLDER", help="write images that changed their class as PNG files")
+    pixels = parser.add_argument_group("preprocessing (default: what a trained network of the zoo wants, else none)")
+    pixels.add_argument("--resize", type=int, nargs=2, metavar=("H", "W"), help="resize images first")
+    pixels.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="cut out the centre")
+    pixels.add_argument("--mean", type=float, nargs="+", metavar="M", help="mean of each channel, or one for all")
+    pixels.add_argument("--mean-image", metavar="FILE", help="mean image (.binaryproto or .npy)")
+    pixels.add_argument("--scale", type=float, metavar="S", help="factor after the mean")
+    add_json(parser)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side is."""
+
+    model: str
+    weights: str | None
+    precision: str | None
+    backend: str
+
+    @property
+    def text(self) -> str:
+        """For people: `lenet int8 onnxruntime`."""
+        return " ".join(part for part in (Path(self.model).name, self.precision, self.backend) if part)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare and print; returns the exit code."""
+    from inferkit.report.progress import shown_on_stderr
+
+    for name in ("images", "batch_size", "calibration_images"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
+    if not 0 < args.tolerance <= 100:
+        raise UsageError(f"--tolerance is points of top-1, above 0 and at most 100, not {args.tolerance:g}")
+    sides = sides_of(args)
+    dataset, steps = images_of(args)
+    if dataset is None and not args.layers:
+        raise UsageError(f"{args.models[0]} comes without images: name them with --dataset (or compare --layers only)")
+    with shown_on_stderr():
+        networks = _networks(args, sides, dataset, steps)
+        told: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
+        outcome = None
+        if dataset is not None:
+            outcome = _compare_classes(args, sides, networks, dataset, steps, told)
+        if args.layers:
+            _compare_layers(args, sides, networks, dataset, steps, told)
+    code = 1 if outcome is not None and outcome.verdict == "REGRESSED" else 0
+    if args.pictures:
+        _write_pictures(Path(args.pictures), told)
+    if args.json:
+        print_json({**told, "exit_code": code})
+    else:
+        from inferkit.report.accuracy import accuracy_lines
+        from inferkit.report.table import stdout_look
+
+        width, color = stdout_look()
+        title = f"A: {sides[0].text} · B: {sides[1].text}"
+        print("\n".join([title, *accuracy_lines(told, width=width, color=color)]))
+    return code
+
+
+def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
+    """Both sides from what was typed. UsageError for too many words, or two sides that are the same."""
+    from inferkit.backends import BACKENDS
+    from inferkit.precision import normalize
+
+    if len(args.models) > 2:
+        raise UsageError(f"one or two models are compared, not {len(args.models)}")
+    weights = args.weights or []
+    if len(weights) > len(args.models):
+        raise UsageError(f"{len(weights)} files of weights for {len(args.models)} models")
+    two = len(args.models) == 2
+    precisions = [normalize(word) for word in _words(args.precision, "--precision")]
+    backends = _words(args.backend, "--backend")
+    for word in backends:
+        if word not in BACKENDS:
+            raise UsageError(f"--backend {word}: there are {', '.join(BACKENDS)}")
+    if len(precisions) == 1:
+        precisions = [*(precisions if two else ["fp32"]), *precisions]
+    if len(backends) == 1:
+        alone = not two and not precisions
+        backends = [*(["onnxruntime"] if alone else backends), *backends]
+    first, second = (
+        Side(
+            args.models[min(index, len(args.models) - 1)],
+            weights[min(index, len(weights) - 1)] if weights and (not two or index < len(weights)) else None,
+            precisions[index] if precisions else None,
+            backends[index] if backends else "onnxruntime",
+        )
+        for index in (0, 1)
+    )
+    if first == second:
+        raise UsageError("both sides are the same: name two models, or say --precision or --backend")
+    return first, second
+
+
+def _words(given: str | None, option: str) -> list[str]:
+    words = given.replace(",", " ").split() if given else []
+    if len(words) > 2:
+        raise UsageError(f"{option} {given}: one, or one for each side")
+    return words
+
+
+def images_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
+    """The dataset and its preprocessing, in the form that the matrix has; those of a trained zoo network by default."""
+    from inferkit.data import fashion_mnist
+    from inferkit.network import zoo
+
+    if args.mean and args.mean_image:
+        raise UsageError("--mean and --mean-image exclude each other")
+    keys = {"resize": "resize", "crop": "crop", "mean": "mean_values", "mean_image": "mean", "scale": "scale"}
+    steps = {key: getattr(args, name) for name, key in keys.items() if getattr(args, name) is not None}
+    trained = args.models[0] in zoo.names() and zoo.is_trained(args.models[0])
+    if trained and not steps and args.dataset in (None, fashion_mnist.NAME):
+        steps = dict(zoo.card(args.models[0])["preprocessing"])
+    return args.dataset or (fashion_mnist.NAME if trained else None), steps
+
+
+def _networks(
+    args: argparse.Namespace, sides: tuple[Side, Side], dataset: str | None, steps: Mapping[str, Any]
+) -> tuple[Network, Network]:
+    import inferkit
+    from inferkit.measure.images import ImageSource
+
+    found = []
+    for side in sides:
+        network = inferkit.load(*([side.model, side.weights] if side.weights else [side.model]))
+        if side.precision is not None and side.precision != network.precision:
+            if side.precision in ("int8", "fp8"):
+                source = ImageSource(network, dataset, steps)
+                count = args.calibration_images
+                batches = source.calibration(count)
+                network = inferkit.at_precision(network, side.precision, calibration=batches, images=count)
+            else:
+                network = inferkit.at_precision(network, side.precision)
+        if len(network.inputs) != 1:
+            raise UsageError(f"{side.model} has {len(network.inputs)} inputs; a dataset feeds one")
+        found.append(network)
+    return found[0], found[1]
+
+
+def _batches(network: Network, dataset: str | None, steps: Mapping[str, Any], size: int, limit: int | None) -> Any:
+    """Batches of `size` of the first `limit` images; without a dataset embedded ones, brought to the input's shape."""
+    import numpy as np
+
+    from inferkit.data import open_dataset
+    from inferkit.data.dataset import Batch
+    from inferkit.measure.accuracy import batch_for
+    from inferkit.measure.images import preprocessing_from, stand_in
+
+    info = network.inputs[0]
+    size = batch_for(info, size)
+    if dataset is None:
+        for start in range(0, limit or _LAYER_IMAGES, size):
+            yield Batch(stand_in(info, size, start), np.full(size, -1, np.int64), (), size)
+        return
+    dtype = "uint8" if info.dtype == "uint8" else "float32"
+    with open_dataset(dataset) as images:
+        yield from images.batches(size, limit=limit, preprocessing=preprocessing_from(steps), dtype=dtype, last="pad")
+
+
+def _compare_classes(
+    args: argparse.Namespace,
+    sides: tuple[Side, Side],
+    networks: tuple[Network, Network],
+    dataset: str,
+    steps: Mapping[str, Any],
+    told: dict[str, Any],
+) -> Outcome | None:
+    """Fill `told` with what each side made of the images; the outcome on top-1, None without labels."""
+    import inferkit
+    from inferkit.measure.confusion import confusion
+    from inferkit.measure.side_by_side import classify
+    from inferkit.progress import tell
+
+    size = args.batch_size or _BATCH
+    batch = max(size, *(network.inputs[0].shape[0] or 1 for network in networks))
+    opened = [
+        inferkit.build(network, backend=side.backend, max_batch=batch, **_emulated(network, side)).session()
+        for network, side in zip(networks, sides, strict=True)
+    ]
+    try:
+        batches = _batches(networks[0], dataset, steps, size, args.images)
+        total = args.images or _count(dataset)
+        first, second, labelled = classify(
+            (opened[0], opened[1]), batches, lambda done: tell("images", min(done, total), total)
+        )
+    finally:
+        for session in opened:
+            session.close()
+    told["images"] = len(first.predictions)
+    told["agreement"] = float((first.predictions == second.predictions).mean())
+    told["not_finite"] = [first.not_finite, second.not_finite]
+    told["confusion"] = confusion(first.predictions, second.predictions, dataset, first=args.images is not None)
+    if not labelled:
+        return None
+    return _judged(first, second, args.tolerance, f"{sides[0].text} -> {sides[1].text}", told)
+
+
+def _emulated(network: Network, side: Side) -> dict[str, Any]:
+    """What ONNX Runtime has no kernels for on a CPU is rounded in FP32: right in accuracy, which is all that counts."""
+    return {"emulate": True} if side.backend == "onnxruntime" and network.precision in ("bf16", "fp8") else {}
+
+
+def _count(dataset: str) -> int:
+    from inferkit.data import open_dataset
+
+    with open_dataset(dataset) as images:
+        return len(images)
+
+
+def _judged(first: Classes, second: Classes, tolerance: float, case: str, told: dict[str, Any]) -> Outcome:
+    from inferkit.gate.accuracy import CONFIDENCE, judge_pair
+    from inferkit.gate.stats.paired import paired_drop
+
+    for name, one, other in (("top1", first.top1, second.top1), ("top5", first.top5, second.top5)):
+        lost, gained = int((one & ~other).sum()), int((~one & other).sum())
+        drop = paired_drop(lost, gained, len(one), CONFIDENCE)
+        told[name] = {
+            "first": 100 * float(one.mean()),
+            "second": 100 * float(other.mean()),
+            "lost": lost,
+            "gained": gained,
+            "drop": 100 * drop.drop,
+            "worst": 100 * drop.upper,
+        }
+    outcome = judge_pair(case, first.top1, second.top1, tolerance, not_finite=second.not_finite)
+    told["verdict"], told["line"] = str(outcome.verdict), outcome.line
+    return outcome
+
+
+def _compare_layers(
+    args: argparse.Namespace,
+    sides: tuple[Side, Side],
+    networks: tuple[Network, Network],
+    dataset: str | None,
+    steps: Mapping[str, Any],
+    told: dict[str, Any],
+) -> None:
+    from inferkit.measure.layer_error import LIMITS, first_divergence, limit_of
+    from inferkit.measure.layers import layers_of
+    from inferkit.measure.probes import open_probe
+    from inferkit.measure.side_by_side import compare_layers
+    from inferkit.progress import tell
+
+    size = args.batch_size or _LAYER_BATCH
+    batch = max(size, *(network.inputs[0].shape[0] or 1 for network in networks))
+    probes = []
+    try:
+        for network, side in zip(networks, sides, strict=True):
+            probes.append(open_probe(network, side.backend, batch))
+        total = args.images or _LAYER_IMAGES
+        batches = _batches(networks[0], dataset, steps, size, total)
+        errors: tuple[LayerError, ...] = compare_layers(
+            (probes[0], probes[1]), batches, lambda done: tell("layers", min(done, total), total)
+        )
+    finally:
+        for probe in probes:
+            probe.close()
+    # A model that was rewritten elsewhere does not say its precision; its layers do.
+    precisions = {layer.precision for network in networks for layer in layers_of(network)}
+    stated = {network.precision for network in networks}
+    limit = args.limit if args.limit is not None else limit_of((precisions & set(LIMITS)) | stated)
+    first = first_divergence(errors, limit)
+    told["layers"] = {
+        "images": total,
+        "limit_db": limit,
+        "first_divergent": first.name if first is not None else None,
+        "only_first": sorted(set(probes[0].kinds) - set(probes[1].kinds)),
+        "only_second": sorted(set(probes[1].kinds) - set(probes[0].kinds)),
+        "layers": [error.as_dict() for error in errors],
+    }
+
+
+def _write_pictures(folder: Path, told: Mapping[str, Any]) -> None:
+    """The pictures of images that changed their class, named by number, label and both classes."""
+    pictures: Iterator[Mapping[str, Any]] = iter(told.get("confusion", {}).get("images", ()))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in pictures:
+            if each["png"] is not None:
+                name = f"{each['index']:06d}-label{each['label']}-{each['before']}-to-{each['now']}.png"
+                (folder / name).write_bytes(base64.b64decode(each["png"].partition(",")[2]))
+    except OSError as error:
+        raise UsageError(f"--pictures {folder} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,117 @@
+"""How far two computations of the same layers are apart, summed up over images in constant memory. Pure.
+
+Of each layer: the cosine of the angle between both outputs (1: the same direction), the signal-to-noise ratio
+10 log10(sum a² / sum (a - b)²) in dB, where a is the first side's (20 dB: the error is a tenth of the signal), and the
+largest difference of one value. All values of all images count alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A layer has diverged below so many dB: what rounding to the type costs over the layers of trained networks, and a
+# good margin. A pair is judged by its coarser type.
+LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, "fp8": 12.0}
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """One layer's figures. `snr_db` is infinite for equal outputs, `cosine` None where a side is all zeros.
+
+    `not_finite` counts values that are no finite number on one side only; they are left out of the other figures.
+    """
+
+    name: str
+    kind: str
+    values: int
+    cosine: float | None
+    snr_db: float
+    max_error: float
+    largest: float
+    not_finite: int = 0
+
+    def diverges(self, limit: float) -> bool:
+        """Whether this layer has diverged at a limit in dB."""
+        return self.not_finite > 0 or self.snr_db < limit
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no infinity: an equal layer's `snr_db` is null."""
+        return {**asdict(self), "snr_db": self.snr_db if math.isfinite(self.snr_db) else None}
+
+
+class LayerErrors:
+    """The sums so far, layer by layer. `kinds` gives the layers to expect, in the network's order."""
+
+    def __init__(self, kinds: Mapping[str, str]) -> None:
+        self._kinds = dict(kinds)
+        self._sums: dict[str, _Sums] = {name: _Sums() for name in kinds}
+
+    def add(self, first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> None:
+        """One batch of both sides; layers of other sizes on both sides are not the same and are left out for good."""
+        for name in list(self._sums):
+            one, other = first.get(name), second.get(name)
+            if one is None or other is None or one.size != other.size:
+                del self._sums[name]
+            else:
+                self._sums[name].add(one, other)
+
+    def result(self) -> tuple[LayerError, ...]:
+        """The layers that both sides have, in order."""
+        return tuple(sums.error(name, self._kinds[name]) for name, sums in self._sums.items() if sums.values)
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self.values = 0
+        self.not_finite = 0
+        self.dot = self.first = self.second = self.noise = 0.0
+        self.max_error = self.largest = 0.0
+
+    def add(self, one: NDArray[Any], other: NDArray[Any]) -> None:
+        a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+        finite = np.isfinite(a) & np.isfinite(b)
+        self.values += a.size
+        if not finite.all():
+            self.not_finite += int((np.isfinite(a) != np.isfinite(b)).sum())
+            a, b = a[finite], b[finite]
+        if a.size:
+            difference = a - b
+            self.dot += float(a @ b)
+            self.first += float(a @ a)
+            self.second += float(b @ b)
+            self.noise += float(difference @ difference)
+            self.max_error = max(self.max_error, float(np.abs(difference).max()))
+            self.largest = max(self.largest, float(np.abs(a).max()))
+
+    def error(self, name: str, kind: str) -> LayerError:
+        size = math.sqrt(self.first) * math.sqrt(self.second)
+        if self.noise == 0:
+            ratio = math.inf
+        else:
+            ratio = 10 * math.log10(self.first / self.noise) if self.first > 0 else -math.inf
+        return LayerError(
+            name,
+            kind,
+            self.values,
+            max(-1.0, min(1.0, self.dot / size)) if size > 0 else None,
+            ratio,
+            self.max_error,
+            self.largest,
+            self.not_finite,
+        )
+
+
+def limit_of(precisions: Iterable[str]) -> float:
+    """The limit in dB for sides of these precisions: the coarsest one's."""
+    return min(LIMITS[precision] for precision in precisions)
+
+
+def first_divergence(errors: Sequence[LayerError], limit: float) -> LayerError | None:
+    """The first layer, in the network's order, whose ratio lies below `limit` dB; None where none does."""
+    return next((error for error in errors if error.diverges(limit)), None)
