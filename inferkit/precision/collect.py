@@ -61,10 +61,16 @@ class Collector:
         size = min(values.shape[0] for values in batch.values())
         start = 0
         while start < size:
-            step = max(1, _WATCHED_BYTES // self._bytes_per_image) if self._bytes_per_image else 1
-            step = self._fixed or step
+            step = self._fixed or self._step(size - start)
             self._count({name: values[start : start + step] for name, values in batch.items()})
             start += step
+
+    def _step(self, left: int) -> int:
+        """How many of the `left` images run at a time: one to learn how large they are, then parts of one size."""
+        if not self._bytes_per_image:
+            return 1
+        parts = -(-left // max(1, _WATCHED_BYTES // self._bytes_per_image))
+        return -(-left // parts)
 
     def ranges(self) -> Ranges:
         """What was counted so far. PrecisionError where there was no image at all."""

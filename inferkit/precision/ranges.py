@@ -23,7 +23,7 @@ from inferkit.errors import PrecisionError
 BINS = 2048
 # The narrowest range is 2^-100: what is smaller counts as zero. The widest float32 range is 2^128.
 _LOWEST_EXPONENT = -100
-_CHUNK = 1 << 18  # elements counted at a time: what they become on the way stays in the cache
+_CHUNK = 1 << 19  # elements counted at a time: what they become on the way stays in the cache
 _TABLES = 4
 _FORMAT = 1
 
@@ -139,8 +139,8 @@ class _Counter:
             np.abs(scaled, out=scaled)
         np.copyto(bins, scaled, casting="unsafe")
         np.add(bins, space.tables[:size], out=bins)
-        # calcHist wants rows and columns. It counts in float32, exact up to 2^24: a chunk is far smaller.
-        picture = bins.reshape(math.gcd(size, 256), -1)
+        # One row: several make calcHist twice as slow. It counts in float32, exact up to 2^24: a chunk is smaller.
+        picture = bins.reshape(1, -1)
         counted = cv2.calcHist([picture], [0], None, [BINS * _TABLES], [0, BINS * _TABLES])
         return counted.reshape(_TABLES, BINS).sum(axis=0, dtype=np.int64)
 
