@@ -130,14 +130,18 @@ def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Prepro
 
     images = args.images or IMAGES
     chosen = spread(dataset, images, args.batch_size, preprocessing)
+    sizes: list[int] = []
 
     def pairs() -> Iterator[tuple[NDArray[np.float32], NDArray[Any] | None]]:
         for batch in chosen:
+            sizes.append(len(batch.images))
             yield batch.images, None if args.no_labels else batch.labels
 
     count = write_batches(args.write_batches, pairs(), args.batch_name)
     first, last = (args.batch_name.format(number) for number in (0, count - 1))
-    return Written(args.write_batches, f"{count} files, {first} to {last}")
+    missing = sum(sizes[count:])
+    rest = f"; {missing} images are left out, since every file holds {sizes[0]}" if missing else ""
+    return Written(args.write_batches, f"{count} files, {first} to {last}{rest}")
 
 
 def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessing | None) -> list[Written]:

@@ -100,6 +100,7 @@ def infer(args: argparse.Namespace, began: float) -> int:
                 args.iterations,
                 labels_file=str(args.labels),
                 output_size=args.outputSize,
+                network=network,
             )
             if args.debug:
                 print_parts(traces, session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.infer_caffe import check_channels, training_preprocessing
 from inferkit.cli.study import Tally, check_labels, read_batches, read_preprocessing, scores_of
@@ -13,6 +13,8 @@ from inferkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from inferkit.backends.base import Session, Trace
     from inferkit.data.dataset import Dataset
@@ -103,6 +105,28 @@ def at_data_type(network: Network, data_type: str, calibration: CalibrationFiles
     return inferkit.at_precision(network, precision, calibration=files)
 
 
+def unlike_calibration(network: Network, images: NDArray[Any]) -> str | None:
+    """What is odd where images reach twice as far as those that a network was calibrated with, or a tenth as far.
+
+    Batch files hold preprocessed images: those of other preprocessing (another mean, a scale) quantize to nothing.
+    """
+    import numpy as np
+
+    from inferkit.precision.qdq import FORMATS, quantized_tensors
+
+    form = FORMATS.get(network.precision)
+    scale = quantized_tensors(network.model).get(network.inputs[0].name) if form else None
+    if form is None or scale is None:
+        return None
+    calibrated, largest = scale * form.largest, float(np.abs(images).max())
+    if calibrated / 10 <= largest <= calibrated * 2:
+        return None
+    return (
+        f"the images reach {largest:.4g}, those of the calibration files {calibrated:.4g}: they were not preprocessed "
+        f"alike, and {network.precision} will be wrong; make the files anew with this mean image and scale"
+    )
+
+
 def parse_image_shape(text: str) -> tuple[int, ...]:
     """`224,224`, `3,224,224` or `224x224`: (height, width) or (channels, height, width); `224` is a square."""
     parts = [part for part in re.split(r"[,x×\s]+", text.strip(" ()[]")) if part]
@@ -139,13 +163,17 @@ def classify(
     labels_file: str | None = None,
     output_size: int | None = None,
     warm: Callable[[Session], None] | None = None,
+    network: Network | None = None,
 ) -> list[Trace]:
     """Run `iterations` batches of the dataset and count them in `tally`; returns the traces.
 
     Timed is the study's region alone: copy in, execute, copy out, synchronize. `warm` runs once, on the first batch.
+    Where `network` is quantized and its calibration saw other images than these, a line on stderr says so.
     """
     traces: list[Trace] = []
     for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing):
+        if not traces and network is not None and (odd := unlike_calibration(network, batch.images)):
+            tally.note(odd)
         session.load(batch.images)
         if warm is not None and not traces:
             warm(session)

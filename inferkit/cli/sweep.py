@@ -191,7 +191,7 @@ class Experiment:
         for batch_size in batches:
             tally = self._tally(data_type, batch_size)
             with _point(data_type, batch_size) as outcome, device_lease(device), engine.session() as session:
-                traces, telemetry = self._classified(session, tally)
+                traces, telemetry = self._classified(session, tally, network)
                 outcome.details = {
                     "backend": engine.info.backend,
                     "precision": engine.info.precision,
@@ -208,13 +208,22 @@ class Experiment:
                 outcome.stats = _finished(tally)
             yield outcome
 
-    def _classified(self, session: Session, tally: Tally) -> tuple[list[Trace], dict[str, Any] | None]:
+    def _classified(
+        self, session: Session, tally: Tally, network: Network
+    ) -> tuple[list[Trace], dict[str, Any] | None]:
         """The traces of one point, and what NVML saw meanwhile (None without a GPU)."""
         from inferkit.measure.telemetry import GpuTelemetry
 
         def run() -> list[Trace]:
             return classify(
-                session, self._output, self._dataset, self._preprocessing, tally, self._args.iterations, warm=_warm
+                session,
+                self._output,
+                self._dataset,
+                self._preprocessing,
+                tally,
+                self._args.iterations,
+                warm=_warm,
+                network=network if tally.batch_size == min(self._args.batches) else None,
             )
 
         if session.device is None:

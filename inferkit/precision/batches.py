@@ -135,7 +135,9 @@ def write_batches(
     folder: Path | str, batches: Iterable[tuple[NDArray[np.float32], NDArray | None]], name: str = NAMES[0]
 ) -> int:
     """Write (images, labels or None) pairs as `name` 0, 1, …; returns how many files. Every batch but the last should
-    be of one size: readers demand one shape, so a smaller last one is left out unless it is the only one."""
+    be of one size: readers demand one shape, so a smaller last one is left out unless it is the only one.
+
+    PrecisionError where a file that was there before follows the last one: readers would take it for one of these."""
     size: int | None = None
     written = 0
     for images, labels in batches:
@@ -144,4 +146,10 @@ def write_batches(
             break
         write_batch(Path(folder) / name.format(written), images, labels)
         written += 1
+    beyond = Path(folder) / name.format(written)
+    if written and beyond.exists():
+        raise PrecisionError(
+            f"calibration folder {folder}: {written} files were written, but {beyond.name} was there before and would "
+            f"be read with them; remove it and those after it, or choose an empty folder"
+        )
     return written

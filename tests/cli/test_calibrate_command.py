@@ -46,6 +46,13 @@ def test_batch_files_give_the_scales_that_their_images_gave(tmp_path: Path) -> N
     assert Ranges.load(tmp_path / "one.npz").images == 20
 
 
+def test_images_that_fill_no_batch_file_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NVIDIA's readers demand files of one size."""
+    lenet = ("lenet", "fashion_mnist", "--images", "50", "--batch-size", "20")
+    assert calibrate(*lenet, "--write-batches", tmp_path / "batches") == 0
+    assert "2 files, batch0 to batch1; 10 images are left out" in capsys.readouterr().out
+
+
 def test_ranges_of_parts_merge_to_those_of_the_whole(tmp_path: Path) -> None:
     batches = tmp_path / "batches"
     assert (

@@ -102,6 +102,20 @@ def test_int8_without_calibration_files_fails_by_name(options: list[str], tmp_pa
     assert found[1]["status"] == "ok"
 
 
+def test_calibration_files_of_other_preprocessing_are_told(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*options, "--series", "INT8", "--batches", "1", "2"]
+    assert main(arguments) == 0
+    assert "preprocessed" not in capsys.readouterr().err
+    images = np.random.default_rng(4).random((10, 1, 28, 28)).astype(np.float32)  # as if divided by 255
+    write_batches(tmp_path / "batches", [(images, None)])
+    assert main(arguments) == 0
+    told = capsys.readouterr().err
+    assert told.count("were not preprocessed alike") == 1  # for the series, not for every batch size
+    assert "calibration files 1" in told or "calibration files 0.99" in told
+
+
 def test_a_csv_file_of_something_else_is_refused_at_once(options: list[str], tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("a,b\n1,2\n")
     assert main([*options, "--series", "FLOAT", "--batches", "1"]) == 1

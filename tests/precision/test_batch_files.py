@@ -125,3 +125,11 @@ def test_only_float32_images_are_written(tmp_path: Path, images: NDArray) -> Non
 def test_selections_without_sense_are_refused(tmp_path: Path, wrong: dict) -> None:
     with pytest.raises(PrecisionError, match="batch files"):
         BatchFiles(tmp_path, **wrong)
+
+
+def test_an_older_file_after_the_last_one_is_said(tmp_path: Path) -> None:
+    batch = (np.ones((2, 1, 3, 3), np.float32), None)
+    assert write_batches(tmp_path, [batch] * 3) == 3
+    assert write_batches(tmp_path, [batch] * 3) == 3
+    with pytest.raises(PrecisionError, match="batch2 was there before"):
+        write_batches(tmp_path, [batch] * 2)
