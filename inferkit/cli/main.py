@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
     "diff": ("inferkit.cli.diff", "what differs between two networks, engines or runs"),
     "doctor": ("inferkit.cli.doctor", "what is installed, which backends run, and whether this machine can gate"),
+    "evaluate": ("inferkit.cli.evaluate", "top-1 and top-5 over a whole dataset, in one process or on a Ray cluster"),
     "gate": ("inferkit.cli.gate", "try the gate on this machine: false alarms, power, what each case can detect"),
     "history": (
         "inferkit.cli.history",

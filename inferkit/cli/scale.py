@@ -14,7 +14,6 @@ from inferkit.cli.serving import seconds
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inferkit.measure.prepared import Recipe
     from inferkit.measure.window import WindowSpec
 
 _COUNTS = (1, 2, 4, 8, 16)
@@ -84,33 +83,29 @@ def _tell(line: str) -> None:
 
 def _specs(args: argparse.Namespace, names: list[str], precision: str, folder: Path) -> dict[str, WindowSpec]:
     """Prepare the network and build its engine once; a spec for every device."""
+    from inferkit.cli.recipes import recipe_of
     from inferkit.measure.engine_file import FILE_BACKENDS, EngineSpec
+    from inferkit.measure.interpreter import with_environment
     from inferkit.measure.launch import build_engine_file, prepare_network
     from inferkit.measure.window import WindowSpec, parse_cpus
+    from inferkit.suite.target import environment_of
 
     on_gpu = args.backend in FILE_BACKENDS
     sets = {} if on_gpu else {name: parse_cpus(name) for name in names}
     taken = [cpu for cpus in sets.values() for cpu in cpus]
     if len(set(taken)) < len(taken):
         raise UsageError(f"--devices {args.devices}: two of the sets share a CPU")
-    prepare_network(_recipe(args, precision), folder / "network")
+    prepare_network(recipe_of(args, precision, images=args.batch_size), folder / "network")
     # One size of batch is run: the engine that fixes it in the graph is the fastest.
     build: dict[str, Any] = {"static": True, "device": names[0]} if on_gpu else {}
     session = {"mode": "throughput"} if on_gpu else {}
     engine = None
+    environment = dict(environment_of(args.backend, precision))
     if on_gpu:
         made = EngineSpec(str(folder / "network"), args.backend, args.batch_size, build)
-        engine = build_engine_file(made, folder, args.model)
+        engine = build_engine_file(made, folder, args.model, by=with_environment(None, environment))
     common = (str(folder / "network"), args.backend, args.batch_size, build, session, engine)
-    return {name: WindowSpec(*common, cpus=sets.get(name, ()), device=name if on_gpu else None) for name in names}
-
-
-def _recipe(args: argparse.Namespace, precision: str) -> Recipe:
-    from inferkit.measure.images import EMBEDDED
-    from inferkit.measure.prepared import Recipe
-    from inferkit.network import zoo
-
-    trained = not args.weights and args.model in zoo.names() and zoo.is_trained(args.model)
-    steps: dict[str, Any] = zoo.card(args.model)["preprocessing"] if trained else {}
-    dataset = EMBEDDED if trained else None
-    return Recipe(args.model, args.model, precision, args.weights, dataset, steps, images=args.batch_size)
+    return {
+        name: WindowSpec(*common, cpus=sets.get(name, ()), device=name if on_gpu else None, environment=environment)
+        for name in names
+    }

@@ -30,7 +30,11 @@ _SCORES = ("prob", "softmax", "loss3/classifier", "output")
 
 @dataclass(frozen=True)
 class AccuracySpec:
-    """What one process evaluates; JSON-able. `engine`: a file that it is loaded from; `inject`: see inject.py."""
+    """What one process evaluates; JSON-able. `engine`: a file that it is loaded from; `inject`: see inject.py.
+
+    A part of the dataset, `count` images from number `start` on, gives what the whole gives for its images, bit by bit,
+    where `start` is a multiple of the batch size: the batches are the same then.
+    """
 
     prepared: str
     backend: str
@@ -41,6 +45,8 @@ class AccuracySpec:
     session: Mapping[str, Any] = field(default_factory=dict)
     engine: str | None = None
     inject: Mapping[str, float] = field(default_factory=dict)
+    start: int = 0
+    count: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `AccuracySpec(**spec.as_dict())` is the same spec."""
@@ -86,7 +92,10 @@ def rank_of_labels(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int
 
 
 def evaluate(spec: AccuracySpec) -> Accuracy:
-    """Run the whole dataset in this process. Raises DataError for labels that the network has no class for."""
+    """Run the dataset, or the part that is asked for, in this process.
+
+    Raises DataError for labels that the network has no class for.
+    """
     from inferkit.backends import backend
 
     engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
@@ -99,7 +108,10 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
             raise UsageError(f"accuracy needs a network with one input; this one has {len(session.inputs)}")
         output = scores_output([info.name for info in session.outputs])
         batch_size = batch_for(session.inputs[0], spec.batch_size)
-        for batch in open_batches(spec.dataset, batch_size, spec.preprocessing, session.inputs[0]):
+        info = session.inputs[0]
+        for batch in open_batches(
+            spec.dataset, batch_size, spec.preprocessing, info, start=spec.start, limit=spec.count
+        ):
             labels = _labels(batch.labels[: batch.count], spec.dataset)
             scores, seconds = _run(session, batch.images, batch.count, output)
             in_engine += seconds
@@ -111,7 +123,7 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
             lost += int((~np.isfinite(scores)).any(axis=1).sum())
             parts.append((scores.argmax(axis=1).astype(np.int32), rank < 1, rank < 5))
     if not parts:
-        raise DataError(f"{spec.dataset}: holds no image")
+        raise DataError(f"{spec.dataset}: holds no image" + (f" from number {spec.start} on" if spec.start else ""))
     predictions, top1, top5 = (np.concatenate(column) for column in zip(*parts, strict=True))
     mistaken = inject.wrong(inject.checked(spec.inject), len(top1))
     predictions, top1 = np.where(mistaken, -1, predictions).astype(np.int32), top1 & ~mistaken

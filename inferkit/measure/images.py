@@ -94,15 +94,27 @@ def _open(dataset: str) -> Any:
     return open_dataset(dataset)
 
 
-def open_batches(dataset: str, batch_size: int, steps: Mapping[str, Any], info: TensorInfo) -> Iterator[Any]:
-    """Batches of a dataset by name or path, preprocessed for an input. DataError of the data.
+def open_batches(
+    dataset: str,
+    batch_size: int,
+    steps: Mapping[str, Any],
+    info: TensorInfo,
+    *,
+    start: int = 0,
+    limit: int | None = None,
+) -> Iterator[Any]:
+    """Batches of a dataset by name or path, preprocessed for an input: at most `limit` images from the `start`-th on.
+
+    DataError of the data.
 
     The last batch is filled up to `batch_size`, which engines of a fixed size need; its `count` says how many are real.
     `steps` are Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file.
     """
     dtype = "uint8" if info.dtype == "uint8" else "float32"
     with _open(dataset) as images:
-        yield from images.batches(batch_size, preprocessing=preprocessing_from(steps), dtype=dtype, last="pad")
+        yield from images.batches(
+            batch_size, preprocessing=preprocessing_from(steps), dtype=dtype, last="pad", start=start, limit=limit
+        )
 
 
 def preprocessing_from(steps: Mapping[str, Any]) -> Any:

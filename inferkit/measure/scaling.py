@@ -20,7 +20,7 @@ from typing import Any
 
 from inferkit.errors import MeasurementError
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
-from inferkit.measure.interpreter import this_interpreter
+from inferkit.measure.interpreter import this_interpreter, with_environment
 from inferkit.measure.window import WindowSpec
 
 SCHEMA = 1
@@ -168,7 +168,7 @@ class _Device:
 @contextlib.contextmanager
 def _opened(name: str, spec: WindowSpec) -> Iterator[_Device]:
     """A device's process; it is ended with the block, however that ends."""
-    by = this_interpreter()
+    by = with_environment(None, spec.environment) or this_interpreter()
     with tempfile.TemporaryDirectory(prefix="inferkit-window-") as folder:
         log = Path(folder, "log.txt")
         with (

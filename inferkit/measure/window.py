@@ -37,7 +37,7 @@ _WARM_UP = 3.0
 class WindowSpec:
     """What one process runs; JSON-able. `cpus` are those that it is bound to (empty: all that it may use).
 
-    `device` is a GPU's index or UUID; None for a backend that computes on the CPU.
+    `device` is a GPU's index or UUID; None for a backend that computes on the CPU. `environment` is for the process.
     """
 
     prepared: str
@@ -49,6 +49,7 @@ class WindowSpec:
     cpus: tuple[int, ...] = ()
     device: str | None = None
     lease_timeout: float = 60.0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `WindowSpec(**spec.as_dict())` is the same spec."""

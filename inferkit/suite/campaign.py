@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
-from inferkit.gate.accuracy import judge_reduced, judge_reference
 from inferkit.gate.baseline import Baseline, BaselineStore
 from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.margins import REFERENCE_TOLERANCE
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
-from inferkit.measure.accuracy import Accuracy, AccuracySpec
 from inferkit.measure.case import Case
-from inferkit.measure.confusion import confusion
 from inferkit.measure.engine_file import FILE_BACKENDS
 from inferkit.measure.interpreter import with_environment
-from inferkit.measure.launch import run_accuracy, run_replicate
+from inferkit.measure.launch import run_replicate
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.serve.process import run_service
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
+from inferkit.suite.evaluations import Evaluations
 from inferkit.suite.explain import explain_records
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.rows import latency_facts
@@ -43,7 +40,6 @@ _FIRST_OVERHEAD = 1.0
 _SHORTEST = 0.05
 _INVALID_RETRIES = 2
 _PROFILED = 2  # further replicates of a suspicious case whose layers are timed: a median of three, with the first
-ACCURACY_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -83,10 +79,12 @@ class Campaign:
         self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
         self.logs = Logs(self.settings.logs)
         self._services = matrix.service_cases()
+        # Who adds replicates to cases that are measured already: by id, and how many. A cluster puts itself here.
+        self.measure_again: Callable[[Mapping[str, CaseRecord], Mapping[str, int]], None] = self._measure_again
         self._rule: Rule = rule or default_rule()
         self._workshop = Workshop(self._step)
+        self.evaluations = Evaluations(matrix, self._workshop, self._step)
         self._baselines: dict[str, Baseline | str] = {}
-        self._evaluated: dict[AccuracyCase, Accuracy | InferkitError] = {}
         self._overheads: list[float] = []
         self._began: float | None = None
 
@@ -118,15 +116,36 @@ class Campaign:
                     self._replicate(record, left, f"replicate {number + 1} of {rounds}", details=number == 0)
             if not self.settings.smoke:
                 self._replace_invalid(records)
-                if self.settings.for_baseline:
-                    self._measure_enough(records)
-                self._judge(records)
-                explain_records(records, self.store)
-                self._judge_sides(records)
+                self.judge(records)
             for accuracy_case in evaluations:
-                self.accuracy[accuracy_case] = self._assess(accuracy_case, accuracies[accuracy_case])
+                self.accuracy[accuracy_case] = self.evaluations.assess(accuracy_case, accuracies[accuracy_case])
         finally:
             self.progress.end()
+
+    @property
+    def workshop(self) -> Workshop:
+        """Where networks and engines are made, each once."""
+        return self._workshop
+
+    def measure(self, record: CaseRecord, count: int) -> CaseRecord:
+        """A new record of the same case with `count` replicates of this machine, not judged.
+
+        What the machine was not in a state to measure is measured again, at most twice.
+        """
+        found = self.record(record.case, record.network, record.margin)
+        for number in range(count):
+            self._replicate(found, count - number, f"replicate {number + 1} of {count}", details=number == 0)
+        if not self.settings.smoke:
+            self._replace_invalid([found])
+        return found
+
+    def judge(self, records: list[CaseRecord]) -> None:
+        """Give measured cases their outcomes, all together; more replicates come from `measure_again`."""
+        if self.settings.for_baseline:
+            self._measure_enough(records)
+        self._judge(records)
+        explain_records(records, self.store)
+        self._judge_sides(records)
 
     def records(self) -> list[CaseRecord | AccuracyRecord]:
         """Every case so far."""
@@ -213,18 +232,19 @@ class Campaign:
 
     def _replace_invalid(self, records: Sequence[CaseRecord]) -> None:
         """Measure again what the machine was not in a state to measure, at most twice; what stays invalid stays."""
-        for attempt in range(_INVALID_RETRIES):
+        for _ in range(_INVALID_RETRIES):
             spoiled = [record for record in records if record.open and any(each.invalid for each in record.replicates)]
             count = sum(bool(each.invalid) for record in spoiled for each in record.replicates)
             if not count:
                 return
             self.progress.more(count)
+            wanted: dict[str, int] = {}
             for record in spoiled:
                 invalid = [each for each in record.replicates if each.invalid]
                 record.replicates = [each for each in record.replicates if not each.invalid]
                 record.discarded += invalid
-                for _ in invalid:
-                    self._replicate(record, count, f"again after an invalid one, attempt {attempt + 1}")
+                wanted[record.case.id] = len(invalid)
+            self.measure_again({record.case.id: record for record in spoiled}, wanted)
 
     def _measure_enough(self, records: Sequence[CaseRecord]) -> None:
         """More replicates of the cases that are too noisy to be a baseline for their margin with so few."""
@@ -238,7 +258,7 @@ class Campaign:
             if not wanted:
                 return
             self.progress.more(sum(wanted.values()))
-            self._measure_again(by_id, wanted)
+            self.measure_again(by_id, wanted)
             self._replace_invalid(open_ones)
 
     def _judge(self, records: list[CaseRecord]) -> None:
@@ -254,7 +274,7 @@ class Campaign:
             if not wanted:
                 return
             self.progress.more(sum(wanted.values()))
-            self._measure_again(by_id, wanted)
+            self.measure_again(by_id, wanted)
             self._replace_invalid([by_id[case] for case in wanted])
             rounds += 1
 
@@ -311,65 +331,6 @@ class Campaign:
         if slug not in self._baselines:
             self._baselines[slug] = self.store.find(fingerprint) or self.store.absence(fingerprint)
         return self._baselines[slug]
-
-    def _assess(self, case: AccuracyCase, network: NetworkDefinition) -> AccuracyRecord:
-        record = AccuracyRecord(case, network)
-        try:
-            if availability(case.backend, case.precision).ok:
-                record.fingerprint = fingerprint_of(case.backend, self.matrix.settings(case.backend))
-            if case.precision != "fp32":
-                record.reference = self._evaluate(self._reference_of(case), network)
-            record.found = self._evaluate(case, network)
-            if record.reference is None:
-                record.outcome = judge_reference(case.id, record.found, network.top1, REFERENCE_TOLERANCE)
-            else:
-                record.outcome = judge_reduced(case.id, record.reference, record.found, network.accuracy_tolerance)
-                assert network.dataset is not None
-                record.confusion = confusion(record.reference.predictions, record.found.predictions, network.dataset)
-        except BackendUnavailable as error:
-            record.unsupported = Unsupported(error.reason, error.way_out)
-        except InferkitError as error:
-            record.failure = str(error)
-        return record
-
-    def _reference_of(self, case: AccuracyCase) -> AccuracyCase:
-        """FP32 on the same backend, or on the one that runs everywhere where that backend has no FP32."""
-        same = availability(case.backend, "fp32").ok
-        return replace(case, precision="fp32", backend=case.backend if same else "onnxruntime")
-
-    def _evaluate(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
-        """The accuracy of this case, measured once however many cases are compared with it."""
-        if case not in self._evaluated:
-            try:
-                self._evaluated[case] = self._evaluate_now(case, network)
-            except InferkitError as error:
-                self._evaluated[case] = error
-        found = self._evaluated[case]
-        if isinstance(found, InferkitError):
-            raise found
-        return found
-
-    def _evaluate_now(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
-        found = availability(case.backend, case.precision)
-        if not found.ok:
-            raise BackendUnavailable(found.reason, found.way_out)
-        assert network.dataset is not None
-        folder = self._workshop.network(network, case.precision)
-        backend = self.matrix.settings(case.backend)
-        engine = self._workshop.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
-        spec = AccuracySpec(
-            str(folder),
-            case.backend,
-            network.dataset,
-            network.preprocessing,
-            ACCURACY_BATCH,
-            backend.build,
-            backend.session,
-            engine,
-        )
-        with self._step(f"{case.id}, accuracy"):
-            by = with_environment(None, environment_of(case.backend, case.precision))
-            return run_accuracy(spec, case.id, by=by)
 
     @contextlib.contextmanager
     def _step(self, what: str) -> Any:

@@ -79,6 +79,7 @@ OPTIONS = (
     Option("time-budget", _positive(float), "SECONDS", "time for all latency cases together: each gets its share"),
     Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),
     Option("against", str, "REF", "judge latencies against this commit, measured now and interleaved"),
+    Option("ray", str, "ADDRESS", "measure on the workers of this Ray cluster (127.0.0.1:6379, local)"),
     Option("verdict-json", str, "FILE", "write every case's verdict as JSON, for machines"),
     Option("history", str, "FILE", "remember the run in this file (default: history.duckdb in $INFERKIT_CACHE)"),
     Option("no-history", None, "", "do not remember the run"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from inferkit.errors import UsageError
+from inferkit.errors import InferkitError, UsageError
 from inferkit.files import write_atomically
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.case import Case
@@ -46,6 +46,9 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
         plain = [case for case in latency if case in campaign.matrix.cases()]
         if against and plain and not campaign.settings.smoke:
             _against(suite, campaign, path, plain, against)
+        cluster = option(suite.config, "ray")
+        if cluster:
+            _on_cluster(campaign, cluster, latency, accuracy, against)
         campaign.run(latency, accuracy)
         if campaign.logs.folder is not None:
             suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
@@ -59,6 +62,19 @@ def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case]
     except UsageError as error:
         raise pytest.UsageError(f"--against {ref}: {error}") from None
     suite.notes.append(f"latencies are judged against {ref}, measured in interleaved blocks (order from seed {seed})")
+
+
+def _on_cluster(
+    campaign: Campaign, address: str, cases: Sequence[Case], accuracy: Sequence[AccuracyCase], against: str | None
+) -> None:
+    from inferkit.cluster.campaign import run_on_cluster
+
+    if against:
+        raise pytest.UsageError("--against measures two commits on this machine, and --ray on others: choose one")
+    try:
+        run_on_cluster(campaign, address, cases, accuracy)
+    except InferkitError as error:
+        raise pytest.UsageError(f"--ray {address}: {error}") from None
 
 
 def check_json_path(config: pytest.Config) -> None:

@@ -40,16 +40,7 @@ class Workshop:
 
     def network(self, network: NetworkDefinition, precision: str) -> Path:
         """The folder of the network at this precision. MeasurementError where it cannot be made, at each asking."""
-        recipe = Recipe(
-            network.name,
-            network.model,
-            precision,
-            network.weights,
-            network.dataset,
-            network.preprocessing,
-            network.calibration_images,
-            images=max(network.batch_sizes),
-        )
+        recipe = self._recipe(network, precision)
 
         def make(folder: Path) -> Path:
             with self._step(f"{recipe.name} at {precision}, preparing"):
@@ -75,6 +66,26 @@ class Workshop:
                 return Path(build_engine_file(spec, folder, name, by=by))
 
         return str(self._once(repr(spec), make))
+
+    def adopt_network(self, network: NetworkDefinition, precision: str, folder: Path) -> None:
+        """Take a prepared network that another machine has made."""
+        self._made[repr(self._recipe(network, precision))] = folder
+
+    def adopt_engine(self, prepared: Path, backend: str, max_batch: int, build: Mapping[str, Any], path: Path) -> None:
+        """Take an engine's file that another machine of this kind has built from the prepared network."""
+        self._made[repr(EngineSpec(str(prepared), backend, max_batch, build))] = path
+
+    def _recipe(self, network: NetworkDefinition, precision: str) -> Recipe:
+        return Recipe(
+            network.name,
+            network.model,
+            precision,
+            network.weights,
+            network.dataset,
+            network.preprocessing,
+            network.calibration_images,
+            images=max(network.batch_sizes),
+        )
 
     def _once(self, key: str, make: Callable[[Path], Path]) -> Path:
         if key not in self._made:

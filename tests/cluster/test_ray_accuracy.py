@@ -1,0 +1,78 @@
+"""50,000 images on a cluster of three nodes, one of which is killed: the same result as one process, bit by bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inferkit.cli.main import main
+from inferkit.cluster.accuracy import evaluate_on
+from inferkit.cluster.pool import Pool
+from inferkit.cluster.worker import Evaluation
+from inferkit.data import open_dataset, write_lmdb
+from inferkit.errors import UsageError
+from inferkit.measure.accuracy import AccuracySpec
+from inferkit.measure.launch import run_accuracy
+from inferkit.measure.prepared import Recipe, prepare
+
+pytestmark = pytest.mark.slow
+STEPS = {"scale": 0.00390625}
+SHIFTS = ((0, 0), (1, 0), (0, 1), (-1, 0), (0, -1))  # pixels: five times the embedded 10,000, each time moved
+
+
+@pytest.fixture(scope="module")
+def many_images(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An LMDB of 50,000 images."""
+    with open_dataset("fashion_mnist") as dataset:
+        batch = next(dataset.batches(len(dataset), dtype="uint8"))
+    moved = [np.roll(batch.images, shift, axis=(2, 3)) for shift in SHIFTS]
+    path = tmp_path_factory.mktemp("many") / "lmdb"
+    write_lmdb(path, (image for images in moved for image in images), np.tile(batch.labels, len(SHIFTS)).tolist())
+    return str(path)
+
+
+def test_a_node_that_is_killed_loses_nothing_and_nothing_is_counted_twice(
+    cluster: Any, many_images: str, tmp_path: Path
+):
+    prepare(Recipe("lenet", "lenet", "fp32"), tmp_path / "lenet")
+    job = Evaluation("lenet", "onnxruntime", "fp32", many_images, STEPS, 100)
+    lines: list[str] = []
+
+    def kill_the_first_that_is_done(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 2:
+            cluster.kill(line.split("/")[1])
+
+    with Pool(cluster.address, on_gpu=False, on_cpu=True) as pool:
+        assert len(pool.workers) == 3
+        found, parts = evaluate_on(pool, job, tmp_path / "lenet", shard=2500, told=kill_the_first_that_is_done)
+        assert len(pool.workers) == 2
+    assert sum("is lost" in line for line in lines) == 1
+    assert len(parts) == 20
+    assert len({part.worker for part in parts}) == 3
+    alone = run_accuracy(AccuracySpec(str(tmp_path / "lenet"), "onnxruntime", many_images, STEPS, 100), "alone")
+    assert found.images == alone.images == 50_000
+    assert int(found.top1.sum()) == int(alone.top1.sum())
+    np.testing.assert_array_equal(found.predictions, alone.predictions)
+    np.testing.assert_array_equal(found.top1, alone.top1)
+    np.testing.assert_array_equal(found.top5, alone.top5)
+
+
+def test_the_command_says_the_same_with_and_without_a_cluster(cluster: Any, tmp_path: Path):
+    options = ["evaluate", "lenet", "--batch-size", "100", "--json"]
+    assert main([*options, str(tmp_path / "one.json")]) == 0
+    assert main([*options, str(tmp_path / "many.json"), "--ray", cluster.address, "--shard", "2500"]) == 0
+    one, many = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "many"))
+    assert one["top1_count"] == many["top1_count"] == 9167
+    assert one["predictions"] == many["predictions"]
+    assert sum(part["count"] for part in many["parts"]) == 10_000
+
+
+def test_an_address_where_there_is_no_cluster_is_said():
+    pytest.importorskip("ray")
+    with pytest.raises(UsageError, match="no cluster that answers"):
+        Pool("127.0.0.1:1", on_gpu=False, on_cpu=True)

@@ -1,0 +1,71 @@
+"""Every task is done exactly once, whoever is lost; latencies never meet in one group."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferkit.cluster.schedule import Schedule, Task, Worker
+from inferkit.errors import MeasurementError
+
+A, B, C = Worker("a", "gpu", "host/0"), Worker("b", "gpu", "host/0"), Worker("c", "gpu", "host/1")
+
+
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=25),
+    st.lists(st.sampled_from(["h/0", "h/1", "i/0"]), min_size=1, max_size=6),
+    st.data(),
+)
+def test_every_task_is_finished_once_and_exclusive_ones_never_share_a_group(exclusive, groups, data):
+    tasks = [Task(f"t{number}", exclusive=is_exclusive) for number, is_exclusive in enumerate(exclusive)]
+    workers = [Worker(f"w{number}", "cpu", group) for number, group in enumerate(groups)]
+    schedule = Schedule(tasks, attempts=100)
+    running: dict[Worker, Task] = {}
+    finished: list[str] = []
+    while schedule.open:
+        for worker in workers:
+            if worker not in running and (task := schedule.take(worker)) is not None:
+                running[worker] = task
+        taken = [worker.group for worker, task in running.items() if task.exclusive]
+        assert len(set(taken)) == len(taken)
+        assert running, "idle workers and open tasks"
+        worker = data.draw(st.sampled_from(sorted(running, key=lambda w: w.name)))
+        task = running.pop(worker)
+        if len(workers) > 1 and data.draw(st.booleans()):
+            workers.remove(worker)
+            assert schedule.lost(worker) == task
+        else:
+            assert schedule.finished(worker) == task
+            finished.append(task.name)
+    assert sorted(finished) == sorted(task.name for task in tasks)
+
+
+def test_a_neighbour_waits_or_does_what_is_not_exclusive():
+    schedule = Schedule([Task("latency 1", exclusive=True), Task("latency 2", exclusive=True), Task("accuracy")])
+    assert schedule.take(A) == Task("latency 1", exclusive=True)
+    assert schedule.take(B) == Task("accuracy")
+    assert schedule.take(C) == Task("latency 2", exclusive=True)
+
+
+def test_a_lost_task_comes_first_and_its_worker_is_not_waited_for():
+    schedule = Schedule([Task("one"), Task("two")])
+    schedule.take(A)
+    assert schedule.lost(A) == Task("one")
+    assert schedule.lost(B) is None
+    assert schedule.take(B) == Task("one")
+
+
+def test_what_kills_its_workers_is_given_up():
+    schedule = Schedule([Task("poison")], attempts=2)
+    schedule.take(A)
+    schedule.lost(A)
+    schedule.take(B)
+    with pytest.raises(MeasurementError, match="poison: 2 workers were lost"):
+        schedule.lost(B)
+
+
+def test_a_task_waits_for_a_kind_that_can_do_it():
+    schedule = Schedule([Task("int8", frozenset(["L4"]))])
+    assert schedule.take(A) is None
+    assert schedule.waiting == ["int8"]
