@@ -16,7 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "base", nargs="*", metavar="BASE.json", help="files to compare it with; several are replicates of one side"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.html", help="the file to write")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT.html", help="the file to write")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write a comment for a pull request: regressions first"
+    )
     parser.add_argument(
         "--baseline-dir",
         type=Path,
@@ -43,20 +46,31 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.gate.history.store import History
     from inferkit.gate.run_file import read_run
     from inferkit.report.load_curves import read_load
-    from inferkit.report.write import write_report
+    from inferkit.report.write import view_of_files, write_html, write_markdown
 
+    if args.output is None and args.markdown is None:
+        raise UsageError("name what to write: -o OUT.html, --markdown FILE, or both")
     history = None if args.no_history else History(args.history)
     loads = [read_load(path) for path in args.load]
     head, base = read_run(args.run), [read_run(path) for path in args.base]
     if len({file.ours for file in (head, *base)}) > 1:
         # Only what every pytest-benchmark file has can be compared between the two kinds.
         head, base = read_run(args.run, foreign=True), [read_run(path, foreign=True) for path in args.base]
+    view = view_of_files(head, base, Path(args.run), args.baseline_dir)
+    written = [path for path in (args.output, args.markdown) if path is not None]
+    path = written[0]
     try:
-        view = write_report(args.output, head, base, Path(args.run), args.baseline_dir, loads, history)
+        for path in written:
+            if path is args.markdown:
+                write_markdown(path, view)
+            else:
+                write_html(path, view, loads, history)
     except OSError as error:
-        raise UsageError(f"{args.output} cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
     if args.json:
-        print(json.dumps({"written": str(args.output), "verdict": view.verdict, "counts": view.counts}, indent=1))
+        told = {"written": str(args.output) if args.output else None, "verdict": view.verdict, "counts": view.counts}
+        print(json.dumps(told | {"markdown": str(args.markdown) if args.markdown else None}, indent=1))
     else:
-        print(f"{view.verdict}; written: {args.output} ({args.output.stat().st_size / 1e6:.2f} MB)")
+        sizes = ", ".join(f"{path} ({path.stat().st_size / 1e6:.2f} MB)" for path in written)
+        print(f"{view.verdict}; written: {sizes}")
     return 0

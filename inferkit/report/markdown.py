@@ -42,11 +42,11 @@ def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = (), *, limit: i
     if quiet and room > 1000:
         taken, room, more = _table(quiet, room - 500)
         left += more
-        lines += ["", f"<details><summary>{len(quiet)} more cases</summary>", "", *_HEAD, *taken, "", "</details>"]
+        lines += ["", f"<details><summary>{len(quiet)} more figures</summary>", "", *_HEAD, *taken, "", "</details>"]
     elif quiet:
         left += len(quiet)
     if left:
-        lines += ["", f"{left} more cases do not fit here; `inferkit report` shows all."]
+        lines += ["", f"{left} more figures do not fit here; `inferkit report` shows all."]
     return "\n".join(lines) + "\n"
 
 

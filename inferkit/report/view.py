@@ -170,7 +170,14 @@ def _with_layers(case: CaseView, layers: Mapping[str, LayerDiff]) -> CaseView:
 
 
 def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
-    return tuple(sorted(cases, key=lambda case: ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER)))
+    """The most serious first; of what regressed the worst first, all else as it was measured."""
+
+    def key(case: CaseView) -> tuple[int, float]:
+        change = case.outcome.change if case.outcome is not None else None
+        worst = -change if case.verdict == "REGRESSED" and change is not None else 0.0
+        return (ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER)), worst
+
+    return tuple(sorted(cases, key=key))
 
 
 def _against(run: RunFile, base: Sequence[RunFile]) -> str:

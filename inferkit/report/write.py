@@ -1,4 +1,4 @@
-"""Writing a report whole or not at all, from the files of a run."""
+"""Writing reports whole or not at all, from the files of a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from inferkit.files import write_atomically
 from inferkit.gate.run_file import RunFile
 from inferkit.report.html import render_html
 from inferkit.report.load_curves import LoadCurves
+from inferkit.report.markdown import markdown
 from inferkit.report.past import Past, pasts_of
 from inferkit.report.traces import read_traces
 from inferkit.report.view import ReportView, view_of
@@ -19,23 +20,25 @@ if TYPE_CHECKING:
     from inferkit.gate.history.store import History
 
 
-def write_report(
-    output: Path,
-    run: RunFile,
-    base: Sequence[RunFile],
-    json_path: Path,
-    baselines: Path | None = None,
-    loads: Sequence[LoadCurves] = (),
-    history: History | None = None,
-) -> ReportView:
-    """Write the HTML file; raw traces are taken from beside the files where they are there. Raises OSError."""
+def view_of_files(run: RunFile, base: Sequence[RunFile], json_path: Path, baselines: Path | None = None) -> ReportView:
+    """The view of a run; raw traces are taken from beside the files where they are there."""
     traces, *base_traces = (
         read_traces(path.with_suffix(".traces.npz")) for path in (json_path, *(Path(file.name) for file in base))
     )
-    view = view_of(run, base, traces=traces, base_traces=base_traces, baselines=baselines)
+    return view_of(run, base, traces=traces, base_traces=base_traces, baselines=baselines)
+
+
+def write_html(
+    output: Path, view: ReportView, loads: Sequence[LoadCurves] = (), history: History | None = None
+) -> None:
+    """Write the HTML file, with the history of the view's cases. Raises OSError."""
     view, pasts = with_past(view, history)
     write_atomically(output, render_html(view, loads, pasts))
-    return view
+
+
+def write_markdown(output: Path, view: ReportView) -> None:
+    """Write the comment for a pull request. Raises OSError."""
+    write_atomically(output, markdown(view.cases, view.remarks).encode())
 
 
 def with_past(view: ReportView, history: History | None) -> tuple[ReportView, dict[str, Past]]:

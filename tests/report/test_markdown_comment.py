@@ -1,5 +1,7 @@
 """Markdown for a pull request, GitHub's annotations and summary: regressions first, under the limit, no injection."""
 
+from dataclasses import replace
+
 import pytest
 
 from inferkit.cli.main import main
@@ -9,6 +11,7 @@ from inferkit.report.github import annotation_lines, write_summary
 from inferkit.report.markdown import LIMIT, markdown, plain
 from inferkit.report.view import cases_of
 from tests.gate.run_files import ours, write
+from tests.report.report_files import run_json, write_run
 
 
 def outcome(case, verdict, **more):
@@ -30,8 +33,31 @@ def test_it_is_under_githubs_limit_whatever_there_is(verdict, name):
     assert len(text) < LIMIT
     shown = text.count("<code>")
     assert shown > 5
-    assert f"{3000 - shown} more cases do not fit here" in text
+    assert f"{3000 - shown} more figures do not fit here" in text
     assert text.count("<details>") == text.count("</details>")
+
+
+def test_of_10_000_cases_what_regressed_leads_the_worst_first():
+    verdicts = ("PASS", "INCONCLUSIVE", "NO_BASELINE", "IMPROVED", "INVALID")
+    cases = [outcome(f"net{number}-fp16-b8-tensorrt", verdicts[number % 5], reason="busy") for number in range(10_000)]
+    cases[4321] = outcome("a little slower", "REGRESSED")
+    cases[9876] = replace(outcome("much slower", "REGRESSED"), change=0.9)
+    text = markdown(cases_of(cases))
+    assert len(text) < LIMIT
+    assert text.startswith("### 2 cases regressed\n")
+    rows = [line for line in text.splitlines() if line.startswith("| <code>")]
+    assert [row.split("</code>")[0] for row in rows[:2]] == ["| <code>much slower", "| <code>a little slower"]
+    assert f"{10_000 - len(rows)} more figures do not fit here" in text
+    assert len(text) > 0.9 * LIMIT  # what fits is told
+
+
+def test_a_run_by_itself_becomes_a_comment(tmp_path, capsys):
+    run = write_run(tmp_path / "run.json", run_json(), traces=False)
+    comment = tmp_path / "comment.md"
+    assert main(["report", str(run), "--markdown", str(comment)]) == 0
+    assert comment.read_text(encoding="utf-8").startswith("### 1 case regressed\n")
+    assert main(["report", str(run)]) == 2
+    assert "name what to write" in capsys.readouterr().err
 
 
 def test_text_from_outside_makes_no_markup_link_or_mention():
