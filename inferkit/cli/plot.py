@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--png", action="store_true", help="PNG beside every SVG (needs matplotlib)")
+    parser.add_argument("--cases", action="store_true", help="the pictures of every case too, as SVG")
     parser.add_argument("--json", action="store_true", help="print the files as JSON")
 
 
@@ -30,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.report.load_curves import is_load, load_charts, read_load
     from inferkit.report.svg import draw
 
+    sweep = is_load(args.run)
     files: dict[Path, bytes] = {}
-    charts = load_charts([read_load(args.run)]) if is_load(args.run) else charts_of(read_run(args.run))
-    for chart in charts:
+    for chart in load_charts([read_load(args.run)]) if sweep else charts_of(read_run(args.run)):
         name = chart.key
         while Path(args.output, f"{name}.svg") in files:  # two networks whose names differ in signs only
             name += "-"
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
             from inferkit.report.png import draw_png
 
             files[Path(args.output, f"{name}.png")] = draw_png(chart)
+    if args.cases and not sweep:
+        files |= {Path(args.output, "cases", name): content for name, content in _cases(args.run).items()}
     try:
         for path, content in files.items():
             write_atomically(path, content)
@@ -51,3 +54,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(map(str, files)) or f"{args.run}: has no figures to plot")
     return 0 if files else EXIT_NOTHING
+
+
+def _cases(run: str) -> dict[str, bytes]:
+    """The pictures of every case by file name, as the HTML report shows them."""
+    from inferkit.gate.run_file import read_run
+    from inferkit.report.casepage import case_pages
+    from inferkit.report.svg import alone
+    from inferkit.report.write import view_of_files
+
+    view = view_of_files(read_run(run), [], Path(run), Path("baselines"))
+    found = {}
+    for page in case_pages(view.cases):
+        pictures = {"replicates": page["strip"], "over-time": page["over_time"], "split": page["split"]}
+        pictures["change"] = page["bounds"]
+        for name, picture in pictures.items():
+            if picture:
+                found[f"{page['id'].removeprefix('case-')}-{name}.svg"] = alone(str(picture)).encode()
+    return found

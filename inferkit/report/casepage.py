@@ -117,7 +117,7 @@ def _page(
         "judged": [_judged(view) for view in group if view.outcome is not None and view.outcome.now is not None],
         "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.now else "",
         "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
-        "bounds": [Markup(drawn) for view in group if view.outcome and (drawn := bounds_plot(view.outcome))][:1],
+        "bounds": next((Markup(drawn) for v in group if v.outcome and (drawn := bounds_plot(v.outcome))), ""),
         "split": Markup(split_bar(main.split)) if main.split else "",
         "over_time": Markup(draw_over_time(told, f"{main.case} over time", points)),
         "service": bool(mapping(facts, "service")),

@@ -170,15 +170,19 @@ def _panel(panel: Panel, blocks: Sequence[_Block], top: float, points: int) -> l
     logarithmic = min(values) > 0 and max(values) / min(values) > 8
     if logarithmic:
         low, high = min(values) / 1.15, max(values) * 1.15
-        marks = log_ticks(low, high)[:: 1 if max(values) / min(values) < 100 else 2]
+        marks = log_ticks(low, high)
     else:
         low, high = padded(min(values), max(values))
         marks = [tick for tick in ticks(low, high, 3) if low <= tick <= high]
     scale = make_scale(low, high, top + _PANEL, top, logarithmic)
     unit = f", {panel.unit}" if panel.unit else ""
     parts = [f'<text class="label" x="{_LEFT}" y="{top - 4:g}">{panel.title}{unit}</text>']
+    free = top + _PANEL
     for tick in marks:
         y = scale(tick)
+        if y > free:  # its label would lie on the one below
+            continue
+        free = y - 13
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{show(tick)}</text>')
     if panel.limit is not None and low <= panel.limit <= high:

@@ -36,4 +36,15 @@ CHART_STYLE = (
     + "".join(f".s{index}{{stroke:var(--s{index})}}.f{index}{{fill:var(--s{index})}}" for index in range(SERIES))
     + "".join(f".d{index}{{stroke-dasharray:{dash}}}" for index, dash in enumerate(DASHES) if dash)
 )
-STANDALONE_STYLE = f"svg{{{LIGHT_VARIABLES}}}@media (prefers-color-scheme:dark){{svg{{{DARK_VARIABLES}}}}}{CHART_STYLE}"
+
+
+def _resolved(variables: str) -> str:
+    """The charts' style with its colours put in: most programs that show an SVG know no variables."""
+    style = CHART_STYLE
+    for pair in variables.split(";"):
+        name, color = pair.split(":")
+        style = style.replace(f"var({name})", color)
+    return style
+
+
+STANDALONE_STYLE = f"{_resolved(LIGHT_VARIABLES)}@media (prefers-color-scheme:dark){{{_resolved(DARK_VARIABLES)}}}"

@@ -8,7 +8,7 @@ from typing import Any
 from inferkit.errors import UsageError
 from inferkit.report.chart import Chart
 from inferkit.report.palette import DASHES, LIGHT
-from inferkit.report.svg import series_kind
+from inferkit.report.svg import LOG_X, LOG_Y, is_logarithmic, scales, series_kind, short
 
 _MARKERS = ("o", "s", "^", "D")
 
@@ -35,31 +35,37 @@ def draw_png(chart: Chart) -> bytes:
             linestyle=":" if series.limit else ("--" if DASHES[kind] else "-") if joined else "none",
             marker="none" if series.limit and joined else _MARKERS[kind % len(_MARKERS)],
         )
-    _scales(axes, chart)
+        if chart.categories and len(chart.series) <= 2:
+            for x, y in series.points:
+                axes.annotate(f"{y:.4g}", (x, y), (9, 0), textcoords="offset points", va="center", fontsize="small")
+    _ticks(axes, chart)
     axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
     axes.set_title(_plain(chart.title), parse_math=False)
     axes.grid(axis="y", alpha=0.4)
-    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
 
 
-def _scales(axes: Any, chart: Chart) -> None:
+def _ticks(axes: Any, chart: Chart) -> None:
+    """Scales and ticks as the SVG has them."""
     xs = [x for series in chart.series for x, _ in series.points]
     ys = [y for series in chart.series for _, y in series.points]
+    _, _, x_ticks, y_ticks = scales(chart)
     if chart.categories:
-        axes.set_xticks(range(len(chart.categories)), [_plain(name) for name in chart.categories])
         axes.set_xlim(-0.5, len(chart.categories) - 0.5)
-    elif min(xs) > 0 and max(xs) / min(xs) >= 8:
+    elif is_logarithmic(xs, LOG_X):
         axes.set_xscale("log")
-    if chart.x_at_points:
-        axes.set_xticks(sorted(set(xs)), [f"{x:g}" for x in sorted(set(xs))])
-        axes.minorticks_off()
-    if min(ys) > 0 and max(ys) / min(ys) >= 50:
+    if is_logarithmic(ys, LOG_Y):
         axes.set_yscale("log")
     elif chart.from_zero:
         axes.set_ylim(bottom=0)
+    names = [_plain(name) for name in chart.categories] or [short(x) for x in x_ticks]
+    axes.set_xticks(list(x_ticks), names)
+    axes.set_yticks(list(y_ticks), [short(y) for y in y_ticks])
+    axes.minorticks_off()
 
 
 def _plain(text: str) -> str:

@@ -6,6 +6,7 @@ Colours are classes, so that the page's style (dark, light, print) decides; a fi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -15,6 +16,7 @@ from inferkit.report.palette import SERIES, STANDALONE_STYLE
 WIDTH, PLOT_HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 14, 46
 _LEGEND_LINE = 20
+LOG_X, LOG_Y = 8.0, 50.0  # an axis whose values differ by this factor is logarithmic
 _CHARACTER = 7.9  # the widest that a character of the legend's font gets, in units of the viewBox
 
 
@@ -44,6 +46,18 @@ def element(width: float, height: float, title: str, description: str, body: str
     )
 
 
+def alone(svg: str) -> str:
+    """A picture of a page as a file that needs no page around it; empty where there is none."""
+    found = re.match(r'<svg class="chart" viewBox="0 0 (\S+) (\S+)" role="img">', svg)
+    if found is None:
+        return ""
+    width, height = found[1], found[2]
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {found[0].removeprefix("<svg ")}'
+    paper = f'<rect class="paper" width="{width}" height="{height}"/>'
+    title, end, rest = svg[found.end() :].partition("</desc>")
+    return f"{head}{title}{end}<style>{STANDALONE_STYLE}</style>{paper}{rest}"
+
+
 def describe(chart: Chart) -> str:
     """The figures of a chart in words."""
     parts = []
@@ -60,7 +74,8 @@ def _x_text(chart: Chart, x: float) -> str:
 Scale = Callable[[float], float]
 
 
-def _scales(chart: Chart) -> tuple[Scale, Scale, Sequence[float], Sequence[float]]:
+def scales(chart: Chart) -> tuple[Scale, Scale, Sequence[float], Sequence[float]]:
+    """Where x and y are in the viewBox, and the ticks of both axes."""
     xs = [x for series in chart.series for x, _ in series.points]
     ys = [y for series in chart.series for _, y in series.points]
     right, bottom = WIDTH - _RIGHT, _TOP + PLOT_HEIGHT
@@ -69,11 +84,11 @@ def _scales(chart: Chart) -> tuple[Scale, Scale, Sequence[float], Sequence[float
         x_scale: Scale = lambda x: _LEFT + (x + 0.5) * step  # noqa: E731
         x_ticks: Sequence[float] = range(len(chart.categories))
     else:
-        logarithmic = min(xs) > 0 and max(xs) / min(xs) >= 8
+        logarithmic = is_logarithmic(xs, LOG_X)
         low, high = (min(xs), max(xs)) if logarithmic else (min(0.0, min(xs)), max(xs))
         x_scale = make_scale(low, high, _LEFT + 12, right - 12, logarithmic)
         x_ticks = sorted(set(xs)) if chart.x_at_points else log_ticks(low, high) if logarithmic else ticks(low, high)
-    logarithmic = min(ys) > 0 and max(ys) / min(ys) >= 50
+    logarithmic = is_logarithmic(ys, LOG_Y)
     if logarithmic:
         low, high = min(ys) / 1.3, max(ys) * 1.3
         y_ticks = log_ticks(low, high)
@@ -82,6 +97,11 @@ def _scales(chart: Chart) -> tuple[Scale, Scale, Sequence[float], Sequence[float
         y_ticks = ticks(low, high)
         low, high = min(low, y_ticks[0]), max(high * 1.04 if chart.from_zero else high, y_ticks[-1])
     return x_scale, make_scale(low, high, bottom, _TOP, logarithmic), x_ticks, y_ticks
+
+
+def is_logarithmic(values: Sequence[float], least: float) -> bool:
+    """Whether an axis of these values is logarithmic: all above 0, the largest `least` times the smallest."""
+    return min(values) > 0 and max(values) / min(values) >= least
 
 
 def padded(low: float, high: float) -> tuple[float, float]:
@@ -120,7 +140,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _axes(chart: Chart) -> list[str]:
-    x_scale, y_scale, x_ticks, y_ticks = _scales(chart)
+    x_scale, y_scale, x_ticks, y_ticks = scales(chart)
     right, bottom = WIDTH - _RIGHT, _TOP + PLOT_HEIGHT
     parts = []
     for value in y_ticks:
@@ -155,7 +175,7 @@ def short(value: float) -> str:
 
 
 def _marks(chart: Chart) -> list[str]:
-    x_scale, y_scale, _, _ = _scales(chart)
+    x_scale, y_scale, _, _ = scales(chart)
     parts = []
     shift = 0.0
     for index, series in enumerate(chart.series):

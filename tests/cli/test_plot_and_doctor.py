@@ -31,7 +31,21 @@ def test_every_chart_is_a_file_that_parses_and_says_what_it_shows(tmp_path, caps
         assert not [each for each in root.iter() if each.tag.endswith(("script", "image", "foreignObject"))]
         titles.append(root.find(f"{SVG}title").text)
         assert root.find(f"{SVG}desc").text
+        assert "var(" not in root.find(f"{SVG}style").text  # most programs know no variables
     assert f"{HARM}: throughput over batch size" in titles
+
+
+def test_the_pictures_of_every_case_are_files_too(tmp_path, capsys):
+    run = write_run(tmp_path / "run.json", run_json(("lenet", HARM), (1,)))
+    assert main(["plot", str(run), "-o", str(tmp_path / "plots"), "--cases", "--json"]) == 0
+    files = [file for file in json.loads(capsys.readouterr().out) if "/cases/" in file]
+    assert len(files) == len(set(files)) == 4 * 4  # four latency cases with four pictures each
+    for file in files:
+        root = ElementTree.parse(file).getroot()
+        assert root.tag == f"{SVG}svg"
+        assert root.find(f"{SVG}title").text
+        assert "var(" not in root.find(f"{SVG}style").text
+        assert not [each for each in root.iter() if each.tag.endswith(("script", "image", "foreignObject"))]
 
 
 def test_networks_that_differ_in_signs_only_have_files_of_their_own(tmp_path, capsys):
