@@ -20,6 +20,7 @@ from markupsafe import Markup
 from inferkit import __version__
 from inferkit.report.casepage import case_pages
 from inferkit.report.chart import Chart, charts_of
+from inferkit.report.escape import clean
 from inferkit.report.facts import mapping, shown
 from inferkit.report.hardware import machines_of, origin_of
 from inferkit.report.load_curves import LoadCurves, load_charts
@@ -69,7 +70,7 @@ def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), pasts: Mappi
         sign=_TONES[view.tone],
         shown=shown,
     )
-    return page.encode()
+    return clean(page).encode()
 
 
 def _hash(content: str) -> str:

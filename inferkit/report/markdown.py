@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from inferkit.gate.outcome import shower
+from inferkit.report.escape import clean
 from inferkit.report.layers import layer_changes, markdown_rows
 from inferkit.report.view import CaseView, headline, verdict_counts
 
@@ -99,7 +100,7 @@ def _reason(case: CaseView) -> str:
 def plain(text: str, most: int = 600) -> str:
     """Text that Markdown and HTML take as it is: other characters than words' own become entities."""
     short = text if len(text) <= most else text[: most - 1] + "…"
-    short = re.sub(r"\s+", " ", short)
+    short = re.sub(r"\s+", " ", clean(short))
     # GitHub looks for mentions and issue numbers after entities were resolved: a joint without width stops it.
     short = re.sub(r"[@#]", lambda found: f"{found[0]}\u200b", short)
     return re.sub(r"[^\w \u200b.,;/%()+=–…µ±-]|_", lambda found: f"&#{ord(found[0])};", short)

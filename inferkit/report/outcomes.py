@@ -7,6 +7,7 @@ from typing import Any
 
 from inferkit.gate.outcome import Outcome, shower
 from inferkit.gate.verdict import Verdict
+from inferkit.report.escape import clean
 from inferkit.report.table import Column, table_lines
 
 _COLUMNS = (
@@ -28,7 +29,7 @@ def outcome_lines(outcomes: Iterable[Outcome], *, width: int = 0, color: bool = 
     if not found:
         return []
     lines = table_lines(_COLUMNS, [_row(outcome) for outcome in found], width, color)
-    explained = [outcome.line for outcome in found if outcome.verdict in _EXPLAINED]
+    explained = [clean(outcome.line) for outcome in found if outcome.verdict in _EXPLAINED]
     return [*lines, "", *explained] if explained else lines
 
 

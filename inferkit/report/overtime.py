@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from inferkit.gate.outcome import seconds
 from inferkit.measure.telemetry import DISTURBING
+from inferkit.report.escape import escape
 from inferkit.report.facts import mapping, mappings, number
 from inferkit.report.svg import element, log_ticks, make_scale, padded, short, ticks
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 from inferkit.errors import HistoryError, UsageError
 from inferkit.gate.outcome import ACCURACY, LATENCY, REFERENCE, shower
 from inferkit.gate.run_file import RunFile
+from inferkit.report.escape import escape
 from inferkit.report.svg import element, make_scale, marker, padded, ticks
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from inferkit.gate.outcome import ACCURACY, FAILING, Outcome, seconds
 from inferkit.gate.verdict import Verdict
+from inferkit.report.escape import escape
 from inferkit.report.svg import Scale, element, log_ticks, make_scale, marker, padded, ticks
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18

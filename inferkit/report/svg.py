@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from html import escape
 
 from inferkit.report.chart import Chart, Series
+from inferkit.report.escape import escape
 from inferkit.report.palette import SERIES, STANDALONE_STYLE
 
 WIDTH, PLOT_HEIGHT = 520, 260

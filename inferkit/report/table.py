@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+from inferkit.report.escape import clean
+
 Row = Mapping[str, Any]
 
 STYLES = {
@@ -65,7 +67,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
         style = STYLES.get(str(row.get("verdict")), "")
         cells = [_NONE if row.get(c.key) is None else c.show(row[c.key]) for c in columns]
         table.add_row(
-            *[Text(text, style if c.key == "verdict" else "") for c, text in zip(columns, cells, strict=True)]
+            *[Text(clean(text), style if c.key == "verdict" else "") for c, text in zip(columns, cells, strict=True)]
         )
     return table
 

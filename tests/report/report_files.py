@@ -14,6 +14,19 @@ from inferkit.gate.verdict import Verdict
 from tests.gate.run_files import ours, write
 
 HARM = "<script>window.harmed=1</script><img src=x onerror=window.harmed=1>"
+# Names that a file of other people can hold: each broke some report once.
+HOSTILE = (
+    "</script><script>window.harmed=1</script>",
+    "</style><svg onload=window.harmed=1>",
+    "\"'><img src=x onerror=window.harmed=1>",
+    "javascript:window.harmed=1",
+    "{{ 7*7 }}{% raw %}",
+    "]]><!--",
+    "half \ud800 and control \x00\x08\x1b[31m",
+    "turned \u202egnp.exe",
+    "a" * 3000,
+    "",
+)
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
 
 

@@ -1,10 +1,12 @@
 """The HTML report in a real browser: sorts, filters, links, opens a case; runs nothing from outside, says no error."""
 
+import xml.etree.ElementTree as ElementTree
+
 import pytest
 
 from inferkit.cli.main import main
 from tests.report.browser import chromium
-from tests.report.report_files import HARM, run_json, write_run
+from tests.report.report_files import HARM, HOSTILE, run_json, write_run
 
 REGRESSED = "lenet-int8-b64-onnxruntime"
 
@@ -153,6 +155,33 @@ def test_a_name_that_is_a_script_is_shown_and_not_run(page):
     assert len(names(page)) == 8
     assert page.evaluate("window.harmed") is None
     assert page.locator("script").count() == 1
+
+
+def test_whatever_a_file_calls_things_nothing_runs_and_nothing_breaks_out(browser, tmp_path, capsys):
+    content = run_json(models=("lenet", *HOSTILE), batches=(1,))
+    for number, outcome in enumerate(content["inferkit"]["outcomes"]):
+        outcome |= {"reason": HOSTILE[number % len(HOSTILE)], "way_out": HOSTILE[-number % len(HOSTILE)]}
+    content["commit_info"] |= {"id": HOSTILE[0], "branch": HOSTILE[1]}
+    content["datetime"] = HOSTILE[2]
+    run = write_run(tmp_path / "run.json", content, traces=False)
+    out = tmp_path / "out.html"
+    assert main(["report", str(run), str(run), "-o", str(out), "--no-history"]) == 0
+    assert main(["compare", str(run), str(run)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    assert main(["plot", str(run), "-o", str(tmp_path / "plots")]) == 0
+    for file in (tmp_path / "plots").glob("*.svg"):
+        ElementTree.parse(file)
+    for page_file in (out, *sorted((tmp_path / "plots").glob("*.svg"))[:3]):
+        context = browser.new_context(viewport={"width": 360, "height": 800}, offline=True)
+        opened = Opened(context, page_file.as_uri())
+        assert opened.page.evaluate("window.harmed") is None
+        assert opened.said == []
+        assert opened.page.locator("script").count() <= 1
+        assert {url for url in opened.asked if not url.startswith("data:image/png;base64,")} == {page_file.as_uri()}
+        if page_file == out:
+            assert len(names(opened.page)) == 4 * (1 + len(HOSTILE)) + 1
+            assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+        context.close()
 
 
 def test_an_address_from_outside_is_only_text(visit):
