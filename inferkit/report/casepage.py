@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome, percent, seconds, shower
+from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome, percent, seconds, shower, size
 from inferkit.measure.layer_table import readable_table
 from inferkit.measure.statistics import PERCENTILES, samples_needed
 from inferkit.report.confusion import Confusion, confusion_of
@@ -201,17 +201,11 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
     facts = case.facts
     found: list[tuple[str, str]] = []
 
-    def add(name: str, key: str, unit: str, scale: float = 1.0) -> None:
-        value = number(facts, key)
-        if value is not None:
-            found.append((name, f"{value / scale:,.4g} {unit}".strip()))
-
     for name, key in (("network", "model"), ("precision", "precision"), ("backend", "backend"), ("mode", "mode")):
         value = text(facts, key)
         if value is not None:
             found.append((name, value))
-    add("batch size", "batch_size", "")
-    for name, key in (("samples", "samples"), ("images", "images")):
+    for name, key in (("batch size", "batch_size"), ("samples", "samples"), ("images", "images")):
         count = number(facts, key)
         if count is not None:
             found.append((name, f"{count:,.0f}"))
@@ -219,11 +213,18 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
         share = number(facts, key)
         if share is not None:
             found.append((name, percent(share)))
-    add("images right in FP32 and wrong here", "lost", "")
-    add("wrong in FP32 and right here", "gained", "")
-    add("memory of the process", "memory", "MiB", 2**20)
-    add("memory of the device", "device_memory", "MiB", 2**20)
-    add("engine", "engine_bytes", "MiB", 2**20)
+    for name, key in (("images right in FP32 and wrong here", "lost"), ("wrong in FP32 and right here", "gained")):
+        count = number(facts, key)
+        if count is not None:
+            found.append((name, f"{count:,.0f}"))
+    for name, key in (
+        ("memory of the process", "memory"),
+        ("memory of the device", "device_memory"),
+        ("engine", "engine_bytes"),
+    ):
+        count = number(facts, key)
+        if count is not None:
+            found.append((name, size(count)))
     for name, key in (("build", "build_seconds"), ("cold start", "cold_start")):
         values = facts.get(key)
         times = [v for v in values if isinstance(v, float) and v > 0] if isinstance(values, list) else []
