@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.backends.agreement import TOLERANCE, Outputs, differences
 from inferkit.errors import MeasurementError
 from inferkit.measure import inject, statistics
 from inferkit.measure.engine_file import EngineSpec, open_engine
@@ -112,6 +113,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         session.load(_feeds(session, spec))
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
+        first = session.fetch()
         gpu = None if session.device is None else GpuTelemetry(session.device)
         gc.collect()
         gc.freeze()
@@ -128,6 +130,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             seen = watch.summary(len(trace) * spec.batch_size)
         after = HostState.now()
         gc.enable()
+        _check_results(first, session.fetch(), spec.backend)
         activity = HostActivity.between(before, after, float(trace[-1, 0] + trace[-1, _WALL]))
         extra = inject.ballast(injected, memory.peak())
         peak = memory.peak()
@@ -155,6 +158,16 @@ def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
     if spec.prepared:
         return timing_batch(Path(spec.prepared), spec.batch_size)
     return {info.name: stand_in(info, spec.batch_size) for info in session.inputs}
+
+
+def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
+    """MeasurementError where the same input has other results after the measurement than before it."""
+    for name, difference in differences(last, first).items():
+        if not difference <= TOLERANCE:
+            raise MeasurementError(
+                f"{backend} computed something else after the measurement than before it, from the same input: output "
+                f"{name!r} differs by {difference:.2g} of its norm; its times say nothing"
+            )
 
 
 def _timed(session: Session, spec: ReplicateSpec) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
 from inferkit.errors import BackendUnavailable, MeasurementError
@@ -182,3 +183,19 @@ def test_a_last_batch_that_is_short_counts_only_its_own_images(folder, prepared)
     odd = AccuracySpec(**{**spec.as_dict(), "batch_size": 77})
     assert (evaluate(odd).predictions == evaluate(spec).predictions).all()
     assert evaluate(odd).images == IMAGES
+
+
+def test_an_engine_that_computes_something_else_each_time_is_not_measured(folder):
+    random = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        dice (float[N, 1, 4, 4] data) => (float[N, 1, 4, 4] prob) {
+            noise = RandomNormalLike(data)
+            prob = Add(data, noise)
+        }"""
+    )
+    onnx.save(random, str(folder / "dice.onnx"))
+    dice = Recipe("dice", str(folder / "dice.onnx"), "fp32", images=4)
+    prepare_network(dice, folder / "dice")
+    spec = ReplicateSpec(str(folder / "dice"), "onnxruntime", 4, min_time=0.02)
+    with pytest.raises(MeasurementError, match=r"'prob' differs by .* its times say nothing"):
+        run_replicate(spec, "dice")

@@ -74,11 +74,7 @@ def build_plan(
         definition, parser = _parse(network, model, flavour, builder, messages)
         config = builder.create_builder_config()
         flavour.configure(
-            config,
-            tf32=network.precision == "tf32",
-            workspace=options.workspace,
-            targets=options.targets,
-            fixed=options.profile.static,
+            config, tf32=network.precision == "tf32", workspace=options.workspace, targets=options.targets
         )
         _add_profile(network, options.profile, builder, config)
         watcher = monitor(flavour.module, network.name) if is_heard() else None  # lives as long as the build

@@ -20,7 +20,7 @@ from inferkit.errors import EngineError
 from inferkit.network.network import Network
 
 _LOG = logging.getLogger("inferkit.tensorrt")
-_KEY_SCHEMA = 3  # raise it when the same key would mean another engine
+_KEY_SCHEMA = 4  # raise it when the same key would mean another engine
 
 
 def engine_key(network: Network, flavour: Flavour, options: BuildOptions, gpu: Mapping[str, Any] | None) -> str:

@@ -125,8 +125,7 @@ class Executor:
             if not profiled.execute_async_v3(stream.handle):
                 raise BackendError(f"{self.info.network} cannot be profiled layer by layer")
             stream.synchronize()
-        del profiled
-        made.close()
+        del profiled, made
         return {name: milliseconds / 1e3 / runs for name, milliseconds in times.items()}
 
     def inspect(self) -> Any:
@@ -139,14 +138,14 @@ class Executor:
 
     def close(self) -> None:
         """Release context, engine and runtime, in this order."""
-        self._drop_context()
+        self._context = None
         self._engine = None
         self._runtime = None
 
     def _new_context(self, batch: int) -> None:
         if self._context is not None and not self.flavour.is_rtx:
             return  # nothing is compiled at run time: one context serves every batch
-        self._drop_context()  # release its memory before the next one takes its own
+        self._context = None  # release its memory before the next one takes its own
         before = self.device.free_bytes()
         with cuda_errors(f"the execution context of {self.info.network}", self.device):
             self._context = self._make_context(batch)
@@ -155,20 +154,9 @@ class Executor:
     def _make_context(self, batch: int) -> Context:
         cache = self._jit_cache(batch)
         content = cache.read() if cache else None
-        fixed = self.info.static
-        made = self.flavour.create_context(
-            self._engine, jit_cache=content, specialization=self.specialization, fixed=fixed
-        )
+        made = self.flavour.create_context(self._engine, jit_cache=content, specialization=self.specialization)
         self.jit = {"found": content is not None, "loaded": made.jit_loaded} if cache else {}
-        if self.flavour.wants_scratch(fixed):
-            size = max(self.flavour.device_memory(self._engine), 1)
-            made.use_scratch(self.device.allocate(size, f"the scratch memory of {self.info.network}"), size)
         return made
-
-    def _drop_context(self) -> None:
-        context, self._context = self._context, None
-        if context is not None:
-            context.close()
 
     def _jit_cache(self, batch: int) -> BlobCache | None:
         if not self.flavour.is_rtx:

@@ -52,16 +52,9 @@ USED_OF_RTX = {
     "IBuilderConfig": ("num_compute_capabilities", "set_compute_capability"),
     "Runtime": ("get_engine_validity",),
     "ICudaEngine": ("create_runtime_config", "device_memory_size_v2"),
-    "IRuntimeConfig": (
-        "create_runtime_cache",
-        "set_runtime_cache",
-        "dynamic_shapes_kernel_specialization_strategy",
-        "set_execution_context_allocation_strategy",
-    ),
-    "ExecutionContextAllocationStrategy": ("USER_MANAGED",),
+    "IRuntimeConfig": ("create_runtime_cache", "set_runtime_cache", "dynamic_shapes_kernel_specialization_strategy"),
     "IRuntimeCache": ("serialize", "deserialize"),
-    "IExecutionContext": ("is_stream_capturable", "set_device_memory"),
-    "BuilderFlag": ("REQUIRE_USER_ALLOCATION",),
+    "IExecutionContext": ("is_stream_capturable",),
     "ComputeCapability": ("CURRENT",),
     "DynamicShapesKernelSpecializationStrategy": ("EAGER", "LAZY", "NONE"),
     "EngineValidity": ("INVALID",),
@@ -82,26 +75,13 @@ SPECIALIZATIONS = ("eager", "lazy", "none")
 
 
 class Context:
-    """An execution context; with RTX also the just-in-time cache that it was made with, and its scratch memory."""
+    """An execution context, and the just-in-time cache that it was made with (RTX only)."""
 
     def __init__(self, context: Any, jit_cache: Any = None, jit_loaded: bool = False, config: Any = None) -> None:
         self.context = context
         self.jit_loaded = jit_loaded
-        self._scratch: Any = None
         self._jit_cache = jit_cache
         self._config = config  # must outlive the context
-
-    def use_scratch(self, memory: Any, size: int) -> None:
-        """Give the context `size` bytes of device memory, which it keeps until `close`."""
-        self._scratch = memory
-        self.context.set_device_memory(int(memory), size)
-
-    def close(self) -> None:
-        """Release the context, then its memory."""
-        self.context = self._jit_cache = self._config = None
-        scratch, self._scratch = self._scratch, None
-        if scratch is not None:
-            scratch.free()
 
     def jit_content(self) -> bytes | None:
         """The kernels compiled so far, serialized for the next process; None where the flavour has no such cache."""
@@ -187,15 +167,11 @@ class Flavour:
         # TensorRT-RTX and TensorRT 11 have no other kind and ignore the flag.
         return builder.create_network(1 << int(flags.STRONGLY_TYPED))
 
-    def configure(
-        self, config: Any, *, tf32: bool, workspace: int | None, targets: tuple[str, ...], fixed: bool = False
-    ) -> None:
-        """Set what is asked for; `workspace` in bytes, None leaves TensorRT's own limit. `fixed`: no open dimension."""
+    def configure(self, config: Any, *, tf32: bool, workspace: int | None, targets: tuple[str, ...]) -> None:
+        """Set what is asked for; `workspace` in bytes, None leaves TensorRT's own limit."""
         module = self.module
         config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
         (config.set_flag if tf32 else config.clear_flag)(module.BuilderFlag.TF32)
-        if self.wants_scratch(fixed):
-            config.set_flag(module.BuilderFlag.REQUIRE_USER_ALLOCATION)
         if workspace is not None:
             config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, workspace)
         if targets:
@@ -260,16 +236,13 @@ class Flavour:
             raise EngineError(f"{self} does not load this engine{': ' + reason if reason else messages.because()}")
         return engine
 
-    def create_context(
-        self, engine: Any, *, jit_cache: bytes | None, specialization: str, fixed: bool = False
-    ) -> Context:
+    def create_context(self, engine: Any, *, jit_cache: bytes | None, specialization: str) -> Context:
         """An execution context. `specialization` and `jit_cache` matter to TensorRT-RTX only, which compiles kernels
         at run time: `eager` compiles them for the shape at the first execution, so that nothing is swapped later.
-        Of an engine of `fixed` shapes the caller must ask `wants_scratch`.
         """
         with self.recorder.capture() as messages:
             if self.is_rtx:
-                made = self._create_rtx_context(engine, jit_cache, specialization, fixed)
+                made = self._create_rtx_context(engine, jit_cache, specialization)
             else:
                 made = Context(engine.create_execution_context())
         if made.context is None:
@@ -280,15 +253,12 @@ class Flavour:
             )
         return made
 
-    def _create_rtx_context(self, engine: Any, jit_cache: bytes | None, specialization: str, fixed: bool) -> Context:
+    def _create_rtx_context(self, engine: Any, jit_cache: bytes | None, specialization: str) -> Context:
         if specialization not in SPECIALIZATIONS:
             raise UsageError(f"kernel specialization is one of {', '.join(SPECIALIZATIONS)}, not {specialization!r}")
         config = engine.create_runtime_config()
-        kinds = self.module.DynamicShapesKernelSpecializationStrategy
-        config.dynamic_shapes_kernel_specialization_strategy = getattr(kinds, specialization.upper())
-        if self.wants_scratch(fixed):
-            strategies = self.module.ExecutionContextAllocationStrategy
-            config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
+        strategies = self.module.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = getattr(strategies, specialization.upper())
         cache = config.create_runtime_cache()
         loaded = False
         if jit_cache:
@@ -297,17 +267,13 @@ class Flavour:
         config.set_runtime_cache(cache)
         return Context(engine.create_execution_context(config), cache, loaded, config)
 
-    def wants_scratch(self, fixed: bool) -> bool:
-        """Whether every context is given its scratch memory (`device_memory` bytes, Context.use_scratch).
-
-        So asks TensorRT-RTX for engines that are captured in CUDA graphs, which otherwise may allocate while they run.
-        With open dimensions (not `fixed`) such an engine ends the process in 1.4: there it allocates for itself, and
-        what it allocates on the stream becomes part of the graph.
-        """
-        return self.is_rtx and fixed
-
     def capturable(self, context: Any, stream: int) -> bool | None:
-        """What TensorRT says of capturing this context; None where it says nothing. Capture, not this, decides."""
+        """What TensorRT says of capturing this context, None where it says nothing: told, not obeyed.
+
+        TensorRT-RTX says yes only of engines built with REQUIRE_USER_ALLOCATION, which trtexec and Polygraphy cannot
+        run, and which end the process in 1.4 where the batch is open. What any engine allocates while it is captured
+        is stream-ordered (anything else breaks the capture) and belongs to the graph; replay.py proves the rest.
+        """
         return bool(context.is_stream_capturable(stream)) if self.is_rtx else None
 
     def device_memory(self, engine: Any) -> int:

@@ -7,19 +7,12 @@ enqueue.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from inferkit.backends.agreement import TOLERANCE, Outputs, differences
 from inferkit.errors import BackendError
 
-# Relative difference, as a norm. The same kernels on the same input differ by the order of their sums at most, 1e-3 in
-# FP16; results of overwritten scratch memory differed by 0.2 and more.
-TOLERANCE = 2e-2
 RUNS = 3
-
-Outputs = Mapping[str, NDArray[np.generic]]
 
 
 class WrongResults(BackendError):
@@ -39,8 +32,7 @@ def check_replay(enqueue: Callable[[], Outputs], replay: Callable[[], Outputs] |
         ways.append(("the replay of its CUDA graph", replay))
     for way, run in ways:
         for _ in range(RUNS):
-            for name, got in run().items():
-                difference = relative_difference(got, wanted[name])
+            for name, difference in differences(run(), wanted).items():
                 if not difference <= TOLERANCE:
                     raise WrongResults(
                         f"{what}: {way} does not repeat what plain enqueue computed: output {name!r} differs by "
@@ -48,14 +40,3 @@ def check_replay(enqueue: Callable[[], Outputs], replay: Callable[[], Outputs] |
                     )
                 largest = max(largest, difference)
     return largest
-
-
-def relative_difference(got: NDArray[np.generic], wanted: NDArray[np.generic]) -> float:
-    """‖got − wanted‖ / ‖wanted‖ in float64; infinite where only one of the two is finite at some place."""
-    a, b = got.astype(np.float64), wanted.astype(np.float64)
-    finite = np.isfinite(b)
-    if not np.array_equal(np.isfinite(a), finite):
-        return float("inf")
-    distance = float(np.linalg.norm(a[finite] - b[finite]))
-    scale = float(np.linalg.norm(b[finite]))
-    return distance / scale if scale else (float("inf") if distance else 0.0)

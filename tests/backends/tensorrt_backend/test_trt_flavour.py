@@ -68,13 +68,6 @@ def test_tf32_is_set_or_cleared_never_left(rtx: Flavour, tf32: bool) -> None:
     assert config.get_memory_pool_limit(rtx.module.MemoryPoolType.WORKSPACE) == 1 << 25
 
 
-@pytest.mark.parametrize("fixed", [False, True])
-def test_engines_of_fixed_shapes_allocate_nothing_while_they_run(rtx: Flavour, fixed: bool) -> None:
-    config = rtx.module.Builder(rtx.logger).create_builder_config()
-    rtx.configure(config, tf32=False, workspace=None, targets=(), fixed=fixed)
-    assert config.get_flag(rtx.module.BuilderFlag.REQUIRE_USER_ALLOCATION) is fixed
-
-
 def test_a_version_that_is_strict_only_by_its_environment_asks_for_it(
     rtx: Flavour, monkeypatch: pytest.MonkeyPatch
 ) -> None:

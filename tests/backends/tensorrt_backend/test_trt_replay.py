@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.backends.tensorrt.replay import RUNS, TOLERANCE, check_replay, relative_difference
+from inferkit.backends.agreement import TOLERANCE, relative_difference
+from inferkit.backends.tensorrt.replay import RUNS, check_replay
 from inferkit.errors import BackendError
 
 RIGHT = {"prob": np.linspace(0.1, 1.0, 10, dtype=np.float32), "index": np.arange(3)}
