@@ -4,8 +4,9 @@
 
 PyPI carries the Python bindings of TensorRT on their own, while its libraries, of gigabytes, come from elsewhere.
 The bindings are loaded here against empty libraries (made with gcc, good for nothing but loading), in a process of
-their own, and asked for every class and member in flavour.USED. Nothing is built or run: that a name exists is all
-that this says. Needs pip, gcc, and for a flavour's own bindings a Python that they are made for.
+their own, and asked for every class and member in flavour.USED, and whether their functions take as many arguments as
+the backend gives them. Nothing is built or run, and no type stubs come with the bindings: that names and numbers of
+arguments fit is all that this says. Needs pip, gcc, and for a flavour's own bindings a Python that they are made for.
 """
 
 from __future__ import annotations
@@ -23,15 +24,53 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from inferkit.backends.tensorrt.flavour import USED, USED_OF_RTX
 
+# How many arguments the backend gives to what it calls.
+CALLS = {
+    "Builder": {"create_network": 1, "build_serialized_network": 2},
+    "IBuilderConfig": {
+        "set_memory_pool_limit": 2,
+        "set_flag": 1,
+        "clear_flag": 1,
+        "add_optimization_profile": 1,
+        "create_timing_cache": 1,
+        "set_timing_cache": 2,
+        "set_compute_capability": 2,
+    },
+    "IOptimizationProfile": {"set_shape": 4},
+    "OnnxParser": {"parse": 1, "get_error": 1},
+    "Runtime": {"deserialize_cuda_engine": 1, "get_engine_validity": 1},
+    "ICudaEngine": {
+        "get_tensor_name": 1,
+        "get_tensor_mode": 1,
+        "get_tensor_dtype": 1,
+        "get_tensor_shape": 1,
+        "get_tensor_profile_shape": 2,
+        "create_execution_context": 0,
+        "create_engine_inspector": 0,
+        "create_runtime_config": 0,
+    },
+    "IExecutionContext": {
+        "set_input_shape": 2,
+        "set_tensor_address": 2,
+        "get_tensor_shape": 1,
+        "execute_async_v3": 1,
+    },
+    "EngineInspector": {"get_engine_information": 1},
+    "ITimingCache": {"combine": 2, "serialize": 0},
+    "IRuntimeConfig": {"create_runtime_cache": 0, "set_runtime_cache": 1},
+    "IRuntimeCache": {"serialize": 0, "deserialize": 1},
+}
+
 _LOOK = """
 import importlib, json, sys
 sys.path.insert(0, sys.argv[1])
 module = importlib.import_module(sys.argv[2])
 wanted = json.loads(sys.argv[3])
-print(json.dumps([
-    f"{name}.{member}" for name, members in wanted.items() for member in members
-    if not hasattr(getattr(module, name, None), member)
-]))
+print(json.dumps({
+    f"{name}.{member}": getattr(getattr(module, name, None), member).__doc__ or ""
+    if hasattr(getattr(module, name, None), member) else None
+    for name, members in wanted.items() for member in members
+}))
 """
 
 
@@ -49,6 +88,9 @@ def missing_names(flavour: str, version: str, folder: Path) -> list[str]:
     libraries = folder / f"empty-{flavour}-{version}"
     make_empty_libraries(extension, libraries)
     wanted = {name: list(members) for name, members in USED.items()}
+    if flavour == "tensorrt":
+        old = tuple(map(int, version.split(".")[:2])) < (10, 1)
+        wanted["ICudaEngine"].append("device_memory_size" if old else "device_memory_size_v2")
     if flavour == "tensorrt_rtx":
         for name, members in USED_OF_RTX.items():
             wanted[name] = [*wanted.get(name, []), *members]
@@ -63,7 +105,39 @@ def missing_names(flavour: str, version: str, folder: Path) -> list[str]:
     )
     if looked.returncode != 0:
         raise RuntimeError(f"the bindings of {flavour} {version} do not load: {looked.stderr.strip()[-300:]}")
-    return [str(name) for name in json.loads(looked.stdout)]
+    found: dict[str, str | None] = json.loads(looked.stdout)
+    missing = [name for name, documentation in found.items() if documentation is None]
+    return missing + [
+        f"{name} with {given} arguments"
+        for name, documentation in found.items()
+        if documentation is not None
+        and (given := CALLS.get(name.split(".")[0], {}).get(name.split(".")[1])) is not None
+        and not accepts(documentation, name.split(".")[1], given)
+    ]
+
+
+def accepts(documentation: str, function: str, given: int) -> bool:
+    """Whether a signature in pybind11's documentation (several where it is overloaded) takes so many arguments."""
+    for match in re.finditer(rf"\b{function}\((.*?)\) ->", documentation):
+        parameters = _split(match[1])[1:]  # less self
+        if "*" in parameters:  # what follows is given by name
+            parameters = parameters[: parameters.index("*")]
+        required = sum("=" not in parameter for parameter in parameters)
+        if required <= given <= len(parameters):
+            return True
+    return False
+
+
+def _split(text: str) -> list[str]:
+    """Parameters between commas, those inside of brackets left alone."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[(<") - (letter in "])>")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
 
 
 def make_empty_libraries(extension: Path, folder: Path) -> None:
@@ -93,7 +167,9 @@ def main() -> int:
                 print(f"{wanted}: not checked: {error}")
                 failures += 1
                 continue
-            print(f"{wanted}: {'missing ' + ', '.join(missing) if missing else 'every name is there'}")
+            print(
+                f"{wanted}: {'missing ' + ', '.join(missing) if missing else 'every name is there, with its arguments'}"
+            )
             failures += bool(missing)
     return failures
 
