@@ -190,7 +190,7 @@ def test_an_engine_that_computes_something_else_each_time_is_not_measured(folder
         """<ir_version: 8, opset_import: ["": 17]>
         dice (float[N, 1, 4, 4] data) => (float[N, 1, 4, 4] prob) {
             noise = RandomNormalLike(data)
-            prob = Add(data, noise)
+            prob = Mul(data, noise)
         }"""
     )
     onnx.save(random, str(folder / "dice.onnx"))
