@@ -1,4 +1,4 @@
-"""`inferkit import`: turn a Caffe model into an ONNX file and say what is in it."""
+"""`inferkit import`: turn a Caffe model into an ONNX file, or fix an ONNX model's shapes, and say what is in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `inferkit import`."""
     parser.epilog = "exit codes: 0 written · 1 cannot be read, converted or written · 2 usage"
-    parser.add_argument("prototxt", metavar="PROTOTXT", help="the network: deploy or train_val prototxt, old forms too")
+    parser.add_argument(
+        "prototxt",
+        metavar="PROTOTXT",
+        help="the network: deploy or train_val prototxt, old forms too; or an ONNX model",
+    )
     parser.add_argument(
         "caffemodel",
         metavar="CAFFEMODEL",
@@ -43,18 +47,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]N,C,H,W",
-        help="the shape of the only input, or of the one named; batch first; repeatable",
+        help="the shape of the only input, or of the one named; batch first; repeatable (of an ONNX model: numbers for "
+        "the dimensions that it leaves open; an open batch stays open)",
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Import, write, print the summary. Raises NetworkError and UsageError; returns 0."""
-    from inferkit.network.caffe.importer import import_caffe
+    import inferkit
     from inferkit.network.onnx_file import write_onnx
 
-    network = import_caffe(
-        args.prototxt,
+    network = inferkit.load(
+        Path(args.prototxt),
         args.caffemodel,
         name=args.name,
         phase=args.phase,

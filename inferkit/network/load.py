@@ -32,8 +32,9 @@ def load(
     A Caffe net becomes an ONNX model that computes what Caffe computes in TEST phase; its inputs and outputs are named
     as Caffe's blobs, and the first axis of its inputs is free. `phase`, `level` and `stages` choose among layers with
     include and exclude rules. `input_shape`, batch first, replaces the shape of the only input, or of each input by
-    name. Without a caffemodel every learned blob needs a deterministic filler (constant, bilinear). `name` is the
-    network's name, else that in the file, else the file's. What the import noticed is in the network's `notes`.
+    name; of an ONNX file it fixes dimensions that are open besides the batch. Without a caffemodel every learned blob
+    needs a deterministic filler (constant, bilinear). `name` is the network's name, else that in the file, else the
+    file's. What the import noticed is in the network's `notes`.
 
     Raises NetworkError, naming file, layer, type and reason, for what cannot be read or imported, UsageError for a
     name that is neither a file nor in the zoo and for options that do not fit.
@@ -47,13 +48,13 @@ def load(
         return import_caffe(
             path, caffemodel, name=name, phase=phase, level=level, stages=stages, input_shape=input_shape
         )
-    given = [option for option, is_given in options.items() if is_given]
+    given = [option for option, is_given in options.items() if is_given and (kind, option) != ("onnx", "input_shape")]
     if given:
         raise UsageError(f"{', '.join(given)} are for Caffe models only, not for {prototxt}")
     if kind == "onnx":
         from inferkit.network.onnx_file import read_onnx
 
-        return read_onnx(path, name)
+        return read_onnx(path, name, input_shape)
     from inferkit.network import zoo
 
     network = zoo.load(str(prototxt))

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from inferkit.errors import NetworkError
 from inferkit.files import replacing, write_atomically
 from inferkit.network.network import Network
+from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
 
 if TYPE_CHECKING:
     import onnx
@@ -23,16 +24,20 @@ PROTOBUF_LIMIT = 2**31 - 2**20
 _STAYS = 1024
 
 
-def read_onnx(path: str | os.PathLike[str], name: str | None = None) -> Network:
+def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape: Shapes | None = None) -> Network:
     """The network in an ONNX file, with its external data (which must lie in the model's folder or below).
 
-    Any opset is taken as it is. Raises NetworkError for a file that is missing, damaged or no ONNX model, for external
-    data that is missing, too short or outside of the model's folder, and for a model that onnx.checker refuses.
+    Any opset is taken as it is. `input_shape` gives dimensions besides the batch that the file leaves open their
+    numbers (UsageError where it does not fit). Raises NetworkError for a file that is missing, damaged or no ONNX
+    model, for external data that is missing, too short or outside of the model's folder, and for a model that
+    onnx.checker refuses.
     """
     source = Path(path)
     model = _parse(source)
     for tensor in list(_external_tensors(model)):
         _attach(tensor, source)
+    if input_shape is not None:
+        fix_open_dimensions(model, input_shape, str(source))
     _add_output_shapes(model)
     _check(model, source)
     try:

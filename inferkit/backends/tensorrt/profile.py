@@ -39,7 +39,10 @@ def make_profile(
         if not info.shape:
             raise UsageError(f"input {info.name!r} of {network.name} is a scalar: it has no batch dimension")
         if any(dim is None for dim in info.shape[1:]):
-            raise UsageError(f"input {info.name!r} of {network.name} has an open dimension besides the batch")
+            raise UsageError(
+                f"input {info.name!r} of {network.name} has an open dimension besides the batch; fix it: "
+                "inferkit.load(MODEL, input_shape=(1, 3, 224, 224)), `inferkit import MODEL --input-shape 1,3,224,224`"
+            )
     fixed = {info.shape[0] for info in network.inputs} - {None}
     if fixed:
         if fixed != {max_batch}:

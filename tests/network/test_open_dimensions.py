@@ -1,0 +1,74 @@
+"""Open dimensions of ONNX files: fixed on request, the batch left as it is, and refused where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+import inferkit
+from inferkit.cli.main import main
+from inferkit.errors import UsageError
+
+NET = """
+<ir_version: 8, opset_import: ["" : 17]>
+any_size (float[n, 3, height, width] image, float[n, 2] hints) => (float[n, 3, h, w] map, float[n, 2] sum)
+{
+  map = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (image)
+  pooled = GlobalAveragePool (map)
+  two = Constant <value_ints = [0, 1]> ()
+  picked = Gather <axis = 1> (pooled, two)
+  flat = Flatten (picked)
+  sum = Add (flat, hints)
+}
+"""
+SHAPES = {"image": (1, 3, 8, 6)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    target = tmp_path / "any.onnx"
+    onnx.save(parser.parse_model(NET), target)
+    return target
+
+
+def test_open_dimensions_get_their_numbers_and_the_batch_stays_open(path: Path) -> None:
+    assert inferkit.load(path).inputs[0].shape == (None, 3, None, None)
+    network = inferkit.load(path, input_shape=SHAPES)
+    assert [info.shape for info in network.inputs] == [(None, 3, 8, 6), (None, 2)]
+    assert [info.shape for info in network.outputs] == [(None, 3, 4, 3), (None, 2)]
+    feeds = {"image": np.ones((5, 3, 8, 6), np.float32), "hints": np.zeros((5, 2), np.float32)}
+    with inferkit.build(network, max_batch=5).session() as session:
+        np.testing.assert_array_equal(session.run(feeds)["sum"], np.ones((5, 2)))
+
+
+def test_the_command_writes_the_fixed_model(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "fixed.onnx"
+    assert main(["import", str(path), "--input-shape", "image=1,3,8,6", "-o", str(target)]) == 0
+    assert inferkit.load(target).inputs[0].shape == (None, 3, 8, 6)
+
+
+def test_tensorrt_builds_what_is_fixed_and_names_the_way_where_it_is_not(path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
+    options = {"backend": "tensorrt", "flavour": "tensorrt_rtx", "max_batch": 4, "target": "sm89", "cache": False}
+    with pytest.raises(UsageError, match="input_shape"):
+        inferkit.build(inferkit.load(path), **options)
+    assert inferkit.build(inferkit.load(path, input_shape=SHAPES), **options).info.size_bytes
+
+
+@pytest.mark.parametrize(
+    ("shapes", "reason"),
+    [
+        ((1, 3, 8, 8), "image, hints; give their shapes by name"),
+        ({"picture": (1, 3, 8, 8)}, "no input 'picture'; it has image, hints"),
+        ({"image": (1, 4, 8, 8)}, r"is \[\?, 3, \?, \?\] in the file and cannot be \[1, 4, 8, 8\]"),
+        ({"image": (3, 8, 8)}, "cannot be"),
+        ({"image": (1, 3, 0, 8)}, "cannot be"),
+    ],
+)
+def test_what_the_file_fixes_otherwise_is_said(path: Path, shapes: object, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        inferkit.load(path, input_shape=shapes)  # type: ignore[arg-type]
