@@ -1,12 +1,12 @@
 """Colours that the colour-blind tell apart (Okabe and Ito, 2008), for light and for dark paper.
 
-Source: Masataka Okabe, Kei Ito, "Color Universal Design", the eight-colour set. Yellow is left out on white and blue is
-lightened on black, where the contrast would be below 3:1.
+Source: Masataka Okabe, Kei Ito, "Color Universal Design", the eight-colour set. Yellow is left out on white, vermillion
+darkened for white letters on it, and blue is lightened on black: marks have a contrast of 3:1, letters of 4.5:1.
 """
 
 from __future__ import annotations
 
-LIGHT = ("#0072b2", "#d55e00", "#007a5a", "#a8518a", "#b57900", "#3a87b5", "#555555")
+LIGHT = ("#0072b2", "#c04d00", "#007a5a", "#a8518a", "#b57900", "#3a87b5", "#444444")
 DARK = ("#56b4e9", "#ff8a4a", "#2bc99a", "#e29fc5", "#e69f00", "#9ecbff", "#bbbbbb")
 DASHES = ("", "", "7 3", "2 3", "8 3 2 3", "1 4", "10 4")
 SERIES = len(LIGHT)
@@ -17,8 +17,12 @@ def _variables(colors: tuple[str, ...], **more: str) -> str:
     return ";".join(f"--{name}:{color}" for name, color in pairs.items())
 
 
-LIGHT_VARIABLES = _variables(LIGHT, ink="#1b1f24", muted="#57606a", paper="#ffffff", panel="#f6f8fa", line="#d0d7de")
-DARK_VARIABLES = _variables(DARK, ink="#e6edf3", muted="#9aa4af", paper="#0d1117", panel="#161b22", line="#363d47")
+LIGHT_VARIABLES = _variables(
+    LIGHT, ink="#1b1f24", muted="#57606a", paper="#ffffff", warn="#8f6000", panel="#f6f8fa", line="#d0d7de"
+)
+DARK_VARIABLES = _variables(
+    DARK, ink="#e6edf3", muted="#9aa4af", paper="#0d1117", warn="#e69f00", panel="#161b22", line="#363d47"
+)
 
 CHART_STYLE = (
     ".chart text{font-family:system-ui,sans-serif;font-size:12.5px;fill:var(--muted)}"
