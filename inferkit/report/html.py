@@ -32,7 +32,7 @@ from inferkit.report.view import ORDER, ReportView
 _SIGNS = {"REGRESSED": "▲", "MISSING": "∅", "FAILED": "✕", "INVALID": "!", "INCONCLUSIVE": "?", "IMPROVED": "▼",
           "PASS": "✓", "NO_BASELINE": "○", "UNSUPPORTED": "–"}  # fmt: skip
 _TONES = {"bad": "▲", "unsure": "?", "good": "✓"}
-_FEW_NETWORKS = 3  # whose charts are shown at once; those of more are opened one by one
+_FEW_NETWORKS = 3  # whose charts are shown at once; those of the others are opened one by one
 
 
 def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), pasts: Mapping[str, Past] | None = None) -> bytes:

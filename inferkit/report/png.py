@@ -8,7 +8,7 @@ from typing import Any
 from inferkit.errors import UsageError
 from inferkit.report.chart import Chart
 from inferkit.report.palette import DASHES, LIGHT
-from inferkit.report.svg import LOG_X, LOG_Y, is_logarithmic, scales, series_kind, short
+from inferkit.report.svg import LOG_X, LOG_Y, is_logarithmic, look, scales, short
 
 _MARKERS = ("o", "s", "^", "D")
 
@@ -25,15 +25,15 @@ def draw_png(chart: Chart) -> bytes:
     figure = Figure(figsize=(6.5, 4.375), dpi=160, layout="constrained")
     axes: Any = figure.add_subplot()
     for index, series in enumerate(chart.series):
-        kind = series_kind(index, chart.series)
+        its = look(index, chart.series)
         joined = not chart.categories
         axes.plot(
             [x for x, _ in series.points],
             [y for _, y in series.points],
             label=_plain(series.name),
-            color=LIGHT[kind],
-            linestyle=":" if series.limit else ("--" if DASHES[kind] else "-") if joined else "none",
-            marker="none" if series.limit and joined else _MARKERS[kind % len(_MARKERS)],
+            color=LIGHT[its.color],
+            linestyle=":" if series.limit else _dash(its.dash) if joined else "none",
+            marker="none" if series.limit and joined else _MARKERS[its.shape],
         )
         if chart.categories and len(chart.series) <= 2:
             for x, y in series.points:
@@ -47,6 +47,12 @@ def draw_png(chart: Chart) -> bytes:
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
+
+
+def _dash(which: int) -> Any:
+    """The SVG's dash in matplotlib's words."""
+    lengths = [float(length) / 2 for length in DASHES[which].split()]
+    return (0, lengths) if lengths else "-"
 
 
 def _ticks(axes: Any, chart: Chart) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from inferkit.report.chart import Chart, Series
 from inferkit.report.escape import escape
@@ -16,6 +17,7 @@ from inferkit.report.palette import SERIES, STANDALONE_STYLE
 WIDTH, PLOT_HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 14, 46
 _LEGEND_LINE = 20
+SHAPES = 4
 LOG_X, LOG_Y = 8.0, 50.0  # an axis whose values differ by this factor is logarithmic
 _CHARACTER = 7.9  # the widest that a character of the legend's font gets, in units of the viewBox
 
@@ -179,13 +181,14 @@ def _marks(chart: Chart) -> list[str]:
     parts = []
     shift = 0.0
     for index, series in enumerate(chart.series):
-        kind = series_kind(index, chart.series)
+        its = look(index, chart.series)
+        kind, dash = its.color, "limit" if series.limit else f"d{its.dash}"
         if chart.categories:
             shift = (index - (len(chart.series) - 1) / 2) * 14
         placed = [(x_scale(x) + shift, y_scale(y)) for x, y in series.points]
         if not chart.categories and len(placed) > 1:
             path = "L".join(f"{x:.1f} {y:.1f}" for x, y in placed)
-            parts.append(f'<path class="line s{kind}{" limit" if series.limit else f" d{kind}"}" d="M{path}"/>')
+            parts.append(f'<path class="line s{kind} {dash}" d="M{path}"/>')
         if series.limit and len(placed) > 1:
             continue
         for number, (x, y) in enumerate(placed):
@@ -194,29 +197,43 @@ def _marks(chart: Chart) -> list[str]:
             )
             said = f"{series.name}, {where}"
             value = series.points[number][1]
-            parts.append(marker(kind, x, y, f"{said}: {value:.4g} {chart.y_label}"))
+            parts.append(marker(kind, x, y, f"{said}: {value:.4g} {chart.y_label}", its.shape))
             if chart.categories and len(chart.series) <= 2:  # more would lie on each other
                 parts.append(f'<text class="tick" x="{x + 9:.1f}" y="{y + 4:.1f}">{value:.4g}</text>')
     return parts
 
 
-def series_kind(index: int, series: Sequence[Series]) -> int:
-    """Which colour and marker: a limit has that of the series it limits."""
+@dataclass(frozen=True)
+class Look:
+    """How a series is told from the others: the numbers of its colour, its marker and its dash."""
+
+    color: int
+    shape: int
+    dash: int
+
+
+def look(index: int, series: Sequence[Series]) -> Look:
+    """The look of a series; a limit has the colour of the series it limits.
+
+    Where the colours start again, marker and dash are others: as many series as a run has stay apart.
+    """
     if series[index].limit:
         bare = series[index].name.removeprefix("limit ")
         index = next((number for number, each in enumerate(series) if each.name == bare), index)
-    return index % SERIES
+    again, color = divmod(index, SERIES)
+    return Look(color, (color + again) % SHAPES, (color + 2 * again) % SERIES)
 
 
-def marker(kind: int, x: float, y: float, title: str) -> str:
-    """A point, with what it stands for."""
+def marker(color: int, x: float, y: float, title: str, shape: int | None = None) -> str:
+    """A point, with what it stands for. Each colour has a shape of its own, unless another is asked for."""
     shapes = (
         f"M{x - 4:.1f} {y:.1f}a4 4 0 1 0 8 0a4 4 0 1 0 -8 0",
         f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z",
         f"M{x:.1f} {y - 5:.1f}l5 9h-10z",
         f"M{x:.1f} {y - 5.5:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5z",
     )
-    return f'<path class="dot f{kind}" d="{shapes[kind % len(shapes)]}"><title>{escape(title)}</title></path>'
+    path = shapes[(color if shape is None else shape) % SHAPES]
+    return f'<path class="dot f{color}" d="{path}"><title>{escape(title)}</title></path>'
 
 
 def _legend(series: Sequence[Series]) -> tuple[list[str], int]:
@@ -228,10 +245,11 @@ def _legend(series: Sequence[Series]) -> tuple[list[str], int]:
         if x > _LEFT and x + width > WIDTH - _RIGHT:
             row, x = row + 1, float(_LEFT)
         y = _TOP + PLOT_HEIGHT + _BOTTOM + 8 + row * _LEGEND_LINE
-        kind = series_kind(index, series)
-        parts.append(f'<path class="line s{kind}{" limit" if each.limit else f" d{kind}"}" d="M{x:.1f} {y:.1f}h24"/>')
+        its = look(index, series)
+        dash = "limit" if each.limit else f"d{its.dash}"
+        parts.append(f'<path class="line s{its.color} {dash}" d="M{x:.1f} {y:.1f}h24"/>')
         if not each.limit:
-            parts.append(marker(kind, x + 12, y, each.name))
+            parts.append(marker(its.color, x + 12, y, each.name, its.shape))
         parts.append(f'<text class="tick" x="{x + 30:.1f}" y="{y + 4:.1f}">{escape(name)}</text>')
         x += width + 10
     return parts, row + 1

@@ -10,8 +10,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from inferkit.report.chart import Series
 from inferkit.report.palette import DARK_VARIABLES, LIGHT_VARIABLES, SERIES
-from inferkit.report.svg import marker
+from inferkit.report.svg import look, marker
 
 BLIND = {
     "none": np.eye(3),
@@ -66,3 +67,12 @@ def test_series_differ_in_shape_or_in_a_colour_that_everybody_sees(scheme, blind
     for one, other in combinations(range(SERIES), 2):
         same = shape(one) == shape(other)
         assert not same or np.linalg.norm(seen[one] - seen[other]) > EASILY_SEEN, (one, other)
+
+
+def test_twenty_series_and_their_limits_all_look_different():
+    series = [Series(f"fp{number}", ((1.0, 1.0),)) for number in range(20)]
+    looks = [look(index, series) for index in range(20)]
+    assert len(set(looks)) == 20
+    assert len({(each.color, each.shape) for each in looks}) == 20  # also where no line joins the points
+    limited = [*series, Series("limit fp9", ((1.0, 2.0),), limit=True)]
+    assert look(20, limited) == looks[9]
