@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 from inferkit.cli.ab import listed, matrix_file, terminable
 from inferkit.errors import UsageError
@@ -44,6 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--replicates", type=int, metavar="N", help="fresh processes per case (default: the matrix's)")
     parser.add_argument("--min-time", type=float, metavar="SECONDS", help="time measured per process (the matrix's)")
+    parser.add_argument("--time-budget", type=float, metavar="SECONDS", help="begin no suite that would end later")
+    parser.add_argument("--log", metavar="FILE", help="write every suite as a line of JSON as soon as it is judged")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -55,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.suite.selection import Selection
     from inferkit.suite.selftest import Plan, run_selftest
 
-    for name in ("suites", "slowed_suites", "one_in", "replicates", "min_time"):
+    for name in ("suites", "slowed_suites", "one_in", "replicates", "min_time", "time_budget"):
         value = getattr(args, name)
         if value is not None and not 0 < value <= 100_000:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value:g}")
-    plan = Plan(args.suites, _effects(args.effects), args.slowed_suites, args.one_in)
+    plan = Plan(args.suites, _effects(args.effects), args.slowed_suites, args.one_in, args.time_budget)
     matrix = load_matrix(matrix_file(args.matrix))
     selection = Selection(*(listed(getattr(args, name)) for name in ("model", "precision", "batch_size", "backend")))
     selection.check(matrix.cases())
@@ -73,14 +77,28 @@ def run(args: argparse.Namespace) -> int:
         left = time_left(passed, next(begun), total)
         print(f"{passed:7.1f} s {text}{left and ', ' + left}", file=sys.stderr, flush=True)
 
-    with terminable():
-        found = run_selftest(matrix, selection.of(matrix.cases()), settings, plan, say)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(terminable())
+        log = stack.enter_context(_log(args.log)) if args.log else None
+
+        def keep(suite: Mapping[str, Any]) -> None:
+            if log is not None:
+                print(json.dumps(suite), file=log, flush=True)
+
+        found = run_selftest(matrix, selection.of(matrix.cases()), settings, plan, say, keep)
     if args.json:
         print(json.dumps(found.as_dict(), indent=1))
     else:
         for line in _lines(found):
             print(line)
     return 1 if found.suites.hits else 0
+
+
+def _log(path: str) -> TextIO:
+    try:
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--log {path} cannot be written: {error.strerror or error}") from error
 
 
 def _effects(text: str) -> tuple[tuple[str, float], ...]:

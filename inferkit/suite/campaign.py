@@ -61,7 +61,10 @@ class Settings:
 
 
 class Campaign:
-    """Measures on request and remembers: asking for the same case again costs nothing. Use as a context manager."""
+    """Measures on request and remembers: asking for the same case again costs nothing. Use as a context manager.
+
+    Several campaigns may share a `workshop`, which the last of them, or its maker, closes.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Campaign:
         settings: Settings | None = None,
         rule: Rule | None = None,
         progress: Progress | None = None,
+        workshop: Workshop | None = None,
     ) -> None:
         self.matrix = matrix
         self.store = store
@@ -82,7 +86,7 @@ class Campaign:
         # Who adds replicates to cases that are measured already: by id, and how many. A cluster puts itself here.
         self.measure_again: Callable[[Mapping[str, CaseRecord], Mapping[str, int]], None] = self._measure_again
         self._rule: Rule = rule or default_rule()
-        self._workshop = Workshop(self._step)
+        self._workshop = workshop or Workshop(self._step)
         self.evaluations = Evaluations(matrix, self._workshop, self._step)
         self._baselines: dict[str, Baseline | str] = {}
         self._overheads: list[float] = []

@@ -7,11 +7,13 @@ the rule sees a regression among cases that did not change; what it says of thos
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from inferkit.errors import UsageError
 from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
@@ -23,6 +25,7 @@ from inferkit.measure.case import Case
 from inferkit.suite.campaign import Campaign, Settings
 from inferkit.suite.definition import Matrix
 from inferkit.suite.rows import latency_facts
+from inferkit.suite.workshop import Workshop
 
 # What a slowdown of each kind must be found in.
 METRICS = {"latency": LATENCY, "tail": P99, "memory": HOST_MEMORY, "build": BUILD_TIME}
@@ -32,25 +35,44 @@ METRICS = {"latency": LATENCY, "tail": P99, "memory": HOST_MEMORY, "build": BUIL
 class Plan:
     """How much is tried: so many unchanged suites, and for each (kind, share) so many slowed ones.
 
-    In a slowed suite one case of `one_in` is slowed.
+    In a slowed suite one case of `one_in` is slowed. The two take turns, and no suite is begun that would end after
+    `seconds`, as long as the others took.
     """
 
     suites: int = 10
     effects: tuple[tuple[str, float], ...] = (("latency", 0.02), ("latency", 0.05), ("latency", 0.10))
     slowed_suites: int = 4
     one_in: int = 4
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         for kind, _ in self.effects:
             if kind not in METRICS:
                 raise UsageError(f"{kind!r} cannot be tried; there are {', '.join(METRICS)}")
 
+    def schedule(self) -> list[tuple[str, float, int]]:
+        """(kind, share, number) of every suite in the order they are measured; an unchanged one has no kind."""
+        turns = [("", 0.0, number, number / self.suites) for number in range(self.suites)]
+        for kind, share in self.effects:
+            turns += [(kind, share, n, (n + 0.5) / self.slowed_suites) for n in range(self.slowed_suites)]
+        return [(kind, share, number) for kind, share, number, _ in sorted(turns, key=lambda turn: turn[3])]
+
 
 @dataclass(frozen=True)
-class _Judged:
+class Tried:
+    """One suite that was measured and judged. `seconds` is the time to its verdicts."""
+
+    data: SuiteData
     outcomes: tuple[Outcome, ...]
     seconds: float
-    log_medians: Mapping[str, tuple[float, ...]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            **asdict(self.data),
+            "seconds": self.seconds,
+            "verdicts": {f"{o.case} {o.metric}": str(o.verdict) for o in self.outcomes},
+        }
 
 
 def run_selftest(
@@ -59,84 +81,119 @@ def run_selftest(
     settings: Settings,
     plan: Plan,
     say: Callable[[str], None] = lambda text: None,
+    keep: Callable[[Mapping[str, Any]], None] = lambda suite: None,
 ) -> SelfTest:
-    """Measure, judge and count. UsageError where no case can be measured here."""
-    with tempfile.TemporaryDirectory(prefix="inferkit-selftest-") as folder:
-        store = BaselineStore(folder)
+    """Measure, judge and count. `keep` is given every suite as soon as it is judged. UsageError where no case can be
+    measured here.
+    """
+    began = time.monotonic()
+    with _Runner(matrix, settings) as runner:
         say("the baseline")
-        stored = _store_baseline(matrix, cases, settings, store)
-        measured = [case for case in cases if case.id in stored]
-        if not measured:
+        baseline = runner.measure_baseline(cases)
+        keep(asdict(baseline))
+        if not runner.cases:
             raise UsageError("none of these cases can be measured here")
-        unchanged = []
-        for number in range(plan.suites):
-            say(f"unchanged suite {number + 1} of {plan.suites}")
-            unchanged.append(_suite(matrix, measured, settings, store))
-        detections, others = [], []
-        suites = [SuiteData("", 0.0, (), judged.log_medians) for judged in unchanged]
-        for kind, share in plan.effects:
-            hits, trials, seconds = 0, 0, []
-            for number in range(plan.slowed_suites):
-                say(f"{kind} +{100 * share:g} %, suite {number + 1} of {plan.slowed_suites}")
-                slowed = {case.id for index, case in enumerate(measured) if (index + number) % plan.one_in == 0}
-                slowed = slowed or {measured[number % len(measured)].id}
-                inject = {case: {kind: share} for case in slowed}
-                judged = _suite(matrix, measured, replace(settings, inject=inject), store)
-                found = {o.case for o in judged.outcomes if o.metric == METRICS[kind] and _regressed(o)}
-                hits, trials = hits + len(found & slowed), trials + len(slowed)
-                seconds.append(judged.seconds)
-                suites.append(SuiteData(kind, share, tuple(sorted(slowed)), judged.log_medians))
-                others.append(tuple(o for o in judged.outcomes if o.case not in slowed))
-            detections.append(Detection(kind, share, Share.of(hits, trials), tuple(seconds)))
-    everything = [o for judged in unchanged for o in judged.outcomes] + [o for suite in others for o in suite]
-    alarms = [o.line for o in everything if _regressed(o)]
-    failing = sum(any(map(_regressed, judged.outcomes)) for judged in unchanged)
+        tried: list[Tried] = []
+        for kind, share, number in plan.schedule():
+            longest = max((suite.seconds for suite in tried), default=0.0)
+            if plan.seconds is not None and time.monotonic() - began + longest > plan.seconds:
+                say(f"the time is up after {len(tried)} suites")
+                break
+            say(f"{kind} +{100 * share:g} %, suite {number + 1}" if kind else f"unchanged suite {number + 1}")
+            tried.append(runner.suite(kind, share, _slowed(runner.cases, kind, number, plan.one_in)))
+            keep(tried[-1].as_dict())
+    return _counted(baseline, tried, plan.effects)
+
+
+def _slowed(cases: Sequence[Case], kind: str, number: int, one_in: int) -> tuple[str, ...]:
+    """The cases that are slowed in suite `number`: others in the next one, and never none."""
+    if not kind:
+        return ()
+    chosen = [case.id for index, case in enumerate(cases) if (index + number) % one_in == 0]
+    return tuple(chosen or [cases[number % len(cases)].id])
+
+
+def _counted(baseline: SuiteData, tried: Sequence[Tried], effects: Sequence[tuple[str, float]]) -> SelfTest:
+    unchanged = [suite for suite in tried if not suite.data.kind]
+    detections = []
+    for kind, share in effects:
+        suites = [suite for suite in tried if (suite.data.kind, suite.data.share) == (kind, share)]
+        hits = sum(len(_found(suite, METRICS[kind])) for suite in suites)
+        trials = sum(len(suite.data.slowed) for suite in suites)
+        detections.append(Detection(kind, share, Share.of(hits, trials), tuple(suite.seconds for suite in suites)))
+    everything = [o for suite in tried for o in suite.outcomes if o.case not in suite.data.slowed]
+    alarms = [o.line for o in everything if o.verdict is Verdict.REGRESSED]
+    failing = sum(any(o.verdict is Verdict.REGRESSED for o in suite.outcomes) for suite in unchanged)
     return SelfTest(
         Share.of(failing, len(unchanged)),
         Share.of(len(alarms), len(everything)),
         sum(o.verdict is Verdict.INCONCLUSIVE and o.metric == LATENCY for o in everything),
         tuple(alarms),
         tuple(detections),
-        case_powers([[o for o in judged.outcomes if o.metric == LATENCY] for judged in unchanged]),
-        tuple(judged.seconds for judged in unchanged),
-        SuiteData("baseline", 0.0, (), stored),
-        tuple(suites),
+        case_powers([[o for o in suite.outcomes if o.metric == LATENCY] for suite in unchanged]),
+        tuple(suite.seconds for suite in unchanged),
+        baseline,
+        tuple(suite.data for suite in tried),
     )
 
 
-def _regressed(outcome: Outcome) -> bool:
-    return outcome.verdict is Verdict.REGRESSED
+def _found(suite: Tried, metric: str) -> set[str]:
+    """The slowed cases that were called regressed in the metric that they were slowed in."""
+    return {
+        o.case
+        for o in suite.outcomes
+        if o.case in suite.data.slowed and o.metric == metric and o.verdict is Verdict.REGRESSED
+    }
 
 
-def _store_baseline(
-    matrix: Matrix, cases: Sequence[Case], settings: Settings, store: BaselineStore
-) -> dict[str, tuple[float, ...]]:
-    """One measured suite as the baseline; returns the log-medians of the cases that could be measured."""
-    with Campaign(matrix, store, replace(settings, for_baseline=True)) as campaign:
+class _Runner:
+    """Runs suites against a baseline of their own; networks are prepared once for all of them."""
+
+    def __init__(self, matrix: Matrix, settings: Settings) -> None:
+        self._matrix, self._settings = matrix, settings
+        self._folder = tempfile.TemporaryDirectory(prefix="inferkit-selftest-")
+        self._store = BaselineStore(self._folder.name)
+        self._workshop = Workshop(lambda text: contextlib.nullcontext())
+        self.cases: tuple[Case, ...] = ()
+
+    def __enter__(self) -> _Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workshop.close()
+        self._folder.cleanup()
+
+    def measure_baseline(self, cases: Sequence[Case]) -> SuiteData:
+        """One measured suite as the baseline; `cases` are those that could be measured."""
+        campaign = self._campaign(replace(self._settings, for_baseline=True))
         campaign.run(cases)
         records = [record for record in campaign.latency.values() if record.open and record.replicates]
-    by_fingerprint: dict[str, Baseline] = {}
-    for record in records:
-        assert record.fingerprint is not None
-        side = SideFacts.of(latency_facts(record))
-        case = CaseBaseline(record.log_medians, **side.__dict__)
-        known = by_fingerprint.get(record.fingerprint.slug, Baseline(record.fingerprint))
-        stored: Mapping[str, CaseBaseline] = {**known.cases, record.case.id: case}
-        by_fingerprint[record.fingerprint.slug] = replace(known, cases=stored)
-    for baseline in by_fingerprint.values():
-        store.write(baseline)
-    return {record.case.id: record.log_medians for record in records}
+        by_fingerprint: dict[str, Baseline] = {}
+        for record in records:
+            assert record.fingerprint is not None
+            side = SideFacts.of(latency_facts(record))
+            case = CaseBaseline(record.log_medians, **side.__dict__)
+            known = by_fingerprint.get(record.fingerprint.slug, Baseline(record.fingerprint))
+            stored: Mapping[str, CaseBaseline] = {**known.cases, record.case.id: case}
+            by_fingerprint[record.fingerprint.slug] = replace(known, cases=stored)
+        for baseline in by_fingerprint.values():
+            self._store.write(baseline)
+        self.cases = tuple(record.case for record in records)
+        return SuiteData("baseline", 0.0, (), {record.case.id: record.log_medians for record in records})
 
-
-def _suite(matrix: Matrix, cases: Sequence[Case], settings: Settings, store: BaselineStore) -> _Judged:
-    """One suite through the whole pipeline: measured, suspicious cases measured further, judged."""
-    began = time.monotonic()
-    with Campaign(matrix, store, settings) as campaign:
-        campaign.run(cases)
+    def suite(self, kind: str, share: float, slowed: tuple[str, ...]) -> Tried:
+        """One suite through the whole pipeline: measured, suspicious cases measured further, judged."""
+        began = time.monotonic()
+        campaign = self._campaign(replace(self._settings, inject={case: {kind: share} for case in slowed}))
+        campaign.run(self.cases)
         outcomes = [record.outcome for record in campaign.latency.values() if record.outcome is not None]
         outcomes += [outcome for record in campaign.latency.values() for outcome in record.sides]
         medians = {record.case.id: record.log_medians for record in campaign.latency.values() if record.replicates}
-    return _Judged(tuple(outcomes), round(time.monotonic() - began, 3), medians)
+        data = SuiteData(kind, share, slowed, medians)
+        return Tried(data, tuple(outcomes), round(time.monotonic() - began, 3))
+
+    def _campaign(self, settings: Settings) -> Campaign:
+        return Campaign(self._matrix, self._store, settings, workshop=self._workshop)
 
 
 def percentile_of(seconds: Sequence[float], share: float) -> float:

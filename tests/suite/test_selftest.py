@@ -5,6 +5,7 @@ import json
 import pytest
 
 from inferkit.cli.main import main
+from inferkit.suite.selftest import Plan
 from tests.suite.tiny_project import MATRIX
 
 
@@ -20,6 +21,7 @@ def folder(tiny_files, tmp_path, monkeypatch):
 
 def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(folder, capsys):
     options = ["--suites", "1", "--slowed-suites", "1", "--effects", "latency=40", "--min-time", "0.01", "--json"]
+    options += ["--log", "suites.jsonl"]
     assert main(["gate", "selftest", *options]) in (0, 1)
     found = json.loads(capsys.readouterr().out)
     assert found["suites"]["trials"] == 1
@@ -31,7 +33,25 @@ def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(fol
         1,
     )
     assert {case["case"] for case in found["cases"]} == {"tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime"}
-    assert sorted(path.name for path in folder.iterdir()) == ["images.npz", "matrix.toml", "tiny.onnx"]
+    baseline, *suites = [json.loads(line) for line in (folder / "suites.jsonl").read_text().splitlines()]
+    assert set(baseline["log_medians"]) == {case["case"] for case in found["cases"]}
+    assert [suite["kind"] for suite in suites] == ["", "latency"]
+    assert suites[1]["verdicts"][f"{suites[1]['slowed'][0]} latency"] == "REGRESSED"
+    assert sorted(path.name for path in folder.iterdir()) == ["images.npz", "matrix.toml", "suites.jsonl", "tiny.onnx"]
+
+
+def test_unchanged_and_slowed_suites_take_turns_over_the_whole_time():
+    plan = Plan(suites=4, effects=(("latency", 0.02), ("tail", 1.0)), slowed_suites=2)
+    kinds = [kind for kind, _, _ in plan.schedule()]
+    assert kinds == ["", "", "latency", "tail", "", "", "latency", "tail"]
+
+
+def test_no_suite_is_begun_that_would_end_after_the_time(folder, capsys):
+    options = ["--suites", "50", "--slowed-suites", "1", "--effects", "latency=40", "--min-time", "0.01"]
+    assert main(["gate", "selftest", *options, "--time-budget", "0.001", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["suites"]["trials"] == 0
+    assert "the time is up" in captured.err
 
 
 @pytest.mark.parametrize(
