@@ -21,7 +21,7 @@ from inferkit.report.layers import layer_changes
 from inferkit.report.overtime import draw_over_time, over_time
 from inferkit.report.past import Past
 from inferkit.report.strips import bounds_plot, change_mark, split_bar, strip_plot
-from inferkit.report.view import ORDER, CaseView, telemetry_rows
+from inferkit.report.view import ORDER, CaseView, by_case, main_view, telemetry_rows, telling_view
 
 _MOST_LAYERS = 12
 # All pictures of a report together, in characters: 24 of one case are some 60,000.
@@ -33,9 +33,7 @@ _SORT_LIMIT = 1e12  # a change beyond this sorts like this: an attribute must be
 
 def case_pages(cases: Sequence[CaseView], pasts: Mapping[str, Past] | None = None) -> list[dict[str, Any]]:
     """Every case once, in the order of the views; `pasts` has the history by case."""
-    groups: dict[str, list[CaseView]] = {}
-    for case in cases:
-        groups.setdefault(case.case, []).append(case)
+    groups = by_case(cases)
     ids = _ids(list(groups))
     confused = {name: _confusion(group) for name, group in groups.items()}
     room = _PICTURE_ROOM // max(sum(found is not None for found in confused.values()), 1)
@@ -67,19 +65,6 @@ def _ids(names: Sequence[str]) -> dict[str, str]:
         used.add(found)
         taken[name] = found
     return taken
-
-
-def main_view(group: Sequence[CaseView]) -> CaseView:
-    """What a case is about: its latency or its accuracy, else the first that is known."""
-    return next((view for view in group if view.metric in (LATENCY, ACCURACY)), group[0])
-
-
-def telling_view(group: Sequence[CaseView]) -> CaseView:
-    """The view whose verdict is the case's: the main one, or the first other that fails where the main one does not."""
-    main = main_view(group)
-    if main.fails or main.verdict == "INVALID":
-        return main
-    return next((view for view in group if view.fails), main)
 
 
 def _page(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from inferkit.report.view import CaseView
+from inferkit.report.view import CaseView, by_case, telling_view
 
 _MOST = 10
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -17,17 +17,24 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 def annotation_lines(cases: Sequence[CaseView]) -> list[str]:
     """Workflow commands: an error for each case that fails the build, a warning for those that say nothing."""
-    errors = [case for case in cases if case.fails]
-    warnings = [case for case in cases if case.verdict in ("INVALID", "INCONCLUSIVE")]
+    groups = [(telling_view(group), group) for group in by_case(cases).values()]
+    errors = [(view, _also(view, group)) for view, group in groups if view.fails]
+    warnings = [(view, "") for view, _ in groups if view.verdict in ("INVALID", "INCONCLUSIVE")]
     return [*_commands("error", errors), *_commands("warning", warnings)]
 
 
-def _commands(kind: str, cases: Sequence[CaseView]) -> list[str]:
+def _also(telling: CaseView, group: Sequence[CaseView]) -> str:
+    """What else of the case fails."""
+    others = [view.metric for view in group if view.fails and view is not telling]
+    return f"; also {', '.join(others)}" if others else ""
+
+
+def _commands(kind: str, cases: Sequence[tuple[CaseView, str]]) -> list[str]:
     shown = cases if len(cases) <= _MOST else cases[: _MOST - 1]
     lines = []
-    for case in shown:
+    for case, more in shown:
         message = case.outcome.line if case.outcome is not None else f"{case.case}: {case.reason}"
-        lines.append(f"::{kind} title={_property(f'{case.verdict} {case.case}')}::{_data(message)}")
+        lines.append(f"::{kind} title={_property(f'{case.verdict} {case.case}')}::{_data(message + more)}")
     if len(shown) < len(cases):
         rest = len(cases) - len(shown)
         lines.append(f"::{kind} title=inferkit::{rest} more cases; the job's summary lists them")

@@ -85,6 +85,9 @@ ORDER = (
 )  # fmt: skip
 
 
+MAIN = (LATENCY, ACCURACY)  # what a case is about; all else that is judged of it stands beside
+
+
 def verdict_counts(cases: Sequence[CaseView]) -> dict[str, int]:
     """How many cases have each verdict, the most serious first."""
     found = [case.verdict for case in cases]
@@ -169,13 +172,36 @@ def _with_layers(case: CaseView, layers: Mapping[str, LayerDiff]) -> CaseView:
     return replace(case, facts=facts)
 
 
-def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
-    """The most serious first; of what regressed the worst first, all else as it was measured."""
+def by_case(views: Sequence[CaseView]) -> dict[str, list[CaseView]]:
+    """Everything that was judged of each case, in the order of the cases."""
+    found: dict[str, list[CaseView]] = {}
+    for view in views:
+        found.setdefault(view.case, []).append(view)
+    return found
 
-    def key(case: CaseView) -> tuple[int, float]:
+
+def main_view(group: Sequence[CaseView]) -> CaseView:
+    """What a case is about: its latency or its accuracy, else the first that is known."""
+    return next((view for view in group if view.metric in MAIN), group[0])
+
+
+def telling_view(group: Sequence[CaseView]) -> CaseView:
+    """The view whose verdict is the case's: the main one, or the first other that fails where the main one does not."""
+    main = main_view(group)
+    if main.fails or main.verdict == "INVALID":
+        return main
+    return next((view for view in group if view.fails), main)
+
+
+def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
+    """The most serious first; of what regressed latency and accuracy first, the worst of each first."""
+
+    def key(case: CaseView) -> tuple[int, bool, float]:
+        rank = ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER)
+        if case.verdict != "REGRESSED":
+            return rank, False, 0.0
         change = case.outcome.change if case.outcome is not None else None
-        worst = -change if case.verdict == "REGRESSED" and change is not None else 0.0
-        return (ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER)), worst
+        return rank, case.metric not in MAIN, -(change or 0.0)
 
     return tuple(sorted(cases, key=key))
 

@@ -91,6 +91,15 @@ def test_annotations_are_one_line_each_and_at_most_ten_of_a_kind():
     assert annotation_lines(cases_of([outcome("a", "PASS")])) == []
 
 
+def test_a_case_is_one_annotation_whatever_fails_of_it():
+    slow = [replace(outcome("a", "REGRESSED"), metric=metric) for metric in ("p99", "latency", "build time")]
+    (line,) = annotation_lines(cases_of([*slow, replace(outcome("a", "PASS"), metric="host memory")]))
+    assert line.startswith("::error title=REGRESSED a::a latency: REGRESSED")
+    assert line.endswith("; also p99, build time")
+    text = markdown(cases_of(slow))
+    assert next(row.split(" | ")[1] for row in text.splitlines() if row.startswith("| <code>")) == "latency"
+
+
 def test_the_summary_is_appended_to_githubs_file(tmp_path, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     assert write_summary("text") is None
