@@ -13,6 +13,7 @@ from inferkit.errors import NetworkError
 from inferkit.files import replacing, write_atomically
 from inferkit.network.network import Network
 from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
+from inferkit.network.stated_precision import stated_precision
 
 if TYPE_CHECKING:
     import onnx
@@ -27,10 +28,10 @@ _STAYS = 1024
 def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape: Shapes | None = None) -> Network:
     """The network in an ONNX file, with its external data (which must lie in the model's folder or below).
 
-    Any opset is taken as it is. `input_shape` gives dimensions besides the batch that the file leaves open their
-    numbers (UsageError where it does not fit). Raises NetworkError for a file that is missing, damaged or no ONNX
-    model, for external data that is missing, too short or outside of the model's folder, and for a model that
-    onnx.checker refuses.
+    Any opset is taken as it is; the network's precision is that of the file (half weights, Q/DQ pairs). `input_shape`
+    gives dimensions besides the batch that the file leaves open their numbers (UsageError where it does not fit).
+    Raises NetworkError for a file that is missing, damaged or no ONNX model, for external data that is missing, too
+    short or outside of the model's folder, and for a model that onnx.checker refuses.
     """
     source = Path(path)
     model = _parse(source)
@@ -41,7 +42,8 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     _add_output_shapes(model)
     _check(model, source)
     try:
-        return Network.from_model(model, name or model.graph.name or source.stem)
+        name = name or model.graph.name or source.stem
+        return Network.from_model(model, name, precision=stated_precision(model))
     except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(f"{source}: an input or output is no tensor of a type that numpy has: {error}") from None
 

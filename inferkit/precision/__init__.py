@@ -29,6 +29,7 @@ def normalize(precision: str) -> str:
 def at_precision(network: Network, precision: str, calibration: Any = None, **options: Any) -> Network:
     """A new network that computes at `precision`; `network` is not changed.
 
+    A network whose file is of that precision already (half weights, Q/DQ pairs) is returned as it is.
     fp32 and tf32 have the same graph: TF32 is what a backend does with it. fp16 and bf16 are rewritten to half
     precision (options: inferkit.precision.casts.CastOptions). int8 and fp8 get Q/DQ pairs and need `calibration`:
     a dataset, an iterable of batches (arrays float32 [N, C, H, W], or dicts of arrays by input name), a Ranges or

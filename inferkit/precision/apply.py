@@ -59,6 +59,9 @@ class QuantizeOptions:
 
 def apply(network: Network, precision: str, calibration: Any, options: Mapping[str, Any]) -> Network:
     """See inferkit.at_precision; `precision` is one of PRECISIONS."""
+    as_in_file = precision == network.precision != "fp32" and network.calibration is None
+    if as_in_file and calibration is None and not options:
+        return network
     if precision in FORMATS:
         return _quantized(network, precision, calibration, parse_options(QuantizeOptions, precision, options))
     if calibration is not None:

@@ -16,7 +16,7 @@ from inferkit.backends.tensorrt.gpus import Gpu, find_gpu
 from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.tensorrt.profile import make_profile, with_static_batch
 from inferkit.backends.tensorrt.uint8_input import Uint8Input, with_uint8_input
-from inferkit.errors import BackendUnavailable, UsageError
+from inferkit.errors import BackendError, BackendUnavailable, UsageError
 from inferkit.network.network import Network
 
 
@@ -49,6 +49,7 @@ def build_engine(network: Network, max_batch: int, **options: Any) -> TensorRTEn
     refused = flavour.refusal(network.precision)
     if refused:
         raise BackendUnavailable(refused, "choose another version or flavour of TensorRT")
+    _require_signed_codes(network)
     profile = make_profile(network, max_batch, wanted.min_batch, wanted.opt_batch, wanted.static)
     build_options = BuildOptions(profile, normalized_targets(wanted.target), wanted.workspace)
     flavour.check_targets(build_options.targets)
@@ -65,6 +66,22 @@ def build_engine(network: Network, max_batch: int, **options: Any) -> TensorRTEn
     key = engine_key(rewritten, flavour, build_options, description)
     plan, path, found = cached_plan(key, f"{_slug(network.name)}-{network.precision}-b{max_batch}", build)
     return TensorRTEngine(network, plan.info, path, from_cache=found)
+
+
+def _require_signed_codes(network: Network) -> None:
+    """BackendError for unsigned codes: TensorRT only warns, takes them for signed ones, and computes nonsense."""
+    import onnx
+
+    constants = {tensor.name: tensor.data_type for tensor in network.model.graph.initializer}
+    for node in network.model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            names = (*node.input[2:3], *(node.input[:1] if node.op_type == "DequantizeLinear" else ()))
+            unsigned = any(constants.get(name) == onnx.TensorProto.UINT8 for name in names)
+            if unsigned or (node.op_type == "QuantizeLinear" and len(node.input) < 3 and not node.attribute):
+                raise BackendError(
+                    f"layer {node.name or node.output[0]!r} of {network.name} quantizes to unsigned bytes, which "
+                    "TensorRT has not: quantize symmetrically to int8 (inferkit does, from the FP32 network)"
+                )
 
 
 def normalized_targets(target: str | Iterable[str] | None) -> tuple[str, ...]:
