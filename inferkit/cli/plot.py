@@ -67,7 +67,7 @@ def _cases(run: str) -> dict[str, bytes]:
     found = {}
     for page in case_pages(view.cases):
         pictures = {"replicates": page["strip"], "over-time": page["over_time"], "split": page["split"]}
-        pictures["change"] = page["bounds"]
+        pictures |= {"change": page["bounds"], "layers": page["layer_bars"]}
         for name, picture in pictures.items():
             if picture:
                 found[f"{page['id'].removeprefix('case-')}-{name}.svg"] = alone(str(picture)).encode()

@@ -17,6 +17,7 @@ from inferkit.measure.layer_table import readable_table
 from inferkit.measure.statistics import PERCENTILES, samples_needed
 from inferkit.report.confusion import Confusion, confusion_of
 from inferkit.report.facts import mapping, number, shown, text
+from inferkit.report.layer_bars import layer_bars
 from inferkit.report.layers import layer_changes
 from inferkit.report.overtime import draw_over_time, over_time
 from inferkit.report.past import Past
@@ -110,6 +111,7 @@ def _page(
         "figures": _figures(main),
         "telemetry": telemetry_rows(facts),
         "layers": _layers(facts),
+        "layer_bars": Markup(layer_bars(facts, f"Layers of {main.case} that changed")),
         "layer_changes": layer_changes(facts, _MOST_LAYERS),
         "confusion": confusion,
         "past": Markup(past.picture) if past is not None else "",

@@ -70,6 +70,13 @@ def names(page):
     return [name.splitlines()[0] for name in cells(page, 1)]
 
 
+def test_a_case_can_be_linked_to_from_its_section(page):
+    page.get_by_role("link", name=REGRESSED, exact=True).click()
+    page.locator(f"#case-{REGRESSED} a.anchor").click()
+    assert page.url.endswith(f"#case=case-{REGRESSED}")
+    assert page.locator("details.case[open]").count() == 1
+
+
 def test_what_regressed_stands_first_and_columns_sort_both_ways(page):
     assert "REGRESSED" in cells(page, 0)[0]
     page.get_by_role("button", name="case", exact=True).click()
