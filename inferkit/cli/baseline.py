@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.errors import BaselineError, UsageError
 
 if TYPE_CHECKING:
-    from inferkit.gate.baseline import Baseline
+    from inferkit.gate.baseline import AccuracyBaseline, Baseline, CaseBaseline
     from inferkit.gate.promotion import Promotion
 
 EXIT_NOTHING = 12
@@ -26,7 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     promote = actions.add_parser("promote", help="make a run's figures the baseline; shows what that changes")
     promote.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")
     promote.add_argument(
-        "--accept-regression", metavar="REASON", help="take regressed cases too; the reason is stored with them"
+        "--accept-regression",
+        metavar="REASON",
+        help="take regressed and INVALID cases too; the reason is stored with them",
+    )
+    promote.add_argument(
+        "--skip-invalid", action="store_true", help="cases measured as INVALID keep what the baseline had"
     )
     promote.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
     show = actions.add_parser("show", help="list the baselines, or the cases of one")
@@ -52,7 +57,7 @@ def _promote(args: argparse.Namespace) -> int:
     if reason is not None and not reason.strip():
         raise UsageError("--accept-regression wants a reason that a reader can judge")
     store = BaselineStore(args.baseline_dir)
-    promotions = plan_promotion(read_run(args.run), store, accept=reason)
+    promotions = plan_promotion(read_run(args.run), store, accept=reason, skip_invalid=args.skip_invalid)
     if not any(promotion.after.cases or promotion.after.accuracy for promotion in promotions):
         raise BaselineError(f"{args.run}: holds nothing that could be promoted")
     if args.json:
@@ -89,6 +94,8 @@ def _print_promotion(promotion: Promotion) -> None:
     ):
         if cases:
             print(f"{what}: {', '.join(cases)}")
+    for remark in promotion.remarks:
+        print(remark)
 
 
 def _as_json(promotion: Promotion) -> dict[str, Any]:
@@ -100,6 +107,7 @@ def _as_json(promotion: Promotion) -> dict[str, Any]:
         "removed": promotion.removed,
         "kept": promotion.kept,
         "left_out": promotion.left_out,
+        "remarks": promotion.remarks,
     }
 
 
@@ -137,10 +145,18 @@ def _print_baseline(path: Path, baseline: Baseline, cases: bool) -> None:
         print("  from " + ", ".join(f"{name} {value}" for name, value in baseline.origin.items()))
     if not cases:
         return
+    if baseline.reference is not None:
+        logs = baseline.reference.log_medians
+        print(f"  {baseline.reference.name} (the reference network): {seconds(centre(logs))}, replicates {len(logs)}")
     for name, case in baseline.cases.items():
         half = spread(case.log_medians)
         noise = "" if half is None else f" ±{half:.1%}"
-        accepted = f", accepted: {case.accepted}" if case.accepted else ""
-        print(f"  {name}: {seconds(centre(case.log_medians))}{noise}, replicates {len(case.log_medians)}{accepted}")
+        known = f"replicates {len(case.log_medians)}{_accepted(case)}"
+        print(f"  {name}: {seconds(centre(case.log_medians))}{noise}, {known}")
     for name, found in baseline.accuracy.items():
-        print(f"  {name}: top-1 {percent(found.top1)}, top-5 {percent(found.top5)} of {found.images} images")
+        known = f"{found.images} images{_accepted(found)}"
+        print(f"  {name}: top-1 {percent(found.top1)}, top-5 {percent(found.top5)} of {known}")
+
+
+def _accepted(case: CaseBaseline | AccuracyBaseline) -> str:
+    return f", accepted: {case.accepted}" if case.accepted else ""

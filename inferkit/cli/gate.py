@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     selection = Selection(*(listed(getattr(args, name)) for name in ("model", "precision", "batch_size", "backend")))
     selection.check(matrix.cases())
     declared = matrix.suite
-    settings = Settings(args.replicates or declared.replicates, args.min_time or declared.min_time)
+    settings = Settings(
+        args.replicates or declared.replicates, args.min_time or declared.min_time, reference=declared.reference
+    )
     began, begun = time.monotonic(), itertools.count()
     total = 1 + plan.suites + len(plan.effects) * plan.slowed_suites
 

@@ -57,22 +57,35 @@ class CaseBaseline:
 
 
 @dataclass(frozen=True)
+class ReferenceBaseline:
+    """The log-medians of the reference network, measured with the cases; `name` is its version."""
+
+    name: str
+    log_medians: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class AccuracyBaseline:
-    """What is kept of one accuracy case, in percent."""
+    """What is kept of one accuracy case, in percent. `accepted` is the reason given for accepting a regression."""
 
     top1: float
     top5: float
     images: int
+    accepted: str | None = None
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The latencies and accuracies that belong to one fingerprint. `origin` says where they came from, in text."""
+    """The latencies and accuracies that belong to one fingerprint. `origin` says where they came from, in text.
+
+    `reference` is None in a baseline of a run without one.
+    """
 
     fingerprint: Fingerprint
     cases: Mapping[str, CaseBaseline] = field(default_factory=dict)
     accuracy: Mapping[str, AccuracyBaseline] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
+    reference: ReferenceBaseline | None = None
 
     def as_bytes(self) -> bytes:
         """The file's content: sorted and indented, so that a review shows what changed and nothing else."""
@@ -80,8 +93,9 @@ class Baseline:
             "schema": SCHEMA,
             "fingerprint": self.fingerprint.as_dict(),
             "origin": dict(self.origin),
+            **({} if self.reference is None else {"reference": _sparse(self.reference.__dict__)}),
             "cases": {name: _sparse(case.__dict__) for name, case in sorted(self.cases.items())},
-            "accuracy": {name: dict(case.__dict__) for name, case in sorted(self.accuracy.items())},
+            "accuracy": {name: _sparse(case.__dict__) for name, case in sorted(self.accuracy.items())},
         }
         return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
@@ -102,7 +116,7 @@ def read_baseline(path: str | os.PathLike[str]) -> Baseline:
         raise top.fail(f"is no baseline: its schema is {schema!r}", "schema")
     if schema > SCHEMA:
         raise top.fail(f"was written by a newer inferkit (schema {schema}); this one reads up to {SCHEMA}", "schema")
-    top.only(("schema", "fingerprint", "origin", "cases", "accuracy"))
+    top.only(("schema", "fingerprint", "origin", "reference", "cases", "accuracy"))
     buckets = top.place("fingerprint")
     if not buckets.values:
         raise top.fail("names no hardware", "fingerprint")
@@ -112,7 +126,16 @@ def read_baseline(path: str | os.PathLike[str]) -> Baseline:
         {name: _case(place) for name, place in top.place("cases").places().items()},
         {name: _accuracy(place) for name, place in top.place("accuracy").places().items()},
         {name: origin.text(name) for name in origin.values},
+        _reference(top.place("reference")) if "reference" in top.values else None,
     )
+
+
+def _reference(place: Place) -> ReferenceBaseline:
+    place.only(("name", "log_medians"))
+    log_medians = place.numbers("log_medians", above=_FASTEST, most=_SLOWEST)
+    if not log_medians:
+        raise place.fail("holds no replicate", "log_medians")
+    return ReferenceBaseline(place.text("name"), log_medians)
 
 
 def _case(place: Place) -> CaseBaseline:
@@ -141,12 +164,15 @@ def _bytes(place: Place, key: str) -> int | None:
 
 
 def _accuracy(place: Place) -> AccuracyBaseline:
-    place.only(("top1", "top5", "images"))
+    place.only(("top1", "top5", "images", "accepted"))
     images = place.number("images", above=0)
     if images != int(images):
         raise place.fail(f"must be a whole number, not {images!r}", "images")
     return AccuracyBaseline(
-        place.number("top1", above=-1e-9, most=100), place.number("top5", above=-1e-9, most=100), int(images)
+        place.number("top1", above=-1e-9, most=100),
+        place.number("top5", above=-1e-9, most=100),
+        int(images),
+        place.text("accepted") if "accepted" in place.values else None,
     )
 
 

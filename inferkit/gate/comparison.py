@@ -12,8 +12,9 @@ from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
+from inferkit.gate.reference import moved_between
 from inferkit.gate.rule import CaseLatency, Rule
-from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile
+from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile, RunReference
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.layer_table import readable_table
@@ -61,6 +62,7 @@ class _Side:
     mixed: Mapping[str, str]
     invalid: Mapping[str, str]
     facts: Mapping[str, SideFacts]
+    references: Mapping[str, RunReference]
 
 
 def compare(
@@ -81,10 +83,11 @@ def compare(
     outcomes, layers = _explained((rule or default_rule(measuring=False)).judge(evidence), one, other)
     invalid = {case.case for case in evidence if case.invalid}
     outcomes += judge_sides([_sides(case, one, other) for case in evidence if case.case not in invalid])
+    outcomes, told = _machines(outcomes, evidence, one, other)
     outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
     outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
     outcomes += _accuracies(one, other, tolerance)
-    return Comparison(tuple(outcomes), _remarks([*base, *head]), layers)
+    return Comparison(tuple(outcomes), (*_remarks([*base, *head]), *told), layers)
 
 
 def _explained(outcomes: list[Outcome], base: _Side, head: _Side) -> tuple[list[Outcome], dict[str, LayerDiff]]:
@@ -120,9 +123,41 @@ def _side(files: Sequence[RunFile]) -> _Side:
         outcome.case: f"{file.name}: {outcome.reason or 'measured as INVALID'}"
         for file in files
         for outcome in file.outcomes
-        if outcome.verdict is Verdict.INVALID
+        if outcome.verdict is Verdict.INVALID and outcome.machine is None
     }
-    return _Side(cases, accuracy, fingerprints, mixed, invalid, facts)
+    return _Side(cases, accuracy, fingerprints, mixed, invalid, facts, _references(files))
+
+
+def _references(files: Sequence[RunFile]) -> dict[str, RunReference]:
+    """The references of one side by fingerprint slug, pooled; none where versions differ or a file has none."""
+    found: dict[str, RunReference] = {}
+    measured = {slug for file in files for slug in file.fingerprints}
+    for slug in measured:
+        known = [file.references.get(slug) for file in files if slug in file.fingerprints]
+        if None not in known and len({each.name for each in known if each}) == 1:
+            pooled = tuple(value for each in known if each for value in each.log_medians)
+            assert known[0] is not None
+            found[slug] = replace(known[0], log_medians=pooled)
+    return found
+
+
+def _machines(
+    outcomes: Sequence[Outcome], evidence: Sequence[CaseLatency], base: _Side, head: _Side
+) -> tuple[list[Outcome], list[str]]:
+    """The outcomes as the reference networks leave them, and what they say of each kind of machine."""
+    found, told = list(outcomes), []
+    for slug, now in head.references.items():
+        before = base.references.get(slug)
+        if before is None or before.name != now.name:
+            continue
+        mine = {case.case: case for case in evidence if head.cases[case.case].fingerprint == slug and not case.invalid}
+        margin = CPU_MARGIN if now.margin is None else now.margin
+        others = [(case.baseline, case.now) for case in mine.values()]
+        moved = moved_between(now.name, before.log_medians, now.log_medians, others, margin)
+        found = [moved.blamed(outcome) if outcome.case in mine else outcome for outcome in found]
+        line = moved.line([outcome for outcome in found if outcome.case in mine])
+        told += [line] if line else []
+    return found, told
 
 
 def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLatency:

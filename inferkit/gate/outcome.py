@@ -30,7 +30,8 @@ class Outcome:
 
     A `change` above 0 is worse. Latencies are seconds, their changes, bounds, `margin` and `mde` shares (0.05: 5 %
     slower); bytes likewise. Accuracies are percent, their changes, bounds and `margin` percentage points lost (0.5:
-    half a point).
+    half a point). `machine` is by how much the reference network moved, where INVALID means that the machine did: the
+    measurement is sound, but not comparable.
     """
 
     case: str
@@ -47,6 +48,7 @@ class Outcome:
     mde: float | None = None
     reason: str = ""
     way_out: str = ""
+    machine: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from inferkit import __version__
 from inferkit.errors import BaselineError
-from inferkit.gate.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
 from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_store import read_layers, write_layers
 from inferkit.gate.margins import CPU_MARGIN
-from inferkit.gate.outcome import Outcome
+from inferkit.gate.outcome import REFERENCE, Outcome
+from inferkit.gate.reference import Movement, moved_between
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunCase, RunFile
-from inferkit.gate.side import SideFacts
+from inferkit.gate.side import SideCase, SideFacts, judge_sides
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.layer_table import LayerTable, readable_table
+
+# Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
+_MOST_REFERENCES = 12
+_REFUSED = (Verdict.REGRESSED, Verdict.INVALID)
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What happens to one baseline. `outcomes` compare the run's cases with what the baseline had.
+    """What happens to one baseline. `outcomes` compare the run's latencies and other figures with what it had.
 
     `removed` are cases that the matrix no longer declares, `kept` those that it does but the run did not measure,
-    `left_out` those measured as INVALID. `refused` is empty, or what needs a reason to be promoted. `layers` are the
-    layer tables that are kept beside the baseline.
+    `left_out` those measured as INVALID that keep what they had. `refused` is empty, or what needs a reason to be
+    promoted. `layers` are the layer tables that are kept beside the baseline, `remarks` tell what the reference network
+    says of the machine.
     """
 
     path: Path
@@ -40,95 +46,167 @@ class Promotion:
     left_out: tuple[str, ...] = ()
     refused: tuple[Outcome, ...] = field(default=())
     layers: Mapping[str, LayerTable] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def plan_promotion(
-    run: RunFile, store: BaselineStore, *, accept: str | None = None, rule: Rule | None = None
+    run: RunFile,
+    store: BaselineStore,
+    *,
+    accept: str | None = None,
+    skip_invalid: bool = False,
+    rule: Rule | None = None,
 ) -> list[Promotion]:
     """What promoting this run would do, one entry per fingerprint; nothing is written.
 
-    `accept` is the reason for taking regressions; it is stored with their cases. BaselineError for a run that inferkit
-    did not write, that measured nothing properly, or for a stored baseline that is damaged.
+    `accept` is the reason for taking regressed and INVALID cases; it is stored with them. `skip_invalid` leaves out
+    those that were not measured properly. BaselineError for a run that inferkit did not write, that measured nothing
+    properly, or for a stored baseline that is damaged.
     """
     if not run.ours:
         raise BaselineError(f"{run.name}: was not written by `pytest bench`; it holds no replicates to promote")
     if run.smoke:
         raise BaselineError(f"{run.name}: was made with --benchmark-disable; its times say nothing")
-    return [_plan(run, slug, fingerprint, store, accept, rule) for slug, fingerprint in run.fingerprints.items()]
+    stored = {slug: store.find(fingerprint) for slug, fingerprint in run.fingerprints.items()}
+    planned = (_Plan(run, slug, before, skip_invalid) for slug, before in stored.items())
+    return [plan.promotion(store, accept, rule or default_rule(measuring=False)) for plan in planned]
 
 
-def _plan(
-    run: RunFile, slug: str, fingerprint: Fingerprint, store: BaselineStore, accept: str | None, rule: Rule | None
-) -> Promotion:
-    before = store.find(fingerprint)
-    invalid = {outcome.case for outcome in run.outcomes if outcome.verdict is Verdict.INVALID}
-    mine = {name: case for name, case in run.cases.items() if case.fingerprint == slug}
-    cases = {name: case for name, case in mine.items() if name not in invalid}
-    outcomes = _compared(cases, before, rule or default_rule(measuring=False))
-    accuracies = {name: found for name, found in run.accuracy.items() if found.fingerprint == slug}
-    refused = [outcome for outcome in outcomes if outcome.verdict is Verdict.REGRESSED]
-    again = {outcome.case for outcome in refused}
-    refused += [
-        outcome
-        for outcome in run.outcomes
-        if outcome.verdict is Verdict.REGRESSED
-        and outcome.case not in again
-        and (outcome.case in cases or outcome.case in accuracies)
-    ]
-    reasons = {outcome.case: accept for outcome in refused} if accept else {}
-    old = before.cases if before else {}
-    declared = set(run.declared.get(slug, ()))
-    removed = [name for name in old if declared and name not in declared]
-    kept = {name: case for name, case in old.items() if name not in cases and name not in removed}
-    fresh = {name: _stored(case, reasons.get(name)) for name, case in cases.items()}
-    measured = {
-        name: AccuracyBaseline(round(found.top1, 6), round(found.top5, 6), found.images)
-        for name, found in accuracies.items()
-    }
-    after = Baseline(
-        fingerprint,
-        {**kept, **fresh},
-        {**(before.accuracy if before else {}), **measured},
-        _origin(run),
-    )
-    return Promotion(
-        store.path(fingerprint),
-        before,
-        after,
-        tuple(outcomes),
-        tuple(removed),
-        tuple(kept),
-        tuple(name for name in mine if name in invalid),
-        () if accept else tuple(refused),
-        {
-            **{name: table for name, table in _kept_layers(store.path(fingerprint)).items() if name in kept},
-            **{name: readable_table(case.facts.get("layers")) for name, case in cases.items()},
-        },
-    )
+class _Plan:
+    """One fingerprint of a run beside its baseline."""
+
+    def __init__(self, run: RunFile, slug: str, before: Baseline | None, skip_invalid: bool) -> None:
+        self.run, self.slug, self.before = run, slug, before
+        self.fingerprint: Fingerprint = run.fingerprints[slug]
+        mine = {name: case for name, case in run.cases.items() if case.fingerprint == slug}
+        # Where the reference network moved the measurement is sound: the comparison below comes to its own verdict.
+        self.spoiled = {
+            outcome.case: outcome.reason or "measured as INVALID"
+            for outcome in run.outcomes
+            if outcome.verdict is Verdict.INVALID and outcome.machine is None
+        }
+        self.left_out = tuple(name for name in mine if name in self.spoiled) if skip_invalid else ()
+        self.cases = {name: case for name, case in mine.items() if name not in self.left_out}
+        self.accuracies = {name: found for name, found in run.accuracy.items() if found.fingerprint == slug}
+        self.old: Mapping[str, CaseBaseline] = before.cases if before else {}
+        declared = set(run.declared.get(slug, ()))
+        self.removed = tuple(name for name in self.old if declared and name not in declared)
+        self.kept = {
+            name: case for name, case in self.old.items() if name not in self.cases and name not in self.removed
+        }
+
+    def promotion(self, store: BaselineStore, accept: str | None, rule: Rule) -> Promotion:
+        moved = self._moved()
+        outcomes = self._compared(rule)
+        if moved is not None:
+            outcomes = [moved.blamed(outcome) for outcome in outcomes]
+        refused = self._refused(outcomes, moved)
+        reasons = {outcome.case: accept for outcome in refused} if accept else {}
+        accuracies = {
+            name: AccuracyBaseline(round(a.top1, 6), round(a.top5, 6), a.images, reasons.get(name))
+            for name, a in self.accuracies.items()
+        }
+        after = Baseline(
+            self.fingerprint,
+            {**self.kept, **{name: _stored(case, reasons.get(name)) for name, case in self.cases.items()}},
+            {**(self.before.accuracy if self.before else {}), **accuracies},
+            _origin(self.run),
+            self._reference(moved),
+        )
+        line = moved.line(outcomes) if moved is not None else ""
+        return Promotion(
+            store.path(self.fingerprint),
+            self.before,
+            after,
+            tuple(outcomes),
+            self.removed,
+            tuple(self.kept),
+            self.left_out,
+            () if accept else tuple(refused),
+            {
+                **{name: table for name, table in _kept_layers(store, self.fingerprint).items() if name in self.kept},
+                **{name: readable_table(case.facts.get("layers")) for name, case in self.cases.items()},
+            },
+            (line,) if line else (),
+        )
+
+    def _compared(self, rule: Rule) -> list[Outcome]:
+        """Latencies, and what else changed."""
+        suite = [
+            CaseLatency(
+                name,
+                case.log_medians,
+                self.old[name].log_medians if name in self.old else (),
+                _margin(case.margin),
+                no_baseline="new",
+                invalid=(self.spoiled[name],) if name in self.spoiled else (),
+            )
+            for name, case in self.cases.items()
+        ]
+        sides = judge_sides(
+            [
+                SideCase(
+                    name,
+                    SideFacts.of(case.facts),
+                    SideFacts.of(self.old[name].__dict__),
+                    _margin(case.margin),
+                    case.facts.get("backend") == "tensorrt",
+                )
+                for name, case in self.cases.items()
+                if name in self.old
+            ]
+        )
+        return [*rule.judge(suite), *(side for side in sides if side.verdict in (Verdict.REGRESSED, Verdict.IMPROVED))]
+
+    def _refused(self, outcomes: Sequence[Outcome], moved: Movement | None) -> list[Outcome]:
+        """What must not become a baseline without a reason: worse, INVALID, or of two states of the machine."""
+        refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED]
+        known = {(outcome.case, outcome.metric) for outcome in refused}
+        refused += [
+            outcome
+            for outcome in self.run.outcomes
+            if outcome.verdict in _REFUSED
+            and outcome.machine is None
+            and (outcome.case, outcome.metric) not in known
+            and (outcome.case in self.cases or outcome.case in self.accuracies)
+        ]
+        if moved is not None and moved.moved and self.kept:
+            reason = f"it moved by {moved.change:+.1%}: the machine did; {len(self.kept)} cases would stay as before"
+            way_out = "promote a run of all cases"
+            refused.append(Outcome(moved.name, REFERENCE, Verdict.INVALID, reason=reason, way_out=way_out))
+        return refused
+
+    def _moved(self) -> Movement | None:
+        """How the reference network moved since the stored baseline; None where one side has none of this version."""
+        now = self.run.references.get(self.slug)
+        before = self.before.reference if self.before else None
+        if now is None or before is None or now.name != before.name:
+            return None
+        both = [(self.old[name].log_medians, case.log_medians) for name, case in self.cases.items() if name in self.old]
+        return moved_between(now.name, before.log_medians, now.log_medians, both, _margin(now.margin))
+
+    def _reference(self, moved: Movement | None) -> ReferenceBaseline | None:
+        """The run's; with the stored one's replicates where cases of then are kept, and the machine is as it was."""
+        now = self.run.references.get(self.slug)
+        before = self.before.reference if self.before else None
+        if now is None:
+            return before if self.kept else None
+        logs = tuple(round(value, 6) for value in now.log_medians)
+        if before is not None and self.kept and moved is not None and not moved.moved:
+            logs = (*before.log_medians, *logs)[-_MOST_REFERENCES:]
+        return ReferenceBaseline(now.name, logs)
 
 
-def _kept_layers(path: Path) -> Mapping[str, LayerTable]:
+def _kept_layers(store: BaselineStore, fingerprint: Fingerprint) -> Mapping[str, LayerTable]:
     """The layer tables there are; none of a damaged file, which is written anew: no verdict rests on it."""
     try:
-        return read_layers(path)
+        return read_layers(store.path(fingerprint))
     except BaselineError:
         return {}
 
 
-def _compared(cases: Mapping[str, RunCase], before: Baseline | None, rule: Rule) -> list[Outcome]:
-    old = before.cases if before else {}
-    return rule.judge(
-        [
-            CaseLatency(
-                name,
-                case.log_medians,
-                old[name].log_medians if name in old else (),
-                CPU_MARGIN if case.margin is None else case.margin,
-                no_baseline="new",
-            )
-            for name, case in cases.items()
-        ]
-    )
+def _margin(stated: float | None) -> float:
+    return CPU_MARGIN if stated is None else stated
 
 
 def _stored(case: RunCase, accepted: str | None) -> CaseBaseline:
@@ -162,9 +240,11 @@ def promote(promotions: list[Promotion], store: BaselineStore) -> list[Path]:
     refused = [outcome for promotion in promotions for outcome in promotion.refused]
     if refused:
         lines = "".join(f"\n  {outcome.line}" for outcome in refused)
+        skip = any(outcome.verdict is Verdict.INVALID and outcome.machine is None for outcome in refused)
+        other = "; --skip-invalid lets the cases measured as INVALID keep what they had" if skip else ""
         raise BaselineError(
-            f"{len(refused)} regressed cases are not promoted without a reason:{lines}\n"
-            "say why with --accept-regression REASON, which is stored in the baseline"
+            f"{len(refused)} regressed or INVALID figures are not promoted without a reason:{lines}\n"
+            f"say why with --accept-regression REASON, which is stored in the baseline{other}"
         )
     written = []
     for promotion in promotions:

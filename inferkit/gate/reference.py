@@ -16,11 +16,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from inferkit.gate.outcome import BUILD_TIME, COLD_START, LATENCY, P99, Outcome
-from inferkit.gate.stats.effect import Evidence
 from inferkit.gate.verdict import Verdict
 
+if TYPE_CHECKING:
+    from inferkit.gate.stats.effect import Evidence
+
+NETWORK = "reference-1"  # its zoo name, which is its version
 _ALPHA = 0.05
 _FEWEST_CASES = 3  # of whose changes a middle is worth a word
 _TIMES = (LATENCY, P99, BUILD_TIME, COLD_START)
@@ -38,6 +42,10 @@ class Movement:
     margin: float
     moved: bool
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {key: getattr(self, key) for key in ("change", "lower", "upper", "moved")}
+
     def blamed(self, outcome: Outcome) -> Outcome:
         """The outcome of a time, INVALID where it is REGRESSED or IMPROVED and the machine moved."""
         timed = any(outcome.metric == metric or outcome.metric.startswith(f"{metric} ") for metric in _TIMES)
@@ -46,7 +54,7 @@ class Movement:
         reason = f"the reference network moved by {self.change:+.1%}: the machine did"
         if outcome.reason:
             reason = f"{reason}; {outcome.reason}"
-        return replace(outcome, verdict=Verdict.INVALID, reason=reason, way_out=WAY_OUT)
+        return replace(outcome, verdict=Verdict.INVALID, reason=reason, way_out=WAY_OUT, machine=self.change)
 
     def line(self, outcomes: Sequence[Outcome]) -> str:
         """What a run's report says of it and of the middle of the latencies of its kind of machine; may be empty."""
@@ -70,14 +78,29 @@ def movement(name: str, evidence: Evidence, others: Sequence[Evidence], margin: 
     """Judge the reference's change; `others` are the cases' evidence, whose variances it shares. `margin`: a share."""
     from inferkit.gate.stats.judge import Policy, judge
     from inferkit.gate.stats.looks import SINGLE_LOOK
-    from inferkit.gate.stats.variance import fit_prior
+    from inferkit.gate.stats.sharing import share
+    from inferkit.gate.stats.variance import NO_PRIOR
 
     everything = [evidence, *(each for each in others if each is not evidence)]
-    prior = fit_prior([each.variance for each in everything], [each.dof for each in everything])
+    shared = share([each.variance for each in everything], [each.dof for each in everything])
+    prior = NO_PRIOR if shared.apart[0] else shared.prior
     policy = Policy(alpha=_ALPHA)
     (found,) = judge([evidence], [math.log1p(margin)], plan=SINGLE_LOOK, look=0, policy=policy, prior=prior)
     moved = min(found.p_worse, found.p_better) <= policy.alpha / 2
     return Movement(name, math.expm1(found.effect), _share(found.lower), _share(found.upper), margin, moved)
+
+
+def moved_between(
+    name: str,
+    before: Sequence[float],
+    now: Sequence[float],
+    cases: Sequence[tuple[Sequence[float], Sequence[float]]],
+    margin: float,
+) -> Movement:
+    """`movement` of the reference's log-medians; `cases` are those (before, now) of the cases measured with it."""
+    from inferkit.gate.stats.effect import independent
+
+    return movement(name, independent(before, now), [independent(*case) for case in cases], margin)
 
 
 def _share(log_ratio: float) -> float:

@@ -23,7 +23,18 @@ from inferkit.gate.outcome import Outcome
 
 SCHEMA = 1
 
-_FIGURES = ("baseline", "now", "change", "lower", "upper", "margin", "mde", "replicates", "baseline_replicates")
+_FIGURES = (
+    "baseline",
+    "now",
+    "change",
+    "lower",
+    "upper",
+    "margin",
+    "mde",
+    "replicates",
+    "baseline_replicates",
+    "machine",
+)
 _FASTEST, _SLOWEST = 1e-9, 86_400.0  # seconds that a batch can take
 
 
@@ -36,6 +47,15 @@ class RunCase:
     margin: float | None = None
     replicates_known: bool = True
     facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunReference:
+    """The reference network's log-medians on one kind of machine; `name` is its version."""
+
+    name: str
+    log_medians: tuple[float, ...]
+    margin: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +73,8 @@ class RunAccuracy:
 
 @dataclass(frozen=True, eq=False)
 class RunFile:
-    """What a file holds. `ours` is False for files that inferkit did not write; `declared` are ids by fingerprint.
+    """What a file holds. `ours` is False for files that inferkit did not write; `declared` and `references` are by
+    fingerprint slug.
 
     `record` is the whole `inferkit` key, unchecked: for showing, never for a verdict.
     """
@@ -72,6 +93,7 @@ class RunFile:
     project: str = ""
     branch: str = ""
     dirty: bool = False
+    references: Mapping[str, RunReference] = field(default_factory=dict)
     record: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -115,6 +137,7 @@ def _ours(top: Place, place: Place) -> RunFile:
         bool(place.values.get("narrowed")),
         bool(place.values.get("smoke")),
         *_origin(top),
+        references={slug: _reference(found) for slug, found in place.place("references").places().items()},
         record=place.values,
     )
 
@@ -133,6 +156,13 @@ def _case(place: Place, fingerprints: Mapping[str, Fingerprint]) -> RunCase:
     for key in ("memory", "device_memory", "engine_bytes"):
         place.optional(key, above=-1)
     return RunCase(logs, slug, place.optional("margin", above=0), facts=place.values)
+
+
+def _reference(place: Place) -> RunReference:
+    logs = place.numbers("log_medians", above=math.log(_FASTEST), most=math.log(_SLOWEST))
+    if not logs:
+        raise place.fail("holds no replicate", "log_medians")
+    return RunReference(place.text("name"), logs, place.optional("margin", above=0))
 
 
 def _accuracy(place: Place) -> RunAccuracy:

@@ -76,7 +76,7 @@ def _kind(given: PathLike, path: Path, caffemodel: PathLike | None) -> str:
         return "caffe"
     from inferkit.network import zoo
 
-    if isinstance(given, str) and given in zoo.names():
+    if isinstance(given, str) and zoo.knows(given):
         return "zoo"
     if path.is_file():
         return "caffe" if _is_text(path) else "onnx"

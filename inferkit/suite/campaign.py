@@ -30,6 +30,7 @@ from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.evaluations import Evaluations
 from inferkit.suite.explain import explain_records
 from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
+from inferkit.suite.references import References
 from inferkit.suite.rows import latency_facts
 from inferkit.suite.services import Logs, judge_accuracy, service_spec
 from inferkit.suite.target import availability, environment_of, fingerprint_of
@@ -45,7 +46,8 @@ _PROFILED = 2  # further replicates of a suspicious case whose layers are timed:
 @dataclass(frozen=True)
 class Settings:
     """How a campaign measures. Seconds. `smoke`: one short replicate per case, nothing is judged.
-    `for_baseline`: noisy cases are measured on until a baseline of them can gate at their margin.
+    `for_baseline`: noisy cases are measured on until a baseline of them can gate at their margin. `reference`: the
+    reference network is measured with the cases.
 
     `inject` slows cases down really, by case id: see inferkit/measure/inject.py. `logs` is the folder for the logs of
     load generators; without it they go to a temporary one, which stays.
@@ -56,6 +58,7 @@ class Settings:
     time_budget: float | None = None
     smoke: bool = False
     for_baseline: bool = False
+    reference: bool = True
     inject: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     logs: Path | None = None
 
@@ -82,6 +85,7 @@ class Campaign:
         self.latency: dict[Case, CaseRecord] = {}
         self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
         self.logs = Logs(self.settings.logs)
+        self.references = References()
         self._services = matrix.service_cases()
         # Who adds replicates to cases that are measured already: by id, and how many. A cluster puts itself here.
         self.measure_again: Callable[[Mapping[str, CaseRecord], Mapping[str, int]], None] = self._measure_again
@@ -111,15 +115,18 @@ class Campaign:
         records = [self.latency[case] for case in fresh]
         evaluations = [case for case in accuracy_cases if case not in self.accuracy]
         rounds = 1 if self.settings.smoke else self.settings.replicates
-        self.progress.begin(self._steps(records, evaluations, rounds))
+        asked = self.settings.reference and not self.settings.smoke
+        references = self.references.fresh(records, self.record) if asked else []
+        measured = [*references, *records]
+        self.progress.begin(self._steps(measured, evaluations, rounds))
         try:
             self._began = time.monotonic()
             for number in range(rounds):
-                for index, record in enumerate(records):
-                    left = len(records) * (rounds - number) - index
+                for index, record in enumerate(measured):
+                    left = len(measured) * (rounds - number) - index
                     self._replicate(record, left, f"replicate {number + 1} of {rounds}", details=number == 0)
             if not self.settings.smoke:
-                self._replace_invalid(records)
+                self._replace_invalid(measured)
                 self.judge(records)
             for accuracy_case in evaluations:
                 self.accuracy[accuracy_case] = self.evaluations.assess(accuracy_case, accuracies[accuracy_case])
@@ -146,10 +153,11 @@ class Campaign:
     def judge(self, records: list[CaseRecord]) -> None:
         """Give measured cases their outcomes, all together; more replicates come from `measure_again`."""
         if self.settings.for_baseline:
-            self._measure_enough(records)
+            self._measure_enough([*self.references.records.values(), *records])
         self._judge(records)
         explain_records(records, self.store)
         self._judge_sides(records)
+        self.references.judge(records, self._stored)
 
     def records(self) -> list[CaseRecord | AccuracyRecord]:
         """Every case so far."""
@@ -277,6 +285,8 @@ class Campaign:
             wanted = {case: count for case, count in self._rule.more(outcomes, rounds).items() if count > 0}
             if not wanted:
                 return
+            wanted |= self.references.alongside(by_id, wanted)
+            by_id |= self.references.by_id()
             self.progress.more(sum(wanted.values()))
             self.measure_again(by_id, wanted)
             self._replace_invalid([by_id[case] for case in wanted])
@@ -335,6 +345,13 @@ class Campaign:
         if slug not in self._baselines:
             self._baselines[slug] = self.store.find(fingerprint) or self.store.absence(fingerprint)
         return self._baselines[slug]
+
+    def _stored(self, record: CaseRecord) -> Baseline | None:
+        """The baseline that a record is compared with; None where there is none, or none that can be read."""
+        with contextlib.suppress(BaselineError):
+            found = self._baseline(record.fingerprint) if record.fingerprint is not None else None
+            return found if isinstance(found, Baseline) else None
+        return None
 
     @contextlib.contextmanager
     def _step(self, what: str) -> Any:

@@ -152,13 +152,16 @@ class AccuracyCheck(Check):
 def with_sides(outcome: Outcome, sides: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
     """What a case is judged by: its latency, or the first other metric that regressed where the latency did not.
 
-    An INVALID latency stays what it is: the machine may have spoiled the rest too.
+    An INVALID latency stays what it is: the machine may have spoiled the rest too. Another metric that is INVALID
+    leaves no PASS either.
     """
-    regressed = [side for side in sides if side.verdict is Verdict.REGRESSED]
-    if not regressed or outcome.verdict in (*FAILING, Verdict.INVALID):
+    if outcome.verdict in (*FAILING, Verdict.INVALID):
         return outcome, row
-    told = "; ".join(side.line for side in regressed)
-    return regressed[0], {**row, "verdict": str(Verdict.REGRESSED), "reason": told}
+    for verdict in (Verdict.REGRESSED, Verdict.INVALID):
+        found = [side for side in sides if side.verdict is verdict]
+        if found:
+            return found[0], {**row, "verdict": str(verdict), "reason": "; ".join(side.line for side in found)}
+    return outcome, row
 
 
 def missing(case: MissingCase) -> Outcome:

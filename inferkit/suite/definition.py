@@ -82,11 +82,15 @@ class BackendSettings:
 
 @dataclass(frozen=True)
 class SuiteSettings:
-    """The `[suite]` table: how often and how long each case is measured; seconds."""
+    """The `[suite]` table: how often and how long each case is measured; seconds.
+
+    `reference`: with the reference network beside them, which tells a machine that moved.
+    """
 
     replicates: int = 3
     min_time: float = 0.5
     time_budget: float | None = None
+    reference: bool = True
 
 
 @dataclass(frozen=True)

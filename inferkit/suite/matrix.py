@@ -74,6 +74,7 @@ def _suite(table: Table) -> SuiteSettings:
         replicates=table.number("replicates", default.replicates, above=0, most=1000, kind=int),
         min_time=table.number("min_time", default.min_time, above=0, most=3600),
         time_budget=table.number("time_budget", default.time_budget, above=0, most=1e6),
+        reference=table.take("reference", bool, default.reference),
     )
     table.finish()
     return settings

@@ -50,6 +50,7 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
         if cluster:
             _on_cluster(campaign, cluster, latency, accuracy, against)
         campaign.run(latency, accuracy)
+        suite.notes += campaign.references.lines(list(campaign.latency.values()))
         if campaign.logs.folder is not None:
             suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
 
@@ -176,7 +177,8 @@ def exit_code(suite: Suite, code: int) -> int:
         return code
     if all(record.unsupported is not None for record in records):
         return EXIT_NOTHING
-    invalid = any(record.outcome is not None and record.outcome.verdict is Verdict.INVALID for record in records)
+    outcomes = [record.outcome for record in records] + [o for r in records for o in getattr(r, "sides", ())]
+    invalid = any(outcome is not None and outcome.verdict is Verdict.INVALID for outcome in outcomes)
     return EXIT_INVALID if invalid else code
 
 

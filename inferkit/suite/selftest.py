@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from inferkit.errors import UsageError
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
 from inferkit.gate.outcome import BUILD_TIME, HOST_MEMORY, LATENCY, P99, Outcome
 from inferkit.gate.power import Detection, SelfTest, Share, SuiteData, case_powers
 from inferkit.gate.side import SideFacts
@@ -176,8 +176,11 @@ class _Runner:
             known = by_fingerprint.get(record.fingerprint.slug, Baseline(record.fingerprint))
             stored: Mapping[str, CaseBaseline] = {**known.cases, record.case.id: case}
             by_fingerprint[record.fingerprint.slug] = replace(known, cases=stored)
-        for baseline in by_fingerprint.values():
-            self._store.write(baseline)
+        references = campaign.references.as_dict()
+        for slug, baseline in by_fingerprint.items():
+            told = references.get(slug)
+            reference = ReferenceBaseline(told["name"], tuple(told["log_medians"])) if told else None
+            self._store.write(replace(baseline, reference=reference))
         self.cases = tuple(record.case for record in records)
         return SuiteData("baseline", 0.0, (), {record.case.id: record.log_medians for record in records})
 

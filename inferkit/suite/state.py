@@ -125,6 +125,7 @@ class Suite:
             replicates=option(self.config, "replicates") or declared.replicates,
             min_time=option(self.config, "min-time") or declared.min_time,
             time_budget=option(self.config, "time-budget") or declared.time_budget,
+            reference=declared.reference,
             smoke=disabled,
             for_baseline=bool(option(self.config, "for-baseline")),
             logs=self._logs,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inferkit.errors import BaselineError
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
 from inferkit.gate.promotion import plan_promotion, promote
 from inferkit.gate.run_file import read_run
 from inferkit.gate.simple import SimpleRule
@@ -16,13 +16,13 @@ from tests.gate.run_files import MACHINE, foreign, ours, write
 FAST, SLOW = [0.0100, 0.0101, 0.0102], [0.0150, 0.0151, 0.0152]
 
 
-def plan(folder, content, *, old=None, accept=None):
+def plan(folder, content, *, old=None, accept=None, skip_invalid=False, reference=None):
     store = BaselineStore(folder / "baselines")
     if old is not None:
         logs = {name: CaseBaseline(tuple(math.log(time) for time in times)) for name, times in old.items()}
-        store.write(Baseline(MACHINE, logs))
+        store.write(Baseline(MACHINE, logs, reference=reference))
     run = read_run(write(folder / "run.json", content))
-    return plan_promotion(run, store, accept=accept, rule=SimpleRule()), store
+    return plan_promotion(run, store, accept=accept, skip_invalid=skip_invalid, rule=SimpleRule()), store
 
 
 def test_a_first_baseline_holds_every_replicate_and_where_it_came_from(tmp_path):
@@ -61,12 +61,89 @@ def test_a_lost_accuracy_needs_a_reason_too(tmp_path):
         promote(promotions, store)
 
 
-def test_an_invalid_case_is_left_out_and_keeps_its_old_value(tmp_path):
-    invalid = {"case": "a", "metric": "latency", "verdict": "INVALID"}
-    promotions, store = plan(tmp_path, ours({"a": SLOW, "b": FAST}, outcomes=[invalid]), old={"a": FAST})
+def test_an_invalid_case_needs_a_reason_or_keeps_its_old_value(tmp_path):
+    invalid = {"case": "a", "metric": "latency", "verdict": "INVALID", "reason": "the GPU was throttled"}
+    content = ours({"a": SLOW, "b": FAST}, outcomes=[invalid])
+    promotions, store = plan(tmp_path, content, old={"a": FAST})
+    with pytest.raises(BaselineError, match=r"a latency: INVALID: .*throttled(?s:.*)--skip-invalid"):
+        promote(promotions, store)
+    promotions, _ = plan(tmp_path, content, skip_invalid=True)
     promote(promotions, store)
     assert promotions[0].left_out == ("a",)
     assert store.find(MACHINE).cases["a"].log_medians[0] == pytest.approx(math.log(FAST[0]), abs=1e-5)
+    assert "b" in store.find(MACHINE).cases
+    promotions, _ = plan(tmp_path, content, accept="the card is always throttled")
+    promote(promotions, store)
+    stored = store.find(MACHINE).cases["a"]
+    assert stored.log_medians[0] == pytest.approx(math.log(SLOW[0]), abs=1e-5)
+    assert stored.accepted == "the card is always throttled"
+
+
+def test_more_memory_is_refused_too_and_shown(tmp_path):
+    heavy = ours({"a": FAST})
+    heavy["inferkit"]["cases"]["a"]["engine_bytes"] = 2_000_000
+    store = BaselineStore(tmp_path / "baselines")
+    store.write(Baseline(MACHINE, {"a": CaseBaseline(tuple(map(math.log, FAST)), engine_bytes=1_000_000)}))
+    promotions, _ = plan(tmp_path, heavy)
+    assert [(o.metric, o.verdict) for o in promotions[0].outcomes] == [
+        ("latency", Verdict.PASS),
+        ("engine size", Verdict.REGRESSED),
+    ]
+    with pytest.raises(BaselineError, match="a engine size: REGRESSED"):
+        promote(promotions, store)
+
+
+def test_the_reason_for_a_lost_accuracy_is_stored(tmp_path):
+    lost = {"case": "x", "metric": "top-1", "verdict": "REGRESSED", "baseline": 91.0, "now": 80.0, "change": 11.0}
+    content = ours({"a": FAST}, accuracy={"x": np.ones(50, bool)}, outcomes=[lost])
+    promotions, store = plan(tmp_path, content, accept="smaller on purpose")
+    promote(promotions, store)
+    assert store.find(MACHINE).accuracy["x"].accepted == "smaller on purpose"
+
+
+# Three replicates of the reference network, and the same on a machine that is a third slower.
+STEADY = tuple(map(math.log, (0.00100, 0.00101, 0.00102)))
+MOVED = tuple(value + math.log(1.35) for value in STEADY)
+
+
+def referred(logs, times=None, **more):
+    """A run with the reference network's log-medians."""
+    reference = {"name": "reference-1", "log_medians": list(logs), "margin": 0.25}
+    return ours(times or {"a": FAST, "b": FAST}, references={MACHINE.slug: reference}, **more)
+
+
+def test_the_reference_network_goes_with_the_cases(tmp_path):
+    promotions, store = plan(tmp_path, referred(STEADY))
+    promote(promotions, store)
+    assert store.find(MACHINE).reference == ReferenceBaseline("reference-1", tuple(round(v, 6) for v in STEADY))
+    promotions, _ = plan(tmp_path, ours({"a": FAST, "b": FAST}))
+    promote(promotions, store)
+    assert store.find(MACHINE).reference is None  # that of another run would speak for these cases
+
+
+def test_what_the_machine_did_is_not_called_a_regression_but_needs_a_reason(tmp_path):
+    reference = ReferenceBaseline("reference-1", STEADY)
+    slow = {"a": SLOW, "b": SLOW}
+    promotions, store = plan(tmp_path, referred(MOVED, slow), old={"a": FAST, "b": FAST}, reference=reference)
+    assert {outcome.verdict for outcome in promotions[0].outcomes} == {Verdict.INVALID}
+    assert promotions[0].remarks == ("the reference network moved by +35.0%: the machine did",)
+    with pytest.raises(BaselineError, match=r"moved by \+35.0%: the machine did"):
+        promote(promotions, store)
+    promotions, _ = plan(tmp_path, referred(MOVED, slow), accept="new kernel on all runners")
+    promote(promotions, store)
+    assert store.find(MACHINE).reference.log_medians[0] == pytest.approx(MOVED[0], abs=1e-5)
+
+
+def test_a_part_of_the_cases_of_another_machine_state_is_not_mixed_in(tmp_path):
+    reference = ReferenceBaseline("reference-1", STEADY)
+    part = referred(MOVED, {"a": FAST}, declared={MACHINE.slug: ["a", "b"]}, narrowed=True)
+    promotions, store = plan(tmp_path, part, old={"a": FAST, "b": FAST}, reference=reference)
+    with pytest.raises(BaselineError, match="1 cases would stay as before; promote a run of all cases"):
+        promote(promotions, store)
+    part = referred(STEADY, {"a": FAST}, declared={MACHINE.slug: ["a", "b"]}, narrowed=True)
+    promotions, store = plan(tmp_path, part)
+    promote(promotions, store)
+    assert len(store.find(MACHINE).reference.log_medians) == 6  # both runs', as both kinds of cases are there
 
 
 def test_a_narrowed_run_keeps_what_it_did_not_measure(tmp_path):

@@ -12,7 +12,7 @@ from inferkit.suite.campaign import Campaign, Settings
 from inferkit.suite.matrix import load_matrix
 from tests.suite.tiny_project import MATRIX
 
-QUICK = Settings(replicates=1, min_time=0.001)
+QUICK = Settings(replicates=1, min_time=0.001, reference=False)
 
 
 @dataclass

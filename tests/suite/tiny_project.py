@@ -20,6 +20,7 @@ MATRIX = """\
 [suite]
 replicates = 2
 min_time = 0.01
+reference = false
 
 [[networks]]
 name = "tiny"

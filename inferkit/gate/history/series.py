@@ -26,8 +26,8 @@ class Point:
 
     @property
     def usable(self) -> bool:
-        """Whether it says anything of the case: what was measured as INVALID says something of the machine."""
-        return self.figure.verdict != "INVALID"
+        """Whether the measurement was sound: a throttled one is not, one on a machine in another state is."""
+        return self.figure.verdict != "INVALID" or self.figure.machine is not None
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,11 @@ CREATE TABLE runs (run_id TEXT PRIMARY KEY, date TIMESTAMP NOT NULL, git_commit 
     branch TEXT NOT NULL, project TEXT NOT NULL, version TEXT NOT NULL, source TEXT NOT NULL);
 CREATE TABLE figures (run_id TEXT NOT NULL, case_id TEXT NOT NULL, metric TEXT NOT NULL, fingerprint TEXT NOT NULL,
     datum DOUBLE[] NOT NULL, verdict TEXT, change DOUBLE, margin DOUBLE, reason TEXT NOT NULL,
-    replicates_known BOOLEAN NOT NULL);
+    replicates_known BOOLEAN NOT NULL, machine DOUBLE);
 CREATE TABLE fingerprints (slug TEXT PRIMARY KEY, buckets TEXT NOT NULL);
 """
 _RUN = "run_id, date, git_commit, dirty, branch, project, version, source"
-_FIGURE = "case_id, metric, fingerprint, datum, verdict, change, margin, reason, replicates_known"
+_FIGURE = "case_id, metric, fingerprint, datum, verdict, change, margin, reason, replicates_known, machine"
 _IN_ORDER = "ORDER BY r.date, r.run_id"
 
 
@@ -178,14 +178,14 @@ def _insert(database: DuckDBPyConnection, summary: RunSummary) -> None:
     run = summary.run
     row = [run.run_id, run.date.replace(tzinfo=None), run.commit, run.dirty, run.branch, run.project, run.version]
     database.execute(f"INSERT INTO h.runs ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*row, run.source])
-    columns: list[list[object]] = [[], [], [], [], [], [], [], [], []]
+    columns: list[list[object]] = [[] for _ in _FIGURE.split(",")]
     for f in summary.figures:
         values = (f.case, f.metric, f.fingerprint, list(f.values), f.verdict, f.change, f.margin, f.reason)
-        for column, value in zip(columns, (*values, f.replicates_known), strict=True):
+        for column, value in zip(columns, (*values, f.replicates_known, f.machine), strict=True):
             column.append(value)
     # One statement for all of them: a row at a time takes a second for 10,000.
     lists = ", ".join(["unnest(?::TEXT[])"] * 3 + ["unnest(?::DOUBLE[][])", "unnest(?::TEXT[])"])
-    lists += ", unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::TEXT[]), unnest(?::BOOLEAN[])"
+    lists += ", unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::TEXT[]), unnest(?::BOOLEAN[]), unnest(?::DOUBLE[])"
     database.execute(f"INSERT INTO h.figures (run_id, {_FIGURE}) SELECT ?, {lists}", [run.run_id, *columns])
     for slug, fingerprint in summary.fingerprints.items():
         buckets = json.dumps(fingerprint.as_dict())

@@ -23,6 +23,7 @@ from inferkit.gate.outcome import (
     HOST_MEMORY,
     LATENCY,
     P99,
+    REFERENCE,
     TOP5,
     Outcome,
 )
@@ -53,7 +54,8 @@ class Figure:
     """One metric of one case in one run. `values` are the replicates' data: seconds, bytes, or percent.
 
     A latency's are the medians of fresh processes (their logarithms are the gate's log-medians). `replicates_known` is
-    False where one value hides how many processes there were. `change` is a share, of accuracies points lost.
+    False where one value hides how many processes there were. `change` is a share, of accuracies points lost. `machine`
+    is by how much the reference network moved, where the machine was to blame for an INVALID.
     """
 
     case: str
@@ -65,6 +67,7 @@ class Figure:
     margin: float | None = None
     reason: str = ""
     replicates_known: bool = True
+    machine: float | None = None
 
     @property
     def centre(self) -> float:
@@ -136,6 +139,9 @@ def _figures(run: RunFile) -> Iterator[Figure]:
                     replicates_known=case.replicates_known,
                     **told,
                 )
+    for slug, reference in run.references.items():
+        times = tuple(map(math.exp, reference.log_medians))
+        yield Figure(reference.name, REFERENCE, slug, times, margin=reference.margin)
     for name, accuracy in run.accuracy.items():
         told = _told(judged.get((name, ACCURACY)), accuracy.tolerance)
         yield Figure(name, ACCURACY, accuracy.fingerprint, (accuracy.top1,), **told)
@@ -151,6 +157,7 @@ def _told(outcome: Outcome | None, margin: float | None) -> dict[str, Any]:
         "change": outcome.change,
         "margin": stated,
         "reason": outcome.reason,
+        "machine": outcome.machine,
     }
 
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit.network.zoo.catalogue import CATALOGUE, build, entry
+from inferkit.network.zoo.catalogue import CATALOGUE, REFERENCES, build, entry
 from inferkit.network.zoo.store import card, files, write
 
 if TYPE_CHECKING:
     from inferkit.network.network import Network
 
-__all__ = ["build", "card", "files", "is_trained", "load", "names", "prototxt", "write"]
+__all__ = ["build", "card", "files", "is_trained", "knows", "load", "names", "prototxt", "write"]
 
 
 def names() -> tuple[str, ...]:
     """The networks that the zoo has."""
     return tuple(CATALOGUE)
+
+
+def knows(name: str) -> bool:
+    """Whether `load` takes this name: that of a network, or of the reference network that runs with every suite."""
+    return name in CATALOGUE or name in REFERENCES
 
 
 def prototxt(name: str, batch: int = 1) -> str:

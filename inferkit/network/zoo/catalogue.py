@@ -15,6 +15,7 @@ from inferkit.network.zoo.families.googlenet import googlenet
 from inferkit.network.zoo.families.inception import inception_v3
 from inferkit.network.zoo.families.lenet import lenet
 from inferkit.network.zoo.families.mobilenet import mobilenet_v1, mobilenet_v2
+from inferkit.network.zoo.families.reference import reference_1
 from inferkit.network.zoo.families.resnet import resnet50, resnet101, resnet152
 from inferkit.network.zoo.families.squeezenet import squeezenet1_0, squeezenet1_1
 from inferkit.network.zoo.families.vgg import vgg16, vgg19
@@ -50,11 +51,15 @@ CATALOGUE: dict[str, Entry] = {
     "inception_v3": Entry(inception_v3, (3, 299, 299)),
 }
 
+# What tells a machine that moved from an engine that did; no network of anybody's, and in no list.
+REFERENCES: dict[str, Entry] = {"reference-1": Entry(reference_1, (3, 64, 64))}
+
 
 def entry(name: str) -> Entry:
     """The entry called `name`; UsageError names the nearest ones where there is none."""
-    if name in CATALOGUE:
-        return CATALOGUE[name]
+    for entries in (CATALOGUE, REFERENCES):
+        if name in entries:
+            return entries[name]
     near = get_close_matches(name, CATALOGUE) or list(CATALOGUE)
     raise UsageError(f"the zoo has no network called {name!r}; it has {', '.join(near)}")
 

@@ -1,0 +1,130 @@
+"""The reference network: where it moved the machine did, whatever the cases say; where it did not, the software did."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from inferkit.gate.comparison import compare
+from inferkit.gate.outcome import HOST_MEMORY, LATENCY, P99, Outcome
+from inferkit.gate.reference import WAY_OUT, moved_between
+from inferkit.gate.run_file import read_run
+from inferkit.gate.verdict import Verdict
+from tests.gate.run_files import MACHINE, ours, write
+
+MARGIN = 0.25
+
+
+def replicates(seed: int, change: float = 0.0, noise: float = 0.03, count: int = 3) -> tuple[float, ...]:
+    return tuple(math.log(0.002) + math.log1p(change) + np.random.default_rng(seed).normal(0, noise, count))
+
+
+def moved(seed: int, change: float, noise: float = 0.03, margin: float = MARGIN):
+    """The reference's movement, with ten cases that share its noise."""
+    seeds = [seed + 100 * number for number in range(1, 11)]
+    cases = [(replicates(each, noise=noise), replicates(each + 1, noise=noise)) for each in seeds]
+    before, now = replicates(seed, noise=noise), replicates(seed + 1, change, noise)
+    return moved_between("reference-1", before, now, cases, margin)
+
+
+def outcome(verdict: Verdict, metric: str = LATENCY, change: float = 0.4) -> Outcome:
+    return Outcome("a", metric, verdict, 0.001, 0.001 * (1 + change), change, reason="seen")
+
+
+@pytest.mark.parametrize("change", [0.3, -0.25])
+def test_a_machine_that_moved_is_seen(change):
+    assert sum(moved(7000 * seed, change).moved for seed in range(100)) >= 95
+
+
+def test_a_machine_that_did_not_is_left_alone():
+    """A change within a quarter of the margin is none; the nominal error of 5 % is only met at its edge."""
+    assert sum(moved(7000 * seed, 0.0).moved for seed in range(200)) <= 4
+    assert sum(moved(7000 * seed, 0.06).moved for seed in range(200)) <= 20
+
+
+def test_a_quiet_card_shows_a_small_movement():
+    assert moved(1, 0.03, noise=0.002, margin=0.05).moved
+    assert not moved(1, 0.01, noise=0.002, margin=0.05).moved
+
+
+def test_times_become_invalid_with_the_reason_and_the_way_out():
+    movement = moved(1, 0.3)
+    blamed = movement.blamed(outcome(Verdict.REGRESSED))
+    assert blamed.verdict is Verdict.INVALID
+    assert blamed.reason.startswith("the reference network moved by +2")
+    assert "the machine did; seen" in blamed.reason
+    assert (blamed.way_out, blamed.machine) == (WAY_OUT, movement.change)
+    assert movement.blamed(outcome(Verdict.IMPROVED, P99)).verdict is Verdict.INVALID
+    assert movement.blamed(outcome(Verdict.REGRESSED, "latency since v1")).verdict is Verdict.INVALID
+
+
+@pytest.mark.parametrize("change", [0.3, -0.25])
+def test_a_case_that_went_much_further_or_the_other_way_is_not_called_regressed_either(change):
+    """How strongly a network reacts to what befell the machine is not known; both figures stand in the line."""
+    movement = moved(1, change)
+    blamed = movement.blamed(outcome(Verdict.REGRESSED, change=3.0))
+    assert blamed.verdict is Verdict.INVALID
+    assert "+300.0%" in blamed.line
+    assert f"the reference network moved by {movement.change:+.1%}" in blamed.line
+
+
+def test_what_is_no_time_and_what_did_not_change_keep_their_verdicts():
+    movement = moved(1, 0.3)
+    for kept in (outcome(Verdict.REGRESSED, HOST_MEMORY), outcome(Verdict.PASS), outcome(Verdict.INCONCLUSIVE)):
+        assert movement.blamed(kept) is kept
+    regressed = outcome(Verdict.REGRESSED)
+    assert moved(1, 0.0).blamed(regressed) is regressed
+
+
+def test_the_report_says_who_moved():
+    shifted = [outcome(Verdict.PASS, change=change) for change in (0.15, 0.16, 0.17)]
+    assert moved(1, 0.3).line(shifted).endswith("the machine did")
+    assert "what passes may hide as much" in moved(1, -0.25).line([])
+    steady = moved(1, 0.0, noise=0.01)
+    said = steady.line(shifted)
+    assert said.startswith("the suite's median moved by +16.0%, the reference network did not (")
+    assert said.endswith("the software did")
+    assert steady.line(shifted[:2]) == ""
+    assert steady.line([outcome(Verdict.PASS, change=0.02)] * 5) == ""
+
+
+def test_one_replicate_a_side_proves_no_movement():
+    assert not moved_between("reference-1", (0.0,), (1.0,), [], MARGIN).moved
+
+
+def file(folder, name, times, reference, **more):
+    told = {"name": "reference-1", "log_medians": [math.log(time) for time in reference], "margin": MARGIN}
+    return read_run(write(folder / name, ours(times, references={MACHINE.slug: told}, **more)))
+
+
+FAST, SLOW = [0.0100, 0.0101, 0.0102], [0.0150, 0.0151, 0.0152]
+
+
+def test_two_files_are_compared_with_their_references_in_mind(tmp_path):
+    base = file(tmp_path, "base.json", {"a": FAST}, FAST)
+    found = compare([base], [file(tmp_path, "head.json", {"a": SLOW}, SLOW)])
+    assert [o.verdict for o in found.outcomes if o.metric == LATENCY] == [Verdict.INVALID]
+    assert found.exit_code() == 10
+    assert "the machine did" in found.remarks[0]
+    steady = compare([base], [file(tmp_path, "head.json", {"a": SLOW}, FAST)])
+    assert [o.verdict for o in steady.outcomes if o.metric == LATENCY] == [Verdict.REGRESSED]
+
+
+def test_a_file_whose_machine_was_blamed_is_sound_beside_another_of_the_same_state(tmp_path):
+    blamed = {"case": "a", "metric": "latency", "verdict": "INVALID", "machine": 0.5, "reason": "the machine did"}
+    files = [file(tmp_path, f"{n}.json", {"a": SLOW}, SLOW, outcomes=[blamed]) for n in range(2)]
+    found = compare(files[:1], files[1:])
+    assert [o.verdict for o in found.outcomes if o.metric == LATENCY] == [Verdict.PASS]
+
+
+def test_files_without_a_reference_or_with_another_version_are_compared_as_before(tmp_path):
+    base = read_run(write(tmp_path / "base.json", ours({"a": FAST})))
+    head = file(tmp_path, "head.json", {"a": SLOW}, SLOW)
+    for one, other in ((base, head), (head, base)):
+        latency = [o.verdict for o in compare([one], [other]).outcomes if o.metric == LATENCY]
+        assert latency in ([Verdict.REGRESSED], [Verdict.IMPROVED])
+    newer = ours({"a": FAST}, references={MACHINE.slug: {"name": "reference-2", "log_medians": [0.0]}})
+    found = compare([read_run(write(tmp_path / "newer.json", newer))], [head])
+    assert [o.verdict for o in found.outcomes if o.metric == LATENCY] == [Verdict.REGRESSED]

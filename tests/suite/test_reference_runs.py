@@ -1,0 +1,89 @@
+"""The reference network within `pytest bench`: measured beside the cases, stored with them, asked before a verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from inferkit.gate.history.store import History
+from inferkit.gate.outcome import REFERENCE
+from tests.suite.tiny_project import MATRIX, make_project
+
+CASE = "test_latency[tiny-fp32-b1-onnxruntime]"
+LATENCIES = ("-k", "latency", "--benchmark-json=run.json", "--history=history.duckdb")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, tiny_files):
+    """A run with the reference, and its baseline. Margins are wide: the noise of a busy machine must not decide."""
+    project = make_project(tmp_path_factory.mktemp("reference") / "project", tiny_files)
+    text = MATRIX.replace("reference = false\n", "").replace("[1, 4]", "[1, 2, 4]").replace("= 2\n", "= 3\n")
+    project.matrix(text + '\n[margins]\n"*" = 9\n')
+    run = project.run(*LATENCIES)
+    promote = [sys.executable, "-m", "inferkit.cli.main", "baseline", "promote", "run.json"]
+    subprocess.run(promote, cwd=project.folder, capture_output=True, check=True)
+    (path,) = (project.folder / "baselines").glob("*.json")
+    return project, run, run.json["inferkit"], path
+
+
+def faster(path, *, cases: float = 1.0, reference: float = 1.0) -> None:
+    """Make the baseline one of a machine, or of software, that was so many times faster."""
+    stored = json.loads(path.read_text())
+    for case in stored["cases"].values():
+        case["log_medians"] = [value - math.log(cases) for value in case["log_medians"]]
+        case.pop("log_p99", None)
+    logs = stored["reference"]["log_medians"]
+    stored["reference"]["log_medians"] = [value - math.log(reference) for value in logs]
+    path.write_text(json.dumps(stored))
+
+
+def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
+    project, run, ours, path = measured
+    assert run.code == 0, run.text
+    steps = [line.split("] ")[1] for line in run.text.splitlines() if ", replicate " in line]
+    assert [step.split("-")[0] for step in steps] == ["reference", "tiny", "tiny", "tiny"] * 3
+    (told,) = ours["references"].values()
+    assert (told["name"], told["case"]) == ("reference-1", "reference-1-fp32-b1-onnxruntime")
+    assert len(told["log_medians"]) == 3
+    assert told["case"] not in ours["cases"]
+    assert json.loads(path.read_text())["reference"]["name"] == "reference-1"
+    (series,) = History(project.folder / "history.duckdb").series("reference-1", metric=REFERENCE)
+    assert series.points[0].figure.values == pytest.approx([math.exp(value) for value in told["log_medians"]])
+    assert "reference-1" not in run.text.split("inferkit =")[-1]  # it is no case of the table
+
+
+def test_where_it_moved_too_nothing_is_called_regressed(measured):
+    project, _, _, path = measured
+    kept = path.read_bytes()
+    faster(path, cases=200, reference=10_000)
+    try:
+        run = project.run(*LATENCIES)
+    finally:
+        path.write_bytes(kept)
+    assert run.code == 10, run.text
+    assert run.verdict(CASE) == "INVALID"
+    said = run.tests[CASE].find("skipped").get("message")
+    assert "the reference network moved by +" in said
+    assert "the machine did" in said
+    assert "--against" in said
+    assert any(line.startswith("onnxruntime: the reference network moved by +") for line in run.text.splitlines())
+    (told,) = run.json["inferkit"]["references"].values()
+    assert told["moved"]
+
+
+def test_where_it_did_not_the_software_did(measured):
+    project, _, _, path = measured
+    kept = path.read_bytes()
+    faster(path, cases=200)
+    try:
+        run = project.run(*LATENCIES)
+    finally:
+        path.write_bytes(kept)
+    assert run.code == 1
+    assert run.verdict(CASE) == "REGRESSED"
+    assert "the reference network did not (" in run.text
+    assert "the software did" in run.text
