@@ -58,6 +58,14 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
     options.add_short_options(parser)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What several processes cannot do at the same time is told before they start."""
+    if getattr(config.option, "dist", "no") != "no" and options.option(config, "against"):
+        from inferkit.suite.workers import refuse
+
+        refuse(config)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per case."""
     for name in _FIXTURES:
@@ -102,8 +110,18 @@ def _asks(item: pytest.Item) -> bool:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What would spoil the run in the end is told before anything is measured."""
-    if not _parameters(session):
+    parameters = _parameters(session)
+    if not parameters:
         return
+    from inferkit.suite import workers
+
+    if workers.is_worker(session.config):
+        from inferkit.suite.checks import CPU_BACKENDS
+
+        backends = [getattr(each.case, "backend", None) for each in parameters if hasattr(each.case, "batch_size")]
+        _suite(session.config).family = sum(backend not in CPU_BACKENDS for backend in backends)
+        if "tensorrt" in backends:
+            workers.take_gpu(session.config)
     if not session.config.pluginmanager.hasplugin("pytest-benchmark"):
         raise pytest.UsageError(
             "the suite hands its times to pytest-benchmark, which is switched off (-p no:benchmark) or not installed; "
@@ -201,10 +219,31 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
     return _WORDS.get(result.get("verdict", "")) if report.outcome != "failed" else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A worker of pytest-xdist ended: take what it found."""
+    from inferkit.suite.workers import received
+
+    told = received(node)
+    if told is not None:
+        suite = _suite(node.config)
+        suite.gathered.append(told[0])
+        suite.notes += [note for note in told[1] if note not in suite.notes]
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
     """Write --benchmark-json whole or not at all, and give runs that say nothing an exit code of their own."""
+    from inferkit.suite.workers import is_controller, is_worker
+
+    if is_controller(session.config) and _has_results(session.config):
+        _suite(session.config)
     if _SUITE not in session.config.stash:
+        return (yield)
+    if is_worker(session.config):
+        from inferkit.suite.run import hand_over
+
+        hand_over(session.config.stash[_SUITE])
         return (yield)
     from inferkit.suite.run import EXIT_NOT_WRITTEN, exit_code, write_json
     from inferkit.suite.verdicts import write_verdicts
@@ -240,6 +279,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def _has(report: Any) -> bool:
     return hasattr(report, "inferkit")
+
+
+def _has_results(config: pytest.Config) -> bool:
+    from inferkit.suite.run import results_of
+
+    return bool(results_of(config))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -86,12 +86,17 @@ class SideCase:
     rebuilt: bool = False
 
 
-def judge_sides(cases: Sequence[SideCase]) -> list[Outcome]:
-    """The outcomes of every metric that both sides of a case know, metric by metric."""
-    outcomes = _varying(P99, [(c, c.now.log_p99, c.before.log_p99, _P99_FACTOR * c.latency_margin) for c in cases])
+def judge_sides(cases: Sequence[SideCase], family: int | None = None) -> list[Outcome]:
+    """The outcomes of every metric that both sides of a case know, metric by metric.
+
+    `family` is how many cases are judged in all where these are only some of them: they get their part of the error.
+    """
+    part = 1.0 if family is None else min(len(cases) / max(family, 1), 1.0)
+    tails = [(c, c.now.log_p99, c.before.log_p99, _P99_FACTOR * c.latency_margin) for c in cases]
+    outcomes = _varying(P99, tails, part)
     for metric, field, margin in _FLOORED:
         logs = [(c, _logs(getattr(c.now, field)), _logs(getattr(c.before, field)), margin) for c in cases]
-        outcomes += [_above_floor(outcome) for outcome in _varying(metric, logs)]
+        outcomes += [_above_floor(outcome) for outcome in _varying(metric, logs, part)]
     for case in cases:
         if case.rebuilt:
             # Other backends compute in host memory, which is judged as such: allocators never do the same twice.
@@ -108,7 +113,7 @@ def _logs(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _varying(
-    metric: str, cases: Sequence[tuple[SideCase, tuple[float, ...], tuple[float, ...], float]]
+    metric: str, cases: Sequence[tuple[SideCase, tuple[float, ...], tuple[float, ...], float]], part: float
 ) -> list[Outcome]:
     from inferkit.gate.moderated import ModeratedRule  # needs scipy
     from inferkit.gate.stats.judge import Policy
@@ -118,7 +123,7 @@ def _varying(
         for c, now, before, margin in cases
         if min(len(now), len(before)) >= _FEWEST
     ]
-    rule = ModeratedRule(looks=(), policy=Policy(alpha=_ALPHA, tolerance_share=1.0))
+    rule = ModeratedRule(looks=(), policy=Policy(alpha=part * _ALPHA, tolerance_share=1.0))
     return [replace(outcome, metric=metric) for outcome in rule.judge(suite)]
 
 

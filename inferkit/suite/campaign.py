@@ -50,7 +50,8 @@ class Settings:
     reference network is measured with the cases.
 
     `inject` slows cases down really, by case id: see inferkit/measure/inject.py. `logs` is the folder for the logs of
-    load generators; without it they go to a temporary one, which stays.
+    load generators; without it they go to a temporary one, which stays. `family` is how many cases are judged in all
+    where the campaign is given them one by one.
     """
 
     replicates: int = 3
@@ -59,6 +60,7 @@ class Settings:
     smoke: bool = False
     for_baseline: bool = False
     reference: bool = True
+    family: int | None = None
     inject: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     logs: Path | None = None
 
@@ -304,7 +306,7 @@ class Campaign:
             now = SideFacts.of(latency_facts(record))
             rebuilt = record.case.backend in FILE_BACKENDS
             cases.append(SideCase(record.case.id, now, before, record.margin, rebuilt))
-        outcomes = judge_sides(cases)
+        outcomes = judge_sides(cases, self.settings.family)
         for record in records:
             of_case = tuple(outcome for outcome in outcomes if outcome.case == record.case.id)
             record.sides = of_case + judge_accuracy(record)

@@ -20,6 +20,7 @@ from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.replay import replay, thinned
 from inferkit.suite.rows import accuracy_facts, accuracy_row, latency_facts, latency_row
 from inferkit.suite.state import MissingCase, Parameter, Suite
+from inferkit.suite.workers import is_worker
 
 RESULT = pytest.StashKey["Result"]()
 
@@ -96,7 +97,7 @@ class LatencyCheck(Check):
             self._judged(missing(case), {"kind": "missing", "case": case.id, "file": case.file})
             return
         assert isinstance(case, Case)
-        if case.backend in CPU_BACKENDS and under_xdist(self._suite.config):
+        if case.backend in CPU_BACKENDS and is_worker(self._suite.config):
             outcome = Outcome(case.id, LATENCY, Verdict.INVALID, reason=XDIST_REASON, way_out=XDIST_WAY_OUT)
             self._judged(outcome, {"kind": "invalid", "case": case.id, "reason": XDIST_REASON})
             return
@@ -173,8 +174,3 @@ def missing(case: MissingCase) -> Outcome:
         reason=f"it is in {case.file}, but the matrix no longer declares it",
         way_out="declare it again, or promote a run without it",
     )
-
-
-def under_xdist(config: pytest.Config) -> bool:
-    """Whether this process is one of several that run tests at the same time."""
-    return hasattr(config, "workerinput")

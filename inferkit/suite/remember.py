@@ -20,9 +20,10 @@ def history_file(suite: Suite) -> Path | None:
     from inferkit.gate.history.store import default_path
 
     config = suite.config
-    if option(config, "no-history") or any(campaign.settings.smoke for campaign in suite.campaigns.values()):
+    smoke = any(campaign.settings.smoke for campaign in suite.campaigns.values())
+    if option(config, "no-history") or smoke or any(record["smoke"] for record in suite.gathered):
         return None
-    if not any(campaign.records() for campaign in suite.campaigns.values()):
+    if not (suite.gathered or any(campaign.records() for campaign in suite.campaigns.values())):
         return None
     given = option(config, "history")
     if given is not None:

@@ -25,6 +25,7 @@ from inferkit.suite.definition import AccuracyCase
 from inferkit.suite.options import option
 from inferkit.suite.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.state import Parameter, Suite
+from inferkit.suite.workers import is_controller, send
 
 # As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
 EXIT_INVALID, EXIT_NOTHING = 10, 12
@@ -124,14 +125,25 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         return code
     path = Path(path)
     traces = traces_path(path)
+    beside = f" and {traces.name}" if not suite.gathered else "; raw times stay with the workers of pytest-xdist"
     try:
-        write_atomically(traces, traces_npz(suite))
+        if not suite.gathered:
+            write_atomically(traces, traces_npz(suite))
         write_atomically(path, content)
     except OSError as error:
         suite.notes.append(f"ERROR: {path} could not be written: {error.strerror or error}")
         return code or EXIT_NOT_WRITTEN
-    suite.notes.append(f"written: {path} and {traces.name}")
+    suite.notes.append(f"written: {path}{beside}")
     return code
+
+
+def hand_over(suite: Suite) -> None:
+    """What a worker of pytest-xdist does in place of writing: leave what it found for the controller."""
+    benchmark = suite.config.pluginmanager.getplugin("pytest-benchmark")
+    if benchmark is not None:
+        benchmark.json = benchmark.save = benchmark.autosave = None
+    lines = [line for c in suite.campaigns.values() for line in c.references.lines(list(c.latency.values()))]
+    send(suite.config, finite(run_record(suite)), [*suite.notes, *lines])
 
 
 def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:
@@ -172,6 +184,10 @@ def exit_code(suite: Suite, code: int) -> int:
     12 where every case is UNSUPPORTED: a gate that measured nothing must not look green. 10 where a measurement is
     INVALID.
     """
+    if code == 0 and is_controller(suite.config):
+        # Each test's result came with its report; a case that was refused left nothing else.
+        verdicts = {result["verdict"] for result in results_of(suite.config).values()}
+        return EXIT_NOTHING if verdicts == {"UNSUPPORTED"} else EXIT_INVALID if "INVALID" in verdicts else code
     records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
     if code != 0 or not records:
         return code
@@ -180,6 +196,13 @@ def exit_code(suite: Suite, code: int) -> int:
     outcomes = [record.outcome for record in records] + [o for r in records for o in getattr(r, "sides", ())]
     invalid = any(outcome is not None and outcome.verdict is Verdict.INVALID for outcome in outcomes)
     return EXIT_INVALID if invalid else code
+
+
+def results_of(config: pytest.Config) -> dict[str, dict[str, Any]]:
+    """What each test left for the reports, by its id, in the order they ran."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    reports = [report for group in reporter.stats.values() for report in group] if reporter is not None else []
+    return {report.nodeid: report.inferkit for report in reports if hasattr(report, "inferkit")}
 
 
 def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) -> None:

@@ -19,10 +19,13 @@ from inferkit.suite.records import AccuracyRecord, CaseRecord
 from inferkit.suite.rows import accuracy_row, latency_details
 from inferkit.suite.state import Suite
 from inferkit.suite.target import fingerprint_of
+from inferkit.suite.workers import merged
 
 
 def run_record(suite: Suite) -> dict[str, Any]:
     """Everything that inferkit knows of a run, JSON-able: see inferkit.gate.run_file for what reads it."""
+    if suite.gathered:
+        return merged(suite.gathered)
     campaigns = list(suite.campaigns.values())
     latency = [record for campaign in campaigns for record in campaign.latency.values()]
     accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inferkit.errors import BaselineError, UsageError
 from inferkit.gate.baseline import BaselineStore
 from inferkit.gate.outcome import Outcome
+from inferkit.gate.rule import Rule
 from inferkit.measure.case import Case
 from inferkit.suite.campaign import Campaign, Settings
 from inferkit.suite.definition import AccuracyCase, Matrix
@@ -18,6 +20,7 @@ from inferkit.suite.matrix import load_matrix
 from inferkit.suite.options import option, selection
 from inferkit.suite.replay import ReplayTimer
 from inferkit.suite.target import fingerprint_of
+from inferkit.suite.workers import is_worker
 
 DEFAULT_MATRIX = "matrix.toml"
 
@@ -54,7 +57,8 @@ class Suite:
     """Everything that lives for one pytest run. Nothing is read before a test asks for cases.
 
     `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
-    of comparing with runs of long ago.
+    of comparing with runs of long ago. In a worker of pytest-xdist `family` is how many cases all workers judge; in its
+    controller `gathered` are the records of the workers.
     """
 
     config: pytest.Config
@@ -62,6 +66,8 @@ class Suite:
     campaigns: dict[Path, Campaign] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     ratchet: tuple[Outcome, ...] = ()
+    family: int = 0
+    gathered: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def store(self) -> BaselineStore:
@@ -108,8 +114,16 @@ class Suite:
     def campaign(self, path: Path) -> Campaign:
         """The campaign over the matrix in this file."""
         if path not in self.campaigns:
-            self.campaigns[path] = Campaign(self.matrix(path), self.store, self._settings(path))
+            self.campaigns[path] = Campaign(self.matrix(path), self.store, self._settings(path), self._rule())
         return self.campaigns[path]
+
+    def _rule(self) -> Rule | None:
+        """The rule of a worker; None: that of a whole suite."""
+        if not is_worker(self.config):
+            return None
+        from inferkit.gate.one_by_one import OneByOne  # needs scipy
+
+        return OneByOne(self.family)
 
     def close(self) -> None:
         """Remove what the campaigns prepared."""
@@ -121,14 +135,19 @@ class Suite:
         disabled = bool(getattr(self.config.option, "benchmark_disable", False)) and not bool(
             getattr(self.config.option, "benchmark_enable", False)
         )
+        budget = option(self.config, "time-budget") or declared.time_budget
+        if budget is not None and is_worker(self.config):
+            # A worker's campaign is given its cases one by one: each gets its part.
+            budget *= self.config.workerinput["workercount"] / max(self.family, 1)  # type: ignore[attr-defined]
         return Settings(
             replicates=option(self.config, "replicates") or declared.replicates,
             min_time=option(self.config, "min-time") or declared.min_time,
-            time_budget=option(self.config, "time-budget") or declared.time_budget,
+            time_budget=budget,
             reference=declared.reference,
             smoke=disabled,
             for_baseline=bool(option(self.config, "for-baseline")),
             logs=self._logs,
+            family=self.family if is_worker(self.config) else None,
         )
 
     @property

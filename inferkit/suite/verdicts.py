@@ -18,10 +18,10 @@ SCHEMA = 1
 def write_verdicts(suite: Suite, code: int, interrupted: bool, failed: int) -> int:
     """Write the file that was asked for, if one was; returns the run's exit code (`failed` where it cannot be written).
 
-    An interrupted run writes nothing, and a worker of pytest-xdist leaves it to its controller.
+    An interrupted run writes nothing.
     """
     path = option(suite.config, "verdict-json")
-    if path is None or hasattr(suite.config, "workerinput"):
+    if path is None:
         return code
     if interrupted:
         suite.notes.append(f"{path} is not written: the run did not come to its end")
@@ -37,15 +37,14 @@ def write_verdicts(suite: Suite, code: int, interrupted: bool, failed: int) -> i
 
 
 def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
-    """One entry per test in the order they ran, and the outcome of every metric that this process judged."""
-    from inferkit.suite.run import finite
+    """One entry per test in the order they ran, and the outcome of every metric that was judged."""
+    from inferkit.suite.run import finite, results_of
 
-    reporter = suite.config.pluginmanager.getplugin("terminalreporter")
-    reports = [report for group in reporter.stats.values() for report in group] if reporter is not None else []
-    results = {report.nodeid: report.inferkit for report in reports if hasattr(report, "inferkit")}
+    results = results_of(suite.config)
     records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
     outcomes = [record.outcome.as_dict() for record in records if record.outcome is not None]
     outcomes += [o.as_dict() for c in suite.campaigns.values() for r in c.latency.values() for o in r.sides]
+    outcomes += [outcome for record in suite.gathered for outcome in record["outcomes"]]
     changed = [record for campaign in suite.campaigns.values() for record in campaign.latency.values()]
     found: dict[str, Any] = finite(
         {

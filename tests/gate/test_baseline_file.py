@@ -109,6 +109,9 @@ def edited(folder, **changes):
         ({"cases": {CASE: {"log_medians": [-9.0], "build_seconds": [-1.0]}}}, "build_seconds/0: -1.0 cannot be"),
         ({"accuracy": {"lenet-int8-onnxruntime": {"top1": 101, "top5": 1, "images": 1}}}, "top1: 101 cannot be"),
         ({"cases": [1]}, "cases: must be an object"),
+        ({"reference": {"name": "reference-1", "log_medians": []}}, "reference/log_medians: holds no replicate"),
+        ({"reference": {"name": 1, "log_medians": [-7.0]}}, "reference/name: must be text"),
+        ({"reference": {"name": "reference-1", "log_medians": [-7.0], "weights": 2}}, "weights: is not known here"),
     ],
 )
 def test_says_what_is_wrong_and_where(tmp_path, changes, said):

@@ -183,6 +183,13 @@ def test_swapping_the_files_mirrors_the_verdicts(place, base, head):
         ({"cases": {CASE: {"log_medians": [-5], "fingerprint": "other"}}}, "names the fingerprint 'other'"),
         ({"cases": {CASE: {"log_medians": [-5], "fingerprint": MACHINE.slug, "memory": "much"}}}, "memory: must be"),
         ({"outcomes": [{"case": CASE, "metric": "latency", "verdict": "GOOD"}]}, "outcomes: is damaged"),
+        (
+            {"outcomes": [{"case": CASE, "metric": "latency", "verdict": "INVALID", "machine": "much"}]},
+            "machine: must be a number",
+        ),
+        ({"references": {MACHINE.slug: {"name": "reference-1", "log_medians": [99]}}}, "log_medians/0: 99 cannot be"),
+        ({"references": {MACHINE.slug: {"log_medians": [-5]}}}, "name: must be text, not None"),
+        ({"references": {MACHINE.slug: {"name": "reference-1"}}}, "log_medians: holds no replicate"),
         ({"accuracy": {"a": {**accuracy_of(np.ones(9, bool)), "top1": 50.0}}}, "does not fit the bits"),
         ({"accuracy": {"a": {**accuracy_of(np.ones(9, bool)), "images": 90}}}, "not one bit for each of 90 images"),
         ({"accuracy": {"a": {**accuracy_of(np.ones(9, bool)), "top1_bits": "?"}}}, "top1_bits: is damaged"),

@@ -146,13 +146,3 @@ def test_a_checkout_that_is_not_installed_has_the_plugin_by_its_conftest(project
     run = project.run("--collect-only", "-q", "--batch-size=4", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert run.code == 0, run.text
     assert [name for name in collected(run) if "latency" in name] == ["test_latency[tiny-fp32-b4-onnxruntime]"]
-
-
-@pytest.mark.slow
-def test_under_xdist_latencies_are_invalid_and_accuracies_judged(project):
-    run = project.run("-n", "1", "--batch-size=1")
-    assert run.code == 0, run.text
-    assert run.verdict(f"test_latency[{TINY}]") == "INVALID"
-    assert "latency cases share the CPU with the other workers of pytest-xdist; run them without -n" in run.text
-    assert run.verdict("test_accuracy[tiny-fp32-onnxruntime]") == "PASS"
-    assert "95.00 %" in run.text

@@ -1,0 +1,92 @@
+"""The suite under pytest-xdist: a GPU for each worker, one error for all of them, and one run in the end.
+
+A worker does not know which cases it will get, so each is measured and judged when its test comes. What a worker found
+travels to the controller when it ends, and there becomes one run: one JSON, one line in the history, one exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from inferkit.errors import BackendUnavailable, InferkitError
+
+_OUTPUT = "inferkit"
+# What is known by case, by fingerprint or by name, and so can be laid together.
+_MERGED = ("fingerprints", "cases", "accuracy", "unsupported", "failures")
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is one of several that run tests at the same time."""
+    return hasattr(config, "workerinput")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether this process hands the tests out to others."""
+    return not is_worker(config) and getattr(config.option, "dist", "no") != "no"
+
+
+def refuse(config: pytest.Config) -> None:
+    """UsageError for what cannot be done by several processes at the same time."""
+    from inferkit.suite.options import option
+
+    if (is_worker(config) or is_controller(config)) and option(config, "against"):
+        raise pytest.UsageError("--against measures in interleaved blocks and wants the machine for itself: without -n")
+
+
+def take_gpu(config: pytest.Config) -> None:
+    """Give this worker a GPU of its own by $INFERKIT_GPU, in turn where there are more workers; unless one is named.
+
+    A lease keeps workers that share one from measuring at the same time.
+    """
+    from inferkit.backends.tensorrt.gpus import DEVICE, visible_gpus
+
+    if os.environ.get(DEVICE):
+        return
+    try:
+        gpus = visible_gpus()
+    except (BackendUnavailable, InferkitError):
+        return
+    number = str(getattr(config, "workerinput", {}).get("workerid", "gw0")).removeprefix("gw")
+    os.environ[DEVICE] = gpus[int(number) % len(gpus)].uuid if number.isdigit() else gpus[0].uuid
+
+
+def send(config: pytest.Config, record: Mapping[str, Any], notes: Sequence[str]) -> None:
+    """Leave what this worker found for the controller, which gets it when the worker ends."""
+    output: dict[str, Any] | None = getattr(config, "workeroutput", None)
+    if output is not None:
+        # As text: what travels between the processes must be made of plain values.
+        output[_OUTPUT] = json.dumps({"record": record, "notes": list(notes)}, default=str, allow_nan=False)
+
+
+def received(node: Any) -> tuple[dict[str, Any], list[str]] | None:
+    """The record and the notes of a worker that ended; None of one that found nothing, or crashed."""
+    text = (getattr(node, "workeroutput", None) or {}).get(_OUTPUT)
+    if text is None:
+        return None
+    told = json.loads(text)
+    return told["record"], told["notes"]
+
+
+def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The records of several workers (`run_record`) as that of one run; the first one's where there can be one only."""
+    result = dict(records[0])
+    for key in _MERGED:
+        result[key] = {name: value for record in records for name, value in record[key].items()}
+    result["outcomes"] = [outcome for record in records for outcome in record["outcomes"]]
+    declared: dict[str, dict[str, None]] = {}
+    references: dict[str, dict[str, Any]] = {}
+    for record in records:
+        for slug, names in record["declared"].items():
+            declared.setdefault(slug, {}).update(dict.fromkeys(names))
+        for slug, told in record["references"].items():
+            known = references.get(slug)
+            logs = (known["log_medians"] if known else []) + told["log_medians"]
+            references[slug] = {**(known or told), "log_medians": logs}
+    result["declared"] = {slug: list(names) for slug, names in declared.items()}
+    result["references"] = references
+    return result

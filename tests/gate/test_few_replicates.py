@@ -1,0 +1,20 @@
+"""With one replicate a side nobody knows how much processes differ: the gate says so, and regresses nothing for it."""
+
+import math
+
+import pytest
+
+from inferkit.gate.default import default_rule
+from inferkit.gate.rule import CaseLatency
+from inferkit.gate.verdict import Verdict
+
+
+@pytest.mark.parametrize("measuring", [True, False])
+@pytest.mark.parametrize("change", [0.0, 0.08, -0.08])
+def test_one_replicate_a_side_is_told_and_decides_little(measuring, change):
+    suite = [
+        CaseLatency(f"case-{number}", (math.log(0.01 * (1 + change)),), (math.log(0.01),), 0.05) for number in range(5)
+    ]
+    for outcome in default_rule(measuring).judge(suite):
+        assert outcome.verdict in (Verdict.INCONCLUSIVE, Verdict.PASS)
+        assert "one replicate a side" in outcome.reason

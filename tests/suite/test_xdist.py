@@ -1,0 +1,110 @@
+"""Under pytest-xdist: one run in the end, whatever worker found what; latencies on the CPU are refused, and why."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import pytest
+
+from inferkit.backends.tensorrt import gpus
+from inferkit.gate.history.store import History
+from inferkit.gate.outcome import ACCURACY
+from inferkit.suite.workers import merged, take_gpu
+from tests.suite.tiny_project import MATRIX, make_project
+
+REASON = "latency cases share the CPU with the other workers of pytest-xdist; run them without -n"
+TWO = MATRIX.replace("reference = false", "reference = true") + MATRIX[MATRIX.index("[[networks]]") :].replace(
+    'name = "tiny"', 'name = "other"'
+)
+
+
+@pytest.fixture(scope="module")
+def parallel(tmp_path_factory, tiny_files):
+    """A run of two networks by two workers."""
+    project = make_project(tmp_path_factory.mktemp("xdist") / "project", tiny_files)
+    project.matrix(TWO)
+    files = ("--benchmark-json=run.json", "--verdict-json=verdicts.json", "--history=history.duckdb")
+    return project, project.run("-n", "2", "--batch-size=1", *files)
+
+
+def test_cpu_latencies_are_refused_with_the_reason_and_the_run_does_not_look_green(parallel):
+    _, run = parallel
+    assert run.code == 10, run.text
+    for network in ("tiny", "other"):
+        assert run.verdict(f"test_latency[{network}-fp32-b1-onnxruntime]") == "INVALID"
+        assert run.verdict(f"test_accuracy[{network}-fp32-onnxruntime]") == "PASS"
+    assert REASON in run.text
+    assert "2 passed, 2 invalid" in run.text or "2 invalid, 2 passed" in run.text
+
+
+def test_what_the_workers_found_is_one_run(parallel):
+    project, run = parallel
+    ours = run.json["inferkit"]
+    assert set(ours["accuracy"]) == {"tiny-fp32-onnxruntime", "other-fp32-onnxruntime"}
+    assert {outcome["case"] for outcome in ours["outcomes"]} == set(ours["accuracy"])
+    assert "written: run.json" in run.text.replace(str(project.folder) + "/", "")
+    history = History(project.folder / "history.duckdb")
+    assert len(history.runs()) == 1
+    assert {series.case for series in history.series(metric=ACCURACY)} == set(ours["accuracy"])
+    verdicts = json.loads((project.folder / "verdicts.json").read_text())
+    assert verdicts["counts"] == {"INVALID": 2, "PASS": 2}
+    assert verdicts["exit_code"] == 10
+    assert len(verdicts["outcomes"]) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told_and_the_others_cases_are_kept(parallel):
+    project, _ = parallel
+    crash = "import os\ndef test_crash():\n    os._exit(3)\n"
+    (project.folder / "bench" / "test_crash.py").write_text(crash)
+    run = project.run("-n", "2", "--batch-size=1", "--benchmark-json=crash.json")
+    assert run.code == 1
+    assert "crashed" in run.text
+    kept = json.loads((project.folder / "crash.json").read_text())["inferkit"]
+    assert set(kept["accuracy"]) <= {"tiny-fp32-onnxruntime", "other-fp32-onnxruntime"}
+
+
+def test_interleaved_blocks_want_the_machine_for_themselves(project):
+    run = project.run("-n", "2", "--against=HEAD")
+    assert run.code == 4
+    assert "--against measures in interleaved blocks and wants the machine for itself: without -n" in run.text
+
+
+def worker(number: int):
+    return types.SimpleNamespace(workerinput={"workerid": f"gw{number}", "workercount": 3})
+
+
+def test_each_worker_takes_a_gpu_of_its_own(monkeypatch):
+    found = [gpus.Gpu(n, f"GPU-{n}", "NVIDIA H100", (9, 0), 80 << 30, 132, "13.0") for n in range(2)]
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: tuple(found))
+    chosen = []
+    for number in range(3):
+        monkeypatch.delenv(gpus.DEVICE, raising=False)
+        take_gpu(worker(number))
+        chosen.append(gpus.find_gpu().uuid)
+    assert chosen == ["GPU-0", "GPU-1", "GPU-0"]
+    monkeypatch.setenv(gpus.DEVICE, "1")
+    take_gpu(worker(0))
+    assert gpus.find_gpu().uuid == "GPU-1"
+
+
+def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
+    def record(case, logs):
+        return {
+            "schema": 1,
+            "fingerprints": {"m": {"cpu": "x"}},
+            "declared": {"m": ["a", "b"]},
+            "cases": {case: {"log_medians": [1.0]}},
+            "accuracy": {},
+            "references": {"m": {"name": "reference-1", "log_medians": logs}},
+            "outcomes": [{"case": case}],
+            "unsupported": {},
+            "failures": {},
+        }
+
+    one = merged([record("a", [1.0, 2.0]), record("b", [3.0])])
+    assert set(one["cases"]) == {"a", "b"}
+    assert one["declared"] == {"m": ["a", "b"]}
+    assert one["references"]["m"]["log_medians"] == [1.0, 2.0, 3.0]
+    assert [outcome["case"] for outcome in one["outcomes"]] == ["a", "b"]
