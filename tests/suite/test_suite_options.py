@@ -45,7 +45,7 @@ def test_a_mistake_in_the_matrix_is_told_with_its_line(project):
     project.matrix(MATRIX + 'presicions = ["int8"]\n')
     run = project.run()
     assert run.code == 2
-    assert "matrix.toml:12: [networks] presicions: is not known here; did you mean 'precisions'?" in run.text
+    assert "matrix.toml:13: [networks] presicions: is not known here; did you mean 'precisions'?" in run.text
     assert "Traceback" not in run.text
 
 

@@ -80,8 +80,7 @@ def _analysed(values: list[float]) -> list[Any]:
         from otava.analysis import compute_change_points
     except ImportError as error:
         raise UsageError(
-            f"change points are found by Apache Otava, which cannot be imported ({error}): pip install "
-            "'inferkit[history]'"
+            f"change points are found by Apache Otava, which cannot be imported ({error}): pip install apache-otava"
         ) from None
     strong, _ = compute_change_points(values, window_len=_WINDOW, max_pvalue=P_VALUE, min_magnitude=LEAST_CHANGE)
     return list(strong)

@@ -29,7 +29,7 @@ def stepped(at: int, step: float, count: int = 30, metric: str = LATENCY, spoile
 
 def test_without_otava_the_way_out_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "otava.analysis", None)
-    with pytest.raises(UsageError, match=r"pip install 'inferkit\[history\]'"):
+    with pytest.raises(UsageError, match="pip install apache-otava"):
         change_points(stepped(20, 0.05))
 
 
