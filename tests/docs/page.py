@@ -46,23 +46,58 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def follow(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
-    """Do what the page says, in `folder`; AssertionError where a command ends otherwise. Returns how many were run."""
+    """Do what the page says, in `folder` and in one shell, as a reader does it; returns how many commands were run.
+
+    AssertionError where a command ends otherwise than told, or does not say what it should.
+    """
+    steps, count = _steps(page)
+    script = "\n".join(part for step in steps for part in step.script)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1200,
+    )
+    outputs = done.stdout.split(_MARK)
+    assert done.returncode == 0, f"{steps[len(outputs) - 1].line}: exit code {done.returncode}\n{outputs[-1]}"
+    for step, output in zip(steps, outputs, strict=False):
+        for word in step.says:
+            assert word in output, f"{step.line} does not say {word!r}:\n{output}"
+    return count
+
+
+_MARK = "\n@@@ done\n"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One line of a block, or a file: what the shell runs for it, and what it has to say."""
+
+    line: str
+    script: tuple[str, ...]
+    says: tuple[str, ...] = ()
+
+
+def _steps(page: Path) -> tuple[list[_Step], int]:
+    steps: list[_Step] = []
     count = 0
     for block in blocks(page):
         if block.file is not None:
-            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / block.file).write_text(block.body)
+            folder = str(Path(block.file).parent)
+            writing = f"mkdir -p {folder} && cat > {block.file} <<'@@@ end'\n{block.body}@@@ end"
+            steps.append(_Step(block.file, (writing, _mark(0))))
             continue
-        output = ""
-        for number, command in enumerate(block.commands):
-            last = number == len(block.commands) - 1
-            done = subprocess.run(
-                ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
-            )
-            output = done.stdout + done.stderr
-            expected = block.exit_code if last else 0
-            assert done.returncode == expected, f"{command}: exit code {done.returncode}, not {expected}\n{output}"
+        for number, line in enumerate(block.commands, 1):
+            last = number == len(block.commands)
+            steps.append(_Step(line, (line, _mark(block.exit_code if last else 0)), block.says if last else ()))
             count += 1
-        for word in block.says:
-            assert word in output, f"{block.commands[-1]} does not say {word!r}:\n{output}"
-    return count
+    return steps, count
+
+
+def _mark(expected: int) -> str:
+    """End the script, with what the line ended with (1 for a success that should have failed), or go on."""
+    return rf"code=$?; [ $code -eq {expected} ] || exit $((code > 0 ? code : 1)); printf '\n@@@ done\n'"

@@ -1,0 +1,149 @@
+"""What MkDocs is told beside mkdocs.yml: pages made from the commands themselves, and pages that nav does not name."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+from inferkit.cli import infer_caffe, infer_caffe_trt
+from inferkit.cli.exit_codes import table
+from inferkit.cli.main import COMMANDS, parser_of
+
+_WIDTH = 78  # of a command's usage in its page
+
+
+def on_config(config: Any) -> Any:
+    """Pages in docs/ that nav does not name get a section of their own: none is left out by an oversight."""
+    named = set(_named(config.nav))
+    folder = Path(config.docs_dir)
+    rest = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.md"))
+    rest = [path for path in rest if path not in named]
+    if rest:
+        config.nav.append({"More": rest})
+    return config
+
+
+def _named(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    elif isinstance(nav, dict):
+        for inner in nav.values():
+            yield from _named(inner)
+    else:
+        for inner in nav:
+            yield from _named(inner)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """The reference of the commands and their exit codes, from argparse."""
+    for path, text in (("reference/commands.md", commands_page()), ("reference/exit-codes.md", exit_codes_page())):
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def commands_page() -> str:
+    """Every command with its usage and options."""
+    inferkit = parser_of(COMMANDS)
+    (choices,) = (action.choices for action in inferkit._actions if isinstance(action, argparse._SubParsersAction))
+    parts = [
+        "# Commands",
+        "Made from the commands' own parsers; each tells the same with `--help`. "
+        "`--json` prints JSON, and nothing else, on stdout: words for people then go to stderr. Colours are for "
+        "terminals; `NO_COLOR` and `TERM=dumb` switch them off. Progress of long work is drawn on a terminal only.",
+    ]
+    for name, parser in choices.items():
+        parts += _command(parser, COMMANDS[name][1])
+    parts += ["The study's tools, option for option, are programs of their own:"]
+    for tool in (infer_caffe, infer_caffe_trt):
+        parser = tool.parser()
+        parts += _command(parser, parser.description or "")
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(parser: argparse.ArgumentParser, line: str, level: int = 2) -> Iterator[str]:
+    """Heading, usage, table of options; commands inside of it follow."""
+    yield f"{'#' * level} `{parser.prog}`"
+    yield f"{_sentence(line)}"
+    yield f"```text\n{_usage(parser)}\n```"
+    rows = []
+    inner: list[argparse._SubParsersAction[Any]] = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            inner.append(action)
+        elif not isinstance(action, argparse._HelpAction):
+            rows.append(f"| {_name(action)} | {_help(action, parser)} |")
+    if rows:
+        yield "| option | meaning |\n| --- | --- |\n" + "\n".join(rows)
+    if parser.epilog:
+        text, found, codes = parser.epilog.partition("exit codes:")
+        if text.strip():
+            yield "\n".join(f"    {each}" for each in text.rstrip().splitlines())
+        if found:
+            yield f"Exit codes: {' '.join(codes.split())}"
+    for action in inner:
+        lines = {choice.dest: choice.help or "" for choice in action._choices_actions}
+        for name, command in action.choices.items():
+            yield from _command(command, lines.get(name, ""), level + 1)
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    def formatter(prog: str) -> argparse.HelpFormatter:
+        return argparse.HelpFormatter(prog, width=_WIDTH)
+
+    parser.formatter_class = formatter  # type: ignore[assignment]
+    return parser.format_usage().strip()
+
+
+def _name(action: argparse.Action) -> str:
+    metavar = action.metavar if action.metavar is not None else (action.dest or "")
+    value = " ".join(metavar) if isinstance(metavar, tuple) else metavar
+    if action.choices is not None and action.metavar is None:
+        value = " ".join(map(str, action.choices))
+    if not action.option_strings:
+        return f"`{value}`"
+    takes = "" if action.nargs == 0 else f" {value}"
+    return ", ".join(f"`{option}{takes}`" for option in action.option_strings)
+
+
+def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    text = (action.help or "") % {**vars(action), "prog": parser.prog}
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def exit_codes_page() -> str:
+    """One table: commands down, codes across."""
+    lines = [
+        "# Exit codes",
+        "",
+        "Made from what each command says at the end of its `--help`. What could not be done at all never looks like "
+        "a verdict: where 1 is one (`ab`, `compare`, `diff`, `gate`), such errors end with 2.",
+        "",
+        "| command | 0 | 1 | others |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, meanings in table().items():
+        others = "; ".join(f"**{code}** {text}" for code, text in meanings.items() if code not in (0, 1))
+        lines.append(f"| `{name}` | {meanings.get(0, '')} | {meanings.get(1, '')} | {others} |")
+    lines += [
+        "",
+        "`infer_caffe` and `infer_caffe_trt`: 0 done, 1 failed, 2 usage, or it cannot run here.",
+        "",
+        "## pytest",
+        "",
+        "| code | meaning |",
+        "| --- | --- |",
+        "| 0 | every case PASS or IMPROVED, or could not be judged (NO_BASELINE, INCONCLUSIVE, UNSUPPORTED) |",
+        "| 1 | a case is REGRESSED or MISSING, or could not be measured; with `--inferkit-strict` INCONCLUSIVE too |",
+        "| 2, 3, 4, 5 | pytest's own: interrupted, internal error, usage, no tests |",
+        "| 10 | nothing failed, and a measurement is INVALID: the machine was not in a state to measure |",
+        "| 12 | every case is UNSUPPORTED: a gate that measured nothing must not look green |",
+    ]
+    return "\n".join(lines) + "\n"
