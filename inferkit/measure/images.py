@@ -112,8 +112,21 @@ def open_batches(
     """
     dtype = "uint8" if info.dtype == "uint8" else "float32"
     with _open(dataset) as images:
-        yield from images.batches(
+        for batch in images.batches(
             batch_size, preprocessing=preprocessing_from(steps), dtype=dtype, last="pad", start=start, limit=limit
+        ):
+            _check_shape(batch.images.shape[1:], info, dataset)
+            yield batch
+
+
+def _check_shape(found: tuple[int, ...], info: TensorInfo, dataset: str) -> None:
+    wanted = info.shape[1:]
+    fits = len(found) == len(wanted) and all(dim in (None, size) for dim, size in zip(wanted, found, strict=True))
+    if not fits:
+        given, taken = (" × ".join("any" if dim is None else str(dim) for dim in shape) for shape in (found, wanted))
+        raise DataError(
+            f"{dataset}: an image is {given} after preprocessing, input {info.name!r} takes {taken} (channels, height, "
+            "width); `preprocessing` of the network can change it: color, resize, crop"
         )
 
 

@@ -100,7 +100,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         name=name,
         model=model,
         weights=weights,
-        dataset=base.dataset if dataset is None else _path_or_name(dataset, folder),
+        dataset=base.dataset if dataset is None else _dataset(dataset, folder),
         preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)},
         precisions=_known(table, "precisions", PRECISIONS, base.precisions),
         batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
@@ -165,6 +165,11 @@ def _path_or_name(value: str, folder: Path) -> str:
     if looks_like_path or (folder / value).exists():
         return str((folder / Path(value).expanduser()).resolve())
     return value
+
+
+def _dataset(value: str, folder: Path) -> str:
+    """An embedded dataset by name, else a path: one that is not there is then told with the place it was looked for."""
+    return value if value == EMBEDDED else str((folder / Path(value).expanduser()).resolve())
 
 
 def _known(table: Table, key: str, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:

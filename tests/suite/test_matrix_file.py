@@ -200,3 +200,10 @@ def test_cases_are_the_product_of_what_is_declared(place, sizes, precisions, nam
     cases = load(place, tables.replace("'", '"')).cases()
     assert len(cases) == len(sizes) * len(precisions) * len(names)
     assert len({case.id for case in cases}) == len(cases)
+
+
+def test_a_dataset_is_a_path_beside_the_matrix_or_the_embedded_one(tmp_path):
+    text = '[[networks]]\nname = "a"\nmodel = "lenet"\ndataset = "{}"\n'
+    for said, found in (("images", str(tmp_path / "images")), ("fashion_mnist", "fashion_mnist")):
+        (tmp_path / "matrix.toml").write_text(text.format(said))
+        assert load_matrix(tmp_path / "matrix.toml").networks[0].dataset == found

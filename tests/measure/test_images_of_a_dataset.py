@@ -1,0 +1,24 @@
+"""Images that do not fit the network are told with both shapes and what changes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inferkit.errors import DataError
+from inferkit.measure.images import open_batches
+from inferkit.network.network import TensorInfo
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [((None, 1, 4, 4), True), ((2, 1, None, None), True), ((None, 3, 4, 4), False), ((None, 16), False)],
+)
+def test_images_that_do_not_fit_name_the_preprocessing(tmp_path, shape, fits):
+    np.savez(tmp_path / "images.npz", images=np.zeros((3, 1, 4, 4), np.uint8), labels=np.zeros(3, np.int64))
+    batches = open_batches(str(tmp_path / "images.npz"), 2, {}, TensorInfo("data", "float32", shape))
+    if fits:
+        assert [batch.count for batch in batches] == [2, 1]
+    else:
+        with pytest.raises(DataError, match=r"1 × 4 × 4 after preprocessing.*`preprocessing`"):
+            next(batches)
