@@ -211,7 +211,8 @@ class BaselineStore:
                 continue
             if nearest is None or len(differences) < nearest[0]:
                 nearest = len(differences), f"the nearest, {path.name}, differs in {'; '.join(differences)}"
-        place = f"{self.folder}{os.sep}" if self.folder.name else str(self.folder)
+        here = os.path.relpath(self.folder)
+        place = f"{self.folder if here.startswith('..') else here}{os.sep}"
         return f"no baseline of this machine in {place}" + (f": {nearest[1]}" if nearest else "")
 
     def write(self, baseline: Baseline) -> Path:
