@@ -35,7 +35,7 @@ def ray_module(address: str = "") -> Any:
     try:
         return import_module("ray")
     except ImportError as error:
-        raise BackendUnavailable(f"a cluster needs Ray ({error})", 'pip install "inferkit[ray]"') from error
+        raise BackendUnavailable(f"a cluster needs Ray ({error})", "pip install 'ray>=2.40'") from error
 
 
 class Pool:

@@ -27,7 +27,7 @@ accuracy = true
 OFFLINE = "test_serving[tiny-fp32-b4-onnxruntime-offline]"
 BUSY = {"INFERKIT_BUSY_HOST": "accept"}  # here it is not about times
 needs_loadgen = pytest.mark.skipif(
-    importlib.util.find_spec("mlperf_loadgen") is None, reason='needs pip install "inferkit[loadgen]"'
+    importlib.util.find_spec("mlperf_loadgen") is None, reason="needs pip install mlcommons-loadgen"
 )
 
 
@@ -100,7 +100,7 @@ def test_without_the_load_generator_services_are_unsupported(served: Project):
     path = os.pathsep.join(filter(None, [str(hidden.parent), os.environ.get("PYTHONPATH")]))
     run = served.run("-k", "serving and offline", "--replicates=1", PYTHONPATH=path, **BUSY)
     assert run.verdict(OFFLINE) == "UNSUPPORTED", run.text
-    assert "inferkit[loadgen]" in run.text
+    assert "mlcommons-loadgen" in run.text
 
 
 @pytest.mark.parametrize(
