@@ -13,6 +13,8 @@ from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine
+    from inferkit.data.dataset import Dataset
+    from inferkit.data.preprocessing import Preprocessing
     from inferkit.network.network import Network
 
 
@@ -52,7 +54,12 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--calibration", metavar="PATH", help="TensorRT calibration cache, file of ranges, or folder of batch files"
     )
-    group.add_argument("--calibration-data", metavar="DATASET", help="dataset to calibrate with: a name or a path")
+    group.add_argument(
+        "--calibration-data",
+        metavar="DATASET",
+        help="dataset to calibrate with: a name or a path; images are resized to the input (a trained network of the "
+        "zoo gets its own preprocessing)",
+    )
     group.add_argument(
         "--calibration-images", type=int, metavar="N", help="how many images (default: 500 of a dataset)"
     )
@@ -97,7 +104,7 @@ def at_precision(network: Network, args: argparse.Namespace) -> Network:
     precision = normalize(args.precision)
     if precision == network.precision:
         return network
-    source, options = calibration_options(args)
+    source, options = calibration_options(args, network)
     if precision not in ("int8", "fp8"):
         if source is not None or options:
             raise UsageError(f"{precision} needs no calibration; int8 and fp8 do")
@@ -105,7 +112,7 @@ def at_precision(network: Network, args: argparse.Namespace) -> Network:
     return inferkit.at_precision(network, precision, calibration=source, **options)
 
 
-def calibration_options(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+def calibration_options(args: argparse.Namespace, network: Network) -> tuple[Any, dict[str, Any]]:
     """What `at_precision` takes as calibration, and its options, from the calibration options of a command line."""
     if args.calibration and args.calibration_data:
         raise UsageError("--calibration and --calibration-data exclude each other")
@@ -118,11 +125,31 @@ def calibration_options(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         if args.calibration_mean or args.calibration_scale != 1.0:
             raise UsageError("--calibration-mean and --calibration-scale go with --calibration-data")
         return args.calibration, options
-    from inferkit.data import Preprocessing, open_dataset
+    from inferkit.data import open_dataset
 
-    mean = tuple(args.calibration_mean or ())
-    options["preprocessing"] = Preprocessing(mean_values=mean, scale=args.calibration_scale)
-    return open_dataset(args.calibration_data), options
+    dataset = open_dataset(args.calibration_data)
+    options["preprocessing"] = _calibration_preprocessing(args, network, dataset)
+    return dataset, options
+
+
+def _calibration_preprocessing(args: argparse.Namespace, network: Network, dataset: Dataset) -> Preprocessing:
+    """What a trained network of the zoo wants, unless a mean or scale is given; images are resized to the input."""
+    from inferkit.data import Preprocessing
+    from inferkit.measure.images import preprocessing_from
+    from inferkit.network import zoo
+
+    given = args.calibration_mean or args.calibration_scale != 1.0
+    if not given and args.model in zoo.names() and zoo.is_trained(args.model):
+        found: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
+        return found
+    shape = network.inputs[0].shape
+    size = (shape[2], shape[3]) if len(network.inputs) == 1 and len(shape) == 4 else dataset.shape[1:]
+    resize = None if None in size or size == dataset.shape[1:] else size
+    return Preprocessing(
+        resize=resize,  # type: ignore[arg-type]
+        mean_values=tuple(args.calibration_mean or ()),
+        scale=args.calibration_scale,
+    )
 
 
 def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:

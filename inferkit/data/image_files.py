@@ -123,7 +123,8 @@ def read_list(
 def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> ImageFilesDataset:
     """The images in the subfolders of a folder: each subfolder is a class, labelled by its place in sorted order.
 
-    DataError where there are no images in subfolders.
+    Where none holds images, those in the folder itself, without labels (-1 for each): enough to calibrate with and to
+    measure times. DataError where there are no images.
     """
     root = Path(path)
     try:
@@ -133,11 +134,11 @@ def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) 
             for label, name in enumerate(classes)
             for file in sorted(os.listdir(root / name))
             if file.lower().endswith(SUFFIXES)
-        ]
+        ] or [Listed(file, -1) for file in sorted(os.listdir(root)) if file.lower().endswith(SUFFIXES)]
     except OSError as error:
         raise DataError(f"{root}: cannot be read: {error.strerror or error}") from error
     if not files:
-        raise DataError(f"{root}: no subfolder holds images ({', '.join(SUFFIXES)})")
+        raise DataError(f"{root}: neither it nor a subfolder holds images ({', '.join(SUFFIXES)})")
     return ImageFilesDataset(root, files, max_pixels=max_pixels)
 
 

@@ -16,7 +16,8 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
     """The dataset that `path_or_name` is:
 
     `fashion_mnist`, the embedded test images · an LMDB's folder or its data file · a `.npz` or `.npy` file · a list
-    of `path label` lines, its images beside it · a folder whose subfolders hold the images of one class each.
+    of `path label` lines, its images beside it · a folder whose subfolders hold the images of one class each, or one
+    of images without labels.
 
     `max_pixels` limits single images (default: $INFERKIT_MAX_PIXELS, else 100 million). DataError where the dataset is
     none of these, or damaged.

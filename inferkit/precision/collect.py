@@ -50,6 +50,11 @@ class Collector:
         self._pool = ThreadPoolExecutor(threads or _threads(), "inferkit-ranges")
         # A network whose batch is fixed runs so many images at a time, neither more nor fewer.
         self._fixed = fixed_batch(graph)
+        self._takes = {
+            value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim][1:]
+            for value in graph.inputs
+            if value.type.tensor_type.HasField("shape")
+        }
         self._images = 0
         self._bytes_per_image = 0
 
@@ -58,12 +63,25 @@ class Collector:
 
         PrecisionError for values that are not finite, naming tensor and images, and for a batch that does not fit.
         """
+        self._check(batch)
         size = min(values.shape[0] for values in batch.values())
         start = 0
         while start < size:
             step = self._fixed or self._step(size - start)
             self._count({name: values[start : start + step] for name, values in batch.items()})
             start += step
+
+    def _check(self, batch: Feeds) -> None:
+        for name, values in batch.items():
+            wanted, given = self._takes.get(name), list(values.shape[1:])
+            if wanted is not None and (
+                len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True))
+            ):
+                shown = " x ".join("?" if size is None else str(size) for size in wanted)
+                raise PrecisionError(
+                    f"calibration: input {name!r} takes {shown} for each image, but was given "
+                    f"{' x '.join(map(str, given))}; resize the images as the network is fed"
+                )
 
     def _step(self, left: int) -> int:
         """How many of the `left` images run at a time: one to learn how large they are, then parts of one size."""

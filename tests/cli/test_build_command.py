@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+import inferkit
+from inferkit.cli.build import at_precision, configure
 from inferkit.cli.main import main
+from inferkit.precision.qdq import quantized_tensors
 
 
 @pytest.fixture
@@ -63,6 +69,22 @@ def test_an_int8_engine_from_a_dataset(tmp_path: Path, capsys: pytest.CaptureFix
         return
     assert code == 0
     assert "max" in json.loads(Path(f"{target}.json").read_text())["calibration"]
+
+
+def test_calibration_images_are_preprocessed_as_the_network_wants(tmp_path: Path) -> None:
+    """A trained network of the zoo has its own preprocessing; images of a folder are resized to the input."""
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((40, 50, 3), 60 + index, np.uint8))
+    int8 = ["--backend", "onnxruntime", "--precision", "int8", "--calibration-method", "max"]
+    for model, data, options, amax in (
+        ("lenet", "fashion_mnist", ["--calibration-images", "20"], 255 / 256),
+        ("squeezenet1_1", str(tmp_path), ["--calibration-mean", "10"], 52.0),
+    ):
+        parser = argparse.ArgumentParser()
+        configure(parser)
+        args = parser.parse_args([model, *int8, "--calibration-data", data, *options])
+        network = at_precision(inferkit.load(model), args)
+        assert quantized_tensors(network.model)["data"] * 127 == pytest.approx(amax, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,18 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert dataset.labels.tolist() == [0, 1, 1]
 
 
+def test_images_in_the_folder_itself_have_no_labels(tmp_path: Path) -> None:
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture(index, 6, 7))
+    (tmp_path / "notes.txt").write_text("not an image")
+    dataset = open_dataset(tmp_path)
+    assert [key for batch in dataset.batches(2) for key in batch.keys] == ["0.png", "1.png", "2.png"]
+    assert dataset.labels.tolist() == [-1, -1, -1]
+
+
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "class").mkdir()
-    with pytest.raises(DataError, match="no subfolder holds images"):
+    with pytest.raises(DataError, match="nor a subfolder holds images"):
         read_folder(tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         read_folder(tmp_path / "none")

@@ -42,7 +42,7 @@ def test_arrays_and_lists(tmp_path: Path) -> None:
         (lambda path: None, "no such file or folder, nor an embedded dataset of this name.*fashion_mnist"),
         (lambda path: path.mkdir(), "no data.mdb"),
         (lambda path: (path.mkdir(), (path / "CURRENT").touch()), "LevelDB"),
-        (lambda path: (path.mkdir(), (path / "file").touch()), "no subfolder holds images"),
+        (lambda path: (path.mkdir(), (path / "file").touch()), "nor a subfolder holds images"),
         (lambda path: path.touch(), "names no images"),
         (lambda path: path.write_bytes(bytes(range(256))), "no text|no label"),
         (lambda path: os.mkfifo(path), "is no file"),

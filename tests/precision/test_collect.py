@@ -144,7 +144,7 @@ def test_a_network_of_two_inputs_takes_dicts() -> None:
 def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(PrecisionError, match="no image"):
         collect_ranges(network(), [])
-    with pytest.raises(PrecisionError, match="cannot run"):
+    with pytest.raises(PrecisionError, match="takes 4 x 8 x 8 for each image, but was given 3 x 8 x 8"):
         collect_ranges(network(), [images(2, channels=3)])
     with pytest.raises(PrecisionError, match="holds other, the network's inputs are x"):
         collect_ranges(network(), [{"other": images()}])
