@@ -32,6 +32,7 @@ REQUIRED = "onnxruntime"  # the default suite needs this backend; the others are
 
 # What a package is called at PyPI, and what is imported: several packages bring cv2 or onnxruntime.
 _PACKAGES = {
+    "duckdb": "duckdb",
     "filelock": "filelock",
     "jinja2": "jinja2",
     "ml-dtypes": "ml_dtypes",
@@ -39,6 +40,7 @@ _PACKAGES = {
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
     "protobuf": "google.protobuf",
+    "psutil": "psutil",
     "lmdb": "lmdb",
     "opencv-python-headless": "cv2",
     "pytest": "pytest",
@@ -57,6 +59,8 @@ _OPTIONAL = {
     "uvicorn": "uvicorn",
     "grpcio": "grpc",
     "prometheus-client": "prometheus_client",
+    "ray": "ray",
+    "apache-otava": "otava",
 }
 # Below the first the suite gets slow or ends early, below the second it cannot run.
 _ENOUGH, _LEAST = 2 * 2**30, 256 * 2**20

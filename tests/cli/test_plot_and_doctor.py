@@ -1,7 +1,10 @@
 """`inferkit plot` and `inferkit doctor` as a user calls them."""
 
 import json
+import re
+import tomllib
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import cv2
 import pytest
@@ -182,3 +185,8 @@ def test_the_noise_in_the_baseline_tells_what_it_can_show(tmp_path, monkeypatch,
     assert found["baseline onnxruntime"]["found"].endswith("2 of 2 cases")
     assert found["detectable onnxruntime"]["state"] == "note"
     assert " of 2 cases show +2 %" in found["detectable onnxruntime"]["found"]
+
+
+def test_every_declared_dependency_is_looked_at():
+    declared = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    assert {re.split(r"[<>=!]", text)[0] for text in declared["dependencies"]} == set(doctor._PACKAGES)

@@ -21,7 +21,8 @@ def test_a_project_without_a_conftest_runs_gates_and_reports(installed, tmp_path
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("images", "*.onnx", "run.*", "report.html"))
     assert not list(folder.rglob("conftest.py"))
     assert len((folder / "test_engine.py").read_text().splitlines()) <= 10
-    assert follow(folder / "README.md", folder, installed) == 6
+    every_command = (folder / "README.md").read_text().count("\n$ ")
+    assert follow(folder / "README.md", folder, installed) == every_command > 5
     (baseline,) = (folder / "baselines").glob("*.json")
     assert len(json.loads(baseline.read_text())["cases"]) == 4
     verdicts = {
@@ -59,4 +60,6 @@ def test_the_tutorial_goes_as_it_says(tmp_path):
     author = {f"GIT_{who}_{what}": "reader@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     # The registry's files are kept where they were: a home that is empty would fetch gigabytes again.
     cache = {"PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"), "INFERKIT_CACHE": str(home / "cache")}
-    assert follow(ROOT / "docs" / "tutorial.md", home, {**kept, **author, **cache, "HOME": str(home)}) == 22
+    page = ROOT / "docs" / "tutorial.md"
+    every_command = page.read_text().count("\n$ ")
+    assert follow(page, home, {**kept, **author, **cache, "HOME": str(home)}) == every_command > 20
