@@ -102,6 +102,7 @@ def _page(
         "lines": [_line(view) for view in group if view is telling or view.fails],
         "judged": [_judged(view) for view in group if view.outcome is not None and view.outcome.now is not None],
         "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.now else "",
+        "fresh": bool(facts),  # of files of other programs nobody knows how many processes there were
         "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
         "bounds": next((Markup(drawn) for v in group if v.outcome and (drawn := bounds_plot(v.outcome))), ""),
         "split": Markup(split_bar(main.split)) if main.split else "",

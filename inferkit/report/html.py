@@ -59,6 +59,7 @@ def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), pasts: Mappi
         script=Markup(script),
         cases=cases,
         counts=_counts(cases),
+        rates=any(case["rate"] is not None for case in cases),
         choices={name: _choices(cases, name) for name in ("model", "precision", "backend")},
         groups=_groups((*charts_of(view.run), *load_charts(loads))),
         few=_FEW_NETWORKS,

@@ -10,7 +10,7 @@ import pytest
 from inferkit.cli.main import main
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.verdict import Verdict
-from tests.gate.run_files import ours
+from tests.gate.run_files import foreign, ours, write
 from tests.report.report_files import HARM, confusion, run_json, write_run
 
 VOID = {"meta", "input", "img", "br", "link"}
@@ -248,3 +248,16 @@ def test_a_service_case_says_what_is_compared_and_mlperfs_judgement(tmp_path):
     page = Page(report(tmp_path, content))
     for word in ("p90 latency", "INVALID, short runs of 1 s", "15 ms", "91.67 %", "the latency of a query"):
         assert word in page.text
+
+
+def test_files_of_any_project_are_shown_as_what_they_are(tmp_path):
+    fast, slow = ({f"test_speed.py::test_{name}": time for name in ("parse", HARM)} for time in (1e-3, 9e-3))
+    run, base = write(tmp_path / "run.json", foreign(slow)), write(tmp_path / "base.json", foreign(fast))
+    out = tmp_path / "out.html"
+    assert main(["report", str(run), str(base), "-o", str(out), "--no-history"]) == 0
+    page = Page(out.read_text(encoding="utf-8"))
+    assert "2 cases regressed" in page.text
+    assert "Medians of the files" in page.text
+    assert "fresh process</figcaption>" not in page.text
+    assert f"test_speed.py::test_{HARM}" in page.text
+    assert not [attributes for tag, attributes in page.tags if attributes.get("data-key") == "rate"]
