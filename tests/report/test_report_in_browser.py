@@ -8,6 +8,7 @@ from inferkit.cli.main import main
 from tests.report.browser import chromium
 from tests.report.report_files import HARM, HOSTILE, run_json, write_run
 
+A4_WIDTH = 702  # CSS pixels between margins of 12 mm
 REGRESSED = "lenet-int8-b64-onnxruntime"
 
 
@@ -226,6 +227,16 @@ def test_dark_and_light_have_their_own_paper_and_print_is_light_and_whole(page):
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate(paper) == light
     assert not page.locator(".controls").is_visible()
+
+
+def test_a4_is_wide_enough_for_all_columns(page):
+    page.set_viewport_size({"width": A4_WIDTH, "height": 1000})
+    page.locator("#all").click()
+    page.emulate_media(media="print")
+    assert page.locator("#table th:visible").count() == 8
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_WIDTH
+    right = "Math.max(...Array.from(document.querySelectorAll('td'), (cell) => cell.getBoundingClientRect().right))"
+    assert page.evaluate(right) <= A4_WIDTH
 
 
 def test_printed_it_is_a4_with_every_case_that_is_shown(page):
