@@ -144,6 +144,8 @@ def view_of(
         outcomes = run.outcomes
         if run.smoke:
             remarks = ("made with --benchmark-disable: its times say nothing",)
+        told = run.record.get("remarks")
+        remarks += tuple(remark for remark in told if isinstance(remark, str)) if isinstance(told, list) else ()
     by_case = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
     before = _before(run, base, base_traces, baselines)
     cases = [_latency(name, run, by_case.pop((name, LATENCY), None), before, traces or {}) for name in run.cases]

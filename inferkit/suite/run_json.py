@@ -43,6 +43,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
         "references": {slug: told for campaign in campaigns for slug, told in campaign.references.as_dict().items()},
+        "remarks": [line for c in campaigns for line in c.references.lines(list(c.latency.values()))],
         "outcomes": [outcome.as_dict() for outcome in outcomes],
         "unsupported": {r.case.id: r.unsupported.__dict__ for r in everything if r.unsupported},
         "failures": {r.case.id: r.failure for r in everything if r.failure},

@@ -87,6 +87,7 @@ def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             known = references.get(slug)
             logs = (known["log_medians"] if known else []) + told["log_medians"]
             references[slug] = {**(known or told), "log_medians": logs}
+    result["remarks"] = list(dict.fromkeys(remark for record in records for remark in record["remarks"]))
     result["declared"] = {slug: list(names) for slug, names in declared.items()}
     result["references"] = references
     return result

@@ -11,6 +11,8 @@ import pytest
 
 from inferkit.gate.history.store import History
 from inferkit.gate.outcome import REFERENCE
+from inferkit.gate.run_file import read_run
+from inferkit.report.view import view_of
 from tests.suite.tiny_project import MATRIX, make_project
 
 CASE = "test_latency[tiny-fp32-b1-onnxruntime]"
@@ -73,6 +75,8 @@ def test_where_it_moved_too_nothing_is_called_regressed(measured):
     assert any(line.startswith("onnxruntime: the reference network moved by +") for line in run.text.splitlines())
     (told,) = run.json["inferkit"]["references"].values()
     assert told["moved"]
+    (remark,) = view_of(read_run(project.folder / "run.json")).remarks  # what the reports show above the cases
+    assert remark.endswith("the machine did")
 
 
 def test_where_it_did_not_the_software_did(measured):

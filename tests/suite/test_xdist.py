@@ -99,6 +99,7 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "accuracy": {},
             "references": {"m": {"name": "reference-1", "log_medians": logs}},
             "outcomes": [{"case": case}],
+            "remarks": ["the machine did"],
             "unsupported": {},
             "failures": {},
         }
@@ -106,5 +107,6 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
     one = merged([record("a", [1.0, 2.0]), record("b", [3.0])])
     assert set(one["cases"]) == {"a", "b"}
     assert one["declared"] == {"m": ["a", "b"]}
+    assert one["remarks"] == ["the machine did"]
     assert one["references"]["m"]["log_medians"] == [1.0, 2.0, 3.0]
     assert [outcome["case"] for outcome in one["outcomes"]] == ["a", "b"]
