@@ -60,7 +60,8 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """What several processes cannot do at the same time is told before they start."""
-    if getattr(config.option, "dist", "no") != "no" and options.option(config, "against"):
+    alone = options.option(config, "against") or options.option(config, "ray")
+    if getattr(config.option, "dist", "no") != "no" and alone:
         from inferkit.suite.workers import refuse
 
         refuse(config)

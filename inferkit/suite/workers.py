@@ -36,6 +36,8 @@ def refuse(config: pytest.Config) -> None:
 
     if (is_worker(config) or is_controller(config)) and option(config, "against"):
         raise pytest.UsageError("--against measures in interleaved blocks and wants the machine for itself: without -n")
+    if (is_worker(config) or is_controller(config)) and option(config, "ray"):
+        raise pytest.UsageError("--ray has workers of its own: without -n")
 
 
 def take_gpu(config: pytest.Config) -> None:
