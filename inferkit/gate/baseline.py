@@ -34,6 +34,8 @@ _CASE_KEYS = (
     "build_seconds",
     "cold_start",
     "accepted",
+    "builds",
+    "network",
 )
 
 
@@ -42,7 +44,8 @@ class CaseBaseline:
     """What is kept of one latency case: log-medians of each replicate; memory and size in bytes, times in seconds.
 
     `log_p99` and `memories` are of each replicate too. `accepted` is the reason that someone gave for accepting a
-    regression.
+    regression. `builds` numbers the engine of each replicate, where there were several; `network` begins the digest
+    of the network, for engines that are files.
     """
 
     log_medians: tuple[float, ...]
@@ -54,6 +57,8 @@ class CaseBaseline:
     accepted: str | None = None
     log_p99: tuple[float, ...] = ()
     memories: tuple[int, ...] = ()
+    builds: tuple[int, ...] = ()
+    network: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,16 @@ def _case(place: Place) -> CaseBaseline:
         place.text("accepted") if "accepted" in place.values else None,
         place.numbers("log_p99", above=_FASTEST, most=_SLOWEST),
         tuple(int(value) for value in place.numbers("memories", above=-1)),
+        _builds(place, len(log_medians)),
+        place.text("network") if "network" in place.values else None,
     )
+
+
+def _builds(place: Place, replicates: int) -> tuple[int, ...]:
+    numbers = place.numbers("builds", above=-1, most=1e6)
+    if numbers and len(numbers) != replicates:
+        raise place.fail(f"has {len(numbers)} entries for {replicates} replicates", "builds")
+    return tuple(int(number) for number in numbers)
 
 
 def _bytes(place: Place, key: str) -> int | None:

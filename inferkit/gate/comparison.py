@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inferkit.gate.accuracy import judge_pair
+from inferkit.gate.builds import comparable
 from inferkit.gate.default import default_rule
 from inferkit.gate.explain import explain
 from inferkit.gate.fingerprint import Fingerprint
@@ -117,7 +118,7 @@ def _side(files: Sequence[RunFile]) -> _Side:
             if known.fingerprint != case.fingerprint:
                 differences = fingerprints[known.fingerprint].differences(fingerprints[case.fingerprint])
                 mixed[name] = f"the files of one side are of different machines ({'; '.join(differences)})"
-            cases[name] = replace(known, log_medians=known.log_medians + case.log_medians)
+            cases[name] = _pooled(known, case)
     accuracy = {name: found for file in files for name, found in file.accuracy.items()}
     invalid = {
         outcome.case: f"{file.name}: {outcome.reason or 'measured as INVALID'}"
@@ -160,6 +161,16 @@ def _machines(
     return found, told
 
 
+def _pooled(known: RunCase, more: RunCase) -> RunCase:
+    """Replicates of two files as one's; where one of them has several builds, each file's builds are its own."""
+    builds: tuple[int, ...] = ()
+    if known.builds or more.builds:
+        first = known.builds or (0,) * len(known.log_medians)
+        others = more.builds or (0,) * len(more.log_medians)
+        builds = first + tuple(max(first) + 1 + number for number in others)
+    return replace(known, log_medians=known.log_medians + more.log_medians, builds=builds)
+
+
 def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLatency:
     here, there = head.cases[case], base.cases[case]
     stated = margins(case)
@@ -169,7 +180,8 @@ def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLate
     if here.fingerprint != there.fingerprint:
         differences = head.fingerprints[here.fingerprint].differences(base.fingerprints[there.fingerprint])
         invalid.append(f"measured on something else ({'; '.join(differences)})")
-    return CaseLatency(case, here.log_medians, there.log_medians, margin, invalid=tuple(invalid))
+    now, before = comparable(here.log_medians, here.builds, there.log_medians, there.builds)
+    return CaseLatency(case, now, before, margin, invalid=tuple(invalid))
 
 
 def _sides(case: CaseLatency, base: _Side, head: _Side) -> SideCase:

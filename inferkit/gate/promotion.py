@@ -223,6 +223,8 @@ def _stored(case: RunCase, accepted: str | None) -> CaseBaseline:
         accepted,
         tuple(round(value, 6) for value in side.log_p99),
         side.memories,
+        case.builds,
+        text if isinstance(text := facts.get("network"), str) else None,
     )
 
 

@@ -47,6 +47,7 @@ class RunCase:
     margin: float | None = None
     replicates_known: bool = True
     facts: Mapping[str, object] = field(default_factory=dict)
+    builds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,10 @@ def _case(place: Place, fingerprints: Mapping[str, Fingerprint]) -> RunCase:
     place.numbers("memories", above=-1)
     for key in ("memory", "device_memory", "engine_bytes"):
         place.optional(key, above=-1)
-    return RunCase(logs, slug, place.optional("margin", above=0), facts=place.values)
+    builds = tuple(int(number) for number in place.numbers("builds", above=-1, most=1e6))
+    if builds and len(builds) != len(logs):
+        raise place.fail(f"has {len(builds)} entries for {len(logs)} replicates", "builds")
+    return RunCase(logs, slug, place.optional("margin", above=0), facts=place.values, builds=builds)
 
 
 def _reference(place: Place) -> RunReference:

@@ -70,7 +70,8 @@ class Replicate:
     `log_median` of the wall time is the datum. Memory in bytes: `memory` of the host above the process before the
     load, `device_memory` where the backend knows it. `host` and `gpu` say what else went on (`gpu` is None on a CPU),
     `invalid` why the machine was not in a state to measure. `service` is what a load generator says, where one made the
-    load (inferkit/serve/replicate.py); the trace then is one row, with the datum.
+    load (inferkit/serve/replicate.py); the trace then is one row, with the datum. `build` numbers the engine, where
+    several were built.
     """
 
     trace: NDArray[np.float64]
@@ -88,6 +89,7 @@ class Replicate:
     invalid: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     service: Mapping[str, Any] | None = None
+    build: int = 0
 
     @property
     def walls(self) -> NDArray[np.float64]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
-from inferkit.gate.baseline import Baseline, BaselineStore
+from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.builds import comparable
 from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.rule import CaseLatency, Rule
@@ -26,6 +26,7 @@ from inferkit.measure.launch import run_replicate
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.serve.process import run_service
+from inferkit.suite.builds import judge_levels, lacking, more_processes, next_build, plan_builds, with_spread
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.evaluations import Evaluations
 from inferkit.suite.explain import explain_records
@@ -33,36 +34,15 @@ from inferkit.suite.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.references import References
 from inferkit.suite.rows import latency_facts
 from inferkit.suite.services import Logs, judge_accuracy, service_spec
+from inferkit.suite.settings import Settings
 from inferkit.suite.target import availability, environment_of, fingerprint_of
-from inferkit.suite.workshop import Workshop
+from inferkit.suite.workshop import Workshop, own_cache
 
 # A process's start, load and warm-up when nothing is known yet; seconds.
 _FIRST_OVERHEAD = 1.0
 _SHORTEST = 0.05
 _INVALID_RETRIES = 2
 _PROFILED = 2  # further replicates of a suspicious case whose layers are timed: a median of three, with the first
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a campaign measures. Seconds. `smoke`: one short replicate per case, nothing is judged.
-    `for_baseline`: noisy cases are measured on until a baseline of them can gate at their margin. `reference`: the
-    reference network is measured with the cases.
-
-    `inject` slows cases down really, by case id: see inferkit/measure/inject.py. `logs` is the folder for the logs of
-    load generators; without it they go to a temporary one, which stays. `family` is how many cases are judged in all
-    where the campaign is given them one by one.
-    """
-
-    replicates: int = 3
-    min_time: float = 0.5
-    time_budget: float | None = None
-    smoke: bool = False
-    for_baseline: bool = False
-    reference: bool = True
-    family: int | None = None
-    inject: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    logs: Path | None = None
 
 
 class Campaign:
@@ -154,6 +134,7 @@ class Campaign:
 
     def judge(self, records: list[CaseRecord]) -> None:
         """Give measured cases their outcomes, all together; more replicates come from `measure_again`."""
+        self._measure_builds(records)
         if self.settings.for_baseline:
             self._measure_enough([*self.references.records.values(), *records])
         self._judge(records)
@@ -193,10 +174,15 @@ class Campaign:
         try:
             folder = self._workshop.network(record.network, case.precision)
             backend = self.matrix.settings(case.backend)
+            given = self.settings.smoke or case in self._services or case.id in self.references.by_id()
+            if not (record.replicates or given):
+                plan_builds(record, self.settings.builds, folder, self._stored_case(record))
+            number = next_build(record)
             engine = self._workshop.engine(
-                folder, case.backend, case.precision, case.batch_size, backend.build, case.id
+                folder, case.backend, case.precision, case.batch_size, backend.build, case.id, number
             )
-            by = with_environment(None, environment_of(case.backend, case.precision))
+            environment = {**environment_of(case.backend, case.precision), **own_cache(engine, number)}
+            by = with_environment(None, environment)
             if case in self._services:
                 spec_of_service = service_spec(
                     record,
@@ -228,7 +214,7 @@ class Campaign:
                 spec = replace(spec, min_iterations=1, max_iterations=3, warmup_limit=0.0, min_time=0.0)
             with self._step(f"{case.id}, {which}"):
                 began = time.monotonic()
-                record.replicates.append(run_replicate(spec, case.id, by=by))
+                record.replicates.append(replace(run_replicate(spec, case.id, by=by), build=number or 0))
                 self._overheads.append(max(time.monotonic() - began - min_time, 0.0))
         except BackendUnavailable as error:
             record.unsupported = Unsupported(error.reason, error.way_out)
@@ -280,11 +266,14 @@ class Campaign:
         rounds = 0
         while True:
             judged = [record for record in records if self._has_evidence(record)]
-            outcomes = self._rule.judge([self._evidence(record) for record in judged])
+            rebuilt = {record.case.id: self._on_engines(record) for record in judged}
+            outcomes = judge_levels(self._rule, [self._evidence(record) for record in judged], rebuilt)
             by_id = {record.case.id: record for record in judged}
             for outcome in outcomes:
-                by_id[outcome.case].outcome = outcome
-            wanted = {case: count for case, count in self._rule.more(outcomes, rounds).items() if count > 0}
+                by_id[outcome.case].outcome = with_spread(outcome, by_id[outcome.case])
+            more = self._rule.more(outcomes, rounds)
+            counts = {case: more_processes(by_id[case], count) for case, count in more.items() if count > 0}
+            wanted = {case: count for case, count in counts.items() if count > 0}
             if not wanted:
                 return
             wanted |= self.references.alongside(by_id, wanted)
@@ -338,8 +327,27 @@ class Campaign:
         if record.case.id not in stored.cases:
             absence = f"the baseline {self.store.path(record.fingerprint).name} does not have this case"
             return CaseLatency(record.case.id, record.log_medians, (), record.margin, absence, invalid)
-        baseline = stored.cases[record.case.id].log_medians
-        return CaseLatency(record.case.id, record.log_medians, baseline, record.margin, invalid=invalid)
+        case = stored.cases[record.case.id]
+        now, baseline = comparable(record.log_medians, record.build_numbers, case.log_medians, case.builds)
+        return CaseLatency(record.case.id, now, baseline, record.margin, invalid=invalid)
+
+    def _stored_case(self, record: CaseRecord) -> CaseBaseline | None:
+        """What that baseline has of the record's case."""
+        found = self._stored(record)
+        return None if found is None else found.cases.get(record.case.id)
+
+    def _on_engines(self, record: CaseRecord) -> bool:
+        """Whether a case's replicates are engines: either side has several builds."""
+        stored = self._stored_case(record)
+        return bool(record.build_numbers or (stored is not None and len(set(stored.builds)) > 1))
+
+    def _measure_builds(self, records: Sequence[CaseRecord]) -> None:
+        """What is lacking of the cases that are measured on several builds."""
+        wanted = {record.case.id: count for record in records if (count := lacking(record))}
+        if wanted:
+            self.progress.more(sum(wanted.values()))
+            self.measure_again({record.case.id: record for record in records}, wanted)
+            self._replace_invalid([record for record in records if record.case.id in wanted])
 
     def _baseline(self, fingerprint: Fingerprint) -> Baseline | str:
         """The stored baseline, or why there is none. BaselineError where it is damaged."""

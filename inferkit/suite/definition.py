@@ -88,6 +88,7 @@ class SuiteSettings:
     """
 
     replicates: int = 3
+    builds: int | None = None
     min_time: float = 0.5
     time_budget: float | None = None
     reference: bool = True

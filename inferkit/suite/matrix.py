@@ -2,7 +2,7 @@
 
 include = ["gpu.toml"]              # more networks and backends from files beside this one
 
-[suite]                             # replicates, min_time and time_budget (seconds)
+[suite]                             # replicates, min_time and time_budget (seconds), builds
 [defaults]                          # values for every network of this file
 [[networks]]                        # one per network: five lines add yours
 name = "mine"                       # what the case ids say
@@ -33,6 +33,7 @@ from inferkit.serve.loadgen import SCENARIOS
 from inferkit.suite.definition import BackendSettings, Matrix, NetworkDefinition, ServiceDefinition, SuiteSettings
 from inferkit.suite.toml_table import Table, nearest, read_toml
 
+MOST_BUILDS = 6  # of one case: against a baseline of one engine, more add next to nothing
 MODES = ("latency", "throughput")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
@@ -72,6 +73,7 @@ def _suite(table: Table) -> SuiteSettings:
     default = SuiteSettings()
     settings = SuiteSettings(
         replicates=table.number("replicates", default.replicates, above=0, most=1000, kind=int),
+        builds=table.number("builds", default.builds, above=0, most=MOST_BUILDS, kind=int),
         min_time=table.number("min_time", default.min_time, above=0, most=3600),
         time_budget=table.number("time_budget", default.time_budget, above=0, most=1e6),
         reference=table.take("reference", bool, default.reference),

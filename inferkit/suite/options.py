@@ -75,6 +75,7 @@ OPTIONS = (
     Option(
         "for-baseline", None, "", "measure noisy cases on (up to 20 processes) until they make a baseline that can gate"
     ),
+    Option("builds", _positive(int), "N", "engines built anew per TensorRT case (default: 3 if the network changed)"),
     Option("min-time", _positive(float), "SECONDS", "time measured per process (default: the matrix's, 0.5)"),
     Option("time-budget", _positive(float), "SECONDS", "time for all latency cases together: each gets its share"),
     Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),

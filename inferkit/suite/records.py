@@ -29,6 +29,8 @@ class CaseRecord:
 
     `discarded` are replicates that the machine was not in a state to measure and that were measured again.
     `sides` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
+    `builds` is on how many separately built engines it is measured, for `builds_reason`; `network_digest` is of the
+    network, for engines that are files.
     """
 
     case: Case
@@ -42,11 +44,20 @@ class CaseRecord:
     outcome: Outcome | None = None
     sides: tuple[Outcome, ...] = ()
     why: LayerDiff | None = None
+    builds: int = 1
+    builds_reason: str = ""
+    network_digest: str | None = None
 
     @property
     def log_medians(self) -> tuple[float, ...]:
         """The datum of each replicate."""
         return tuple(replicate.log_median for replicate in self.replicates)
+
+    @property
+    def build_numbers(self) -> tuple[int, ...]:
+        """Of which build each replicate is; empty where all are of one."""
+        numbers = tuple(replicate.build for replicate in self.replicates)
+        return numbers if len(set(numbers)) > 1 else ()
 
     @property
     def open(self) -> bool:

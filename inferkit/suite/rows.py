@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from inferkit.gate.builds import build_spread
 from inferkit.measure import statistics
 from inferkit.measure.replicate import Replicate
 from inferkit.suite.explain import layers_of
@@ -46,7 +47,17 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "cold_start": _all([each.cold_start for each in replicates]),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
         **_service_facts(replicates),
+        **_builds(record),
     }
+
+
+def _builds(record: CaseRecord) -> dict[str, Any]:
+    """Of which build each replicate is and how builds differ, where there are several; the network's digest."""
+    told: dict[str, Any] = {} if record.network_digest is None else {"network": record.network_digest}
+    if record.build_numbers:
+        spread = build_spread(record.log_medians, record.build_numbers)
+        told |= {"builds": list(record.build_numbers), "build_spread": spread.as_dict()}
+    return told
 
 
 def _service_facts(replicates: Sequence[Replicate]) -> dict[str, Any]:

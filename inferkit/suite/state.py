@@ -145,6 +145,7 @@ class Suite:
             time_budget=budget,
             reference=declared.reference,
             smoke=disabled,
+            builds=option(self.config, "builds") or declared.builds,
             for_baseline=bool(option(self.config, "for-baseline")),
             logs=self._logs,
             family=self.family if is_worker(self.config) else None,

@@ -20,6 +20,11 @@ from inferkit.suite.target import environment_of
 Step = Callable[[str], AbstractContextManager[Any]]
 
 
+def own_cache(engine: str | None, number: int | None) -> dict[str, str]:
+    """The environment in which what one build of several has compiled at run time serves no other."""
+    return {} if engine is None or number is None else {"INFERKIT_CACHE": str(Path(engine).parent / "cache")}
+
+
 class Workshop:
     """A temporary folder of prepared networks and engines. What could not be made is remembered with its reason.
 
@@ -50,22 +55,34 @@ class Workshop:
         return self._once(repr(recipe), make)
 
     def engine(
-        self, prepared: Path, backend: str, precision: str, max_batch: int, build: Mapping[str, Any], name: str
+        self,
+        prepared: Path,
+        backend: str,
+        precision: str,
+        max_batch: int,
+        build: Mapping[str, Any],
+        name: str,
+        number: int | None = None,
     ) -> str | None:
         """The engine's file, None where the backend keeps no files and builds in every process.
 
+        With a `number` it is that build of several, each made anew: neither from the cache of engines nor with timings
+        of an earlier build. What is compiled at run time lies in `own_cache` of its file.
         Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
         """
         if backend not in FILE_BACKENDS:
             return None
+        what = name
+        if number is not None:
+            build, what = {**build, "cache": False, "timings": False}, f"{name}, build {number + 1}"
         spec = EngineSpec(str(prepared), backend, max_batch, build)
 
         def make(folder: Path) -> Path:
-            with self._step(f"{name}, building"):
+            with self._step(f"{what}, building"):
                 by = with_environment(self._by, environment_of(backend, precision))
                 return Path(build_engine_file(spec, folder, name, by=by))
 
-        return str(self._once(repr(spec), make))
+        return str(self._once(f"{spec!r}{number}", make))
 
     def adopt_network(self, network: NetworkDefinition, precision: str, folder: Path) -> None:
         """Take a prepared network that another machine has made."""

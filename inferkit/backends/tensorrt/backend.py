@@ -146,7 +146,8 @@ class TensorRTBackend(Backend):
         Options: `min_batch` (1), `opt_batch` (max_batch), `static` (fix the batch in the graph: fastest), `target` (one
         or more compute capabilities such as "sm89", TensorRT-RTX only; none is portable), `flavour` (tensorrt or
         tensorrt_rtx), `workspace` (bytes), `uint8_input` (an inferkit.backends.tensorrt.uint8_input.Uint8Input: take
-        raw pixels and do mean and scale in the engine), `cache` (True), `device` (the GPU that `tensorrt` builds on).
+        raw pixels and do mean and scale in the engine), `cache` (True), `device` (the GPU that `tensorrt` builds on),
+        `timings` (True: tactics timed by earlier builds are not timed again; False: this build picks its own).
         """
         from inferkit.backends.tensorrt.build import build_engine
 

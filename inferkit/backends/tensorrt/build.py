@@ -33,6 +33,7 @@ class Wanted:
     uint8_input: Uint8Input | None = None
     cache: bool = True
     device: int | str | None = None
+    timings: bool = True
 
 
 def build_engine(network: Network, max_batch: int, **options: Any) -> TensorRTEngine:
@@ -57,7 +58,7 @@ def build_engine(network: Network, max_batch: int, **options: Any) -> TensorRTEn
     rewritten = _rewritten(network, wanted, profile.maximum if profile.static else None)
 
     def build() -> Plan:
-        return _build(rewritten, flavour, build_options, gpu)
+        return _build(rewritten, flavour, build_options, gpu, wanted.timings)
 
     if not wanted.cache:
         plan = build()
@@ -108,13 +109,14 @@ def _rewritten(network: Network, wanted: Wanted, static_batch: int | None) -> Ne
     return network
 
 
-def _build(network: Network, flavour: Flavour, options: BuildOptions, gpu: Gpu | None) -> Plan:
+def _build(network: Network, flavour: Flavour, options: BuildOptions, gpu: Gpu | None, timings: bool) -> Plan:
     if flavour.builds_without_gpu:
         return build_plan(network, flavour, options).plan
     assert gpu is not None
     description = gpu.as_dict()
     with _current(gpu):
-        return build_plan(network, flavour, options, gpu=description, timings=timing_cache(flavour, description)).plan
+        known = timing_cache(flavour, description) if timings else None
+        return build_plan(network, flavour, options, gpu=description, timings=known).plan
 
 
 def _current(gpu: Gpu) -> AbstractContextManager[None]:

@@ -1,0 +1,85 @@
+"""Builds told apart from runs: the components recovered, and no regression found in another build of the same."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferkit.gate.builds import build_spread, by_build, comparable
+from inferkit.gate.moderated import ModeratedRule
+from inferkit.gate.rule import CaseLatency
+from inferkit.gate.verdict import Verdict
+
+numbers = st.lists(st.tuples(st.floats(-12, 2), st.integers(0, 4)), min_size=1, max_size=20)
+
+
+def simulated(random, builds, processes, between, within, shift=0.0):
+    """Log-medians of `processes` of each of `builds` engines, and which engine each is of."""
+    engines = np.repeat(random.normal(shift, between, builds), processes)
+    return tuple(engines + random.normal(0, within, len(engines))), tuple(np.repeat(np.arange(builds), processes))
+
+
+@given(numbers)
+def test_one_datum_a_build_is_the_mean_of_its_processes(pairs):
+    logs, builds = zip(*pairs, strict=True)
+    data = by_build(logs, builds)
+    assert len(data) == len(set(builds))
+    weights = [builds.count(number) for number in sorted(set(builds))]
+    assert np.average(data, weights=weights) == pytest.approx(np.mean(logs))
+
+
+@given(numbers)
+def test_the_components_do_not_depend_on_order_or_level(pairs):
+    spread = build_spread(*zip(*pairs, strict=True))
+    moved = build_spread([value + 3 for value, _ in reversed(pairs)], [number for _, number in reversed(pairs)])
+    for one, other in ((spread.between, moved.between), (spread.within, moved.within)):
+        assert (one is None) == (other is None)
+        assert one is None or one == pytest.approx(other, abs=1e-6)
+
+
+def test_known_components_are_recovered():
+    random = np.random.default_rng(1)
+    found = [build_spread(*simulated(random, 3, 2, between=0.02, within=0.003)) for _ in range(4000)]
+    assert math.sqrt(np.mean([each.between**2 for each in found])) == pytest.approx(0.02, rel=0.05)
+    assert math.sqrt(np.mean([each.within**2 for each in found])) == pytest.approx(0.003, rel=0.05)
+    assert build_spread([0.0, 0.02, 0.01, 0.03], [0, 0, 1, 1]).text == (
+        "2 builds: ±0.0% between builds, ±1.4% between processes of one"
+    )
+
+
+def test_what_cannot_be_known_is_not_told():
+    assert build_spread([0.0], []).as_dict() == {"builds": 1, "replicates": 1, "between": None, "within": None}
+    one_each = build_spread([0.0, 0.1], [0, 1])
+    assert one_each.within is None
+    assert one_each.between == pytest.approx(0.1 / math.sqrt(2))
+
+
+def test_both_sides_are_brought_to_one_level():
+    assert comparable([1, 2], [], [3, 4], []) == ((1, 2), (3, 4))
+    assert comparable([1, 3, 5, 7], [0, 0, 1, 1], [3, 4], []) == ((2, 6), (3.5,))
+    assert comparable([1, 3], [], [3, 5], [0, 1]) == ((2,), (3, 5))
+    with pytest.raises(ValueError, match="one build for each"):
+        by_build([1, 2], [0])
+
+
+def test_another_build_of_the_same_network_is_no_regression_and_a_real_one_is_found():
+    """Engines differ by 2 %, processes by 0.2 %; the margin is 5 %. One suite of ten cases, many times."""
+    random = np.random.default_rng(7)
+    rule = ModeratedRule(looks=())
+
+    def regressed(shift, engines):
+        cases = []
+        for number in range(10):
+            now = simulated(random, 3, 2, 0.02, 0.002, shift if number == 0 else 0.0)
+            before = simulated(random, 3, 2, 0.02, 0.002)
+            # Else as if processes were replicates, and each side had one engine.
+            sides = comparable(*now, *before) if engines else (now[0][:2], before[0][:2])
+            cases.append(CaseLatency(f"case{number}", *sides, 0.05))
+        return [outcome.verdict is Verdict.REGRESSED for outcome in rule.judge(cases)]
+
+    suites = 150
+    assert sum(any(regressed(0.0, engines=True)) for _ in range(suites)) <= 0.05 * suites
+    assert sum(any(regressed(0.0, engines=False)) for _ in range(suites)) > 0.5 * suites
+    assert sum(regressed(0.2, engines=True)[0] for _ in range(suites)) > 0.9 * suites
