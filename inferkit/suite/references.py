@@ -74,7 +74,7 @@ class References:
 
     def lines(self, records: Sequence[CaseRecord]) -> list[str]:
         """What a report says of the machine: one line for each kind of machine that there is something to say of."""
-        found = []
+        found = [f"{record.case.backend}: {_useless(record)}" for record in self.records.values() if not usable(record)]
         for slug, moved in self.movements.items():
             outcomes = [
                 each.outcome
@@ -99,6 +99,13 @@ class References:
             for slug, record in self.records.items()
             if usable(record)
         }
+
+
+def _useless(record: CaseRecord) -> str:
+    """Why a reference says nothing of the machine."""
+    invalid = dict.fromkeys(reason for each in record.replicates for reason in each.invalid)
+    why = record.failure or (record.unsupported.reason if record.unsupported else ", ".join(invalid))
+    return f"the reference network could not be measured, so a machine that moved would not be known: {why}"
 
 
 def usable(record: CaseRecord) -> bool:

@@ -115,3 +115,22 @@ def test_an_invalid_replicate_is_measured_again_at_most_twice(matrix, tmp_path, 
     (record,) = campaign.records()
     assert record.outcome.verdict is verdict
     assert (len(record.replicates), len(record.discarded)) == (1, discarded)
+
+
+class Untrained(Campaign):
+    """A campaign whose reference network cannot be made; its cases are real."""
+
+    def _replicate(self, record, left, which, details=False):
+        if record.case.model == "reference-1":
+            record.network = replace(record.network, model="no-such-network")
+        super()._replicate(record, left, which, details)
+
+
+def test_a_reference_that_cannot_be_measured_is_told_and_stops_nothing(matrix, tmp_path):
+    with Untrained(matrix, BaselineStore(tmp_path / "none"), replace(QUICK, reference=True)) as campaign:
+        campaign.run([next(iter(matrix.cases()))])
+        (line,) = campaign.references.lines(campaign.records())
+    assert line.startswith("onnxruntime: the reference network could not be measured, so a machine that moved ")
+    assert "no-such-network" in line
+    assert campaign.references.as_dict() == {}
+    assert campaign.records()[0].outcome.verdict is Verdict.NO_BASELINE
