@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import BACKENDS
 from inferkit.cli.output import add_json, print_json
+from inferkit.cli.precision_options import add_precision_options, at_precision
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine
-    from inferkit.data.dataset import Dataset
-    from inferkit.data.preprocessing import Preprocessing
     from inferkit.network.network import Network
 
 
@@ -45,29 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pixels.add_argument("--mean", metavar="M", type=float, nargs="+", help="mean of each channel, or one for all")
     pixels.add_argument("--mean-image", metavar="FILE", help="mean image (binaryproto or npy) of the input's size")
     pixels.add_argument("--scale", type=float, default=1.0, help="factor after the mean (default: %(default)s)")
-    add_calibration(parser)
-
-
-def add_calibration(parser: argparse.ArgumentParser) -> None:
-    """Options that say where int8 and fp8 get their ranges from; `calibration_options` reads them."""
-    group = parser.add_argument_group("calibration (int8, fp8)")
-    group.add_argument(
-        "--calibration", metavar="PATH", help="TensorRT calibration cache, file of ranges, or folder of batch files"
-    )
-    group.add_argument(
-        "--calibration-data",
-        metavar="DATASET",
-        help="dataset to calibrate with: a name or a path; images are resized to the input (a trained network of the "
-        "zoo gets its own preprocessing)",
-    )
-    group.add_argument(
-        "--calibration-images", type=int, metavar="N", help="how many images (default: 500 of a dataset)"
-    )
-    group.add_argument("--calibration-method", metavar="M", help="max, entropy, percentile, percentile:SHARE or mse")
-    group.add_argument(
-        "--calibration-mean", type=float, nargs="+", metavar="M", help="mean of each channel for the dataset's images"
-    )
-    group.add_argument("--calibration-scale", type=float, default=1.0, metavar="S", help="factor after that mean")
+    add_precision_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,62 +71,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {note}")
     print(describe(engine, network, args.output))
     return 0
-
-
-def at_precision(network: Network, args: argparse.Namespace) -> Network:
-    """The network at --precision, calibrated as the calibration options say. UsageError where they do not fit."""
-    import inferkit
-    from inferkit.precision import normalize
-
-    precision = normalize(args.precision)
-    if precision == network.precision:
-        return network
-    source, options = calibration_options(args, network)
-    if precision not in ("int8", "fp8"):
-        if source is not None or options:
-            raise UsageError(f"{precision} needs no calibration; int8 and fp8 do")
-        return inferkit.at_precision(network, precision)
-    return inferkit.at_precision(network, precision, calibration=source, **options)
-
-
-def calibration_options(args: argparse.Namespace, network: Network) -> tuple[Any, dict[str, Any]]:
-    """What `at_precision` takes as calibration, and its options, from the calibration options of a command line."""
-    if args.calibration and args.calibration_data:
-        raise UsageError("--calibration and --calibration-data exclude each other")
-    options: dict[str, Any] = {}
-    if args.calibration_images is not None:
-        options["images"] = args.calibration_images
-    if args.calibration_method is not None:
-        options["method"] = args.calibration_method
-    if not args.calibration_data:
-        if args.calibration_mean or args.calibration_scale != 1.0:
-            raise UsageError("--calibration-mean and --calibration-scale go with --calibration-data")
-        return args.calibration, options
-    from inferkit.data import open_dataset
-
-    dataset = open_dataset(args.calibration_data)
-    options["preprocessing"] = _calibration_preprocessing(args, network, dataset)
-    return dataset, options
-
-
-def _calibration_preprocessing(args: argparse.Namespace, network: Network, dataset: Dataset) -> Preprocessing:
-    """What a trained network of the zoo wants, unless a mean or scale is given; images are resized to the input."""
-    from inferkit.data import Preprocessing
-    from inferkit.measure.images import preprocessing_from
-    from inferkit.network import zoo
-
-    given = args.calibration_mean or args.calibration_scale != 1.0
-    if not given and args.model in zoo.names() and zoo.is_trained(args.model):
-        found: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
-        return found
-    shape = network.inputs[0].shape
-    size = (shape[2], shape[3]) if len(network.inputs) == 1 and len(shape) == 4 else dataset.shape[1:]
-    resize = None if None in size or size == dataset.shape[1:] else size
-    return Preprocessing(
-        resize=resize,  # type: ignore[arg-type]
-        mean_values=tuple(args.calibration_mean or ()),
-        scale=args.calibration_scale,
-    )
 
 
 def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:

@@ -28,9 +28,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (onnxruntime)")
     parser.add_argument("--device", metavar="GPU", help="index or UUID of the GPU (tensorrt)")
-    from inferkit.cli.build import add_calibration
+    from inferkit.cli.precision_options import add_precision_options
 
-    add_calibration(parser)
+    add_precision_options(parser)
 
 
 def seconds(text: str) -> float:
@@ -46,7 +46,7 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[Network, Session]]:
     """Load, bring to precision, build and open, holding the device's lease; closes all at the end."""
     import inferkit
     from inferkit.backends import backend
-    from inferkit.cli.build import at_precision
+    from inferkit.cli.precision_options import at_precision
     from inferkit.measure.lease import device_lease
     from inferkit.report.progress import shown_on_stderr
 

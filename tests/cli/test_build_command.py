@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import inferkit
-from inferkit.cli.build import at_precision, configure
+from inferkit.cli.build import configure
 from inferkit.cli.main import main
+from inferkit.cli.precision_options import at_precision
 from inferkit.precision.qdq import quantized_tensors
 
 
@@ -71,6 +72,21 @@ def test_an_int8_engine_from_a_dataset(tmp_path: Path, capsys: pytest.CaptureFix
     assert "max" in json.loads(Path(f"{target}.json").read_text())["calibration"]
 
 
+def test_layers_stay_fp32_and_edges_become_half_on_request() -> None:
+    def brought(*options: str) -> inferkit.Network:
+        parser = argparse.ArgumentParser()
+        configure(parser)
+        return at_precision(inferkit.load("lenet"), parser.parse_args(["lenet", *options]))
+
+    data = ["--calibration-data", "fashion_mnist", "--calibration-images", "5"]
+    int8 = brought("--precision", "int8", *data)
+    assert len(quantized_tensors(int8.model)) == 4
+    assert len(quantized_tensors(brought("--precision", "int8", *data, "--keep", "conv*").model)) == 2
+    assert len(quantized_tensors(brought("--precision", "int8", *data, "--keep-first", "--keep-last").model)) == 2
+    half = brought("--precision", "fp16", "--half-inputs", "--half-outputs")
+    assert [info.dtype for info in (*half.inputs, *half.outputs)] == ["float16", "float16"]
+
+
 def test_calibration_images_are_preprocessed_as_the_network_wants(tmp_path: Path) -> None:
     """A trained network of the zoo has its own preprocessing; images of a folder are resized to the input."""
     for index in range(3):
@@ -95,6 +111,11 @@ def test_calibration_images_are_preprocessed_as_the_network_wants(tmp_path: Path
         (["--calibration", "a", "--calibration-data", "b", "--precision", "int8"], 2, "exclude each other"),
         (["--precision", "int8", "--calibration-mean", "1"], 2, "--calibration-data"),
         (["--precision", "int8"], 1, "needs a calibration"),
+        (["--calibration", "cache"], 2, "needs no calibration"),
+        (["--keep", "conv1"], 2, "every layer is FP32"),
+        (["--precision", "fp16", "--keep", "conv9"], 1, "no layer to keep in FP32 is named 'conv9'"),
+        (["--precision", "fp16", "--keep-first"], 2, "--keep-first is for int8 and fp8"),
+        (["--precision", "int8", "--half-inputs"], 2, "--half-inputs is for fp16 and bf16"),
         (["--backend", "onnxruntime", "--target", "sm89"], 2, "--target is for tensorrt"),
         (["--backend", "onnxruntime", "-o", "engine.plan"], 2, "nothing to write"),
         (["--no-cache"], 2, "for nothing"),

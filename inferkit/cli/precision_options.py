@@ -1,0 +1,120 @@
+"""A network at --precision: options that several commands share, for layers that stay FP32 and for calibration."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.data.dataset import Dataset
+    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.network.network import Network
+
+_QUANTIZED = ("int8", "fp8")
+_HALF = ("fp16", "bf16")
+
+
+def add_precision_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say what stays FP32, and where int8 and fp8 get their ranges from; `at_precision` reads them."""
+    layers = parser.add_argument_group("layers (fp16, bf16, int8, fp8)")
+    layers.add_argument(
+        "--keep", action="append", default=[], metavar="LAYER", help="leave it in FP32: a name or a pattern; repeatable"
+    )
+    layers.add_argument("--keep-first", action="store_true", help="quantize no layer that comes first (int8, fp8)")
+    layers.add_argument("--keep-last", action="store_true", help="quantize no layer that comes last (int8, fp8)")
+    layers.add_argument("--half-inputs", action="store_true", help="inputs themselves are half (fp16, bf16)")
+    layers.add_argument("--half-outputs", action="store_true", help="outputs themselves are half (fp16, bf16)")
+    group = parser.add_argument_group("calibration (int8, fp8)")
+    group.add_argument(
+        "--calibration", metavar="PATH", help="TensorRT calibration cache, file of ranges, or folder of batch files"
+    )
+    group.add_argument(
+        "--calibration-data",
+        metavar="DATASET",
+        help="dataset to calibrate with: a name or a path; images are resized to the input (a trained network of the "
+        "zoo gets its own preprocessing)",
+    )
+    group.add_argument(
+        "--calibration-images", type=int, metavar="N", help="how many images (default: 500 of a dataset)"
+    )
+    group.add_argument("--calibration-method", metavar="M", help="max, entropy, percentile, percentile:SHARE or mse")
+    group.add_argument(
+        "--calibration-mean", type=float, nargs="+", metavar="M", help="mean of each channel for the dataset's images"
+    )
+    group.add_argument("--calibration-scale", type=float, default=1.0, metavar="S", help="factor after that mean")
+
+
+def at_precision(network: Network, args: argparse.Namespace) -> Network:
+    """The network at --precision, with what the options say. UsageError where they do not fit."""
+    import inferkit
+    from inferkit.precision import normalize
+
+    precision = normalize(args.precision)
+    layers = _layer_options(precision, args)
+    source, options = calibration_options(args, network)
+    if precision not in _QUANTIZED and (source is not None or options):
+        raise UsageError(f"{precision} needs no calibration; int8 and fp8 do")
+    if precision == network.precision and source is None and not options and not layers:
+        return network
+    return inferkit.at_precision(network, precision, calibration=source, **options, **layers)
+
+
+def _layer_options(precision: str, args: argparse.Namespace) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if args.keep:
+        given["exclude" if precision in _QUANTIZED else "keep"] = args.keep
+    for name, option, value, belongs in (
+        ("keep_first", "first_layer", False, _QUANTIZED),
+        ("keep_last", "last_layer", False, _QUANTIZED),
+        ("half_inputs", "half_inputs", True, _HALF),
+        ("half_outputs", "half_outputs", True, _HALF),
+    ):
+        if getattr(args, name):
+            if precision not in belongs:
+                raise UsageError(f"--{name.replace('_', '-')} is for {' and '.join(belongs)}, not for {precision}")
+            given[option] = value
+    if args.keep and precision not in (*_QUANTIZED, *_HALF):
+        raise UsageError(f"--keep is for fp16, bf16, int8 and fp8: at {precision} every layer is FP32")
+    return given
+
+
+def calibration_options(args: argparse.Namespace, network: Network) -> tuple[Any, dict[str, Any]]:
+    """What `at_precision` takes as calibration, and its options, from the calibration options of a command line."""
+    if args.calibration and args.calibration_data:
+        raise UsageError("--calibration and --calibration-data exclude each other")
+    options: dict[str, Any] = {}
+    if args.calibration_images is not None:
+        options["images"] = args.calibration_images
+    if args.calibration_method is not None:
+        options["method"] = args.calibration_method
+    if not args.calibration_data:
+        if args.calibration_mean or args.calibration_scale != 1.0:
+            raise UsageError("--calibration-mean and --calibration-scale go with --calibration-data")
+        return args.calibration, options
+    from inferkit.data import open_dataset
+
+    dataset = open_dataset(args.calibration_data)
+    options["preprocessing"] = _calibration_preprocessing(args, network, dataset)
+    return dataset, options
+
+
+def _calibration_preprocessing(args: argparse.Namespace, network: Network, dataset: Dataset) -> Preprocessing:
+    """What a trained network of the zoo wants, unless a mean or scale is given; images are resized to the input."""
+    from inferkit.data import Preprocessing
+    from inferkit.measure.images import preprocessing_from
+    from inferkit.network import zoo
+
+    given = args.calibration_mean or args.calibration_scale != 1.0
+    if not given and args.model in zoo.names() and zoo.is_trained(args.model):
+        found: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
+        return found
+    shape = network.inputs[0].shape
+    size = (shape[2], shape[3]) if len(network.inputs) == 1 and len(shape) == 4 else dataset.shape[1:]
+    resize = None if None in size or size == dataset.shape[1:] else size
+    return Preprocessing(
+        resize=resize,  # type: ignore[arg-type]
+        mean_values=tuple(args.calibration_mean or ()),
+        scale=args.calibration_scale,
+    )
