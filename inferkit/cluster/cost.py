@@ -1,0 +1,65 @@
+"""How long a run on a cluster takes, from parts that can be measured one by one: for planning, and for checking it.
+
+A dataset: T = start + prepare + ship + build + rounds · (process + shard / rate), with rounds = ceil(shards / workers).
+A case matrix: T = start + prepare + ship + build + ceil(cases / places) · replicates · (process + measure). No two
+latencies share a GPU or a CPU socket, so there are as many places as the smaller of the two numbers.
+Redone work: with a chance q that a worker is lost during one of its tasks, tasks grow by 1 / (1 - q).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from inferkit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Measured parts. Seconds, but `rate`: images per second of one worker within a process that runs already.
+
+    `start`: connect and start the actors. `prepare`: the network, once. `ship`: network and engine to a node. `build`:
+    the engine, once per kind of GPU. `process`: start a process, load the engine, warm up.
+    """
+
+    start: float
+    prepare: float
+    ship: float
+    build: float
+    process: float
+    rate: float
+
+    @property
+    def fixed(self) -> float:
+        """What is paid once, however many workers there are."""
+        return self.start + self.prepare + self.ship + self.build
+
+
+def dataset_seconds(parts: Parts, images: int, shard: int, workers: int, *, lost: float = 0.0) -> float:
+    """Seconds for a dataset in parts of `shard` images; `lost` is the chance that a part's worker is lost."""
+    if images < 1 or shard < 1 or workers < 1 or not 0 <= lost < 1:
+        raise UsageError(f"{images} images, parts of {shard}, {workers} workers, {lost:g} lost: no such run")
+    shards = math.ceil(images / shard)
+    rounds = math.ceil(shards / (1 - lost) / workers)
+    return parts.fixed + rounds * (parts.process + min(shard, images) / parts.rate)
+
+
+def best_shard(parts: Parts, images: int, workers: int, batch: int) -> int:
+    """The largest part, in whole batches, that still gives every worker the same number of parts, at least four each.
+
+    More parts cost a process each; fewer leave workers idle at the end, and lose more with a worker.
+    """
+    even = math.ceil(images / (4 * workers))
+    overhead = math.ceil(9 * parts.process * parts.rate)  # with less, starting takes over a tenth of the time
+    size = min(max(even, overhead), math.ceil(images / workers))
+    return max(batch, math.ceil(size / batch) * batch)
+
+
+def cases_seconds(
+    parts: Parts, cases: int, replicates: int, measure: float, gpus: int, sockets: int, *, lost: float = 0.0
+) -> float:
+    """Seconds for latency cases, each of `replicates` processes that measure for `measure` seconds."""
+    if min(cases, replicates, gpus, sockets) < 1 or measure <= 0 or not 0 <= lost < 1:
+        raise UsageError("a matrix needs cases, replicates, GPUs, sockets and a time to measure")
+    rounds = math.ceil(cases / (1 - lost) / min(gpus, sockets))
+    return parts.fixed + rounds * replicates * (parts.process + measure)
