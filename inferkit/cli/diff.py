@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import UsageError
+from inferkit.gate.layer_diff import LayerDiff, diff_layers
 
 if TYPE_CHECKING:
+    from inferkit.measure.layer_table import LayerTable
     from inferkit.measure.layers import Layer
+    from inferkit.network.network import Network
 
 _SHOWN = ("op", "shape", "precision", "parameters", "operations", "weight_bytes")
 # Of an engine, what is not a property of what was built but of when.
 _INCIDENTAL = ("engine", "build_seconds")
+_DIGESTS = ("network_digest", "sha256")
+_MOST_LAYERS = 12
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "exit codes: 0 the same · 1 different · 2 usage, or cannot be read · for runs those of `inferkit compare`"
     )
-    parser.add_argument("first", metavar="A", help="a model, an engine file, or a benchmark JSON")
+    kinds = "a model, an engine file, a benchmark JSON, or what `inferkit top --json` printed"
+    parser.add_argument("first", metavar="A", help=kinds)
     parser.add_argument("second", metavar="B", help="another of the same kind")
     parser.add_argument("--first-weights", metavar="FILE", help="the caffemodel of A, where that is a prototxt")
     parser.add_argument("--second-weights", metavar="FILE", help="the caffemodel of B, where that is a prototxt")
+    parser.add_argument("--times", action="store_true", help="of models: time both in ONNX Runtime, layer by layer")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="for the times (default: 1)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -54,9 +62,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the differences; returns the exit code."""
     from inferkit.cli.inspect import engine_info
 
+    if args.batch_size < 1:
+        raise UsageError(f"--batch-size {args.batch_size}: a batch holds at least one image")
     files = (args.first, args.second)
     runs = [_is_run(name) for name in files]
     if all(runs):
+        profiles = [_profile(name) for name in files]
+        if profiles[0] is not None and profiles[1] is not None:
+            return _tell(args, [], diff_layers(profiles[0], profiles[1]), "")
         from inferkit.cli.main import main
 
         return main(["compare", *files, *(["--json"] if args.json else [])])
@@ -64,27 +77,89 @@ def run(args: argparse.Namespace) -> int:
     if any(runs) or (engines[0] is None) != (engines[1] is None):
         raise UsageError(f"{args.first} and {args.second} are of different kinds: two models, engines or runs")
     if engines[0] is not None and engines[1] is not None:
-        found = [
-            Difference("engine", name, engines[0].get(name), engines[1].get(name))
-            for name in dict.fromkeys([*engines[0], *engines[1]])
-            if name not in _INCIDENTAL and engines[0].get(name) != engines[1].get(name)
-        ]
-    else:
-        found = _networks(args)
+        return _tell(args, _engines(engines[0], engines[1]), *_engine_layers(args))
+    found, networks = _networks(args)
+    layers = None
+    if args.times:
+        from inferkit.measure.profiles import profile_network
+
+        layers = diff_layers(*(profile_network(each, batch=args.batch_size) for each in networks))
+    return _tell(args, found, layers, "")
+
+
+def _tell(args: argparse.Namespace, found: list[Difference], layers: LayerDiff | None, remark: str) -> int:
+    """Print what was found; 1 where anything but layers' times differs."""
+    differs = bool(found) or (layers is not None and bool(layers.altered))
     if args.json:
-        print(json.dumps([difference.__dict__ for difference in found], indent=1))
-    else:
-        print("\n".join(difference.line for difference in found) or "no difference")
-    return 1 if found else 0
+        told = [difference.__dict__ for difference in found]
+        print(json.dumps({"differences": told, "layers": None if layers is None else layers.as_dict()}, indent=1))
+        return int(differs)
+    for difference in found:
+        print(difference.line)
+    if not differs:
+        print("no difference" if layers is None or not layers.changes else "no difference but in time")
+    if layers is not None and layers.changes:
+        from inferkit.report.layers import WHY, layer_lines
+        from inferkit.report.table import stdout_look
+
+        width, color = stdout_look()
+        lines = layer_lines("both", {WHY: layers.as_dict()}, most=_MOST_LAYERS, width=width, color=color)
+        print("\n".join([*([""] if found or not differs else []), *lines]))
+        told_of_all = layers.summary()
+        if told_of_all:
+            print(told_of_all)
+    if remark:
+        print(remark)
+    return int(differs)
 
 
 def _is_run(name: str) -> bool:
     return Path(name).suffix.lower() == ".json" and Path(name).is_file()
 
 
-def _networks(args: argparse.Namespace) -> list[Difference]:
+def _profile(path: str) -> LayerTable | None:
+    """The layer table in a file that `inferkit top --json` printed; None for another file."""
+    from inferkit.measure.layer_table import table_from
+
+    try:
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # whoever reads it as a run says what is wrong with it
+    if not isinstance(told, dict) or "table" not in told or "benchmarks" in told:
+        return None
+    try:
+        return table_from(told["table"])
+    except ValueError as error:
+        raise UsageError(f"{path}: no layer table of `inferkit top --json`: {error}") from error
+
+
+def _engines(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
+    found = []
+    for name in dict.fromkeys([*first, *second]):
+        here, there = first.get(name), second.get(name)
+        if name in _INCIDENTAL or here == there:
+            continue
+        if name in _DIGESTS:
+            here, there = (str(value)[:12] for value in (here, there))
+        found.append(Difference("engine", name, here, there))
+    return found
+
+
+def _engine_layers(args: argparse.Namespace) -> tuple[LayerDiff | None, str]:
+    """The layers of both engines as this machine's GPU runs them, or why they cannot be told."""
+    from inferkit.cli.inspect import engine_table
+
+    tables = [engine_table(name, args.batch_size) for name in (args.first, args.second)]
+    reasons = [table for table in tables if isinstance(table, str)]
+    if reasons:
+        return None, f"their layers are not compared: {reasons[0]}"
+    first, second = (table for table in tables if not isinstance(table, str))
+    return diff_layers(first, second), ""
+
+
+def _networks(args: argparse.Namespace) -> tuple[list[Difference], tuple[Network, Network]]:
     import inferkit
-    from inferkit.measure.layers import layers_of
+    from inferkit.measure.layers import layers_of, totals_of
 
     first, second = (
         inferkit.load(*([name, weights] if weights else [name]))
@@ -98,7 +173,14 @@ def _networks(args: argparse.Namespace) -> list[Difference]:
         )
         if here != there
     ]
-    return found + differences(layers_of(first, digests=True), layers_of(second, digests=True))
+    layers = layers_of(first, digests=True), layers_of(second, digests=True)
+    totals = totals_of(first, layers[0]), totals_of(second, layers[1])
+    found += [
+        Difference("network", what, getattr(totals[0], key), getattr(totals[1], key))
+        for what, key in (("parameters", "parameters"), ("operations per image", "operations"))
+        if getattr(totals[0], key) != getattr(totals[1], key)
+    ]
+    return found + differences(*layers), (first, second)
 
 
 def _infos(infos: Any) -> list[str]:
@@ -128,4 +210,6 @@ def differences(first: tuple[Layer, ...], second: tuple[Layer, ...]) -> list[Dif
 def _text(value: Any) -> str:
     if value is None:
         return "not known"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inferkit.measure.layer_table import LayerTable
     from inferkit.measure.layers import Layer
     from inferkit.network.network import Network
+
+_EXAMPLES = "H200, H100 PCIe, H100 80GB HBM3, A100-SXM4-80GB, L40S, L4, A10, T4, GeForce RTX 4090"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, a network of the zoo, or an engine")
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="for the hardware's limit (default: 1)")
+    parser.add_argument("--gpu", metavar="NAME", help="whose limit (default: this machine's GPU): H100 PCIe, L4, …")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -30,19 +34,25 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--batch-size {args.batch_size}: a batch holds at least one image")
     info = engine_info(args.model) if args.weights is None else None
     if info is not None:
-        print(json.dumps(info, indent=1) if args.json else "\n".join(f"{name}: {_text(v)}" for name, v in info.items()))
+        found = engine_table(args.model, args.batch_size)
+        if args.json:
+            table = None if isinstance(found, str) else [row.as_dict() for row in found]
+            print(json.dumps({**info, "layers": table}, indent=1))
+        else:
+            _print_engine(info, found, args.batch_size)
         return 0
     import inferkit
     from inferkit.measure.layers import layers_of, totals_of
 
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
     layers = layers_of(network)
-    totals, limit = totals_of(network, layers), _limit(network, args.batch_size)
+    totals, limit = totals_of(network, layers), _limit(network, args.batch_size, args.gpu)
+    rows = [{**layer.as_dict(), "floor_seconds": _floor(layer, limit)} for layer in layers]
     if args.json:
         told = {"network": network.name, "precision": network.precision, "totals": asdict(totals), "limit": limit}
-        print(json.dumps({**told, "layers": [layer.as_dict() for layer in layers]}, indent=1))
+        print(json.dumps({**told, "layers": rows}, indent=1))
         return 0
-    _print(network, layers, asdict(totals), limit, args.batch_size)
+    _print(network, rows, asdict(totals), limit, args.batch_size)
     return 0
 
 
@@ -55,49 +65,122 @@ def engine_info(path: str) -> dict[str, Any] | None:
     return {"engine": path, **json.loads(read_plan(path).info.to_json())}
 
 
-def _limit(network: Network, batch: int) -> dict[str, Any] | None:
-    """The floor of one batch on this machine's GPU, where its data sheet is known."""
+def engine_table(path: str, batch: int) -> LayerTable | str:
+    """The engine's layers, as this machine's GPU runs them; why they are not known where none does."""
+    from inferkit.errors import InferkitError
+    from inferkit.measure.profiles import profile_engine
+
+    try:
+        return profile_engine(path, batch=batch)
+    except InferkitError as error:
+        return str(error)
+
+
+def _limit(network: Network, batch: int, gpu: str | None) -> dict[str, Any] | None:
+    """The floor of one batch on the GPU that is named, or this machine's, where its data sheet is known."""
+    from inferkit.errors import UsageError
     from inferkit.measure.limits import card_of, limit_of, work_of
     from inferkit.measure.telemetry import GpuTelemetry
 
-    name = GpuTelemetry(0).facts().get("name")
+    name = gpu or GpuTelemetry(0).facts().get("name")
     card = card_of(name)
     if card is None:
+        if gpu is not None:
+            raise UsageError(f"--gpu {gpu}: its data sheet is not known; {_EXAMPLES} are")
         return None
-    return {"gpu": name, "batch_size": batch, **limit_of(work_of(network), network.precision, batch, card).as_dict()}
+    rates = {"peak_operations": dict(card.operations), "bandwidth": card.bandwidth}
+    floor = limit_of(work_of(network), network.precision, batch, card).as_dict()
+    return {"gpu": name, "batch_size": batch, **floor, **rates}
+
+
+def _floor(layer: Layer, limit: dict[str, Any] | None) -> float | None:
+    """Seconds that a layer takes at least at its precision: its operations, or reading its weights once."""
+    if limit is None or not layer.operations:
+        return None
+    peak = limit["peak_operations"].get(layer.precision, limit["peak_operations"]["fp32"])
+    return float(max(layer.operations * limit["batch_size"] / peak, layer.weight_bytes / limit["bandwidth"]))
 
 
 def _print(
-    network: Network, layers: tuple[Layer, ...], totals: dict[str, int], limit: dict[str, Any] | None, batch: int
+    network: Network, rows: list[dict[str, Any]], totals: dict[str, int], limit: dict[str, Any] | None, batch: int
 ) -> None:
     from inferkit.gate.outcome import seconds
+    from inferkit.report.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     columns = (
-        Column("layer", "name", str, left=True),
-        Column("kind", "op", str, left=True),
-        Column("output", "shape", lambda shape: "×".join(map(str, shape)), rank=1, left=True),
+        Column("layer", "name", shortened, left=True),
+        Column("kind", "op", str, rank=1, left=True),
+        Column("output", "shape", lambda shape: "×".join(map(str, shape)), left=True),
         Column("precision", "precision", str, left=True),
         Column("parameters", "parameters", "{:,}".format),
-        Column("MOP / image", "operations", lambda count: f"{count / 1e6:,.3f}", rank=1),
-        Column("weights kB", "weight_bytes", lambda count: f"{count / 1e3:,.1f}", rank=2),
-        Column("output kB", "output_bytes", lambda count: f"{count / 1e3:,.1f}", rank=3),
+        Column("MOP / image", "operations", lambda count: f"{count / 1e6:,.3f}", rank=2),
+        Column("weights kB", "weight_bytes", lambda count: f"{count / 1e3:,.1f}", rank=3),
+        Column("output kB", "output_bytes", lambda count: f"{count / 1e3:,.1f}", rank=4),
+        Column("floor", "floor_seconds", seconds, rank=1),
     )
     inputs = ", ".join(f"{i.name} {'×'.join(str(d or 'N') for d in i.shape)} {i.dtype}" for i in network.inputs)
     print(f"{network.name}: {inputs}")
     width, color = stdout_look()
-    for line in table_lines(columns, [layer.as_dict() for layer in layers], width, color):
+    for line in table_lines(columns, rows, width, color):
         print(line)
     print(
         f"{totals['layers']} layers, {totals['parameters']:,} parameters, {totals['operations'] / 1e9:.4g} GOP per "
         f"image, weights {totals['weight_bytes'] / 1e6:.4g} MB, outputs {totals['output_bytes'] / 1e6:.4g} MB per image"
     )
     if limit is None:
-        print("the hardware's limit is not known: no GPU here whose data sheet is")
+        print(f"no GPU here whose data sheet is known, so no limit; --gpu NAME asks for another's: {_EXAMPLES}")
     else:
         floor = seconds(limit["seconds"])
         print(f"batch {batch} takes at least {floor} on {limit['gpu']}, bound by {limit['bound_by']}")
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) -> None:
+    """What the engine is, one fact a line, and its layers where a GPU here runs it."""
+    from inferkit.gate.outcome import seconds, size
+    from inferkit.report.layers import shortened
+    from inferkit.report.table import Column, stdout_look, table_lines
+
+    smallest, best, largest = info["profile"]
+    batches = f"{largest} only" if smallest == largest else f"{smallest} to {largest}, best at {best}"
+    facts = {
+        "engine": info["engine"],
+        "network": f"{info['network']} at {info['precision']}",
+        "built by": f"{info['flavour']} {info['version']}, in {seconds(info['build_seconds'])}",
+        "runs on": ", ".join(info["targets"])
+        or (info["gpu"] or {}).get("name")
+        or "any GPU that this version supports",
+        "size": f"{size(info['size_bytes'])} ({info['size_bytes']:,} bytes)",
+        "batches": f"{batches}{', fixed in the graph' if info['static'] else ''}",
+        "inputs": ", ".join(_tensor(each) for each in info["inputs"]),
+        "outputs": ", ".join(_tensor(each) for each in info["outputs"]),
+        "calibration": info["calibration"],
+        "workspace": None if info["workspace_bytes"] is None else size(info["workspace_bytes"]),
+        "graph": info["network_digest"][:12],
+        "SHA-256": info["sha256"],
+    }
+    for name, value in facts.items():
+        if value is not None:
+            print(f"{name + ':':<13}{value}")
+    for warning in info["warnings"]:
+        print(f"warning:     {warning}")
+    if isinstance(layers, str):
+        print(f"its layers are not shown: {layers}")
+        return
+    columns = (
+        Column("layer", "name", shortened, left=True),
+        Column("kind", "kind", str, rank=2, left=True),
+        Column("precision", "precision", str, left=True),
+        Column("kernel", "kernel", shortened, rank=3, left=True),
+        Column("format", "format", shortened, rank=4, left=True),
+        Column("time", "seconds", seconds),
+    )
+    width, color = stdout_look()
+    print()
+    for line in table_lines(columns, [row.__dict__ for row in layers], width, color):
+        print(line)
+    print(f"{len(layers)} layers as they run at batch {batch}, timed with the profiler on")
+
+
+def _tensor(told: dict[str, Any]) -> str:
+    return f"{told['name']} {'×'.join(str(dim or 'N') for dim in told['shape'])} {told['dtype']}"

@@ -1,23 +1,29 @@
-"""`inferkit top`: where the time of a batch goes, layer by layer, in ONNX Runtime."""
+"""`inferkit top`: where the time of a batch goes, layer by layer."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.measure.layer_table import LayerTable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.epilog = "exit codes: 0 shown · 1 cannot be read or run · 2 usage"
-    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
+    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, a network of the zoo, or an engine")
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
+    parser.add_argument("--backend", default="onnxruntime", metavar="B", help="onnxruntime (default), tensorrt, caffe")
+    parser.add_argument("--precision", metavar="P", help="bring the network to this precision first")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images per batch (default: 1)")
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="batches to profile (default: 20)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads (default: the physical cores)")
+    parser.add_argument("--threads", type=int, metavar="N", help="ONNX Runtime's threads (default: the physical cores)")
     parser.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="layers to show, 0 for all (20)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON, which `inferkit diff` compares")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,38 +31,78 @@ def run(args: argparse.Namespace) -> int:
     for name in ("batch_size", "runs", "threads"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
-    import inferkit
-    from inferkit.backends.onnxruntime.backend import OnnxEngine
-    from inferkit.measure.images import stand_in
-
-    network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
-    options = {} if args.threads is None else {"threads": args.threads}
-    engine = inferkit.build(network, backend="onnxruntime", max_batch=args.batch_size, **options)
-    assert isinstance(engine, OnnxEngine)
-    images = {info.name: stand_in(info, args.batch_size) for info in network.inputs}
-    times = sorted(engine.profile(images, runs=args.runs), key=lambda each: -each.seconds)
-    total = sum(each.seconds for each in times)
+    name, table = _profile(args)
+    timed = sorted((row for row in table if row.seconds is not None), key=lambda row: -(row.seconds or 0.0))
+    total = sum(row.seconds or 0.0 for row in timed)
     rows = [
-        {"layer": each.node, "op": each.op, "seconds": each.seconds, "share": each.seconds / total if total else 0.0}
-        for each in times
+        {
+            "layer": row.name,
+            "op": row.kind,
+            "seconds": row.seconds,
+            "share": (row.seconds or 0.0) / total if total else 0.0,
+            "precision": row.precision,
+            "kernel": row.kernel,
+            "computes": list(row.origins),
+        }
+        for row in timed
     ]
     if args.json:
-        print(json.dumps({"network": network.name, "seconds": total, "layers": rows}, indent=1))
+        told = {"network": name, "batch_size": args.batch_size, "seconds": total, "layers": rows}
+        print(json.dumps({**told, "table": [row.as_dict() for row in table]}, indent=1))
         return 0
+    _print(args, name, rows, total)
+    return 0
+
+
+def _profile(args: argparse.Namespace) -> tuple[str, LayerTable]:
+    import inferkit
+    from inferkit.backends import BACKENDS
+    from inferkit.cli.inspect import engine_info
+    from inferkit.measure.images import ImageSource
+    from inferkit.measure.profiles import profile_engine, profile_network
+    from inferkit.precision import normalize
+
+    info = engine_info(args.model) if args.weights is None else None
+    if info is not None:
+        if args.precision or args.threads:
+            raise UsageError("an engine is what it was built as: leave out --precision and --threads")
+        return f"{info['network']} {info['precision']}", profile_engine(args.model, batch=args.batch_size)
+    if args.backend not in BACKENDS:
+        raise UsageError(f"--backend {args.backend}: there are {', '.join(BACKENDS)}")
+    if args.threads is not None and args.backend != "onnxruntime":
+        raise UsageError("--threads is ONNX Runtime's")
+    network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
+    precision = normalize(args.precision) if args.precision else network.precision
+    if precision != network.precision:
+        images = ImageSource(network, None, {}).calibration(100) if precision in ("int8", "fp8") else None
+        network = inferkit.at_precision(network, precision, calibration=images)
+    options = {} if args.threads is None else {"threads": args.threads}
+    table = profile_network(network, args.backend, batch=args.batch_size, runs=args.runs, **options)
+    return f"{network.name} {precision}", table
+
+
+def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:
     from inferkit.gate.outcome import seconds
+    from inferkit.report.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     columns = (
-        Column("layer", "layer", str, left=True),
-        Column("kind", "op", str, rank=1, left=True),
+        Column("layer", "layer", shortened, left=True),
+        Column("kind", "op", str, rank=2, left=True),
+        Column("precision", "precision", str, rank=1, left=True),
+        Column("kernel", "kernel", shortened, rank=4, left=True),
+        Column("with", "with", str, rank=3, left=True),
         Column("time", "seconds", lambda value: seconds(value) if value > 0 else "0"),
         Column("share", "share", "{:.1%}".format),
     )
+    shown = rows[: args.lines or len(rows)]
+    for row in shown:
+        fused = [layer for layer in row["computes"] if layer != row["layer"]]
+        row["with"] = shortened(", ".join(fused)) if fused else None
+        row["kernel"] = None if row["kernel"] in ("", row["op"]) else row["kernel"]
     width, color = stdout_look()
-    for line in table_lines(columns, rows[: args.lines or len(rows)], width, color):
+    for line in table_lines(columns, shown, width, color):
         print(line)
-    print(
-        f"{network.name}, batch {args.batch_size}: {len(rows)} layers after optimizing, {seconds(total)} together; "
-        "medians with the profiler on, which slows every layer a little"
-    )
-    return 0
+    left = f", {len(rows) - len(shown)} not shown" if len(shown) < len(rows) else ""
+    print(f"{name}, batch {args.batch_size}: {len(rows)} layers as they run{left}, {seconds(total)} together")
+    print("timed with the profiler on, which slows every layer a little: compare layers with layers")

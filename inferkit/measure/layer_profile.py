@@ -25,8 +25,10 @@ def layer_table(
     *,
     batch_seconds: float,
     settings: Mapping[str, Any] | None = None,
+    runs: int | None = None,
 ) -> LayerTable:
-    """Median times of every layer over a few batches. `details` are the session's, `settings` it was opened with.
+    """Median times of every layer over `runs` batches (None: as many as 0.2 s hold, 3 to 20). `details` are the
+    session's, `settings` what it was opened with.
 
     TensorRT has timed its layers for `details` already; ONNX Runtime opens the model once more, with its profiler on;
     Caffe is run layer by layer. Empty where a backend has no such thing, or it fails: a profile is no reason to lose a
@@ -35,7 +37,8 @@ def layer_table(
     from inferkit.backends.caffe.session import CaffeSession
     from inferkit.backends.onnxruntime.backend import OnnxEngine
 
-    runs = max(_FEWEST, min(_MOST, int(_BUDGET / batch_seconds) if batch_seconds > 0 else _MOST))
+    if runs is None:
+        runs = max(_FEWEST, min(_MOST, int(_BUDGET / batch_seconds) if batch_seconds > 0 else _MOST))
     try:
         if isinstance(engine, OnnxEngine):
             from inferkit.measure.onnx_layers import onnx_layers

@@ -14,7 +14,7 @@ from inferkit.report.table import Column, table_lines
 WHY = "why"  # the key of a case's facts
 _MOST = 8
 _COLUMNS = (
-    Column("layer", "layer", str, left=True),
+    Column("layer", "layer", lambda text: shortened(text), left=True),
     Column("before", "before", str, rank=1),
     Column("now", "now", str, rank=1),
     Column("change", "change", str),
@@ -55,9 +55,11 @@ def layer_changes(facts: Mapping[str, Any], most: int = _MOST) -> tuple[LayerCha
     return tuple(found)
 
 
-def layer_lines(case: str, facts: Mapping[str, Any], *, width: int = 0, color: bool = False) -> list[str]:
+def layer_lines(
+    case: str, facts: Mapping[str, Any], *, most: int = _MOST, width: int = 0, color: bool = False
+) -> list[str]:
     """The lines for a terminal: a heading and a small table; none where nothing was compared."""
-    rows = layer_changes(facts)
+    rows = layer_changes(facts, most)
     if not rows:
         return []
     groups = int(number(mapping(facts, WHY), "groups") or len(rows))
@@ -78,6 +80,11 @@ def markdown_rows(rows: Sequence[LayerChangeRow], plain: Any) -> list[str]:
     head = ["| layer | before | now | change | what |", "| --- | ---: | ---: | ---: | --- |"]
     cells = [(plain(r.layer), plain(r.before), plain(r.now), plain(r.change), plain(r.what)) for r in rows]
     return [*head, *(f"| {' | '.join(cell or '–' for cell in row)} |" for row in cells)]
+
+
+def shortened(text: str, most: int = 44) -> str:
+    """A long name in a table: its beginning and its end, which tell kernels and fusions apart."""
+    return text if len(text) <= most else f"{text[: most - 13]}…{text[-12:]}"
 
 
 def _sparse(row: LayerChangeRow) -> dict[str, str | None]:

@@ -100,7 +100,7 @@ def test_other_weights_precisions_and_layers_are_named(files, capsys):
     assert "data_fp16: only in the second (Cast)" in out
     assert main(["diff", files["fp32"], files["int8"], "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    assert {"where": "conv2", "what": "precision", "here": "fp32", "there": "int8"} in told
+    assert {"where": "conv2", "what": "precision", "here": "fp32", "there": "int8"} in told["differences"]
 
 
 def test_runs_are_compared_by_the_gate(tmp_path, capsys):
@@ -128,7 +128,63 @@ def test_top_has_every_layer_the_slowest_first_and_shares_that_add_up(capsys):
     assert sum(layer["share"] for layer in told["layers"]) == pytest.approx(1)
     assert {"Conv", "MaxPool"} <= {layer["op"] for layer in told["layers"]}
     assert main(["top", "lenet", "--runs", "1", "-n", "3"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2 + 3 + 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 3 + 2
+    assert lines[5].startswith("lenet fp32, batch 1: 11 layers as they run, 8 not shown, ")
+
+
+def test_two_profiles_are_compared_layer_by_layer(files, tmp_path, capsys):
+    paths = []
+    for name in ("fp32", "int8"):
+        assert main(["top", files[name], "--runs", "1", "--json"]) == 0
+        paths.append(str(tmp_path / f"{name}.json"))
+        (tmp_path / f"{name}.json").write_text(capsys.readouterr().out)
+    assert main(["diff", *paths, "--json"]) == 1
+    changes = {change["layers"][0]: change for change in json.loads(capsys.readouterr().out)["layers"]["changes"]}
+    assert changes["conv1"]["precision"] == ["fp32", "int8"]
+    assert changes["conv1"]["kernel"] == ["Conv (nchwc)", "QLinearConv"]
+    assert main(["diff", paths[0], paths[0]]) == 0
+    assert capsys.readouterr().out.startswith("no difference but in time")
+    (tmp_path / "fp32.json").write_text('{"table": [3]}')
+    assert main(["diff", *paths]) == 2
+
+
+def test_networks_are_timed_layer_by_layer_on_request(files, capsys):
+    assert main(["diff", files["fp32"], files["int8"], "--times"]) == 1
+    text = capsys.readouterr().out
+    assert "layers of both" in text
+    assert "fp32 -> int8" in text
+
+
+def test_the_limit_of_another_gpu_and_the_floor_of_each_layer(capsys):
+    assert main(["inspect", "lenet", "--gpu", "L4", "--batch-size", "8", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    conv2 = next(layer for layer in told["layers"] if layer["name"] == "conv2")
+    assert conv2["floor_seconds"] == pytest.approx(max(8 * 3.2e6 / 30.3e12, 4 * 25_050 / 300e9))
+    assert told["limit"]["seconds"] >= max(layer["floor_seconds"] or 0 for layer in told["layers"])
+    assert main(["inspect", "lenet", "--gpu", "Voodoo 2"]) == 2
+    assert "L40S" in capsys.readouterr().err
+
+
+def test_engines_are_told_in_words_and_compared_without_a_gpu(tmp_path, capsys):
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
+    paths = [str(tmp_path / f"{precision}.plan") for precision in ("fp32", "fp16")]
+    for path in paths:
+        precision = path.rpartition("/")[2].removesuffix(".plan")
+        network = inferkit.at_precision(inferkit.load("lenet"), precision)
+        inferkit.build(network, backend="tensorrt", max_batch=4, cache=False).save(path)
+    assert main(["inspect", paths[1]]) == 0
+    text = capsys.readouterr().out
+    for words in (
+        "network:     lenet at fp16",
+        "batches:     1 to 4, best at 4",
+        "inputs:      data N×1×28×28 float32",
+    ):
+        assert words in text
+    assert main(["diff", *paths]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "engine: precision fp32 -> fp16" in lines
+    assert max(map(len, lines[:4])) < 80
 
 
 @pytest.mark.parametrize("arguments", [["top", "lenet", "--runs", "0"], ["inspect", "lenet", "--batch-size", "0"]])
