@@ -18,6 +18,13 @@ def number(values: Mapping[str, Any], key: str) -> float | None:
     return float(value)
 
 
+def numbers(values: Mapping[str, Any], key: str) -> list[float]:
+    """A list of finite numbers, without whatever else is in it."""
+    value = values.get(key)
+    found = [number({key: item}, key) for item in value] if isinstance(value, list) else []
+    return [item for item in found if item is not None]
+
+
 def text(values: Mapping[str, Any], key: str) -> str | None:
     """A text, None where there is none."""
     value = values.get(key)

@@ -35,7 +35,7 @@ def layer_bars(facts: Mapping[str, Any], title: str) -> str:
         y = 6 + _ROW * index
         kind, (start, end) = (1, (0.0, delta)) if delta > 0 else (2, (delta, 0.0))
         x, width = scale(start), max(scale(end) - scale(start), 1.0)
-        shown = name if len(name) <= _LETTERS else f"…{name[1 - _LETTERS :]}"
+        shown = name if len(name) <= _LETTERS else f"{name[: _LETTERS // 2]}…{name[1 - _LETTERS // 2 :]}"
         where, anchor = (x + width + 5, "start") if delta > 0 else (x - 5, "end")
         body.append(
             f'<text class="tick" x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(shown)}'

@@ -143,12 +143,13 @@ def _lengths(told: OverTime, position: int) -> list[float]:
 
 
 def _blocks(lengths: Sequence[float]) -> list[_Block]:
-    room = _WIDTH - _RIGHT - _LEFT - _GAP * (len(lengths) - 1)
+    gap = min(_GAP, 0.3 * (_WIDTH - _RIGHT - _LEFT) / len(lengths))
+    room = _WIDTH - _RIGHT - _LEFT - gap * (len(lengths) - 1)
     scale = room / (sum(lengths) or 1.0)
     blocks, x = [], float(_LEFT)
     for length in lengths:
         blocks.append(_Block(x, scale, length))
-        x += length * scale + _GAP
+        x += length * scale + gap
     return blocks
 
 

@@ -12,6 +12,7 @@ from inferkit.report.svg import Scale, element, log_ticks, make_scale, marker, p
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18
 _ROW = 24
+_FEW, _CROWD = 12, 4  # replicates with a row of their own; rows of the band that more of them share
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def strip_plot(sides: Sequence[tuple[str, Sequence[Strip]]], title: str) -> str:
     low = max(low, min(values) / 2)
     marks = log_ticks(low, high) if logarithmic else [tick for tick in ticks(low, high, 4) if low <= tick <= high]
     scale = _scale(low, high, logarithmic)
-    rows = sum(len(strips) for _, strips in sides)
+    rows = sum(len(strips) if len(strips) <= _FEW else _CROWD for _, strips in sides)
     bottom = 8 + rows * _ROW
     body = []
     for tick in marks:
@@ -41,6 +42,10 @@ def strip_plot(sides: Sequence[tuple[str, Sequence[Strip]]], title: str) -> str:
     body.append(f'<path class="axis" d="M{_LEFT} {bottom}H{_WIDTH - _RIGHT}"/>')
     y = 8 + _ROW / 2
     for index, (name, strips) in enumerate(sides):
+        if len(strips) > _FEW:
+            body += _crowd(index, name, strips, scale, y - _ROW / 2)
+            y += _CROWD * _ROW
+            continue
         for number, strip in enumerate(strips, 1):
             label = f"{name} {number}" if len(strips) > 1 else name
             body.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:g}" text-anchor="end">{escape(label)}</text>')
@@ -52,6 +57,19 @@ def strip_plot(sides: Sequence[tuple[str, Sequence[Strip]]], title: str) -> str:
             y += _ROW
     said = "; ".join(f"{name}: {', '.join(seconds(s.median) for s in strips)}" for name, strips in sides)
     return element(_WIDTH, bottom + 26, title, f"Medians of each replicate. {said}", "".join(body))
+
+
+def _crowd(index: int, name: str, strips: Sequence[Strip], scale: Scale, top: float) -> list[str]:
+    """Many replicates as marks in one band, the first at its top: what drifts during a run is seen as a slope."""
+    height = _CROWD * _ROW - 14
+    label = f"{name} ({len(strips)})"
+    parts = [
+        f'<text class="tick" x="{_LEFT - 8}" y="{top + height / 2 + 10:g}" text-anchor="end">{escape(label)}</text>'
+    ]
+    for number, strip in enumerate(strips):
+        y = top + 7 + height * number / (len(strips) - 1)
+        parts.append(marker(index, scale(strip.median), y, f"{name} {number + 1}: median {seconds(strip.median)}"))
+    return parts
 
 
 def _scale(low: float, high: float, logarithmic: bool) -> Scale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ _PARTS = (("copy in", 1), ("execution", 2), ("copy out", 3))
 _WALL = _COLUMNS.index("wall")
 _MOST_TRACE_BYTES = 1 << 30
 _BINS = 40
+_NAME = re.compile(r"(before)?\d+")  # of a replicate; there are others in the file
 
 
 def read_traces(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -28,7 +30,7 @@ def read_traces(path: Path) -> dict[str, NDArray[np.float64]]:
         with np.load(path, allow_pickle=False) as content:
             if tuple(str(name) for name in content["columns"]) != _COLUMNS:
                 return {}
-            found = {name: content[name] for name in content.files if name.rpartition("/")[2].isdigit()}
+            found = {name: content[name] for name in content.files if _NAME.fullmatch(name.rpartition("/")[2])}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return {}
     return {

@@ -17,7 +17,7 @@ from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.outcome import ACCURACY, FAILING, LATENCY, Outcome
 from inferkit.gate.run_file import RunFile
 from inferkit.gate.verdict import Verdict
-from inferkit.report.facts import accuracy_facts, mapping, mappings, number, text
+from inferkit.report.facts import accuracy_facts, mapping, mappings, number, numbers, text
 from inferkit.report.hardware import differing
 from inferkit.report.layers import WHY
 from inferkit.report.overtime import Curve
@@ -85,6 +85,8 @@ ORDER = (
 )  # fmt: skip
 
 
+AGAINST = "against"  # the key of a case's facts that tells of the other side of an interleaved run
+_MOST = 50.0  # of a logarithm of seconds: what is beyond is no time
 MAIN = (LATENCY, ACCURACY)  # what a case is about; all else that is judged of it stands beside
 
 
@@ -147,7 +149,7 @@ def view_of(
         told = run.record.get("remarks")
         remarks += tuple(remark for remark in told if isinstance(remark, str)) if isinstance(told, list) else ()
     by_case = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
-    before = _before(run, base, base_traces, baselines)
+    before = _before(run, base, traces or {}, base_traces, baselines)
     cases = [_latency(name, run, by_case.pop((name, LATENCY), None), before, traces or {}) for name in run.cases]
     told = accuracy_facts(run)
     for name in run.accuracy:
@@ -211,6 +213,9 @@ def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
 def _against(run: RunFile, base: Sequence[RunFile]) -> str:
     if base:
         return "compared with " + ", ".join(_named(file) for file in base)
+    refs = {text(mapping(case.facts, AGAINST), "ref") for case in run.cases.values()} - {None}
+    if refs:
+        return f"compared with {', '.join(sorted(map(str, refs)))}, measured in turns with this run"
     judged = any(outcome.baseline is not None for outcome in run.outcomes)
     return "compared with the stored baseline" if judged else "compared with nothing"
 
@@ -221,17 +226,28 @@ def _named(file: RunFile) -> str:
 
 
 def _before(
-    run: RunFile, base: Sequence[RunFile], traces: Sequence[Traces], baselines: Path | None
+    run: RunFile, base: Sequence[RunFile], own: Traces, traces: Sequence[Traces], baselines: Path | None
 ) -> dict[str, tuple[Strip, ...]]:
-    """The replicates of the other side, by case; a baseline keeps their medians only."""
+    """The replicates of the other side, by case: of the base files, else of the commit that the run itself measured
+    in turns, else of the baseline, which keeps medians only."""
     found: dict[str, tuple[Strip, ...]] = {}
     nothing: Traces = {}
     for position, file in enumerate(base):
         known = traces[position] if position < len(traces) else nothing
         for name, case in file.cases.items():
             found[name] = found.get(name, ()) + _strips(name, case.log_medians, known)
-    if base or baselines is None:
+    if base:
         return found
+    found = _before_of_baseline(run, baselines) if baselines is not None else {}
+    for name, case in run.cases.items():
+        measured = tuple(datum for datum in numbers(mapping(case.facts, AGAINST), "log_medians") if abs(datum) < _MOST)
+        if measured:  # what the verdict rests on comes before what lies in a baseline
+            found[name] = _strips(name, measured, own, "before")
+    return found
+
+
+def _before_of_baseline(run: RunFile, baselines: Path) -> dict[str, tuple[Strip, ...]]:
+    found: dict[str, tuple[Strip, ...]] = {}
     store = BaselineStore(baselines)
     for slug, fingerprint in run.fingerprints.items():
         baseline = store.find(fingerprint)
@@ -267,9 +283,9 @@ def _latency(
     )
 
 
-def _strips(name: str, log_medians: Sequence[float], traces: Traces) -> tuple[Strip, ...]:
+def _strips(name: str, log_medians: Sequence[float], traces: Traces, prefix: str = "") -> tuple[Strip, ...]:
     """The replicates of a case, each with the spread of its iterations where its raw trace is known."""
-    found = [traces.get(f"{name}/{number}") for number in range(len(log_medians))]
+    found = [traces.get(f"{name}/{prefix}{number}") for number in range(len(log_medians))]
     return tuple(
         Strip(math.exp(datum), None if trace is None else quantiles(trace))
         for datum, trace in zip(log_medians, found, strict=True)

@@ -63,7 +63,8 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
         if outcome.verdict is Verdict.NO_BASELINE:
             continue
         record = campaign.record(case, networks[case], margins[case.id])
-        record.replicates = list(result.replicates.get(case.id, ((), ()))[1])
+        before, now = result.replicates.get(case.id, ((), ()))
+        record.against, record.before, record.replicates = ref, list(before), list(now)
         record.outcome, record.why = outcome, result.layers.get(case.id)
         if outcome.verdict is Verdict.UNSUPPORTED:
             record.unsupported = Unsupported(outcome.reason, outcome.way_out)

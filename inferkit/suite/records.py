@@ -31,6 +31,7 @@ class CaseRecord:
     `sides` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
     `builds` is on how many separately built engines it is measured, for `builds_reason`; `network_digest` is of the
     network, for engines that are files.
+    `before` are the replicates of the commit `against` that an interleaved run measured, none of a stored baseline.
     """
 
     case: Case
@@ -47,6 +48,8 @@ class CaseRecord:
     builds: int = 1
     builds_reason: str = ""
     network_digest: str | None = None
+    against: str = ""
+    before: list[Replicate] = field(default_factory=list)
 
     @property
     def log_medians(self) -> tuple[float, ...]:

@@ -101,7 +101,13 @@ def latency_details(record: CaseRecord) -> dict[str, Any]:
         "details": {key: value for key, value in told.items() if key != "layers"},
         **({"layers": layers} if layers else {}),
         **({"why": record.why.as_dict()} if record.why is not None else {}),
+        **({"against": _against(record)} if record.before else {}),
     }
+
+
+def _against(record: CaseRecord) -> dict[str, Any]:
+    """The other side of an interleaved run; its raw traces are in the file of traces as `CASE/before0`, …"""
+    return {"ref": record.against, "log_medians": [each.log_median for each in record.before]}
 
 
 def _replicate(replicate: Replicate) -> dict[str, Any]:

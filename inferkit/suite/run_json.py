@@ -81,6 +81,8 @@ def traces_npz(suite: Suite) -> bytes:
         for record in latency:
             for number, replicate in enumerate(record.replicates):
                 arrays[f"{record.case.id}/{number}"] = replicate.trace
+            for number, replicate in enumerate(record.before):
+                arrays[f"{record.case.id}/before{number}"] = replicate.trace
         for found in campaign.accuracy.values():
             if found.found is not None:
                 arrays[f"{found.case.id}/predictions"] = found.found.predictions

@@ -261,3 +261,32 @@ def test_files_of_any_project_are_shown_as_what_they_are(tmp_path):
     assert "fresh process</figcaption>" not in page.text
     assert f"test_speed.py::test_{HARM}" in page.text
     assert not [attributes for tag, attributes in page.tags if attributes.get("data-key") == "rate"]
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_the_other_side_of_an_interleaved_run_is_shown_and_many_replicates_share_a_band(tmp_path, count):
+    content = run_json(batches=(1,))
+    case = content["inferkit"]["cases"]["lenet-fp32-b1-onnxruntime"]
+    case["log_medians"] = [case["log_medians"][0] + 1e-3 * number for number in range(count)]
+    case["against"] = {"ref": "main~3", "log_medians": [datum - 0.1 for datum in case["log_medians"]]}
+    case["replicates"] = [case["replicates"][0]] * count
+    text = report(tmp_path, content)
+    assert "main~3, measured in turns with this run" in Page(text).text
+    strip = text[text.index("<title>Replicates of lenet-fp32-b1-onnxruntime") :].partition("</svg>")[0]
+    assert strip.count('class="dot f0"') == strip.count('class="dot f1"') == count
+    height = float(re.search(r'viewBox="0 0 520 (\d+)" role="img"><title>Replicates of lenet-fp32-b1-', text)[1])
+    assert height < 250
+    over_time = text[text.index("<title>lenet-fp32-b1-onnxruntime over time") :].partition("</svg>")[0]
+    places = [float(x) for x in re.findall(r'class="thin s0" d="M([\d.-]+) ', over_time)]
+    assert places == sorted(places[: len(places) // 4]) * 4
+    assert 90 < min(places) < max(places) < 505
+
+
+@pytest.mark.parametrize(
+    "value", [None, "x", {"ref": 7, "log_medians": "x"}, {"ref": HARM, "log_medians": [1e300, None]}]
+)
+def test_another_side_of_a_wrong_kind_is_none(tmp_path, value):
+    content = run_json(batches=(1,))
+    for case in content["inferkit"]["cases"].values():
+        case["against"] = value
+    Page(report(tmp_path, content))

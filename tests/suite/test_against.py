@@ -3,6 +3,8 @@
 import onnx
 import pytest
 
+from inferkit.gate.run_file import read_run
+from inferkit.report.write import view_of_files
 from tests.suite.test_ab_run import git, slow_model
 from tests.suite.tiny_project import MATRIX
 
@@ -23,6 +25,14 @@ def test_a_network_that_was_made_slower_since_the_commit_fails_its_test(project)
     (outcome,) = [each for each in run.json["inferkit"]["outcomes"] if each["metric"] == "latency"]
     assert outcome["replicates"] == outcome["baseline_replicates"] >= 4
     assert len(git(project.folder, "worktree", "list").splitlines()) == 1
+    (case,) = run.json["inferkit"]["cases"].values()
+    assert case["against"]["ref"] == "HEAD"
+    assert len(case["against"]["log_medians"]) == outcome["baseline_replicates"]
+    view = view_of_files(read_run(project.folder / "run.json"), [], project.folder / "run.json")
+    assert view.against.startswith("compared with HEAD")
+    shown = next(each for each in view.cases if each.metric == "latency")
+    assert len(shown.before) == outcome["baseline_replicates"]
+    assert all(strip.quantiles for strip in shown.before)
 
 
 def test_a_commit_that_does_not_exist_is_a_usage_error(project):
