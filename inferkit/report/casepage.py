@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from inferkit.gate.builds import BuildSpread
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome, percent, seconds, shower, size
 from inferkit.measure.layer_table import readable_table
 from inferkit.measure.statistics import PERCENTILES, samples_needed
@@ -103,6 +104,7 @@ def _page(
         "judged": [_judged(view) for view in group if view.outcome is not None and view.outcome.now is not None],
         "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.now else "",
         "fresh": bool(facts),  # of files of other programs nobody knows how many processes there were
+        "builds": any(strip.build is not None for strip in main.now),
         "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
         "bounds": next((Markup(drawn) for v in group if v.outcome and (drawn := bounds_plot(v.outcome))), ""),
         "split": Markup(split_bar(main.split)) if main.split else "",
@@ -218,7 +220,7 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
         times = [v for v in values if isinstance(v, float) and v > 0] if isinstance(values, list) else []
         if times:
             found.append((name, ", ".join(seconds(value) for value in times[:12])))
-    found += _service(mapping(facts, "service"))
+    found += [*_service(mapping(facts, "service")), *_builds(mapping(facts, "build_spread"))]
     limit = mapping(mapping(facts, "details"), "limit")
     share = number(limit, "share")
     if share is not None:
@@ -229,6 +231,15 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
     if isinstance(discarded, list) and discarded:
         found.append(("replicates measured again", str(len(discarded))))
     return found
+
+
+def _builds(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How much builds of the engine differ, where there were several."""
+    count = number(told, "builds")
+    if count is None:
+        return []
+    spread = BuildSpread(int(count), 0, number(told, "between"), number(told, "within"))
+    return [("builds of the engine", spread.text)]
 
 
 def _service(told: Mapping[str, Any]) -> list[tuple[str, str]]:

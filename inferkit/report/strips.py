@@ -17,10 +17,14 @@ _FEW, _CROWD = 12, 4  # replicates with a row of their own; rows of the band tha
 
 @dataclass(frozen=True)
 class Strip:
-    """One replicate: its median and, where the raw trace is known, the 5, 25, 75 and 95 % points; seconds."""
+    """One replicate: its median and, where the raw trace is known, the 5, 25, 75 and 95 % points; seconds.
+
+    `build` says of which build of the engine it is, None where all are of one.
+    """
 
     median: float
     quantiles: tuple[float, float, float, float] | None = None
+    build: int | None = None
 
 
 def strip_plot(sides: Sequence[tuple[str, Sequence[Strip]]], title: str) -> str:
@@ -48,6 +52,7 @@ def strip_plot(sides: Sequence[tuple[str, Sequence[Strip]]], title: str) -> str:
             continue
         for number, strip in enumerate(strips, 1):
             label = f"{name} {number}" if len(strips) > 1 else name
+            label += "" if strip.build is None else f", b{strip.build}"
             body.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:g}" text-anchor="end">{escape(label)}</text>')
             if strip.quantiles is not None:
                 a, b, c, d = (scale(value) for value in strip.quantiles)

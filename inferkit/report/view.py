@@ -274,9 +274,13 @@ def _latency(
     plain = _judged(name, LATENCY, outcome, case.facts)
     found = [traces.get(f"{name}/{number}") for number in range(len(case.log_medians))]
     known = [trace for trace in found if trace is not None]
+    strips = _strips(name, case.log_medians, traces)
+    builds = numbers(case.facts, "builds")
+    if len(builds) == len(strips):
+        strips = tuple(replace(strip, build=int(build)) for strip, build in zip(strips, builds, strict=True))
     return replace(
         plain,
-        now=_strips(name, case.log_medians, traces),
+        now=strips,
         before=before.get(name, ()),
         split=split(known),
         pace=tuple(() if trace is None else pace(trace) for trace in found),

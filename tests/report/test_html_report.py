@@ -290,3 +290,14 @@ def test_another_side_of_a_wrong_kind_is_none(tmp_path, value):
     for case in content["inferkit"]["cases"].values():
         case["against"] = value
     Page(report(tmp_path, content))
+
+
+def test_replicates_of_several_builds_say_of_which_they_are(tmp_path):
+    content = run_json(batches=(1,))
+    case = content["inferkit"]["cases"]["lenet-fp32-b1-onnxruntime"]
+    case |= {"builds": [1, 2, 2], "build_spread": {"builds": 2, "replicates": 3, "between": 0.02, "within": 0.003}}
+    page = Page(report(tmp_path, content))
+    for word in ("now 1, b1", "now 3, b2", "2 builds: ±2.0% between builds, ±0.3% between processes of one"):
+        assert word in page.text
+    case |= {"builds": [], "build_spread": {"builds": HARM}}
+    assert "now 1, b1" not in Page(report(tmp_path, content)).text
