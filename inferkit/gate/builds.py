@@ -8,10 +8,13 @@ the engine is therefore the replicate: one datum a build, the mean of its proces
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
+
+from inferkit.gate.outcome import Outcome
+from inferkit.gate.rule import CaseLatency, Rule
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,19 @@ def comparable(
     if len(set(builds_now)) < 2 and len(set(builds_before)) < 2:
         return tuple(now), tuple(before)
     return by_build(now, builds_now), by_build(before, builds_before)
+
+
+def judge_levels(rule: Rule, evidence: Sequence[CaseLatency], rebuilt: Mapping[str, bool]) -> list[Outcome]:
+    """The outcomes in the order given; cases whose replicates are engines are judged as a suite of their own.
+
+    Their variance is another one: shared with that of processes, it would be taken for much too small. With both
+    kinds in a run each suite has half of the error.
+    """
+    from inferkit.gate.moderated import ModeratedRule  # needs scipy
+
+    engines = [case for case in evidence if rebuilt[case.case]]
+    processes = [case for case in evidence if not rebuilt[case.case]]
+    if engines and processes and isinstance(rule, ModeratedRule):
+        rule = replace(rule, policy=replace(rule.policy, alpha=rule.policy.alpha / 2))
+    found = {outcome.case: outcome for group in (processes, engines) if group for outcome in rule.judge(group)}
+    return [found[case.case] for case in evidence]

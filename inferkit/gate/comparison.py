@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inferkit.gate.accuracy import judge_pair
-from inferkit.gate.builds import comparable
+from inferkit.gate.builds import comparable, judge_levels
 from inferkit.gate.default import default_rule
 from inferkit.gate.explain import explain
 from inferkit.gate.fingerprint import Fingerprint
@@ -81,7 +81,9 @@ def compare(
     one, other = _side(base), _side(head)
     both = [case for case in one.cases if case in other.cases]
     evidence = [_evidence(case, one, other, margins) for case in both]
-    outcomes, layers = _explained((rule or default_rule(measuring=False)).judge(evidence), one, other)
+    rebuilt = {case: bool(one.cases[case].builds or other.cases[case].builds) for case in both}
+    judged = judge_levels(rule or default_rule(measuring=False), evidence, rebuilt)
+    outcomes, layers = _explained(judged, one, other)
     invalid = {case.case for case in evidence if case.invalid}
     outcomes += judge_sides([_sides(case, one, other) for case in evidence if case.case not in invalid])
     outcomes, told = _machines(outcomes, evidence, one, other)
@@ -186,7 +188,10 @@ def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLate
 
 def _sides(case: CaseLatency, base: _Side, head: _Side) -> SideCase:
     rebuilt = head.cases[case.case].facts.get("backend") == "tensorrt"
-    return SideCase(case.case, head.facts[case.case], base.facts[case.case], case.margin, rebuilt)
+    now = head.facts[case.case]
+    if bool(head.cases[case.case].builds) != bool(base.cases[case.case].builds):
+        now = now.without_building()
+    return SideCase(case.case, now, base.facts[case.case], case.margin, rebuilt)
 
 
 def _absent(case: str, metric: str, verdict: Verdict) -> Outcome:

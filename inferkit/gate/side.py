@@ -59,6 +59,10 @@ class SideFacts:
             values[name] = None if facts.get(name) is None else int(facts[name])
         return cls(**values)
 
+    def without_building(self) -> SideFacts:
+        """Without what building anew costs: where one side's engine came from a cache, its times are other times."""
+        return replace(self, build_seconds=(), cold_start=())
+
     def pooled(self, other: SideFacts) -> SideFacts:
         """Both as replicates of one; of an engine's facts, the larger."""
         return SideFacts(

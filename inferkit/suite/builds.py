@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from inferkit.gate.baseline import CaseBaseline
 from inferkit.gate.builds import build_spread
 from inferkit.gate.outcome import Outcome
-from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.measure.engine_file import FILE_BACKENDS
 from inferkit.suite.matrix import MOST_BUILDS as MOST
 from inferkit.suite.records import CaseRecord
@@ -56,22 +54,6 @@ def more_processes(record: CaseRecord, replicates: int) -> int:
         return replicates
     record.builds = min(record.builds + replicates, MOST)
     return lacking(record)
-
-
-def judge_levels(rule: Rule, evidence: Sequence[CaseLatency], rebuilt: Mapping[str, bool]) -> list[Outcome]:
-    """The outcomes in the order given; cases whose replicates are engines are judged as a suite of their own.
-
-    Their variance is another one: shared with that of processes, it would be taken for much too small. With both
-    kinds in a run each suite has half of the error.
-    """
-    from inferkit.gate.moderated import ModeratedRule  # needs scipy
-
-    engines = [case for case in evidence if rebuilt[case.case]]
-    processes = [case for case in evidence if not rebuilt[case.case]]
-    if engines and processes and isinstance(rule, ModeratedRule):
-        rule = replace(rule, policy=replace(rule.policy, alpha=rule.policy.alpha / 2))
-    found = {outcome.case: outcome for group in (processes, engines) if group for outcome in rule.judge(group)}
-    return [found[case.case] for case in evidence]
 
 
 def with_spread(outcome: Outcome, record: CaseRecord) -> Outcome:

@@ -14,7 +14,7 @@ from typing import Any
 
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
 from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
-from inferkit.gate.builds import comparable
+from inferkit.gate.builds import comparable, judge_levels
 from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.rule import CaseLatency, Rule
@@ -26,7 +26,7 @@ from inferkit.measure.launch import run_replicate
 from inferkit.measure.progress import Progress
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.serve.process import run_service
-from inferkit.suite.builds import judge_levels, lacking, more_processes, next_build, plan_builds, with_spread
+from inferkit.suite.builds import lacking, more_processes, next_build, plan_builds, with_spread
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.evaluations import Evaluations
 from inferkit.suite.explain import explain_records
@@ -293,6 +293,8 @@ class Campaign:
             assert isinstance(stored, Baseline)
             before = SideFacts.of(stored.cases[record.case.id].__dict__)
             now = SideFacts.of(latency_facts(record))
+            if bool(record.build_numbers) != (len(set(stored.cases[record.case.id].builds)) > 1):
+                now = now.without_building()
             rebuilt = record.case.backend in FILE_BACKENDS
             cases.append(SideCase(record.case.id, now, before, record.margin, rebuilt))
         outcomes = judge_sides(cases, self.settings.family)

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.gate.builds import build_spread, by_build, comparable
+from inferkit.gate.comparison import compare
 from inferkit.gate.moderated import ModeratedRule
 from inferkit.gate.rule import CaseLatency
+from inferkit.gate.run_file import read_run
 from inferkit.gate.verdict import Verdict
+from tests.gate.run_files import ours, write
 
 numbers = st.lists(st.tuples(st.floats(-12, 2), st.integers(0, 4)), min_size=1, max_size=20)
 
@@ -83,3 +86,17 @@ def test_another_build_of_the_same_network_is_no_regression_and_a_real_one_is_fo
     assert sum(any(regressed(0.0, engines=True)) for _ in range(suites)) <= 0.05 * suites
     assert sum(any(regressed(0.0, engines=False)) for _ in range(suites)) > 0.5 * suites
     assert sum(regressed(0.2, engines=True)[0] for _ in range(suites)) > 0.9 * suites
+
+
+def test_what_building_anew_costs_is_not_held_against_an_engine_from_the_cache(tmp_path):
+    cached = ours({"a": [0.01, 0.0101, 0.0099]})
+    anew = ours({"a": [0.01, 0.0101, 0.0099, 0.01, 0.0101, 0.0099]})
+    anew["inferkit"]["cases"]["a"] |= {"builds": [0, 1, 2] * 2, "build_seconds": [9.0] * 6, "cold_start": [9.0] * 6}
+    cached["inferkit"]["cases"]["a"] |= {"build_seconds": [1.0] * 3, "cold_start": [1.0] * 3}
+    base, head = (read_run(write(tmp_path / f"{name}.json", run)) for name, run in (("a", cached), ("b", anew)))
+    found = {outcome.metric: outcome for outcome in compare([base], [head]).outcomes}
+    assert "build time" not in found
+    assert "cold start" not in found
+    assert (found["latency"].replicates, found["latency"].baseline_replicates) == (3, 1)
+    pooled = compare([head, head], [head]).outcomes[0]
+    assert (pooled.replicates, pooled.baseline_replicates) == (3, 6)

@@ -9,6 +9,7 @@ import pytest
 import inferkit
 from inferkit.backends.tensorrt import load_engine
 from inferkit.gate.baseline import CaseBaseline
+from inferkit.gate.builds import judge_levels
 from inferkit.gate.moderated import ModeratedRule
 from inferkit.gate.outcome import LATENCY, Outcome
 from inferkit.gate.rule import CaseLatency
@@ -18,7 +19,6 @@ from inferkit.measure.replicate import Replicate
 from inferkit.suite.builds import (
     AUTOMATIC,
     MOST,
-    judge_levels,
     lacking,
     more_processes,
     next_build,
