@@ -26,7 +26,7 @@ _START = 180.0  # seconds that workers may take to start
 def ray_module(address: str = "") -> Any:
     """Ray, told to report nothing to anybody. Raises BackendUnavailable where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    host = address.rpartition(":")[0]
+    host = "127.0.0.1" if address == "local" else address.rpartition(":")[0]
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             # Ray takes loopback for a mistake and looks for the machine's own address, unless clusters are off; this
