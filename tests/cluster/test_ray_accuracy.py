@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from inferkit.cli.main import main
@@ -70,6 +72,17 @@ def test_the_command_says_the_same_with_and_without_a_cluster(cluster: Any, tmp_
     assert one["top1_count"] == many["top1_count"] == 9167
     assert one["predictions"] == many["predictions"]
     assert sum(part["count"] for part in many["parts"]) == 10_000
+
+
+def test_a_local_cluster_listens_on_loopback_only():
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs Ray")
+    with Pool("local", on_gpu=False, on_cpu=True) as pool:
+        assert pool.workers
+        processes = psutil.Process().children(recursive=True)
+        listening = [c.laddr.ip for p in processes for c in p.net_connections(kind="inet") if c.status == "LISTEN"]
+    assert listening
+    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
 
 
 def test_an_address_where_there_is_no_cluster_is_said():
