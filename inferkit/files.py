@@ -1,4 +1,7 @@
-"""Files that users keep are written whole or not at all: a temporary file in the same folder, fsync, rename."""
+"""Files: those that users keep are written whole or not at all, and a name read in a file leads nowhere else.
+
+Written are a temporary file in the same folder, fsync, rename.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+
+def inside(folder: str | os.PathLike[str], name: str) -> Path | None:
+    """The path that `name`, read in a file, has below `folder`; None where it leads out of it, by `..` or a link too.
+
+    ValueError where it can be the name of no file (a zero byte).
+    """
+    root = os.path.realpath(folder)
+    path = os.path.realpath(os.path.join(root, name))
+    return Path(path) if os.path.commonpath([path, root]) == root else None
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

@@ -16,6 +16,7 @@ from inferkit.data.dataset import Dataset, Picture
 from inferkit.data.decode import check_bytes, decode_image, pixel_limit
 from inferkit.data.lmdb_file import Scratch
 from inferkit.errors import DataError
+from inferkit.files import inside
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 MAX_LIST_BYTES = 1 << 28
@@ -43,7 +44,6 @@ class ImageFilesDataset(Dataset):
         self._files = list(files)
         if not self._files:
             raise DataError(f"{self.source}: names no images")
-        self._real_root = os.path.realpath(self.root)
         self._shape: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
@@ -80,8 +80,8 @@ class ImageFilesDataset(Dataset):
 
     def _content(self, name: str) -> bytes:
         try:
-            path = os.path.realpath(os.path.join(self._real_root, name.lstrip("/")))
-            if os.path.commonpath([path, self._real_root]) != self._real_root:
+            path = inside(self.root, name.lstrip("/"))
+            if path is None:
                 raise DataError(f"the file lies outside of {self.root}; name a root folder that holds all files")
             with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
                 status = os.fstat(file.fileno())

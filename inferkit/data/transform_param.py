@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from inferkit.data.mean import read_mean
 from inferkit.data.preprocessing import Preprocessing
 from inferkit.errors import DataError
+from inferkit.files import inside
 
 if TYPE_CHECKING:
     from inferkit.network.caffe.schema import TransformationParameter
@@ -36,11 +37,10 @@ def preprocessing_of(param: TransformationParameter, folder: str | os.PathLike[s
 
 
 def _inside(name: str, folder: Path) -> Path:
-    root = os.path.realpath(folder)
     try:
-        path = os.path.realpath(os.path.join(root, name))
+        path = inside(folder, name)
     except ValueError as error:
         raise DataError(f"transform_param: mean_file {name!r} can be the name of no file") from error
-    if os.path.commonpath([path, root]) != root:
+    if path is None:
         raise DataError(f"transform_param: mean_file {name!r} lies outside of {folder}")
-    return Path(path)
+    return path

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from inferkit.errors import NetworkError
-from inferkit.files import replacing, write_atomically
+from inferkit.files import inside, replacing, write_atomically
+from inferkit.network.limit import check_bytes, read_file
 from inferkit.network.network import Network
 from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
 from inferkit.network.stated_precision import stated_precision
@@ -31,12 +32,12 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     Any opset is taken as it is; the network's precision is that of the file (half weights, Q/DQ pairs). `input_shape`
     gives dimensions besides the batch that the file leaves open their numbers (UsageError where it does not fit).
     Raises NetworkError for a file that is missing, damaged or no ONNX model, for external data that is missing, too
-    short or outside of the model's folder, and for a model that onnx.checker refuses.
+    short or outside of the model's folder, for more bytes than a network may have (limit.py), and for a model that
+    onnx.checker refuses.
     """
     source = Path(path)
     model = _parse(source)
-    for tensor in list(_external_tensors(model)):
-        _attach(tensor, source)
+    _attach_all(model, source)
     if input_shape is not None:
         fix_open_dimensions(model, input_shape, str(source))
     _add_output_shapes(model)
@@ -71,7 +72,7 @@ def _parse(source: Path) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     try:
-        content = source.read_bytes()
+        content = read_file(source)
     except FileNotFoundError:
         raise NetworkError(f"{source} does not exist") from None
     except OSError as error:
@@ -101,21 +102,23 @@ def _check(model: onnx.ModelProto, source: Path) -> None:
 
 
 def _external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor whose data is in another file: initializers, and attributes of nodes in graphs and functions."""
+    """Every tensor, wherever in the model, whose data is in another file.
+
+    All messages are looked at, not only the places where tensors are common: a backend that met one which was missed
+    here (in a sparse initializer, say) would open the file itself, from whatever folder it runs in.
+    """
     import onnx
 
-    graphs, nodes = [model.graph], [node for function in model.functions for node in function.node]
-    while graphs or nodes:
-        tensors: list[onnx.TensorProto] = []
-        if graphs:
-            graph = graphs.pop()
-            tensors += graph.initializer
-            nodes += graph.node
-        else:
-            for attribute in nodes.pop().attribute:
-                tensors += [attribute.t, *attribute.tensors] if attribute.HasField("t") else attribute.tensors
-                graphs += [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs
-        yield from (tensor for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL)
+    messages: list[Any] = [model]
+    while messages:
+        message = messages.pop()
+        if isinstance(message, onnx.TensorProto):
+            if message.data_location == onnx.TensorProto.EXTERNAL or message.external_data:
+                yield message
+            continue
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                messages += [value] if hasattr(value, "ListFields") else value
 
 
 def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, int]:
@@ -126,11 +129,16 @@ def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, i
     if not location:
         raise NetworkError(f"{where} has no location")
     folder = source.parent.resolve()
-    file = (folder / location).resolve()
-    if Path(location).is_absolute() or not file.is_relative_to(folder):
+    try:
+        file = inside(folder, location)
+    except ValueError:  # a zero byte
+        file = None
+    if Path(location).is_absolute() or file is None:
         raise NetworkError(f"{where} lies outside of the model's folder ({location}); such a path is not followed")
     try:
         offset = int(entries.get("offset") or 0)
+        if not file.is_file():  # a pipe would never end
+            raise NetworkError(f"{where}, {location}, {'is no file' if file.exists() else 'does not exist'}")
         size = file.stat().st_size
         length = int(entries["length"]) if entries.get("length") else size - offset
     except ValueError:
@@ -142,14 +150,16 @@ def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, i
     return file, offset, length
 
 
-def _attach(tensor: onnx.TensorProto, source: Path) -> None:
-    """Bring external data into the tensor."""
-    file, offset, length = _external_file(tensor, source)
-    with file.open("rb") as opened:
-        opened.seek(offset)
-        tensor.raw_data = opened.read(length)
-    tensor.ClearField("external_data")
-    tensor.ClearField("data_location")
+def _attach_all(model: onnx.ModelProto, source: Path) -> None:
+    """Bring all external data into the model; what is too much is refused before any is read."""
+    found = [(tensor, *_external_file(tensor, source)) for tensor in _external_tensors(model)]
+    check_bytes(sum(length for *_, length in found), f"{source}: the external data")
+    for tensor, file, offset, length in found:
+        with file.open("rb") as opened:
+            opened.seek(offset)
+            tensor.raw_data = opened.read(length)
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
 
 
 def _add_output_shapes(model: onnx.ModelProto) -> None:

@@ -79,7 +79,7 @@ def test_external_data_without_offset_and_length_is_the_whole_file(tmp_path: Pat
         ({"location": "/etc/passwd"}, "outside of the model's folder"),
         ({"location": "sub/../../data.bin"}, "outside of the model's folder"),
         ({"location": "link.bin"}, "outside of the model's folder"),
-        ({"location": "missing.bin"}, "cannot be read"),
+        ({"location": "missing.bin"}, "does not exist"),
         ({"location": ""}, "has no location"),
         ({"length": "16001"}, "ends at byte 16,001"),
         ({"offset": "8", "length": "16000"}, "ends at byte 16,008"),

@@ -17,7 +17,7 @@ from inferkit.errors import NetworkError
 from inferkit.network.caffe.blobs import Blobs
 from inferkit.network.caffe.dims import Batch, Dim, MixedBatch, batch, product, same
 from inferkit.network.caffe.flow import Flow
-from inferkit.network.caffe.graph import Graph, Tensor
+from inferkit.network.caffe.graph import Graph, Tensor, check_count
 from inferkit.network.caffe.layer import Layer, Settings
 from inferkit.network.caffe.layers import LAYERS
 from inferkit.network.caffe.schema import TRAIN, LayerParameter, NetParameter
@@ -96,6 +96,7 @@ def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
             shape = stated[position % len(stated)]
             if any(dim <= 0 for dim in shape):
                 raise NetworkError(f"{where}: {top!r} has the empty shape {list(shape)}; give an input shape")
+            check_count(shape, f"{where}: {top!r}")
             found[top] = shape
     return found
 

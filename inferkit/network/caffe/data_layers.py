@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inferkit.errors import NetworkError
+from inferkit.files import inside
 from inferkit.network.caffe.deploy import is_data
 from inferkit.network.caffe.fillers import RANDOM
 from inferkit.network.caffe.flow import Flow, Top, trace_flow
 from inferkit.network.caffe.read import CaffeModel
 from inferkit.network.caffe.schema import BlobProto, LayerParameter, NetParameter
 from inferkit.network.caffe.weights import legacy_shape
+from inferkit.network.limit import read_file
 
 # Layers whose top has as many channels as their bottom.
 _SAME_CHANNELS = (
@@ -139,16 +141,14 @@ def _image(flow: Flow, top: Top, model: CaffeModel | None, folder: Path) -> list
 
 
 def _mean_shape(name: str, folder: Path) -> list[int | None]:
-    """Channels, height and width of a mean image; unknown where the file is not there."""
-    for path in (Path(name), folder / name):
-        try:
-            content = path.read_bytes() if name and path.is_file() else b""
-            mean = BlobProto.FromString(content)
-        except Exception:  # only a source of a hint: an unreadable file is no error here
-            continue
-        if content and mean.height > 0 and mean.width > 0:
-            return [mean.channels, mean.height, mean.width]
-    return [None, None, None]
+    """Channels, height and width of a mean image; unknown where there is no such file below the prototxt's folder."""
+    try:
+        path = inside(folder, name) if name else None
+        content = read_file(path) if path is not None and path.is_file() else b""
+        mean = BlobProto.FromString(content)
+    except Exception:  # only a source of a hint: an unreadable file is no error here
+        return [None, None, None]
+    return [mean.channels, mean.height, mean.width] if mean.height > 0 and mean.width > 0 else [None, None, None]
 
 
 def _channels_by_weights(flow: Flow, top: Top, model: CaffeModel, size: Sequence[int | None]) -> int | None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.network.caffe.schema import FillerParameter
+from inferkit.network.limit import check_shape
 
 RANDOM = ("uniform", "gaussian", "xavier", "msra", "positive_unitball")
 
@@ -20,9 +21,12 @@ class RandomFiller(Exception):
 def fill(shape: Sequence[int], filler: FillerParameter | None) -> NDArray[np.float32]:
     """A float32 array of `shape` as the filler makes it; None is Caffe's default, zeros.
 
-    Raises RandomFiller for a random filler, for one that Caffe does not have, and for one that cannot make the shape.
+    Raises RandomFiller for a random filler, for one that Caffe does not have, and for one that cannot make the shape;
+    NetworkError for more numbers than a network may have (limit.py): a prototxt of one line can ask for any number.
     """
     kind = filler.type if filler is not None else "constant"
+    if kind not in RANDOM or (filler is not None and filler.min == filler.max):
+        check_shape(shape, f"a blob of shape {list(shape)}")
     if filler is None or kind == "constant":
         return np.full(shape, filler.value if filler is not None else 0, np.float32)
     if kind == "bilinear":

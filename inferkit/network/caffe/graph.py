@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.dims import Batch, Dim, Shape
+from inferkit.network.caffe.dims import Batch, Dim, Shape, shape_now, show
+from inferkit.network.limit import check_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -24,6 +26,9 @@ BATCH_NAME = "batch"
 
 # Constants up to this many elements stay in the model that is checked (shape inference reads Reshape's and Slice's).
 _SMALL = 64
+
+# Caffe counts a blob's numbers in an int.
+_MOST_NUMBERS = 2**31 - 1
 
 _TYPES = {"float32": 1, "int64": 7, "bool": 9}
 
@@ -58,6 +63,7 @@ class Graph:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
     _weights: dict[tuple[object, ...], str] = field(default_factory=dict)
+    _bytes: int = 0
 
     def unique(self, wanted: str) -> str:
         """`wanted`, or `wanted` with a number, so that no other tensor or blob has the name."""
@@ -69,10 +75,15 @@ class Graph:
         return name
 
     def constant(self, value: NDArray[Any], wanted: str) -> Tensor:
-        """A constant; a weight that two layers share (the same memory in the same shape) is stored once."""
+        """A constant; a weight that two layers share (the same memory in the same shape) is stored once.
+
+        NetworkError where all constants together are more than a network may have.
+        """
         key = (value.__array_interface__["data"][0], value.shape, value.strides)
         found = self._weights.get(key) if value.size > _SMALL else None
         if found is None:
+            self._bytes += value.nbytes
+            check_bytes(self._bytes, "what the layers of this network hold")
             found = self.unique(wanted)
             self.constants[found] = value
             self._weights[key] = found
@@ -86,8 +97,13 @@ class Graph:
         outputs: Sequence[tuple[Shape, str]],
         attributes: Mapping[str, Any],
     ) -> list[Tensor]:
-        """Append a node; its outputs are named `prefix/op` until the conversion gives them the names of blobs."""
+        """Append a node; its outputs are named `prefix/op` until the conversion gives them the names of blobs.
+
+        NetworkError for an output of more numbers than a blob of Caffe's can have.
+        """
         name = f"{prefix}/{op}"
+        for shape, _ in outputs:
+            check_count(shape, name)
         made = [Tensor(self.unique(name), shape, dtype) for shape, dtype in outputs]
         self.tensors.update((tensor.name, tensor) for tensor in made)
         used = {key: value for key, value in attributes.items() if value is not None}
@@ -156,6 +172,12 @@ class Graph:
             del model.graph.input[len(inputs) :]
         _attach(model, {key: self.constants[key] for key in large})
         return model
+
+
+def check_count(shape: Shape, what: str) -> None:
+    """NetworkError where a blob would have more numbers than Caffe allows."""
+    if prod(shape_now(shape)) > _MOST_NUMBERS:
+        raise NetworkError(f"{what} would have the shape {show(shape)}: Caffe's blobs have at most {_MOST_NUMBERS:,} numbers")
 
 
 def _uniquely_named(nodes: Sequence[Node]) -> Sequence[Node]:

@@ -18,6 +18,7 @@ from inferkit.errors import NetworkError
 from inferkit.network.caffe.locate import enclosing_layer
 from inferkit.network.caffe.schema import BlobProto, Message, NetParameter
 from inferkit.network.caffe.wire import WireError, blob_values, take_values
+from inferkit.network.limit import read_file
 
 PathLike = str | os.PathLike[str]
 
@@ -80,7 +81,7 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
     """The trained model in a binary caffemodel, as written (not upgraded). Fields that Caffe does not know are ignored.
 
     The file is read once, its numbers are not copied. Raises NetworkError for a file that is missing, unreadable,
-    empty, cut short, damaged or of another kind.
+    empty, cut short, damaged, of another kind, or over the limit (limit.py).
     """
     source = Path(path)
     content = _read(source, "caffemodel")
@@ -106,7 +107,7 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
 def _read(source: Path, what: str) -> bytes:
     """The whole file. Raises NetworkError for what can be told from its beginning."""
     try:
-        content = source.read_bytes()
+        content = read_file(source)
     except FileNotFoundError:
         raise NetworkError(f"{source} does not exist") from None
     except IsADirectoryError:

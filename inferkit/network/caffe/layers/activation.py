@@ -9,6 +9,7 @@ import numpy as np
 
 from inferkit.network.caffe.dims import follows_batch, learned, shape_now
 from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler
+from inferkit.network.limit import check_shape
 
 
 def operator(op: str) -> Callable[[Layer], list[Tensor]]:
@@ -128,6 +129,7 @@ def _filled(layer: Layer, value: float) -> Tensor:
     """A tensor of the bottom's shape with one value everywhere."""
     shape = layer.bottom.shape
     if not follows_batch(shape):
+        check_shape(shape_now(shape), f"layer {layer.name!r}")
         return layer.constant(np.full(shape_now(shape), value, np.float32), "value")
     sizes = layer.node("Shape", layer.bottom, shape=(len(shape),), dtype="int64")
     return layer.node("Expand", layer.scalar(value, "value"), sizes, shape=shape)

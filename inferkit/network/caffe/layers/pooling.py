@@ -16,9 +16,12 @@ import numpy as np
 from inferkit.network.caffe.dims import Shape, product, show, static
 from inferkit.network.caffe.layer import Layer, Tensor
 from inferkit.network.caffe.schema import PoolingParameter, SPPParameter
+from inferkit.network.limit import check_bytes
 
 # What Caffe starts a maximum from; a window outside the input keeps it.
 _LOWEST = float(np.finfo(np.float32).min)
+
+_BYTES_PER_WINDOW = 32  # four arrays of int64
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,17 @@ class Span:
 
     def covered(self) -> np.ndarray:
         """How many input elements each window covers."""
-        start = np.arange(self.count) * self.stride - self.pad
+        start = self._starts()
         return np.maximum(np.minimum(start + self.kernel, self.length) - np.maximum(start, 0), 0)
 
     def counted(self) -> np.ndarray:
         """What AVE divides by: the window cut at input + pad; zero or negative for a window beyond, as in Caffe."""
-        start = np.arange(self.count) * self.stride - self.pad
+        start = self._starts()
         return np.minimum(start + self.kernel, self.length + self.pad) - start
+
+    def _starts(self) -> np.ndarray:
+        check_bytes(_BYTES_PER_WINDOW * self.count, f"pooling by {self.count:,} windows")
+        return np.arange(self.count) * self.stride - self.pad
 
 
 def pooling(layer: Layer) -> list[Tensor]:

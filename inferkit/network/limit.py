@@ -1,0 +1,53 @@
+"""How large a network may be: $INFERKIT_MAX_MODEL_BYTES, so that no file, however small, can ask for all memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+from inferkit.errors import NetworkError, UsageError
+
+VARIABLE = "INFERKIT_MAX_MODEL_BYTES"
+MAX_BYTES = 8 << 30  # default: VGG-19, the largest of the zoo, has 575 MB
+_CHUNK = 1 << 24
+
+
+def model_limit() -> int:
+    """How many bytes a model's file, its external data, or what its fillers make may have. UsageError for no number."""
+    text = os.environ.get(VARIABLE)
+    try:
+        limit = int(text) if text else MAX_BYTES
+    except ValueError as error:
+        raise UsageError(f"{VARIABLE}={text!r} is no number of bytes") from error
+    if limit < 1:
+        raise UsageError(f"{VARIABLE}={limit}: a model has at least one byte")
+    return limit
+
+
+def check_bytes(size: int, what: str) -> None:
+    """NetworkError, naming the limit, where `what` takes more than it allows."""
+    limit = model_limit()
+    if size > limit:
+        raise NetworkError(f"{what} takes {size:,} bytes, over the limit of {limit:,} (set {VARIABLE} to change it)")
+
+
+def check_shape(shape: Sequence[int], what: str) -> None:
+    """The same for an array of float32: call it before numpy is asked for the memory."""
+    check_bytes(4 * prod(shape), what)
+
+
+def read_file(path: Path) -> bytes:
+    """The whole file, as many bytes as the limit allows. NetworkError beyond, also where a device never ends; OSError."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            check_bytes(status.st_size, str(path))
+            return file.read()
+        content = bytearray()
+        while chunk := file.read(_CHUNK):
+            content += chunk
+            check_bytes(len(content), str(path))
+        return bytes(content)
