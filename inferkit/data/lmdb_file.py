@@ -205,6 +205,8 @@ class LmdbFile:
         size = self.snapshot.page_size
         if not 2 <= number <= self.snapshot.last_page:
             raise self._damaged(f"refers to page {number} of {self.snapshot.last_page + 1}")
+        if (number + 1) * size > self.snapshot.file_size:
+            raise self._damaged(f"is cut short: page {number} is beyond its end")
         page = self._pread(number * size, size, Scratch())
         found, _, flags, lower, upper = _PAGE.unpack_from(page)
         expected = _LEAF if level == self.snapshot.depth else _BRANCH

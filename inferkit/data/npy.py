@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import lzma
 import math
 import os
 import struct
@@ -16,7 +17,12 @@ from numpy.typing import NDArray
 
 from inferkit.errors import DataError
 
-MAX_BYTES = 2**32  # of one array out of a compressed file: deflate makes a thousand bytes of one
+MAX_BYTES = 2**32  # of all arrays out of a compressed file: deflate makes a thousand bytes of one
+# Whatever zipfile raises for a damaged archive: names in no encoding, offsets beyond any file, unknown compression.
+_ARCHIVE_ERRORS = (
+    *(OSError, ValueError, OverflowError, EOFError, NotImplementedError, RuntimeError),
+    *(struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 10_000  # bytes, as numpy itself allows
 _CHUNK = 1 << 20
@@ -34,7 +40,7 @@ def read_npy(content: bytes) -> NDArray[Any]:
 def read_arrays(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
     """The arrays of a .npz file by name, or {"images": array} of a .npy file.
 
-    DataError where the file is missing, damaged, holds objects, or an array of more than `max_bytes`.
+    DataError where the file is missing, damaged, holds objects, or arrays of more than `max_bytes` together.
     """
     path = Path(path)
     try:
@@ -46,12 +52,13 @@ def read_arrays(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> dic
                 return {"images": _read_member(file, max_bytes, str(path))}
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            arrays = {}
+            arrays: dict[str, NDArray[Any]] = {}
             for name in names:
+                left = max_bytes - sum(array.nbytes for array in arrays.values())
                 with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = _read_member(member, max_bytes, f"{path}: {name}")
+                    arrays[name.removesuffix(".npy")] = _read_member(member, left, f"{path}: {name}")
             return arrays
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: cannot be read as .npy or .npz: {error}") from error
 
 

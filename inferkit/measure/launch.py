@@ -104,7 +104,7 @@ def run_job(
             raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
         if not output.exists():
             raise MeasurementError(f"{name}: the {kind} process {_how_it_ended(code)}{last}")
-        with np.load(io.BytesIO(output.read_bytes())) as file:
+        with np.load(io.BytesIO(output.read_bytes()), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     outcome = json.loads(arrays.pop("outcome").tobytes())
     if outcome["status"] == "unsupported":

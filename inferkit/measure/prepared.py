@@ -129,7 +129,7 @@ def _source_from_json(known: dict[str, Any]) -> CaffeSource:
 
 def timing_batch(folder: Path, batch_size: int) -> dict[str, NDArray[Any]]:
     """`batch_size` prepared images by input name, repeated where fewer were kept."""
-    with np.load(folder / "images.npz") as arrays:
+    with np.load(folder / "images.npz", allow_pickle=False) as arrays:
         batch = {name: arrays[name] for name in arrays.files}
     if not batch:
         raise UsageError(f"{folder}: the network takes no input")

@@ -40,7 +40,7 @@ def check_shape(shape: Sequence[int], what: str) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """The whole file, as many bytes as the limit allows. NetworkError beyond, also where a device never ends; OSError."""
+    """The whole file. NetworkError where it has more bytes than the limit, or is a device that never ends."""
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):

@@ -21,8 +21,8 @@ CONSTANT = 'weight_filler { type: "constant" value: 1 }'
 @pytest.mark.parametrize(
     "layer",
     [
-        'type: "InnerProduct" bottom: "data" inner_product_param { num_output: 2000000000 %s }' % CONSTANT,
-        'type: "Convolution" bottom: "data" convolution_param { num_output: 100000000 kernel_size: 6 %s }' % CONSTANT,
+        f'type: "InnerProduct" bottom: "data" inner_product_param {{ num_output: 2000000000 {CONSTANT} }}',
+        f'type: "Convolution" bottom: "data" convolution_param {{ num_output: 100000000 kernel_size: 6 {CONSTANT} }}',
         'type: "DummyData" dummy_data_param { shape { dim: 100000 dim: 100000 } }',
         'type: "Parameter" parameter_param { shape { dim: 3000000000 } }',
         'type: "Tile" bottom: "data" tile_param { tiles: 100000000 }',
@@ -130,7 +130,8 @@ def test_a_mean_file_elsewhere_is_no_hint_of_a_shape(tmp_path: Path) -> None:
     folder = tmp_path / "net"
     folder.mkdir()
     text = (
-        'layer {{ name: "d" type: "Data" top: "data" transform_param {{ mean_file: "{}" }} data_param {{ batch_size: 1 }} }}'
+        'layer {{ name: "d" type: "Data" top: "data" transform_param {{ mean_file: "{}" }} '
+        "data_param {{ batch_size: 1 }} }}"
         '\nlayer {{ name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param {{ global_pooling: true }} }}'
     )
     for name in ("../mean.binaryproto", str(tmp_path / "mean.binaryproto")):

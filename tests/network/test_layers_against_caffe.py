@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import caffe_cases
+import caffe_wirings
 import pytest
 from caffe_judge import TOLERANCE, judge
 
@@ -15,7 +16,7 @@ GROUPS += ("SHAPES", "NAMES", "WIRING", "BATCH", "POSITIVE")
 CASES = [
     pytest.param(text, {"data": (0.1, 3.0)} if group == "POSITIVE" else None, id=f"{group.lower()}: {name}")
     for group in GROUPS
-    for name, text in getattr(caffe_cases, group).items()
+    for name, text in (vars(caffe_cases).get(group) or vars(caffe_wirings)[group]).items()
 ]
 
 

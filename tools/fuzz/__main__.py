@@ -32,8 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(known)} (default: all)")
     parser.add_argument("--seconds", type=int, default=120, help="time for each target (120)")
-    parser.add_argument("--work", type=Path, default=Path("results/fuzz"), help="corpus, logs and findings (results/fuzz)")
-    parser.add_argument("--reproduce", type=Path, metavar="FILE", help="run one input through one target, uninstrumented")
+    parser.add_argument(
+        "--work", type=Path, default=Path("results/fuzz"), help="corpus, logs and findings (results/fuzz)"
+    )
+    parser.add_argument(
+        "--reproduce", type=Path, metavar="FILE", help="run one input through one target, uninstrumented"
+    )
     args = parser.parse_args(argv)
     unknown = [name for name in args.targets if name not in known]
     if unknown or (args.reproduce and len(args.targets) != 1):

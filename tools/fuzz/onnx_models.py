@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -21,7 +20,10 @@ def models() -> tuple[bytes, ...]:
 
     weights = np.frombuffer(_DATA, np.uint8).astype(np.float32)[:54].reshape(2, 3, 3, 3)
     nodes = [helper.make_node("Conv", ["data", "w"], ["y"], kernel_shape=[3, 3], pads=[1] * 4)]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size, 4, 4]) for name, size in (("data", 3), ("y", 2))]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size, 4, 4])
+        for name, size in (("data", 3), ("y", 2))
+    ]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(weights, "w")])
     inside = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     beside = onnx.ModelProto.FromString(inside.SerializeToString())
@@ -46,4 +48,6 @@ def read_model(content: bytes) -> None:
         read_onnx(path).digest  # noqa: B018
 
 
-TARGETS = (Target("onnx", read_model, models, (b"location", b"../data", b"/etc/passwd", b"offset", b"length", b"Conv")),)
+TARGETS = (
+    Target("onnx", read_model, models, (b"location", b"../data", b"/etc/passwd", b"offset", b"length", b"Conv")),
+)

@@ -26,7 +26,9 @@ _NUMBERS = (b"1e999", b"-1", b"NaN", b"null", b"9" * 400, b"[[[[", b"{}", b'""',
 def baselines() -> Iterable[bytes]:
     """One case of each metric, with everything that is kept."""
     case = CaseBaseline((-9.0, -9.1), 1 << 20, 1 << 21, 1 << 19, (0.1,), (0.2,), "it is so", (-8.0,), (1, 2))
-    yield Baseline(_MACHINE, {"a-fp32-b1-x": case}, {"a-fp32-x": AccuracyBaseline(91.0, 99.0, 100)}, {"by": "me"}).as_bytes()
+    yield Baseline(
+        _MACHINE, {"a-fp32-b1-x": case}, {"a-fp32-x": AccuracyBaseline(91.0, 99.0, 100)}, {"by": "me"}
+    ).as_bytes()
 
 
 def read_stored(content: bytes) -> None:
@@ -137,5 +139,7 @@ TARGETS = (
     Target("run_json", read_benchmark, runs, (*_NUMBERS, b'"top1_bits"', b'"outcomes"', b'"inferkit"', b'"verdict"')),
     Target("traces", read_raw, traces, (b"PK\x03\x04", b"PK\x01\x02", b"\x93NUMPY", b"'<f8'"), most_bytes=1 << 14),
     Target("plan", read_metadata, plans, (*_NUMBERS, b'"inputs"', b'"profile"', b'"shape"')),
-    Target("matrix", read_suite, lambda: [_MATRIX], (b"[[networks]]", b"[margins]", b"include", b"inf", b"nan", b"../")),
+    Target(
+        "matrix", read_suite, lambda: [_MATRIX], (b"[[networks]]", b"[margins]", b"include", b"inf", b"nan", b"../")
+    ),
 )

@@ -51,6 +51,8 @@ def read_call(content: bytes) -> None:
 
 
 TARGETS = (
-    Target("http_body", read_body, bodies, (b'"BOOL"', b'"INT64"', b"1e999", b"[[[[", b"9" * 30, b'"parameters"', b"NaN")),
+    Target(
+        "http_body", read_body, bodies, (b'"BOOL"', b'"INT64"', b"1e999", b"[[[[", b"9" * 30, b'"parameters"', b"NaN")
+    ),
     Target("grpc_call", read_call, calls, (b"BOOL", b"INT64", b"FP64", b"\xff" * 9 + b"\x01")),
 )

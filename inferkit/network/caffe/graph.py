@@ -177,7 +177,9 @@ class Graph:
 def check_count(shape: Shape, what: str) -> None:
     """NetworkError where a blob would have more numbers than Caffe allows."""
     if prod(shape_now(shape)) > _MOST_NUMBERS:
-        raise NetworkError(f"{what} would have the shape {show(shape)}: Caffe's blobs have at most {_MOST_NUMBERS:,} numbers")
+        raise NetworkError(
+            f"{what} would have the shape {show(shape)}: Caffe's blobs have at most {_MOST_NUMBERS:,} numbers"
+        )
 
 
 def _uniquely_named(nodes: Sequence[Node]) -> Sequence[Node]:
