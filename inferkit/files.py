@@ -48,7 +48,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.chmod(temporary, _mode(target))
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+            error.filename = str(target)  # writing to a full disk: the system does not say which file
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise

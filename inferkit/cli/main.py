@@ -73,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if args.command in _ONE_IS_A_VERDICT else 1
     except BrokenPipeError:
         return 1
+    except OSError as error:  # what no command has a better word for: a full disk, a file that cannot be written
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"inferkit {args.command}: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -110,14 +110,22 @@ def read_list(
             continue
         name, _, label = line.rstrip().replace("\t", " ").rpartition(" ")
         try:
-            files.append(Listed(name.rstrip(), int(label)))
+            files.append(Listed(name.rstrip(), _label(label)))
         except ValueError as error:
-            raise DataError(f"{path}, line {number}: {label!r} is no label; lines are `path label`") from error
+            raise DataError(f"{path}, line {number}: {label[:40]!r} is no label; lines are `path label`") from error
         if not name.strip():
             raise DataError(f"{path}, line {number}: there is no path before the label {label}; lines are `path label`")
     return ImageFilesDataset(
         root if root is not None else path.parent, files, source=os.fspath(path), max_pixels=max_pixels
     )
+
+
+def _label(text: str) -> int:
+    """ValueError for what is no number, or none that Caffe's int can hold."""
+    label = int(text)
+    if not -(2**31) <= label < 2**31:
+        raise ValueError("out of range")
+    return label
 
 
 def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> ImageFilesDataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import tempfile
@@ -22,6 +23,7 @@ from inferkit.files import write_atomically
 from inferkit.network.network import Network
 from inferkit.precision.nodes import attribute
 
+_LOG = logging.getLogger("inferkit.onnxruntime")
 _PROTOBUF_LIMIT = 2_000_000_000  # a protobuf message ends at 2 GiB; beyond it weights go into a file of their own
 
 
@@ -48,7 +50,8 @@ def build_session(network: Network, settings: Settings, *, profile: Path | None 
 def warm_session(network: Network, settings: Settings, folder: Path | None = None, spent: float = 0.0) -> Built:
     """As `build_session`, with the optimized model kept in `folder` (default: the cache) for the next time.
 
-    `build_seconds` is always that of the real build. A stored model that cannot be read is built anew.
+    `build_seconds` is always that of the real build. A stored model that cannot be read is built anew. Where it cannot
+    be stored (a full disk, a folder that is read-only) the session is as good, and a warning is logged.
     """
     stored = (folder or cache_dir("onnxruntime")) / f"{_key(network, settings)}.onnx"
     note = stored.with_suffix(".json")
@@ -58,6 +61,17 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
         return Built(session, seconds, True, stored.stat().st_size)
     except (OSError, ValueError, KeyError, TypeError, BackendError):
         pass  # not stored yet, or damaged
+    try:
+        return _stored(network, settings, stored, spent)
+    except (OSError, BackendError) as error:
+        # ONNX Runtime does not say that a disk is full. What is wrong with the network itself, it says again now.
+        built = build_session(network, settings, spent=spent)
+        _LOG.warning("%s: the optimized model cannot be stored there, so the next start is slow too: %s", stored, error)
+        return built
+
+
+def _stored(network: Network, settings: Settings, stored: Path, spent: float) -> Built:
+    """Build, and store the optimized model and how long it took, whole or not at all."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=".building-", dir=stored.parent) as scratch:
         part = Path(scratch, "model.onnx")
@@ -66,7 +80,7 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, stored)
-    write_atomically(note, json.dumps({"build_seconds": seconds, "network": network.name}).encode())
+    write_atomically(stored.with_suffix(".json"), json.dumps({"build_seconds": seconds, "network": network.name}).encode())
     return Built(session, seconds, False, stored.stat().st_size)
 
 
