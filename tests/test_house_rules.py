@@ -14,7 +14,7 @@ GENERATED = PACKAGE / "network" / "caffe" / "generated"
 MOST_LINES = 400
 
 # Rooms from the ground up; each may import what stands before it, never what stands after it.
-GROUND = ("errors", "files", "cache")
+GROUND = ("errors", "files", "cache", "progress")
 FLOORS: tuple[tuple[str, ...], ...] = (
     GROUND,
     ("network",),
@@ -84,7 +84,7 @@ def test_imports_point_one_way(room: str) -> None:
 
 def test_every_room_is_on_a_floor() -> None:
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert rooms - {"__init__"} == set(FLOOR)
+    assert rooms - {"__init__"} == set(FLOOR), "a new room needs a floor: say above what it stands"
 
 
 def test_every_file_says_in_its_first_line_what_it_is() -> None:
@@ -131,3 +131,19 @@ def test_nothing_runs_what_a_file_holds_or_reaches_for_the_network() -> None:
 
 def is_false(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is False
+
+
+# Wall clocks: for dates that are shown or stored, never for how long something took.
+WALL_CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")}
+DATES = {"cli/study.py", "cli/sweep.py", "suite/run.py"}
+
+
+def test_no_duration_comes_from_a_clock_that_can_step_back() -> None:
+    found = []
+    for path in sources(PACKAGE):
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+                continue
+            if (node.value.id, node.attr) in WALL_CLOCKS and str(path.relative_to(PACKAGE)) not in DATES:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} reads {node.value.id}.{node.attr}")
+    assert not found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -26,6 +27,7 @@ _LOWEST_EXPONENT = -100
 _CHUNK = 1 << 19  # elements counted at a time: what they become on the way stays in the cache
 _TABLES = 4
 _FORMAT = 1
+_MOST_BYTES = 1 << 28  # unpacked: 16 KiB for each of 16,000 tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +193,9 @@ class Ranges:
     def load(cls, path: Path | str) -> Ranges:
         """Read what `save` wrote. PrecisionError for any other content."""
         try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
+                    raise PrecisionError(f"says more than {_MOST_BYTES >> 20} MiB of numbers, which no ranges have")
             with np.load(Path(path), allow_pickle=False) as file:
                 return cls._from_arrays({name: file[name] for name in file.files})
         except OSError as error:

@@ -11,6 +11,7 @@ Prints a JSON list: how each try ended, what was visible in the folder then, wha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -131,7 +132,7 @@ def killed_at(moment: int, folder: str) -> None:
                 return
         elif event not in CHANGES:
             return
-        if folder in os.path.abspath(os.fsdecode(arguments[0])) if isinstance(arguments[0], (str, bytes)) else False:
+        if isinstance(arguments[0], str | bytes) and folder in os.path.abspath(os.fsdecode(arguments[0])):
             count += 1
             if count == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -194,12 +195,13 @@ def tries(job: Callable[[], int], work: Path, start: Path) -> list[dict[str, Any
     attempt("undisturbed", None, work / "whole")
     for moment in range(1, 200):
         folder = work / f"moment-{moment}"
-        if attempt(f"killed at change {moment}", lambda: killed_at(moment, str(folder)), folder) != -signal.SIGKILL:
+        arm = functools.partial(killed_at, moment, str(folder))
+        if attempt(f"killed at change {moment}", arm, folder) != -signal.SIGKILL:
             found.pop()
             break
     for size in LIMITS:
-        attempt(f"killed after {size} bytes", lambda size=size: limited(size, True), work / f"deadly-{size}")
-        attempt(f"no room for {size} bytes", lambda size=size: limited(size, False), work / f"full-{size}")
+        attempt(f"killed after {size} bytes", functools.partial(limited, size, True), work / f"deadly-{size}")
+        attempt(f"no room for {size} bytes", functools.partial(limited, size, False), work / f"full-{size}")
     return found
 
 
@@ -208,7 +210,6 @@ def main() -> None:
     # What is imported here is not imported again in every child.
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
-
     import scipy.stats  # noqa: F401
 
     for module in ("cli.main", "cli.baseline", "cli.calibrate", "cli.compare", "cli.report", "cli.import_"):

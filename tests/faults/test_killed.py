@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, and a disk that fills up: what was committed stays, nothing is half there, the next run works."""
+"""SIGKILL at any moment, and a disk that fills up: what was there stays, nothing is half there, the next run works."""
 
 from __future__ import annotations
 
@@ -54,14 +54,15 @@ def tries_of(job: str, work: Path, start: Path) -> list[dict[str, Any]]:
     return found
 
 
+WITHOUT_RTX = pytest.mark.skipif(not find_spec("tensorrt_rtx"), reason="TensorRT-RTX is not installed")
 JOBS = [
     "promote",
-    "report",
+    pytest.param("report", marks=pytest.mark.slow),
     "import",
     "lmdb",
     "warm",
-    "calibrate",
-    pytest.param("plan", marks=[pytest.mark.slow, pytest.mark.skipif(not find_spec("tensorrt_rtx"), reason="no TensorRT-RTX")]),
+    pytest.param("calibrate", marks=pytest.mark.slow),
+    pytest.param("plan", marks=[pytest.mark.slow, WITHOUT_RTX]),
 ]
 
 

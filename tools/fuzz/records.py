@@ -15,7 +15,7 @@ from inferkit.gate.baseline import AccuracyBaseline, Baseline, CaseBaseline, rea
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.run_file import read_run
 from inferkit.network.network import TensorInfo
-from inferkit.report.view import read_traces
+from inferkit.report.traces import read_traces
 from inferkit.suite.matrix import load_matrix
 from tools.fuzz.target import Target, a_file
 

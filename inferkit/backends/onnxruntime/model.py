@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 
 from inferkit.backends.onnxruntime.settings import Settings
-from inferkit.cache import cache_dir
+from inferkit.cache import CacheError, cache_dir
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.files import write_atomically
 from inferkit.network.network import Network
@@ -53,7 +53,10 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
     `build_seconds` is always that of the real build. A stored model that cannot be read is built anew. Where it cannot
     be stored (a full disk, a folder that is read-only) the session is as good, and a warning is logged.
     """
-    stored = (folder or cache_dir("onnxruntime")) / f"{_key(network, settings)}.onnx"
+    try:
+        stored = (folder or cache_dir("onnxruntime")) / f"{_key(network, settings)}.onnx"
+    except CacheError as error:
+        return _unstored(network, settings, spent, error)
     note = stored.with_suffix(".json")
     try:
         seconds = float(json.loads(note.read_text(encoding="utf-8"))["build_seconds"])
@@ -64,10 +67,14 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
     try:
         return _stored(network, settings, stored, spent)
     except (OSError, BackendError) as error:
-        # ONNX Runtime does not say that a disk is full. What is wrong with the network itself, it says again now.
-        built = build_session(network, settings, spent=spent)
-        _LOG.warning("%s: the optimized model cannot be stored there, so the next start is slow too: %s", stored, error)
-        return built
+        return _unstored(network, settings, spent, error)
+
+
+def _unstored(network: Network, settings: Settings, spent: float, reason: Exception) -> Built:
+    """Built for this process alone. Where the network itself was at fault, its BackendError comes again."""
+    built = build_session(network, settings, spent=spent)
+    _LOG.warning("%s: the optimized model cannot be stored, so the next start is slow too: %s", network.name, reason)
+    return built
 
 
 def _stored(network: Network, settings: Settings, stored: Path, spent: float) -> Built:
@@ -80,7 +87,9 @@ def _stored(network: Network, settings: Settings, stored: Path, spent: float) ->
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, stored)
-    write_atomically(stored.with_suffix(".json"), json.dumps({"build_seconds": seconds, "network": network.name}).encode())
+    write_atomically(
+        stored.with_suffix(".json"), json.dumps({"build_seconds": seconds, "network": network.name}).encode()
+    )
     return Built(session, seconds, False, stored.stat().st_size)
 
 
