@@ -1,0 +1,126 @@
+"""Where a suite spends its wall time: `pytest bench` run in a process, its steps and its JSON put side by side.
+
+    python -m tools.bench_suite_time                          # the default suite of this checkout, some minutes
+    python -m tools.bench_suite_time --warm -- --model lenet  # once before, unmeasured; options of the suite after --
+
+Time inside measurement is warming up and timing in the measuring processes; inside accuracy, evaluating the images.
+The rest is listed: starting those processes up to their first execution (imports, opening the engine), ending them
+and reading their results, preparing networks, and what pytest does before and after. The suite must have been run once
+(`--warm`) to be warm: datasets unpacked, bytecode written. Give it a machine of its own: where others are busy, cases
+are measured again as INVALID, which counts as measurement here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+_STEP = re.compile(r"\[ *\d+/\d+\] (.*)")
+_WANTED = 70.0  # percent
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table. Exit code 1 where less than 70 % is measurement and accuracy, or the suite did not run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", default="bench", help="the suite's folder (bench)")
+    parser.add_argument("--warm", action="store_true", help="run it once before, quickly, with one replicate")
+    parser.add_argument("options", nargs="*", help="options of the suite, after --")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="inferkit-suite-time-") as name:
+        path = Path(name, "run.json")
+        command = [
+            sys.executable,
+            "-u",
+            "-m",
+            "pytest",
+            args.folder,
+            "-p",
+            "no:cacheprovider",
+            f"--benchmark-json={path}",
+        ]
+        if args.warm:
+            quick = ["--replicates=1", "--min-time=0.01", "--no-history"]
+            subprocess.run([*command, *args.options, *quick], stdout=subprocess.DEVNULL)
+            path.unlink(missing_ok=True)
+        steps, total = run([*command, "--no-history", *args.options])
+        if not path.exists():
+            print("bench_suite_time: the suite wrote no JSON", file=sys.stderr)
+            return 1
+        return report(shares(json.loads(path.read_text())["inferkit"], steps, total), total)
+
+
+def run(command: list[str]) -> tuple[Counter[str], float]:
+    """Seconds by kind of step (preparing, building, replicate, accuracy, pytest), and of the whole process."""
+    began = last = time.monotonic()
+    kind = "pytest"
+    seconds: Counter[str] = Counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            step = _STEP.search(line)
+            if step is None and not line.startswith(("bench", "===")):
+                continue
+            now = time.monotonic()
+            seconds[kind] += now - last
+            last, kind = now, kind_of(step[1]) if step else "pytest"
+    end = time.monotonic()
+    seconds[kind] += end - last
+    return seconds, end - began
+
+
+def kind_of(step: str) -> str:
+    """What a step of the suite's progress is."""
+    last = step.rpartition(", ")[2]
+    return last if last in ("preparing", "building", "accuracy") else "replicate"
+
+
+def replicates(inferkit: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every replicate of a run, those too that were measured again."""
+    for case in inferkit["cases"].values():
+        yield from (*case["replicates"], *(case.get("discarded") or ()))
+
+
+def shares(inferkit: dict[str, Any], steps: Counter[str], total: float) -> dict[str, float]:
+    """Seconds by what they went to."""
+    found = list(replicates(inferkit))
+    warming = sum(each["warmup"].get("seconds", 0.0) for each in found if each.get("warmup"))
+    timing = sum(each["host"]["seconds"] for each in found)
+    starting = sum(each.get("cold_start") or 0.0 for each in found)
+    evaluating = sum(case["images"] / case["images_per_second"] for case in inferkit["accuracy"].values())
+    return {
+        "measurement: timing": timing,
+        "measurement: warming up": warming,
+        "accuracy: evaluating images": evaluating,
+        "starting measuring processes, to the first execution": starting,
+        "the rest of replicates: ending the process, memory, layer times": steps["replicate"]
+        - timing
+        - warming
+        - starting,
+        "the rest of accuracy: starting and ending the process, comparing": steps["accuracy"] - evaluating,
+        "preparing networks": steps["preparing"],
+        "building engines": steps["building"],
+        "pytest: starting, collecting, judging, writing": steps["pytest"],
+    }
+
+
+def report(parts: dict[str, float], total: float) -> int:
+    """The table; the exit code."""
+    print(f"| part | seconds | share of {total:.1f} s |\n| --- | ---: | ---: |")
+    for name, seconds in parts.items():
+        print(f"| {name} | {seconds:.1f} | {100 * seconds / total:.1f} % |")
+    inside = 100 * sum(value for name, value in parts.items() if name.startswith(("measurement", "accuracy"))) / total
+    print(f"\ninside measurement or accuracy: {inside:.1f} % (wanted: {_WANTED:.0f} %)")
+    return 0 if inside >= _WANTED else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
