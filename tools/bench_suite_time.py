@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not path.exists():
             print("bench_suite_time: the suite wrote no JSON", file=sys.stderr)
             return 1
-        return report(shares(json.loads(path.read_text())["inferkit"], steps, total), total)
+        return report(shares(json.loads(path.read_text())["inferkit"], steps), total)
 
 
-def run(command: list[str]) -> tuple[Counter[str], float]:
+def run(command: list[str]) -> tuple[dict[str, float], float]:
     """Seconds by kind of step (preparing, building, replicate, accuracy, pytest), and of the whole process."""
     began = last = time.monotonic()
     kind = "pytest"
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -89,7 +89,7 @@ def replicates(inferkit: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from (*case["replicates"], *(case.get("discarded") or ()))
 
 
-def shares(inferkit: dict[str, Any], steps: Counter[str], total: float) -> dict[str, float]:
+def shares(inferkit: dict[str, Any], steps: dict[str, float]) -> dict[str, float]:
     """Seconds by what they went to."""
     found = list(replicates(inferkit))
     warming = sum(each["warmup"].get("seconds", 0.0) for each in found if each.get("warmup"))

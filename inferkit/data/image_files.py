@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inferkit.data.dataset import Dataset, Picture
 from inferkit.data.decode import check_bytes, decode_image, pixel_limit
+from inferkit.data.labels import read_at_most
 from inferkit.data.lmdb_file import Scratch
 from inferkit.errors import DataError
 from inferkit.files import inside
@@ -151,14 +152,7 @@ def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) 
 
 
 def _text(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: {'is no file' if path.exists() else 'does not exist'}")
-        if path.stat().st_size > MAX_LIST_BYTES:
-            raise DataError(f"{path}: this list is larger than {MAX_LIST_BYTES} bytes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    content = read_at_most(path, MAX_LIST_BYTES, "list")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -12,6 +12,18 @@ MAX_BYTES = 1 << 24
 _SYNSET = re.compile(r"n\d{8}(\s+|$)")  # a WordNet number before the words
 
 
+def read_at_most(path: Path, most: int, what: str) -> bytes:
+    """A file that people write, whole. DataError where it is missing, no file, or larger than `most` bytes."""
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: {'is no file' if path.exists() else 'does not exist'}")
+        if path.stat().st_size > most:
+            raise DataError(f"{path}: this {what} is larger than {most} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
 def read_labels(path: str | os.PathLike[str], encoding: str = "utf-8") -> tuple[str, ...]:
     """The names of the classes: line i names label i. WordNet numbers (`n01440764 tench, …`) are left out.
 
@@ -20,14 +32,7 @@ def read_labels(path: str | os.PathLike[str], encoding: str = "utf-8") -> tuple[
     end: then it is unclear which label the following names belong to.
     """
     path = Path(path)
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: {'is no file' if path.exists() else 'does not exist'}")
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: this label file is larger than {MAX_BYTES} bytes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    content = read_at_most(path, MAX_BYTES, "label file")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

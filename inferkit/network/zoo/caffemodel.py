@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from inferkit.network.caffe import schema
+from inferkit.network.caffe.wire import varint
 
 _LENGTH_DELIMITED = 2  # protobuf's wire type of messages and packed fields
 
@@ -26,7 +27,7 @@ def caffemodel(name: str, layers: Iterable[tuple[str, str, Sequence[np.ndarray]]
         blobs = [_blob(layer, array) for array in arrays]
         head = schema.LayerParameter(name=layer, type=kind).SerializeToString()
         size = len(head) + sum(len(prefix) + len(values) for prefix, values in blobs)
-        yield _tag(schema.NetParameter, "layer") + _varint(size) + head
+        yield _tag(schema.NetParameter, "layer") + varint(size) + head
         for prefix, values in blobs:
             yield prefix
             yield values
@@ -38,19 +39,9 @@ def _blob(layer: str, array: np.ndarray) -> tuple[bytes, memoryview]:
         raise ValueError(f"layer {layer}: a blob is {array.dtype}, not float32")
     values = np.ascontiguousarray(array, "<f4").data.cast("B")
     shape = schema.BlobProto(shape=schema.BlobShape(dim=array.shape)).SerializeToString()
-    head = shape + _tag(schema.BlobProto, "data") + _varint(len(values))
-    return _tag(schema.LayerParameter, "blobs") + _varint(len(head) + len(values)) + head, values
+    head = shape + _tag(schema.BlobProto, "data") + varint(len(values))
+    return _tag(schema.LayerParameter, "blobs") + varint(len(head) + len(values)) + head, values
 
 
 def _tag(message: Any, field: str) -> bytes:
-    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | _LENGTH_DELIMITED)
-
-
-def _varint(value: int) -> bytes:
-    """Base 128, least significant group first, the high bit set on all but the last byte."""
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
+    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | _LENGTH_DELIMITED)
