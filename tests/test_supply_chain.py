@@ -14,13 +14,17 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tools.lock import LOCK, wanted
+from tools.lock import LOCK, LOCK_TENSORRT, wanted
 from tools.third_party import main as third_party
 
 ROOT = Path(__file__).resolve().parents[1]
 _PINNED = re.compile(
     r"^([A-Za-z0-9_.-]+)==(\S+)(?: ; .*?)? \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
 )
+
+
+def lock() -> str:
+    return LOCK.read_text() + LOCK_TENSORRT.read_text()
 
 
 def normal(name: str) -> str:
@@ -30,7 +34,7 @@ def normal(name: str) -> str:
 @pytest.fixture(scope="module")
 def pinned() -> dict[str, str]:
     """The version of each package in the lock, by name; only those that have a hash."""
-    return {normal(name): version for name, version, _ in _PINNED.findall(LOCK.read_text())}
+    return {normal(name): version for name, version, _ in _PINNED.findall(lock())}
 
 
 def test_everything_that_ci_asks_for_is_pinned_within_its_range(pinned: dict[str, str]) -> None:
@@ -42,7 +46,7 @@ def test_everything_that_ci_asks_for_is_pinned_within_its_range(pinned: dict[str
 
 
 def test_every_line_of_the_lock_is_a_version_with_hashes_and_names_no_place() -> None:
-    text = LOCK.read_text()
+    text = lock()
     left = _PINNED.sub("", text)
     assert [line for line in left.splitlines() if line and not line.startswith("#")] == []
     assert "://" not in text

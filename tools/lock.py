@@ -1,18 +1,19 @@
-"""Writes ci/constraints.txt: every package that CI's tox environments install, pinned, with the hashes of its files.
+"""Writes ci/requirements*.txt: every package that CI's tox environments install, pinned, with its files' hashes.
 
     pip install pip-tools && python -m tools.lock            # resolve anew, keeping what still fits
     python -m tools.lock --upgrade                           # to the newest releases in pyproject.toml's ranges
 
 What is asked for is read from pyproject.toml (dependencies, and the extras that tox.ini names) and tox.ini (deps). The
-file is given to pip as constraints (`PIP_CONSTRAINT`, see .ci/run): pip then takes exactly these versions and refuses a
-file whose hash is another. It names no index: each machine takes packages from the one that it is set up for. Users
-get the ranges in pyproject.toml, not this file.
+files take the place of tox's `deps` in .ci/run: pip then takes exactly these versions and refuses a file whose hash is
+another. They name no index: each machine takes packages from the one that it is set up for. TensorRT-RTX, which only
+the long tests want, has a file of its own. Users get the ranges in pyproject.toml, not these files.
 """
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK = ROOT / "ci" / "constraints.txt"
+LOCK, LOCK_TENSORRT = ROOT / "ci" / "requirements.txt", ROOT / "ci" / "requirements-tensorrt.txt"
 ENVIRONMENTS = ("testenv:test", "testenv:long", "testenv:lint")
 # For .ci/run itself, and the build backend, which pip installs into an environment of its own.
 _TOOLS = ("tox>=4",)
@@ -50,10 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--upgrade", action="store_true", help="take the newest releases that fit")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="inferkit-lock-") as name:
-        source, target = Path(name, "ci.in"), Path(name, "constraints.txt")
+        source, target = Path(name, "ci.in"), Path(name, "ci.txt")
         source.write_text("\n".join(wanted()) + "\n")
-        if LOCK.exists():
-            target.write_text(LOCK.read_text())
+        target.write_text("".join(path.read_text() for path in (LOCK, LOCK_TENSORRT) if path.exists()))
         options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate", "--quiet"]
         options += ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options"]
         options += ["--upgrade"] if args.upgrade else []
@@ -61,7 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = subprocess.run(command).returncode
         if code == 0:
             LOCK.parent.mkdir(exist_ok=True)
-            LOCK.write_text(_HEADER + target.read_text().removeprefix(_HEADER))
+            entries = re.findall(r"^\S.*\n(?: +.*\n)*", target.read_text(), re.MULTILINE)
+            pinned = [entry for entry in entries if not entry.startswith("#")]
+            for path, wants in ((LOCK, False), (LOCK_TENSORRT, True)):
+                chosen = [entry for entry in pinned if entry.startswith("tensorrt") is wants]
+                path.write_text(_HEADER + "".join(chosen))
     return code
 
 

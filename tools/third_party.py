@@ -92,7 +92,7 @@ def licence(name: str) -> str:
     classified = [
         value.rpartition(" :: ")[2] for value in found.get_all("Classifier") or () if value.startswith("License ::")
     ]
-    stated = (found["License"] if "License" in found else "").strip().splitlines()
+    stated = (found.get_all("License") or [""])[0].strip().splitlines()
     return ", ".join(classified) or (stated[0][:80] if stated else "not stated in its metadata")
 
 
