@@ -44,9 +44,12 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     _check(model, source)
     try:
         name = name or model.graph.name or source.stem
-        return Network.from_model(model, name, precision=stated_precision(model))
+        network = Network.from_model(model, name, precision=stated_precision(model))
     except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(f"{source}: an input or output is no tensor of a type that numpy has: {error}") from None
+    if not all(isinstance(text, str) for text in (name, *(info.name for info in network.inputs + network.outputs))):
+        raise NetworkError(f"{source}: the network, an input or an output has a name in bytes that are no text")
+    return network
 
 
 def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str], limit: int = PROTOBUF_LIMIT) -> list[Path]:
@@ -128,6 +131,9 @@ def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, i
     location = entries.get("location", "")
     if not location:
         raise NetworkError(f"{where} has no location")
+    # protobuf hands out text that is not UTF-8 as bytes
+    if not all(isinstance(text, str) for text in (*entries, *entries.values())):
+        raise NetworkError(f"{where} is named in bytes that are no text")
     folder = source.parent.resolve()
     try:
         file = inside(folder, location)

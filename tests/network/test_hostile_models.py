@@ -102,6 +102,17 @@ def test_external_data_of_a_sparse_initializer_is_looked_at_too(tmp_path: Path) 
     assert numpy_helper.to_array(constant) == [5]
 
 
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    model = sparse("data")
+    content = model.SerializeToString()
+    (tmp_path / "data").write_bytes(bytes(4))
+    for name in (b"data", b"y"):
+        key = bytes([0x12 if name == b"data" else 0x0A, len(name)])
+        (tmp_path / "model.onnx").write_bytes(content.replace(key + name, key + b"\xff" * len(name)))
+        with pytest.raises(NetworkError, match=r"no text|no valid ONNX model|damaged"):
+            load(tmp_path / "model.onnx")
+
+
 def test_external_data_in_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "data")
     onnx.save(sparse("data"), tmp_path / "model.onnx")
