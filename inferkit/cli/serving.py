@@ -49,6 +49,7 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[Network, Session]]:
     from inferkit.cli.precision_options import at_precision
     from inferkit.measure.lease import device_lease
     from inferkit.report.progress import shown_on_stderr
+    from inferkit.serve.buckets import service_session
 
     settings: dict[str, Any] = {}
     for name, belongs in (("threads", "onnxruntime"), ("device", "tensorrt")):
@@ -66,7 +67,7 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[Network, Session]]:
     with device_lease(backend(args.backend).device(**settings), timeout=60):
         with shown_on_stderr():
             engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
-        with engine.session(**settings) as session:
+        with service_session(engine, args.backend, args.max_batch, **settings) as session:
             yield network, session
 
 

@@ -25,13 +25,14 @@ from inferkit.measure.replicate import COLUMNS, Replicate
 from inferkit.measure.statistics import samples_needed
 from inferkit.measure.telemetry import GpuTelemetry
 from inferkit.serve.batcher import Batcher
+from inferkit.serve.buckets import service_session
 from inferkit.serve.loadgen import Load, Result, load_generator, run_load
 from inferkit.serve.probe import probe
 from inferkit.serve.samples import Samples, read_samples
 from inferkit.serve.search import Found, find_rate
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Session
+    from inferkit.backends.base import Engine, Session
 
 DATA = {
     "single-stream": "p90 latency",
@@ -85,7 +86,7 @@ def measure_service(spec: ServiceSpec) -> Replicate:
     load_generator()
     memory = HighWater()
     engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.max_batch, spec.build, spec.engine))
-    with device_lease(backend(spec.backend).device(**spec.session)), engine.session(**spec.session) as session:
+    with device_lease(backend(spec.backend).device(**spec.session)), _opened(engine, spec) as session:
         samples = read_samples(session.inputs, spec.dataset, spec.samples, spec.preprocessing)
         probed = probe(session, samples, spec.max_batch)
         load = Load(
@@ -134,6 +135,11 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             invalid=tuple(invalid),
             service=told,
         )
+
+
+def _opened(engine: Engine, spec: ServiceSpec) -> Session:
+    """The session that is served."""
+    return service_session(engine, spec.backend, spec.max_batch, **spec.session)
 
 
 def _watched(gpu: GpuTelemetry | None) -> Any:

@@ -1,0 +1,91 @@
+"""A session for every power of two of the batch size: for engines where a batch of another size has to be made ready.
+
+On a GPU each size has an execution context and a captured graph of its own; a session that sees another size makes them
+anew, which takes longer than many batches. A service sees a new size with nearly every batch. So each size keeps its
+session, all are made ready before the first request, and a batch is filled up to the next size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.backends.base import Engine, Feeds, Session, Trace
+from inferkit.errors import BackendError
+from inferkit.measure.engine_file import FILE_BACKENDS
+from inferkit.measure.images import stand_in
+from inferkit.serve.layout import Layout
+
+
+def sizes_up_to(max_batch: int) -> tuple[int, ...]:
+    """1, 2, 4, … and `max_batch` itself."""
+    return tuple(
+        sorted({*(1 << power for power in range(max_batch.bit_length()) if 1 << power < max_batch), max_batch})
+    )
+
+
+def service_session(engine: Engine, backend: str, max_batch: int, **settings: Any) -> Session:
+    """The session that a service runs: buckets where a change of size is dear and the engine takes several sizes."""
+    if backend not in FILE_BACKENDS:
+        return engine.session(**settings)
+    first = engine.session(**settings)
+    if Layout(first.inputs).batch is not None or max_batch == 1:
+        return first
+    first.close()
+    return Buckets(engine, max_batch, **settings)
+
+
+class Buckets(Session):
+    """Sessions of one engine, one for each size; takes any batch up to `max_batch`. Memory is that of all of them."""
+
+    def __init__(self, engine: Engine, max_batch: int, **settings: Any) -> None:
+        self._sessions: dict[int, Session] = {}
+        self._rows = 0
+        with contextlib.ExitStack() as stack:
+            for size in sizes_up_to(max_batch):
+                session = stack.enter_context(engine.session(**settings))
+                session.load({info.name: stand_in(info, size) for info in session.inputs})
+                session.execute()
+                self._sessions[size] = session
+            self._stack = stack.pop_all()
+        self._current = first = self._sessions[1]
+        self.inputs, self.outputs, self.device = first.inputs, first.outputs, first.device
+
+    def load(self, images: Feeds) -> None:
+        """Stage a batch in the session of the next size, filled up with copies of its last row."""
+        arrays = images if isinstance(images, Mapping) else {self.inputs[0].name: images}
+        rows = min((len(array) for array in arrays.values()), default=0)
+        size = next((size for size in self._sessions if size >= rows), max(self._sessions))
+        if 0 < rows < size:
+            arrays = {name: _filled(array, size) for name, array in arrays.items()}
+        self._current, self._rows = self._sessions[size], rows
+        self._current.load(arrays)
+
+    def execute(self) -> Trace:
+        """Run the staged batch."""
+        return self._current.execute()
+
+    def fetch(self) -> dict[str, NDArray[Any]]:
+        """The results of the rows that were given."""
+        found = self._current.fetch()
+        short = [name for name, array in found.items() if len(array) < self._rows]
+        if short:
+            raise BackendError(f"the outputs {', '.join(short)} have fewer rows than the batch of {self._rows}")
+        return {name: array[: self._rows] for name, array in found.items()}
+
+    def close(self) -> None:
+        """Close all sessions; safe to call twice."""
+        self._stack.close()
+
+    def memory_bytes(self) -> int | None:
+        """Of all sessions; None where the backend cannot tell."""
+        known = [session.memory_bytes() for session in self._sessions.values()]
+        return None if None in known else sum(size for size in known if size is not None)
+
+
+def _filled(array: NDArray[Any], size: int) -> NDArray[Any]:
+    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])

@@ -1,0 +1,58 @@
+"""A session per batch size: batches are filled up to the next one, and answers are those of the rows that were given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import inferkit
+from inferkit.errors import BackendError
+from inferkit.measure.images import stand_in
+from inferkit.serve import Batcher
+from inferkit.serve.buckets import Buckets, service_session, sizes_up_to
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return inferkit.build(inferkit.load("lenet"), max_batch=6)
+
+
+def test_sizes_are_powers_of_two_and_the_largest():
+    assert [sizes_up_to(most) for most in (1, 2, 6, 8)] == [(1,), (1, 2), (1, 2, 4, 6), (1, 2, 4, 8)]
+
+
+def test_every_batch_is_answered_as_by_a_session_of_its_own(engine):
+    with Buckets(engine, 6, threads=1) as buckets, engine.session(threads=1) as plain:
+        images = stand_in(plain.inputs[0], 6)
+        for rows in range(1, 7):
+            found = buckets.run(images[:rows])["prob"]
+            assert len(found) == rows
+            np.testing.assert_allclose(found, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
+        with pytest.raises(BackendError):
+            buckets.run(np.concatenate([images, images]))
+
+
+def test_no_session_ever_sees_another_size(engine):
+    with Buckets(engine, 6, threads=1) as buckets:
+        seen: dict[int, set[int]] = {size: set() for size in buckets._sessions}
+        for size, session in buckets._sessions.items():
+            load = session.load
+            session.load = lambda arrays, size=size, load=load: (  # type: ignore[method-assign]
+                seen[size].add(len(next(iter(arrays.values())))),
+                load(arrays),
+            )
+        image = stand_in(buckets.inputs[0], 1)
+        with Batcher(buckets, 6, delay=0.0005) as batcher:
+            futures = [batcher.submit(image) for _ in range(200)]
+            assert len({future.result(30)["prob"].tobytes() for future in futures}) >= 1
+    assert all(sizes <= {size} for size, sizes in seen.items())
+    assert any(seen.values())
+
+
+def test_only_where_sizes_are_dear(engine):
+    with service_session(engine, "onnxruntime", 6, threads=1) as session:
+        assert not isinstance(session, Buckets)
+    with service_session(engine, "tensorrt", 6, threads=1) as session:
+        assert isinstance(session, Buckets)
+    with service_session(engine, "tensorrt", 1, threads=1) as session:
+        assert not isinstance(session, Buckets)
