@@ -23,9 +23,8 @@ from inferkit.serve.layout import Layout
 
 def sizes_up_to(max_batch: int) -> tuple[int, ...]:
     """1, 2, 4, … and `max_batch` itself."""
-    return tuple(
-        sorted({*(1 << power for power in range(max_batch.bit_length()) if 1 << power < max_batch), max_batch})
-    )
+    powers = [1 << power for power in range(max_batch.bit_length())]
+    return (*(size for size in powers if size < max_batch), max_batch)
 
 
 def service_session(engine: Engine, backend: str, max_batch: int, **settings: Any) -> Session:
