@@ -161,7 +161,7 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
                 "runs": str(len(series.points)),
                 "first": shower(series.metric)(points[0].centre),
                 "now": shower(series.metric)(points[-1].centre),
-                "change": _changed(series.metric, points[0].centre, points[-1].centre),
+                "change": _changed(series.metric, points[0].centre, points[-1].centre) if len(points) > 1 else None,
                 "course": sparkline([point.centre for point in points]),
                 "verdict": points[-1].verdict,
             }

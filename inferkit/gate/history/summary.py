@@ -29,7 +29,9 @@ from inferkit.gate.outcome import (
 )
 from inferkit.gate.run_file import RunFile
 from inferkit.gate.side import SideFacts
+from inferkit.gate.verdict import Verdict
 
+_TIMES = (P99, BUILD_TIME, COLD_START)
 _NO_COMMIT = ("unversioned", "unknown")  # what pytest-benchmark writes where there is no repository
 
 
@@ -131,6 +133,10 @@ def _figures(run: RunFile) -> Iterator[Figure]:
         for metric, found in values.items():
             if found:
                 told = _told(judged.get((name, metric)), case.margin if metric == LATENCY else None)
+                latency = judged.get((name, LATENCY))
+                if latency is not None and metric in _TIMES and _spoiled(latency):
+                    # What spoiled the latency spoiled the other times of the same processes.
+                    told = {"verdict": str(Verdict.INVALID), "reason": latency.reason}
                 yield Figure(
                     name,
                     metric,
@@ -146,6 +152,10 @@ def _figures(run: RunFile) -> Iterator[Figure]:
         told = _told(judged.get((name, ACCURACY)), accuracy.tolerance)
         yield Figure(name, ACCURACY, accuracy.fingerprint, (accuracy.top1,), **told)
         yield Figure(name, TOP5, accuracy.fingerprint, (accuracy.top5,))
+
+
+def _spoiled(outcome: Outcome) -> bool:
+    return outcome.verdict is Verdict.INVALID and outcome.machine is None
 
 
 def _told(outcome: Outcome | None, margin: float | None) -> dict[str, Any]:

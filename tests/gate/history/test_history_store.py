@@ -16,7 +16,7 @@ import pytest
 from inferkit.errors import HistoryError
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import summary_of
-from inferkit.gate.outcome import ACCURACY, BUILD_TIME, LATENCY, TOP5
+from inferkit.gate.outcome import ACCURACY, BUILD_TIME, HOST_MEMORY, LATENCY, TOP5
 from inferkit.gate.run_file import read_run
 from tests.gate.run_files import MACHINE, foreign, ours, write
 
@@ -69,6 +69,17 @@ def test_what_is_appended_is_read_back(tmp_path):
     assert history.series("a", metric=BUILD_TIME)[0].points[0].figure.values == (0.1, 0.1, 0.1)
     assert history.fingerprints() == {MACHINE.slug: MACHINE}
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["history.duckdb", "history.duckdb.lock"]
+
+
+def test_what_spoiled_a_latency_spoiled_the_other_times_and_not_the_memory(tmp_path):
+    for machine, usable in ((None, False), (0.3, True)):
+        invalid = {"case": "a", "metric": "latency", "verdict": "INVALID", "reason": "throttled", "machine": machine}
+        content = ours({"a": TIMES}, outcomes=[invalid])
+        content["inferkit"]["cases"]["a"]["memories"] = [1 << 20]
+        history = History(tmp_path / f"{machine}.duckdb")
+        history.append([summary_of(read_run(write(tmp_path / "run.json", content)))])
+        found = {series.metric: bool(series.usable) for series in history.series()}
+        assert found == {LATENCY: usable, BUILD_TIME: usable, HOST_MEMORY: True}
 
 
 def test_the_same_run_is_remembered_once(tmp_path):
