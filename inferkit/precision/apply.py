@@ -15,6 +15,7 @@ from inferkit.precision.collect import collect
 from inferkit.precision.fold import prepare
 from inferkit.precision.graph import Graph
 from inferkit.precision.halves import HALVES
+from inferkit.precision.image_inputs import ImageInputs
 from inferkit.precision.methods import method
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, insert
@@ -156,6 +157,7 @@ def _collected(graph: Graph, placement: Placement, source: Any, options: Quantiz
     batches = feeds_of(
         source,
         graph.input_names,
+        ImageInputs.of(graph),
         images=options.images,
         batch_size=options.batch_size,
         preprocessing=options.preprocessing,

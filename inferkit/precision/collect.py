@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.graph import Graph
+from inferkit.precision.image_inputs import Feeds, ImageInputs
 from inferkit.precision.ranges import Histogram, Ranges
 
 IMAGES = 500  # what NVIDIA suggests for ImageNet networks (TensorRT 5.1, sampleINT8)
 _WATCHED_BYTES = 256 << 20  # activations held at a time: more tensors, or larger ones, make the batches smaller
 
 _PIECE = 1 << 21  # values counted by one thread before it takes the next part
-
-Feeds = Mapping[str, NDArray[Any]]
 
 
 def collect(graph: Graph, tensors: Sequence[str], batches: Iterable[Feeds], *, threads: int = 0) -> Ranges:
@@ -48,8 +47,7 @@ class Collector:
         # Merging is exact in any order, so that how the work is shared out shows nowhere; numpy and OpenCV let go of
         # the interpreter while they count.
         self._pool = ThreadPoolExecutor(threads or _threads(), "inferkit-ranges")
-        # A network whose batch is fixed runs so many images at a time, neither more nor fewer.
-        self._fixed = fixed_batch(graph)
+        self._inputs = ImageInputs.of(graph)
         self._takes = {
             value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim][1:]
             for value in graph.inputs
@@ -64,11 +62,11 @@ class Collector:
         PrecisionError for values that are not finite, naming tensor and images, and for a batch that does not fit.
         """
         self._check(batch)
-        size = min(values.shape[0] for values in batch.values())
+        size = self._inputs.count(batch)
         start = 0
         while start < size:
-            step = self._fixed or self._step(size - start)
-            self._count({name: values[start : start + step] for name, values in batch.items()})
+            step = self._inputs.fixed or self._step(size - start)
+            self._count(self._inputs.part(batch, start, start + step))
             start += step
 
     def _check(self, batch: Feeds) -> None:
@@ -97,7 +95,7 @@ class Collector:
         return Ranges(dict(self._histograms), self._images)
 
     def _count(self, batch: Feeds) -> None:
-        size = min(values.shape[0] for values in batch.values())
+        size = self._inputs.count(batch)
         found = {name: batch[name] for name in self._given} | self._run_whole(batch, size)
         self._bytes_per_image = max(1, sum(values.nbytes for values in found.values()) // size)
         counted = {name: self._pool.map(Histogram.of, _pieces(values)) for name, values in found.items()}
@@ -111,11 +109,10 @@ class Collector:
 
     def _run_whole(self, batch: Feeds, size: int) -> dict[str, NDArray[Any]]:
         """Run a batch of `size` images, filled up where the network wants more; what the filling gave is left out."""
-        wanted = self._fixed or size
+        wanted = self._inputs.fixed or size
         if size == wanted:
             return self._run(batch)
-        filled = {name: np.concatenate([v, np.repeat(v[-1:], wanted - size, axis=0)]) for name, v in batch.items()}
-        found = self._run(filled)
+        found = self._run(self._inputs.filled(batch, wanted - size))
         # Rows of a tensor are images, or as many of each (positions): those of the first images come first.
         for name, values in found.items():
             if values.ndim and values.shape[0] % wanted == 0:
@@ -130,13 +127,6 @@ class Collector:
             return dict(zip(self._computed, self._session.run(self._computed, feeds), strict=True))
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise PrecisionError(f"calibration: ONNX Runtime cannot run the network: {error}") from error
-
-
-def fixed_batch(graph: Graph) -> int | None:
-    """How many images the inputs of a graph hold where their first dimension is a number; None where it is open."""
-    first = [value.type.tensor_type.shape.dim[:1] for value in graph.inputs]
-    sizes = {dim.dim_value for dims in first for dim in dims if dim.HasField("dim_value") and dim.dim_value > 0}
-    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _threads() -> int:

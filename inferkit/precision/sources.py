@@ -10,7 +10,8 @@ from inferkit.errors import PrecisionError, UsageError
 from inferkit.precision.batches import BatchFiles
 from inferkit.precision.caches import read_cache
 from inferkit.precision.calibration import Calibration
-from inferkit.precision.collect import IMAGES, Feeds, as_feeds
+from inferkit.precision.collect import IMAGES, as_feeds
+from inferkit.precision.image_inputs import Feeds, ImageInputs
 from inferkit.precision.ranges import Ranges
 from inferkit.progress import tell
 
@@ -30,9 +31,15 @@ def from_path(path: Path) -> Calibration | Ranges | BatchFiles:
 
 
 def feeds_of(
-    source: Any, inputs: Sequence[str], *, images: int | None = None, batch_size: int = 32, preprocessing: Any = None
+    source: Any,
+    inputs: Sequence[str],
+    holding: ImageInputs,
+    *,
+    images: int | None = None,
+    batch_size: int = 32,
+    preprocessing: Any = None,
 ) -> Iterator[Feeds]:
-    """Batches as dicts of arrays by input name.
+    """Batches as dicts of arrays by input name; `holding` tells which of the inputs hold images.
 
     `source` is a dataset (something with `batches`), an iterable of batches, or one batch. Of a dataset, `images`
     images are taken, 500 by default, in runs of `batch_size` spread evenly over it: datasets are often sorted by
@@ -50,7 +57,7 @@ def feeds_of(
         batches = source
     else:
         raise UsageError(f"cannot calibrate with a {type(source).__name__}; give a dataset, batches, ranges or a path")
-    return _limited((as_feeds(batch, inputs) for batch in batches), images, total)
+    return _limited((as_feeds(batch, inputs) for batch in batches), holding, images, total)
 
 
 def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> Iterator[Any]:
@@ -64,17 +71,14 @@ def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> It
         yield from dataset.batches(batch_size, start=start, limit=count, preprocessing=preprocessing, dtype="float32")
 
 
-def _limited(batches: Iterable[Feeds], images: int | None, total: int | None) -> Iterator[Feeds]:
+def _limited(batches: Iterable[Feeds], holding: ImageInputs, images: int | None, total: int | None) -> Iterator[Feeds]:
     left, done = images, 0
     for batch in batches:
         if left is not None and left <= 0:
             return
-        sizes = {values.shape[0] if values.ndim else 0 for values in batch.values()}
-        if len(sizes) != 1:
-            raise PrecisionError(f"calibration: inputs of one batch hold different numbers of images: {sorted(sizes)}")
-        size = sizes.pop()
+        size = holding.count(batch)
         if size:
-            yield batch if left is None else {name: values[:left] for name, values in batch.items()}
+            yield batch if left is None else holding.part(batch, 0, left)
             done += size if left is None else min(size, left)
             tell("calibration images", done, total)
         if left is not None:

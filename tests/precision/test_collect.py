@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper, parser
 from precision_graphs import ModelBuilder, images, run
 
 import inferkit
@@ -139,6 +139,28 @@ def test_a_network_of_two_inputs_takes_dicts() -> None:
         collect_ranges(both, [images(3)])
     with pytest.raises(PrecisionError, match="different numbers"):
         collect_ranges(both, [{"x": images(3), "y": images(2)}])
+
+
+def test_an_input_that_holds_no_images_is_fed_whole() -> None:
+    """Anchors of a detector: fixed in number, whatever the batch."""
+    model = parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        detector (float[N, 8] x, float[8, 6] anchors) => (float[N, 5] y)
+        {
+          scores = MatMul (x, anchors)
+          y = MatMul (scores, weights)
+        }
+        """
+    )
+    random = np.random.default_rng(0)
+    model.graph.initializer.append(
+        numpy_helper.from_array(random.standard_normal((6, 5)).astype(np.float32), "weights")
+    )
+    fed = {"x": random.standard_normal((7, 8)), "anchors": random.standard_normal((8, 6))}
+    found = collect_ranges(Network.from_model(model, "detector"), [fed])
+    assert found.images == 7
+    assert found.histograms["scores"].total == 7 * 6
 
 
 def test_what_does_not_fit_is_said() -> None:
