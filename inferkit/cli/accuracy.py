@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.output import add_json, print_json
+from inferkit.cli.pixels import add_preprocessing
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,12 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS", help="of top-1 (default: 0.5)")
     parser.add_argument("--calibration-images", type=int, default=500, metavar="N", help="for int8 and fp8 (500)")
     parser.add_argument("--pictures", metavar="FOLDER", help="write images that changed their class as PNG files")
-    pixels = parser.add_argument_group("preprocessing (default: what a trained network of the zoo wants, else none)")
-    pixels.add_argument("--resize", type=int, nargs=2, metavar=("H", "W"), help="resize images first")
-    pixels.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="cut out the centre")
-    pixels.add_argument("--mean", type=float, nargs="+", metavar="M", help="mean of each channel, or one for all")
-    pixels.add_argument("--mean-image", metavar="FILE", help="mean image (.binaryproto or .npy)")
-    pixels.add_argument("--scale", type=float, metavar="S", help="factor after the mean")
+    add_preprocessing(parser)
     add_json(parser)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.output import add_json, print_json
+from inferkit.cli.pixels import add_preprocessing
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,12 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--no-labels", action="store_true", help="leave the labels out of batch files")
     files.add_argument("--first-batch", type=int, default=0, metavar="N", help="first batch file to read (default: 0)")
     files.add_argument("--num-batches", type=int, metavar="N", help="how many batch files to read (default: all)")
-    pixels = parser.add_argument_group("preprocessing (default: what a trained network of the zoo wants, else none)")
-    pixels.add_argument("--resize", type=int, nargs=2, metavar=("H", "W"), help="resize images first")
-    pixels.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="cut out the centre")
-    pixels.add_argument("--mean", type=float, nargs="+", metavar="M", help="mean of each channel, or one for all")
-    pixels.add_argument("--mean-image", metavar="FILE", help="mean image (.binaryproto or .npy)")
-    pixels.add_argument("--scale", type=float, metavar="S", help="factor after the mean")
+    add_preprocessing(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -25,6 +25,6 @@ def explain(outcome: Outcome, before: LayerTable, now: LayerTable) -> tuple[Outc
     assert outcome.baseline is not None
     assert outcome.now is not None
     diff = diff_layers(before, now)
-    told = diff.summary(outcome.now - outcome.baseline)
+    told = diff.summary(outcome.baseline, outcome.now)
     reason = "; ".join(part for part in (outcome.reason, told) if part)
     return replace(outcome, reason=reason), diff

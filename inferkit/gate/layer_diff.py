@@ -9,6 +9,7 @@ matched by its name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ _NAMED = 3  # layers that a verdict's line names
 _ENOUGH = 0.8  # of the change: once the named layers explain it, no more are named
 _LEAST = 0.05  # of the change: what explains less is not worth a name
 _EXPLAINED = 0.3  # the least share of the latency's change that the layers' times must show to explain anything
+_OF_RATIO = 0.5  # of the logarithm of the latency's ratio
 _PROPERTIES = ("precision", "kernel", "format")
 _WIDE = 48  # characters of a kernel's name in a line
 
@@ -139,15 +141,18 @@ class LayerDiff:
             told += abs(change.delta or 0.0)
         return tuple(chosen)
 
-    def summary(self, change: float | None = None) -> str:
-        """One sentence for a verdict's line. `change` is how many seconds the latency itself changed by.
+    def summary(self, baseline: float | None = None, now: float | None = None) -> str:
+        """One sentence for a verdict's line. `baseline` and `now` are the latency itself, in seconds.
 
-        Where the layers' own times do not show the change it says so, and what of the engine is different all the same.
+        Where the layers' own times do not show its change it says so, and what of the engine is different all the same.
+        They show it with a third of its seconds, or, on a machine that was slower or faster while they were timed,
+        with half of its ratio.
         """
         total = self.delta
         if total is None:
             return f"layers were not timed; {self._structure()}" if self.altered else ""
-        if change is not None and abs(change) > 0 and total * change < _EXPLAINED * change * change:
+        change = None if baseline is None or now is None else now - baseline
+        if change and not self._shows(total, change, (now or 0.0) / (baseline or 1.0)):
             return (
                 f"the layers' own times do not show it ({signed(total)} of {signed(change)}; {self._structure()}): "
                 "look at launching, copies, threads and clocks"
@@ -155,7 +160,19 @@ class LayerDiff:
         named = self.culprits()
         if not named:
             return ""
-        return f"layers: {', '.join(each.short for each in named)}; all layers together {signed(total)}"
+        told = f"layers: {', '.join(each.short for each in named)}; all layers together {signed(total)}"
+        return told if change is None else f"{told} of {signed(change)}"
+
+    def _shows(self, total: float, change: float, ratio: float) -> bool:
+        if total * change >= _EXPLAINED * change * change:
+            return True
+        before, now = (
+            total_seconds(row for each in self.changes for row in getattr(each, side)) for side in ("before", "now")
+        )
+        if not before or not now or ratio <= 0:
+            return False
+        wanted = math.log(ratio)
+        return math.log(now / before) * wanted >= _OF_RATIO * wanted * wanted
 
     def _structure(self) -> str:
         altered = self.altered

@@ -103,7 +103,8 @@ BEFORE = (
 def test_a_layer_that_lost_its_precision_is_named():
     now = (BEFORE[0], row("conv2", 71, precision="fp32", kernel="sm80_b"), BEFORE[2])
     diff = diff_layers(BEFORE, now)
-    assert diff.summary(41e-6) == "layers: conv2 +41 µs (fp16 -> fp32); all layers together +41 µs"
+    assert diff.summary() == "layers: conv2 +41 µs (fp16 -> fp32); all layers together +41 µs"
+    assert diff.summary(80e-6, 120e-6).endswith("; all layers together +41 µs of +40 µs")
     assert [change.kind for change in diff.changes] == ["changed", "same", "same"]
 
 
@@ -118,19 +119,26 @@ def test_a_split_fusion_is_compared_with_what_it_was():
 
 def test_a_copy_that_was_added_is_new():
     now = (*BEFORE, LayerRow("reformat to conv2", "Reformat", seconds=7e-6))
-    assert diff_layers(BEFORE, now).summary(7e-6).startswith("layers: reformat to conv2 +7 µs (new)")
+    assert diff_layers(BEFORE, now).summary(80e-6, 87e-6).startswith("layers: reformat to conv2 +7 µs (new)")
 
 
 def test_a_change_that_is_not_in_the_layers_is_said_not_to_be():
-    told = diff_layers(BEFORE, BEFORE).summary(60e-6)
+    told = diff_layers(BEFORE, BEFORE).summary(80e-6, 140e-6)
     assert told.startswith("the layers' own times do not show it (±0 of +60 µs; the same kernels on both sides)")
+
+
+def test_layers_timed_while_the_machine_was_faster_still_show_a_change_of_the_same_ratio():
+    now = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 2, r.origins) for r in BEFORE)
+    diff = diff_layers(BEFORE, now)
+    assert diff.summary(1e-3, 2.1e-3).startswith("layers: conv1 (+1) +40 µs, conv2 +30 µs; ")
+    assert diff.summary(1e-3, 9e-3).startswith("the layers' own times do not show it")
 
 
 def test_untimed_layers_still_tell_what_is_different():
     before, now = LayerRow("conv", kernel="a", origins=("conv",)), LayerRow("conv", kernel="b", origins=("conv",))
     diff = diff_layers([before], [now])
     assert diff.delta is None
-    assert diff.summary(1e-3) == "layers were not timed; 1 groups of layers differ: conv (a -> b)"
+    assert diff.summary(1e-3, 2e-3) == "layers were not timed; 1 groups of layers differ: conv (a -> b)"
 
 
 def test_several_profiles_become_one_of_medians_and_another_engines_is_left_out():

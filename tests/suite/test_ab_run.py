@@ -73,6 +73,8 @@ def test_a_commit_that_made_the_network_slower_is_found_and_no_worktree_stays(re
     (outcome,) = told["outcomes"]
     assert (outcome["verdict"], outcome["replicates"]) == ("REGRESSED", 3)
     assert outcome["change"] > 1
+    assert "layers: u" in outcome["reason"]  # one of the ten products, u1 to u10
+    assert told["layers"][outcome["case"]]["changes"][0]["what"] == "new"
     assert told["seed"] == 1
     assert len(told["log_medians"][outcome["case"]]["head"]) == 3
     assert len(git(repository, "worktree", "list").splitlines()) == 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import onnx
 
 from inferkit.backends.base import Feeds
 from inferkit.backends.onnxruntime.model import build_session
@@ -37,6 +39,7 @@ def profile_nodes(network: Network, images: Feeds, settings: Settings, max_batch
     what is known of it."""
     if runs < 1:
         raise BackendError(f"a profile of {runs} runs has no times; ask for at least 1")
+    network = _told_apart(network)
     with tempfile.TemporaryDirectory(prefix="inferkit-profile-") as folder:
         runtime = build_session(network, settings, profile=Path(folder, "profile")).session
         with OnnxSession(network, runtime, settings, max_batch, lambda: 0) as session:
@@ -45,6 +48,20 @@ def profile_nodes(network: Network, images: Feeds, settings: Settings, max_batch
                 session.execute()
         text = Path(runtime.end_profiling()).read_text(encoding="utf-8")
     return read_profile(text, runs)
+
+
+def _told_apart(network: Network) -> Network:
+    """Every node with a name, since the profiler knows them by it: those without are named by what they make.
+
+    Most models have names already and are not copied. ONNX Runtime itself refuses a name that two nodes have.
+    """
+    if all(node.name for node in network.model.graph.node):
+        return network
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    for node in model.graph.node:
+        node.name = node.name or next((name for name in node.output if name), "")
+    return replace(network, model=model)
 
 
 def read_profile(text: str, runs: int) -> list[NodeTime]:
