@@ -1,9 +1,10 @@
-"""What is released and what CI installs: the same bytes from every build; every dependency listed."""
+"""What is released and what CI installs: the same bytes from every build; dependencies listed, pinned, hashed."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,45 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+from tools.lock import LOCK, LOCK_TENSORRT, wanted
 from tools.third_party import main as third_party
 
 ROOT = Path(__file__).resolve().parents[1]
+_PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}\n", re.MULTILINE)
+
+
+def lock() -> str:
+    return LOCK.read_text() + LOCK_TENSORRT.read_text()
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def pinned() -> dict[str, str]:
+    """The version of each package in the lock, by name; only those that have a hash."""
+    return {normal(name): version for name, version in _PINNED.findall(lock())}
+
+
+def test_what_is_pinned_fits_the_ranges_that_users_get(pinned: dict[str, str]) -> None:
+    asked = [Requirement(text) for text in wanted()]
+    assert len(pinned.keys() & {normal(one.name) for one in asked}) > 20
+    outside = [
+        str(one)
+        for one in asked
+        if normal(one.name) in pinned and not one.specifier.contains(pinned[normal(one.name)], prereleases=True)
+    ]
+    assert not outside, "run python -m tools.lock"
+
+
+def test_every_line_of_the_lock_is_a_version_with_hashes_and_names_no_place() -> None:
+    text = lock()
+    left = _PINNED.sub("", text)
+    assert [line for line in left.splitlines() if line and not line.startswith("#")] == []
+    assert "://" not in text
 
 
 def test_every_dependency_is_listed_with_its_licence() -> None:
