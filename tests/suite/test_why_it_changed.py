@@ -26,6 +26,7 @@ MATRIX = """\
 [suite]
 replicates = 3
 min_time = 0.02
+reference = false
 
 [[networks]]
 name = "net"
