@@ -2,6 +2,7 @@
 
     python -m tools.gate_numbers simulate --suites 1000
     python -m tools.gate_numbers recordings
+    python -m tools.gate_numbers pipeline --suites 400
     python -m tools.gate_numbers speed
 
 Prints Markdown. Recordings (tests/gate/recordings) are latencies of identical engines in fresh processes on an H100.
@@ -29,6 +30,8 @@ from inferkit.gate.verdict import Verdict
 from tools.peer_rules import RULES
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "tests" / "gate" / "recordings"
+# Replicates in the stored baseline; None: as many as each case needs, up to 20 (`pytest bench --for-baseline`).
+STORED = {3: "3", 5: "5", 8: "8", None: "what it needs"}
 WARM_UP = 0.1  # share of a process's iterations at its start that are left out
 
 Recording = list[NDArray[np.float64]]
@@ -87,7 +90,7 @@ def report_simulation(suites: int, seed: int) -> None:
         ("enqueue (batch 1, 8, 64)", simulate.NOISY_SUITE),
         ("graph replay", (simulate.GRAPH_REPLAY,)),
     ):
-        for stored in (3, 5, 8):
+        for stored in STORED:
             failed = improved = measured = 0
             suite = [noises[case % len(noises)] for case in range(200)]
             for _ in range(suites):
@@ -97,7 +100,7 @@ def report_simulation(suites: int, seed: int) -> None:
                 improved += Verdict.IMPROVED in verdicts
                 measured += sum(outcome.counts)
             rows.append(
-                [name, str(stored), rate(failed, suites), rate(improved, suites), f"{measured / suites / 200:.1f}"]
+                [name, STORED[stored], rate(failed, suites), rate(improved, suites), f"{measured / suites / 200:.1f}"]
             )
     failed = improved = 0
     blocks = 0
@@ -132,7 +135,7 @@ def report_simulation(suites: int, seed: int) -> None:
         for effect in effects:
             for size in (12, 200):
                 row = [name, f"+{100 * effect:g} %", str(size)]
-                for stored in (3, 8):
+                for stored in (3, 8, None):
                     suite = [noise, *(simulate.NOISY_SUITE[case % 4] for case in range(size - 1))]
                     if noise is simulate.GRAPH_REPLAY:
                         suite = [noise] * size
@@ -148,7 +151,7 @@ def report_simulation(suites: int, seed: int) -> None:
                     row.append(rate(found, trials))
                 rows.append(row)
     print("Power against a stored baseline, one case of the suite slowed down\n")
-    table(["noise", "slowdown", "cases", "baseline of 3", "baseline of 8"], rows)
+    table(["noise", "slowdown", "cases", *(f"baseline: {STORED[stored]}" for stored in (3, 8, None))], rows)
 
     rows = []
     for process in (0.002, 0.003, 0.005, 0.01):
@@ -189,6 +192,42 @@ def report_recordings(folder: Path, per_side: int) -> None:
     table(["recording", "rule", "false alarms", *(f"finds +{100 * effect:g} %" for effect in effects)], rows)
 
 
+def report_pipeline(folder: Path, trials: int, seed: int) -> None:
+    """The whole rule on recorded noise: baselines of what each case needs, suspicious cases measured on.
+
+    Processes are drawn with replacement from those recorded of the case; the cases of one file are one suite.
+    """
+    random = np.random.default_rng(seed)
+    files: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for name, case in read_recordings(folder).items():
+        file, _, rest = name.partition(": ")
+        files.setdefault(file, {})[rest] = medians(case)
+    rows = []
+    effects = (0.02, 0.05, 0.1)
+    for file, cases in files.items():
+        noises = [simulate.Recorded(tuple(values)) for values in cases.values()]
+        failed = 0
+        for _ in range(trials):
+            outcome = simulate.against_baseline(noises, [0.0] * len(noises), random, baseline_replicates=None)
+            failed += any(item.verdict is Verdict.REGRESSED for item in outcome.judgements)
+        rows.append([f"{file}: any case of the suite", rate(failed, trials), *["" for _ in effects]])
+        for index, case_name in enumerate(cases):
+            row = [f"{file}: {case_name}", ""]
+            for effect in effects:
+                shifts = [np.log1p(effect) if at == index else 0.0 for at in range(len(noises))]
+                found = sum(
+                    simulate.against_baseline(noises, shifts, random, baseline_replicates=None)
+                    .judgements[index]
+                    .verdict
+                    is Verdict.REGRESSED
+                    for _ in range(trials // 4)
+                )
+                row.append(rate(found, trials // 4))
+            rows.append(row)
+    print("Recorded processes drawn anew, baselines of what each case needs, margin 2 %\n")
+    table(["recording", "false alarms", *(f"finds +{100 * effect:g} %" for effect in effects)], rows)
+
+
 def report_speed() -> None:
     """Time to judge 200 cases with 20 replicates a side."""
     random = np.random.default_rng(0)
@@ -201,7 +240,7 @@ def report_speed() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["simulate", "recordings", "speed"])
+    parser.add_argument("what", choices=["simulate", "recordings", "pipeline", "speed"])
     parser.add_argument("--suites", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-side", type=int, default=3)
@@ -211,6 +250,8 @@ def main() -> None:
         report_simulation(options.suites, options.seed)
     elif options.what == "recordings":
         report_recordings(options.folder, options.per_side)
+    elif options.what == "pipeline":
+        report_pipeline(options.folder, options.suites, options.seed)
     else:
         report_speed()
 

@@ -17,6 +17,9 @@ from inferkit.gate.rule import CaseLatency
 from inferkit.gate.stats.judge import Policy
 from inferkit.gate.stats.sharing import share
 
+# Three processes of a case that has two states are all in one of them once in four times, and look quiet.
+FEWEST = 6
+
 
 def more_for_baseline(
     suite: Sequence[CaseLatency], looks: Sequence[int] = LOOKS, policy: Policy | None = None
@@ -36,7 +39,8 @@ def more_for_baseline(
     for case, deviation, known in zip(cases, np.sqrt(moderated), freedom, strict=True):
         count = len(case.now)
         following = [planned for planned in looks if planned > count]
-        if following and _detectable(deviation, known + count - 1, count, alpha, rules) > math.log1p(case.margin):
+        found = _detectable(deviation, known + count - 1, count, alpha, rules)
+        if following and (count < FEWEST or found > math.log1p(case.margin)):
             wanted[case.case] = following[0] - count
     return wanted
 

@@ -21,6 +21,8 @@ from inferkit.gate.stats.variance import VariancePrior
 from inferkit.gate.verdict import Verdict
 
 LOOKS = (3, 6, 12, 20)
+# Fewer replicates make no regression where more can be measured: what stands out is confirmed first.
+CONFIRMED = 6
 ONE_REPLICATE = "one replicate a side: how much processes differ is not known"
 ASSUMED = "one replicate a side: how much processes differ is assumed, not measured"
 
@@ -71,7 +73,7 @@ class ModeratedRule:
             return SINGLE_LOOK
         first, last = min(counts), max(self.looks[-1], *counts)
         later = [count for count in self.looks if first < count < last]
-        return LookPlan((first, *later, last) if last > first else (first,))
+        return LookPlan((first, *later, last) if last > first else (first,), least=CONFIRMED)
 
     def _judgements(self, cases: Sequence[CaseLatency]) -> dict[str, Judgement]:
         """The suite judged at every look that its cases have had; each look's p-values count at the later ones."""

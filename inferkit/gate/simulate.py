@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.gate.enough import more_for_baseline
+from inferkit.gate.rule import CaseLatency
 from inferkit.gate.stats.effect import Evidence, independent, paired
 from inferkit.gate.stats.judge import Judgement, Policy
 from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sequential import advance, begin
 
-BASELINE_LOOKS = LookPlan((3, 6, 12, 20))
+BASELINE_LOOKS = LookPlan((3, 6, 12, 20), least=6)
 AB_LOOKS = LookPlan((4, 8, 12, 20))
 
 
@@ -55,6 +58,26 @@ class Noise:
         return value + self.iteration * np.sqrt(np.pi / 2 / effective) * random.standard_normal(count)
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """The noise of a case as it was recorded: log-medians of fresh processes, drawn with replacement."""
+
+    log_medians: tuple[float, ...]
+
+    def medians(self, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+        """Log-medians of `count` processes around the mean of all."""
+        values = np.asarray(self.log_medians)
+        return random.choice(values - values.mean(), count)
+
+
+class Drawn(Protocol):
+    """Whatever log-medians of fresh processes can be drawn from."""
+
+    def medians(self, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+        """Log-medians of `count` processes around 0."""
+        ...
+
+
 # An H100 run by plain enqueue with clocks unlocked (between-process CV of the wall median: 2.8 %, 1.8 %, 0.35 % at
 # batch 1, 8, 64; bimodal at batch 1, rare slow processes at batch 8), and the same card with graph replay.
 ENQUEUE_BATCH_1 = Noise(process=0.017, tail_dof=5, modes=0.044, iteration=0.05)
@@ -82,19 +105,25 @@ class Outcome:
 
 
 def against_baseline(
-    noises: Sequence[Noise],
+    noises: Sequence[Drawn],
     effects: Sequence[float],
     random: np.random.Generator,
     *,
-    baseline_replicates: int = 5,
+    baseline_replicates: int | None = 5,
     margin: float = 0.02,
     plan: LookPlan = BASELINE_LOOKS,
     policy: Policy | None = None,
     session: Session | None = None,
 ) -> Outcome:
-    """One run of a suite against its stored baseline, suspicious cases measured further. Effects are log ratios."""
+    """One run of a suite against its stored baseline, suspicious cases measured further. Effects are log ratios.
+
+    `baseline_replicates` None: as many as each case needs to gate at its margin (`pytest bench --for-baseline`).
+    """
     run = session or Session()
-    stored = [noise.medians(baseline_replicates, random) for noise in noises]
+    if baseline_replicates is None:
+        stored = _grown(noises, random, margin, plan)
+    else:
+        stored = [noise.medians(baseline_replicates, random) for noise in noises]
     drift = run.shift + run.drift * np.linspace(0, 1, plan.counts[-1])
     measured = [
         noise.medians(plan.counts[-1], random) + effect + drift for noise, effect in zip(noises, effects, strict=True)
@@ -104,8 +133,22 @@ def against_baseline(
     )
 
 
+def _grown(
+    noises: Sequence[Drawn], random: np.random.Generator, margin: float, plan: LookPlan
+) -> list[NDArray[np.float64]]:
+    measured = [noise.medians(plan.counts[0], random) for noise in noises]
+    while True:
+        suite = [CaseLatency(str(case), tuple(values), (), margin) for case, values in enumerate(measured)]
+        wanted = more_for_baseline(suite, plan.counts)
+        if not wanted:
+            return measured
+        for case, count in wanted.items():
+            index = int(case)
+            measured[index] = np.append(measured[index], noises[index].medians(count, random))
+
+
 def interleaved(
-    noises: Sequence[Noise],
+    noises: Sequence[Drawn],
     effects: Sequence[float],
     random: np.random.Generator,
     *,

@@ -1,11 +1,11 @@
-"""A baseline of noisy cases gets more replicates, one of quiet cases stays at three."""
+"""A baseline of noisy cases gets more replicates, one of quiet cases has six."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from inferkit.gate.enough import more_for_baseline
+from inferkit.gate.enough import FEWEST, more_for_baseline
 from inferkit.gate.moderated import LOOKS, ModeratedRule
 from inferkit.gate.rule import CaseLatency
 from inferkit.gate.verdict import Verdict
@@ -30,8 +30,8 @@ def grown(noise: list[float], margin: float, seed: int) -> list[CaseLatency]:
     return suite
 
 
-def test_quiet_cases_have_enough_at_once() -> None:
-    assert all(len(case.now) == 3 for case in grown([0.002] * 12, 0.02, seed=1))
+def test_quiet_cases_have_enough_with_six() -> None:
+    assert all(len(case.now) == FEWEST for case in grown([0.002] * 12, 0.02, seed=1))
 
 
 def test_a_noisy_case_among_quiet_ones_is_measured_on_alone() -> None:
@@ -43,7 +43,7 @@ def test_a_noisy_case_among_quiet_ones_is_measured_on_alone() -> None:
 def test_a_wide_margin_needs_fewer() -> None:
     narrow = sum(len(case.now) for case in grown([0.01] * 12, 0.02, seed=3))
     wide = sum(len(case.now) for case in grown([0.01] * 12, 0.10, seed=3))
-    assert wide == 36 < narrow
+    assert wide == 12 * FEWEST < narrow
 
 
 def test_a_single_replicate_says_nothing_and_asks_for_nothing() -> None:

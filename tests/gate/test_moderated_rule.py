@@ -21,7 +21,10 @@ def case(name, slowdown=0.0, sd=0.003, replicates=3, baseline=3, seed=0, margin=
 
 def test_a_quiet_suite_passes_and_its_slow_case_is_named():
     suite = [case(f"c{i}") for i in range(10)] + [case("slow", 0.03)]
-    outcomes = RULE.judge(suite)
+    first = RULE.judge(suite)
+    assert [o.verdict for o in first] == [Verdict.PASS] * 10 + [Verdict.INCONCLUSIVE]
+    assert RULE.more(first, 0) == {"slow": 3}
+    outcomes = RULE.judge([*suite[:-1], case("slow", 0.03, replicates=6)])
     assert [o.verdict for o in outcomes] == [Verdict.PASS] * 10 + [Verdict.REGRESSED]
     assert outcomes[-1].lower < 0.03 < outcomes[-1].upper
     assert "slow latency: REGRESSED" in outcomes[-1].line

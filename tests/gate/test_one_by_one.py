@@ -17,7 +17,7 @@ def cases(seed: int, slower: float = 0.0, noise: float = 0.003, margin: float = 
     chance = np.random.default_rng(seed)
     found = []
     for number in range(FAMILY):
-        before, now = chance.normal(-7, noise, 3), chance.normal(-7, noise, 3)
+        before, now = chance.normal(-7, noise, 3), chance.normal(-7, noise, 6)
         shift = np.log1p(slower) if number == FAMILY - 1 else 0.0
         found.append(CaseLatency(f"case-{number}", tuple(now + shift), tuple(before), margin))
     return found

@@ -10,7 +10,7 @@ at the last look it is INCONCLUSIVE.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,9 @@ def judge(
     looks = np.full(len(evidence), look) if looked is None else np.asarray(looked)
 
     worse = _paid(plan, looks, np.where(robust > tolerance, p_above(effect, tolerance, error, freedom), 1.0))
-    better = _paid(plan, looks, np.where(-robust > tolerance, p_above(-effect, tolerance, error, freedom), 1.0))
+    better = _paid(
+        replace(plan, least=0), looks, np.where(-robust > tolerance, p_above(-effect, tolerance, error, freedom), 1.0)
+    )
     known = freedom > 0
     worse, better = np.where(known, worse, 1.0), np.where(known, better, 1.0)
     if earlier is not None:
@@ -100,7 +102,9 @@ def judge(
     half = rules.alpha / 2
     regressed, improved = holm(worse) <= half, holm(better) <= half
     width = np.where(known, bound(effect, error, freedom, rules.confidence), np.inf)
-    alone = np.array([float(plan.allowance(at, half / len(evidence))) for at in range(len(plan.counts))])[looks]
+    alone = np.array([float(plan.allowance(at, half / len(evidence))) for at in range(len(plan.counts))])[
+        np.maximum(looks, plan.first)
+    ]
     # A regression must clear both rules: significantly above the tolerance, and not shown to be below the margin.
     clears = margin - width + bound(effect, error, freedom, rules.power)
     mde = np.where(known, np.maximum(detectable(error, freedom, tolerance, alone, rules.power), clears), np.inf)

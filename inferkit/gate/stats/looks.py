@@ -46,11 +46,16 @@ def spent(fraction: float, alpha: ArrayLike, family: str = "power", exponent: fl
 
 @dataclass(frozen=True)
 class LookPlan:
-    """At which counts of replicates (or blocks) a case is looked at, and how the error is spent on the looks."""
+    """At which counts of replicates (or blocks) a case is looked at, and how the error is spent on the looks.
+
+    `least`: looks at fewer replicates reject nothing, they only say what is measured again; their share of the error
+    goes to the first look that may. Two slow processes of three look like a slowdown, and hardly ever come again.
+    """
 
     counts: tuple[int, ...]
     family: str = "power"
     exponent: float = 1.5
+    least: int = 0
 
     def __post_init__(self) -> None:
         if not self.counts or self.counts[0] < 1 or any(np.diff(self.counts) <= 0):
@@ -61,9 +66,17 @@ class LookPlan:
         """The index of the last look."""
         return len(self.counts) - 1
 
+    @property
+    def first(self) -> int:
+        """The first look that may reject: the last one may in any case."""
+        enough = (look for look, count in enumerate(self.counts) if count >= self.least)
+        return next(enough, self.last)
+
     def allowance(self, look: int, alpha: ArrayLike) -> NDArray[np.float64]:
         """The level at which look number `look` (from 0) may reject, of `alpha` over the whole plan."""
-        before = self.counts[look - 1] / self.counts[-1] if look else 0.0
+        if look < self.first:
+            return np.zeros_like(np.asarray(alpha, float))
+        before = self.counts[look - 1] / self.counts[-1] if look > self.first else 0.0
         now = self.counts[look] / self.counts[-1]
         return spent(now, alpha, self.family, self.exponent) - spent(before, alpha, self.family, self.exponent)
 
@@ -73,6 +86,8 @@ class LookPlan:
         The smallest over the looks taken is a valid p-value at any stopping time, so Holm's rule holds with it.
         """
         wanted = np.clip(np.asarray(p, float), 1e-300, 1.0)
+        if look < self.first:
+            return np.ones_like(wanted)
         if self.family == "power":
             return np.minimum(wanted / float(self.allowance(look, 1.0)), 1.0)
         low, high = np.full(wanted.shape, -690.0), np.full(wanted.shape, np.log(_LARGEST_LEVEL))

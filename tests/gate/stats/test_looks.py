@@ -66,3 +66,12 @@ def test_peeking_at_every_look_keeps_the_error(family):
 def test_a_plan_must_grow(counts):
     with pytest.raises(ValueError, match="increasing"):
         LookPlan(counts)
+
+
+def test_looks_below_the_least_reject_nothing_and_leave_their_error_to_the_first_that_may():
+    plain, plan = LookPlan((3, 6, 12, 20)), LookPlan((3, 6, 12, 20), least=6)
+    assert plan.allowance(0, 0.05) == 0
+    assert plan.allowance(1, 0.05) == pytest.approx(plain.allowance(0, 0.05) + plain.allowance(1, 0.05))
+    assert sum(plan.allowance(look, 0.05) for look in range(4)) == pytest.approx(0.05)
+    assert plan.sequential_p(0, [1e-9]) == [1.0]
+    assert LookPlan((3,), least=6).allowance(0, 0.05) == pytest.approx(0.05)
