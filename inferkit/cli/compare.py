@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="[PATTERN=]SHARE",
         help="how much slower is too slow (0.05 or 5%%), for all cases or those that match; the last match counts; "
-        "default: the margin in HEAD, else 25%%",
+        "default: the margin in HEAD, else 5%%",
     )
     parser.add_argument(
         "--tolerance", type=float, metavar="POINTS", help="points of top-1 that may be lost (default: HEAD's, else 0.5)"

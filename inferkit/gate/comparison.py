@@ -11,7 +11,7 @@ from inferkit.gate.default import default_rule
 from inferkit.gate.explain import explain
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN
+from inferkit.gate.margins import ACCURACY_TOLERANCE, COMPARED_MARGIN
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
 from inferkit.gate.reference import moved_between
 from inferkit.gate.rule import CaseLatency, Rule
@@ -76,7 +76,7 @@ def compare(
 ) -> Comparison:
     """Compare `head` with `base`; several files of a side are replicates. `tolerance` of top-1 in points.
 
-    A margin that `margins` does not state is the one in head's file, else CPU_MARGIN.
+    A margin that `margins` does not state is the one in head's file, else COMPARED_MARGIN.
     """
     one, other = _side(base), _side(head)
     both = [case for case in one.cases if case in other.cases]
@@ -154,7 +154,7 @@ def _machines(
         if before is None or before.name != now.name:
             continue
         mine = {case.case: case for case in evidence if head.cases[case.case].fingerprint == slug and not case.invalid}
-        margin = CPU_MARGIN if now.margin is None else now.margin
+        margin = COMPARED_MARGIN if now.margin is None else now.margin
         others = [(case.baseline, case.now) for case in mine.values()]
         moved = moved_between(now.name, before.log_medians, now.log_medians, others, margin)
         found = [moved.blamed(outcome) if outcome.case in mine else outcome for outcome in found]
@@ -176,7 +176,7 @@ def _pooled(known: RunCase, more: RunCase) -> RunCase:
 def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLatency:
     here, there = head.cases[case], base.cases[case]
     stated = margins(case)
-    margin = stated if stated is not None else here.margin if here.margin is not None else CPU_MARGIN
+    margin = stated if stated is not None else here.margin if here.margin is not None else COMPARED_MARGIN
     invalid = [side.mixed[case] for side in (base, head) if case in side.mixed]
     invalid += [side.invalid[case] for side in (base, head) if case in side.invalid]
     if here.fingerprint != there.fingerprint:

@@ -92,12 +92,13 @@ def test_files_of_different_machines_are_no_side(tmp_path):
     assert "the files of one side are of different machines" in result.outcomes[0].line
 
 
-def test_margins_are_the_callers_else_the_files_else_25_percent(tmp_path):
+def test_margins_are_the_callers_else_the_files_else_5_percent(tmp_path):
     slower = [time * 1.2 for time in FAST]
     for margin, stated, verdict in (
         (0.1, None, Verdict.REGRESSED),
         (0.1, 0.3, Verdict.PASS),
-        (None, None, Verdict.PASS),
+        (None, None, Verdict.REGRESSED),
+        (0.25, None, Verdict.PASS),
     ):
         base, head = ours({CASE: FAST}), ours({CASE: slower}, margin=margin)
         result = comparison(tmp_path, base, head, margins=lambda case, stated=stated: stated)

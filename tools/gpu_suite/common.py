@@ -35,9 +35,12 @@ def folder(*parts: str) -> Path:
     return path
 
 
-def plan_path(name: str, precision: str) -> Path:
-    """The engine for batches of 1 to 64 whose output are the scores."""
-    return folder("plans") / f"{name}-{precision}.plan"
+def plan_path(name: str, precision: str, batch: int) -> Path:
+    """The engine whose outputs are the scores: for batches of 1 to 64, in FP32 for this batch alone.
+
+    Strict FP32 of TensorRT-RTX 1.4 with an open batch ends in "cuDNN graph compilation failed".
+    """
+    return folder("plans") / f"{name}-{precision}{f'-b{batch}' if precision == 'fp32' else ''}.plan"
 
 
 def timed_plan_path(name: str, batch: int) -> Path:

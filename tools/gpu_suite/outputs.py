@@ -26,6 +26,7 @@ from tools.gpu_suite.common import (
 )
 
 AGREEMENT = 0.998
+AGREEMENT_BATCH = 100  # of 10,000 images: no smaller batch at the end, which an engine of one batch size refuses
 
 
 def compare(name: str, precision: str, batches: tuple[int, ...]) -> dict[str, Any]:
@@ -35,8 +36,8 @@ def compare(name: str, precision: str, batches: tuple[int, ...]) -> dict[str, An
 
     images, scores = reference(name)
     found: dict[str, Any] = {}
-    with load_engine(plan_path(name, precision)).session() as session:
-        for batch in batches:
+    for batch in batches:
+        with load_engine(plan_path(name, precision, batch)).session() as session:
             start = time.perf_counter()
             session.load(images[:batch])
             ready = time.perf_counter() - start
@@ -117,14 +118,13 @@ def engine_classes(name: str, precision: str) -> dict[str, Any]:
     from inferkit.backends.tensorrt import BACKEND
     from inferkit.data import open_dataset
 
-    engine = BACKEND.build(inferkit.at_precision(inferkit.load(name), precision), LARGEST)
+    engine = BACKEND.build(inferkit.at_precision(inferkit.load(name), precision), AGREEMENT_BATCH, static=True)
     with np.load(folder("references") / f"{name}-classes.npz") as stored:
         expected, labels = stored["classes"], stored["labels"]
     classes = []
     with engine.session(mode="throughput") as session:
-        batches = (
-            each.images for each in open_dataset("fashion_mnist").batches(LARGEST, preprocessing=preprocessing(name))
-        )
+        dataset = open_dataset("fashion_mnist")
+        batches = (each.images for each in dataset.batches(AGREEMENT_BATCH, preprocessing=preprocessing(name)))
         for outputs in session.stream(batches):
             first = next(iter(outputs.values()))
             classes.append(first.reshape(len(first), -1).argmax(1))

@@ -50,7 +50,7 @@ def make_reference(name: str, threads: int) -> dict[str, Any]:
 
 
 def make_engine(name: str, precision: str) -> dict[str, Any]:
-    """Rewrite the network and build its engine for batches of 1 to 64, with the scores as output."""
+    """Rewrite the network and build its engine for batches of 1 to 64 (plan_path), with the scores as output."""
     keep_to(precision)
     import inferkit
     from inferkit.cli.study_engine import with_output
@@ -59,8 +59,10 @@ def make_engine(name: str, precision: str) -> dict[str, Any]:
     network = inferkit.load(name)
     network = inferkit.at_precision(with_output(network, scores_blob(network)), precision)
     rewritten = time.perf_counter()
-    engine: Any = inferkit.build(network, backend="tensorrt", max_batch=LARGEST, cache=False)
-    engine.save(plan_path(name, precision))
+    for batch in BATCHES if precision == "fp32" else (LARGEST,):
+        fixed = precision == "fp32"
+        engine: Any = inferkit.build(network, backend="tensorrt", max_batch=batch, static=fixed, cache=False)
+        engine.save(plan_path(name, precision, batch))
     return _told(engine, rewritten - start, network.notes)
 
 
@@ -111,7 +113,7 @@ def run(results: Results) -> None:
     wanted = [name for name in NETWORKS if not isinstance(networks.get(name), dict)]
     networks |= dict(zip(wanted, side_by_side(make_reference, [(name, 4) for name in wanted], 4), strict=True))
     jobs = [(name, precision) for name in reversed(NETWORKS) for precision in PRECISIONS]
-    missing = [job for job in jobs if not plan_path(*job).exists()]
+    missing = [job for job in jobs if not plan_path(*job, LARGEST).exists()]
     built = side_by_side(make_engine, missing, 12)
     engines |= {f"{name}-{precision}": figures for (name, precision), figures in zip(missing, built, strict=True)}
     for what, figures in (*networks.items(), *engines.items()):

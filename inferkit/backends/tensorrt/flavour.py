@@ -270,7 +270,7 @@ class Flavour:
     def capturable(self, context: Any, stream: int) -> bool | None:
         """What TensorRT says of capturing this context, None where it says nothing: told, not obeyed.
 
-        TensorRT-RTX says yes only of engines built with REQUIRE_USER_ALLOCATION, which trtexec and Polygraphy cannot
+        TensorRT-RTX says yes only of engines built with REQUIRE_USER_ALLOCATION, which Polygraphy cannot
         run, and which end the process in 1.4 where the batch is open. What any engine allocates while it is captured
         is stream-ordered (anything else breaks the capture) and belongs to the graph; replay.py proves the rest.
         """
