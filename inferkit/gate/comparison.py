@@ -220,8 +220,8 @@ def _remarks(files: Sequence[RunFile]) -> tuple[str, ...]:
     foreign = [file.name for file in files if not file.ours]
     if foreign:
         remarks.append(
-            f"{', '.join(foreign)}: no replicates of inferkit; the median of all rounds stands for the file, and how "
-            "much processes differ is not known"
+            f"{', '.join(foreign)}: no replicates of inferkit; the median of all rounds stands for the file"
+            + (" as one replicate" if len(files) > 2 else ", and how much processes differ is not known")
         )
     remarks += [f"{file.name}: made with --benchmark-disable; its times say nothing" for file in files if file.smoke]
     return tuple(remarks)

@@ -2,8 +2,8 @@
 
 # Replicates on a shared CPU differ by 10 % on a bad day; a smaller margin would cry wolf there.
 CPU_MARGIN = 0.25
-# Files that state none, compared with each other: what pytest-benchmark's users mostly choose. How much processes differ
-# is seen from the files of a side, so a narrow margin makes no alarms, only cases that stay undecided.
+# Files that state none, compared with each other: what pytest-benchmark's users mostly choose. How much processes
+# differ is seen from the files of a side, so a narrow margin makes no alarms, only cases that stay undecided.
 COMPARED_MARGIN = 0.05
 # GPU cases are replayed from a graph with warm clocks, and their replicates differ by less than 1 %.
 GPU_MARGIN = 0.05
