@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -37,6 +38,9 @@ class Oracle:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="inferkit-oracle-")
+        self._start()
+
+    def _start(self) -> None:
         command, environment = require_root().command(["python3", str(Path(__file__).with_name("pycaffe_server.py"))])
         environment.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
         self._log = open(Path(self._folder.name) / "server.log", "wb")  # noqa: SIM115
@@ -77,10 +81,7 @@ class Oracle:
             "log": str(folder / "net.log"),
             **state,
         }
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._read()
+        line = self._ask(request)
         if line == "aborted":
             log = (folder / "net.log").read_text(errors="replace").splitlines()
             raise CaffeAborted("\n".join(row for row in log if row.startswith(("F", "*"))) or "\n".join(log[-3:]))
@@ -94,6 +95,20 @@ class Oracle:
                     number, _, name = key.partition(":")
                     found.results[int(number)][name] = arrays[f"array_{place}"]
         return found
+
+    def _ask(self, request: dict[str, Any]) -> str:
+        """The server's answer. It serves each request in a fork: should it die itself, another one is asked, once."""
+        for _ in range(2):
+            with contextlib.suppress(BrokenPipeError):
+                assert self._process.stdin is not None
+                self._process.stdin.write(json.dumps(request) + "\n")
+                self._process.stdin.flush()
+                if line := self._read():
+                    return line
+            code = self._process.wait(30)
+            last = (Path(self._folder.name) / "server.log").read_text(errors="replace")[-2000:]
+            self._start()
+        raise RuntimeError(f"the server of real Caffe ended with {code}, twice: {last}")
 
     def _read(self) -> str:
         assert self._process.stdout is not None
