@@ -2,8 +2,9 @@
 
     python3 -m tools.gpu_suite [--json FILE] [--processes 10] [PART...]
 
-Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch. Prints a compact table; the exit
-code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name fewer networks or batches.
+Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; and gate, on request. Prints a
+compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name fewer
+networks or batches.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ import time
 import traceback
 from pathlib import Path
 
-from tools.gpu_suite import latency, outputs, peers, prepare
+from tools.gpu_suite import gate, latency, outputs, peers, prepare
 from tools.gpu_suite.common import FAILURES, Results, fail, folder, say
 
 PARTS = ("prepare", "engines", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
+ON_REQUEST = ("gate",)  # takes as long as it is given
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: these); gate")
+    parser.add_argument(
+        "--gate-seconds", type=float, default=540.0, help="time of the part gate (default: %(default)g)"
+    )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
     parser.add_argument("--pin", action="store_true", help="keep every second process of latency on one core")
@@ -35,7 +40,7 @@ def main() -> int:
     if arguments.peer_child is not None:
         peers.child(arguments.peer_child)
         return 0
-    if unknown := set(arguments.parts) - set(PARTS):
+    if unknown := set(arguments.parts) - {*PARTS, *ON_REQUEST}:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     wanted = arguments.parts or list(PARTS)
     results = Results(arguments.json or folder() / "results.json")
@@ -59,6 +64,8 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
         prepare.run(results)
     elif part == "engines":
         prepare.run_timed(results)
+    elif part == "gate":
+        gate.run(results, arguments.gate_seconds)
     elif part == "outputs":
         outputs.run_outputs(results)
     elif part == "agreement":
