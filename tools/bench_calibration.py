@@ -48,7 +48,9 @@ def main() -> int:
     figures = {part: _in_process(part) for part in ("model", "short")}
     if args.shared_images is None:
         args.shared_images = min(args.images, _fitting(figures["short"]))
-        sys.argv += ["--shared-images", str(args.shared_images)]
+    # The peer stacks its batches, which must be whole.
+    args.shared_images = max(args.shared_images // args.batch_size, 1) * args.batch_size
+    sys.argv += ["--shared-images", str(args.shared_images)]
     figures |= {part: _in_process(part) for part in ("long", "shared", "onnxruntime")}
     for line in report(args, figures):
         print(line)
@@ -200,7 +202,7 @@ def _ours(args: argparse.Namespace, images: int) -> dict[str, Any]:
         network, graph, placement = _prepared(args)
         [info] = network.inputs
         collector = Collector(graph, placement.tensors)
-        Collector(graph, [info.name]).add({info.name: np.zeros((1, 3, 4, 4), np.float32)})  # libraries load
+        Collector(graph, [info.name]).add({info.name: np.zeros((1, *_shape(info)), np.float32)})  # libraries load
         total = 0.0
         with Forward() as forward:
             for batch in pictures(_shape(info), images, args.batch_size):
