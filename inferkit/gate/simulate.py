@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.gate.enough import more_for_baseline
+from inferkit.gate.moderated import CONFIRMED, LOOKS
 from inferkit.gate.rule import CaseLatency
 from inferkit.gate.stats.effect import Evidence, independent, paired
 from inferkit.gate.stats.judge import Judgement, Policy
 from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sequential import advance, begin
 
-BASELINE_LOOKS = LookPlan((3, 6, 12, 20), least=6)
+BASELINE_LOOKS = LookPlan(LOOKS, least=CONFIRMED)
 AB_LOOKS = LookPlan((4, 8, 12, 20))
 
 
