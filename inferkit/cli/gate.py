@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from inferkit.cli.ab import listed, matrix_file, terminable
@@ -47,6 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicates", type=int, metavar="N", help="fresh processes per case (default: the matrix's)")
     parser.add_argument("--min-time", type=float, metavar="SECONDS", help="time measured per process (the matrix's)")
     parser.add_argument("--time-budget", type=float, metavar="SECONDS", help="begin no suite that would end later")
+    parser.add_argument(
+        "--baselines", metavar="FOLDER", type=Path, help="compare with these (default: measure one first)"
+    )
     parser.add_argument("--log", metavar="FILE", help="write every suite as a line of JSON as soon as it is judged")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -63,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and not 0 < value <= 100_000:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value:g}")
-    plan = Plan(args.suites, _effects(args.effects), args.slowed_suites, args.one_in, args.time_budget)
+    if args.baselines is not None and not args.baselines.is_dir():
+        raise UsageError(f"--baselines {args.baselines}: there is no such folder")
+    plan = Plan(args.suites, _effects(args.effects), args.slowed_suites, args.one_in, args.time_budget, args.baselines)
     matrix = load_matrix(matrix_file(args.matrix))
     selection = Selection(*(listed(getattr(args, name)) for name in ("model", "precision", "batch_size", "backend")))
     selection.check(matrix.cases())

@@ -24,7 +24,6 @@ from inferkit.gate.verdict import Verdict
 if TYPE_CHECKING:
     from inferkit.gate.stats.effect import Evidence
 
-NETWORK = "reference-1"  # its zoo name, which is its version
 _ALPHA = 0.05
 _FEWEST_CASES = 3  # of whose changes a middle is worth a word
 _TIMES = (LATENCY, P99, BUILD_TIME, COLD_START)

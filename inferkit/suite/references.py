@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from inferkit.gate.baseline import Baseline
-from inferkit.gate.reference import NETWORK, Movement, moved_between
+from inferkit.gate.reference import Movement, moved_between
 from inferkit.measure.case import Case
 from inferkit.suite.definition import NetworkDefinition
 from inferkit.suite.records import CaseRecord
 
-# The batch of it that keeps the device at work; a backend that is not here has no reference (real Caffe reads the
-# same CPU as ONNX Runtime, and its processes take a second to start).
-BATCH_SIZES = {"onnxruntime": 1, "tensorrt": 64}
+# The zoo's name of each backend's reference, which is its version, and its batch: small layers that wait for each other
+# on a CPU, a batch that keeps a GPU at work. A backend that is not here has no reference (real Caffe reads the same CPU
+# as ONNX Runtime, and its processes take a second to start).
+NETWORKS = {"onnxruntime": ("reference-2", 1), "tensorrt": ("reference-1", 64)}
 
 
 @dataclass
@@ -28,11 +30,14 @@ class References:
         """Empty records (made by `empty`) of the references that these cases need and that are not there yet."""
         found = []
         for record in records:
-            size = BATCH_SIZES.get(record.case.backend)
-            if size is None or not record.open or record.fingerprint is None or record.fingerprint.slug in self.records:
+            backend = record.case.backend
+            if backend not in NETWORKS or not record.open or record.fingerprint is None:
                 continue
-            network = NetworkDefinition(NETWORK, NETWORK, batch_sizes=(size,), backends=(record.case.backend,))
-            reference = empty(Case(NETWORK, "fp32", size, record.case.backend), network)
+            if record.fingerprint.slug in self.records:
+                continue
+            name, size = NETWORKS[backend]
+            network = NetworkDefinition(name, name, batch_sizes=(size,), backends=(backend,))
+            reference = empty(Case(name, "fp32", size, backend), network)
             if reference.open and reference.fingerprint == record.fingerprint:
                 self.records[record.fingerprint.slug] = reference
                 found.append(reference)
@@ -57,7 +62,8 @@ class References:
         for slug, reference in self.records.items():
             stored = baseline_of(reference)
             before = stored.reference if stored is not None else None
-            if stored is None or before is None or before.name != NETWORK or not usable(reference):
+            name = reference.case.model
+            if stored is None or before is None or before.name != name or not usable(reference):
                 continue
             mine = [each for each in records if each.fingerprint is not None and each.fingerprint.slug == slug]
             others = [
@@ -65,9 +71,16 @@ class References:
                 for each in mine
                 if each.open and each.replicates and each.case.id in stored.cases
             ]
-            moved = moved_between(NETWORK, before.log_medians, reference.log_medians, others, reference.margin)
-            self.movements[slug] = moved
+            now = reference.log_medians
+            within = functools.cache(
+                functools.partial(_within, name, before.log_medians, now, others, reference.margin)
+            )
+            overall = self.movements[slug] = within(len(now))
             for each in mine:
+                # The reference is measured as long as any case is. What it did after this one's last replicate may
+                # hide what it did before.
+                beside = within(min(len(each.replicates), len(now)))
+                moved = beside if beside.moved else overall
                 if each.outcome is not None:
                     each.outcome = moved.blamed(each.outcome)
                 each.sides = tuple(map(moved.blamed, each.sides))
@@ -90,7 +103,7 @@ class References:
         """For a run's JSON, by fingerprint slug; without those that could not be measured properly."""
         return {
             slug: {
-                "name": NETWORK,
+                "name": record.case.model,
                 "case": record.case.id,
                 "log_medians": list(record.log_medians),
                 "margin": record.margin,
@@ -99,6 +112,18 @@ class References:
             for slug, record in self.records.items()
             if usable(record)
         }
+
+
+def _within(
+    name: str,
+    before: Sequence[float],
+    now: Sequence[float],
+    others: Sequence[tuple[Sequence[float], Sequence[float]]],
+    margin: float,
+    count: int,
+) -> Movement:
+    """What the reference's first `count` replicates say."""
+    return moved_between(name, before, now[:count], others, margin)
 
 
 def _useless(record: CaseRecord) -> str:

@@ -1,8 +1,9 @@
 """The gate tried on this machine: suites in which nothing changed, and suites slowed down really, through the pipeline.
 
-One measured suite becomes the baseline. Every further suite is measured and judged as `pytest bench` does it, in fresh
-processes, with its re-measurements. In a slowed suite one case of four is slowed (others in the next suite), so that
-the rule sees a regression among cases that did not change; what it says of those counts as false alarms too.
+One measured suite becomes the baseline, or a stored one is taken. Every further suite is measured and judged as `pytest
+bench` does it, in fresh processes, with its re-measurements. In a slowed suite one case of four is slowed (others in
+the next suite), so that the rule sees a regression among cases that did not change; what it says of those counts as
+false alarms too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from inferkit.errors import UsageError
@@ -35,8 +37,9 @@ METRICS = {"latency": LATENCY, "tail": P99, "memory": HOST_MEMORY, "build": BUIL
 class Plan:
     """How much is tried: so many unchanged suites, and for each (kind, share) so many slowed ones.
 
-    In a slowed suite one case of `one_in` is slowed. The two take turns, and no suite is begun that would end after
-    `seconds`, as long as the others took.
+    `baselines` is the folder of stored ones to compare with; None measures one first. In a slowed suite one case of
+    `one_in` is slowed. The two take turns, and no suite is begun that would end after `seconds`, as long as the others
+    took.
     """
 
     suites: int = 10
@@ -44,6 +47,7 @@ class Plan:
     slowed_suites: int = 4
     one_in: int = 4
     seconds: float | None = None
+    baselines: Path | None = None
 
     def __post_init__(self) -> None:
         for kind, _ in self.effects:
@@ -87,12 +91,13 @@ def run_selftest(
     measured here.
     """
     began = time.monotonic()
-    with _Runner(matrix, settings) as runner:
+    with _Runner(matrix, settings, plan.baselines) as runner:
         say("the baseline")
-        baseline = runner.measure_baseline(cases)
+        baseline = runner.stored_baseline(cases) if plan.baselines is not None else runner.measure_baseline(cases)
         keep(asdict(baseline))
         if not runner.cases:
-            raise UsageError("none of these cases can be measured here")
+            where = "" if plan.baselines is None else f", or {plan.baselines} has none of them for this machine"
+            raise UsageError(f"none of these cases can be measured here{where}")
         tried: list[Tried] = []
         for kind, share, number in plan.schedule():
             longest = max((suite.seconds for suite in tried), default=0.0)
@@ -149,10 +154,10 @@ def _found(suite: Tried, metric: str) -> set[str]:
 class _Runner:
     """Runs suites against a baseline of their own; networks are prepared once for all of them."""
 
-    def __init__(self, matrix: Matrix, settings: Settings) -> None:
+    def __init__(self, matrix: Matrix, settings: Settings, baselines: Path | None = None) -> None:
         self._matrix, self._settings = matrix, settings
         self._folder = tempfile.TemporaryDirectory(prefix="inferkit-selftest-")
-        self._store = BaselineStore(self._folder.name)
+        self._store = BaselineStore(baselines or self._folder.name)
         self._workshop = Workshop(lambda text: contextlib.nullcontext())
         self.cases: tuple[Case, ...] = ()
 
@@ -162,6 +167,18 @@ class _Runner:
     def __exit__(self, *_: object) -> None:
         self._workshop.close()
         self._folder.cleanup()
+
+    def stored_baseline(self, cases: Sequence[Case]) -> SuiteData:
+        """What the folder of baselines has; `cases` are those that it has, and that can be measured here."""
+        campaign, networks = self._campaign(self._settings), self._matrix.all_cases()
+        found: dict[Case, tuple[float, ...]] = {}
+        for case in cases:
+            record = campaign.record(case, networks[case])
+            baseline = self._store.find(record.fingerprint) if record.open and record.fingerprint is not None else None
+            if baseline is not None and case.id in baseline.cases:
+                found[case] = baseline.cases[case.id].log_medians
+        self.cases = tuple(found)
+        return SuiteData("baseline", 0.0, (), {case.id: logs for case, logs in found.items()})
 
     def measure_baseline(self, cases: Sequence[Case]) -> SuiteData:
         """One measured suite as the baseline; `cases` are those that could be measured."""
@@ -191,7 +208,8 @@ class _Runner:
         campaign.run(self.cases)
         outcomes = [record.outcome for record in campaign.latency.values() if record.outcome is not None]
         outcomes += [outcome for record in campaign.latency.values() for outcome in record.sides]
-        medians = {record.case.id: record.log_medians for record in campaign.latency.values() if record.replicates}
+        measured = [*campaign.references.records.values(), *campaign.latency.values()]
+        medians = {record.case.id: record.log_medians for record in measured if record.replicates}
         data = SuiteData(kind, share, slowed, medians)
         return Tried(data, tuple(outcomes), round(time.monotonic() - began, 3))
 

@@ -121,7 +121,7 @@ class Untrained(Campaign):
     """A campaign whose reference network cannot be made; its cases are real."""
 
     def _replicate(self, record, left, which, details=False):
-        if record.case.model == "reference-1":
+        if record.case.model == "reference-2":
             record.network = replace(record.network, model="no-such-network")
         super()._replicate(record, left, which, details)
 

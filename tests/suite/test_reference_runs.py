@@ -49,13 +49,13 @@ def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
     steps = [line.split("] ")[1] for line in run.text.splitlines() if ", replicate " in line]
     assert [step.split("-")[0] for step in steps] == ["reference", "tiny", "tiny", "tiny"] * 3
     (told,) = ours["references"].values()
-    assert (told["name"], told["case"]) == ("reference-1", "reference-1-fp32-b1-onnxruntime")
+    assert (told["name"], told["case"]) == ("reference-2", "reference-2-fp32-b1-onnxruntime")
     assert len(told["log_medians"]) == 3
     assert told["case"] not in ours["cases"]
-    assert json.loads(path.read_text())["reference"]["name"] == "reference-1"
-    (series,) = History(project.folder / "history.duckdb").series("reference-1", metric=REFERENCE)
+    assert json.loads(path.read_text())["reference"]["name"] == "reference-2"
+    (series,) = History(project.folder / "history.duckdb").series("reference-2", metric=REFERENCE)
     assert series.points[0].figure.values == pytest.approx([math.exp(value) for value in told["log_medians"]])
-    assert "reference-1" not in run.text.split("inferkit =")[-1]  # it is no case of the table
+    assert "reference-2" not in run.text.split("inferkit =")[-1]  # it is no case of the table
 
 
 def test_where_it_moved_too_nothing_is_called_regressed(measured):

@@ -97,7 +97,7 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "declared": {"m": ["a", "b"]},
             "cases": {case: {"log_medians": [1.0]}},
             "accuracy": {},
-            "references": {"m": {"name": "reference-1", "log_medians": logs}},
+            "references": {"m": {"name": "reference-2", "log_medians": logs}},
             "outcomes": [{"case": case}],
             "remarks": ["the machine did"],
             "unsupported": {},
