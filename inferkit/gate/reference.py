@@ -8,6 +8,12 @@ Where it moved, no latency of that kind of machine is REGRESSED or IMPROVED, how
 strongly a network reacts to what happened to the machine (a neighbour in the shared cache, less memory bandwidth) is
 not known, and may be many times what the reference shows. Such a case is INVALID with both figures, and is to be
 judged where the machine's state cancels: interleaved with another commit.
+
+A machine may also change its state every few seconds (two levels, half as slow again, on shared two-core machines):
+then the reference's replicates are some of one and some of the other, no movement can be shown of so wide a spread,
+and a case may have had most of its replicates in the slower state by chance. So a case is INVALID too while its change
+is no more than what a single replicate of the reference showed that the machine can do (and half of that again: some
+networks react that much more than the reference).
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from inferkit.gate.outcome import BUILD_TIME, COLD_START, LATENCY, P99, Outcome
@@ -27,12 +33,17 @@ if TYPE_CHECKING:
 _ALPHA = 0.05
 _FEWEST_CASES = 3  # of whose changes a middle is worth a word
 _TIMES = (LATENCY, P99, BUILD_TIME, COLD_START)
+# How much more than the reference others reacted when a machine changed its state: up to 1.2 times, in logarithms.
+_REACTION = 1.5
 WAY_OUT = "judge it where the machine cancels: pytest bench --against REF, or inferkit ab"
 
 
 @dataclass(frozen=True)
 class Movement:
-    """How the reference network's latency changed: shares, with one-sided 99 % bounds. `moved`: shown to have."""
+    """How the reference network's latency changed: shares, with one-sided 99 % bounds. `moved`: shown to have.
+
+    `lowest` and `highest` are its fastest and slowest replicate now, as changes from the mean of those before.
+    """
 
     name: str
     change: float
@@ -40,6 +51,8 @@ class Movement:
     upper: float
     margin: float
     moved: bool
+    lowest: float = 0.0
+    highest: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -48,12 +61,26 @@ class Movement:
     def blamed(self, outcome: Outcome) -> Outcome:
         """The outcome of a time, INVALID where it is REGRESSED or IMPROVED and the machine moved."""
         timed = any(outcome.metric == metric or outcome.metric.startswith(f"{metric} ") for metric in _TIMES)
-        if not (self.moved and timed and outcome.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)):
+        if not timed or outcome.verdict not in (Verdict.REGRESSED, Verdict.IMPROVED):
             return outcome
-        reason = f"the reference network moved by {self.change:+.1%}: the machine did"
+        if self.moved:
+            machine, reason = self.change, f"the reference network moved by {self.change:+.1%}: the machine did"
+        elif (reached := self._reached(outcome)) is not None:
+            machine, reason = reached, f"the machine is not steady: the reference network reached {reached:+.1%}"
+        else:
+            return outcome
         if outcome.reason:
             reason = f"{reason}; {outcome.reason}"
-        return replace(outcome, verdict=Verdict.INVALID, reason=reason, way_out=WAY_OUT, machine=self.change)
+        return replace(outcome, verdict=Verdict.INVALID, reason=reason, way_out=WAY_OUT, machine=machine)
+
+    def _reached(self, outcome: Outcome) -> float | None:
+        """What the reference's extreme replicate showed, where that may be all that happened to the case."""
+        if outcome.change is None or outcome.change <= -1:
+            return None
+        extreme = self.highest if outcome.change > 0 else self.lowest
+        same_way = extreme * outcome.change > 0
+        within = abs(math.log1p(outcome.change)) <= _REACTION * abs(math.log1p(extreme))
+        return extreme if same_way and within else None
 
     def line(self, outcomes: Sequence[Outcome]) -> str:
         """What a run's report says of it and of the middle of the latencies of its kind of machine; may be empty."""
@@ -99,7 +126,11 @@ def moved_between(
     """`movement` of the reference's log-medians; `cases` are those (before, now) of the cases measured with it."""
     from inferkit.gate.stats.effect import independent
 
-    return movement(name, independent(before, now), [independent(*case) for case in cases], margin)
+    found = movement(name, independent(before, now), [independent(*case) for case in cases], margin)
+    if not before or not now:
+        return found
+    level = fmean(before)
+    return replace(found, lowest=_share(min(now) - level), highest=_share(max(now) - level))
 
 
 def _share(log_ratio: float) -> float:

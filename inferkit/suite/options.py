@@ -119,3 +119,9 @@ def selection(config: pytest.Config) -> Selection:
 def _listed(values: Sequence[str] | None) -> tuple[str, ...]:
     """Every word of a repeated, comma-separated option."""
     return tuple(word for value in values or () for word in value.replace(",", " ").split())
+
+
+def benchmark_json(config: pytest.Config) -> str | None:
+    """What --benchmark-json names; pytest-benchmark before 5.0 has opened it already."""
+    given = getattr(config.option, "benchmark_json", None)
+    return None if given is None else str(getattr(given, "name", given))

@@ -13,10 +13,10 @@ from inferkit.measure.case import Case
 from inferkit.suite.definition import NetworkDefinition
 from inferkit.suite.records import CaseRecord
 
-# The zoo's name of each backend's reference, which is its version, and its batch: small layers that wait for each other
-# on a CPU, a batch that keeps a GPU at work. A backend that is not here has no reference (real Caffe reads the same CPU
-# as ONNX Runtime, and its processes take a second to start).
-NETWORKS = {"onnxruntime": ("reference-2", 1), "tensorrt": ("reference-1", 64)}
+# The zoo's name of each backend's reference, its precision and batch: small layers that wait for each other on a CPU, a
+# batch that keeps a GPU at work (in FP16: TensorRT-RTX 1.4 cannot run strict FP32 at such a batch). A backend that is
+# not here has no reference (real Caffe reads the same CPU as ONNX Runtime, and its processes take a second to start).
+NETWORKS = {"onnxruntime": ("reference-2", "fp32", 1), "tensorrt": ("reference-1", "fp16", 64)}
 
 
 @dataclass
@@ -35,9 +35,9 @@ class References:
                 continue
             if record.fingerprint.slug in self.records:
                 continue
-            name, size = NETWORKS[backend]
+            name, precision, size = NETWORKS[backend]
             network = NetworkDefinition(name, name, batch_sizes=(size,), backends=(backend,))
-            reference = empty(Case(name, "fp32", size, backend), network)
+            reference = empty(Case(name, precision, size, backend), network)
             if reference.open and reference.fingerprint == record.fingerprint:
                 self.records[record.fingerprint.slug] = reference
                 found.append(reference)
@@ -62,7 +62,7 @@ class References:
         for slug, reference in self.records.items():
             stored = baseline_of(reference)
             before = stored.reference if stored is not None else None
-            name = reference.case.model
+            name = _version(reference)
             if stored is None or before is None or before.name != name or not usable(reference):
                 continue
             mine = [each for each in records if each.fingerprint is not None and each.fingerprint.slug == slug]
@@ -103,7 +103,7 @@ class References:
         """For a run's JSON, by fingerprint slug; without those that could not be measured properly."""
         return {
             slug: {
-                "name": record.case.model,
+                "name": _version(record),
                 "case": record.case.id,
                 "log_medians": list(record.log_medians),
                 "margin": record.margin,
@@ -112,6 +112,12 @@ class References:
             for slug, record in self.records.items()
             if usable(record)
         }
+
+
+def _version(record: CaseRecord) -> str:
+    """What a stored time of the reference belongs to, for the same machine: the network and its precision."""
+    case = record.case
+    return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}"
 
 
 def _within(

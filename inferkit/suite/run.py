@@ -22,7 +22,7 @@ from inferkit.report.terminal import render
 from inferkit.suite import remember, show_files
 from inferkit.suite.campaign import Campaign
 from inferkit.suite.definition import AccuracyCase
-from inferkit.suite.options import option
+from inferkit.suite.options import benchmark_json, option
 from inferkit.suite.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.state import Parameter, Suite
 from inferkit.suite.workers import is_controller, send
@@ -81,7 +81,7 @@ def _on_cluster(
 
 def check_json_path(config: pytest.Config) -> None:
     """UsageError where --benchmark-json or --report names a place that cannot be written to."""
-    named = {"--benchmark-json": getattr(config.option, "benchmark_json", None), "--report": option(config, "report")}
+    named = {"--benchmark-json": benchmark_json(config), "--report": option(config, "report")}
     named["--verdict-json"] = option(config, "verdict-json")
     for name, path in named.items():
         if path is None:
@@ -102,7 +102,8 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     session = suite.config.pluginmanager.getplugin("pytest-benchmark")
     if session is None:
         return code
-    path, session.json = session.json, None
+    named, session.json = benchmark_json(suite.config), None
+    path = None if named is None else Path(named)
     if interrupted:
         session.save = session.autosave = None
     history = remember.history_file(suite)
@@ -123,7 +124,6 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         code = code or EXIT_NOT_WRITTEN
     if path is None:
         return code
-    path = Path(path)
     traces = traces_path(path)
     beside = f" and {traces.name}" if not suite.gathered else "; raw times stay with the workers of pytest-xdist"
     try:

@@ -17,7 +17,7 @@ from inferkit.measure.case import Case
 from inferkit.suite.campaign import Campaign, Settings
 from inferkit.suite.definition import AccuracyCase, Matrix
 from inferkit.suite.matrix import load_matrix
-from inferkit.suite.options import option, selection
+from inferkit.suite.options import benchmark_json, option, selection
 from inferkit.suite.replay import ReplayTimer
 from inferkit.suite.target import fingerprint_of
 from inferkit.suite.workers import is_worker
@@ -154,7 +154,7 @@ class Suite:
     @property
     def _logs(self) -> Path | None:
         """Where load generators leave their logs: beside the run's JSON, where there is one."""
-        path = getattr(self.config.option, "benchmark_json", None)
+        path = benchmark_json(self.config)
         return None if path is None else Path(path).absolute().with_suffix(".loadgen")
 
     def _missing(self, matrix: Matrix) -> Iterable[MissingCase]:

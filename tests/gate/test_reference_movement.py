@@ -70,6 +70,37 @@ def test_a_case_that_went_much_further_or_the_other_way_is_not_called_regressed_
     assert f"the reference network moved by {movement.change:+.1%}" in blamed.line
 
 
+# A machine that is half as slow again for some seconds and quick for others; the replicates of twelve rounds.
+QUICK, SLOW_STATE = 0.0, math.log(1.5)
+FLIPS = tuple(SLOW_STATE if slow else QUICK for slow in (0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 0))
+
+
+def test_a_machine_that_flips_between_two_states_is_not_the_softwares_fault():
+    """No movement can be shown of so wide a spread, and a case had more of its replicates in the slower state."""
+    before = (QUICK,) * 9 + (SLOW_STATE,) * 3
+    shaken = moved_between("reference-2", before, FLIPS[:3] + (QUICK,) * 9, [(before, FLIPS)] * 10, MARGIN)
+    assert not shaken.moved
+    blamed = shaken.blamed(outcome(Verdict.REGRESSED, change=0.4))
+    assert blamed.verdict is Verdict.INVALID
+    assert "the machine is not steady: the reference network reached +3" in blamed.reason
+    assert blamed.machine == pytest.approx(shaken.highest)
+
+
+def test_more_than_the_machine_showed_is_the_softwares():
+    before = (QUICK,) * 9 + (SLOW_STATE,) * 3
+    shaken = moved_between("reference-2", before, FLIPS[:3] + (QUICK,) * 9, [(before, FLIPS)] * 10, MARGIN)
+    regressed = outcome(Verdict.REGRESSED, change=1.0)
+    assert shaken.blamed(regressed) is regressed
+    improved = outcome(Verdict.IMPROVED, change=-0.4)
+    assert shaken.blamed(improved) is improved  # the reference was never that quick
+
+
+def test_the_noise_of_a_steady_machine_hides_nothing():
+    steady = moved(1, 0.0, noise=0.002, margin=0.02)
+    regressed = outcome(Verdict.REGRESSED, change=0.02)
+    assert steady.blamed(regressed) is regressed
+
+
 def test_what_is_no_time_and_what_did_not_change_keep_their_verdicts():
     movement = moved(1, 0.3)
     for kept in (outcome(Verdict.REGRESSED, HOST_MEMORY), outcome(Verdict.PASS), outcome(Verdict.INCONCLUSIVE)):
