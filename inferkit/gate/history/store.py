@@ -118,7 +118,12 @@ class History:
     @contextlib.contextmanager
     def _opened(self, write: bool) -> Iterator[DuckDBPyConnection]:
         """The database attached as `h`, while nobody else has it. Its own errors become HistoryErrors."""
-        import duckdb  # 60 MB of code, which no run that keeps no history needs
+        try:
+            import duckdb  # 60 MB of code, which no run that keeps no history needs
+        except ImportError as error:
+            raise HistoryError(
+                f"{self.path} cannot be opened: DuckDB is not installed; pip install duckdb, or run with --no-history"
+            ) from error
 
         try:
             if write:

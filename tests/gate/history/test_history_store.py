@@ -229,6 +229,12 @@ def test_runs_that_say_nothing_are_refused(tmp_path):
         summary_of(read_run(write(tmp_path / "run.json", ours({}))))
 
 
+def test_without_duckdb_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(HistoryError, match="pip install duckdb, or run with --no-history"):
+        History(tmp_path / "h.duckdb").append([summary(tmp_path)])
+
+
 def test_a_file_of_any_benchmark_can_be_remembered(tmp_path):
     content = foreign({"test_x.py::test_it": 0.02})
     content["commit_info"] = {"id": "unversioned", "dirty": True}
