@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,35 @@ def moved_between(
         return found
     level = fmean(before)
     return replace(found, lowest=_share(min(now) - level), highest=_share(max(now) - level))
+
+
+class Beside:
+    """What the reference says of each case that it was measured beside; arguments as for `moved_between`.
+
+    The reference is measured as long as any case is. What it did after a case's last replicate may hide what it did
+    before, so a case with fewer replicates is also held against as many of the reference's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        before: Sequence[float],
+        now: Sequence[float],
+        cases: Sequence[tuple[Sequence[float], Sequence[float]]],
+        margin: float,
+    ) -> None:
+        self._count = len(now)
+        self._first = cache(lambda count: moved_between(name, before, now[:count], cases, margin))
+
+    @property
+    def overall(self) -> Movement:
+        """The movement over all replicates."""
+        return self._first(self._count)
+
+    def of(self, replicates: int) -> Movement:
+        """The movement that a case with so many replicates is to be judged by."""
+        found = self._first(min(replicates, self._count))
+        return found if found.moved else self.overall
 
 
 def _share(log_ratio: float) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from inferkit.gate.baseline import Baseline
-from inferkit.gate.reference import Movement, moved_between
+from inferkit.gate.reference import Beside, Movement
 from inferkit.measure.case import Case
 from inferkit.suite.definition import NetworkDefinition
 from inferkit.suite.records import CaseRecord
@@ -71,16 +70,10 @@ class References:
                 for each in mine
                 if each.open and each.replicates and each.case.id in stored.cases
             ]
-            now = reference.log_medians
-            within = functools.cache(
-                functools.partial(_within, name, before.log_medians, now, others, reference.margin)
-            )
-            overall = self.movements[slug] = within(len(now))
+            beside = Beside(name, before.log_medians, reference.log_medians, others, reference.margin)
+            self.movements[slug] = beside.overall
             for each in mine:
-                # The reference is measured as long as any case is. What it did after this one's last replicate may
-                # hide what it did before.
-                beside = within(min(len(each.replicates), len(now)))
-                moved = beside if beside.moved else overall
+                moved = beside.of(len(each.replicates))
                 if each.outcome is not None:
                     each.outcome = moved.blamed(each.outcome)
                 each.sides = tuple(map(moved.blamed, each.sides))
@@ -118,18 +111,6 @@ def _version(record: CaseRecord) -> str:
     """What a stored time of the reference belongs to, for the same machine: the network and its precision."""
     case = record.case
     return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}"
-
-
-def _within(
-    name: str,
-    before: Sequence[float],
-    now: Sequence[float],
-    others: Sequence[tuple[Sequence[float], Sequence[float]]],
-    margin: float,
-    count: int,
-) -> Movement:
-    """What the reference's first `count` replicates say."""
-    return moved_between(name, before, now[:count], others, margin)
 
 
 def _useless(record: CaseRecord) -> str:

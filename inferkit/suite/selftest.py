@@ -199,7 +199,8 @@ class _Runner:
             reference = ReferenceBaseline(told["name"], tuple(told["log_medians"])) if told else None
             self._store.write(replace(baseline, reference=reference))
         self.cases = tuple(record.case for record in records)
-        return SuiteData("baseline", 0.0, (), {record.case.id: record.log_medians for record in records})
+        measured = [*campaign.references.records.values(), *records]
+        return SuiteData("baseline", 0.0, (), {record.case.id: record.log_medians for record in measured})
 
     def suite(self, kind: str, share: float, slowed: tuple[str, ...]) -> Tried:
         """One suite through the whole pipeline: measured, suspicious cases measured further, judged."""
