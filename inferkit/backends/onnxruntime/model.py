@@ -16,8 +16,9 @@ from typing import Any
 
 import onnx
 
+from inferkit.backends.onnxruntime import entry
 from inferkit.backends.onnxruntime.settings import Settings
-from inferkit.cache import CacheError, cache_dir
+from inferkit.cache import cache_dir
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.files import write_atomically
 from inferkit.network.network import Network
@@ -55,19 +56,24 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
     """
     try:
         stored = (folder or cache_dir("onnxruntime")) / f"{_key(network, settings)}.onnx"
-    except CacheError as error:
+        entry.sweep(stored.parent)
+        return _opened(stored, settings) or _stored(network, settings, stored, spent)
+    except (OSError, BackendError, NotImplementedError) as error:  # the last: a file system that has no locks
         return _unstored(network, settings, spent, error)
-    note = stored.with_suffix(".json")
+
+
+def _opened(stored: Path, settings: Settings) -> Built | None:
+    """The model that is stored; None where there is none yet, or a damaged one."""
     try:
-        seconds = float(json.loads(note.read_text(encoding="utf-8"))["build_seconds"])
+        seconds = float(json.loads(_note(stored).read_text(encoding="utf-8"))["build_seconds"])
         session = _open(str(stored), settings, settings.options(optimized=True))
         return Built(session, seconds, True, stored.stat().st_size)
     except (OSError, ValueError, KeyError, TypeError, BackendError):
-        pass  # not stored yet, or damaged
-    try:
-        return _stored(network, settings, stored, spent)
-    except (OSError, BackendError) as error:
-        return _unstored(network, settings, spent, error)
+        return None
+
+
+def _note(stored: Path) -> Path:
+    return stored.with_suffix(".json")
 
 
 def _unstored(network: Network, settings: Settings, spent: float, reason: Exception) -> Built:
@@ -78,19 +84,25 @@ def _unstored(network: Network, settings: Settings, spent: float, reason: Except
 
 
 def _stored(network: Network, settings: Settings, stored: Path, spent: float) -> Built:
-    """Build, and store the optimized model and how long it took, whole or not at all."""
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=stored.parent) as scratch:
-        part = Path(scratch, "model.onnx")
+    """Build, and store the optimized model and how long it took, whole or not at all.
+
+    Where another process is at it, that one's model is waited for and opened.
+    """
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    with entry.writing(stored.parent, stored.stem) as scratch:
+        found = _opened(stored, settings)
+        if found is not None:
+            return found
+        part = scratch / "model.onnx"
+        start = time.perf_counter()
         session = _create(network, settings, settings.options(save=part))
         seconds = time.perf_counter() - start + spent
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, stored)
-    write_atomically(
-        stored.with_suffix(".json"), json.dumps({"build_seconds": seconds, "network": network.name}).encode()
-    )
-    return Built(session, seconds, False, stored.stat().st_size)
+        note = {"build_seconds": seconds, "network": network.name}
+        write_atomically(_note(stored), json.dumps(note).encode())
+        return Built(session, seconds, False, stored.stat().st_size)
 
 
 def _create(network: Network, settings: Settings, options: Any) -> Any:
