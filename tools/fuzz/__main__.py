@@ -12,6 +12,7 @@ begins. Exit code 1 where something was found: a crash, an exception that is no 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import subprocess
 import sys
@@ -19,11 +20,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tools.fuzz.every import targets
+from tools.fuzz.last_input import last_input
 from tools.fuzz.target import Target, survive
 
 RSS_LIMIT_MB = 2048
 TIMEOUT = 20  # seconds for one input
-FOUND = ("crash-", "oom-", "timeout-")
+FOUND = ("crash-", "oom-", "timeout-", "killed-")
+WORKER = ("-m", "tools.fuzz.worker")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if findings else 0
 
 
-def fuzz(target: Target, seconds: int, folder: Path) -> tuple[str, list[str]]:
-    """One target: its figures (executions, coverage points, corpus size), and the names of new findings."""
+def fuzz(target: Target, seconds: int, folder: Path, worker: Sequence[str] = WORKER) -> tuple[str, list[str]]:
+    """One target: its figures (executions, coverage points, corpus size), and the names of new findings.
+
+    `worker` is what Python is started with; it takes tools/fuzz/worker.py's arguments.
+    """
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(target.seeds()):
@@ -63,22 +69,34 @@ def fuzz(target: Target, seconds: int, folder: Path) -> tuple[str, list[str]]:
     words = folder / "words"
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
     before = set(_findings(folder))
+    last = folder / "last-input"
+    last.unlink(missing_ok=True)
     options = [
         *(f"-max_total_time={seconds}", f"-timeout={TIMEOUT}", f"-rss_limit_mb={RSS_LIMIT_MB}"),
         *(f"-max_len={target.most_bytes}", f"-artifact_prefix={folder}/", "-print_final_stats=1"),
         *([f"-dict={words}"] if target.words else []),
     ]
-    command = [sys.executable, "-m", "tools.fuzz.worker", target.name, *options, str(corpus)]
+    command = [sys.executable, *worker, target.name, str(last), *options, str(corpus)]
     with (folder / "log").open("wb") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
     text = (folder / "log").read_text(errors="replace")
     found = sorted(set(_findings(folder)) - before)
     if code and not found:
-        found = [f"exit code {code}, see {folder / 'log'}"]
+        found = [*_rescued(last, folder), f"exit code {code}, see {folder / 'log'}"]
     coverage = re.findall(r"cov: (\d+)", text)
     executions = re.findall(r"number_of_executed_units: (\d+)", text) or re.findall(r"^#(\d+)", text, re.MULTILINE)
     size = len(list(corpus.iterdir()))
     return f"{int(executions[-1]) if executions else 0:,} | {coverage[-1] if coverage else 0} | {size}", found
+
+
+def _rescued(last: Path, folder: Path) -> list[str]:
+    """The finding's name, where the process ended without one and an input was being run."""
+    content = last_input(last)
+    if content is None:
+        return []
+    name = f"killed-{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"
+    (folder / name).write_bytes(content)
+    return [name]
 
 
 def _escaped(word: bytes) -> str:

@@ -1,4 +1,6 @@
-"""One target in one process, guided by coverage: `python -m tools.fuzz.worker TARGET [libFuzzer's options]`.
+"""One target in one process, guided by coverage: `python -m tools.fuzz.worker TARGET FILE [libFuzzer's options]`.
+
+FILE holds the input that is being run (tools/fuzz/last_input.py).
 
 A process of its own for each target, since libFuzzer never returns. Memory is bounded twice: libFuzzer looks at what is
 resident, and the address space is limited, so that memory which is asked for and never touched is found too.
@@ -9,8 +11,13 @@ from __future__ import annotations
 import os
 import pkgutil
 import resource
+import signal
 import sys
 from importlib import import_module
+from pathlib import Path
+
+from tools.fuzz.last_input import keeper
+from tools.fuzz.target import Target, survive
 
 ADDRESS_SPACE = 6 << 30  # bytes; the libraries' own mappings are some 2 GiB of it
 MODEL_LIMIT = 64 << 20  # bytes: networks that ask for more must be refused
@@ -19,24 +26,42 @@ _INSTRUMENTED = ("network", "data", "precision", "gate", "suite", "report", "ser
 
 
 def main() -> None:
-    """Fuzz until a limit among the options is met; libFuzzer ends the process."""
+    """Import everything instrumented, try the seeds, and fuzz."""
     import atheris
 
-    name, *options = sys.argv[1:]
+    name, last, *options = sys.argv[1:]
     os.environ["INFERKIT_MAX_MODEL_BYTES"] = str(MODEL_LIMIT)
     with atheris.instrument_imports(include=["inferkit", "tomllib", "zipfile", "google.protobuf.text_format"]):
         for package in _INSTRUMENTED:
             _import_all(f"inferkit.{package}")
         from tools.fuzz.every import targets
-        from tools.fuzz.target import survive
 
         target = targets()[name]
     for seed in target.seeds():
         if not survive(target, seed):
             raise SystemExit(f"{name}: a seed is refused")
+    fuzz(target, Path(last), options)
+
+
+def fuzz(target: Target, last: Path, options: list[str]) -> None:
+    """Fuzz until something is found or a limit among libFuzzer's `options` is met; raises SystemExit."""
+    import atheris
+
+    keep = keeper(last, target.most_bytes)
+
+    def run(content: bytes) -> None:
+        keep(content)
+        survive(target, content)
+
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    atheris.Setup([sys.argv[0], *options], lambda content: survive(target, content))
-    atheris.Fuzz()
+    atheris.Setup([sys.argv[0], *options], run)
+    try:
+        atheris.Fuzz()
+    finally:
+        # libFuzzer's timer for slow inputs (SIGALRM every 11 seconds) runs on while Python ends, and atheris has
+        # registered a handler with Python, which puts back the default one when it ends: the process dies of SIGALRM
+        # before libFuzzer, which comes last, has written down the input that raised. An ignored signal stays ignored.
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 
 def _import_all(name: str) -> None:
