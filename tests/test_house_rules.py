@@ -14,7 +14,7 @@ GENERATED = PACKAGE / "network" / "caffe" / "generated"
 MOST_LINES = 400
 
 # Rooms from the ground up; each may import what stands before it, never what stands after it.
-GROUND = ("errors", "files", "cache", "progress")
+GROUND = ("errors", "files", "cache", "progress", "wire")
 FLOORS: tuple[tuple[str, ...], ...] = (
     GROUND,
     ("network",),

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.data import wire
-from inferkit.data.wire import (
+from inferkit import wire
+from inferkit.errors import DataError
+from inferkit.wire import (
     MOST_FIELDS,
     as_int32,
     read_key,
@@ -25,7 +26,6 @@ from inferkit.data.wire import (
     too_many_fields,
     varint,
 )
-from inferkit.errors import DataError
 
 # Keys: field number << 3 | wire type.
 _CHANNELS, _HEIGHT, _WIDTH, _DATA, _LABEL, _FLOATS_PACKED, _FLOAT, _ENCODED = 8, 16, 24, 34, 40, 50, 53, 56

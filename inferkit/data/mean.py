@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.data.npy import read_npy
-from inferkit.data.wire import (
+from inferkit.errors import DataError
+from inferkit.files import write_atomically
+from inferkit.wire import (
     MOST_FIELDS,
     as_int32,
     read_key,
@@ -22,8 +24,6 @@ from inferkit.data.wire import (
     too_many_fields,
     varint,
 )
-from inferkit.errors import DataError
-from inferkit.files import write_atomically
 
 if TYPE_CHECKING:
     from inferkit.data.dataset import Dataset

@@ -18,9 +18,9 @@ from make_fixtures import DATABASES, SIZES
 
 from inferkit.data import LmdbDataset, Preprocessing, preprocessing_of, write_lmdb
 from inferkit.data.datum import serialize_datum
-from inferkit.data.wire import varint
 from inferkit.errors import DataError
 from inferkit.network.caffe.schema import TransformationParameter
+from inferkit.wire import varint
 
 FIXTURES = Path(__file__).parent / "fixtures"
 READ_BY_CAFFE = np.load(FIXTURES / "read_by_caffe.npz")

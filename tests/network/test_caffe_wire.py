@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from inferkit.errors import DataError
 from inferkit.network.caffe.schema import BlobProto, NetParameter, stored_values
-from inferkit.network.caffe.wire import WireError, blob_values, fields, put_values, take_values, varint
+from inferkit.network.caffe.wire import blob_values, fields, put_values, take_values
+from inferkit.wire import varint
 
 FLOATS = st.lists(st.floats(width=32, allow_nan=False), max_size=40)
 
@@ -125,7 +127,7 @@ def test_a_model_cut_anywhere_is_an_error_or_a_shorter_model(net: NetParameter, 
     cut = data.draw(st.integers(0, len(model)))
     try:
         small, _ = take_values(model[:cut])
-    except WireError:
+    except DataError:
         return
     # No error only where the cut falls between two fields of the outermost message.
     assert cut in {0, *(field.end for field in fields(model, 0, len(model)))}
@@ -134,15 +136,15 @@ def test_a_model_cut_anywhere_is_an_error_or_a_shorter_model(net: NetParameter, 
 
 @given(st.binary(max_size=300))
 @settings(max_examples=300, deadline=None)
-def test_any_bytes_give_numbers_or_a_wire_error(content: bytes) -> None:
-    with contextlib.suppress(WireError):
+def test_any_bytes_give_numbers_or_an_error(content: bytes) -> None:
+    with contextlib.suppress(DataError):
         small, values = take_values(content)
         assert len(small) <= len(content) + 4 * len(values)
 
 
 @pytest.mark.parametrize("size", [2**31, 2**40, 2**63])
 def test_a_size_beyond_the_end_is_not_believed(size: int) -> None:
-    with pytest.raises(WireError, match="are left"):
+    with pytest.raises(DataError, match="are left"):
         take_values(b"\xa2\x06" + varint(size) + b"abc")
 
 

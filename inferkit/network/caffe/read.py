@@ -14,10 +14,10 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from inferkit.errors import NetworkError
+from inferkit.errors import DataError, NetworkError
 from inferkit.network.caffe.locate import enclosing_layer
 from inferkit.network.caffe.schema import BlobProto, Message, NetParameter
-from inferkit.network.caffe.wire import WireError, blob_values, take_values
+from inferkit.network.caffe.wire import blob_values, take_values
 from inferkit.network.limit import read_file
 
 PathLike = str | os.PathLike[str]
@@ -89,7 +89,7 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
         small, stored = take_values(content)
         net = NetParameter.FromString(small)
         _repair_text(net)
-    except WireError as error:
+    except DataError as error:
         if _is_text(content):
             raise NetworkError(
                 f"{source} is a text file, no caffemodel; are prototxt and caffemodel the wrong way round?"

@@ -2,7 +2,7 @@
 
 Protobuf messages hand their numbers over one Python object at a time: seconds for a model of 240 MB. Here the blobs'
 numbers become numpy views into the file's bytes, and only the rest (names, types, shapes: a few kilobytes) is given to
-protobuf. Format: https://protobuf.dev/programming-guides/encoding/
+protobuf.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inferkit.errors import DataError
 from inferkit.network.caffe.schema import BlobProto, stored_values
-
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+from inferkit.wire import BYTES, FIXED32, FIXED64, VARINT, read_numbers, read_varint, varint
 
 # Where blobs are: field number of a message -> what is in that field. Nothing within: it is a BlobProto.
 Where: TypeAlias = Mapping[int, "Where"]
@@ -27,10 +27,6 @@ _NET: Where = {2: _V1_LAYER, 100: _LAYER}
 
 _DATA, _DIFF, _DOUBLE_DATA, _DOUBLE_DIFF = 5, 6, 8, 9
 _STORED = stored_values.number
-
-
-class WireError(Exception):
-    """The bytes are no protobuf message, or end too early; the message says where."""
 
 
 class Field(NamedTuple):
@@ -48,7 +44,7 @@ def take_values(model: bytes) -> tuple[bytes, list[NDArray[np.float32]]]:
 
     Each BlobProto of the small one has `stored_values`: 1 + the index of its numbers, where it has any. The arrays
     are views into `model`, except where they had to be gathered (unpacked encoding) or rounded (double_data).
-    Gradients (diff) are dropped. Raises WireError with the byte where the message stops making sense.
+    Gradients (diff) are dropped. Raises DataError with the byte where the message stops making sense.
     """
     values: list[NDArray[np.float32]] = []
     return bytes(_without_values(model, 0, len(model), _NET, values)), values
@@ -74,52 +70,28 @@ def put_values(blob: BlobProto, values: ArrayLike) -> None:
 
 
 def fields(buffer: bytes, start: int, end: int) -> Iterator[Field]:
-    """The fields of the message in buffer[start:end], in order. Raises WireError."""
+    """The fields of the message in buffer[start:end], in order. Raises DataError."""
     position = start
     while position < end:
         key_at = position
-        key, position = _read_varint(buffer, position, end)
+        key, position = read_varint(buffer, position, end)
         number, kind = key >> 3, key & 7
         if number == 0:
-            raise WireError(f"byte {key_at} does not begin a protobuf field")
+            raise DataError(f"byte {key_at} does not begin a protobuf field")
         if kind == VARINT:
             value_at = position
-            _, position = _read_varint(buffer, position, end)
+            _, position = read_varint(buffer, position, end)
         elif kind == BYTES:
-            size, value_at = _read_varint(buffer, position, end)
+            size, value_at = read_varint(buffer, position, end)
             position = value_at + size
         elif kind in (FIXED32, FIXED64):
             value_at = position
             position += 4 if kind == FIXED32 else 8
         else:
-            raise WireError(f"byte {key_at} does not begin a protobuf field")
+            raise DataError(f"byte {key_at} does not begin a protobuf field")
         if position > end:
-            raise WireError(f"the field at byte {key_at} needs {position - value_at} bytes, {end - value_at} are left")
+            raise DataError(f"the field at byte {key_at} needs {position - value_at} bytes, {end - value_at} are left")
         yield Field(number, kind, key_at, value_at, position)
-
-
-def varint(number: int) -> bytes:
-    """A non-negative number in protobuf's base-128 encoding."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-def _read_varint(buffer: bytes, position: int, end: int) -> tuple[int, int]:
-    """The number at `position`, and the position after it."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if position >= end:
-            raise WireError(f"the file or message ends within a number, at byte {position}")
-        byte = buffer[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-    raise WireError(f"byte {position - 10} does not begin a number")
 
 
 def _key(number: int, kind: int) -> bytes:
@@ -171,23 +143,9 @@ def _numbers(buffer: bytes, field: Field, end: int, unpacked: int, dtype: str) -
     if field.kind == BYTES:
         count, rest = divmod(field.end - field.start, size)
         if rest:
-            raise WireError(
+            raise DataError(
                 f"the numbers at byte {field.start} take {field.end - field.start} bytes, no multiple of {size}"
             )
         return np.frombuffer(buffer, dtype, count, field.start), field.end
-    # Unpacked: one key byte (numbers below 16 have one) before each number. Look ahead in growing steps, so that
-    # neither a run of millions nor alternating fields take more than linear time.
-    key = field.number << 3 | unpacked
-    if field.start - field.key != 1:  # a key written longer than needed: legal, and never seen
-        return np.frombuffer(buffer, dtype, 1, field.start), field.end
-    record = np.dtype([("key", "u1"), ("number", dtype)])
-    parts, position, step = [], field.key, 16
-    while True:
-        step = min(step * 4, (end - position) // record.itemsize)
-        records = np.frombuffer(buffer, record, step, position)
-        others = np.flatnonzero(records["key"] != key)
-        run = records[: others[0]] if others.size else records
-        parts.append(run["number"])
-        position += run.size * record.itemsize
-        if others.size or step == 0:
-            return np.concatenate(parts), position
+    # Unpacked: one key byte (numbers below 16 have one) before each number.
+    return read_numbers(memoryview(buffer), field.number << 3 | unpacked, field.start, end, dtype)

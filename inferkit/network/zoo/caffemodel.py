@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from inferkit.network.caffe import schema
-from inferkit.network.caffe.wire import varint
-
-_LENGTH_DELIMITED = 2  # protobuf's wire type of messages and packed fields
+from inferkit.wire import BYTES, varint
 
 
 def caffemodel(name: str, layers: Iterable[tuple[str, str, Sequence[np.ndarray]]]) -> Iterator[bytes | memoryview]:
@@ -44,4 +42,4 @@ def _blob(layer: str, array: np.ndarray) -> tuple[bytes, memoryview]:
 
 
 def _tag(message: Any, field: str) -> bytes:
-    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | _LENGTH_DELIMITED)
+    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | BYTES)
