@@ -7,7 +7,7 @@
 What is asked for is read from pyproject.toml (dependencies, and the extras that tox.ini names) and tox.ini (deps);
 pip resolves it and reports which files it would take. `tox run -e test-locked` and `long-locked` install exactly these
 files: pip refuses one whose hash is another. They name no index: each machine takes packages from the one that it is
-set up for. What only the long tests want has a file of its own. Users get the ranges in pyproject.toml, not these files.
+set up for. What only the long tests want has a file of its own. Users get the ranges in pyproject.toml.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a killed build of ONNX Runtime's stored model leaves is gone after the next run; a living build keeps its own."""
+"""What a killed build of ONNX Runtime's model leaves is gone after the next run; a living build keeps its own."""
 
 from __future__ import annotations
 

@@ -36,5 +36,5 @@ def killed(content: bytes) -> None:
 TARGETS = {run.__name__: Target(run.__name__, run, lambda: [CULPRIT]) for run in (raises, killed)}
 
 if __name__ == "__main__":
-    late = Late()  # a global of the main module: it goes after Python's signal handlers
+    sys.late = Late()  # type: ignore[attr-defined]  # sys is cleared after Python's signal handlers
     fuzz(TARGETS[sys.argv[1]], Path(sys.argv[2]), sys.argv[3:])
