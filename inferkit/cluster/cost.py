@@ -4,12 +4,14 @@ A dataset: T = start + prepare + ship + build + rounds · (process + shard / rat
 A case matrix: T = start + prepare + ship + build + ceil(cases / places) · replicates · (process + measure). No two
 latencies share a GPU or a CPU socket, so there are as many places as the smaller of the two numbers.
 Redone work: with a chance q that a worker is lost during one of its tasks, tasks grow by 1 / (1 - q).
+Workers of one machine that want more cores than it has all take longer in proportion: `Parts.shared`. Parts that were
+measured on a worker by itself tell the time of a run only where its neighbours leave it what it then had.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inferkit.errors import UsageError
 
@@ -19,7 +21,8 @@ class Parts:
     """Measured parts. Seconds, but `rate`: images per second of one worker within a process that runs already.
 
     `start`: connect and start the actors. `prepare`: the network, once. `ship`: network and engine to a node. `build`:
-    the engine, once per kind of GPU. `process`: start a process, load the engine, warm up.
+    the engine, once per kind of GPU. `process`: start a process, load the engine, warm up. `process_cores` and
+    `rate_cores`: how many cores one worker by itself keeps busy meanwhile; 0 where nothing is known of it.
     """
 
     start: float
@@ -28,11 +31,24 @@ class Parts:
     build: float
     process: float
     rate: float
+    process_cores: float = 0.0
+    rate_cores: float = 0.0
 
     @property
     def fixed(self) -> float:
         """What is paid once, however many workers there are."""
         return self.start + self.prepare + self.ship + self.build
+
+    def shared(self, workers: int, cores: float) -> Parts:
+        """The parts where `workers` on one machine share `cores`: what they lack, each waits for.
+
+        Of what neighbours can take from each other (caches, memory, disk, network) cores only are counted: where the
+        result is less than what is measured, the rest is to be found there.
+        """
+        if workers < 1 or cores <= 0:
+            raise UsageError(f"{workers} workers on {cores:g} cores: no such machine")
+        process, rate = (max(1.0, workers * each / cores) for each in (self.process_cores, self.rate_cores))
+        return replace(self, process=self.process * process, rate=self.rate / rate)
 
 
 def dataset_seconds(parts: Parts, images: int, shard: int, workers: int, *, lost: float = 0.0) -> float:

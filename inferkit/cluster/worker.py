@@ -70,6 +70,12 @@ class ClusterWorker:
             "version": __version__,
         }
 
+    def load(self) -> tuple[Any, int]:
+        """The state of the host (busy is everybody's time, own this worker's and its processes') and its CPUs."""
+        from inferkit.measure.environment import HostState, usable_cpus
+
+        return HostState.now(), usable_cpus()
+
     def build(self, job: Evaluation, network: bytes) -> Answer:
         """Build the engine of this worker's kind of device; its files, packed."""
         return _answered(lambda: self._build(job, network))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,8 +41,21 @@ def test_the_best_part_is_whole_batches_and_keeps_everybody_busy(images, workers
     assert shard < images / workers + batch + 1
 
 
+def test_neighbours_take_longer_only_where_cores_are_missing():
+    # Two workers that keep 1.6 cores busy each need 3.2 and get 2: 0.625 of the rate. Starting needs 1 each: enough.
+    one = replace(PARTS, process_cores=1.0, rate_cores=1.6)
+    both = one.shared(2, 2)
+    assert both.process == one.process
+    assert both.rate == pytest.approx(0.625 * one.rate)
+    assert (one.shared(1, 2).process, one.shared(1, 2).rate) == (one.process, one.rate)
+    assert one.shared(2, 1.0).process == 2 * one.process
+    assert PARTS.shared(100, 1) == PARTS  # nothing is known of its cores
+
+
 def test_runs_that_are_none_are_refused():
     with pytest.raises(UsageError):
         dataset_seconds(PARTS, 0, 1, 1)
     with pytest.raises(UsageError):
         cases_seconds(PARTS, 1, 1, 1.0, gpus=1, sockets=0)
+    with pytest.raises(UsageError):
+        PARTS.shared(2, 0)
