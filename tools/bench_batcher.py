@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import inferkit
 from inferkit.backends.base import Session

@@ -3,7 +3,8 @@
 Two threads share the work. The *runner* makes every call into the engine: it waits until the batch is full or the
 oldest request has waited its bound, runs it, and takes the next. The *helper* answers a batch and stacks the next full
 one while the engine is busy, so that a saturated engine does not wait for Python. Without load the runner answers by
-itself, which saves a change of threads. A batch that is not full is formed only when the engine is free: until then
+itself, which saves a change of threads. A loaded runner wakes the helper once the engine has its next batch: a moment
+earlier, both would want Python. A batch that is not full is formed only when the engine is free: until then
 it can grow.
 """
 
@@ -27,12 +28,11 @@ from inferkit.errors import BackendError, UsageError
 from inferkit.serve.errors import BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.layout import Arrays, Layout
 from inferkit.serve.requests import Batch, BatchRecord, Outputs, Request
+from inferkit.serve.staging import Run, Staging
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Feeds, Session
     from inferkit.network.network import TensorInfo
-
-Run = Callable[[Arrays], Mapping[str, NDArray[Any]]]
 
 # A sleeping thread wakes late: by Linux's timer slack (50 us) and about as much again until Python runs. The delay is a
 # bound, so the runner sets its clock this much early.
@@ -73,7 +73,7 @@ class Batcher:
         if self._layout.batch is not None and max_batch > self._layout.batch:
             raise UsageError(f"the network takes batches of {self._layout.batch} only; max_batch is {max_batch}")
         self.max_batch, self.delay, self.queue_limit = max_batch, delay, queue_limit
-        self._run: Run = getattr(run, "run", run)  # type: ignore[arg-type]
+        self._engine = Staging(run, self._layout, max_batch)
         self._observer = observer
         self._lock = threading.Lock()
         self._for_runner = threading.Condition(self._lock)
@@ -85,6 +85,7 @@ class Batcher:
         self._late: list[Request] = []  # to be failed once the lock is released: callbacks may submit
         self._staged: Batch | None = None
         self._staging = self._busy = self._answering = False
+        self._owed = False  # the helper has something to do and was not told yet
         self._done: deque[Batch] = deque()
         self._closed = self._ended = False
         self._threads = [
@@ -121,7 +122,8 @@ class Batcher:
             is_full = waiting + rows > self.queue_limit
             if not is_full:
                 self._append(request, wait)
-        self._settle_late()
+        if self._late:
+            self._settle_late()
         if is_full:
             raise QueueFull(f"{waiting} images wait and {self.queue_limit} may; try again later")
         return request.future
@@ -150,7 +152,7 @@ class Batcher:
             self._for_runner.notify_all()
             self._for_helper.notify_all()
         for request in dropped:
-            _fail(request, BatcherClosed("the service was shut down before this request was run"))
+            request.fail(BatcherClosed("the service was shut down before this request was run"))
         until = None if timeout is None else time.monotonic() + timeout
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -176,7 +178,7 @@ class Batcher:
                 is_own = not (self._done or self._answering or is_loaded)
                 if not is_own:
                     self._done.append(batch)
-                    self._for_helper.notify()
+                    self._owed = True
             if is_own:
                 self._answer(batch)
             del batch  # or the last batch would live until the next one
@@ -192,23 +194,37 @@ class Batcher:
             with self._lock:
                 left = self._due - _WAKES_LATE - time.monotonic()
                 if self._staging:
-                    self._for_runner.wait()
+                    self._wait()
                 elif self._staged is not None:
                     batch, self._staged = self._staged, None
                 elif not self._queue:
                     is_over = self._closed
                     if not is_over:
-                        self._for_runner.wait()
+                        self._wait()
                 elif self._closed or self._rows >= self.max_batch or left <= 0:
                     requests = self._take()
                     batch = Batch(requests) if requests else None
                 else:
-                    self._for_runner.wait(left)
+                    self._wait(left)
                 self._busy = batch is not None
                 if self._busy and self._rows >= self.max_batch:
-                    self._for_helper.notify()
+                    self._owed = True
             self._settle_late()
         return batch
+
+    def _wait(self, seconds: float | None = None) -> None:
+        self._tell_helper()
+        self._for_runner.wait(seconds)
+
+    def _tell_helper(self) -> None:
+        if self._owed:
+            self._owed = False
+            self._for_helper.notify()
+
+    def _engine_taken(self) -> None:
+        if self._owed:  # nobody but the runner changes it
+            with self._lock:
+                self._tell_helper()
 
     def _helper(self) -> None:
         while True:
@@ -317,7 +333,7 @@ class Batcher:
 
     def _stack(self, batch: Batch) -> None:
         try:
-            batch.arrays = self._layout.stack([request.arrays for request in batch.requests], batch.rows)
+            self._engine.stack(batch)
         except Exception as error:  # no memory for the batch: its requests fail, the service goes on
             batch.outcomes = [error]
 
@@ -330,7 +346,8 @@ class Batcher:
             if len(batch.requests) > 1 and isinstance(batch.outcomes[0], BaseException):
                 batch.outcomes = [self._alone(request) for request in batch.requests]
         batch.seconds = time.monotonic() - batch.began
-        batch.arrays = None
+        self._engine.release(batch)
+        self._engine_taken()  # where it was not: the batch could not be staged
 
     def _alone(self, request: Request) -> Mapping[str, NDArray[Any]] | BaseException:
         try:
@@ -341,7 +358,7 @@ class Batcher:
     def _attempt(self, arrays: Arrays, rows: int) -> Mapping[str, NDArray[Any]] | BaseException:
         """The outputs, each with as many rows as the batch, or what went wrong."""
         try:
-            outputs = self._run(arrays)
+            outputs = self._engine.run(arrays, self._engine_taken)
             expected = self._layout.batch or rows
             for name, array in outputs.items():
                 if array.ndim == 0 or len(array) != expected:
@@ -378,8 +395,3 @@ class Batcher:
                 self._observer(BatchRecord(batch.rows, waits, batch.seconds, failed))
             except Exception:
                 threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
-
-
-def _fail(request: Request, error: Exception) -> None:
-    if request.future.set_running_or_notify_cancel():
-        request.future.set_exception(error)

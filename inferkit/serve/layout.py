@@ -31,15 +31,23 @@ class Layout:
             raise UsageError(f"the inputs have different batch sizes: {sorted(map(str, fixed))}: no batching")
         self.batch: int | None = fixed.pop()
         self.names = tuple(info.name for info in inputs)
+        self._known = frozenset(self.names)
         self._expected = [(info.name, np.dtype(info.dtype), info.shape[1:], None in info.shape[1:]) for info in inputs]
 
     def check(self, inputs: Feeds, max_batch: int) -> tuple[Arrays, int, Signature]:
         """The request's arrays by name, its number of rows, and its signature. Raises BadRequest for what is wrong."""
+        if len(self._expected) == 1:  # nearly all requests, in a third of the time
+            name, dtype, tail, _ = self._expected[0]
+            array = inputs.get(name) if type(inputs) is dict and len(inputs) == 1 else inputs
+            if type(array) is np.ndarray and array.dtype == dtype and array.ndim and array.shape[1:] == tail:
+                rows = len(array)
+                if 1 <= rows <= max_batch:
+                    return {name: array}, rows, ()
         if isinstance(inputs, np.ndarray):
             if len(self.names) != 1:
                 raise BadRequest(f"the network has the inputs {', '.join(self.names)}: give a dict of arrays by name")
             inputs = {self.names[0]: inputs}
-        if not isinstance(inputs, Mapping) or len(inputs) != len(self.names) or set(inputs) != set(self.names):
+        if not isinstance(inputs, Mapping) or inputs.keys() != self._known:
             given = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
             raise BadRequest(f"the network has the inputs {', '.join(self.names)}; the request has {given or 'none'}")
         arrays: Arrays = {}
@@ -67,8 +75,18 @@ class Layout:
             raise BadRequest(f"the request has {rows} rows; it may have 1 to {max_batch}")
         return arrays, rows, tuple(signature)
 
-    def stack(self, requests: Sequence[Arrays], rows: int) -> Arrays:
-        """One batch of all requests' rows; where the graph's batch is fixed, filled up with copies of the last row."""
+    def memory(self, max_batch: int) -> Arrays | None:
+        """Uninitialized arrays for the largest batch; None where the sizes of an input are not known."""
+        if any(is_free for *_, is_free in self._expected):
+            return None
+        rows = self.batch or max_batch
+        return {name: np.empty((rows, *tail), dtype) for name, dtype, tail, _ in self._expected}
+
+    def stack(self, requests: Sequence[Arrays], rows: int, memory: Arrays | None = None) -> Arrays:
+        """One batch of all requests' rows; where the graph's batch is fixed, filled up with copies of the last row.
+
+        In the first rows of `memory` where that is given. A single request that fills the batch is given as it is.
+        """
         missing = 0 if self.batch is None else self.batch - rows
         if len(requests) == 1 and not missing:
             return requests[0]
@@ -77,5 +95,5 @@ class Layout:
             parts = [arrays[name] for arrays in requests]
             if missing:
                 parts.append(np.repeat(parts[-1][-1:], missing, axis=0))
-            batch[name] = np.concatenate(parts)
+            batch[name] = np.concatenate(parts, out=None if memory is None else memory[name][: rows + missing])
         return batch

@@ -40,13 +40,19 @@ class Request:
         self.arrived = self.due = 0.0
         self.future: Future[Outputs] = Future()
 
+    def fail(self, error: Exception) -> None:
+        """End a request that was not taken yet, unless it was cancelled."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
 
 class Batch:
-    __slots__ = ("arrays", "began", "outcomes", "requests", "rows", "seconds")
+    __slots__ = ("arrays", "began", "memory", "outcomes", "requests", "rows", "seconds")
 
     def __init__(self, requests: list[Request]) -> None:
         self.requests = requests
         self.rows = sum(request.rows for request in requests)
         self.arrays: Arrays | None = None
+        self.memory: Arrays | None = None  # what they lie in, where that is used again
         self.outcomes: list[Mapping[str, NDArray[Any]] | BaseException] = []  # one for all, or one for each request
         self.began = self.seconds = 0.0

@@ -1,0 +1,84 @@
+"""Batches of a session lie in memory that is used again; nobody gets another's answer, a failed batch stops none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import inferkit
+from inferkit.errors import BackendError
+from inferkit.measure.images import stand_in
+from inferkit.network.network import TensorInfo
+from inferkit.serve import Batcher
+from inferkit.serve.layout import Layout
+from inferkit.serve.requests import Batch, Request
+from inferkit.serve.staging import Staging
+
+LONG = 30.0
+
+
+@pytest.fixture(scope="module")
+def session():
+    network = inferkit.load("lenet")
+    with inferkit.build(network, max_batch=4).session(threads=1) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def images(session):
+    return stand_in(session.inputs[0], 64)
+
+
+def test_every_image_gets_its_own_scores_though_batches_share_memory(session, images):
+    alone = [session.run(images[index : index + 1]) for index in range(len(images))]
+    with Batcher(session, 4) as batcher:
+        futures = [batcher.submit(images[index : index + 1]) for index in range(len(images))]
+        answers = [future.result(LONG) for future in futures]
+    for answer, expected in zip(answers, alone, strict=True):
+        for name, scores in answer.items():
+            # The kernels for one and for four images add up in another order.
+            np.testing.assert_allclose(scores, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_that_cannot_be_loaded_holds_up_no_answer(session, images):
+    spoilt = images.copy()
+    spoilt[10] = np.nan
+    with Batcher(session, 4) as batcher:
+        futures = [batcher.submit(spoilt[index : index + 1]) for index in range(len(spoilt))]
+        with pytest.raises(BackendError, match="NaN"):
+            futures.pop(10).result(LONG)
+        assert all(future.result(LONG) for future in futures)
+
+
+def test_memory_is_taken_again_for_a_session_and_never_for_a_function(session, images):
+    layout = Layout(session.inputs)
+
+    def stacked(staging: Staging) -> tuple[np.ndarray, Batch]:
+        requests = [Request(*layout.check(images[index : index + 1], 4), None) for index in range(3)]
+        batch = Batch(requests)
+        staging.stack(batch)
+        assert batch.arrays is not None
+        array = batch.arrays[session.inputs[0].name]
+        np.testing.assert_array_equal(array, images[:3])
+        return array, batch
+
+    for engine, is_shared in ((session, True), (session.run, False)):
+        staging = Staging(engine, layout, 4)
+        first, batch = stacked(staging)
+        second, _ = stacked(staging)
+        assert not np.shares_memory(first, second)  # the first is still the engine's
+        staging.release(batch)
+        third, _ = stacked(staging)
+        assert np.shares_memory(first, third) == is_shared
+
+
+def test_the_sign_comes_before_the_engine_runs_and_after_a_short_copy(session, images):
+    seen = []
+    staging = Staging(session, Layout(session.inputs), 4)
+    staging.run({session.inputs[0].name: images[:4]}, lambda: seen.append(session._state))
+    assert seen == ["loaded"]
+
+
+def test_inputs_of_free_sizes_have_no_memory_kept():
+    layout = Layout([TensorInfo("x", "float32", (None, None))])
+    assert layout.memory(4) is None
