@@ -1,6 +1,6 @@
 """Load on a real server by the protocol's own clients: images per second and latency over HTTP and gRPC.
 
-    python tools/bench_server.py [--model lenet] [--clients 8] [--seconds 5]
+    python tools/bench_server.py [--model lenet] [--clients 8] [--seconds 5] [--json FILE]
 
 Closed loop: each client sends its next request when it has its answer. Clients are threads of another process than the
 server. Traffic stays on 127.0.0.1. Needs tritonclient[http,grpc] and the libraries of the extra `serve`.
@@ -9,15 +9,22 @@ server. Traffic stays on 127.0.0.1. Needs tritonclient[http,grpc] and the librar
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import threading
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from inferkit.measure.environment import cpu_model, usable_cpus
+from inferkit.measure.interpreter import this_interpreter
 
 
 def client(protocol: str, port: int, model: str, until: float, times: list[float], failures: list[str]) -> None:
@@ -40,8 +47,8 @@ def client(protocol: str, port: int, model: str, until: float, times: list[float
             times.append(time.perf_counter() - began)
 
 
-def load(protocol: str, port: int, model: str, clients: int, seconds: float) -> None:
-    """Run the clients and print what they saw."""
+def load(protocol: str, port: int, model: str, clients: int, seconds: float) -> dict[str, Any]:
+    """Run the clients; what they saw, latencies in seconds."""
     columns: list[list[float]] = [[] for _ in range(clients)]
     failures: list[str] = []
     until = time.perf_counter() + seconds
@@ -55,9 +62,11 @@ def load(protocol: str, port: int, model: str, clients: int, seconds: float) -> 
     times = np.sort(np.concatenate(columns))
     if failures or not len(times):
         raise SystemExit(f"{protocol}: {len(failures)} clients failed: {failures[:1]}")
-    p50, p99 = (1e3 * times[int(share * (len(times) - 1))] for share in (0.5, 0.99))
+    p50, p90, p99 = (float(np.quantile(times, share)) for share in (0.5, 0.9, 0.99))
     rate = len(times) / seconds
-    print(f"{protocol}: {clients} clients, {rate:,.0f} images/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms", flush=True)
+    print(f"{protocol:8}{clients:8}{rate:12,.0f}{1e3 * p50:9.2f}{1e3 * p90:9.2f}{1e3 * p99:9.2f}", flush=True)
+    latencies = {"p50": p50, "p90": p90, "p99": p99}
+    return {"clients": clients, "requests": len(times), "images_per_second": rate, **latencies}
 
 
 def main() -> None:
@@ -66,20 +75,32 @@ def main() -> None:
     parser.add_argument("--model", default="lenet")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     command = [sys.executable, "-m", "inferkit.cli.main", "serve", args.model, "--name", "model", "--threads", "1"]
-    with subprocess.Popen([*command, "--port", "0", "--grpc-port", "0"], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [*command, "--port", "0", "--grpc-port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=this_interpreter().variables(),
+    ) as server:
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
             if not line:
                 raise SystemExit("the server did not start")
             http, grpc = (int(part.split("/")[0].split(",")[0]) for part in line.split("127.0.0.1:")[1:])
-            load("http", http, "model", args.clients, args.seconds)
-            load("grpc", grpc, "model", args.clients, args.seconds)
+            print(f"{'':8}{'clients':>8}{'images/s':>12}{'p50 ms':>9}{'p90 ms':>9}{'p99 ms':>9}")
+            found = {
+                protocol: load(protocol, port, "model", args.clients, args.seconds)
+                for protocol, port in (("http", http), ("grpc", grpc))
+            }
         finally:
             server.terminate()
             server.wait()
+    if args.json is not None:
+        facts = {"model": args.model, "seconds": args.seconds, "cpu": cpu_model(), "cpus": usable_cpus()}
+        args.json.write_text(json.dumps({**facts, **found}, indent=1))
 
 
 if __name__ == "__main__":

@@ -155,12 +155,14 @@ def _sweep(
     from inferkit.serve.loadgen import OFFICIAL_SECONDS
 
     def tell(delay: float, point: Point) -> None:
-        times = [f"{name} {1e3 * value:.3f} ms" for name, value in (("p50", point.p50), ("p99", point.p99)) if value]
-        reached = "" if point.completed is None else f", {point.completed:,.0f} done"
-        words = [f"delay {1e3 * delay:g} ms", f"{point.offered:,.0f} queries/s offered{reached}", *times]
-        words += [f"batches of {point.mean_batch:.1f}", "VALID" if point.valid else "INVALID", *point.reasons]
-        print(" · ".join(words), flush=True)
+        done = "" if point.completed is None else f"{point.completed:,.0f}"
+        times = ["" if value is None else f"{1e3 * value:.3f}" for value in (point.p50, point.p99)]
+        cells = [f"{1e3 * delay:g}", f"{point.offered:,.0f}", done, *times, f"{point.mean_batch:.1f}"]
+        words = "".join(f"{cell:>12}" for cell in cells)
+        print(f"{words}  {'VALID' if point.valid else 'INVALID'}", *point.reasons, flush=True)
 
+    heads = ("delay ms", "queries/s", "done", "p50 ms", "p99 ms", "batch")
+    print("".join(f"{head:>12}" for head in heads), flush=True)
     rates = args.rates or [share * rate for share in SHARES]
     short = args.duration < OFFICIAL_SECONDS
     curves = measure_curves(

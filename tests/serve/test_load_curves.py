@@ -33,7 +33,9 @@ def test_a_sweep_writes_a_curve_for_each_delay(tmp_path, capsys):
             assert point["queue_p50"] <= point["p99"]  # a wait is a part of a latency
             with open(f"{point['logs']}/mlperf_log_summary.txt") as log:
                 assert ("Result is : VALID" in log.read()) is point["valid"]
-    assert capsys.readouterr().out.count("queries/s offered") == 4
+    head, *rows = capsys.readouterr().out.splitlines()[:5]
+    assert head.split() == ["delay", "ms", "queries/s", "done", "p50", "ms", "p99", "ms", "batch"]
+    assert [row.split()[:2] for row in rows] == [["0", "1,500"], ["20", "1,500"], ["0", "2,000"], ["20", "2,000"]]
 
 
 @pytest.mark.parametrize(
