@@ -208,8 +208,8 @@ def report(told: dict[str, Any]) -> None:
     alone, predicted, measured = told["alone"], told["predicted"], told["measured"]
     print(
         f"{told['workers']} workers, {told['workers_of_a_machine']} on a machine of {told['cpus']} CPUs, of which "
-        f"others use {told['cores_of_others']:.2f}; one worker uses {alone['process_cores']:.2f} while its process starts, "
-        f"{alone['rate_cores']:.2f} while it evaluates"
+        f"others use {told['cores_of_others']:.2f}; one worker uses {alone['process_cores']:.2f} while its process "
+        f"starts, {alone['rate_cores']:.2f} while it evaluates"
     )
     print(f"{'':24}{'alone':>12}{'predicted':>12}{'measured':>12}{'measured / predicted':>22}")
     for name in ("start", "prepare", "ship", "build"):

@@ -77,10 +77,14 @@ class Layout:
 
     def memory(self, max_batch: int) -> Arrays | None:
         """Uninitialized arrays for the largest batch; None where the sizes of an input are not known."""
-        if any(is_free for *_, is_free in self._expected):
-            return None
         rows = self.batch or max_batch
-        return {name: np.empty((rows, *tail), dtype) for name, dtype, tail, _ in self._expected}
+        found: Arrays = {}
+        for name, dtype, tail, _ in self._expected:
+            known = [dim for dim in tail if dim is not None]
+            if len(known) < len(tail):
+                return None
+            found[name] = np.empty((rows, *known), dtype)
+        return found
 
     def stack(self, requests: Sequence[Arrays], rows: int, memory: Arrays | None = None) -> Arrays:
         """One batch of all requests' rows; where the graph's batch is fixed, filled up with copies of the last row.
