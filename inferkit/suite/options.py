@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,4 +125,4 @@ def _listed(values: Sequence[str] | None) -> tuple[str, ...]:
 def benchmark_json(config: pytest.Config) -> str | None:
     """What --benchmark-json names; pytest-benchmark before 5.0 has opened it already."""
     given = getattr(config.option, "benchmark_json", None)
-    return None if given is None else str(getattr(given, "name", given))
+    return given if given is None else str(given if isinstance(given, str | os.PathLike) else given.name)

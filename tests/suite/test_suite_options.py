@@ -155,4 +155,5 @@ def test_a_file_that_pytest_benchmark_has_opened_already_is_taken_by_its_name(tm
         config = SimpleNamespace(option=SimpleNamespace(benchmark_json=opened))
         assert benchmark_json(config) == str(path)
     assert benchmark_json(SimpleNamespace(option=SimpleNamespace(benchmark_json="x.json"))) == "x.json"
+    assert benchmark_json(SimpleNamespace(option=SimpleNamespace(benchmark_json=path))) == str(path)
     assert benchmark_json(SimpleNamespace(option=SimpleNamespace())) is None
