@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -160,8 +160,3 @@ class Matrix:
         if not chosen and default is not None:
             return default
         return chosen[0] if chosen else (GPU_MARGIN if case.backend == "tensorrt" else CPU_MARGIN)
-
-
-def values_of(cases: Iterator[Case] | Mapping[Case, Any], dimension: str) -> tuple[str, ...]:
-    """The values that a dimension (`model`, `precision`, `batch_size`, `backend`) takes in these cases, in order."""
-    return tuple(dict.fromkeys(str(getattr(case, dimension)) for case in cases))

@@ -114,11 +114,6 @@ def require_root(explicit: str | os.PathLike[str] | None = None) -> CaffeRoot:
     return root
 
 
-def run_program(root: CaffeRoot, argv: Sequence[str | os.PathLike[str]]) -> subprocess.CompletedProcess[str]:
-    """Run one of the root's programs (`convert_imageset`, `compute_image_mean`, `caffe`, `python3`) to its end."""
-    return root.run(argv)
-
-
 @lru_cache(maxsize=8)
 def probe(root: CaffeRoot) -> Probe:
     """Import caffe in `root` once, in a process of its own. BackendUnavailable with its last words where that fails."""
