@@ -209,7 +209,12 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 def _copy_field(target: Any, name: str, value: Any) -> None:
     if hasattr(value, "CopyFrom"):
         getattr(target, name).CopyFrom(value)
-    elif isinstance(value, str | bytes | int | float):
+    elif isinstance(value, bytes):  # protobuf gives a text that is no UTF-8 as bytes, and does not take it back
+        try:
+            setattr(target, name, value)
+        except UnicodeDecodeError:
+            setattr(target, name, value.decode("utf-8", "replace"))
+    elif isinstance(value, str | int | float):
         setattr(target, name, value)
     else:
         getattr(target, name).extend(value)
