@@ -164,7 +164,10 @@ class LmdbFile:
             for _ in self.entries():
                 pass
         except DataError as error:
-            raise self._damaged(f"is cut short: it has {size} bytes of {whole}") from error
+            raise self._damaged(
+                f"is cut short: it has {size} bytes of {whole} (where another process has written to it just now, open "
+                "it again)"
+            ) from error
 
     def _newest(self) -> Snapshot:
         size = os.fstat(self._descriptor).st_size
