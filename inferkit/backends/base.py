@@ -90,6 +90,14 @@ class Session(ABC):
         self.last_trace = self.execute()
         return self.fetch()
 
+    def host_memory(self, rows: int) -> dict[str, NDArray[Any]] | None:
+        """New arrays for up to `rows` images, by input name, from which `load` takes a batch without copying it.
+
+        A batch lies in their first rows and stays as it is until `execute` has ended; it is not searched for NaN. None
+        where there is no such memory: `load` copies whatever it is given.
+        """
+        return None
+
     def memory_bytes(self) -> int | None:
         """Device memory that this session holds, None where the backend cannot tell."""
         return None

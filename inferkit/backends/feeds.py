@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,21 @@ from inferkit.network.network import TensorInfo
 
 
 def check_feeds(
-    images: Feeds, inputs: tuple[TensorInfo, ...], max_batch: int, min_batch: int = 1
+    images: Feeds,
+    inputs: tuple[TensorInfo, ...],
+    max_batch: int,
+    min_batch: int = 1,
+    is_trusted: Callable[[NDArray[Any]], bool] | None = None,
 ) -> tuple[dict[str, NDArray[Any]], int]:
     """The arrays by input name, contiguous and of each input's own type, and how many images they hold.
 
     One array stands for the only input. uint8 images are converted where the input is floating point; nothing else is
     converted. An input whose first dimension is fixed takes exactly that many. NaN is reported, because an engine
-    would turn it into a class silently. Raises BackendError naming the input, what it takes and what it got.
+    would turn it into a class silently; arrays that `is_trusted` accepts are not searched for it. Raises BackendError
+    naming the input, what it takes and what it got.
     """
     named = _by_name(images, inputs)
-    checked = {info.name: _checked(named[info.name], info) for info in inputs}
+    checked = {info.name: _checked(named[info.name], info, is_trusted) for info in inputs}
     batch = _batch_of(checked, inputs)
     if not min_batch <= batch <= max_batch:
         limits = f"exactly {max_batch}" if min_batch == max_batch else f"{min_batch} to {max_batch}"
@@ -62,7 +67,7 @@ def _by_name(images: Feeds, inputs: tuple[TensorInfo, ...]) -> Mapping[str, Any]
     return images
 
 
-def _checked(value: Any, info: TensorInfo) -> NDArray[Any]:
+def _checked(value: Any, info: TensorInfo, is_trusted: Callable[[NDArray[Any]], bool] | None) -> NDArray[Any]:
     if not isinstance(value, np.ndarray):
         raise BackendError(f"input {info.name!r} takes a numpy array, not {type(value).__name__}")
     fits = value.ndim == len(info.shape) and all(
@@ -78,12 +83,15 @@ def _checked(value: Any, info: TensorInfo) -> NDArray[Any]:
                 f"input {info.name!r} takes {info.dtype}, got {value.dtype}; convert it with .astype({info.dtype!r})"
             )
         value = value.astype(dtype)
-    if np.issubdtype(value.dtype, np.floating):
-        _reject_nan(value, info.name)
+    if not (is_trusted and is_trusted(value)):
+        reject_nan(value, info.name)
     return np.ascontiguousarray(value)
 
 
-def _reject_nan(array: NDArray[Any], name: str) -> None:
+def reject_nan(array: NDArray[Any], name: str) -> None:
+    """BackendError with how many NaN an array of floating point holds, and where the first is; others hold none."""
+    if not np.issubdtype(array.dtype, np.floating):
+        return
     # A sum is NaN if any element is, and costs a tenth of looking at each; infinities of both signs add up to NaN
     # too, so a suspect is looked at closely.
     with np.errstate(invalid="ignore", over="ignore"):

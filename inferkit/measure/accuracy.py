@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # Names that classification networks give their scores; used only where a network has several outputs.
 _SCORES = ("prob", "softmax", "loss3/classifier", "output")
 
+# Batches on their way into an engine that has memory of its own: one is run, one waits, one is filled.
+_MEMORIES = 3
+
 
 @dataclass(frozen=True)
 class AccuracySpec:
@@ -109,8 +112,10 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
         output = scores_output([info.name for info in session.outputs])
         batch_size = batch_for(session.inputs[0], spec.batch_size)
         info = session.inputs[0]
+        memory = [session.host_memory(batch_size) for _ in range(_MEMORIES)]
+        out = [arrays[info.name] for arrays in memory if arrays is not None]
         for batch in open_batches(
-            spec.dataset, batch_size, spec.preprocessing, info, start=spec.start, limit=spec.count
+            spec.dataset, batch_size, spec.preprocessing, info, start=spec.start, limit=spec.count, out=out
         ):
             labels = _labels(batch.labels[: batch.count], spec.dataset)
             scores, seconds = _run(session, batch.images, batch.count, output)

@@ -5,7 +5,7 @@ Never zeros: denormal and zero inputs are faster on some hardware, and calibrati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,19 +102,26 @@ def open_batches(
     *,
     start: int = 0,
     limit: int | None = None,
+    out: Sequence[NDArray[Any]] | None = None,
 ) -> Iterator[Any]:
     """Batches of a dataset by name or path, preprocessed for an input: at most `limit` images from the `start`-th on.
 
     DataError of the data.
 
     The last batch is filled up to `batch_size`, which engines of a fixed size need; its `count` says how many are real.
-    `steps` are Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file.
+    `steps` are Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file. With `out`,
+    arrays of a batch each, images are decoded straight into these in turn and are valid until the next batch.
     """
-    dtype = "uint8" if info.dtype == "uint8" else "float32"
+    options: dict[str, Any] = {
+        "preprocessing": preprocessing_from(steps),
+        "dtype": "uint8" if info.dtype == "uint8" else "float32",
+        "start": start,
+    }
     with _open(dataset) as images:
-        for batch in images.batches(
-            batch_size, preprocessing=preprocessing_from(steps), dtype=dtype, last="pad", start=start, limit=limit
-        ):
+        if out:  # what does not fit is said of the image and the network, not of the memory between them
+            for first in images.batches(1, limit=1, **options):
+                _check_shape(first.images.shape[1:], info, dataset)
+        for batch in images.batches(batch_size, last="pad", limit=limit, out=out or None, **options):
             _check_shape(batch.images.shape[1:], info, dataset)
             yield batch
 

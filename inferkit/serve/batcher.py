@@ -105,10 +105,12 @@ class Batcher:
         DeadlineExceeded; it waits for others at most half of that time. `cancel` works until the request is taken.
         Done-callbacks run on the batcher's threads and must be quick.
 
-        Raises BadRequest for a wrong name, type, shape or number of rows, QueueFull where queue_limit rows wait,
-        BatcherClosed after `close`.
+        Raises BadRequest for a wrong name, type, shape or number of rows, and for NaN where the engine has memory of
+        its own for batches (elsewhere such a request fails later); QueueFull where queue_limit rows wait, BatcherClosed
+        after `close`.
         """
         arrays, rows, signature = self._layout.check(inputs, self.max_batch)
+        self._engine.check(arrays)
         if deadline is not None and not deadline > 0:
             raise DeadlineExceeded(f"the deadline is {deadline:g} s from now: it has passed")
         wait = self.delay if deadline is None else min(self.delay, deadline / 2)

@@ -44,6 +44,7 @@ class Buckets(Session):
     def __init__(self, engine: Engine, max_batch: int, **settings: Any) -> None:
         self._sessions: dict[int, Session] = {}
         self._rows = 0
+        self._memories: list[dict[str, NDArray[Any]]] = []
         with contextlib.ExitStack() as stack:
             for size in sizes_up_to(max_batch):
                 session = stack.enter_context(engine.session(**settings))
@@ -55,14 +56,32 @@ class Buckets(Session):
         self.inputs, self.outputs, self.device = first.inputs, first.outputs, first.device
 
     def load(self, images: Feeds) -> None:
-        """Stage a batch in the session of the next size, filled up with copies of its last row."""
+        """Stage a batch in the session of the next size, filled up with copies of its last row.
+
+        In memory of this session's own, with the rows that follow there, whatever they hold.
+        """
         arrays = images if isinstance(images, Mapping) else {self.inputs[0].name: images}
         rows = min((len(array) for array in arrays.values()), default=0)
         size = next((size for size in self._sessions if size >= rows), max(self._sessions))
         if 0 < rows < size:
-            arrays = {name: _filled(array, size) for name, array in arrays.items()}
+            memory = next((memory for memory in self._memories if _begin_alike(arrays, memory)), None)
+            if memory is None:
+                arrays = {name: _filled(array, size) for name, array in arrays.items()}
+            else:
+                arrays = {name: memory[name][:size] for name in arrays}
         self._current, self._rows = self._sessions[size], rows
         self._current.load(arrays)
+
+    def host_memory(self, rows: int) -> dict[str, NDArray[Any]] | None:
+        """Memory of the largest batch, whatever `rows` is; every size is made ready to take its batches from there."""
+        memory = self._sessions[1].host_memory(max(self._sessions))
+        if memory is None:
+            return None
+        for size, session in self._sessions.items():
+            session.load({name: array[:size] for name, array in memory.items()})
+            session.execute()
+        self._memories.append(memory)
+        return memory
 
     def execute(self) -> Trace:
         """Run the staged batch."""
@@ -84,6 +103,16 @@ class Buckets(Session):
         """Of all sessions; None where the backend cannot tell."""
         known = [session.memory_bytes() for session in self._sessions.values()]
         return None if None in known else sum(size for size in known if size is not None)
+
+
+def _begin_alike(arrays: Mapping[str, NDArray[Any]], memory: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether the arrays are the first rows of this memory."""
+    return arrays.keys() == memory.keys() and all(
+        array.shape[1:] == memory[name].shape[1:]
+        and array.strides == memory[name].strides
+        and array.__array_interface__["data"][0] == memory[name].__array_interface__["data"][0]
+        for name, array in arrays.items()
+    )
 
 
 def _filled(array: NDArray[Any], size: int) -> NDArray[Any]:

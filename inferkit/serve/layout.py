@@ -89,10 +89,11 @@ class Layout:
     def stack(self, requests: Sequence[Arrays], rows: int, memory: Arrays | None = None) -> Arrays:
         """One batch of all requests' rows; where the graph's batch is fixed, filled up with copies of the last row.
 
-        In the first rows of `memory` where that is given. A single request that fills the batch is given as it is.
+        In the first rows of `memory` where that is given; otherwise a single request that fills the batch is given as
+        it is.
         """
         missing = 0 if self.batch is None else self.batch - rows
-        if len(requests) == 1 and not missing:
+        if len(requests) == 1 and not missing and memory is None:
             return requests[0]
         batch = {}
         for name in self.names:

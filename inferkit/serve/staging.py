@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from inferkit.backends.base import Session
+from inferkit.backends.feeds import reject_nan
+from inferkit.errors import BackendError
+from inferkit.serve.errors import BadRequest
 from inferkit.serve.layout import Arrays, Layout
 
 if TYPE_CHECKING:
@@ -24,12 +27,16 @@ Run = Callable[[Arrays], Mapping[str, NDArray[Any]]]
 # which other threads can run.
 _LONG_COPY = 1 << 20
 
+# One batch is run while the next is put together.
+_MEMORIES = 2
+
 
 class Staging:
     """How batches reach an engine: a Session, or a function from arrays by input name to fresh outputs by name.
 
-    A session copies what it is given, so the memory of its batches is used again. A function may keep its arrays: each
-    batch of one gets memory of its own.
+    A session with memory of its own gets its batches put together there, so that nothing is copied once more while the
+    engine waits. Another copies what it is given, so the memory of its batches is used again. A function may keep its
+    arrays: each batch of one gets memory of its own.
     """
 
     def __init__(self, engine: Session | Run, layout: Layout, max_batch: int) -> None:
@@ -39,10 +46,23 @@ class Staging:
         is_plain = isinstance(engine, Session) and type(engine).run is Session.run
         self._session = engine if is_plain and isinstance(engine, Session) else None
         self._spare: deque[Arrays] = deque()
+        if self._session is not None:
+            memories = [self._session.host_memory(layout.batch or max_batch) for _ in range(_MEMORIES)]
+            self._spare.extend(memory for memory in memories if memory is not None)
+        self._is_own = bool(self._spare)
+
+    def check(self, arrays: Arrays) -> None:
+        """BadRequest for a request that holds NaN, where nobody looks for it later."""
+        if self._is_own:
+            try:
+                for name, array in arrays.items():
+                    reject_nan(array, name)
+            except BackendError as error:
+                raise BadRequest(str(error)) from None
 
     def stack(self, batch: Batch) -> None:
         """Put the batch's arrays together, in memory that `release` gives back."""
-        if self._session is not None and len(batch.requests) > 1:
+        if self._session is not None and (self._is_own or len(batch.requests) > 1):
             try:
                 batch.memory = self._spare.pop()
             except IndexError:
@@ -62,7 +82,7 @@ class Staging:
         if session is None:
             taken()
             return self._run(arrays)
-        if sum(array.nbytes for array in arrays.values()) > _LONG_COPY:
+        if not self._is_own and sum(array.nbytes for array in arrays.values()) > _LONG_COPY:
             taken()
             session.load(arrays)
         else:

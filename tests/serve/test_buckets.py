@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from owning import OwningSession
 
 import inferkit
 from inferkit.errors import BackendError
@@ -59,3 +60,39 @@ def test_only_where_sizes_are_dear(engine):
         assert isinstance(session, Buckets)
     with service_session(engine, "tensorrt", 1, threads=1) as session:
         assert not isinstance(session, Buckets)
+
+
+class OwningEngine:
+    """Opens sessions that share their memories, as those of one GPU do."""
+
+    def __init__(self, engine) -> None:
+        self.engine = engine
+        self.opened: list[OwningSession] = []
+
+    def session(self, **_settings):
+        session = OwningSession(self.engine, strict=False)
+        if self.opened:
+            session.memories = self.opened[0].memories
+        self.opened.append(session)
+        return session
+
+
+def test_batches_from_memory_of_its_own_are_filled_up_in_place(engine):
+    owning = OwningEngine(engine)
+    with Buckets(owning, 6) as buckets, engine.session(threads=1) as plain:
+        images = stand_in(plain.inputs[0], 6)
+        memory = buckets.host_memory(3)
+        assert len(memory["data"]) == 6  # every size has to fit
+        for session in owning.opened:
+            session.strict = True
+        for rows in (5, 3, 1, 6):
+            memory["data"][:rows] = images[:rows]
+            buckets.load({"data": memory["data"][:rows]})
+            buckets.execute()
+            found = buckets.fetch()["prob"]
+            assert len(found) == rows
+            np.testing.assert_allclose(found, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
+        for session in owning.opened:
+            session.strict = False
+        elsewhere = images[:5] + 1  # is filled up with copies, as ever
+        np.testing.assert_allclose(buckets.run(elsewhere)["prob"], plain.run(elsewhere)["prob"], rtol=1e-5, atol=1e-7)

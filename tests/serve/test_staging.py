@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from owning import OwningSession
 
 import inferkit
 from inferkit.errors import BackendError
 from inferkit.measure.images import stand_in
 from inferkit.network.network import TensorInfo
-from inferkit.serve import Batcher
+from inferkit.serve import BadRequest, Batcher
 from inferkit.serve.layout import Layout
 from inferkit.serve.requests import Batch, Request
 from inferkit.serve.staging import Staging
@@ -82,3 +83,35 @@ def test_the_sign_comes_before_the_engine_runs_and_after_a_short_copy(session, i
 def test_inputs_of_free_sizes_have_no_memory_kept():
     layout = Layout([TensorInfo("x", "float32", (None, None))])
     assert layout.memory(4) is None
+
+
+@pytest.fixture
+def owning():
+    with OwningSession(inferkit.build(inferkit.load("lenet"), max_batch=4), strict=True) as opened:
+        yield opened
+
+
+def test_an_engine_with_memory_of_its_own_is_never_given_another(owning, session, images):
+    with Batcher(owning, 4) as batcher:
+        alone = batcher.submit(images[:1]).result(LONG)  # a single request is put there too
+        full = batcher.submit(images[:4]).result(LONG)
+        futures = [batcher.submit(images[index : index + 1]) for index in range(len(images))]
+        answers = [future.result(LONG) for future in futures]
+    expected = session.run(images[:4])
+    for name, scores in expected.items():
+        np.testing.assert_allclose(alone[name], scores[:1], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(full[name], scores, rtol=1e-4, atol=1e-6)
+    for index, answer in enumerate(answers):
+        for name, scores in session.run(images[index : index + 1]).items():
+            np.testing.assert_allclose(answer[name], scores, rtol=1e-4, atol=1e-6)
+    assert len(owning.memories) == 2  # one batch runs while the next is put together
+    assert sum(owning.loaded) == 1 + 4 + len(images)
+
+
+def test_nan_is_refused_at_the_door_of_an_engine_that_does_not_look_for_it(owning, images):
+    spoilt = images[:2].copy()
+    spoilt[1, 0, 3, 3] = np.nan
+    with Batcher(owning, 4) as batcher:
+        with pytest.raises(BadRequest, match=r"1 NaN.*\[1, 0, 3, 3\]"):
+            batcher.submit(spoilt)
+        assert batcher.submit(images[:1]).result(LONG)

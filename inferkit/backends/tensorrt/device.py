@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -60,6 +61,7 @@ class Device:
         self.cuda = pycuda_driver()
         handle = self.cuda.Device(gpu.index)
         _ask_to_spin(gpu)
+        self._pinned: weakref.WeakValueDictionary[int, NDArray[Any]] = weakref.WeakValueDictionary()
         self._context = handle.retain_primary_context()
         # Kept until the process ends, which releases it: torn down by Python's own shutdown, in whatever order that
         # happens to take, it would fail where CUDA has gone before.
@@ -74,7 +76,13 @@ class Device:
         with cuda_errors(f"{_mib(int(np.prod(shape)) * np.dtype(dtype).itemsize)} of page-locked host memory"):
             array: NDArray[Any] = self.cuda.pagelocked_empty(shape, dtype)
         array.fill(0)
+        self._pinned[address_of(array)] = array
         return array
+
+    def is_pinned(self, array: NDArray[Any]) -> bool:
+        """Whether these are the first rows of memory that `pinned` gave and that is still there."""
+        whole = self._pinned.get(address_of(array))
+        return whole is not None and array.flags.c_contiguous and array.nbytes <= whole.nbytes
 
     def allocate(self, size: int, what: str) -> Any:
         """`size` bytes of device memory (at least one)."""
@@ -84,6 +92,11 @@ class Device:
     def free_bytes(self) -> int:
         """Device memory that is free, whoever uses the rest."""
         return int(self.cuda.mem_get_info()[0])
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Where an array's data begins."""
+    return int(array.__array_interface__["data"][0])
 
 
 class _Active:

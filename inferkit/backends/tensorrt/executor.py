@@ -111,7 +111,7 @@ class Executor:
         """Seconds per layer and run, by IProfiler, in a context of its own: profiling slows the engine down."""
         times: dict[str, float] = {}
         assert self.batch is not None
-        made = self._make_context(self.batch)
+        made, _ = self._make_context(self.batch)
         profiled = made.context
         for info in self.info.inputs:
             profiled.set_input_shape(info.name, (self.batch, *_fixed(info.shape[1:])))
@@ -148,15 +148,15 @@ class Executor:
         self._context = None  # release its memory before the next one takes its own
         before = self.device.free_bytes()
         with cuda_errors(f"the execution context of {self.info.network}", self.device):
-            self._context = self._make_context(batch)
+            self._context, self.jit = self._make_context(batch)
         self.context_bytes = max(before - self._look(), 0)
 
-    def _make_context(self, batch: int) -> Context:
+    def _make_context(self, batch: int) -> tuple[Context, dict[str, Any]]:
+        """A context, and whether there were compiled kernels for it (empty where none are compiled at run time)."""
         cache = self._jit_cache(batch)
         content = cache.read() if cache else None
         made = self.flavour.create_context(self._engine, jit_cache=content, specialization=self.specialization)
-        self.jit = {"found": content is not None, "loaded": made.jit_loaded} if cache else {}
-        return made
+        return made, {"found": content is not None, "loaded": made.jit_loaded} if cache else {}
 
     def _jit_cache(self, batch: int) -> BlobCache | None:
         if not self.flavour.is_rtx:

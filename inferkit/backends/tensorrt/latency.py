@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from inferkit.backends.base import Trace
 from inferkit.backends.tensorrt.buffers import BufferSet
+from inferkit.backends.tensorrt.device import address_of
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, GraphEvent, check, elapsed_seconds
@@ -20,7 +22,32 @@ from inferkit.errors import BackendError, BackendUnavailable, UsageError
 
 LAUNCHES = ("auto", "graph", "enqueue")
 
+# Places that batches come from whose graphs are kept: a service has two or three.
+_MOST_WAYS = 8
+
 _clock = time.perf_counter
+
+
+@dataclass(eq=False)
+class _Way:
+    """How batches from one place in host memory are run; `sources` are the batch's rows there, input by input."""
+
+    sources: tuple[NDArray[Any], ...]
+    enqueue: Callable[[], Trace]
+    run: Callable[[], Trace]
+    launch: str = "enqueue"
+    note: str = ""
+    replay_difference: float | None = None
+    graph: Graph | None = None
+    events: list[GraphEvent] = field(default_factory=list)
+
+    def close(self) -> None:
+        graph, self.graph = self.graph, None
+        if graph is not None:
+            graph.close()
+        events, self.events = self.events, []
+        for event in events:
+            event.close()
 
 
 class LatencySession(GpuSession):
@@ -34,22 +61,17 @@ class LatencySession(GpuSession):
         if launch not in LAUNCHES:
             raise UsageError(f"launch is one of {', '.join(LAUNCHES)}, not {launch!r}")
         self._wanted = launch
-        self.launch = launch
-        self.launch_note = ""
-        self.replay_difference: float | None = None
-        self._graph: Graph | None = None
-        self._graph_events: list[GraphEvent] = []
         self._buffers: BufferSet | None = None
-        self._runner: Callable[[], Trace] | None = None
-        self._enqueue_runner: Callable[[], Trace] | None = None
+        self._ways: dict[tuple[int, ...], _Way] = {}
+        self._way: _Way | None = None
         super().__init__(plan, flavour, gpu, specialization)
 
     def execute_enqueued(self) -> Trace:
         """The same sequence submitted piece by piece, whatever `launch` is: what a graph replay is compared with."""
         self._require_loaded()
-        assert self._enqueue_runner is not None
+        assert self._way is not None
         with self._gpu.active():
-            trace = self._enqueue_runner()
+            trace = self._way.enqueue()
         self._ran = True
         return trace
 
@@ -59,35 +81,63 @@ class LatencySession(GpuSession):
         self._events = [cuda.Event() for _ in range(4)]
         self._buffers = BufferSet(self._gpu, self.inputs, self.outputs, self._profile[2])
 
+    @property
+    def launch(self) -> str:
+        """How the staged batch is launched: `graph` or `enqueue`; what was asked for, before one is staged."""
+        return self._wanted if self._way is None else self._way.launch
+
+    @property
+    def launch_note(self) -> str:
+        """Why it is not a graph where that was left open."""
+        return "" if self._way is None else self._way.note
+
+    @property
+    def replay_difference(self) -> float | None:
+        """The largest relative difference between results of one batch run several times, replayed and enqueued."""
+        return None if self._way is None else self._way.replay_difference
+
     def _stage(self, arrays: dict[str, NDArray[Any]], batch: int, changed: bool) -> None:
         assert self._buffers is not None
-        self._buffers.stage(arrays, batch)
-        if not changed and self._runner is not None:
-            return
-        self._runner = None
-        self._drop_graph()
-        self._executor.prepare(batch, self._buffers, self._stream)
-        copy_in, copy_out = self._copies(batch)
-        self._enqueue_runner = self._make_enqueue_runner(copy_in, copy_out)
-        self._enqueue_runner()
-        self._runner = self._enqueue_runner
-        self.launch, self.launch_note, self.replay_difference = "enqueue", "", None
+        self._way = None
+        if changed:
+            self._drop_ways()
+        fed = tuple(arrays[info.name] for info in self.inputs)
+        if all(self._gpu.is_pinned(array) for array in fed):
+            sources = fed
+        else:
+            self._buffers.stage(arrays, batch)
+            sources = tuple(binding.host[:batch] for binding in self._buffers.inputs)
+        place = tuple(address_of(array) for array in sources)
+        if place not in self._ways:
+            if len(self._ways) == _MOST_WAYS:
+                self._ways.pop(next(iter(self._ways))).close()
+            self._executor.prepare(batch, self._buffers, self._stream)
+            self._ways[place] = self._make_way(sources, batch)
+        self._way = self._ways[place]
+
+    def _make_way(self, sources: tuple[NDArray[Any], ...], batch: int) -> _Way:
+        """Capture the sequence for batches that lie in `sources`, or leave it to be enqueued."""
+        copy_in, copy_out = self._copies(sources, batch)
+        enqueue = self._make_enqueue_runner(copy_in, copy_out)
+        enqueue()
+        way = _Way(sources, enqueue, enqueue)
         if self._wanted == "enqueue":
-            self._check_replay(self._enqueue_runner, None, batch)
-            return
+            self._check_replay(enqueue, None, batch)
+            return way
         try:
-            self._runner = self._make_graph_runner(copy_in, copy_out)
-            self.replay_difference = self._check_replay(self._enqueue_runner, self._runner, batch)
-            self.launch = "graph"
+            self._capture(way, copy_in, copy_out)
+            way.replay_difference = self._check_replay(enqueue, way.run, batch)
+            way.launch = "graph"
         except (BackendError, BackendUnavailable) as error:
+            way.close()
             if self._wanted == "graph" or isinstance(error, WrongResults):
                 raise
-            self._runner = self._enqueue_runner
-            self.launch_note = str(error)
+            way.run, way.note = enqueue, str(error)
+        return way
 
     def _run(self) -> Trace:
-        assert self._runner is not None
-        return self._runner()
+        assert self._way is not None
+        return self._way.run()
 
     def _results(self) -> dict[str, NDArray[Any]]:
         assert self._buffers is not None
@@ -105,12 +155,12 @@ class LatencySession(GpuSession):
         replayed = None if replay is None else lambda: results_of(replay)
         return check_replay(lambda: results_of(enqueue), replayed, self._executor.info.network)
 
-    def _copies(self, batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    def _copies(self, sources: tuple[NDArray[Any], ...], batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
         """Functions that submit the copies of one batch, with everything looked up beforehand."""
         assert self._buffers is not None
         to_device, to_host = self._gpu.cuda.memcpy_htod_async, self._gpu.cuda.memcpy_dtoh_async
         stream = self._stream
-        inputs = [(binding.device, binding.host[:batch]) for binding in self._buffers.inputs]
+        inputs = [(binding.device, source) for binding, source in zip(self._buffers.inputs, sources, strict=True)]
         outputs = [(binding.host[:batch], binding.device) for binding in self._buffers.outputs]
 
         def copy_in() -> None:
@@ -153,9 +203,10 @@ class LatencySession(GpuSession):
 
         return run
 
-    def _make_graph_runner(self, copy_in: Callable[[], None], copy_out: Callable[[], None]) -> Callable[[], Trace]:
-        self._graph_events = events = [GraphEvent() for _ in range(4)]
-        began, copied, executed, ended = events
+    def _capture(self, way: _Way, copy_in: Callable[[], None], copy_out: Callable[[], None]) -> None:
+        """Let `way` replay the sequence as a graph. BackendError where it cannot be captured."""
+        way.events = [GraphEvent() for _ in range(4)]
+        began, copied, executed, ended = way.events
 
         def sequence(stream: Any) -> None:
             began.record(stream)
@@ -166,8 +217,8 @@ class LatencySession(GpuSession):
             copy_out()
             ended.record(stream)
 
-        self._graph = Graph(self._stream, sequence)
-        launch, synchronize, clock = self._graph.launcher(), self._stream.synchronize, _clock
+        way.graph = Graph(self._stream, sequence)
+        launch, synchronize, clock = way.graph.launcher(), self._stream.synchronize, _clock
 
         def run() -> Trace:
             start = clock()
@@ -185,11 +236,11 @@ class LatencySession(GpuSession):
                 enqueue=submitted - start,
             )
 
-        return run
+        way.run = run
 
     def _mode_details(self) -> dict[str, Any]:
-        assert self._enqueue_runner is not None
-        figures = enqueue_figures([self._enqueue_runner() for _ in range(_COMPARED_RUNS)])
+        assert self._way is not None
+        figures = enqueue_figures([self._way.enqueue() for _ in range(_COMPARED_RUNS)])
         return {
             "launch": self.launch,
             "launch_note": self.launch_note,
@@ -213,17 +264,14 @@ class LatencySession(GpuSession):
     def _profiled_stream(self) -> Any:
         return self._stream
 
-    def _drop_graph(self) -> None:
-        graph, self._graph = self._graph, None
-        if graph is not None:
-            graph.close()
-        events, self._graph_events = self._graph_events, []
-        for event in events:
-            event.close()
+    def _drop_ways(self) -> None:
+        ways, self._ways = self._ways, {}
+        for way in ways.values():
+            way.close()
 
     def _free(self) -> None:
-        self._runner = self._enqueue_runner = None
-        self._drop_graph()
+        self._way = None
+        self._drop_ways()
         buffers, self._buffers = self._buffers, None
         if buffers is not None:
             buffers.free()

@@ -74,12 +74,21 @@ class GpuSession(Session):
         """Check and stage one batch (not timed); a batch of another size compiles and captures anew."""
         self._require_open()
         smallest, _, largest = self._profile
-        arrays, batch = check_feeds(images, self.inputs, largest, smallest)
+        arrays, batch = check_feeds(images, self.inputs, largest, smallest, self._gpu.is_pinned)
         with self._gpu.active():
             changed = batch != self._batch
             self._ran, self._batch = False, 0  # what fails half-way leaves nothing that could be run
             self._stage(arrays, batch, changed)
             self._batch = batch
+
+    def host_memory(self, rows: int) -> dict[str, NDArray[Any]]:
+        """Page-locked arrays, which any session of this GPU and process takes batches from."""
+        self._require_open()
+        with self._gpu.active():
+            return {
+                info.name: self._gpu.pinned((rows, *(1 if dim is None else dim for dim in info.shape[1:])), info.dtype)
+                for info in self.inputs
+            }
 
     def execute(self) -> Trace:
         """Run the staged batch and wait for it: the timed region."""
