@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from caffe_files import convert, data_net, image_net, picture, read_by_caffe, write_pictures
+from caffe_files import convert, data_net, image_net, picture, png, png_chunk, read_by_caffe, write_pictures
 from numpy.typing import NDArray
 
 from inferkit.backends.caffe.root import CaffeRoot
@@ -158,16 +157,6 @@ def test_image_files_through_caffe_ios_transformer(caffe_root: CaffeRoot, tmp_pa
         np.testing.assert_allclose(image, read[name], rtol=0, atol=2e-5 * scale, err_msg=name)
 
 
-def png(width: int, height: int, depth: int, kind: int, rows: bytes, extra: bytes = b"") -> bytes:
-    """A PNG of any pixel format, by hand: OpenCV writes only some."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
 def unusual_files() -> dict[str, bytes]:
     """Image files that decoders like to differ on, all of 32 × 32 pixels or cropped to it."""
     random = np.random.default_rng(7)
@@ -175,22 +164,19 @@ def unusual_files() -> dict[str, bytes]:
     def rows(size: int) -> bytes:
         return b"".join(b"\0" + random.bytes(size) for _ in range(32))
 
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    palette = chunk(b"PLTE", random.bytes(768))
+    palette = png_chunk(b"PLTE", random.bytes(768))
     jpeg = cv2.imencode(".jpg", picture(3, 33, 40))[1].tobytes()
     turned = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIHHI", 1, 0x112, 3, 1, 6, 0, 0)
     files = {
         "four channels": cv2.imencode(".png", picture(0, 32, 32, 4))[1].tobytes(),
         "palette": png(32, 32, 8, 3, rows(32), palette),
-        "palette with transparency": png(32, 32, 8, 3, rows(32), palette + chunk(b"tRNS", bytes(range(256)))),
+        "palette with transparency": png(32, 32, 8, 3, rows(32), palette + png_chunk(b"tRNS", bytes(range(256)))),
         "gray with transparency": png(32, 32, 8, 4, rows(64)),
         "1 bit": png(32, 32, 1, 0, rows(4)),
         "4 bits": png(32, 32, 4, 0, rows(16)),
-        "gray, one value transparent": png(32, 32, 8, 0, rows(32), chunk(b"tRNS", b"\0\7")),
-        "colour, one value transparent": png(32, 32, 8, 2, rows(96), chunk(b"tRNS", b"\0\7\0\7\0\7")),
-        "gamma": png(32, 32, 8, 2, rows(96), chunk(b"gAMA", struct.pack(">I", 100_000))),
+        "gray, one value transparent": png(32, 32, 8, 0, rows(32), png_chunk(b"tRNS", b"\0\7")),
+        "colour, one value transparent": png(32, 32, 8, 2, rows(96), png_chunk(b"tRNS", b"\0\7\0\7\0\7")),
+        "gamma": png(32, 32, 8, 2, rows(96), png_chunk(b"gAMA", struct.pack(">I", 100_000))),
         "turned by EXIF": jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(turned) + 2) + turned + jpeg[2:],
         "bytes after the end": jpeg + b"garbage" * 20,
         "bmp": cv2.imencode(".bmp", picture(1, 32, 32))[1].tobytes(),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from contextlib import suppress
 
 import cv2
 import numpy as np
 import pytest
-from caffe_files import picture
+from caffe_files import picture, png, png_chunk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,14 +22,9 @@ def encoded(suffix: str, image: np.ndarray, *flags: int) -> bytes:
     return cv2.imencode(f".{suffix}", image, flags)[1].tobytes()
 
 
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def png_that_says(width: int, height: int) -> bytes:
     """A PNG of a few bytes that is this large when unpacked, as far as its header goes."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(99))) + png_chunk(b"IEND", b"")
+    return png(width, height, 8, 2, bytes(99))
 
 
 def jpeg_that_says(width: int, height: int) -> bytes:

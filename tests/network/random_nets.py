@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 
 import numpy as np
+from caffe_cases import data
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe import convert as conversion
@@ -347,10 +348,10 @@ def grow(r: random.Random, most: int = 7) -> str:
     forms: list[Shape] = [(r.choice([1, 2, 3, 4, 6]), r.randint(1, 9), r.randint(1, 9))] * 6
     forms += [(r.randint(1, 12),), (), (3, 7), (4, 3, 4, 3)]
     shape = (batch, *r.choice(forms))
-    text = _input("data", shape)
+    text = data(*shape)
     if r.random() < 0.25:
         other = (r.choice([batch, batch, batch, 5]), *r.choice([shape[1:], shape[1:], (r.randint(1, 5),)]))
-        text += _input("more", other)
+        text += data(*other, name="more")
     shapes, unread = blob_shapes(text), {"data", "more"}
     for number in range(r.randint(1, most)):
         for _ in range(10):
@@ -373,11 +374,6 @@ def grow(r: random.Random, most: int = 7) -> str:
                 unread = (unread - set(layer.bottom)) | set(layer.top)
             break
     return text
-
-
-def _input(name: str, shape: Shape) -> str:
-    dims = " ".join(f"dim: {dim}" for dim in shape)
-    return f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}\n'
 
 
 __all__ = ["BlobProto", "blob_shapes", "grow"]

@@ -164,6 +164,18 @@ def models(draw: st.DrawFn, *, channels: int = 4) -> onnx.ModelProto:
     return build.model()
 
 
+def decomposed_mvn(build: ModelBuilder) -> None:
+    """MVN in single steps: x - mean, divided by the root of the mean square plus epsilon."""
+    source = build.top
+    mean = build.add("ReduceMean", axes=[2, 3])
+    centred = build.node("Sub", [source, mean])
+    build.node("Mul", [centred, centred])
+    build.add("ReduceMean", axes=[2, 3])
+    build.add("Add", build.constant(1e-9))
+    deviation = build.add("Sqrt")
+    build.node("Div", [centred, deviation])
+
+
 def images(count: int = 4, channels: int = 4, size: int = SIZE, seed: int = 1) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, channels, size, size)).astype(np.float32)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from precision_graphs import ModelBuilder, check, images, models, op_types, run
+from precision_graphs import ModelBuilder, check, decomposed_mvn, images, models, op_types, run
 
 import inferkit
 from inferkit.errors import PrecisionError, UsageError
@@ -109,18 +109,6 @@ def test_what_overflows_half_precision_stays_fp32(op_type: str, attributes: dict
     build.add(op_type, **attributes)
     build.conv(4) if "Reduce" not in op_type else build.add("Relu")
     assert computed_in(half(build), op_type) == {TensorProto.FLOAT}
-
-
-def decomposed_mvn(build: ModelBuilder) -> None:
-    """MVN in single steps: x - mean, divided by the root of the mean square plus epsilon."""
-    source = build.top
-    mean = build.add("ReduceMean", axes=[2, 3])
-    centred = build.node("Sub", [source, mean])
-    build.node("Mul", [centred, centred])
-    build.add("ReduceMean", axes=[2, 3])
-    build.add("Add", build.constant(1e-9))
-    deviation = build.add("Sqrt")
-    build.node("Div", [centred, deviation])
 
 
 def test_a_normalization_in_single_steps_is_one_island() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from precision_graphs import ModelBuilder, images
+from precision_graphs import ModelBuilder, decomposed_mvn, images
 
 import inferkit
 from inferkit.errors import BackendError
@@ -49,14 +49,8 @@ def test_a_network_of_many_layers_builds_in_every_precision(precision: str) -> N
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_normalization_in_single_steps_builds_with_its_casts(precision: str) -> None:
     build = ModelBuilder(4)
-    source = build.conv(8)
-    mean = build.add("ReduceMean", axes=[2, 3])
-    centred = build.node("Sub", [source, mean])
-    build.node("Mul", [centred, centred])
-    build.add("ReduceMean", axes=[2, 3])
-    build.add("Add", build.constant(1e-9))
-    deviation = build.add("Sqrt")
-    build.node("Div", [centred, deviation])
+    build.conv(8)
+    decomposed_mvn(build)
     build.conv(8)
     builds(build.network(), precision)
 
