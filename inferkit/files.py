@@ -23,17 +23,18 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path | None:
     return Path(path) if os.path.commonpath([path, root]) == root else None
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`; a reader sees the old file or the new one, never a part. Folders are made.
 
-    A run that is killed leaves at most a hidden temporary file, never a damaged `path`. Raises OSError.
+    A run that is killed leaves at most a hidden temporary file, never a damaged `path`. Without `durable` nothing waits
+    for the disk: for what another process reads at once and nobody after the machine went down. Raises OSError.
     """
-    with replacing(path) as file:
+    with replacing(path, durable=durable) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[BinaryIO]:
     """As `write_atomically` for content that comes in pieces: a binary file that takes `path`'s place at the end.
 
     Where the block raises, `path` stays as it was.
@@ -45,7 +46,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.chmod(temporary, _mode(target))
         os.replace(temporary, target)
     except BaseException as error:
@@ -54,7 +56,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    sync_folder(target.parent)
+    if durable:
+        sync_folder(target.parent)
 
 
 def _mode(target: Path) -> int:

@@ -21,6 +21,19 @@ def test_content_in_pieces_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert os.listdir(target.parent) == ["file.bin"]
 
 
+def test_what_does_not_wait_for_the_disk_is_whole_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file.bin"
+    write_atomically(target, b"old")
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_atomically(target, b"new", durable=False)
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file.bin"]
+    assert not synced
+    write_atomically(target, b"newer")
+    assert len(synced) == 2, "the file and its folder"
+
+
 def test_a_writer_that_raises_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
     target = tmp_path / "file.bin"
     write_atomically(target, b"old")

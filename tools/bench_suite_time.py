@@ -3,11 +3,12 @@
     python -m tools.bench_suite_time                          # the default suite of this checkout, some minutes
     python -m tools.bench_suite_time --warm -- --model lenet  # once before, unmeasured; options of the suite after --
 
-Time inside measurement is warming up and timing in the measuring processes; inside accuracy, evaluating the images.
-The rest is listed: starting those processes up to their first execution (imports, opening the engine), ending them
-and reading their results, preparing networks, and what pytest does before and after. The suite must have been run once
-(`--warm`) to be warm: datasets unpacked, bytecode written. Give it a machine of its own: where others are busy, cases
-are measured again as INVALID, which counts as measurement here.
+Time inside measurement is warming up, timing and putting load on services in the measuring processes; inside accuracy,
+evaluating the images, also through the load generator (its logs tell how long). The rest is listed: starting those
+processes up to their first execution (imports, opening the engine), ending them and reading their results, preparing
+networks, and what pytest does before and after. The suite must have been run once (`--warm`) to be warm: datasets
+unpacked, bytecode written. Give it a machine of its own: where others are busy, cases are measured again as INVALID,
+which counts as measurement here.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 _STEP = re.compile(r"\[ *\d+/\d+\] (.*)")
+_LOGGED = re.compile(r'"time_ms": ([\d.]+)')
+_NOT_MEASURING = ("preparing", "building", "accuracy")
 _WANTED = 70.0  # percent
 
 
@@ -55,11 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not path.exists():
             print("bench_suite_time: the suite wrote no JSON", file=sys.stderr)
             return 1
-        return report(shares(json.loads(path.read_text())["inferkit"], steps), total)
+        through_services = in_accuracy_mode(path.with_suffix(".loadgen"))
+        return report(shares(json.loads(path.read_text())["inferkit"], steps, through_services), total)
 
 
 def run(command: list[str]) -> tuple[dict[str, float], float]:
-    """Seconds by kind of step (preparing, building, replicate, accuracy, pytest), and of the whole process."""
+    """Seconds by step (preparing, building, accuracy, pytest, or the case that a replicate is of), and of the whole."""
     began = last = time.monotonic()
     kind = "pytest"
     seconds: defaultdict[str, float] = defaultdict(float)
@@ -78,38 +82,63 @@ def run(command: list[str]) -> tuple[dict[str, float], float]:
 
 
 def kind_of(step: str) -> str:
-    """What a step of the suite's progress is."""
-    last = step.rpartition(", ")[2]
-    return last if last in ("preparing", "building", "accuracy") else "replicate"
+    """What a step of the suite's progress is: preparing, building, accuracy, or the id of the case that it measures."""
+    case, _, what = step.rpartition(", ")
+    return what if what in _NOT_MEASURING else case
 
 
-def replicates(inferkit: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every replicate of a run, those too that were measured again."""
-    for case in inferkit["cases"].values():
+def in_accuracy_mode(logs: Path) -> float:
+    """Seconds that load generators spent in accuracy mode, by the last time in each of their logs below `logs`."""
+    total = 0.0
+    for log in logs.glob("**/accuracy/mlperf_log_detail.txt"):
+        total += max(map(float, _LOGGED.findall(log.read_text())), default=0.0) / 1e3
+    return total
+
+
+def replicates(cases: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every replicate of these cases, those too that were measured again."""
+    for case in cases:
         yield from (*case["replicates"], *(case.get("discarded") or ()))
 
 
-def shares(inferkit: dict[str, Any], steps: dict[str, float]) -> dict[str, float]:
-    """Seconds by what they went to."""
-    found = list(replicates(inferkit))
+def shares(inferkit: dict[str, Any], steps: dict[str, float], through_services: float) -> dict[str, float]:
+    """Seconds by what they went to. `through_services` is what the load generator's accuracy mode took."""
+    cases = inferkit["cases"]
+    services = [name for name, case in cases.items() if any(each.get("service") for each in case["replicates"])]
+    engines = [name for name in cases if name not in services]
+    references = {told["case"] for told in inferkit["references"].values()}
+    found = list(replicates(cases[name] for name in engines))
     warming = sum(each["warmup"].get("seconds", 0.0) for each in found if each.get("warmup"))
     timing = sum(each["host"]["seconds"] for each in found)
     starting = sum(each.get("cold_start") or 0.0 for each in found)
+    serving = sum(each["host"]["seconds"] for each in replicates(cases[name] for name in services))
     evaluating = sum(case["images"] / case["images_per_second"] for case in inferkit["accuracy"].values())
+    unknown = [name for name in steps if name not in (*cases, *references, *_NOT_MEASURING, "pytest")]
     return {
         "measurement: timing": timing,
         "measurement: warming up": warming,
+        "measurement: load on services": serving,
         "accuracy: evaluating images": evaluating,
+        "accuracy: evaluating images through services": through_services,
         "starting measuring processes, to the first execution": starting,
-        "the rest of replicates: ending the process, memory, layer times": steps["replicate"]
+        "the rest of replicates: layer times, memory, ending the process": _of(steps, engines)
         - timing
         - warming
         - starting,
+        "the rest of services: starting the process, the engine's own rate, ending it": _of(steps, services)
+        - serving
+        - through_services,
         "the rest of accuracy: starting and ending the process, comparing": steps["accuracy"] - evaluating,
+        "the reference network, which tells whether the machine moved": _of(steps, references),
+        "cases that could not be measured": _of(steps, unknown),
         "preparing networks": steps["preparing"],
         "building engines": steps["building"],
         "pytest: starting, collecting, judging, writing": steps["pytest"],
     }
+
+
+def _of(steps: dict[str, float], names: Iterable[str]) -> float:
+    return sum(steps.get(name, 0.0) for name in names)
 
 
 def report(parts: dict[str, float], total: float) -> int:

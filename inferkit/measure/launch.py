@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
@@ -115,20 +116,32 @@ def run_job(
 
 
 def _run(module: str, job: str, words: Any, timeout: float, by: Interpreter) -> int | None:
-    """The exit code, None where the time ran out. The process never outlives this call."""
+    """The exit code, None where the time ran out. The process never outlives this call.
+
+    The time is kept by a thread: to wait with a timeout is to look every 50 ms, which on the average costs half of that
+    for each process, and wakes this one up beside what is measured.
+    """
+    ran_out = threading.Event()
     command = [by.python, "-P", "-m", module]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=by.variables()
     ) as process:
-        try:
-            process.communicate(job.encode(), timeout=timeout)
-        except subprocess.TimeoutExpired:
+
+        def end() -> None:
+            ran_out.set()
             process.kill()
-            return None
+
+        timer = threading.Timer(timeout, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            process.communicate(job.encode())
         except BaseException:
             process.kill()
             raise
-        return process.returncode
+        finally:
+            timer.cancel()
+        return None if ran_out.is_set() else process.returncode
 
 
 def _how_it_ended(code: int) -> str:

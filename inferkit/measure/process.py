@@ -43,7 +43,7 @@ def main(kinds: Mapping[str, Job] | None = None) -> int:
         outcome, arrays = {"status": "failed", "kind": "MemoryError", "reason": "out of memory"}, {}
     content = io.BytesIO()
     np.savez(content, outcome=np.frombuffer(json.dumps(outcome, default=str).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-    write_atomically(job["output"], content.getvalue())
+    write_atomically(job["output"], content.getvalue(), durable=False)  # its reader waits for this process
     return 0
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def log_median(samples: Sequence[float] | NDArray[Any]) -> float:
     values = np.asarray(samples, float)
     if not len(values) or not np.all(np.isfinite(values)) or np.any(values <= 0):
         raise ValueError("a log-median needs positive, finite times")
-    return float(np.log(np.median(values)))
+    return float(np.log(median(values.tolist())))  # np.median's value; that would import numpy.ma in every process
 
 
 def centre(log_medians: Sequence[float]) -> float:

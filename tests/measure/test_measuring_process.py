@@ -130,6 +130,19 @@ def test_a_process_that_dies_is_told_with_its_last_words(prepared, tmp_path, mon
         run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1), "tiny")
 
 
+def test_a_process_on_a_cpu_imports_nothing_that_it_has_no_use_for(prepared, tmp_path):
+    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.01, warmup_limit=0.01)
+    job = {"kind": "latency", "output": str(tmp_path / "result.npz"), "spec": spec.as_dict()}
+    slow = ["filelock", "numpy.ma", "scipy", "cv2", "lmdb", "inferkit.data", "duckdb", "matplotlib", "pytest"]
+    code = (
+        "import sys; from inferkit.measure.process import main; main()\n"
+        f"print([name for name in {slow!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=json.dumps(job), capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+    assert (tmp_path / "result.npz").exists()
+
+
 def test_a_process_that_takes_too_long_is_ended(prepared):
     spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=60, max_iterations=10**9)
     with pytest.raises(MeasurementError, match="was ended after 2 s without a result"):

@@ -68,6 +68,11 @@ def test_scaling_all_times_shifts_the_log_median_by_the_logarithm(samples, facto
     assert shift == pytest.approx(math.log(factor), abs=1e-9)
 
 
+@given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=60))
+def test_the_log_median_is_numpy_s_to_the_last_bit(times):
+    assert statistics.log_median(times) == float(np.log(np.median(times)))
+
+
 @pytest.mark.parametrize("bad", [[], [0.0], [-1.0, 2.0], [float("nan")], [float("inf")]])
 def test_times_that_cannot_be_are_refused(bad):
     with pytest.raises(ValueError, match="positive"):

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 _PREFIX = ".building-"
 
 
@@ -36,4 +34,6 @@ def sweep(folder: Path) -> None:
 
 
 def _lock(folder: Path, key: str, timeout: float = -1) -> contextlib.AbstractContextManager[Any]:
+    from filelock import FileLock  # only sessions that store their model need it
+
     return FileLock(folder / f"{key}.lock", timeout=timeout)
