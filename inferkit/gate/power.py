@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from inferkit.gate.outcome import Outcome
@@ -72,13 +72,14 @@ class CasePower:
 class SuiteData:
     """What one suite measured, for other rules to be tried on: log-medians of every replicate by case.
 
-    `kind` and `share` are what was injected into the cases `slowed`.
+    `kind` and `share` are what was injected into the cases `slowed`; `margins` (shares) are told with a baseline.
     """
 
     kind: str
     share: float
     slowed: tuple[str, ...]
     log_medians: Mapping[str, tuple[float, ...]]
+    margins: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ A machine may also change its state every few seconds (two levels, half as slow 
 then the reference's replicates are some of one and some of the other, no movement can be shown of so wide a spread,
 and a case may have had most of its replicates in the slower state by chance. So a case is INVALID too while its change
 is no more than what a single replicate of the reference showed that the machine can do (and half of that again: some
-networks react that much more than the reference).
+networks react that much more than the reference). That replicate has to lie outside the reference's ordinary scatter,
+four robust standard deviations: within it, it says nothing of the machine.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _FEWEST_CASES = 3  # of whose changes a middle is worth a word
 _TIMES = (LATENCY, P99, BUILD_TIME, COLD_START)
 # How much more than the reference others reacted when a machine changed its state: up to 1.2 times, in logarithms.
 _REACTION = 1.5
+# Robust standard deviations (1.4826 median absolute deviations) around the median that are ordinary scatter.
+_ORDINARY = 4 * 1.4826
 WAY_OUT = "judge it where the machine cancels: pytest bench --against REF, or inferkit ab"
 
 
@@ -43,7 +46,8 @@ WAY_OUT = "judge it where the machine cancels: pytest bench --against REF, or in
 class Movement:
     """How the reference network's latency changed: shares, with one-sided 99 % bounds. `moved`: shown to have.
 
-    `lowest` and `highest` are its fastest and slowest replicate now, as changes from the mean of those before.
+    `lowest` and `highest` are its fastest and slowest replicate now, as changes from the mean of those before; 0 where
+    they are ordinary scatter.
     """
 
     name: str
@@ -130,8 +134,11 @@ def moved_between(
     found = movement(name, independent(before, now), [independent(*case) for case in cases], margin)
     if not before or not now:
         return found
-    level = fmean(before)
-    return replace(found, lowest=_share(min(now) - level), highest=_share(max(now) - level))
+    level, everything = fmean(before), [*before, *now]
+    middle = median(everything)
+    ordinary = _ORDINARY * median(abs(each - middle) for each in everything)
+    lowest, highest = (_share(each - level) if abs(each - middle) > ordinary else 0.0 for each in (min(now), max(now)))
+    return replace(found, lowest=lowest, highest=highest)
 
 
 class Beside:

@@ -13,9 +13,10 @@ from inferkit.suite.definition import NetworkDefinition
 from inferkit.suite.records import CaseRecord
 
 # The zoo's name of each backend's reference, its precision and batch: small layers that wait for each other on a CPU, a
-# batch that keeps a GPU at work (in FP16: TensorRT-RTX 1.4 cannot run strict FP32 at such a batch). A backend that is
-# not here has no reference (real Caffe reads the same CPU as ONNX Runtime, and its processes take a second to start).
-NETWORKS = {"onnxruntime": ("reference-2", "fp32", 1), "tensorrt": ("reference-1", "fp16", 64)}
+# batch that keeps a GPU at work for a millisecond, of which the host's few microseconds are nothing (in FP16:
+# TensorRT-RTX 1.4 cannot run strict FP32 at such a batch). A backend that is not here has no reference (real Caffe
+# reads the same CPU as ONNX Runtime, and its processes take a second to start).
+NETWORKS = {"onnxruntime": ("reference-2", "fp32", 1), "tensorrt": ("reference-1", "fp16", 512)}
 
 
 @dataclass
@@ -108,9 +109,9 @@ class References:
 
 
 def _version(record: CaseRecord) -> str:
-    """What a stored time of the reference belongs to, for the same machine: the network and its precision."""
+    """What a stored time of the reference belongs to, for the same machine: the network, its precision and batch."""
     case = record.case
-    return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}"
+    return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}-b{case.batch_size}"
 
 
 def _useless(record: CaseRecord) -> str:

@@ -123,8 +123,9 @@ def _counted(baseline: SuiteData, tried: Sequence[Tried], effects: Sequence[tupl
     detections = []
     for kind, share in effects:
         suites = [suite for suite in tried if (suite.data.kind, suite.data.share) == (kind, share)]
-        hits = sum(len(_found(suite, METRICS[kind])) for suite in suites)
-        trials = sum(len(suite.data.slowed) for suite in suites)
+        expected = [_expected(suite, METRICS[kind]) for suite in suites]
+        hits = sum(o.verdict is Verdict.REGRESSED for outcomes in expected for o in outcomes)
+        trials = sum(map(len, expected))
         detections.append(Detection(kind, share, Share.of(hits, trials), tuple(suite.seconds for suite in suites)))
     everything = [o for suite in tried for o in suite.outcomes if o.case not in suite.data.slowed]
     alarms = [o.line for o in everything if o.verdict is Verdict.REGRESSED]
@@ -142,13 +143,14 @@ def _counted(baseline: SuiteData, tried: Sequence[Tried], effects: Sequence[tupl
     )
 
 
-def _found(suite: Tried, metric: str) -> set[str]:
-    """The slowed cases that were called regressed in the metric that they were slowed in."""
-    return {
-        o.case
+def _expected(suite: Tried, metric: str) -> list[Outcome]:
+    """What was said of the slowed cases in the metric that they were slowed in, where that is as much as its margin:
+    a case that may be 10 % slower is not to be found at 2 %."""
+    return [
+        o
         for o in suite.outcomes
-        if o.case in suite.data.slowed and o.metric == metric and o.verdict is Verdict.REGRESSED
-    }
+        if o.case in suite.data.slowed and o.metric == metric and not (o.margin or 0.0) > suite.data.share + 1e-9
+    ]
 
 
 class _Runner:
@@ -172,13 +174,21 @@ class _Runner:
         """What the folder of baselines has; `cases` are those that it has, and that can be measured here."""
         campaign, networks = self._campaign(self._settings), self._matrix.all_cases()
         found: dict[Case, tuple[float, ...]] = {}
+        medians: dict[str, tuple[float, ...]] = {}
+        margins: dict[str, float] = {}
         for case in cases:
             record = campaign.record(case, networks[case])
             baseline = self._store.find(record.fingerprint) if record.open and record.fingerprint is not None else None
-            if baseline is not None and case.id in baseline.cases:
-                found[case] = baseline.cases[case.id].log_medians
+            if baseline is None or case.id not in baseline.cases:
+                continue
+            found[case] = baseline.cases[case.id].log_medians
+            margins[case.id] = record.margin
+            if baseline.reference is not None:
+                references = campaign.references.fresh([record], campaign.record)
+                medians |= {each.case.id: baseline.reference.log_medians for each in references}
         self.cases = tuple(found)
-        return SuiteData("baseline", 0.0, (), {case.id: logs for case, logs in found.items()})
+        medians |= {case.id: logs for case, logs in found.items()}
+        return SuiteData("baseline", 0.0, (), medians, margins)
 
     def measure_baseline(self, cases: Sequence[Case]) -> SuiteData:
         """One measured suite as the baseline; `cases` are those that could be measured."""
@@ -200,7 +210,8 @@ class _Runner:
             self._store.write(replace(baseline, reference=reference))
         self.cases = tuple(record.case for record in records)
         measured = [*campaign.references.records.values(), *records]
-        return SuiteData("baseline", 0.0, (), {record.case.id: record.log_medians for record in measured})
+        margins = {record.case.id: record.margin for record in records}
+        return SuiteData("baseline", 0.0, (), {record.case.id: record.log_medians for record in measured}, margins)
 
     def suite(self, kind: str, share: float, slowed: tuple[str, ...]) -> Tried:
         """One suite through the whole pipeline: measured, suspicious cases measured further, judged."""

@@ -10,7 +10,8 @@ import pytest
 from inferkit.gate.verdict import Verdict
 from tools.replay_suites import replay
 
-RECORDED = Path(__file__).resolve().parents[2] / "docs" / "measured" / "cpu-unchanged-suites.jsonl"
+MEASURED = Path(__file__).resolve().parents[2] / "docs" / "measured"
+RECORDED = MEASURED / "cpu-unchanged-suites.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,18 @@ def test_a_case_that_really_became_three_times_as_slow_is_still_found(tmp_path, 
     for line in lines[1:]:
         logs = dict(line["log_medians"])
         logs[case] = [value + slower for value in (*logs[case], *logs[case])][:6]
-        changed.append({**line, "slowed": [case], "log_medians": logs})
+        changed.append({**line, "kind": "latency", "share": 2.0, "slowed": [case], "log_medians": logs})
     found = sum(bool(suite.having(Verdict.REGRESSED, slowed=True)) for suite in replayed(tmp_path, changed))
     assert found >= 48
+
+
+@pytest.mark.parametrize("card", [0, 1])
+def test_two_percent_injected_on_a_gpu_are_found_and_nothing_else_is(card):
+    """Real slowdowns in the timed region; the reference varies by 1 % there, as it always does: ordinary scatter."""
+    suites = list(replay(MEASURED / f"h100-slowed-suites-card{card}.jsonl", 0.02))
+    assert [suite.kind for suite in suites] == ["", "latency"]
+    for suite in suites:
+        assert [outcome.line for outcome in suite.having(Verdict.REGRESSED)] == []
+        assert [outcome.line for outcome in suite.having(Verdict.INVALID)] == []
+        assert {outcome.case for outcome in suite.having(Verdict.REGRESSED, slowed=True)} == set(suite.slowed)
+    assert len(suites[1].slowed) == 4

@@ -101,6 +101,16 @@ def test_the_noise_of_a_steady_machine_hides_nothing():
     assert steady.blamed(regressed) is regressed
 
 
+def test_ordinary_scatter_of_the_reference_hides_no_regression():
+    """Where every replicate differs by a percent, one that does so again says nothing of the machine."""
+    before, now = (0.011, 0.0, -0.02, -0.001), (-0.03, 0.009, 0.002, -0.001, -0.014, 0.006)
+    scattered = moved_between("reference-1", before, now, [(before, now)] * 10, 0.02)
+    assert not scattered.moved
+    assert (scattered.lowest, scattered.highest) == (0.0, 0.0)
+    regressed = outcome(Verdict.REGRESSED, change=0.012)
+    assert scattered.blamed(regressed) is regressed
+
+
 def test_what_is_no_time_and_what_did_not_change_keep_their_verdicts():
     movement = moved(1, 0.3)
     for kept in (outcome(Verdict.REGRESSED, HOST_MEMORY), outcome(Verdict.PASS), outcome(Verdict.INCONCLUSIVE)):

@@ -101,7 +101,9 @@ def run(results: Results, processes: int, pin: bool) -> None:
         found[case].append(json.loads(done.stdout.strip().splitlines()[-1]))
     results.put("latency", found)
     say(f"latency, FP16, graph replay, {processes} fresh processes a case ({time.perf_counter() - start:.0f} s); µs")
-    say("  case            wall median (range)      CV % (compute)  in / compute / out     rest   enqueued (submit) bound")
+    say(
+        "  case            wall median (range)     CV % (compute)  in / compute / out     rest  enqueued (submit) bound"
+    )
     for case, replicates in found.items():
         if replicates:
             _report(case, replicates)
