@@ -2,9 +2,9 @@
 
     python3 -m tools.gpu_suite [--json FILE] [--processes 10] [PART...]
 
-Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; and gate, on request. Prints a
-compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name fewer
-networks or batches.
+Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; on request accumulation and gate.
+Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name
+fewer networks or batches.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import time
 import traceback
 from pathlib import Path
 
-from tools.gpu_suite import gate, latency, outputs, peers, prepare
+from tools.gpu_suite import accumulation, gate, latency, outputs, peers, prepare
 from tools.gpu_suite.common import FAILURES, Results, fail, folder, say
 
 PARTS = ("prepare", "engines", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
-ON_REQUEST = ("gate",)  # takes as long as it is given
+ON_REQUEST = ("accumulation", "gate")  # the gate takes as long as it is given
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: these); gate")
+    parser.add_argument(
+        "parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: these); accumulation, gate"
+    )
     parser.add_argument(
         "--gate-seconds", type=float, default=540.0, help="time of the part gate (default: %(default)g)"
     )
@@ -64,6 +66,8 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
         prepare.run(results)
     elif part == "engines":
         prepare.run_timed(results)
+    elif part == "accumulation":
+        accumulation.run(results)
     elif part == "gate":
         gate.run(results, arguments.gate_seconds)
     elif part == "outputs":
