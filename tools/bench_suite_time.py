@@ -3,8 +3,9 @@
     python -m tools.bench_suite_time                          # the default suite of this checkout, some minutes
     python -m tools.bench_suite_time --warm -- --model lenet  # once before, unmeasured; options of the suite after --
 
-Time inside measurement is warming up, timing and putting load on services in the measuring processes; inside accuracy,
-evaluating the images, also through the load generator (its logs tell how long). The rest is listed: starting those
+Time inside measurement is warming up, timing, and putting load on services in the measuring processes, with the engine
+alone first, for as long as `probe` is told to; inside accuracy, evaluating the images, also through the load generator
+(its logs tell how long). The rest is listed: starting those
 processes up to their first execution (imports, opening the engine), ending them and reading their results, preparing
 networks, and what pytest does before and after. The suite must have been run once (`--warm`) to be warm: datasets
 unpacked, bytecode written. Give it a machine of its own: where others are busy, cases are measured again as INVALID,
@@ -22,8 +23,11 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
+
+from inferkit.serve.probe import probe
 
 _STEP = re.compile(r"\[ *\d+/\d+\] (.*)")
 _LOGGED = re.compile(r'"time_ms": ([\d.]+)')
@@ -111,13 +115,16 @@ def shares(inferkit: dict[str, Any], steps: dict[str, float], through_services: 
     warming = sum(each["warmup"].get("seconds", 0.0) for each in found if each.get("warmup"))
     timing = sum(each["host"]["seconds"] for each in found)
     starting = sum(each.get("cold_start") or 0.0 for each in found)
-    serving = sum(each["host"]["seconds"] for each in replicates(cases[name] for name in services))
+    loads = list(replicates(cases[name] for name in services))
+    serving = sum(each["host"]["seconds"] for each in loads)
+    alone = len(loads) * signature(probe).parameters["seconds"].default
     evaluating = sum(case["images"] / case["images_per_second"] for case in inferkit["accuracy"].values())
     unknown = [name for name in steps if name not in (*cases, *references, *_NOT_MEASURING, "pytest")]
     return {
         "measurement: timing": timing,
         "measurement: warming up": warming,
         "measurement: load on services": serving,
+        "measurement: the engine's own rate before each load": alone,
         "accuracy: evaluating images": evaluating,
         "accuracy: evaluating images through services": through_services,
         "starting measuring processes, to the first execution": starting,
@@ -125,8 +132,9 @@ def shares(inferkit: dict[str, Any], steps: dict[str, float], through_services: 
         - timing
         - warming
         - starting,
-        "the rest of services: starting the process, the engine's own rate, ending it": _of(steps, services)
+        "the rest of services: starting the process, reading the images, ending it": _of(steps, services)
         - serving
+        - alone
         - through_services,
         "the rest of accuracy: starting and ending the process, comparing": steps["accuracy"] - evaluating,
         "the reference network, which tells whether the machine moved": _of(steps, references),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,9 +13,12 @@ import pytest
 from inferkit.backends.caffe.root import (
     ENVIRONMENT_VARIABLE,
     INSTALL_COMMAND,
+    PROBED,
     CaffeRoot,
+    Probe,
     default_root,
     find_root,
+    handed_over,
     openblas_coretype,
     probe,
     require_root,
@@ -83,6 +88,25 @@ def test_an_interpreter_without_caffe_is_unavailable_with_its_own_words() -> Non
         probe(root)
 
 
+def test_what_the_parent_found_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = CaffeRoot(tmp_path / "python", "interpreter")
+    found = {"version": "1.0.0", "python": "3.9.2", "file": "caffe.py"}
+    monkeypatch.setenv(PROBED, json.dumps([str(nowhere.path), "interpreter", found]))
+    assert probe(nowhere) == Probe(**found)
+
+
+@pytest.mark.parametrize(
+    "handed",
+    ['["/elsewhere", "interpreter", {"version": "1", "python": "3", "file": ""}]', "{", "[]", "null", "[1, 2, 3]"],
+)
+def test_what_was_found_of_another_caffe_or_is_damaged_is_not(
+    handed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROBED, handed)
+    with pytest.raises(BackendUnavailable, match="cannot be started"):
+        probe(CaffeRoot(tmp_path / "python", "interpreter"))
+
+
 def test_the_callers_python_and_loader_settings_do_not_reach_the_debian_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +138,19 @@ def test_a_users_own_openblas_kernels_are_kept(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.pycaffe
 def test_real_caffe_imports_and_tells_its_version(caffe_root: CaffeRoot) -> None:
     assert probe(caffe_root).version.startswith("1.0")
+
+
+@pytest.mark.pycaffe
+def test_a_process_that_was_told_does_not_import_caffe_to_find_out(caffe_root: CaffeRoot) -> None:
+    code = (
+        "from inferkit.backends import backend\n"
+        "from inferkit.backends.caffe import root\n"
+        "root.CaffeRoot.run = None\n"
+        "print(backend('caffe').availability().version)\n"
+    )
+    environment = {**os.environ, ENVIRONMENT_VARIABLE: str(caffe_root.path), **handed_over(caffe_root)}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == probe(caffe_root).version
 
 
 @pytest.mark.pycaffe

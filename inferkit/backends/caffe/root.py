@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +27,7 @@ WAY_OUT = (
     f"install Debian 11's Caffe with `{INSTALL_COMMAND}` (2 minutes, 1 GB), or name one by --caffe-root or "
     f"{ENVIRONMENT_VARIABLE}: the installed folder, a built Caffe source tree, or a Python that can import caffe"
 )
+PROBED = "INFERKIT_CAFFE_PROBED"  # what a process that starts others has found, see `handed_over`
 COMPLETE = ".inferkit-complete"  # written last by install.py
 # Variables of the caller that would make the folder's programs load the caller's libraries or modules.
 _FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -116,7 +117,13 @@ def require_root(explicit: str | os.PathLike[str] | None = None) -> CaffeRoot:
 
 @lru_cache(maxsize=8)
 def probe(root: CaffeRoot) -> Probe:
-    """Import caffe in `root` once, in a process of its own. BackendUnavailable with its last words where that fails."""
+    """Import caffe in `root` once, in a process of its own. BackendUnavailable with its last words where that fails.
+
+    What `handed_over` has put into the environment is believed instead.
+    """
+    known = _from_parent(root)
+    if known is not None:
+        return known
     try:
         done = root.run(["python3", Path(__file__).with_name("worker.py"), "--probe"], timeout=120)
         found = json.loads(done.stdout.strip().splitlines()[-1])
@@ -125,6 +132,20 @@ def probe(root: CaffeRoot) -> Probe:
     if not found.pop("real"):
         raise BackendUnavailable(f"the module caffe at {found['file']} has no Net: it is not Caffe", WAY_OUT)
     return Probe(**found)
+
+
+def handed_over(root: CaffeRoot) -> dict[str, str]:
+    """The environment of processes that shall not probe `root` again before their worker imports caffe itself: it would
+    take each a quarter of a second. BackendUnavailable as of `probe`."""
+    return {PROBED: json.dumps([str(root.path), root.kind, asdict(probe(root))])}
+
+
+def _from_parent(root: CaffeRoot) -> Probe | None:
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        path, kind, found = json.loads(os.environ[PROBED])
+        if (path, kind) == (str(root.path), root.kind):
+            return Probe(**found)
+    return None
 
 
 def openblas_coretype(flags: Iterable[str] | None = None) -> str | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds, Session, Trace
 from inferkit.backends.caffe.net import CaffeNet
 from inferkit.backends.caffe.open import NetState, choose, open_net
+from inferkit.backends.caffe.root import handed_over
 from inferkit.backends.feeds import check_feeds
 from inferkit.backends.nonfinite import count_nonfinite
 from inferkit.errors import BackendError, BackendUnavailable
@@ -33,6 +34,14 @@ class CaffeBackend(Backend):
         except BackendUnavailable as error:
             return Availability(False, error.reason, error.way_out)
         return Availability(True, version=place.version)
+
+    def environment(self, precision: str) -> dict[str, str]:
+        """What is known of Caffe's folder, so that the processes of a suite need not all find it out again."""
+        try:
+            place = choose()
+        except BackendUnavailable:
+            return {}
+        return {} if place.root is None else handed_over(place.root)
 
     def build(
         self,
