@@ -5,11 +5,10 @@
 
 Time inside measurement is warming up, timing, and putting load on services in the measuring processes, with the engine
 alone first, for as long as `probe` is told to; inside accuracy, evaluating the images, also through the load generator
-(its logs tell how long). The rest is listed: starting those
-processes up to their first execution (imports, opening the engine), ending them and reading their results, preparing
-networks, and what pytest does before and after. The suite must have been run once (`--warm`) to be warm: datasets
-unpacked, bytecode written. Give it a machine of its own: where others are busy, cases are measured again as INVALID,
-which counts as measurement here.
+(its logs tell how long). The rest is listed: starting those processes up to their first execution (imports, opening the
+engine), ending them and reading their results, preparing networks, and what pytest does before and after. The suite
+must have been run once (`--warm`) to be warm: datasets unpacked, bytecode written. Give it a machine of its own: where
+others are busy, cases are measured again as INVALID, which counts as measurement here.
 """
 
 from __future__ import annotations
