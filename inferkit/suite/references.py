@@ -13,10 +13,10 @@ from inferkit.suite.definition import NetworkDefinition
 from inferkit.suite.records import CaseRecord
 
 # The zoo's name of each backend's reference, its precision and batch: small layers that wait for each other on a CPU, a
-# batch that keeps a GPU at work for a millisecond, of which the host's few microseconds are nothing (in FP16:
-# TensorRT-RTX 1.4 cannot run strict FP32 at such a batch). A backend that is not here has no reference (real Caffe
-# reads the same CPU as ONNX Runtime, and its processes take a second to start).
-NETWORKS = {"onnxruntime": ("reference-2", "fp32", 1), "tensorrt": ("reference-1", "fp16", 512)}
+# batch that keeps a GPU at work (in FP16: TensorRT-RTX 1.4 cannot run strict FP32 at such a batch; of a larger batch
+# most is copying in, which varies more). A backend that is not here has no reference (real Caffe reads the same CPU as
+# ONNX Runtime, and its processes take a second to start).
+NETWORKS = {"onnxruntime": ("reference-2", "fp32", 1), "tensorrt": ("reference-1", "fp16", 64)}
 
 
 @dataclass
