@@ -47,11 +47,12 @@ def replay(path: Path, margin: float) -> Iterator[Replayed]:
     for suite in lines[1:]:
         slowed = tuple(name for name in suite["slowed"] if margins.get(name, margin) <= suite["share"] + 1e-9)
         ignored = set(suite["slowed"]) - set(slowed)
-        outcomes = _judged(before, suite["log_medians"], margins, margin)
+        outcomes = judged(before, suite["log_medians"], margins, margin)
         yield Replayed(suite["kind"], slowed, tuple(outcome for outcome in outcomes if outcome.case not in ignored))
 
 
-def _judged(before: Logs, now: Logs, margins: Mapping[str, float], margin: float) -> list[Outcome]:
+def judged(before: Logs, now: Logs, margins: Mapping[str, float], margin: float) -> list[Outcome]:
+    """What the present rule says of each case with replicates before and now; `margin` where `margins` has none."""
     both = {name: (tuple(before[name]), tuple(now[name])) for name in now if name in before}
     references = {name: logs for name, logs in both.items() if name.startswith("reference-")}
     cases = [
