@@ -24,7 +24,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     promote = actions.add_parser("promote", help="make a run's figures the baseline; shows what that changes")
-    promote.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")
+    promote.add_argument(
+        "run",
+        metavar="RUN.json",
+        nargs="+",
+        help="what `pytest bench --benchmark-json RUN.json` wrote; several runs of one commit are pooled, such as "
+        "those of several machines of one kind",
+    )
     promote.add_argument(
         "--accept-regression",
         metavar="REASON",
@@ -50,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _promote(args: argparse.Namespace) -> int:
     from inferkit.gate.baseline import BaselineStore
+    from inferkit.gate.pooling import pooled_run
     from inferkit.gate.promotion import plan_promotion, promote
     from inferkit.gate.run_file import read_run
 
@@ -57,9 +64,10 @@ def _promote(args: argparse.Namespace) -> int:
     if reason is not None and not reason.strip():
         raise UsageError("--accept-regression wants a reason that a reader can judge")
     store = BaselineStore(args.baseline_dir)
-    promotions = plan_promotion(read_run(args.run), store, accept=reason, skip_invalid=args.skip_invalid)
+    run = pooled_run([read_run(path) for path in args.run])
+    promotions = plan_promotion(run, store, accept=reason, skip_invalid=args.skip_invalid)
     if not any(promotion.after.cases or promotion.after.accuracy for promotion in promotions):
-        raise BaselineError(f"{args.run}: holds nothing that could be promoted")
+        raise BaselineError(f"{run.name}: holds nothing that could be promoted")
     if args.json:
         print(json.dumps([_as_json(promotion) for promotion in promotions], indent=1))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from inferkit.gate.accuracy import judge_pair
 from inferkit.gate.builds import comparable, judge_levels
@@ -13,6 +13,7 @@ from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.margins import ACCURACY_TOLERANCE, COMPARED_MARGIN
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
+from inferkit.gate.pooling import pooled_case, pooled_references
 from inferkit.gate.reference import moved_between
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile, RunReference
@@ -120,7 +121,7 @@ def _side(files: Sequence[RunFile]) -> _Side:
             if known.fingerprint != case.fingerprint:
                 differences = fingerprints[known.fingerprint].differences(fingerprints[case.fingerprint])
                 mixed[name] = f"the files of one side are of different machines ({'; '.join(differences)})"
-            cases[name] = _pooled(known, case)
+            cases[name] = pooled_case(known, case)
     accuracy = {name: found for file in files for name, found in file.accuracy.items()}
     invalid = {
         outcome.case: f"{file.name}: {outcome.reason or 'measured as INVALID'}"
@@ -128,20 +129,7 @@ def _side(files: Sequence[RunFile]) -> _Side:
         for outcome in file.outcomes
         if outcome.verdict is Verdict.INVALID and outcome.machine is None
     }
-    return _Side(cases, accuracy, fingerprints, mixed, invalid, facts, _references(files))
-
-
-def _references(files: Sequence[RunFile]) -> dict[str, RunReference]:
-    """The references of one side by fingerprint slug, pooled; none where versions differ or a file has none."""
-    found: dict[str, RunReference] = {}
-    measured = {slug for file in files for slug in file.fingerprints}
-    for slug in measured:
-        known = [file.references.get(slug) for file in files if slug in file.fingerprints]
-        if None not in known and len({each.name for each in known if each}) == 1:
-            pooled = tuple(value for each in known if each for value in each.log_medians)
-            assert known[0] is not None
-            found[slug] = replace(known[0], log_medians=pooled)
-    return found
+    return _Side(cases, accuracy, fingerprints, mixed, invalid, facts, pooled_references(files))
 
 
 def _machines(
@@ -161,16 +149,6 @@ def _machines(
         line = moved.line([outcome for outcome in found if outcome.case in mine])
         told += [line] if line else []
     return found, told
-
-
-def _pooled(known: RunCase, more: RunCase) -> RunCase:
-    """Replicates of two files as one's; where one of them has several builds, each file's builds are its own."""
-    builds: tuple[int, ...] = ()
-    if known.builds or more.builds:
-        first = known.builds or (0,) * len(known.log_medians)
-        others = more.builds or (0,) * len(more.log_medians)
-        builds = first + tuple(max(first) + 1 + number for number in others)
-    return replace(known, log_medians=known.log_medians + more.log_medians, builds=builds)
 
 
 def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLatency:

@@ -109,9 +109,12 @@ class References:
 
 
 def _version(record: CaseRecord) -> str:
-    """What a stored time of the reference belongs to, for the same machine: the network, its precision and batch."""
+    """What a stored time of the reference belongs to, for the same machine: the network and its precision.
+
+    Another batch wants another network in NETWORKS, or stored times would be taken for those of the new batch.
+    """
     case = record.case
-    return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}-b{case.batch_size}"
+    return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}"
 
 
 def _useless(record: CaseRecord) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -119,12 +118,16 @@ def test_two_suites_at_once_share_cache_and_history(project: Project, tmp_path: 
         assert len(content["inferkit"]["cases"]) == 2
 
 
-def without_override() -> None:
-    """What keeps root from being stopped by a read-only folder is given up, for good."""
-    drop, override, search = 24, 1, 2  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-    libc = ctypes.CDLL(None)
-    for capability in (override, search):
-        libc.prctl(drop, capability, 0, 0, 0)
+# Done by the program itself before it becomes another: a fork that runs Python may abort where gRPC has threads.
+BECOME = "; import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+# What keeps root from being stopped by a read-only folder is given up, for good:
+# PR_CAPBSET_DROP (24) of CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2).
+WITHOUT_OVERRIDE = "import ctypes; [ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in (1, 2)]"
+
+
+def after(first: str, command: list[str]) -> list[str]:
+    """A command that runs `first`, Python statements, and then becomes `command`."""
+    return [sys.executable, "-c", first + BECOME, *command]
 
 
 def test_a_cache_that_is_read_only_is_told_and_stops_nothing(project: Project, tmp_path: Path) -> None:
@@ -132,12 +135,11 @@ def test_a_cache_that_is_read_only_is_told_and_stops_nothing(project: Project, t
     cache.mkdir()
     cache.chmod(0o555)
     done = subprocess.run(
-        project.command(*QUICK[:-1], f"--history={cache / 'history.duckdb'}"),
+        after(WITHOUT_OVERRIDE, project.command(*QUICK[:-1], f"--history={cache / 'history.duckdb'}")),
         cwd=project.folder,
         env=project.environment(INFERKIT_CACHE=str(cache)),
         capture_output=True,
         text=True,
-        preexec_fn=without_override,
         timeout=300,
     )
     run = Run(done.returncode, done.stdout + done.stderr, project.folder)
@@ -148,11 +150,10 @@ def test_a_cache_that_is_read_only_is_told_and_stops_nothing(project: Project, t
     assert not list(cache.iterdir())
     warm = "import sys, inferkit; inferkit.build(inferkit.load(sys.argv[1]), 'onnxruntime', warm_start=True)"
     done = subprocess.run(
-        [sys.executable, "-c", warm, str(project.folder / "bench" / "tiny.onnx")],
+        after(WITHOUT_OVERRIDE, [sys.executable, "-c", warm, str(project.folder / "bench" / "tiny.onnx")]),
         env=project.environment(INFERKIT_CACHE=str(cache)),
         capture_output=True,
         text=True,
-        preexec_fn=without_override,
     )
     assert done.returncode == 0, done.stderr
     assert "cannot be stored" in done.stderr
@@ -194,7 +195,7 @@ dataset = "images.npz"
 batch_sizes = [1]
 accuracy = false
 """
-ADDRESS_SPACE = 8 << 30
+LESS_MEMORY = "import resource; resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))"
 
 
 def hungry_model() -> onnx.ModelProto:
@@ -218,17 +219,14 @@ def hungry_model() -> onnx.ModelProto:
 
 
 def test_a_case_that_runs_out_of_memory_fails_alone(project: Project) -> None:
-    import resource
-
     project.matrix(MATRIX + HUNGRY)
     onnx.save(hungry_model(), str(project.folder / "bench" / "hungry.onnx"))
     done = subprocess.run(
-        project.command("--replicates=1", "--min-time=0.01", "--no-history"),
+        after(LESS_MEMORY, project.command("--replicates=1", "--min-time=0.01", "--no-history")),
         cwd=project.folder,
         env=project.environment(),
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE)),
         timeout=300,
     )
     run = Run(done.returncode, done.stdout + done.stderr, project.folder)

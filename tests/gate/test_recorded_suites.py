@@ -31,6 +31,12 @@ def test_no_unchanged_suite_fails(tmp_path, lines):
     assert [outcome.line for suite in suites for outcome in suite.having(Verdict.REGRESSED)] == []
 
 
+def test_nor_does_one_of_those_measured_after_the_rule_was_finished():
+    suites = list(replay(MEASURED / "cpu-unchanged-suites-finished-rule.jsonl", 0.25))
+    assert len(suites) == 54
+    assert [outcome.line for suite in suites for outcome in suite.having(Verdict.REGRESSED)] == []
+
+
 def test_without_the_reference_some_would(tmp_path, lines):
     """So the test above can fail: the machine did move, by more than the margin."""
     bare = [
