@@ -4,6 +4,9 @@ What varies from process to process (p99, host memory, build time, cold start) i
 replicate like the latency, but a change must be shown to exceed its whole margin, and each metric has an error of its
 own of 1 % over the suite. What a build fixes (device memory, engine size) is compared byte by byte: growth beyond the
 margin is a regression, growth within it is named.
+
+An engine that is built once and run by many processes has one build time, however often it is written down. Fewer than
+three builds a side tell nothing of how much builds differ: only more than twice as long, and two seconds, is slower.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from inferkit.gate.outcome import BUILD_TIME, COLD_START, DEVICE_MEMORY, ENGINE_SIZE, HOST_MEMORY, P99, Outcome, shower
@@ -21,6 +25,8 @@ _P99_FACTOR = 2.0  # the tail's margin, in margins of the latency
 MEMORY_MARGIN = 0.10
 BUILD_MARGIN = 0.25
 COLD_START_MARGIN = 0.50
+# Of fewer builds than tell their own noise: builds of a second have differed by half, and wait for others at work.
+FEW_BUILDS_MARGIN, FEW_BUILDS_FLOOR = 1.0, 2.0
 # Bytes and seconds that allocators and the start of a process move by for reasons of their own.
 FLOORS = {HOST_MEMORY: 4 << 20, BUILD_TIME: 0.1, COLD_START: 0.5}
 _FLOORED = (
@@ -99,7 +105,12 @@ def judge_sides(cases: Sequence[SideCase], family: int | None = None) -> list[Ou
     tails = [(c, c.now.log_p99, c.before.log_p99, _P99_FACTOR * c.latency_margin) for c in cases]
     outcomes = _varying(P99, tails, part)
     for metric, field, margin in _FLOORED:
-        logs = [(c, _logs(getattr(c.now, field)), _logs(getattr(c.before, field)), margin) for c in cases]
+        values = [(c, getattr(c.now, field), getattr(c.before, field)) for c in cases]
+        if metric == BUILD_TIME:
+            repeated = [each for each in values if not _few(*each[1:])]
+            values = [(c, _builds(now), _builds(before)) for c, now, before in repeated]
+            outcomes += [_of_few_builds(*each) for each in values if _few(*each[1:])]
+        logs = [(c, _logs(now), _logs(before), margin) for c, now, before in values]
         outcomes += [_above_floor(outcome) for outcome in _varying(metric, logs, part)]
     for case in cases:
         if case.rebuilt:
@@ -122,13 +133,31 @@ def _varying(
     from inferkit.gate.moderated import ModeratedRule  # needs scipy
     from inferkit.gate.stats.judge import Policy
 
-    suite = [
-        CaseLatency(c.case, now, before, margin)
-        for c, now, before, margin in cases
-        if min(len(now), len(before)) >= _FEWEST
-    ]
+    suite = [CaseLatency(c.case, now, before, margin) for c, now, before, margin in cases if not _few(now, before)]
     rule = ModeratedRule(looks=(), policy=Policy(alpha=part * _ALPHA, tolerance_share=1.0))
     return [replace(outcome, metric=metric) for outcome in rule.judge(suite)]
+
+
+def _few(now: Sequence[float], before: Sequence[float]) -> bool:
+    return min(len(now), len(before)) < _FEWEST
+
+
+def _builds(seconds: Sequence[float]) -> tuple[float, ...]:
+    """One time for each build: processes that ran one engine all tell the same."""
+    return tuple(dict.fromkeys(seconds))
+
+
+def _of_few_builds(case: SideCase, now: Sequence[float], before: Sequence[float]) -> Outcome:
+    was, is_ = median(before), median(now)
+    change = is_ / was - 1 if was > 0 else 0.0
+    verdict = Verdict.PASS
+    if abs(is_ - was) > FEW_BUILDS_FLOOR:
+        if change > FEW_BUILDS_MARGIN:
+            verdict = Verdict.REGRESSED
+        elif change < 1 / (1 + FEW_BUILDS_MARGIN) - 1:
+            verdict = Verdict.IMPROVED
+    counts = f"builds {len(now)} against {len(before)}: how much builds differ is not known"
+    return Outcome(case.case, BUILD_TIME, verdict, was, is_, change, margin=FEW_BUILDS_MARGIN, reason=counts)
 
 
 def _above_floor(outcome: Outcome) -> Outcome:

@@ -73,6 +73,20 @@ def test_a_build_of_milliseconds_may_take_a_few_more():
     assert judged(now, before=before)["build time"].verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(
+    ("seconds", "verdict"),
+    [(1.5, "PASS"), (2.9, "PASS"), (4.5, "REGRESSED"), (0.9, "PASS")],
+)
+def test_one_engine_run_by_many_processes_was_built_once(seconds, verdict):
+    """Six equal times are no sign that builds do not vary: +50 % of one build is nothing yet."""
+    before, now = changed(build_seconds=(1.0,) * 4), changed(build_seconds=(seconds,) * 6)
+    outcome = judged(now, before=before)["build time"]
+    assert str(outcome.verdict) == verdict
+    assert "builds 1 against 1" in outcome.line
+    several = judged(changed(build_seconds=(1.5, 1.52, 1.49) * 2), before=changed(build_seconds=(1.0, 1.02, 0.99)))
+    assert several["build time"].verdict is Verdict.REGRESSED
+
+
 def test_two_replicates_say_nothing_of_what_varies():
     now = changed(log_p99=(-1.0,) * 2, memories=(1 << 40,) * 2, build_seconds=(99.0,) * 2, cold_start=(99.0,) * 2)
     assert set(judged(now)) == {"engine size"}
