@@ -100,12 +100,13 @@ def saturated(session: Session, batch: dict[str, NDArray[Any]], seconds: float) 
     size = len(next(iter(batch.values())))
     pairs: list[list[float]] = []
 
-    def execute(_: Any) -> None:
-        session.execute()
+    def engine_alone() -> float:
+        session.load(batch)
+        return direct(lambda _: session.execute(), batch, seconds / _ROUNDS / 2)
 
     for number in range(_ROUNDS):
         calls: list[Callable[[], float]] = [
-            lambda: (session.load(batch), direct(execute, batch, seconds / _ROUNDS / 2))[1],
+            engine_alone,
             lambda: batched(session, batch, None, seconds / _ROUNDS / 2),
         ]
         turn = calls if number % 2 == 0 else calls[::-1]  # what drifts falls on both alike

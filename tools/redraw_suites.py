@@ -35,12 +35,8 @@ def redraw(lines: Sequence[Mapping[str, Any]], size: int, rng: random.Random) ->
         count = max(size, _FEWEST) if is_reference else size
         before[name] = pool[:count]
         now[name] = logs if is_reference or name in slowed_suite["slowed"] else pool[count : count + _NOW]
-    enough = {name for name, values in now.items() if len(values) > 1 and before[name]}
-    margins = {name: baseline["margins"].get(name, 0.0) for name in enough}
-    expected = [name for name in slowed_suite["slowed"] if margins.get(name, 1.0) <= slowed_suite["share"] + 1e-9]
-    outcomes = judged({n: before[n] for n in enough}, {n: now[n] for n in enough}, margins, 0.0)
-    ignored = set(slowed_suite["slowed"]) - set(expected)
-    return Replayed(slowed_suite["kind"], tuple(expected), tuple(o for o in outcomes if o.case not in ignored))
+    enough = {name: values for name, values in now.items() if len(values) > 1}
+    return judged(slowed_suite, before, enough, baseline["margins"])
 
 
 def _unslowed(line: Mapping[str, Any], name: str, but: Mapping[str, Any] | None) -> Sequence[float]:

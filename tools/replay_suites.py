@@ -43,27 +43,31 @@ def replay(path: Path, margin: float) -> Iterator[Replayed]:
     """Every suite of the file, judged by the present rule; `margin` is the share for cases without one in the file."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     before: Logs = lines[0]["log_medians"]
-    margins = {name: lines[0].get("margins", {}).get(name, margin) for name in before}
+    margins = {**dict.fromkeys(before, margin), **lines[0].get("margins", {})}
     for suite in lines[1:]:
-        slowed = tuple(name for name in suite["slowed"] if margins.get(name, margin) <= suite["share"] + 1e-9)
-        ignored = set(suite["slowed"]) - set(slowed)
-        outcomes = judged(before, suite["log_medians"], margins, margin)
-        yield Replayed(suite["kind"], slowed, tuple(outcome for outcome in outcomes if outcome.case not in ignored))
+        yield judged(suite, before, suite["log_medians"], margins)
 
 
-def judged(before: Logs, now: Logs, margins: Mapping[str, float], margin: float) -> list[Outcome]:
-    """What the present rule says of each case with replicates before and now; `margin` where `margins` has none."""
+def judged(suite: Mapping[str, Any], before: Logs, now: Logs, margins: Mapping[str, float]) -> Replayed:
+    """What the present rule says of a suite's cases, without those that were slowed by less than their margins."""
+    slowed = tuple(name for name in suite["slowed"] if name in before and margins[name] <= suite["share"] + 1e-9)
+    ignored = set(suite["slowed"]) - set(slowed)
+    outcomes = _outcomes(before, now, margins)
+    return Replayed(suite["kind"], slowed, tuple(outcome for outcome in outcomes if outcome.case not in ignored))
+
+
+def _outcomes(before: Logs, now: Logs, margins: Mapping[str, float]) -> list[Outcome]:
     both = {name: (tuple(before[name]), tuple(now[name])) for name in now if name in before}
     references = {name: logs for name, logs in both.items() if name.startswith("reference-")}
     cases = [
-        CaseLatency(name, measured, stored, margins.get(name, margin))
+        CaseLatency(name, measured, stored, margins[name])
         for name, (stored, measured) in both.items()
         if name not in references
     ]
     outcomes = default_rule().judge(cases)
     others = [(case.baseline, case.now) for case in cases]
     for name, (stored, measured) in references.items():
-        beside = Beside(name, stored, measured, others, margin)
+        beside = Beside(name, stored, measured, others, margins[name])
         outcomes = [beside.of(len(case.now)).blamed(outcome) for outcome, case in zip(outcomes, cases, strict=True)]
     return outcomes
 

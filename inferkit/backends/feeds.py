@@ -88,6 +88,11 @@ def _checked(value: Any, info: TensorInfo, is_trusted: Callable[[NDArray[Any]], 
     return np.ascontiguousarray(value)
 
 
+def address_of(array: NDArray[Any]) -> int:
+    """Where an array's data begins."""
+    return int(array.__array_interface__["data"][0])
+
+
 def reject_nan(array: NDArray[Any], name: str) -> None:
     """BackendError with how many NaN an array of floating point holds, and where the first is; others hold none."""
     if not np.issubdtype(array.dtype, np.floating):

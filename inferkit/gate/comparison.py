@@ -63,7 +63,6 @@ class _Side:
     fingerprints: Mapping[str, Fingerprint]
     mixed: Mapping[str, str]
     invalid: Mapping[str, str]
-    facts: Mapping[str, SideFacts]
     references: Mapping[str, RunReference]
 
 
@@ -108,13 +107,10 @@ def _explained(outcomes: list[Outcome], base: _Side, head: _Side) -> tuple[list[
 def _side(files: Sequence[RunFile]) -> _Side:
     cases: dict[str, RunCase] = {}
     mixed: dict[str, str] = {}
-    facts: dict[str, SideFacts] = {}
     fingerprints = {slug: fingerprint for file in files for slug, fingerprint in file.fingerprints.items()}
     for file in files:
         for name, case in file.cases.items():
             known = cases.get(name)
-            found = SideFacts.of(case.facts)
-            facts[name] = facts[name].pooled(found) if name in facts else found
             if known is None:
                 cases[name] = case
                 continue
@@ -129,7 +125,7 @@ def _side(files: Sequence[RunFile]) -> _Side:
         for outcome in file.outcomes
         if outcome.verdict is Verdict.INVALID and outcome.machine is None
     }
-    return _Side(cases, accuracy, fingerprints, mixed, invalid, facts, pooled_references(files))
+    return _Side(cases, accuracy, fingerprints, mixed, invalid, pooled_references(files))
 
 
 def _machines(
@@ -165,11 +161,11 @@ def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLate
 
 
 def _sides(case: CaseLatency, base: _Side, head: _Side) -> SideCase:
-    rebuilt = head.cases[case.case].facts.get("backend") == "tensorrt"
-    now = head.facts[case.case]
-    if bool(head.cases[case.case].builds) != bool(base.cases[case.case].builds):
+    here, there = head.cases[case.case], base.cases[case.case]
+    now, before = SideFacts.of(here.facts), SideFacts.of(there.facts)
+    if bool(here.builds) != bool(there.builds):
         now = now.without_building()
-    return SideCase(case.case, now, base.facts[case.case], case.margin, rebuilt)
+    return SideCase(case.case, now, before, case.margin, here.facts.get("backend") == "tensorrt")
 
 
 def _absent(case: str, metric: str, verdict: Verdict) -> Outcome:

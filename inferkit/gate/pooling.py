@@ -32,7 +32,10 @@ def pooled_run(runs: Sequence[RunFile]) -> RunFile:
     cases: dict[str, RunCase] = {}
     for run in runs:
         for name, case in run.cases.items():
-            cases[name] = _with_facts(cases[name], case, name, run.name) if name in cases else case
+            known = cases.get(name)
+            if known is not None:
+                _require_alike(known, case, name, run.name)
+            cases[name] = case if known is None else pooled_case(known, case)
     declared: dict[str, dict[str, None]] = {}
     for run in runs:
         for slug, names in run.declared.items():
@@ -54,13 +57,24 @@ def pooled_run(runs: Sequence[RunFile]) -> RunFile:
 
 
 def pooled_case(known: RunCase, more: RunCase) -> RunCase:
-    """Replicates of two files as one's; where one of them has several builds, each file's builds are its own."""
+    """Replicates of two files as one's, and the figures beside them; the other facts are those of `known`.
+
+    Where one of them has several builds, each file's builds are its own.
+    """
     builds: tuple[int, ...] = ()
     if known.builds or more.builds:
         first = known.builds or (0,) * len(known.log_medians)
         others = more.builds or (0,) * len(more.log_medians)
         builds = first + tuple(max(first) + 1 + number for number in others)
-    return replace(known, log_medians=known.log_medians + more.log_medians, builds=builds)
+    facts = SideFacts.of(known.facts).pooled(SideFacts.of(more.facts)).__dict__
+    memories = [value for case in (known, more) if isinstance(value := case.facts.get("memory"), int | float)]
+    memory = {"memory": max(memories)} if memories else {}
+    return replace(
+        known,
+        log_medians=known.log_medians + more.log_medians,
+        builds=builds,
+        facts={**known.facts, **facts, **memory},
+    )
 
 
 def pooled_references(files: Sequence[RunFile]) -> dict[str, RunReference]:
@@ -76,13 +90,8 @@ def pooled_references(files: Sequence[RunFile]) -> dict[str, RunReference]:
     return found
 
 
-def _with_facts(known: RunCase, more: RunCase, name: str, file: str) -> RunCase:
-    """`pooled_case` with what else is known of the case pooled as well."""
+def _require_alike(known: RunCase, more: RunCase, name: str, file: str) -> None:
     if known.fingerprint != more.fingerprint:
         raise BaselineError(f"{file}: {name} was measured on another kind of machine than in the files before it")
     if known.facts.get("network") != more.facts.get("network"):
         raise BaselineError(f"{file}: {name} is another network than in the files before it")
-    facts = SideFacts.of(known.facts).pooled(SideFacts.of(more.facts)).__dict__
-    memories = [value for case in (known, more) if isinstance(value := case.facts.get("memory"), int | float)]
-    memory = {"memory": max(memories)} if memories else {}
-    return replace(pooled_case(known, more), facts={**known.facts, **facts, **memory})

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.backends.base import Engine, Feeds, Session, Trace
+from inferkit.backends.feeds import address_of
 from inferkit.errors import BackendError
 from inferkit.measure.engine_file import FILE_BACKENDS
 from inferkit.measure.images import stand_in
@@ -110,7 +111,7 @@ def _begin_alike(arrays: Mapping[str, NDArray[Any]], memory: Mapping[str, NDArra
     return arrays.keys() == memory.keys() and all(
         array.shape[1:] == memory[name].shape[1:]
         and array.strides == memory[name].strides
-        and array.__array_interface__["data"][0] == memory[name].__array_interface__["data"][0]
+        and address_of(array) == address_of(memory[name])
         for name, array in arrays.items()
     )
 

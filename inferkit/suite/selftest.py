@@ -173,7 +173,7 @@ class _Runner:
     def stored_baseline(self, cases: Sequence[Case]) -> SuiteData:
         """What the folder of baselines has; `cases` are those that it has, and that can be measured here."""
         campaign, networks = self._campaign(self._settings), self._matrix.all_cases()
-        found: dict[Case, tuple[float, ...]] = {}
+        kept: list[Case] = []
         medians: dict[str, tuple[float, ...]] = {}
         margins: dict[str, float] = {}
         for case in cases:
@@ -181,13 +181,14 @@ class _Runner:
             baseline = self._store.find(record.fingerprint) if record.open and record.fingerprint is not None else None
             if baseline is None or case.id not in baseline.cases:
                 continue
-            found[case] = baseline.cases[case.id].log_medians
-            margins[case.id] = record.margin
+            kept.append(case)
+            measured = [(record, baseline.cases[case.id].log_medians)]
             if baseline.reference is not None:
                 references = campaign.references.fresh([record], campaign.record)
-                medians |= {each.case.id: baseline.reference.log_medians for each in references}
-        self.cases = tuple(found)
-        medians |= {case.id: logs for case, logs in found.items()}
+                measured += [(each, baseline.reference.log_medians) for each in references]
+            for each, logs in measured:
+                medians[each.case.id], margins[each.case.id] = logs, each.margin
+        self.cases = tuple(kept)
         return SuiteData("baseline", 0.0, (), medians, margins)
 
     def measure_baseline(self, cases: Sequence[Case]) -> SuiteData:
@@ -210,8 +211,8 @@ class _Runner:
             self._store.write(replace(baseline, reference=reference))
         self.cases = tuple(record.case for record in records)
         measured = [*campaign.references.records.values(), *records]
-        margins = {record.case.id: record.margin for record in records}
-        return SuiteData("baseline", 0.0, (), {record.case.id: record.log_medians for record in measured}, margins)
+        medians = {record.case.id: record.log_medians for record in measured}
+        return SuiteData("baseline", 0.0, (), medians, {record.case.id: record.margin for record in measured})
 
     def suite(self, kind: str, share: float, slowed: tuple[str, ...]) -> Tried:
         """One suite through the whole pipeline: measured, suspicious cases measured further, judged."""

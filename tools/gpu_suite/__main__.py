@@ -2,9 +2,9 @@
 
     python3 -m tools.gpu_suite [--json FILE] [--processes 10] [PART...]
 
-Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; on request accumulation and gate.
-Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name
-fewer networks or batches.
+Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; rounding, accumulation and gate on
+request. Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and
+INFERKIT_SUITE_BATCHES name fewer networks or batches.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import time
 import traceback
 from pathlib import Path
 
-from tools.gpu_suite import accumulation, gate, latency, outputs, peers, prepare
+from tools.gpu_suite import accumulation, gate, latency, outputs, peers, prepare, rounding
 from tools.gpu_suite.common import FAILURES, Results, fail, folder, say
 
 PARTS = ("prepare", "engines", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
-ON_REQUEST = ("accumulation", "gate")  # the gate takes as long as it is given
+ON_REQUEST = ("rounding", "accumulation", "gate")  # the gate takes as long as it is given
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: these); accumulation, gate"
+        "parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: these); {', '.join(ON_REQUEST)}"
     )
     parser.add_argument(
         "--gate-seconds", type=float, default=540.0, help="time of the part gate (default: %(default)g)"
@@ -66,6 +66,8 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
         prepare.run(results)
     elif part == "engines":
         prepare.run_timed(results)
+    elif part == "rounding":
+        rounding.run(results)
     elif part == "accumulation":
         accumulation.run(results)
     elif part == "gate":

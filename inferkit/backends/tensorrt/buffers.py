@@ -27,6 +27,11 @@ class Binding:
         return int(self.device)
 
 
+def shape_at(info: TensorInfo, batch: int) -> tuple[int, ...]:
+    """The shape of an input or output at a batch; only the first dimension may be open."""
+    return (batch, *(1 if dim is None else dim for dim in info.shape[1:]))
+
+
 class BufferSet:
     """The bindings of one set. Allocated once; a smaller batch uses the front of each buffer."""
 
@@ -79,7 +84,7 @@ def _binding(device: Device, info: TensorInfo, max_batch: int) -> Binding:
         raise BackendError(
             f"{info.name!r} is {info.dtype}, which numpy does not have; keep inputs and outputs in float32"
         ) from None
-    shape = (max_batch, *(1 if dim is None else dim for dim in info.shape[1:]))
+    shape = shape_at(info, max_batch)
     size = int(np.prod(shape)) * dtype.itemsize
     memory = device.allocate(size, f"{info.name!r} {list(shape)} {info.dtype}")
     try:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.backends.feeds import address_of
 from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.errors import BackendError, BackendUnavailable
 
@@ -92,11 +93,6 @@ class Device:
     def free_bytes(self) -> int:
         """Device memory that is free, whoever uses the rest."""
         return int(self.cuda.mem_get_info()[0])
-
-
-def address_of(array: NDArray[Any]) -> int:
-    """Where an array's data begins."""
-    return int(array.__array_interface__["data"][0])
 
 
 class _Active:

@@ -8,7 +8,7 @@ import time
 from typing import Any, NoReturn
 
 from inferkit.backends.tensorrt.blobs import BlobCache, jit_cache
-from inferkit.backends.tensorrt.buffers import BufferSet
+from inferkit.backends.tensorrt.buffers import BufferSet, shape_at
 from inferkit.backends.tensorrt.device import Device, cuda_errors
 from inferkit.backends.tensorrt.flavour import Context, Flavour
 from inferkit.backends.tensorrt.plan import Plan
@@ -55,7 +55,7 @@ class Executor:
         if batch == self.batch:
             return
         for info in self.info.inputs:
-            if not self.context.set_input_shape(info.name, (batch, *_fixed(info.shape[1:]))):
+            if not self.context.set_input_shape(info.name, shape_at(info, batch)):
                 raise BackendError(f"TensorRT refuses a batch of {batch} for input {info.name!r}")
         for binding in buffers.outputs:
             shape = tuple(self.context.get_tensor_shape(binding.info.name))
@@ -114,7 +114,7 @@ class Executor:
         made, _ = self._make_context(self.batch)
         profiled = made.context
         for info in self.info.inputs:
-            profiled.set_input_shape(info.name, (self.batch, *_fixed(info.shape[1:])))
+            profiled.set_input_shape(info.name, shape_at(info, self.batch))
         for binding in buffers.bindings:
             profiled.set_tensor_address(binding.info.name, binding.address)
         profiled.execute_async_v3(stream.handle)  # compiles and warms up, unobserved
@@ -193,7 +193,3 @@ class Executor:
         free = self.device.free_bytes()
         self._lowest_free = min(self._lowest_free, free)
         return free
-
-
-def _fixed(shape: tuple[int | None, ...]) -> tuple[int, ...]:
-    return tuple(1 if dim is None else dim for dim in shape)

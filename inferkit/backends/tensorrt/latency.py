@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from inferkit.backends.base import Trace
+from inferkit.backends.feeds import address_of
 from inferkit.backends.tensorrt.buffers import BufferSet
-from inferkit.backends.tensorrt.device import address_of
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, GraphEvent, check, elapsed_seconds

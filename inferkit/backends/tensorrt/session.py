@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inferkit.backends.base import Feeds, Session, Trace
 from inferkit.backends.feeds import check_feeds
+from inferkit.backends.tensorrt.buffers import shape_at
 from inferkit.backends.tensorrt.device import Device, cuda_errors, open_device
 from inferkit.backends.tensorrt.executor import Executor
 from inferkit.backends.tensorrt.flavour import Flavour
@@ -85,10 +86,7 @@ class GpuSession(Session):
         """Page-locked arrays, which any session of this GPU and process takes batches from."""
         self._require_open()
         with self._gpu.active():
-            return {
-                info.name: self._gpu.pinned((rows, *(1 if dim is None else dim for dim in info.shape[1:])), info.dtype)
-                for info in self.inputs
-            }
+            return {info.name: self._gpu.pinned(shape_at(info, rows), info.dtype) for info in self.inputs}
 
     def execute(self) -> Trace:
         """Run the staged batch and wait for it: the timed region."""
