@@ -150,6 +150,10 @@ class Backend(ABC):
         """What must be in a process's environment before it starts, for this backend to compute at `precision`."""
         return {}
 
+    def alone(self, **settings: Any) -> dict[str, str]:
+        """What lets a process that opens a session with these settings see no other device than that session's."""
+        return {}
+
     @abstractmethod
     def build(self, network: Network, max_batch: int, **options: Any) -> Engine:
         """Build an engine for batches of 1 to `max_batch`.

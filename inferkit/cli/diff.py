@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,16 +55,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-weights", metavar="FILE", help="the caffemodel of A, where that is a prototxt")
     parser.add_argument("--second-weights", metavar="FILE", help="the caffemodel of B, where that is a prototxt")
     parser.add_argument("--times", action="store_true", help="of models: time both in ONNX Runtime, layer by layer")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="for the times (default: 1)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="for the times (1; what both engines take)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the differences; returns the exit code."""
-    from inferkit.cli.inspect import engine_info
+    from inferkit.cli.inspect import batch_for, check_batch, engine_info
 
-    if args.batch_size < 1:
-        raise UsageError(f"--batch-size {args.batch_size}: a batch holds at least one image")
+    check_batch(args.batch_size)
     files = (args.first, args.second)
     runs = [_is_run(name) for name in files]
     if all(runs):
@@ -77,13 +77,14 @@ def run(args: argparse.Namespace) -> int:
     if any(runs) or (engines[0] is None) != (engines[1] is None):
         raise UsageError(f"{args.first} and {args.second} are of different kinds: two models, engines or runs")
     if engines[0] is not None and engines[1] is not None:
-        return _tell(args, _engines(engines[0], engines[1]), *_engine_layers(args))
+        batch = batch_for(args.batch_size, engines[0], engines[1])
+        return _tell(args, _engines(engines[0], engines[1]), *_engine_layers(files, batch))
     found, networks = _networks(args)
     layers = None
     if args.times:
         from inferkit.measure.profiles import profile_network
 
-        layers = diff_layers(*(profile_network(each, batch=args.batch_size) for each in networks))
+        layers = diff_layers(*(profile_network(each, batch=batch_for(args.batch_size)) for each in networks))
     return _tell(args, found, layers, "")
 
 
@@ -145,11 +146,11 @@ def _engines(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
     return found
 
 
-def _engine_layers(args: argparse.Namespace) -> tuple[LayerDiff | None, str]:
+def _engine_layers(files: Sequence[str], batch: int) -> tuple[LayerDiff | None, str]:
     """The layers of both engines as this machine's GPU runs them, or why they cannot be told."""
     from inferkit.cli.inspect import engine_table
 
-    tables = [engine_table(name, args.batch_size) for name in (args.first, args.second)]
+    tables = [engine_table(name, batch) for name in files]
     reasons = [table for table in tables if isinstance(table, str)]
     if reasons:
         return None, f"their layers are not compared: {reasons[0]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,39 +22,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "exit codes: 0 shown · 1 cannot be read · 2 usage"
     parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, a network of the zoo, or an engine")
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="for the hardware's limit (default: 1)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="of the times and limits (1; an engine's least)")
     parser.add_argument("--gpu", metavar="NAME", help="whose limit (default: this machine's GPU): H100 PCIe, L4, …")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print; returns the exit code."""
-    from inferkit.errors import UsageError
-
-    if args.batch_size < 1:
-        raise UsageError(f"--batch-size {args.batch_size}: a batch holds at least one image")
+    check_batch(args.batch_size)
     info = engine_info(args.model) if args.weights is None else None
     if info is not None:
-        found = engine_table(args.model, args.batch_size)
+        batch = batch_for(args.batch_size, info)
+        found = engine_table(args.model, batch)
         if args.json:
             table = None if isinstance(found, str) else [row.as_dict() for row in found]
             print(json.dumps({**info, "layers": table}, indent=1))
         else:
-            _print_engine(info, found, args.batch_size)
+            _print_engine(info, found, batch)
         return 0
     import inferkit
     from inferkit.measure.layers import layers_of, totals_of
 
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
     layers = layers_of(network)
-    totals, limit = totals_of(network, layers), _limit(network, args.batch_size, args.gpu)
+    batch = batch_for(args.batch_size)
+    totals, limit = totals_of(network, layers), _limit(network, batch, args.gpu)
     rows = [{**layer.as_dict(), "floor_seconds": _floor(layer, limit)} for layer in layers]
     if args.json:
         told = {"network": network.name, "precision": network.precision, "totals": asdict(totals), "limit": limit}
         print(json.dumps({**told, "layers": rows}, indent=1))
         return 0
-    _print(network, rows, asdict(totals), limit, args.batch_size)
+    _print(network, rows, asdict(totals), limit, batch)
     return 0
+
+
+def check_batch(asked: int | None) -> None:
+    """UsageError for a --batch-size that is none."""
+    from inferkit.errors import UsageError
+
+    if asked is not None and asked < 1:
+        raise UsageError(f"--batch-size {asked}: a batch holds at least one image")
+
+
+def batch_for(asked: int | None, *engines: Mapping[str, Any]) -> int:
+    """The batch asked for, else the smallest that all these engines (`engine_info`) may take; 1 without any."""
+    return asked or max((info["profile"][0] for info in engines), default=1)
 
 
 def engine_info(path: str) -> dict[str, Any] | None:

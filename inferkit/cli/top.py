@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
     parser.add_argument("--backend", default="onnxruntime", metavar="B", help="onnxruntime (default), tensorrt, caffe")
     parser.add_argument("--precision", metavar="P", help="bring the network to this precision first")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images per batch (default: 1)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images per batch (1; an engine's least)")
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="batches to profile (default: 20)")
     parser.add_argument("--threads", type=int, metavar="N", help="ONNX Runtime's threads (default: the physical cores)")
     parser.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="layers to show, 0 for all (20)")
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("batch_size", "runs", "threads"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
-    name, table = _profile(args)
+    name, batch, table = _profile(args)
     timed = sorted((row for row in table if row.seconds is not None), key=lambda row: -(row.seconds or 0.0))
     total = sum(row.seconds or 0.0 for row in timed)
     rows = [
@@ -47,17 +47,18 @@ def run(args: argparse.Namespace) -> int:
         for row in timed
     ]
     if args.json:
-        told = {"network": name, "batch_size": args.batch_size, "seconds": total, "layers": rows}
+        told = {"network": name, "batch_size": batch, "seconds": total, "layers": rows}
         print(json.dumps({**told, "table": [row.as_dict() for row in table]}, indent=1))
         return 0
-    _print(args, name, rows, total)
+    _print(args, f"{name}, batch {batch}", rows, total)
     return 0
 
 
-def _profile(args: argparse.Namespace) -> tuple[str, LayerTable]:
+def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
+    """What was profiled, at which batch, and its layers."""
     import inferkit
     from inferkit.backends import BACKENDS
-    from inferkit.cli.inspect import engine_info
+    from inferkit.cli.inspect import batch_for, engine_info
     from inferkit.measure.images import ImageSource
     from inferkit.measure.profiles import profile_engine, profile_network
     from inferkit.precision import normalize
@@ -66,7 +67,8 @@ def _profile(args: argparse.Namespace) -> tuple[str, LayerTable]:
     if info is not None:
         if args.precision or args.threads:
             raise UsageError("an engine is what it was built as: leave out --precision and --threads")
-        return f"{info['network']} {info['precision']}", profile_engine(args.model, batch=args.batch_size)
+        batch = batch_for(args.batch_size, info)
+        return f"{info['network']} {info['precision']}", batch, profile_engine(args.model, batch=batch)
     if args.backend not in BACKENDS:
         raise UsageError(f"--backend {args.backend}: there are {', '.join(BACKENDS)}")
     if args.threads is not None and args.backend != "onnxruntime":
@@ -77,8 +79,9 @@ def _profile(args: argparse.Namespace) -> tuple[str, LayerTable]:
         images = ImageSource(network, None, {}).calibration(100) if precision in ("int8", "fp8") else None
         network = inferkit.at_precision(network, precision, calibration=images)
     options = {} if args.threads is None else {"threads": args.threads}
-    table = profile_network(network, args.backend, batch=args.batch_size, runs=args.runs, **options)
-    return f"{network.name} {precision}", table
+    batch = batch_for(args.batch_size)
+    table = profile_network(network, args.backend, batch=batch, runs=args.runs, **options)
+    return f"{network.name} {precision}", batch, table
 
 
 def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:
@@ -104,5 +107,5 @@ def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], tota
     for line in table_lines(columns, shown, width, color):
         print(line)
     left = f", {len(rows) - len(shown)} not shown" if len(shown) < len(rows) else ""
-    print(f"{name}, batch {args.batch_size}: {len(rows)} layers as they run{left}, {seconds(total)} together")
+    print(f"{name}: {len(rows)} layers as they run{left}, {seconds(total)} together")
     print("timed with the profiler on, which slows every layer a little: compare layers with layers")

@@ -20,8 +20,10 @@ from inferkit.measure.layer_table import LayerRow, LayerTable, total_seconds
 _NAMED = 3  # layers that a verdict's line names
 _ENOUGH = 0.8  # of the change: once the named layers explain it, no more are named
 _LEAST = 0.05  # of the change: what explains less is not worth a name
-_EXPLAINED = 0.3  # the least share of the latency's change that the layers' times must show to explain anything
-_OF_RATIO = 0.5  # of the logarithm of the latency's ratio
+# What the layers' times must show to explain the latency's change: so much of its seconds, or of its logarithm. More
+# than that is noise of the profiles, not an explanation.
+_OF_CHANGE = (0.3, 3.0)
+_OF_RATIO = (0.5, 2.0)
 _PROPERTIES = ("precision", "kernel", "format")
 _WIDE = 48  # characters of a kernel's name in a line
 
@@ -145,8 +147,8 @@ class LayerDiff:
         """One sentence for a verdict's line. `baseline` and `now` are the latency itself, in seconds.
 
         Where the layers' own times do not show its change it says so, and what of the engine is different all the same.
-        They show it with a third of its seconds, or, on a machine that was slower or faster while they were timed,
-        with half of its ratio.
+        They show it with a third to three times its seconds, or, on a machine that was slower or faster while they
+        were timed, with half to twice its ratio.
         """
         total = self.delta
         if total is None:
@@ -164,7 +166,7 @@ class LayerDiff:
         return told if change is None else f"{told} of {signed(change)}"
 
     def _shows(self, total: float, change: float, ratio: float) -> bool:
-        if total * change >= _EXPLAINED * change * change:
+        if _OF_CHANGE[0] <= total / change <= _OF_CHANGE[1]:
             return True
         before, now = (
             total_seconds(row for each in self.changes for row in getattr(each, side)) for side in ("before", "now")
@@ -172,7 +174,7 @@ class LayerDiff:
         if not before or not now or ratio <= 0:
             return False
         wanted = math.log(ratio)
-        return math.log(now / before) * wanted >= _OF_RATIO * wanted * wanted
+        return bool(wanted) and _OF_RATIO[0] <= math.log(now / before) / wanted <= _OF_RATIO[1]
 
     def _structure(self) -> str:
         altered = self.altered

@@ -22,7 +22,7 @@ def profile_network(
 ) -> LayerTable:
     """Build `network` and time its layers on embedded images brought to its input. `options` are the build's.
 
-    Times are medians over `runs` batches (TensorRT: means over ten). Raises the backend's errors, and BackendError
+    Times are medians over `runs` batches (TensorRT: over ten). Raises the backend's errors, and BackendError
     where it does not time layers.
     """
     import inferkit
@@ -30,7 +30,7 @@ def profile_network(
     return _profiled(inferkit.build(network, backend=backend, max_batch=batch, **options), backend, batch, runs)
 
 
-def profile_engine(path: str | os.PathLike[str], *, batch: int = 1) -> LayerTable:
+def profile_engine(path: str | os.PathLike[str], *, batch: int) -> LayerTable:
     """The layers of a TensorRT engine file, as its inspector tells and IProfiler times them on this machine's GPU.
 
     BackendUnavailable where there is none that runs it, EngineError for a damaged or foreign engine.

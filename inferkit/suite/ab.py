@@ -21,6 +21,7 @@ from inferkit.suite.arms import Arm, Bench
 from inferkit.suite.explain import explain_arms
 
 _INVALID_RETRIES = 2
+_PROFILED = 3  # blocks after whose measurement the layers are timed: one profile may have been disturbed
 # Arms whose clocks differ by more were not measured on the same card in the same state, unless power was the limit:
 # then the clock follows from what the engine draws, and is the engine's own.
 _CLOCK_DIFFERENCE = 0.02
@@ -158,7 +159,7 @@ class _Session:
             for bench in benches:
                 with self._ending(run, bench):
                     what = f"block {number + 1}, {bench.arm.name}"
-                    found[bench] = bench.replicate(run.case, what, details=number == 0)
+                    found[bench] = bench.replicate(run.case, what, details=number < _PROFILED)
                 if run.ended is not None:
                     return
             one, other = found[self._base], found[self._head]

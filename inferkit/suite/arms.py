@@ -13,7 +13,7 @@ from inferkit.measure.interpreter import Interpreter, with_environment
 from inferkit.measure.launch import run_replicate
 from inferkit.measure.replicate import Replicate, ReplicateSpec
 from inferkit.suite.definition import Matrix, NetworkDefinition
-from inferkit.suite.target import environment_of
+from inferkit.suite.target import measuring_environment
 from inferkit.suite.workshop import Step, Workshop
 
 ENGINE_FILES = (".engine", ".plan", ".trt")
@@ -59,7 +59,8 @@ class Bench:
         """
         spec = replace(self._spec(case), details=details)
         with self._step(f"{case.id}, {what}"):
-            by = with_environment(self.arm.by, environment_of(case.backend, case.precision))
+            environment = measuring_environment(case.backend, case.precision, spec.session)
+            by = with_environment(self.arm.by, environment)
             return run_replicate(spec, f"{case.id} ({self.arm.name})", by=by)
 
     def prepare(self, case: Case) -> None:

@@ -35,7 +35,7 @@ from inferkit.suite.references import References
 from inferkit.suite.rows import latency_facts
 from inferkit.suite.services import Logs, judge_accuracy, service_spec
 from inferkit.suite.settings import Settings
-from inferkit.suite.target import availability, environment_of, fingerprint_of
+from inferkit.suite.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.workshop import Workshop, own_cache
 
 # A process's start, load and warm-up when nothing is known yet; seconds.
@@ -181,8 +181,8 @@ class Campaign:
             engine = self._workshop.engine(
                 folder, case.backend, case.precision, case.batch_size, backend.build, case.id, number
             )
-            environment = {**environment_of(case.backend, case.precision), **own_cache(engine, number)}
-            by = with_environment(None, environment)
+            environment = measuring_environment(case.backend, case.precision, backend.session)
+            by = with_environment(None, {**environment, **own_cache(engine, number)})
             if case in self._services:
                 spec_of_service = service_spec(
                     record,

@@ -14,7 +14,7 @@ from inferkit.measure.interpreter import with_environment
 from inferkit.measure.launch import run_accuracy
 from inferkit.suite.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.records import AccuracyRecord, Unsupported
-from inferkit.suite.target import availability, environment_of, fingerprint_of
+from inferkit.suite.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.workshop import Step, Workshop
 
 ACCURACY_BATCH = 100
@@ -99,5 +99,5 @@ class Evaluations:
             engine,
         )
         with self._step(f"{case.id}, accuracy"):
-            by = with_environment(None, environment_of(case.backend, case.precision))
+            by = with_environment(None, measuring_environment(case.backend, case.precision, backend.session))
             return run_accuracy(spec, case.id, by=by)

@@ -32,6 +32,15 @@ def environment_of(backend: str, precision: str) -> Mapping[str, str]:
         return {}
 
 
+def measuring_environment(backend: str, precision: str, session: Mapping[str, Any]) -> Mapping[str, str]:
+    """`environment_of`, and what keeps a process to the device of its session alone."""
+    try:
+        alone = backend_named(backend).alone(**session)
+    except (InferkitError, ImportError):
+        alone = {}
+    return {**environment_of(backend, precision), **alone}
+
+
 def fingerprint_of(backend: str, settings: BackendSettings) -> Fingerprint:
     """The fingerprint of the latencies that this backend measures here with these settings."""
     version = next((found.version for found in _asked(backend) if found.version), "")

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import inferkit
+from inferkit.cli.inspect import batch_for
 from inferkit.cli.main import main
 from inferkit.measure.layers import layers_of, totals_of
 from inferkit.network import zoo
@@ -191,3 +192,11 @@ def test_engines_are_told_in_words_and_compared_without_a_gpu(tmp_path, capsys):
 def test_counts_below_one_are_usage_errors(arguments, capsys):
     assert main(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "asked, profiles, batch",
+    [(None, [], 1), (3, [], 3), (None, [(8, 8, 8)], 8), (None, [(1, 4, 64), (8, 8, 8)], 8), (2, [(8, 8, 8)], 2)],
+)
+def test_engines_are_profiled_at_the_smallest_batch_that_all_of_them_take(asked, profiles, batch):
+    assert batch_for(asked, *({"profile": profile} for profile in profiles)) == batch

@@ -127,6 +127,12 @@ def test_a_change_that_is_not_in_the_layers_is_said_not_to_be():
     assert told.startswith("the layers' own times do not show it (±0 of +60 µs; the same kernels on both sides)")
 
 
+def test_layers_whose_times_changed_far_more_than_the_latency_explain_nothing():
+    now = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 9, r.origins) for r in BEFORE)
+    told = diff_layers(BEFORE, now).summary(80e-6, 82e-6)
+    assert told.startswith("the layers' own times do not show it (+600 µs of +2 µs; the same kernels on both sides)")
+
+
 def test_layers_timed_while_the_machine_was_faster_still_show_a_change_of_the_same_ratio():
     now = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 2, r.origins) for r in BEFORE)
     diff = diff_layers(BEFORE, now)

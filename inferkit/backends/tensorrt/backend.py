@@ -134,6 +134,15 @@ class TensorRTBackend(Backend):
         except InferkitError:
             return {}
 
+    def alone(self, **settings: Any) -> dict[str, str]:
+        """Hides the other GPUs: CUDA starts every one that a process can see, some 0.25 s each.
+
+        Empty where only one is there, and where `device` is an index, which would then mean another GPU.
+        """
+        from inferkit.backends.tensorrt.gpus import narrowed
+
+        return narrowed(settings.get("device"))
+
     def device(self, **settings: Any) -> str | None:
         """The UUID of the GPU that a session with these settings (`device`) would use."""
         from inferkit.backends.tensorrt.gpus import find_gpu

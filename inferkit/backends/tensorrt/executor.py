@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any, NoReturn
 
 from inferkit.backends.tensorrt.blobs import BlobCache, jit_cache
@@ -108,8 +110,12 @@ class Executor:
         return max(self._free_at_start - self._lowest_free, 0)
 
     def layer_times(self, buffers: BufferSet, stream: Any, runs: int) -> dict[str, float]:
-        """Seconds per layer and run, by IProfiler, in a context of its own: profiling slows the engine down."""
+        """Seconds per layer, by IProfiler, in a context of its own: profiling slows the engine down.
+
+        Medians over the runs: one hiccup of the host would be told as milliseconds of whatever layer it fell on.
+        """
         times: dict[str, float] = {}
+        taken: list[dict[str, float]] = []
         assert self.batch is not None
         made, _ = self._make_context(self.batch)
         profiled = made.context
@@ -125,8 +131,10 @@ class Executor:
             if not profiled.execute_async_v3(stream.handle):
                 raise BackendError(f"{self.info.network} cannot be profiled layer by layer")
             stream.synchronize()
+            taken.append(dict(times))
+            times.clear()
         del profiled, made
-        return {name: milliseconds / 1e3 / runs for name, milliseconds in times.items()}
+        return median_seconds(taken)
 
     def inspect(self) -> Any:
         """What the engine inspector says, parsed where it is JSON."""
@@ -193,3 +201,12 @@ class Executor:
         free = self.device.free_bytes()
         self._lowest_free = min(self._lowest_free, free)
         return free
+
+
+def median_seconds(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Median seconds of each layer over runs that tell milliseconds; in the order in which the layers first came.
+
+    A run that tells nothing counts as none: a profiler may report a run only when the next one is submitted.
+    """
+    names = dict.fromkeys(name for run in runs for name in run)
+    return {name: median(run[name] for run in runs if name in run) / 1e3 for name in names}

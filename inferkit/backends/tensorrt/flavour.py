@@ -1,7 +1,7 @@
 """Which TensorRT: the one class that knows how `tensorrt` 10 and 11 and `tensorrt_rtx` 1.x differ.
 
 Facts about versions (what was removed, added, refused) were read off the bindings of tensorrt 10.0.1 to 11.4 and by
-running tensorrt_rtx 1.4 and 1.7; `tools/check_tensorrt_api.py` compares USED with the bindings of any version.
+running tensorrt_rtx 1.4, 1.6 and 1.7; `tools/check_tensorrt_api.py` compares USED with the bindings of any version.
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ class Flavour:
             return (
                 f"TensorRT-RTX {self.version} computes FP32 in TF32 on compute capability 9.0, whatever its flag says; "
                 "with NVIDIA_TF32_OVERRIDE=0 set before the process starts, for building and for running, it is "
-                "strict, and tens of times slower",
+                "strict, and many times slower",
             )
         return ()
 
     def environment(self, precision: str) -> dict[str, str]:
         """What must be in a process's environment before it starts, for an engine of this precision to keep to it."""
-        if self.is_rtx and precision == "fp32" and self.number < (1, 5):
+        if self.is_rtx and precision == "fp32" and self.number < (1, 7):  # seen in 1.4 and 1.6
             return {"NVIDIA_TF32_OVERRIDE": "0"}
         return {}
 
@@ -289,7 +289,7 @@ class Flavour:
         return str(inspector.get_engine_information(self.module.LayerInformationFormat.JSON))
 
     def make_profiler(self, times: dict[str, float]) -> Any:
-        """An IProfiler that adds up the milliseconds of each layer in `times`."""
+        """An IProfiler that adds up the milliseconds of each layer in `times`, until that is cleared."""
         module = self.module
 
         class LayerTimes(module.IProfiler):  # type: ignore[misc, name-defined]

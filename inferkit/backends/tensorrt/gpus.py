@@ -88,6 +88,20 @@ def find_gpu(wanted: int | str | None = None) -> Gpu:
     raise UsageError(f"no GPU {text!r}; there are {there}{hint}")
 
 
+def narrowed(wanted: int | str | None = None) -> dict[str, str]:
+    """The variables that make `find_gpu(wanted)` the only GPU of a process that is yet to start.
+
+    Empty where it is the only one, where there is none, and where it is wanted by its index, which counts those seen.
+    """
+    if wanted is not None and str(wanted).strip().isdigit():
+        return {}
+    try:
+        gpu = find_gpu(wanted)
+    except (BackendUnavailable, UsageError):
+        return {}
+    return {} if len(visible_gpus()) == 1 else {"CUDA_VISIBLE_DEVICES": gpu.uuid, DEVICE: gpu.uuid}
+
+
 def driver_problem(speaks: str, needs_major: int | None) -> str | None:
     """Why a driver that speaks CUDA `speaks` (13.0) cannot serve libraries for CUDA `needs_major`; None if it can."""
     if needs_major is None or int(speaks.split(".")[0]) >= needs_major:

@@ -73,6 +73,7 @@ def test_a_version_that_is_strict_only_by_its_environment_asks_for_it(
 ) -> None:
     old = rtx_of_version(rtx, "1.4.0.76")
     assert old.environment("fp32") == {"NVIDIA_TF32_OVERRIDE": "0"}
+    assert rtx_of_version(rtx, "1.6.1.120").environment("fp32") == {"NVIDIA_TF32_OVERRIDE": "0"}
     assert old.environment("tf32") == old.environment("fp16") == {}
     assert rtx_of_version(rtx, "1.7.1.116").environment("fp32") == {}
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")

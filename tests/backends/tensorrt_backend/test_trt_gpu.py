@@ -15,6 +15,7 @@ from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt.uint8_input import Uint8Input
+from inferkit.cli.main import main
 from inferkit.errors import BackendError, EngineError, UsageError
 from inferkit.network.network import Network
 
@@ -124,6 +125,15 @@ def test_a_static_engine_takes_its_batch_and_no_other(tiny: Network, images: Any
         assert error_of(session.run(images[:6])["prob"], expected[:6]) < CLOSE
         with pytest.raises(BackendError, match=r"takes shape \[6, 3, 12, 12\]"):
             session.load(images[:5])
+
+
+def test_the_layers_of_a_static_engine_are_told_at_its_batch(tiny: Network, tmp_path: Path, capsys: Any) -> None:
+    path = str(tmp_path / "tiny.plan")
+    build(tiny, 6, static=True).save(path)
+    assert main(["inspect", path]) == 0
+    assert "layers as they run at batch 6" in capsys.readouterr().out
+    assert main(["top", path]) == 0
+    assert main(["diff", path, path]) == 0
 
 
 def test_half_precision_is_close(tiny: Network, images: Any, expected: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inferkit.backends.tensorrt import gpus as module
-from inferkit.backends.tensorrt.gpus import Gpu, find_gpu, visible_gpus
+from inferkit.backends.tensorrt.gpus import Gpu, find_gpu, narrowed, visible_gpus
 from inferkit.errors import BackendUnavailable, UsageError
 
 TWO = (
@@ -51,6 +51,32 @@ def test_the_environment_chooses_the_default(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("INFERKIT_GPU", TWO[1].uuid)
     assert find_gpu() is TWO[1]
     assert find_gpu(0) is TWO[0]
+
+
+@pytest.mark.usefixtures("two")
+def test_a_process_is_kept_to_the_gpu_that_its_session_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = TWO[0].uuid, TWO[1].uuid
+    assert narrowed() == {"CUDA_VISIBLE_DEVICES": first, "INFERKIT_GPU": first}
+    monkeypatch.setenv("INFERKIT_GPU", "1")  # an index, which would mean another GPU where only one is seen
+    assert narrowed() == {"CUDA_VISIBLE_DEVICES": second, "INFERKIT_GPU": second}
+    assert narrowed("GPU-aaaaaaaa") == {"CUDA_VISIBLE_DEVICES": first, "INFERKIT_GPU": first}
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("wanted", [0, "1", "no such GPU"])
+def test_a_process_whose_session_counts_gpus_sees_them_all(wanted: int | str) -> None:
+    assert narrowed(wanted) == {}
+
+
+def test_there_is_nothing_to_hide_where_there_is_one_gpu_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "visible_gpus", lambda: TWO[:1])
+    assert narrowed() == {}
+
+    def none() -> tuple[Gpu, ...]:
+        raise BackendUnavailable("no NVIDIA GPU is visible")
+
+    monkeypatch.setattr(module, "visible_gpus", none)
+    assert narrowed() == {}
 
 
 @pytest.mark.usefixtures("two")
