@@ -228,8 +228,8 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     told = received(node)
     if told is not None:
         suite = _suite(node.config)
-        suite.gathered.append(told[0])
-        suite.notes += [note for note in told[1] if note not in suite.notes]
+        suite.gathered.append(told)
+        suite.notes += [note for note in told.notes if note not in suite.notes]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -216,13 +216,19 @@ class BaselineStore:
         return baseline
 
     def absence(self, fingerprint: Fingerprint) -> str:
-        """Why there is no baseline: none at all, or the nearest one and what differs. Damaged files are passed over."""
+        """Why there is no baseline: none at all, or the nearest one of this backend and what differs.
+
+        Damaged files are passed over.
+        """
         nearest: tuple[int, str] | None = None
         for path in self.files():
             try:
-                differences = fingerprint.differences(read_baseline(path).fingerprint)
+                other = read_baseline(path).fingerprint
             except BaselineError:
                 continue
+            if other.as_dict().get("backend") != fingerprint.as_dict().get("backend"):
+                continue  # a GPU's engines say nothing of how near a CPU is
+            differences = fingerprint.differences(other)
             if nearest is None or len(differences) < nearest[0]:
                 nearest = len(differences), f"the nearest, {path.name}, differs in {'; '.join(differences)}"
         here = os.path.relpath(self.folder)

@@ -83,6 +83,10 @@ class Check:
         self._item.user_properties += [("verdict", str(verdict)), ("inferkit", line)]
 
     def _hand_over(self, times: list[float], facts: Mapping[str, Any]) -> None:
+        config = self._suite.config
+        if is_worker(config) and not config.getoption("benchmark_disable", False):
+            # pytest-benchmark is off beside other workers, which would disturb what it times; this was timed already.
+            self._benchmark.disabled = False
         self._benchmark.extra_info.update(facts)
         replay(self._benchmark, self._parameter.timer, times)
 

@@ -21,7 +21,7 @@ def history_file(suite: Suite) -> Path | None:
 
     config = suite.config
     smoke = any(campaign.settings.smoke for campaign in suite.campaigns.values())
-    if option(config, "no-history") or smoke or any(record["smoke"] for record in suite.gathered):
+    if option(config, "no-history") or smoke or any(found.record["smoke"] for found in suite.gathered):
         return None
     if not (suite.gathered or any(campaign.records() for campaign in suite.campaigns.values())):
         return None

@@ -25,7 +25,7 @@ from inferkit.suite.definition import AccuracyCase
 from inferkit.suite.options import benchmark_json, option
 from inferkit.suite.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.state import Parameter, Suite
-from inferkit.suite.workers import is_controller, send
+from inferkit.suite.workers import Benchmark, Found, is_controller, send
 
 # As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
 EXIT_INVALID, EXIT_NOTHING = 10, 12
@@ -117,7 +117,8 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         assert history is not None
         remember.remember(suite, history, _record(suite))
         return code
-    content = _content(suite.config, session.benchmarks)
+    gathered = [Benchmark(entry) for found in suite.gathered for entry in found.benchmarks]
+    content = _content(suite.config, [*session.benchmarks, *gathered])
     if history is not None:
         remember.remember(suite, history, content)
     if show_files.wanted(suite) and not show_files.show_run(suite, content):
@@ -125,7 +126,7 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     if path is None:
         return code
     traces = traces_path(path)
-    beside = f" and {traces.name}" if not suite.gathered else "; raw times stay with the workers of pytest-xdist"
+    beside = f" and {traces.name}" if not suite.gathered else "; raw traces stay with the workers of pytest-xdist"
     try:
         if not suite.gathered:
             write_atomically(traces, traces_npz(suite))
@@ -139,11 +140,13 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
 
 def hand_over(suite: Suite) -> None:
     """What a worker of pytest-xdist does in place of writing: leave what it found for the controller."""
-    benchmark = suite.config.pluginmanager.getplugin("pytest-benchmark")
-    if benchmark is not None:
-        benchmark.json = benchmark.save = benchmark.autosave = None
+    session = suite.config.pluginmanager.getplugin("pytest-benchmark")
+    entries = []
+    if session is not None:
+        session.json = session.save = session.autosave = None
+        entries = [bench.as_dict(include_data=True) for bench in session.benchmarks if not bench.has_error]
     lines = [line for c in suite.campaigns.values() for line in c.references.lines(list(c.latency.values()))]
-    send(suite.config, finite(run_record(suite)), [*suite.notes, *lines])
+    send(suite.config, Found(finite(run_record(suite)), [*suite.notes, *lines], finite(entries)))
 
 
 def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:

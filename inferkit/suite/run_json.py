@@ -25,7 +25,7 @@ from inferkit.suite.workers import merged
 def run_record(suite: Suite) -> dict[str, Any]:
     """Everything that inferkit knows of a run, JSON-able: see inferkit.gate.run_file for what reads it."""
     if suite.gathered:
-        return merged(suite.gathered)
+        return merged([found.record for found in suite.gathered])
     campaigns = list(suite.campaigns.values())
     latency = [record for campaign in campaigns for record in campaign.latency.values()]
     accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]

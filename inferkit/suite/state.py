@@ -20,7 +20,7 @@ from inferkit.suite.matrix import load_matrix
 from inferkit.suite.options import benchmark_json, option, selection
 from inferkit.suite.replay import ReplayTimer
 from inferkit.suite.target import fingerprint_of
-from inferkit.suite.workers import is_worker
+from inferkit.suite.workers import Found, is_worker
 
 DEFAULT_MATRIX = "matrix.toml"
 
@@ -58,7 +58,7 @@ class Suite:
 
     `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
     of comparing with runs of long ago. In a worker of pytest-xdist `family` is how many cases all workers judge; in its
-    controller `gathered` are the records of the workers.
+    controller `gathered` is what the workers found.
     """
 
     config: pytest.Config
@@ -67,7 +67,7 @@ class Suite:
     notes: list[str] = field(default_factory=list)
     ratchet: tuple[Outcome, ...] = ()
     family: int = 0
-    gathered: list[dict[str, Any]] = field(default_factory=list)
+    gathered: list[Found] = field(default_factory=list)
 
     @property
     def store(self) -> BaselineStore:

@@ -44,7 +44,7 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
     records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
     outcomes = [record.outcome.as_dict() for record in records if record.outcome is not None]
     outcomes += [o.as_dict() for c in suite.campaigns.values() for r in c.latency.values() for o in r.sides]
-    outcomes += [outcome for record in suite.gathered for outcome in record["outcomes"]]
+    outcomes += [outcome for found in suite.gathered for outcome in found.record["outcomes"]]
     changed = [record for campaign in suite.campaigns.values() for record in campaign.latency.values()]
     found: dict[str, Any] = finite(
         {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -57,21 +58,41 @@ def take_gpu(config: pytest.Config) -> None:
     os.environ[DEVICE] = gpus[int(number) % len(gpus)].uuid if number.isdigit() else gpus[0].uuid
 
 
-def send(config: pytest.Config, record: Mapping[str, Any], notes: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class Found:
+    """What a worker leaves for the controller: its record (`run_record`), notes, and pytest-benchmark's entries."""
+
+    record: dict[str, Any]
+    notes: list[str]
+    benchmarks: list[dict[str, Any]]
+
+
+class Benchmark:
+    """An entry that pytest-benchmark made in a worker, as its hook for JSON takes it."""
+
+    has_error = False
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self._entry = dict(entry)
+
+    def as_dict(self, include_data: bool = True, **_: object) -> dict[str, Any]:
+        """The entry, with its times or without."""
+        stats = {key: value for key, value in self._entry["stats"].items() if include_data or key != "data"}
+        return {**self._entry, "stats": stats}
+
+
+def send(config: pytest.Config, found: Found) -> None:
     """Leave what this worker found for the controller, which gets it when the worker ends."""
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
     if output is not None:
         # As text: what travels between the processes must be made of plain values.
-        output[_OUTPUT] = json.dumps({"record": record, "notes": list(notes)}, default=str, allow_nan=False)
+        output[_OUTPUT] = json.dumps(asdict(found), default=str, allow_nan=False)
 
 
-def received(node: Any) -> tuple[dict[str, Any], list[str]] | None:
-    """The record and the notes of a worker that ended; None of one that found nothing, or crashed."""
+def received(node: Any) -> Found | None:
+    """What a worker that ended has left; None of one that found nothing, or crashed."""
     text = (getattr(node, "workeroutput", None) or {}).get(_OUTPUT)
-    if text is None:
-        return None
-    told = json.loads(text)
-    return told["record"], told["notes"]
+    return None if text is None else Found(**json.loads(text))
 
 
 def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -142,6 +142,8 @@ def test_no_file_is_no_baseline_and_names_the_nearest(tmp_path):
     store = BaselineStore(tmp_path)
     assert store.find(MACHINE) is None
     assert store.absence(MACHINE).endswith(f"{tmp_path}/")
+    store.write(Baseline(Fingerprint.of({**MACHINE.as_dict(), "backend": "tensorrt"})))
+    assert store.absence(MACHINE).endswith(f"{tmp_path}/"), "a GPU's baseline is not near a CPU's"
     older = Fingerprint.of({**MACHINE.as_dict(), "version": "1.30.0"})
     store.write(Baseline(older))
     (tmp_path / "broken.json").write_text("{")

@@ -43,6 +43,9 @@ def test_what_the_workers_found_is_one_run(parallel):
     ours = run.json["inferkit"]
     assert set(ours["accuracy"]) == {"tiny-fp32-onnxruntime", "other-fp32-onnxruntime"}
     assert {outcome["case"] for outcome in ours["outcomes"]} == set(ours["accuracy"])
+    entries = {entry["extra_info"]["case"]: entry for entry in run.json["benchmarks"]}
+    assert set(entries) == set(ours["accuracy"])
+    assert all(len(entry["stats"]["data"]) == entry["stats"]["rounds"] == 1 for entry in entries.values())
     assert "written: run.json" in run.text.replace(str(project.folder) + "/", "")
     history = History(project.folder / "history.duckdb")
     assert len(history.runs()) == 1
