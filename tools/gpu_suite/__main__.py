@@ -2,8 +2,8 @@
 
     python3 -m tools.gpu_suite [--json FILE] [--processes 10] [PART...]
 
-Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; rounding, accumulation and gate on
-request. Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and
+Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; rounding, accumulation, strict,
+placement and gate on request. Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and
 INFERKIT_SUITE_BATCHES name fewer networks or batches.
 """
 
@@ -15,11 +15,11 @@ import time
 import traceback
 from pathlib import Path
 
-from tools.gpu_suite import accumulation, gate, latency, outputs, peers, prepare, rounding
+from tools.gpu_suite import accumulation, gate, latency, outputs, peers, placement, prepare, rounding, strict
 from tools.gpu_suite.common import FAILURES, Results, fail, folder, say
 
 PARTS = ("prepare", "engines", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
-ON_REQUEST = ("rounding", "accumulation", "gate")  # the gate takes as long as it is given
+ON_REQUEST = ("rounding", "accumulation", "strict", "placement", "gate")  # the gate takes as long as it is given
 
 
 def main() -> int:
@@ -32,7 +32,11 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
-    parser.add_argument("--pin", action="store_true", help="keep every second process of latency on one core")
+    parser.add_argument(
+        "--thread",
+        choices=("pin", "hop"),
+        help="of every second process of latency: keep to one core, or go from core to core",
+    )
     parser.add_argument("--latency-child", help=argparse.SUPPRESS)
     parser.add_argument("--peer-child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -70,6 +74,10 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
         rounding.run(results)
     elif part == "accumulation":
         accumulation.run(results)
+    elif part == "strict":
+        strict.run(results)
+    elif part == "placement":
+        placement.run(results)
     elif part == "gate":
         gate.run(results, arguments.gate_seconds)
     elif part == "outputs":
@@ -77,7 +85,7 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
     elif part == "agreement":
         outputs.run_agreement(results)
     elif part == "latency":
-        latency.run(results, arguments.processes, arguments.pin)
+        latency.run(results, arguments.processes, arguments.thread)
     else:
         peers.run(results, part)
 

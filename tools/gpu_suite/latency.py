@@ -18,13 +18,18 @@ from tools.gpu_suite.common import BATCHES, TIMED, Results, fail, reference, say
 SECONDS = 2.0  # measured per case and process: what disturbs a virtual machine comes and goes within tenths of a second
 FEWEST, MOST = 100, 20_000  # iterations
 PARTS = 10  # of a measurement, whose medians tell how steady it was
+HOPS, SETTLING = 40, 5  # moves of a thread that goes from core to core, and runs after each that do not count
 ENQUEUED = 60
 MAX_CV = 0.4  # percent, between processes
 MAX_REST = 15e-6  # seconds of wall time that copies and execution leave, at batch 1
 
 
-def measure(name: str, batch: int, pinned: bool = False) -> dict[str, Any]:
-    """One replicate of one case in this process: medians in seconds, telemetry, and how it was launched."""
+def measure(name: str, batch: int, thread: str = "free") -> dict[str, Any]:
+    """One replicate of one case in this process: medians in seconds, telemetry, and how it was launched.
+
+    `thread` says what the measuring thread does: it stays where the system puts it (`free`), keeps to one core (`pin`),
+    or goes from core to core (`hop`), so that no process owes its median to the one core that it came to.
+    """
     from inferkit.backends.tensorrt import load_engine
     from inferkit.measure.environment import HostActivity, HostState, usable_cpus
     from inferkit.measure.telemetry import GpuTelemetry
@@ -32,8 +37,9 @@ def measure(name: str, batch: int, pinned: bool = False) -> dict[str, Any]:
     images, _ = reference(name)
     opened = time.perf_counter()
     with load_engine(timed_plan_path(name, batch)).session() as session:
-        if pinned:
-            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # this thread alone, not the driver's
+        everywhere = sorted(os.sched_getaffinity(0))
+        if thread == "pin":
+            os.sched_setaffinity(0, {everywhere[-1]})  # this thread alone, not the driver's
         session.load(images[:batch])
         session.execute()
         to_first = time.perf_counter() - opened
@@ -41,7 +47,7 @@ def measure(name: str, batch: int, pinned: bool = False) -> dict[str, Any]:
         iterations = min(max(int(SECONDS / session.execute().wall), FEWEST), MOST)
         before, began = HostState.now(), time.perf_counter()
         with GpuTelemetry(session.device or 0).watch(0.25) as watch:
-            traces = [session.execute() for _ in range(iterations)]
+            traces = _hopping(session, iterations, everywhere) if thread == "hop" else _run(session, iterations)
         host = HostActivity.between(before, HostState.now(), time.perf_counter() - began)
         for _ in range(10):
             session.execute_enqueued()
@@ -49,10 +55,10 @@ def measure(name: str, batch: int, pinned: bool = False) -> dict[str, Any]:
         rest = [trace.wall - trace.host_to_device - trace.compute - trace.device_to_host for trace in traces]
         return {
             "launch": session.launch,
-            "iterations": iterations,
+            "iterations": len(traces),
             "wall": median(trace.wall for trace in traces),
             "wall_by_part": [
-                median(trace.wall for trace in traces[iterations * part // PARTS : iterations * (part + 1) // PARTS])
+                median(trace.wall for trace in traces[len(traces) * part // PARTS : len(traces) * (part + 1) // PARTS])
                 for part in range(PARTS)
             ],
             "host": {**host.as_dict(), "cpus": usable_cpus()},
@@ -66,30 +72,49 @@ def measure(name: str, batch: int, pinned: bool = False) -> dict[str, Any]:
             "seconds_to_first_result": to_first,
             "jit": session._executor.jit,
             "memory_bytes": session.memory_bytes(),
-            "telemetry": watch.summary(iterations * batch).as_dict(),
+            "telemetry": watch.summary(len(traces) * batch).as_dict(),
         }
 
 
+def _run(session: Any, iterations: int) -> list[Any]:
+    return [session.execute() for _ in range(iterations)]
+
+
+def _hopping(session: Any, iterations: int, cores: list[int]) -> list[Any]:
+    """The same number of traces, a few from each core in random order, some runs after each move left out."""
+    traces: list[Any] = []
+    share = max(iterations // HOPS, 1)
+    order = random.sample(cores, len(cores))
+    for hop in range(HOPS):
+        os.sched_setaffinity(0, {order[hop % len(order)]})
+        _run(session, SETTLING)
+        traces += _run(session, share)
+    os.sched_setaffinity(0, set(cores))
+    return traces
+
+
 def child(case: str) -> None:
-    """A fresh process for one case, `name:batch` or `name:batch:pinned`; prints one line of JSON."""
-    name, batch, *pinned = case.split(":")
+    """A fresh process for one case, `name:batch:thread`; prints one line of JSON."""
+    name, batch, thread = case.split(":")
     gc.disable()
-    print(json.dumps({"pinned": bool(pinned), **measure(name, int(batch), bool(pinned))}))
+    print(json.dumps({"thread": thread, **measure(name, int(batch), thread)}))
 
 
-def run(results: Results, processes: int, pin: bool) -> None:
+def run(results: Results, processes: int, other: str | None) -> None:
     """`processes` fresh processes per case, in random order: what drifts meanwhile falls on all cases alike.
 
-    With `pin`, every second one has its measuring thread kept on one core.
+    With `other` (pin, hop), every second one's measuring thread does that.
     """
     start = time.perf_counter()
     cases = [(name, batch) for name in TIMED for batch in BATCHES]
-    jobs = [(name, batch, pin and number % 2 == 1) for name, batch in cases for number in range(processes)]
+    jobs = [
+        (name, batch, other if other and number % 2 else "free") for name, batch in cases for number in range(processes)
+    ]
     random.Random(1).shuffle(jobs)
     found: dict[str, list[dict[str, Any]]] = {f"{name}-b{batch}": [] for name, batch in cases}
-    for name, batch, pinned in jobs:
+    for name, batch, thread in jobs:
         case = f"{name}-b{batch}"
-        command = [sys.executable, "-m", "tools.gpu_suite", "--latency-child", f"{name}:{batch}{':pinned' * pinned}"]
+        command = [sys.executable, "-m", "tools.gpu_suite", "--latency-child", f"{name}:{batch}:{thread}"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         except subprocess.TimeoutExpired:
@@ -107,9 +132,9 @@ def run(results: Results, processes: int, pin: bool) -> None:
     for case, replicates in found.items():
         if replicates:
             _report(case, replicates)
-            if pin:
-                parts = [[each["wall"] for each in replicates if each["pinned"] is pinned] for pinned in (False, True)]
-                say(f"      CV free {variation(parts[0]):.2f} %, pinned {variation(parts[1]):.2f} %")
+            if other:
+                parts = [[each["wall"] for each in replicates if each["thread"] == way] for way in ("free", other)]
+                say(f"      CV free {variation(parts[0]):.2f} %, {other} {variation(parts[1]):.2f} %")
 
 
 def _report(case: str, found: list[dict[str, Any]]) -> None:

@@ -1,0 +1,81 @@
+"""Part `placement`: what makes copies and launches slow for a while: where the memory lies, the core, or the moment.
+
+One engine, one process. The same few page-locked memories and the same few cores are visited again and again in random
+order, a window of iterations at each. A cause that belongs to the place comes back with the place: its share of the
+variance between windows is what `between` shows, and the rest is the moment's.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from statistics import mean, median, variance
+from typing import Any
+
+from tools.gpu_suite.common import BATCHES, TIMED, Results, reference, say, settle, timed_plan_path
+
+PLACES, ROUNDS = 6, 10  # a session keeps a graph for each of eight memories
+WINDOW = 0.1  # seconds
+PARTS = ("wall", "host_to_device", "compute", "device_to_host", "rest")
+
+
+def measure(name: str, batch: int) -> dict[str, Any]:
+    """Medians of every window: by kind of place, place and part; seconds."""
+    from inferkit.backends.tensorrt import load_engine
+
+    images, _ = reference(name)
+    everywhere = os.sched_getaffinity(0)
+    order = random.Random(1)
+    with load_engine(timed_plan_path(name, batch)).session() as session:
+        memories = [session.host_memory(batch) for _ in range(PLACES)]
+        for memory in memories:
+            for array in memory.values():
+                array[:] = images[:batch]
+            session.load(memory)
+            session.execute()
+        settle(lambda: session.execute().wall)
+        found: dict[str, dict[str, list[dict[str, float]]]] = {"memory": {}, "core": {}}
+        for _ in range(ROUNDS):
+            for index in order.sample(range(PLACES), PLACES):
+                session.load(memories[index])
+                found["memory"].setdefault(str(index), []).append(_window(session))
+        session.load(memories[0])
+        cores = order.sample(sorted(everywhere), min(PLACES, len(everywhere)))
+        for _ in range(ROUNDS):
+            for core in order.sample(cores, len(cores)):
+                os.sched_setaffinity(0, {core})
+                found["core"].setdefault(str(core), []).append(_window(session))
+        os.sched_setaffinity(0, everywhere)
+    return found
+
+
+def _window(session: Any) -> dict[str, float]:
+    traces = [session.execute() for _ in range(max(int(WINDOW / session.execute().wall), 10))]
+    parts = {part: median(getattr(trace, part) for trace in traces) for part in PARTS[:-1]}
+    return {**parts, "rest": parts["wall"] - sum(parts[part] for part in PARTS[1:-1])}
+
+
+def between(places: dict[str, list[float]]) -> float:
+    """The share of the variance of all windows that belongs to the places (an intraclass correlation), 0 to 1."""
+    groups = list(places.values())
+    size = len(groups[0])
+    within = mean(variance(group) for group in groups)
+    among = max(variance([mean(group) for group in groups]) - within / size, 0.0)
+    return among / (among + within) if among + within else 0.0
+
+
+def run(results: Results) -> None:
+    """Every timed network and batch, one after the other. Needs what `prepare` and `engines` made."""
+    figures: dict[str, Any] = {}
+    for name in TIMED:
+        for batch in BATCHES:
+            figures[f"{name}-b{batch}"] = found = measure(name, batch)
+            for kind, places in found.items():
+                told = []
+                for part in PARTS:
+                    windows = {place: [each[part] for each in taken] for place, taken in places.items()}
+                    values = sorted(value for taken in windows.values() for value in taken)
+                    share = f"{100 * between(windows):.0f} % the place's"
+                    told.append(f"{part} {1e6 * values[0]:.1f}-{1e6 * values[-1]:.1f} µs ({share})")
+                say(f"  {name} batch {batch}, by {kind}: " + "; ".join(told))
+    results.put("placement", figures)
