@@ -65,6 +65,9 @@ def share(variance: ArrayLike, dof: ArrayLike) -> Sharing:
 
 def _chance(prior: VariancePrior, variance: NDArray[np.float64], dof: NDArray[np.float64]) -> NDArray[np.float64]:
     """The chance of a variance of `dof` degrees of freedom at least this large, for a case of the prior."""
-    ratio = variance / prior.variance
+    if not prior.variance:  # cases that never differ: any variance at all is improbable among them
+        return np.where(variance > 0, 0.0, 1.0)
+    with np.errstate(over="ignore"):  # infinitely improbable then
+        ratio = variance / prior.variance
     found = stats.chi2.sf(ratio * dof, dof) if np.isinf(prior.dof) else stats.f.sf(ratio, dof, prior.dof)
     return np.asarray(found, float)

@@ -62,7 +62,7 @@ def fit_prior(variance: ArrayLike, dof: ArrayLike) -> VariancePrior:
     if len(values) < 2 or not np.any(values > 0):
         return NO_PRIOR
     middle = float(np.median(values)) or float(np.mean(values[values > 0]))
-    values = np.maximum(values, _ZERO_SHARE * middle)
+    values = np.maximum(values, max(_ZERO_SHARE * middle, np.finfo(float).tiny))
     centred = np.log(values) - digamma(freedoms / 2) + np.log(freedoms / 2)
     spread = float(np.var(centred, ddof=1) - np.mean(polygamma(1, freedoms / 2)))
     pooled = float(np.sum(freedoms))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inferkit.gate.stats.effect import independent
@@ -53,14 +53,16 @@ def test_with_nothing_apart_the_prior_is_the_usual_one() -> None:
 
 
 @settings(max_examples=60)
+@example([(0.0, 4), (0.0, 4), (5e-324, 4), (1e-320, 4), (1.0, 4)])
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30)), max_size=40))
 def test_any_suite_gives_finite_variances_none_below_the_quieter_of_prior_and_own(
     cases: list[tuple[float, int]],
 ) -> None:
     own = np.array([variance for variance, _ in cases])
     dof = np.array([freedom for _, freedom in cases], float)
-    sharing = share(own, dof)
-    moderated, freedom = sharing.posterior(own, dof)
+    with np.errstate(divide="raise", invalid="raise"):
+        sharing = share(own, dof)
+        moderated, freedom = sharing.posterior(own, dof)
     assert np.all(np.isfinite(moderated))
     assert moderated[sharing.apart] == pytest.approx(own[sharing.apart])
     assert np.all(freedom >= 0)
