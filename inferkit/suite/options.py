@@ -101,10 +101,21 @@ def add_long_options(parser: pytest.Parser) -> None:
 def add_short_options(parser: pytest.Parser) -> None:
     """Register the short names that are still free."""
     group = parser.getgroup("inferkit", _GROUP)
+    taken = _taken(parser)
     for option in OPTIONS:
-        if option.short:
+        if option.short and f"--{option.name}" not in taken:
             with contextlib.suppress(ValueError, argparse.ArgumentError):
                 group.addoption(f"--{option.name}", **option.keywords())
+
+
+def _taken(parser: pytest.Parser) -> set[str]:
+    """The options of other groups, which pytest 8 would only find to be the same when it parses, and then ends.
+
+    pytest 9 keeps no such lists: it refuses a name when it is added.
+    """
+    groups = [*getattr(parser, "_groups", ()), getattr(parser, "_anonymous", None)]
+    options = [option for group in groups for option in getattr(group, "options", ())]
+    return {name for option in options if hasattr(option, "names") for name in option.names()}
 
 
 def option(config: pytest.Config, name: str) -> Any:

@@ -270,6 +270,10 @@ def test_grpc_asks_for_the_token_too(guarded):
     assert np.frombuffer(answer.raw_output_contents[0], "<f4").tolist() == [2, 4, 6]
 
 
+def repeated(field):
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
 def test_the_messages_are_those_of_the_protocol():
     theirs = pytest.importorskip("tritonclient.grpc.service_pb2", reason="tritonclient[grpc] is missing")
     for name, ours in messages().items():
@@ -278,7 +282,7 @@ def test_the_messages_are_those_of_the_protocol():
             other = other.nested_types_by_name[inner]
         for field in ours.DESCRIPTOR.fields:
             same = other.fields_by_name[field.name]
-            assert (field.number, field.type, field.is_repeated) == (same.number, same.type, same.is_repeated)
+            assert (field.number, field.type, repeated(field)) == (same.number, same.type, repeated(same))
 
 
 def test_the_command_serves_a_network_until_it_is_told_to_stop(tmp_path):

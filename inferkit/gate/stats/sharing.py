@@ -69,5 +69,5 @@ def _chance(prior: VariancePrior, variance: NDArray[np.float64], dof: NDArray[np
         return np.where(variance > 0, 0.0, 1.0)
     with np.errstate(over="ignore"):  # infinitely improbable then
         ratio = variance / prior.variance
-    found = stats.chi2.sf(ratio * dof, dof) if np.isinf(prior.dof) else stats.f.sf(ratio, dof, prior.dof)
+        found = stats.chi2.sf(ratio * dof, dof) if np.isinf(prior.dof) else stats.f.sf(ratio, dof, prior.dof)
     return np.asarray(found, float)

@@ -17,7 +17,7 @@ def lrn(layer: Layer) -> list[Tensor]:
     size = settings.local_size
     layer.check(size % 2 == 1, f"local_size {size} is not odd")
     if settings.norm_region == LRNParameter.WITHIN_CHANNEL:
-        mean = average(layer, layer.like("Mul", bottom, bottom), size)
+        mean = average(layer, layer.like("Mul", bottom, bottom), (size, size))
         return [_normalized(layer, bottom, mean, 1.0)]
     if layer.in_place:
         return [_lrn_over_itself(layer)]
@@ -48,10 +48,7 @@ def _channel_mean(layer: Layer) -> Tensor:
     bottom, size = layer.bottom, layer.param.lrn_param.local_size
     channels, rows, columns = (static(dim, "a channel or spatial axis") for dim in bottom.shape[1:])
     squares = layer.reshape(layer.like("Mul", bottom, bottom), (bottom.shape[0], 1, channels, rows * columns))
-    mean = layer.like(
-        "AveragePool", squares, kernel_shape=(size, 1), pads=(size // 2, 0, size // 2, 0), count_include_pad=1
-    )
-    return layer.reshape(mean, bottom.shape)
+    return layer.reshape(average(layer, squares, (size, 1)), bottom.shape)
 
 
 def batch_norm(layer: Layer) -> list[Tensor]:

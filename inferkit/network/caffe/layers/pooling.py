@@ -101,9 +101,11 @@ def pyramid(layer: Layer) -> list[Tensor]:
     return [layer.node("Concat", *flat, shape=(flat[0].shape[0], width), axis=1)]
 
 
-def average(layer: Layer, tensor: Tensor, size: int) -> Tensor:
-    """The mean of size x size neighbourhoods (odd), zeros outside the input counted, same shape."""
-    rows, columns = (Span(static(tensor.shape[axis], "a spatial axis"), size, 1, size // 2, 0) for axis in (2, 3))
+def average(layer: Layer, tensor: Tensor, size: tuple[int, int]) -> Tensor:
+    """The mean of neighbourhoods of this odd size in the last two axes, zeros outside the input counted, same shape."""
+    rows, columns = (
+        Span(static(tensor.shape[axis + 2], "a spatial axis"), size[axis], 1, size[axis] // 2, 0) for axis in (0, 1)
+    )
     return _average(layer, tensor, replace(rows, count=rows.length), replace(columns, count=columns.length))
 
 
@@ -126,16 +128,20 @@ def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     if _is_global(rows, columns):
         return layer.node("GlobalAveragePool", tensor, shape=shape)
     divisor = np.outer(inner[0].counted(), inner[1].counted()).astype(np.float32)
-    covered = np.outer(inner[0].covered(), inner[1].covered())
+    covered = np.outer(inner[0].covered(), inner[1].covered()).astype(np.float32)
+    whole = np.full_like(covered, rows.kernel * columns.kernel)
     window = _window(*inner)
     padded = any(window["pads"])
-    exact = np.array_equal(divisor, covered)
-    pooled = layer.node(
-        "AveragePool", tensor, shape=shape, count_include_pad=int(not exact) if padded else None, **window
-    )
-    whole = np.float32(rows.kernel * columns.kernel)
-    if not exact and not np.all(divisor == whole):
-        pooled = layer.like("Mul", pooled, layer.constant(whole / divisor[None, None], "ratio"))
+    # Padding is counted only where it is the same all around: ONNX Runtime 1.21 to 1.24 mix up the axes' otherwise.
+    counts = len(set(window["pads"])) == 1 and np.array_equal(divisor, whole)
+    pooled = layer.node("AveragePool", tensor, shape=shape, count_include_pad=int(counts) if padded else None, **window)
+    divided = whole if counts or not padded else covered
+    if not np.array_equal(divided, divisor):
+        ratio = divided / divisor
+        for axis in (0, 1):  # where it is the same along an axis, one value says it
+            first = ratio.take([0], axis)
+            ratio = first if np.array_equal(np.broadcast_to(first, ratio.shape), ratio) else ratio
+        pooled = layer.like("Mul", pooled, layer.constant(ratio[None, None], "ratio"))
     # A window outside the input sums nothing, and Caffe divides that by what may be nothing too.
     nothing = np.where(np.outer(rows.counted(), columns.counted()) == 0, np.nan, 0.0)
     return _extended(layer, pooled, rows, columns, nothing)
@@ -145,7 +151,7 @@ def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> T
     """sum(x * x) / sum(x) per window where that sum is positive, else 0."""
     inner = rows.inside, columns.inside
     shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
-    window = {**_window(*inner), "count_include_pad": 1}
+    window = _window(*inner)  # both are divided by the same
     squares = layer.node("AveragePool", layer.like("Mul", tensor, tensor), shape=shape, **window)
     means = layer.node("AveragePool", tensor, shape=shape, **window)
     zero = layer.scalar(0.0, "zero")
