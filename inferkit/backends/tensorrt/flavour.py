@@ -120,9 +120,10 @@ class Flavour:
         if precision == "fp8" and capability < (8, 9):
             return f"FP8 needs compute capability 8.9 or newer, this GPU has {major}.{minor}"
         if self.is_rtx and self.number >= (1, 7) and f"SM{major}{minor}" not in self._capabilities():
+            hopper = "; 1.6.1.120 runs there (pip install tensorrt-rtx-cu13==1.6.1.120)" if capability == (9, 0) else ""
             return (
                 f"TensorRT-RTX {self.version} runs on compute capability "
-                f"{', '.join(_dotted(name) for name in self._capabilities())}, this GPU has {major}.{minor}"
+                f"{', '.join(_dotted(name) for name in self._capabilities())}, this GPU has {major}.{minor}{hopper}"
             )
         if capability < ((7, 5) if self.is_rtx or self.number >= (10, 5) else (7, 0)):
             return f"{self} does not run on compute capability {major}.{minor}"
