@@ -191,6 +191,29 @@ def _trial() -> Iterator[Finding]:
     yield Finding("trial", OK, f"lenet ran in {REQUIRED}{told}")
 
 
+def _padding() -> Iterator[Finding]:
+    """Does this ONNX Runtime count uneven padding right? 1.21 to 1.24 mix up the axes'. Told where it does not."""
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    import inferkit
+    from inferkit.network.network import Network
+
+    shape = [1, 1, 3, 2]
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    window = {"kernel_shape": [3, 1], "pads": [1, 0, 1, 0], "count_include_pad": 1}
+    graph = helper.make_graph(
+        [helper.make_node("AveragePool", ["x"], ["y"], **window)], "padding", sides[:1], sides[1:]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    with inferkit.build(Network.from_model(model, "padding"), backend=REQUIRED).session() as session:
+        rows = session.run(np.ones(shape, np.float32))["y"][0, 0, :, 0]
+    if not np.allclose(rows, [2 / 3, 1, 2 / 3]):
+        told = "AveragePool with uneven padding that counts (count_include_pad) is computed wrongly by this version"
+        way_out = "pip install -U onnxruntime; networks imported from Caffe do not use it"
+        yield Finding("average pooling", PROBLEM, told, way_out)
+
+
 def _gpus() -> Iterator[Finding]:
     found = 0
     while True:
@@ -285,7 +308,7 @@ def _amount(name: str, free: int, found: str, way_out: str) -> Finding:
     return Finding(name, PROBLEM, found, way_out, blocks=free < _LEAST)
 
 
-_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _backends, _trial, _gpus, _host, _room)
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _backends, _trial, _padding, _gpus, _host, _room)
 
 
 def _can_gate(findings: list[Finding]) -> Finding:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import cv2
+import onnxruntime
 import pytest
 
 from inferkit.backends.base import Availability
@@ -82,6 +83,13 @@ def test_the_doctor_says_one_line_for_each_and_that_the_suite_runs(capsys):
                  "governor", "memory", "disk", "gate at 2 %"):  # fmt: skip
         assert len([line for line in lines if line[8:].startswith(f"{name}: ")]) == 1, name
     assert {line[:8].strip() for line in lines[:-1]} <= {"ok", "note", "problem"}
+
+
+def test_an_onnx_runtime_that_averages_wrongly_is_told():
+    version = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
+    told = {finding.name: finding for finding in doctor._padding()}
+    assert ("average pooling" in told) == ((1, 21) <= version <= (1, 24))
+    assert all("pip install -U onnxruntime" in finding.way_out for finding in told.values())
 
 
 def test_the_doctor_in_json(capsys):
