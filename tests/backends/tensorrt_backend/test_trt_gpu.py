@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from trt_models import tiny_model
 
 import inferkit
+from inferkit.backends.tensorrt.gpus import find_gpu, narrowed
 from inferkit.backends.tensorrt.uint8_input import Uint8Input
 from inferkit.cli.main import main
 from inferkit.errors import BackendError, EngineError, UsageError
@@ -187,6 +189,15 @@ def test_a_gpu_is_named_by_index_or_uuid(tiny: Network, images: Any) -> None:
         engine.session(device=77)
     with pytest.raises(UsageError, match="no GPU"):
         engine.session(device="GPU-00000000-dead-beef-0000-000000000000")
+
+
+def test_a_process_that_is_kept_to_a_gpu_sees_that_one_alone() -> None:
+    alone = narrowed()
+    if not alone:
+        pytest.skip("there is one GPU here")
+    code = "from inferkit.backends.tensorrt.gpus import find_gpu, visible_gpus; print(len(visible_gpus()), find_gpu().uuid)"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **alone}, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", find_gpu().uuid], done.stderr
 
 
 def test_an_engine_for_another_gpu_is_refused_before_tensorrt_sees_it(tiny: Network, gpu_backend: Any) -> None:
