@@ -195,7 +195,7 @@ def test_a_process_that_is_kept_to_a_gpu_sees_that_one_alone() -> None:
     alone = narrowed()
     if not alone:
         pytest.skip("there is one GPU here")
-    code = "from inferkit.backends.tensorrt.gpus import find_gpu, visible_gpus; print(len(visible_gpus()), find_gpu().uuid)"
+    code = "from inferkit.backends.tensorrt import gpus; print(len(gpus.visible_gpus()), gpus.find_gpu().uuid)"
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **alone}, capture_output=True, text=True)
     assert done.stdout.split() == ["1", find_gpu().uuid], done.stderr
 
