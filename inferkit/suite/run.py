@@ -25,7 +25,7 @@ from inferkit.suite.definition import AccuracyCase
 from inferkit.suite.options import benchmark_json, option
 from inferkit.suite.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.state import Parameter, Suite
-from inferkit.suite.workers import Benchmark, Found, is_controller, send
+from inferkit.suite.workers import Benchmark, Found, by_name, is_controller, send
 
 # As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
 EXIT_INVALID, EXIT_NOTHING = 10, 12
@@ -211,6 +211,8 @@ def results_of(config: pytest.Config) -> dict[str, dict[str, Any]]:
 def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) -> None:
     """Write the table, and keep pytest-benchmark from showing the same times again, unless it was asked to."""
     found = list(results)
+    if suite is not None and suite.gathered:
+        found.sort(key=lambda result: by_name(str(result["row"].get("case", ""))))
     if found:
         reporter.section("inferkit", sep="=")
         width, _ = stdout_look()

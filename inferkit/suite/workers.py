@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -96,11 +97,16 @@ def received(node: Any) -> Found | None:
 
 
 def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The records of several workers (`run_record`) as that of one run; the first one's where there can be one only."""
+    """The records of several workers (`run_record`) as that of one run; the first one's where there can be one only.
+
+    In the order of the cases' names, since which worker had which case is chance.
+    """
     result = dict(records[0])
     for key in _MERGED:
-        result[key] = {name: value for record in records for name, value in record[key].items()}
-    result["outcomes"] = [outcome for record in records for outcome in record["outcomes"]]
+        both = {name: value for record in records for name, value in record[key].items()}
+        result[key] = {name: both[name] for name in sorted(both, key=by_name)}
+    outcomes = [outcome for record in records for outcome in record["outcomes"]]
+    result["outcomes"] = sorted(outcomes, key=lambda outcome: by_name(outcome["case"]))
     declared: dict[str, dict[str, None]] = {}
     references: dict[str, dict[str, Any]] = {}
     for record in records:
@@ -114,3 +120,8 @@ def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     result["declared"] = {slug: list(names) for slug, names in declared.items()}
     result["references"] = references
     return result
+
+
+def by_name(name: str) -> list[tuple[int, str]]:
+    """A key to sort by: numbers in a name by their value, so that batch 8 comes before batch 64."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -10,7 +10,7 @@ import pytest
 from inferkit.backends.tensorrt import gpus
 from inferkit.gate.history.store import History
 from inferkit.gate.outcome import ACCURACY
-from inferkit.suite.workers import merged, take_gpu
+from inferkit.suite.workers import by_name, merged, take_gpu
 from tests.suite.tiny_project import MATRIX, make_project
 
 REASON = "latency cases share the CPU with the other workers of pytest-xdist; run them without -n"
@@ -92,6 +92,11 @@ def test_each_worker_takes_a_gpu_of_its_own(monkeypatch):
     assert gpus.find_gpu().uuid == "GPU-1"
 
 
+def test_cases_of_several_workers_are_told_by_name_and_number():
+    names = ["net-fp32-b64-x", "net-fp16-b1-x", "net-fp32-b8-x", "8bit-fp32-b1-x", "net-fp32-x"]
+    assert sorted(names, key=by_name) == [names[3], names[1], names[2], names[0], names[4]]
+
+
 def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
     def record(case, logs):
         return {
@@ -107,9 +112,9 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "failures": {},
         }
 
-    one = merged([record("a", [1.0, 2.0]), record("b", [3.0])])
-    assert set(one["cases"]) == {"a", "b"}
+    one = merged([record("b", [3.0]), record("a", [1.0, 2.0])])
+    assert list(one["cases"]) == ["a", "b"]
     assert one["declared"] == {"m": ["a", "b"]}
     assert one["remarks"] == ["the machine did"]
-    assert one["references"]["m"]["log_medians"] == [1.0, 2.0, 3.0]
+    assert one["references"]["m"]["log_medians"] == [3.0, 1.0, 2.0]
     assert [outcome["case"] for outcome in one["outcomes"]] == ["a", "b"]
