@@ -73,13 +73,12 @@ class Benchmark:
 
     has_error = False
 
-    def __init__(self, entry: Mapping[str, Any]) -> None:
-        self._entry = dict(entry)
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self._entry = entry
 
-    def as_dict(self, include_data: bool = True, **_: object) -> dict[str, Any]:
-        """The entry, with its times or without."""
-        stats = {key: value for key, value in self._entry["stats"].items() if include_data or key != "data"}
-        return {**self._entry, "stats": stats}
+    def as_dict(self, **_: object) -> dict[str, Any]:
+        """The entry as it came, with its times."""
+        return self._entry
 
 
 def send(config: pytest.Config, found: Found) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable, Sequence
 from statistics import mean, median, variance
 from typing import Any
 
@@ -34,19 +35,21 @@ def measure(name: str, batch: int) -> dict[str, Any]:
             session.load(memory)
             session.execute()
         settle(lambda: session.execute().wall)
-        found: dict[str, dict[str, list[dict[str, float]]]] = {"memory": {}, "core": {}}
-        for _ in range(ROUNDS):
-            for index in order.sample(range(PLACES), PLACES):
-                session.load(memories[index])
-                found["memory"].setdefault(str(index), []).append(_window(session))
+
+        def visit(places: Sequence[int], go: Callable[[int], object]) -> dict[str, list[dict[str, float]]]:
+            seen: dict[str, list[dict[str, float]]] = {}
+            for _ in range(ROUNDS):
+                for place in order.sample(places, len(places)):
+                    go(place)
+                    seen.setdefault(str(place), []).append(_window(session))
+            return seen
+
+        by_memory = visit(range(PLACES), lambda index: session.load(memories[index]))
         session.load(memories[0])
         cores = order.sample(sorted(everywhere), min(PLACES, len(everywhere)))
-        for _ in range(ROUNDS):
-            for core in order.sample(cores, len(cores)):
-                os.sched_setaffinity(0, {core})
-                found["core"].setdefault(str(core), []).append(_window(session))
+        by_core = visit(cores, lambda core: os.sched_setaffinity(0, {core}))
         os.sched_setaffinity(0, everywhere)
-    return found
+    return {"memory": by_memory, "core": by_core}
 
 
 def _window(session: Any) -> dict[str, float]:

@@ -5,11 +5,20 @@ Each case in a fresh process, one after the other: errors against ONNX Runtime's
 
 from __future__ import annotations
 
-import os
 from statistics import median
 from typing import Any
 
-from tools.gpu_suite.common import BATCHES, TIMED, Results, reference, relative_error, say, scores_blob, side_by_side
+from tools.gpu_suite.common import (
+    BATCHES,
+    TIMED,
+    Results,
+    keep_to,
+    reference,
+    relative_error,
+    say,
+    scores_blob,
+    side_by_side,
+)
 
 RUNS = 30
 
@@ -17,7 +26,7 @@ RUNS = 30
 def measure(name: str, batch: int, strict: bool) -> dict[str, Any]:
     """One engine for this batch alone."""
     if strict:
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+        keep_to("fp32")
     import inferkit
     from inferkit.cli.study_engine import with_output
 

@@ -131,11 +131,12 @@ def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     covered = np.outer(inner[0].covered(), inner[1].covered()).astype(np.float32)
     whole = np.full_like(covered, rows.kernel * columns.kernel)
     window = _window(*inner)
-    padded = any(window["pads"])
     # Padding is counted only where it is the same all around: ONNX Runtime 1.21 to 1.24 mix up the axes' otherwise.
     counts = len(set(window["pads"])) == 1 and np.array_equal(divisor, whole)
-    pooled = layer.node("AveragePool", tensor, shape=shape, count_include_pad=int(counts) if padded else None, **window)
-    divided = whole if counts or not padded else covered
+    pooled = layer.node(
+        "AveragePool", tensor, shape=shape, count_include_pad=int(counts) if any(window["pads"]) else None, **window
+    )
+    divided = whole if counts else covered
     if not np.array_equal(divided, divisor):
         ratio = divided / divisor
         for axis in (0, 1):  # where it is the same along an axis, one value says it
