@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from inferkit.measure.images import stand_in
 from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
 from inferkit.measure.prepared import load_prepared, timing_batch
+from inferkit.measure.quiet_core import LOOK_EVERY, QuietCore
 from inferkit.measure.telemetry import GpuTelemetry, Summary
 from inferkit.measure.warmup import warm_up
 
@@ -125,11 +126,11 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         )
         before = HostState.now()
         if gpu is None:
-            trace, seen = _timed(session, spec), None
+            trace, seen, where = _timed(session, spec), None, {}
         else:
-            with gpu.watch() as watch:
-                trace = _timed(session, spec)
-            seen = watch.summary(len(trace) * spec.batch_size)
+            with gpu.watch() as watch, QuietCore(lambda: session.execute().wall) as placed:
+                trace = _timed(session, spec, placed.look)
+            seen, where = watch.summary((len(trace) + placed.runs) * spec.batch_size), placed.as_dict()
         after = HostState.now()
         gc.enable()
         _check_results(first, session.fetch(), spec.backend)
@@ -148,7 +149,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             version=engine.info.version,
             flavour=engine.info.flavour,
             warmup=asdict(warmth),
-            host={**activity.as_dict(), "cpus": usable_cpus()},
+            host={**activity.as_dict(), "cpus": usable_cpus(), **where},
             gpu=None if seen is None else seen.as_dict(),
             invalid=(*_disturbances(seen), *(() if gpu is not None else activity.disturbances(usable_cpus()))),
             details=_details(engine, opened, trace, spec, gpu) if spec.details else {},
@@ -172,18 +173,25 @@ def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
             )
 
 
-def _timed(session: Session, spec: ReplicateSpec) -> NDArray[np.float64]:
+def _timed(session: Session, spec: ReplicateSpec, look: Callable[[], None] | None = None) -> NDArray[np.float64]:
+    """`look` is called at the start and after every LOOK_EVERY seconds of measuring; its time is no measuring."""
     traces: list[Trace] = []
     starts: list[float] = []
     clock = time.perf_counter
     began = clock()
+    looked, looks = 0.0, 0  # seconds
     while True:
         now = clock() - began
-        done = len(traces)
-        if done >= spec.max_iterations or (now >= spec.min_time and done >= spec.min_iterations):
+        done, measured = len(traces), now - looked
+        if done >= spec.max_iterations or (measured >= spec.min_time and done >= spec.min_iterations):
             break
         if now >= max(spec.max_time, spec.min_time) and done >= _FEWEST:
             break
+        if look is not None and measured >= looks * LOOK_EVERY:
+            look()
+            looks += 1
+            looked += clock() - began - now
+            continue
         starts.append(now)
         traces.append(session.execute())
     rows = [

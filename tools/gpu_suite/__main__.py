@@ -34,8 +34,9 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
     parser.add_argument(
         "--thread",
-        choices=("pin", "hop"),
-        help="of every second process of latency: keep to one core, or go from core to core",
+        default="quiet",
+        help="where the measuring threads of latency run: quiet (on the quietest core, as the suite's), free, or "
+        "quiet,free: process by process in turn (default: %(default)s)",
     )
     parser.add_argument("--latency-child", help=argparse.SUPPRESS)
     parser.add_argument("--peer-child", help=argparse.SUPPRESS)
@@ -48,6 +49,8 @@ def main() -> int:
         return 0
     if unknown := set(arguments.parts) - {*PARTS, *ON_REQUEST}:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    if unknown := set(arguments.thread.split(",")) - set(latency.WAYS):
+        parser.error(f"unknown ways of --thread: {', '.join(sorted(unknown))}")
     wanted = arguments.parts or list(PARTS)
     results = Results(arguments.json or folder() / "results.json")
     for part in wanted:
@@ -85,7 +88,7 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
     elif part == "agreement":
         outputs.run_agreement(results)
     elif part == "latency":
-        latency.run(results, arguments.processes, arguments.thread)
+        latency.run(results, arguments.processes, arguments.thread.split(","))
     else:
         peers.run(results, part)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import math
-import os
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -18,17 +18,17 @@ from tools.gpu_suite.common import BATCHES, TIMED, Results, fail, reference, say
 SECONDS = 2.0  # measured per case and process: what disturbs a virtual machine comes and goes within tenths of a second
 FEWEST, MOST = 100, 20_000  # iterations
 PARTS = 10  # of a measurement, whose medians tell how steady it was
-HOPS, SETTLING = 40, 5  # moves of a thread that goes from core to core, and runs after each that do not count
 ENQUEUED = 60
+WAYS = ("quiet", "free")
 MAX_CV = 0.4  # percent, between processes
 MAX_REST = 15e-6  # seconds of wall time that copies and execution leave, at batch 1
 
 
-def measure(name: str, batch: int, thread: str = "free") -> dict[str, Any]:
+def measure(name: str, batch: int, thread: str) -> dict[str, Any]:
     """One replicate of one case in this process: medians in seconds, telemetry, and how it was launched.
 
-    `thread` says what the measuring thread does: it stays where the system puts it (`free`), keeps to one core (`pin`),
-    or goes from core to core (`hop`), so that no process owes its median to the one core that it came to.
+    The measuring thread stays where the system puts it (`free`), or keeps to the quietest of a few cores, as the
+    suite's does (`quiet`).
     """
     from inferkit.backends.tensorrt import load_engine
     from inferkit.measure.environment import HostActivity, HostState, usable_cpus
@@ -37,9 +37,6 @@ def measure(name: str, batch: int, thread: str = "free") -> dict[str, Any]:
     images, _ = reference(name)
     opened = time.perf_counter()
     with load_engine(timed_plan_path(name, batch)).session() as session:
-        everywhere = sorted(os.sched_getaffinity(0))
-        if thread == "pin":
-            os.sched_setaffinity(0, {everywhere[-1]})  # this thread alone, not the driver's
         session.load(images[:batch])
         session.execute()
         to_first = time.perf_counter() - opened
@@ -47,7 +44,7 @@ def measure(name: str, batch: int, thread: str = "free") -> dict[str, Any]:
         iterations = min(max(int(SECONDS / session.execute().wall), FEWEST), MOST)
         before, began = HostState.now(), time.perf_counter()
         with GpuTelemetry(session.device or 0).watch(0.25) as watch:
-            traces = _hopping(session, iterations, everywhere) if thread == "hop" else _run(session, iterations)
+            traces, lost = _traces(session, iterations, thread)
         host = HostActivity.between(before, HostState.now(), time.perf_counter() - began)
         for _ in range(10):
             session.execute_enqueued()
@@ -72,25 +69,24 @@ def measure(name: str, batch: int, thread: str = "free") -> dict[str, Any]:
             "seconds_to_first_result": to_first,
             "jit": session._executor.jit,
             "memory_bytes": session.memory_bytes(),
-            "telemetry": watch.summary(len(traces) * batch).as_dict(),
+            "telemetry": watch.summary((len(traces) + lost) * batch).as_dict(),
         }
 
 
-def _run(session: Any, iterations: int) -> list[Any]:
-    return [session.execute() for _ in range(iterations)]
+def _traces(session: Any, iterations: int, thread: str) -> tuple[list[Any], int]:
+    """That many traces, and how many runs a quiet core was looked for with (as often as the suite does)."""
+    from inferkit.measure.quiet_core import LOOK_EVERY, QuietCore
 
-
-def _hopping(session: Any, iterations: int, cores: list[int]) -> list[Any]:
-    """The same number of traces, a few from each core in random order, some runs after each move left out."""
+    if thread == "free":
+        return [session.execute() for _ in range(iterations)], 0
     traces: list[Any] = []
-    share = max(iterations // HOPS, 1)
-    order = random.sample(cores, len(cores))
-    for hop in range(HOPS):
-        os.sched_setaffinity(0, {order[hop % len(order)]})
-        _run(session, SETTLING)
-        traces += _run(session, share)
-    os.sched_setaffinity(0, set(cores))
-    return traces
+    with QuietCore(lambda: session.execute().wall) as placed:
+        while len(traces) < iterations:
+            placed.look()
+            until = time.perf_counter() + LOOK_EVERY
+            while len(traces) < iterations and time.perf_counter() < until:
+                traces.append(session.execute())
+    return traces, placed.runs
 
 
 def child(case: str) -> None:
@@ -100,15 +96,15 @@ def child(case: str) -> None:
     print(json.dumps({"thread": thread, **measure(name, int(batch), thread)}))
 
 
-def run(results: Results, processes: int, other: str | None) -> None:
+def run(results: Results, processes: int, ways: Sequence[str]) -> None:
     """`processes` fresh processes per case, in random order: what drifts meanwhile falls on all cases alike.
 
-    With `other` (pin, hop), every second one's measuring thread does that.
+    Their measuring threads go the `ways` (quiet, free) in turn.
     """
     start = time.perf_counter()
     cases = [(name, batch) for name in TIMED for batch in BATCHES]
     jobs = [
-        (name, batch, other if other and number % 2 else "free") for name, batch in cases for number in range(processes)
+        (name, batch, ways[number % len(ways)]) for name, batch in cases for number in range(processes)
     ]
     random.Random(1).shuffle(jobs)
     found: dict[str, list[dict[str, Any]]] = {f"{name}-b{batch}": [] for name, batch in cases}
@@ -132,9 +128,9 @@ def run(results: Results, processes: int, other: str | None) -> None:
     for case, replicates in found.items():
         if replicates:
             _report(case, replicates)
-            if other:
-                parts = [[each["wall"] for each in replicates if each["thread"] == way] for way in ("free", other)]
-                say(f"      CV free {variation(parts[0]):.2f} %, {other} {variation(parts[1]):.2f} %")
+            if len(ways) > 1:
+                apart = {way: variation(each["wall"] for each in replicates if each["thread"] == way) for way in ways}
+                say("      CV " + ", ".join(f"{way} {share:.2f} %" for way, share in apart.items()))
 
 
 def _report(case: str, found: list[dict[str, Any]]) -> None:

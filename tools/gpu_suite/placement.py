@@ -1,12 +1,14 @@
-"""Part `placement`: what makes copies and launches slow for a while: where the memory lies, the core, or the moment.
+"""Part `placement`: what makes one process slower than another: host memory, core, device memory, or the moment.
 
-One engine, one process. The same few page-locked memories and the same few cores are visited again and again in random
-order, a window of iterations at each. A cause that belongs to the place comes back with the place: its share of the
-variance between windows is what `between` shows, and the rest is the moment's.
+One engine, one process. The same few page-locked memories, the same few cores and the same few sessions (each with
+device memory of its own) are visited again and again in random order, a window of iterations at each. A cause that
+belongs to the place comes back with the place: its share of the variance between windows is what `between` shows, and
+the rest is the moment's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Callable, Sequence
@@ -27,29 +29,42 @@ def measure(name: str, batch: int) -> dict[str, Any]:
     images, _ = reference(name)
     everywhere = os.sched_getaffinity(0)
     order = random.Random(1)
-    with load_engine(timed_plan_path(name, batch)).session() as session:
+    engine = load_engine(timed_plan_path(name, batch))
+
+    def visit(places: Sequence[int], go: Callable[[int], Any]) -> dict[str, list[dict[str, float]]]:
+        """`go` makes ready for a place and returns the session that runs there."""
+        seen: dict[str, list[dict[str, float]]] = {}
+        for _ in range(ROUNDS):
+            for place in order.sample(places, len(places)):
+                seen.setdefault(str(place), []).append(_window(go(place)))
+        return seen
+
+    with contextlib.ExitStack() as opened:
+        session, *others = (opened.enter_context(engine.session()) for _ in range(PLACES))
         memories = [session.host_memory(batch) for _ in range(PLACES)]
         for memory in memories:
             for array in memory.values():
                 array[:] = images[:batch]
-            session.load(memory)
-            session.execute()
+        for each in (session, *others):
+            each.load(memories[0])
+            each.execute()
         settle(lambda: session.execute().wall)
 
-        def visit(places: Sequence[int], go: Callable[[int], object]) -> dict[str, list[dict[str, float]]]:
-            seen: dict[str, list[dict[str, float]]] = {}
-            for _ in range(ROUNDS):
-                for place in order.sample(places, len(places)):
-                    go(place)
-                    seen.setdefault(str(place), []).append(_window(session))
-            return seen
+        def with_memory(index: int) -> Any:
+            session.load(memories[index])
+            return session
 
-        by_memory = visit(range(PLACES), lambda index: session.load(memories[index]))
+        def on_core(core: int) -> Any:
+            os.sched_setaffinity(0, {core})
+            return session
+
+        by_session = visit(range(PLACES), [session, *others].__getitem__)
+        by_memory = visit(range(PLACES), with_memory)
         session.load(memories[0])
         cores = order.sample(sorted(everywhere), min(PLACES, len(everywhere)))
-        by_core = visit(cores, lambda core: os.sched_setaffinity(0, {core}))
+        by_core = visit(cores, on_core)
         os.sched_setaffinity(0, everywhere)
-    return {"memory": by_memory, "core": by_core}
+    return {"memory": by_memory, "core": by_core, "session": by_session}
 
 
 def _window(session: Any) -> dict[str, float]:
