@@ -224,7 +224,7 @@ def test_looking_for_a_quiet_core_is_no_measuring(prepared):
         looks.append(time.perf_counter())
         time.sleep(0.1)
 
-    with backend("onnxruntime").build(load_prepared(prepared)).session() as session:
+    with backend("onnxruntime").build(load_prepared(prepared), 1).session() as session:
         session.load(timing_batch(prepared, 1))
         began = time.perf_counter()
         spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.3, max_iterations=10**7)

@@ -103,9 +103,7 @@ def run(results: Results, processes: int, ways: Sequence[str]) -> None:
     """
     start = time.perf_counter()
     cases = [(name, batch) for name in TIMED for batch in BATCHES]
-    jobs = [
-        (name, batch, ways[number % len(ways)]) for name, batch in cases for number in range(processes)
-    ]
+    jobs = [(name, batch, ways[number % len(ways)]) for name, batch in cases for number in range(processes)]
     random.Random(1).shuffle(jobs)
     found: dict[str, list[dict[str, Any]]] = {f"{name}-b{batch}": [] for name, batch in cases}
     for name, batch, thread in jobs:
