@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from trt_models import tiny_model
 
@@ -19,6 +20,9 @@ from inferkit.backends.tensorrt.gpus import find_gpu, narrowed
 from inferkit.backends.tensorrt.uint8_input import Uint8Input
 from inferkit.cli.main import main
 from inferkit.errors import BackendError, EngineError, UsageError
+from inferkit.measure.launch import prepare_network, run_replicate
+from inferkit.measure.prepared import Recipe
+from inferkit.measure.replicate import ReplicateSpec
 from inferkit.network.network import Network
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
@@ -334,3 +338,14 @@ def test_details_can_be_stored(tiny: Network, images: Any, mode: str) -> None:
     assert details["layer_seconds"]
     assert details["inspector"]
     assert details["memory"]["buffer_bytes"] >= images.nbytes
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores to choose from")
+def test_a_replicate_is_measured_on_the_quietest_of_its_cores(tmp_path: Path) -> None:
+    onnx.save(tiny_model(), str(tmp_path / "tiny.onnx"))
+    prepare_network(Recipe("tiny", str(tmp_path / "tiny.onnx"), "fp32"), tmp_path / "prepared")
+    found = run_replicate(ReplicateSpec(str(tmp_path / "prepared"), "tensorrt", 1, min_time=0.6), "tiny")
+    assert found.gpu is not None
+    assert found.host["looks"] >= 2  # at the start, and every quarter of a second
+    assert found.host["core"] in os.sched_getaffinity(0)
+    assert 1 <= found.host["moves"] <= found.host["looks"]
