@@ -1,8 +1,8 @@
-"""Which core waits for the GPU: of a few, the one on which a run takes least; looked for again while measuring.
+"""Which core waits for the GPU: one that loses no time; looked for again as soon as it does.
 
 A thread that waits for a GPU spins on one core. Where somebody else keeps the other half of that core busy, or the
-hypervisor put it far from the GPU, every run takes microseconds longer, and goes on doing so for seconds: two processes
-would differ by what cores they came to, not by their engines.
+hypervisor put it far from the GPU, every run takes microseconds longer, and goes on doing so for tenths of a second or
+for many: two processes would differ by what cores they came to, not by their engines.
 """
 
 from __future__ import annotations
@@ -11,73 +11,95 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 from statistics import median
-from types import TracebackType
+from typing import Any
 
-LOOK_EVERY = 0.25  # seconds of measuring between two looks
-_LOOK_SECONDS = 0.05  # what one look may cost
+from inferkit.backends.base import Trace
+
+_SEARCH_SECONDS = 0.05  # what one search may take
+_SEARCH_SHARE = 0.3  # and all of them together, of the time since the first
 _MOST_CORES = 8
 _SETTLING, _RUNS = 3, 8  # runs on each core: those that fill its caches, and those whose median counts
+_CLOSE = 0.003  # of the wall time: a core that loses this much more than the quickest did is as good
 
 
 class QuietCore:
-    """Keeps the calling thread on the core where `run` (returns the seconds it took) takes least.
+    """Keeps the calling thread on a core where `run` loses least, until `close`.
 
-    Chooses among the cores that the thread may use, and gives it back to all of them at the end. Where runs are so long
-    that a look would cost more than a twentieth of a second, or the system does not bind threads, the thread stays
-    free: then the core matters little. Threads that are started meanwhile inherit the core: start them before.
+    What is lost is what the host can lose: the wall time without execution and copying out. Where runs are so long that
+    trying two cores takes more than a twentieth of a second, or the system does not bind threads, the thread stays
+    free. Threads that are started meanwhile inherit the core: start them before.
     """
 
-    def __init__(self, run: Callable[[], float]) -> None:
+    def __init__(self, run: Callable[[], Trace]) -> None:
         self._run = run
         self._allowed: set[int] = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
+        self._least = inf
+        self._began = time.perf_counter()
         self.core: int | None = None
-        self.looks = self.moves = self.runs = 0
+        self.searches = self.moves = self.runs = 0
+        self.seconds = 0.0
 
-    def __enter__(self) -> QuietCore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let the thread run on all of its cores again; safe to call twice."""
         if self.core is not None:
             os.sched_setaffinity(0, self._allowed)
+            self.core = None
 
-    def look(self) -> None:
-        """Try the present core and some others, and stay on the quickest."""
+    def look(self, last: Sequence[Trace] = ()) -> None:
+        """Stay where the `last` runs lost no more than runs on the quickest core did, or try others and move."""
+        took: dict[int, float] = {}
+        if self.core is not None and last:
+            took[self.core] = _lost(last)
+            if took[self.core] <= self._least + _CLOSE * median(trace.wall for trace in last):
+                return
         began = time.perf_counter()
-        self._timed_run()
-        cost = (time.perf_counter() - began) * (_SETTLING + _RUNS)
-        count = min(int(_LOOK_SECONDS / cost), _MOST_CORES, len(self._allowed))
-        if count < 2:
+        if self.seconds > _SEARCH_SHARE * (began - self._began):
             return
-        present = [] if self.core is None else [self.core]
-        others = sorted(self._allowed.difference(present))
-        tried = present + random.sample(others, count - len(present))
         try:
-            took = {core: self._on(core) for core in tried}
-            quickest = min(took, key=lambda core: took[core])
-            os.sched_setaffinity(0, {quickest})
+            self._search(took, began)
         except OSError:  # a core was taken away, or a sandbox forbids it
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(0, self._allowed)
             self.core, self._allowed = None, set()
+        self.seconds += time.perf_counter() - began
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the core (None: the thread is free), how often others were tried, and how often it moved."""
+        return {"core": self.core, "searches": self.searches, "moves": self.moves}
+
+    def _search(self, took: dict[int, float], began: float) -> None:
+        wall = self._counted_run().wall
+        cost = (time.perf_counter() - began) * (_SETTLING + _RUNS)
+        if 2 * cost > _SEARCH_SECONDS:
             return
-        self.looks += 1
+        others = sorted(self._allowed.difference(took))
+        if len(others) + len(took) < 2:
+            return
+        enough = self._least + _CLOSE * wall if self._least < inf else -inf
+        for core in random.sample(others, min(len(others), _MOST_CORES)):
+            took[core] = self._on(core)
+            if took[core] <= enough or time.perf_counter() - began + cost > _SEARCH_SECONDS:
+                break
+        quickest = min(took, key=lambda core: took[core])
+        os.sched_setaffinity(0, {quickest})
+        self._least = min(self._least, took[quickest])
+        self.searches += 1
         self.moves += quickest != self.core
         self.core = quickest
-
-    def as_dict(self) -> dict[str, int | None]:
-        """For JSON: the core at the end (None: the thread was free), how often was looked, and how often moved."""
-        return {"core": self.core, "looks": self.looks, "moves": self.moves}
 
     def _on(self, core: int) -> float:
         os.sched_setaffinity(0, {core})
         for _ in range(_SETTLING):
-            self._timed_run()
-        return median(self._timed_run() for _ in range(_RUNS))
+            self._counted_run()
+        return _lost([self._counted_run() for _ in range(_RUNS)])
 
-    def _timed_run(self) -> float:
+    def _counted_run(self) -> Trace:
         self.runs += 1
         return self._run()
+
+
+def _lost(traces: Sequence[Trace]) -> float:
+    return median(trace.wall - trace.compute - trace.device_to_host for trace in traces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Callable, Mapping
@@ -18,20 +19,16 @@ from inferkit.measure import inject, statistics
 from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
 from inferkit.measure.images import stand_in
+from inferkit.measure.iterations import COLUMNS, WALL, iterate
 from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
 from inferkit.measure.prepared import load_prepared, timing_batch
-from inferkit.measure.quiet_core import LOOK_EVERY, QuietCore
 from inferkit.measure.telemetry import GpuTelemetry, Summary
+from inferkit.measure.turns import Turns
 from inferkit.measure.warmup import warm_up
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Engine, Session, Trace
-
-# The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
-COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
-_WALL = COLUMNS.index("wall")
-_FEWEST = 3  # iterations below which a median would be a single run
+    from inferkit.backends.base import Engine, Session
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Replicate:
     @property
     def walls(self) -> NDArray[np.float64]:
         """The wall time of every iteration, seconds."""
-        return self.trace[:, _WALL]
+        return self.trace[:, WALL]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the trace, for JSON."""
@@ -117,6 +114,17 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
         first = session.fetch()
+
+        def another() -> Session:
+            more = inject.slowed(engine.session(**spec.session), injected)
+            try:
+                more.load(_feeds(more, spec))
+                more.execute()
+            except BaseException:
+                more.close()
+                raise
+            return more
+
         gpu = None if session.device is None else GpuTelemetry(session.device)
         gc.collect()
         gc.freeze()
@@ -124,36 +132,48 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         warmth = warm_up(
             lambda: session.execute().wall, limit=spec.warmup_limit, clock=None if gpu is None else gpu.sm_clock
         )
-        before = HostState.now()
-        if gpu is None:
-            trace, seen, where = _timed(session, spec), None, {}
-        else:
-            with gpu.watch() as watch, QuietCore(lambda: session.execute().wall) as placed:
-                trace = _timed(session, spec, placed.look)
-            seen, where = watch.summary((len(trace) + placed.runs) * spec.batch_size), placed.as_dict()
-        after = HostState.now()
+        # On a GPU before copies of the engine take more, else after everything.
+        taken = None if gpu is None else _memory(session, memory, injected)
+        measured = _measure(session, another, spec, gpu)
         gc.enable()
-        _check_results(first, session.fetch(), spec.backend)
-        activity = HostActivity.between(before, after, float(trace[-1, 0] + trace[-1, _WALL]))
-        extra = inject.ballast(injected, memory.peak())
-        peak = memory.peak()
-        del extra
+        peak, device_memory = taken or _memory(session, memory, injected)
+        for last in measured.results:
+            _check_results(first, last, spec.backend)
         return Replicate(
-            trace=trace,
-            log_median=_datum(trace, spec.backend),
+            trace=measured.trace,
+            log_median=_datum(measured.trace, spec.backend),
             memory=peak,
-            device_memory=session.memory_bytes(),
+            device_memory=device_memory,
             build_seconds=build_seconds,
             cold_start=cold_start,
             engine_bytes=engine.info.size_bytes,
             version=engine.info.version,
             flavour=engine.info.flavour,
             warmup=asdict(warmth),
-            host={**activity.as_dict(), "cpus": usable_cpus(), **where},
-            gpu=None if seen is None else seen.as_dict(),
-            invalid=(*_disturbances(seen), *(() if gpu is not None else activity.disturbances(usable_cpus()))),
-            details=_details(engine, opened, trace, spec, gpu) if spec.details else {},
+            host=measured.host,
+            gpu=None if measured.gpu is None else measured.gpu.as_dict(),
+            invalid=measured.invalid,
+            details=_details(engine, opened, measured.trace, spec, gpu) if spec.details else {},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """The raw trace, what each copy of the engine computed at last, the host, the GPU, and why none of it counts."""
+
+    trace: NDArray[np.float64]
+    results: list[dict[str, NDArray[Any]]]
+    host: dict[str, Any]
+    gpu: Summary | None
+    invalid: tuple[str, ...]
+
+
+def _memory(session: Session, memory: HighWater, injected: Mapping[str, float]) -> tuple[int, int | None]:
+    """Bytes of host memory at its peak, and of the device's."""
+    extra = inject.ballast(injected, memory.peak())
+    peak = memory.peak()
+    del extra
+    return peak, session.memory_bytes()
 
 
 def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
@@ -173,37 +193,29 @@ def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
             )
 
 
-def _timed(session: Session, spec: ReplicateSpec, look: Callable[[], None] | None = None) -> NDArray[np.float64]:
-    """`look` is called at the start and after every LOOK_EVERY seconds of measuring; its time is no measuring."""
-    traces: list[Trace] = []
-    starts: list[float] = []
-    clock = time.perf_counter
-    began = clock()
-    looked, looks = 0.0, 0  # seconds
-    while True:
-        now = clock() - began
-        done, measured = len(traces), now - looked
-        if done >= spec.max_iterations or (measured >= spec.min_time and done >= spec.min_iterations):
-            break
-        if now >= max(spec.max_time, spec.min_time) and done >= _FEWEST:
-            break
-        if look is not None and measured >= looks * LOOK_EVERY:
-            look()
-            looks += 1
-            looked += clock() - began - now
-            continue
-        starts.append(now)
-        traces.append(session.execute())
-    rows = [
-        (start, t.host_to_device, t.compute, t.device_to_host, t.wall, np.nan if t.enqueue is None else t.enqueue)
-        for start, t in zip(starts, traces, strict=True)
-    ]
-    return np.array(rows, np.float64)
+def _measure(
+    session: Session, another: Callable[[], Session], spec: ReplicateSpec, gpu: GpuTelemetry | None
+) -> _Measured:
+    """The raw trace, and what went on meanwhile. On a GPU, in latency mode, in turns: see Turns."""
+    with contextlib.ExitStack() as stack:
+        turns = None
+        if gpu is not None and spec.session.get("mode", "latency") == "latency":
+            turns = stack.enter_context(Turns(session, another))
+        before = HostState.now()
+        watch = None if gpu is None else stack.enter_context(gpu.watch())
+        trace = iterate(turns.execute, spec, turns.turn) if turns else iterate(session.execute, spec)
+        activity = HostActivity.between(before, HostState.now(), float(trace[-1, 0] + trace[-1, WALL]))
+        results = [each.fetch() for each in (turns.sessions if turns else [session])]
+        host = {**activity.as_dict(), "cpus": usable_cpus(), **(turns.as_dict() if turns else {})}
+    runs = len(trace) + (turns.runs if turns else 0)
+    seen = None if watch is None else watch.summary(runs * spec.batch_size)
+    invalid = activity.disturbances(usable_cpus()) if gpu is None else _disturbances(seen)
+    return _Measured(trace, results, host, seen, invalid)
 
 
 def _datum(trace: NDArray[np.float64], backend: str) -> float:
     try:
-        return statistics.log_median(trace[:, _WALL])
+        return statistics.log_median(trace[:, WALL])
     except ValueError as error:
         raise MeasurementError(f"{backend} measured times that cannot be: {error}") from error
 
@@ -219,7 +231,7 @@ def _details(
     from inferkit.measure.limits import card_of, limit_of, work_of
 
     details = session.details()
-    batch_seconds = float(np.median(trace[:, _WALL]))
+    batch_seconds = float(np.median(trace[:, WALL]))
     table = layer_table(
         engine, session, _feeds(session, spec), details, batch_seconds=batch_seconds, settings=spec.session
     )

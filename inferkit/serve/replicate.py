@@ -19,9 +19,10 @@ import numpy as np
 from inferkit.errors import MeasurementError
 from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
+from inferkit.measure.iterations import COLUMNS
 from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
-from inferkit.measure.replicate import COLUMNS, Replicate
+from inferkit.measure.replicate import Replicate
 from inferkit.measure.statistics import samples_needed
 from inferkit.measure.telemetry import GpuTelemetry
 from inferkit.serve.batcher import Batcher

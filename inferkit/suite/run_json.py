@@ -12,7 +12,7 @@ import numpy as np
 from inferkit import __version__
 from inferkit.gate.run_file import SCHEMA
 from inferkit.measure.environment import HostState, cpu_model, usable_cpus
-from inferkit.measure.replicate import COLUMNS
+from inferkit.measure.iterations import COLUMNS
 from inferkit.suite.campaign import Campaign
 from inferkit.suite.options import selection
 from inferkit.suite.records import AccuracyRecord, CaseRecord

@@ -3,19 +3,18 @@
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
 
-from inferkit.backends import backend
 from inferkit.errors import BackendUnavailable, MeasurementError
 from inferkit.measure.accuracy import AccuracySpec, evaluate
+from inferkit.measure.iterations import COLUMNS
 from inferkit.measure.launch import prepare_network, run_accuracy, run_job, run_replicate
 from inferkit.measure.prepared import Recipe, load_prepared, timing_batch
-from inferkit.measure.replicate import COLUMNS, ReplicateSpec, _timed, measure_replicate
+from inferkit.measure.replicate import ReplicateSpec, measure_replicate
 from tests.suite.tiny_project import IMAGES, tiny_images, tiny_model
 
 
@@ -215,23 +214,3 @@ def test_an_engine_that_computes_something_else_each_time_is_not_measured(folder
     spec = ReplicateSpec(str(folder / "dice"), "onnxruntime", 4, min_time=0.02)
     with pytest.raises(MeasurementError, match=r"'prob' differs by .* its times say nothing"):
         run_replicate(spec, "dice")
-
-
-def test_looking_for_a_quiet_core_is_no_measuring(prepared):
-    looks = []
-
-    def look():
-        looks.append(time.perf_counter())
-        time.sleep(0.1)
-
-    with backend("onnxruntime").build(load_prepared(prepared), 1).session() as session:
-        session.load(timing_batch(prepared, 1))
-        began = time.perf_counter()
-        spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.3, max_iterations=10**7)
-        trace = _timed(session, spec, look)
-        passed = time.perf_counter() - began
-    ended = trace[:, 0] + trace[:, COLUMNS.index("wall")]
-    assert trace[0, 0] >= 0.1  # one look comes before anything is measured
-    assert len(looks) >= 2
-    assert passed >= 0.3 + 0.1 * len(looks)
-    assert (trace[1:, 0] - ended[:-1]).max() >= 0.1  # a look lies between two iterations, inside none

@@ -33,10 +33,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
     parser.add_argument(
-        "--thread",
-        default="quiet",
-        help="where the measuring threads of latency run: quiet (on the quietest core, as the suite's), free, or "
-        "quiet,free: process by process in turn (default: %(default)s)",
+        "--way",
+        default="turns",
+        help="how latency is measured: in turns as the suite does (copies of the engine, a quiet core), free (one "
+        "session, any core), or turns,free: process by process (default: %(default)s)",
     )
     parser.add_argument("--latency-child", help=argparse.SUPPRESS)
     parser.add_argument("--peer-child", help=argparse.SUPPRESS)
@@ -49,8 +49,8 @@ def main() -> int:
         return 0
     if unknown := set(arguments.parts) - {*PARTS, *ON_REQUEST}:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
-    if unknown := set(arguments.thread.split(",")) - set(latency.WAYS):
-        parser.error(f"unknown ways of --thread: {', '.join(sorted(unknown))}")
+    if unknown := set(arguments.way.split(",")) - set(latency.WAYS):
+        parser.error(f"unknown kinds of --way: {', '.join(sorted(unknown))}")
     wanted = arguments.parts or list(PARTS)
     results = Results(arguments.json or folder() / "results.json")
     for part in wanted:
@@ -88,7 +88,7 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
     elif part == "agreement":
         outputs.run_agreement(results)
     elif part == "latency":
-        latency.run(results, arguments.processes, arguments.thread.split(","))
+        latency.run(results, arguments.processes, arguments.way.split(","))
     else:
         peers.run(results, part)
 

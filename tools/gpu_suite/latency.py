@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import math
@@ -10,8 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from tools.gpu_suite.common import BATCHES, TIMED, Results, fail, reference, say, settle, timed_plan_path, variation
 
@@ -19,96 +23,94 @@ SECONDS = 2.0  # measured per case and process: what disturbs a virtual machine 
 FEWEST, MOST = 100, 20_000  # iterations
 PARTS = 10  # of a measurement, whose medians tell how steady it was
 ENQUEUED = 60
-WAYS = ("quiet", "free")
+WAYS = ("turns", "free")
 MAX_CV = 0.4  # percent, between processes
 MAX_REST = 15e-6  # seconds of wall time that copies and execution leave, at batch 1
 
 
-def measure(name: str, batch: int, thread: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Limits:
+    min_time: float = SECONDS
+    min_iterations: int = FEWEST
+    max_iterations: int = MOST
+    max_time: float = 10 * SECONDS
+
+
+def measure(name: str, batch: int, way: str) -> dict[str, Any]:
     """One replicate of one case in this process: medians in seconds, telemetry, and how it was launched.
 
-    The measuring thread stays where the system puts it (`free`), or keeps to the quietest of a few cores, as the
-    suite's does (`quiet`).
+    In `turns` as the suite measures (copies of the engine take turns, the thread that waits keeps to a quiet core), or
+    `free`: one session, the thread wherever the system puts it.
     """
     from inferkit.backends.tensorrt import load_engine
     from inferkit.measure.environment import HostActivity, HostState, usable_cpus
+    from inferkit.measure.iterations import COLUMNS, iterate
     from inferkit.measure.telemetry import GpuTelemetry
+    from inferkit.measure.turns import Turns
 
     images, _ = reference(name)
     opened = time.perf_counter()
-    with load_engine(timed_plan_path(name, batch)).session() as session:
-        session.load(images[:batch])
-        session.execute()
+    engine = load_engine(timed_plan_path(name, batch))
+
+    def another() -> Any:
+        more = engine.session()
+        more.load(images[:batch])
+        more.execute()
+        return more
+
+    with another() as session:
         to_first = time.perf_counter() - opened
         settle(lambda: session.execute().wall)
-        iterations = min(max(int(SECONDS / session.execute().wall), FEWEST), MOST)
-        before, began = HostState.now(), time.perf_counter()
-        with GpuTelemetry(session.device or 0).watch(0.25) as watch:
-            traces, lost = _traces(session, iterations, thread)
-        host = HostActivity.between(before, HostState.now(), time.perf_counter() - began)
+        memory = session.memory_bytes()
+        with contextlib.ExitStack() as stack:
+            turns = stack.enter_context(Turns(session, another)) if way == "turns" else None
+            before = HostState.now()
+            watch = stack.enter_context(GpuTelemetry(session.device or 0).watch(0.25))
+            trace = iterate(turns.execute, _Limits(), turns.turn) if turns else iterate(session.execute, _Limits())
+            host = HostActivity.between(before, HostState.now(), float(trace[-1, 0]))
+            how = turns.as_dict() if turns else {}
         for _ in range(10):
             session.execute_enqueued()
         enqueued = [session.execute_enqueued() for _ in range(ENQUEUED)]
-        rest = [trace.wall - trace.host_to_device - trace.compute - trace.device_to_host for trace in traces]
+        column = {part: trace[:, COLUMNS.index(part)] for part in COLUMNS}
+        parts = ("host_to_device", "compute", "device_to_host")
         return {
             "launch": session.launch,
-            "iterations": len(traces),
-            "wall": median(trace.wall for trace in traces),
-            "wall_by_part": [
-                median(trace.wall for trace in traces[len(traces) * part // PARTS : len(traces) * (part + 1) // PARTS])
-                for part in range(PARTS)
-            ],
-            "host": {**host.as_dict(), "cpus": usable_cpus()},
-            "host_to_device": median(trace.host_to_device for trace in traces),
-            "compute": median(trace.compute for trace in traces),
-            "device_to_host": median(trace.device_to_host for trace in traces),
-            "rest": median(rest),
+            "iterations": len(trace),
+            **{part: float(np.median(column[part])) for part in ("wall", *parts)},
+            "rest": float(np.median(column["wall"] - sum(column[part] for part in parts))),
+            "wall_by_part": [float(np.median(walls)) for walls in np.array_split(column["wall"], PARTS)],
+            "host": {**host.as_dict(), "cpus": usable_cpus(), **how},
             "enqueue_wall": median(trace.wall for trace in enqueued),
             "enqueue_submit": median(trace.enqueue or 0.0 for trace in enqueued),
             "enqueue_compute": median(trace.compute for trace in enqueued),
             "seconds_to_first_result": to_first,
             "jit": session._executor.jit,
-            "memory_bytes": session.memory_bytes(),
-            "telemetry": watch.summary((len(traces) + lost) * batch).as_dict(),
+            "memory_bytes": memory,
+            "telemetry": watch.summary((len(trace) + (turns.runs if turns else 0)) * batch).as_dict(),
         }
 
 
-def _traces(session: Any, iterations: int, thread: str) -> tuple[list[Any], int]:
-    """That many traces, and how many runs a quiet core was looked for with (as often as the suite does)."""
-    from inferkit.measure.quiet_core import LOOK_EVERY, QuietCore
-
-    if thread == "free":
-        return [session.execute() for _ in range(iterations)], 0
-    traces: list[Any] = []
-    with QuietCore(lambda: session.execute().wall) as placed:
-        while len(traces) < iterations:
-            placed.look()
-            until = time.perf_counter() + LOOK_EVERY
-            while len(traces) < iterations and time.perf_counter() < until:
-                traces.append(session.execute())
-    return traces, placed.runs
-
-
 def child(case: str) -> None:
-    """A fresh process for one case, `name:batch:thread`; prints one line of JSON."""
-    name, batch, thread = case.split(":")
+    """A fresh process for one case, `name:batch:way`; prints one line of JSON."""
+    name, batch, way = case.split(":")
     gc.disable()
-    print(json.dumps({"thread": thread, **measure(name, int(batch), thread)}))
+    print(json.dumps({"way": way, **measure(name, int(batch), way)}))
 
 
 def run(results: Results, processes: int, ways: Sequence[str]) -> None:
     """`processes` fresh processes per case, in random order: what drifts meanwhile falls on all cases alike.
 
-    Their measuring threads go the `ways` (quiet, free) in turn.
+    They go the `ways` (turns, free) one after the other.
     """
     start = time.perf_counter()
     cases = [(name, batch) for name in TIMED for batch in BATCHES]
     jobs = [(name, batch, ways[number % len(ways)]) for name, batch in cases for number in range(processes)]
     random.Random(1).shuffle(jobs)
     found: dict[str, list[dict[str, Any]]] = {f"{name}-b{batch}": [] for name, batch in cases}
-    for name, batch, thread in jobs:
+    for name, batch, way in jobs:
         case = f"{name}-b{batch}"
-        command = [sys.executable, "-m", "tools.gpu_suite", "--latency-child", f"{name}:{batch}:{thread}"]
+        command = [sys.executable, "-m", "tools.gpu_suite", "--latency-child", f"{name}:{batch}:{way}"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         except subprocess.TimeoutExpired:
@@ -127,7 +129,7 @@ def run(results: Results, processes: int, ways: Sequence[str]) -> None:
         if replicates:
             _report(case, replicates)
             if len(ways) > 1:
-                apart = {way: variation(each["wall"] for each in replicates if each["thread"] == way) for way in ways}
+                apart = {way: variation(each["wall"] for each in replicates if each["way"] == way) for way in ways}
                 say("      CV " + ", ".join(f"{way} {share:.2f} %" for way, share in apart.items()))
 
 

@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
 # FP32 in TF32 (Flavour.caveats): 11 bits of each factor, 8e-4 seen on this network.
 CLOSE = 2e-3
 
+alone = pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="other workers take memory of the same GPU")
+
 
 @pytest.fixture(scope="module")
 def images() -> Any:
@@ -291,6 +293,7 @@ def test_pytorch_uses_the_same_gpu_before_between_and_after(tiny: Network, image
     assert float((ones @ ones).sum()) == 64**3
 
 
+@alone
 def test_too_large_a_case_fails_with_its_sizes_and_the_next_one_runs(tiny: Network, images: Any, expected: Any) -> None:
     from inferkit.backends.tensorrt.device import open_device
     from inferkit.backends.tensorrt.gpus import find_gpu
@@ -309,6 +312,7 @@ def test_too_large_a_case_fails_with_its_sizes_and_the_next_one_runs(tiny: Netwo
         assert error_of(session.run(images)["prob"], expected) < CLOSE
 
 
+@alone
 def test_memory_comes_back_when_sessions_close(tiny: Network, images: Any) -> None:
     from inferkit.backends.tensorrt.device import open_device
     from inferkit.backends.tensorrt.gpus import find_gpu
@@ -341,11 +345,14 @@ def test_details_can_be_stored(tiny: Network, images: Any, mode: str) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores to choose from")
-def test_a_replicate_is_measured_on_the_quietest_of_its_cores(tmp_path: Path) -> None:
+def test_a_replicate_is_measured_in_turns(tmp_path: Path) -> None:
     onnx.save(tiny_model(), str(tmp_path / "tiny.onnx"))
     prepare_network(Recipe("tiny", str(tmp_path / "tiny.onnx"), "fp32"), tmp_path / "prepared")
     found = run_replicate(ReplicateSpec(str(tmp_path / "prepared"), "tensorrt", 1, min_time=0.6), "tiny")
     assert found.gpu is not None
-    assert found.host["looks"] >= 2  # at the start, and every quarter of a second
     assert found.host["core"] in os.sched_getaffinity(0)
-    assert 1 <= found.host["moves"] <= found.host["looks"]
+    assert 1 <= found.host["moves"] <= found.host["searches"]
+    assert found.host["copies"] == 3
+    with build(Network.from_model(tiny_model(), "tiny"), 1).session() as session:
+        session.run(np.zeros((1, 3, 12, 12), np.float32))
+        assert abs(found.device_memory - session.memory_bytes()) <= 4 << 20  # of one copy

@@ -1,0 +1,65 @@
+"""One engine run again and again until there are iterations enough: the raw trace that everything is derived from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.backends.base import Trace
+
+# The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
+COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
+WALL = COLUMNS.index("wall")
+TURN_SECONDS = 0.05
+_FEWEST = 3  # iterations below which a median would be a single run
+
+
+class Limits(Protocol):
+    """When it is enough: see ReplicateSpec."""
+
+    @property
+    def min_time(self) -> float: ...
+    @property
+    def min_iterations(self) -> int: ...
+    @property
+    def max_iterations(self) -> int: ...
+    @property
+    def max_time(self) -> float: ...
+
+
+def iterate(
+    execute: Callable[[], Trace], limits: Limits, turn: Callable[[Sequence[Trace]], None] | None = None
+) -> NDArray[np.float64]:
+    """The raw trace [iterations, len(COLUMNS)] in seconds, NaN where a part is not known.
+
+    `turn` is called with the traces since it was called last, before the first iteration and after every TURN_SECONDS
+    of measuring; its own time is no measuring.
+    """
+    traces: list[Trace] = []
+    starts: list[float] = []
+    clock = time.perf_counter
+    began = clock()
+    turning, due, turned = 0.0, 0.0, 0  # seconds spent in turns, when the next one is due, the iterations at the last
+    while True:
+        now = clock() - began
+        done, measured = len(traces), now - turning
+        if done >= limits.max_iterations or (measured >= limits.min_time and done >= limits.min_iterations):
+            break
+        if now >= max(limits.max_time, limits.min_time) and done >= _FEWEST:
+            break
+        if turn is not None and measured >= due:
+            turn(traces[turned:])
+            due, turned = measured + TURN_SECONDS, done
+            turning += clock() - began - now
+            continue
+        starts.append(now)
+        traces.append(execute())
+    rows = [
+        (start, t.host_to_device, t.compute, t.device_to_host, t.wall, np.nan if t.enqueue is None else t.enqueue)
+        for start, t in zip(starts, traces, strict=True)
+    ]
+    return np.array(rows, np.float64)
