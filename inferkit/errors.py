@@ -37,10 +37,6 @@ class EngineError(BackendError):
     """A serialized engine is damaged, foreign, or was built for other hardware or another version."""
 
 
-class WrongResults(BackendError):
-    """An engine that does not compute the same twice: no way of running it is worth measuring."""
-
-
 class MeasurementError(InferkitError):
     """A measurement could not be taken: the process died, the machine was not in a state to measure."""
 

@@ -14,7 +14,7 @@ from inferkit.backends.base import Trace
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
 WALL = COLUMNS.index("wall")
-TURN_SECONDS = 0.05
+LOOK_SECONDS = 0.05
 _FEWEST = 3  # iterations below which a median would be a single run
 
 
@@ -32,29 +32,29 @@ class Limits(Protocol):
 
 
 def iterate(
-    execute: Callable[[], Trace], limits: Limits, turn: Callable[[Sequence[Trace]], None] | None = None
+    execute: Callable[[], Trace], limits: Limits, look: Callable[[Sequence[Trace]], None] | None = None
 ) -> NDArray[np.float64]:
     """The raw trace [iterations, len(COLUMNS)] in seconds, NaN where a part is not known.
 
-    `turn` is called with the traces since it was called last, before the first iteration and after every TURN_SECONDS
+    `look` is called with the traces since it was called last, before the first iteration and after every LOOK_SECONDS
     of measuring; its own time is no measuring.
     """
     traces: list[Trace] = []
     starts: list[float] = []
     clock = time.perf_counter
     began = clock()
-    turning, due, turned = 0.0, 0.0, 0  # seconds spent in turns, when the next one is due, the iterations at the last
+    looking, due, looked = 0.0, 0.0, 0  # seconds spent looking, when it is due next, the iterations at the last time
     while True:
         now = clock() - began
-        done, measured = len(traces), now - turning
+        done, measured = len(traces), now - looking
         if done >= limits.max_iterations or (measured >= limits.min_time and done >= limits.min_iterations):
             break
         if now >= max(limits.max_time, limits.min_time) and done >= _FEWEST:
             break
-        if turn is not None and measured >= due:
-            turn(traces[turned:])
-            due, turned = measured + TURN_SECONDS, done
-            turning += clock() - began - now
+        if look is not None and measured >= due:
+            look(traces[looked:])
+            due, looked = measured + LOOK_SECONDS, done
+            looking += clock() - began - now
             continue
         starts.append(now)
         traces.append(execute())

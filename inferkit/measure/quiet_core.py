@@ -36,6 +36,7 @@ class QuietCore:
     def __init__(self, run: Callable[[], Trace]) -> None:
         self._run = run
         self._allowed: set[int] = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
+        self._choosing = len(self._allowed) > 1
         self._least = inf
         self._began = time.perf_counter()
         self.core: int | None = None
@@ -43,14 +44,18 @@ class QuietCore:
         self.seconds = 0.0
 
     def close(self) -> None:
-        """Let the thread run on all of its cores again; safe to call twice."""
+        """Let the thread run on all of its cores again, and choose no more."""
+        self._choosing = False
         if self.core is not None:
-            os.sched_setaffinity(0, self._allowed)
             self.core = None
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, self._allowed)
 
     def look(self, last: Sequence[Trace] = ()) -> None:
         """Stay where the `last` runs lost no more than runs on the quickest core did, or try others and move."""
         took: dict[int, float] = {}
+        if not self._choosing:
+            return
         if self.core is not None and last:
             took[self.core] = _lost(last)
             if took[self.core] <= self._least + _CLOSE * median(trace.wall for trace in last):
@@ -61,9 +66,7 @@ class QuietCore:
         try:
             self._search(took, began)
         except OSError:  # a core was taken away, or a sandbox forbids it
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(0, self._allowed)
-            self.core, self._allowed = None, set()
+            self.close()
         self.seconds += time.perf_counter() - began
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,13 +74,11 @@ class QuietCore:
         return {"core": self.core, "searches": self.searches, "moves": self.moves}
 
     def _search(self, took: dict[int, float], began: float) -> None:
-        wall = self._counted_run().wall
-        cost = (time.perf_counter() - began) * (_SETTLING + _RUNS)
+        wall, cost = self._cost()
         if 2 * cost > _SEARCH_SECONDS:
+            self.close()
             return
         others = sorted(self._allowed.difference(took))
-        if len(others) + len(took) < 2:
-            return
         enough = self._least + _CLOSE * wall if self._least < inf else -inf
         for core in random.sample(others, min(len(others), _MOST_CORES)):
             took[core] = self._on(core)
@@ -89,6 +90,15 @@ class QuietCore:
         self.searches += 1
         self.moves += quickest != self.core
         self.core = quickest
+
+    def _cost(self) -> tuple[float, float]:
+        """The wall time of a run, and what trying one core takes: by the shorter of two, in case one is disturbed."""
+        walls, took = [], []
+        for _ in range(2):
+            began = time.perf_counter()
+            walls.append(self._counted_run().wall)
+            took.append(time.perf_counter() - began)
+        return min(walls), min(took) * (_SETTLING + _RUNS)
 
     def _on(self, core: int) -> float:
         os.sched_setaffinity(0, {core})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ from inferkit.measure.iterations import COLUMNS, WALL, iterate
 from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
 from inferkit.measure.prepared import load_prepared, timing_batch
+from inferkit.measure.quiet_core import QuietCore
 from inferkit.measure.telemetry import GpuTelemetry, Summary
-from inferkit.measure.turns import Turns
 from inferkit.measure.warmup import warm_up
 
 if TYPE_CHECKING:
@@ -114,17 +114,6 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
         first = session.fetch()
-
-        def another() -> Session:
-            more = inject.slowed(engine.session(**spec.session), injected)
-            try:
-                more.load(_feeds(more, spec))
-                more.execute()
-            except BaseException:
-                more.close()
-                raise
-            return more
-
         gpu = None if session.device is None else GpuTelemetry(session.device)
         gc.collect()
         gc.freeze()
@@ -132,18 +121,17 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         warmth = warm_up(
             lambda: session.execute().wall, limit=spec.warmup_limit, clock=None if gpu is None else gpu.sm_clock
         )
-        # On a GPU before copies of the engine take more, else after everything.
-        taken = None if gpu is None else _memory(session, memory, injected)
-        measured = _measure(session, another, spec, gpu)
+        measured = _measure(session, spec, gpu)
         gc.enable()
-        peak, device_memory = taken or _memory(session, memory, injected)
-        for last in measured.results:
-            _check_results(first, last, spec.backend)
+        _check_results(first, session.fetch(), spec.backend)
+        extra = inject.ballast(injected, memory.peak())
+        peak = memory.peak()
+        del extra
         return Replicate(
             trace=measured.trace,
             log_median=_datum(measured.trace, spec.backend),
             memory=peak,
-            device_memory=device_memory,
+            device_memory=session.memory_bytes(),
             build_seconds=build_seconds,
             cold_start=cold_start,
             engine_bytes=engine.info.size_bytes,
@@ -159,21 +147,12 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """The raw trace, what each copy of the engine computed at last, the host, the GPU, and why none of it counts."""
+    """The raw trace, what the host and the GPU did meanwhile, and why it says nothing of the engine."""
 
     trace: NDArray[np.float64]
-    results: list[dict[str, NDArray[Any]]]
     host: dict[str, Any]
     gpu: Summary | None
     invalid: tuple[str, ...]
-
-
-def _memory(session: Session, memory: HighWater, injected: Mapping[str, float]) -> tuple[int, int | None]:
-    """Bytes of host memory at its peak, and of the device's."""
-    extra = inject.ballast(injected, memory.peak())
-    peak = memory.peak()
-    del extra
-    return peak, session.memory_bytes()
 
 
 def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
@@ -193,24 +172,19 @@ def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
             )
 
 
-def _measure(
-    session: Session, another: Callable[[], Session], spec: ReplicateSpec, gpu: GpuTelemetry | None
-) -> _Measured:
-    """The raw trace, and what went on meanwhile. On a GPU, in latency mode, in turns: see Turns."""
-    with contextlib.ExitStack() as stack:
-        turns = None
-        if gpu is not None and spec.session.get("mode", "latency") == "latency":
-            turns = stack.enter_context(Turns(session, another))
-        before = HostState.now()
-        watch = None if gpu is None else stack.enter_context(gpu.watch())
-        trace = iterate(turns.execute, spec, turns.turn) if turns else iterate(session.execute, spec)
-        activity = HostActivity.between(before, HostState.now(), float(trace[-1, 0] + trace[-1, WALL]))
-        results = [each.fetch() for each in (turns.sessions if turns else [session])]
-        host = {**activity.as_dict(), "cpus": usable_cpus(), **(turns.as_dict() if turns else {})}
-    runs = len(trace) + (turns.runs if turns else 0)
-    seen = None if watch is None else watch.summary(runs * spec.batch_size)
+def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) -> _Measured:
+    """The raw trace, and what went on meanwhile. On a GPU the thread that waits keeps to a quiet core."""
+    before = HostState.now()
+    if gpu is None:
+        trace, seen, where = iterate(session.execute, spec), None, {}
+    else:
+        with gpu.watch() as watch, contextlib.closing(QuietCore(session.execute)) as placed:
+            trace = iterate(session.execute, spec, placed.look)
+            where = placed.as_dict()
+        seen = watch.summary((len(trace) + placed.runs) * spec.batch_size)
+    activity = HostActivity.between(before, HostState.now(), float(trace[-1, 0] + trace[-1, WALL]))
     invalid = activity.disturbances(usable_cpus()) if gpu is None else _disturbances(seen)
-    return _Measured(trace, results, host, seen, invalid)
+    return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **where}, seen, invalid)
 
 
 def _datum(trace: NDArray[np.float64], backend: str) -> float:

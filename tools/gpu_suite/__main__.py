@@ -34,9 +34,9 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
     parser.add_argument(
         "--way",
-        default="turns",
-        help="how latency is measured: in turns as the suite does (copies of the engine, a quiet core), free (one "
-        "session, any core), or turns,free: process by process (default: %(default)s)",
+        default="quiet",
+        help="where the thread of latency waits: quiet (on a quiet core, as the suite's), free (wherever the system "
+        "puts it), or quiet,free: process by process (default: %(default)s)",
     )
     parser.add_argument("--latency-child", help=argparse.SUPPRESS)
     parser.add_argument("--peer-child", help=argparse.SUPPRESS)

@@ -23,7 +23,7 @@ SECONDS = 2.0  # measured per case and process: what disturbs a virtual machine 
 FEWEST, MOST = 100, 20_000  # iterations
 PARTS = 10  # of a measurement, whose medians tell how steady it was
 ENQUEUED = 60
-WAYS = ("turns", "free")
+WAYS = ("quiet", "free")
 MAX_CV = 0.4  # percent, between processes
 MAX_REST = 15e-6  # seconds of wall time that copies and execution leave, at batch 1
 
@@ -39,36 +39,29 @@ class _Limits:
 def measure(name: str, batch: int, way: str) -> dict[str, Any]:
     """One replicate of one case in this process: medians in seconds, telemetry, and how it was launched.
 
-    In `turns` as the suite measures (copies of the engine take turns, the thread that waits keeps to a quiet core), or
-    `free`: one session, the thread wherever the system puts it.
+    The thread that waits keeps to a quiet core, as the suite's does, or it is `free`: wherever the system puts it.
     """
     from inferkit.backends.tensorrt import load_engine
     from inferkit.measure.environment import HostActivity, HostState, usable_cpus
     from inferkit.measure.iterations import COLUMNS, iterate
+    from inferkit.measure.quiet_core import QuietCore
     from inferkit.measure.telemetry import GpuTelemetry
-    from inferkit.measure.turns import Turns
 
     images, _ = reference(name)
     opened = time.perf_counter()
-    engine = load_engine(timed_plan_path(name, batch))
-
-    def another() -> Any:
-        more = engine.session()
-        more.load(images[:batch])
-        more.execute()
-        return more
-
-    with another() as session:
+    with load_engine(timed_plan_path(name, batch)).session() as session:
+        session.load(images[:batch])
+        session.execute()
         to_first = time.perf_counter() - opened
         settle(lambda: session.execute().wall)
-        memory = session.memory_bytes()
-        with contextlib.ExitStack() as stack:
-            turns = stack.enter_context(Turns(session, another)) if way == "turns" else None
-            before = HostState.now()
-            watch = stack.enter_context(GpuTelemetry(session.device or 0).watch(0.25))
-            trace = iterate(turns.execute, _Limits(), turns.turn) if turns else iterate(session.execute, _Limits())
-            host = HostActivity.between(before, HostState.now(), float(trace[-1, 0]))
-            how = turns.as_dict() if turns else {}
+        before = HostState.now()
+        with (
+            GpuTelemetry(session.device or 0).watch(0.25) as watch,
+            contextlib.closing(QuietCore(session.execute)) as placed,
+        ):
+            trace = iterate(session.execute, _Limits(), placed.look if way == "quiet" else None)
+            where = placed.as_dict()
+        host = HostActivity.between(before, HostState.now(), float(trace[-1, 0]))
         for _ in range(10):
             session.execute_enqueued()
         enqueued = [session.execute_enqueued() for _ in range(ENQUEUED)]
@@ -80,14 +73,14 @@ def measure(name: str, batch: int, way: str) -> dict[str, Any]:
             **{part: float(np.median(column[part])) for part in ("wall", *parts)},
             "rest": float(np.median(column["wall"] - sum(column[part] for part in parts))),
             "wall_by_part": [float(np.median(walls)) for walls in np.array_split(column["wall"], PARTS)],
-            "host": {**host.as_dict(), "cpus": usable_cpus(), **how},
+            "host": {**host.as_dict(), "cpus": usable_cpus(), **where},
             "enqueue_wall": median(trace.wall for trace in enqueued),
             "enqueue_submit": median(trace.enqueue or 0.0 for trace in enqueued),
             "enqueue_compute": median(trace.compute for trace in enqueued),
             "seconds_to_first_result": to_first,
             "jit": session._executor.jit,
-            "memory_bytes": memory,
-            "telemetry": watch.summary((len(trace) + (turns.runs if turns else 0)) * batch).as_dict(),
+            "memory_bytes": session.memory_bytes(),
+            "telemetry": watch.summary((len(trace) + placed.runs) * batch).as_dict(),
         }
 
 
@@ -101,7 +94,7 @@ def child(case: str) -> None:
 def run(results: Results, processes: int, ways: Sequence[str]) -> None:
     """`processes` fresh processes per case, in random order: what drifts meanwhile falls on all cases alike.
 
-    They go the `ways` (turns, free) one after the other.
+    They go the `ways` (quiet, free) one after the other.
     """
     start = time.perf_counter()
     cases = [(name, batch) for name in TIMED for batch in BATCHES]

@@ -16,9 +16,9 @@ from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, GraphEvent, check, elapsed_seconds
 from inferkit.backends.tensorrt.plan import Plan
-from inferkit.backends.tensorrt.replay import check_replay
+from inferkit.backends.tensorrt.replay import WrongResults, check_replay
 from inferkit.backends.tensorrt.session import _COMPARED_RUNS, GpuSession, enqueue_figures
-from inferkit.errors import BackendError, BackendUnavailable, UsageError, WrongResults
+from inferkit.errors import BackendError, BackendUnavailable, UsageError
 
 LAUNCHES = ("auto", "graph", "enqueue")
 

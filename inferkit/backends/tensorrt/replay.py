@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inferkit.backends.agreement import TOLERANCE, Outputs, differences
-from inferkit.errors import WrongResults
+from inferkit.errors import BackendError
 
 RUNS = 3
+
+
+class WrongResults(BackendError):
+    """An engine that does not compute the same twice: no way of running it is worth measuring."""
 
 
 def check_replay(enqueue: Callable[[], Outputs], replay: Callable[[], Outputs] | None, what: str) -> float:

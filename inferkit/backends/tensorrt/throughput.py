@@ -19,9 +19,9 @@ from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.graph import Graph, check
 from inferkit.backends.tensorrt.latency import LAUNCHES
 from inferkit.backends.tensorrt.plan import Plan
-from inferkit.backends.tensorrt.replay import check_replay
+from inferkit.backends.tensorrt.replay import WrongResults, check_replay
 from inferkit.backends.tensorrt.session import GpuSession
-from inferkit.errors import BackendError, BackendUnavailable, UsageError, WrongResults
+from inferkit.errors import BackendError, BackendUnavailable, UsageError
 
 _clock = time.perf_counter
 

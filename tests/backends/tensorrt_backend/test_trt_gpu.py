@@ -345,14 +345,10 @@ def test_details_can_be_stored(tiny: Network, images: Any, mode: str) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores to choose from")
-def test_a_replicate_is_measured_in_turns(tmp_path: Path) -> None:
+def test_a_replicate_is_measured_on_one_core_at_a_time(tmp_path: Path) -> None:
     onnx.save(tiny_model(), str(tmp_path / "tiny.onnx"))
     prepare_network(Recipe("tiny", str(tmp_path / "tiny.onnx"), "fp32"), tmp_path / "prepared")
     found = run_replicate(ReplicateSpec(str(tmp_path / "prepared"), "tensorrt", 1, min_time=0.6), "tiny")
     assert found.gpu is not None
     assert found.host["core"] in os.sched_getaffinity(0)
     assert 1 <= found.host["moves"] <= found.host["searches"]
-    assert found.host["copies"] == 3
-    with build(Network.from_model(tiny_model(), "tiny"), 1).session() as session:
-        session.run(np.zeros((1, 3, 12, 12), np.float32))
-        assert abs(found.device_memory - session.memory_bytes()) <= 4 << 20  # of one copy
