@@ -2,7 +2,7 @@
 
     python -m tools.gate_numbers simulate --suites 1000
     python -m tools.gate_numbers recordings
-    python -m tools.gate_numbers pipeline --suites 400
+    python -m tools.gate_numbers pipeline --suites 400 [--run RUN.json] [--stored 3]
     python -m tools.gate_numbers speed
 
 Prints Markdown. Recordings (tests/gate/recordings) are latencies of identical engines in fresh processes on an H100.
@@ -35,6 +35,7 @@ STORED = {3: "3", 5: "5", 8: "8", None: "what it needs"}
 WARM_UP = 0.1  # share of a process's iterations at its start that are left out
 
 Recording = list[NDArray[np.float64]]
+Suites = dict[str, dict[str, NDArray[np.float64]]]
 
 
 def read_recordings(folder: Path = RECORDINGS) -> dict[str, Recording]:
@@ -192,23 +193,34 @@ def report_recordings(folder: Path, per_side: int) -> None:
     table(["recording", "rule", "false alarms", *(f"finds +{100 * effect:g} %" for effect in effects)], rows)
 
 
-def report_pipeline(folder: Path, trials: int, seed: int) -> None:
-    """The whole rule on recorded noise: baselines of what each case needs, suspicious cases measured on.
-
-    Processes are drawn with replacement from those recorded of the case; the cases of one file are one suite.
-    """
-    random = np.random.default_rng(seed)
-    files: dict[str, dict[str, NDArray[np.float64]]] = {}
+def recorded_suites(folder: Path) -> Suites:
+    """The log medians of every recorded case, by file and case."""
+    files: Suites = {}
     for name, case in read_recordings(folder).items():
         file, _, rest = name.partition(": ")
         files.setdefault(file, {})[rest] = medians(case)
+    return files
+
+
+def measured_suites(runs: Sequence[Path]) -> Suites:
+    """The same of `pytest bench --benchmark-json RUN.json`."""
+    cases = {path.stem: json.loads(path.read_text())["inferkit"]["cases"] for path in runs}
+    return {run: {name: np.array(case["log_medians"]) for name, case in found.items()} for run, found in cases.items()}
+
+
+def report_pipeline(files: Suites, stored: int | None, trials: int, seed: int) -> None:
+    """The whole rule on recorded noise: suspicious cases are measured on. The cases of one file are one suite.
+
+    Processes are drawn with replacement from those recorded of the case, `stored` of them for the baseline.
+    """
+    random = np.random.default_rng(seed)
     rows = []
     effects = (0.02, 0.05, 0.1)
     for file, cases in files.items():
         noises = [simulate.Recorded(tuple(values)) for values in cases.values()]
         failed = 0
         for _ in range(trials):
-            outcome = simulate.against_baseline(noises, [0.0] * len(noises), random, baseline_replicates=None)
+            outcome = simulate.against_baseline(noises, [0.0] * len(noises), random, baseline_replicates=stored)
             failed += any(item.verdict is Verdict.REGRESSED for item in outcome.judgements)
         rows.append([f"{file}: any case of the suite", rate(failed, trials), *["" for _ in effects]])
         for index, case_name in enumerate(cases):
@@ -216,7 +228,7 @@ def report_pipeline(folder: Path, trials: int, seed: int) -> None:
             for effect in effects:
                 shifts = [np.log1p(effect) if at == index else 0.0 for at in range(len(noises))]
                 found = sum(
-                    simulate.against_baseline(noises, shifts, random, baseline_replicates=None)
+                    simulate.against_baseline(noises, shifts, random, baseline_replicates=stored)
                     .judgements[index]
                     .verdict
                     is Verdict.REGRESSED
@@ -224,7 +236,8 @@ def report_pipeline(folder: Path, trials: int, seed: int) -> None:
                 )
                 row.append(rate(found, trials // 4))
             rows.append(row)
-    print("Recorded processes drawn anew, baselines of what each case needs, margin 2 %\n")
+    size = "what each case needs" if stored is None else f"{stored} processes"
+    print(f"Recorded processes drawn anew, baselines of {size}, margin 2 %\n")
     table(["recording", "false alarms", *(f"finds +{100 * effect:g} %" for effect in effects)], rows)
 
 
@@ -245,13 +258,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-side", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=RECORDINGS, help="where recordings (*.json.gz) lie")
+    parser.add_argument("--run", type=Path, nargs="+", help="pipeline: benchmark JSON in the place of the recordings")
+    parser.add_argument("--stored", type=int, help="pipeline: processes in a baseline (default: what each case needs)")
     options = parser.parse_args()
     if options.what == "simulate":
         report_simulation(options.suites, options.seed)
     elif options.what == "recordings":
         report_recordings(options.folder, options.per_side)
     elif options.what == "pipeline":
-        report_pipeline(options.folder, options.suites, options.seed)
+        suites = measured_suites(options.run) if options.run else recorded_suites(options.folder)
+        report_pipeline(suites, options.stored, options.suites, options.seed)
     else:
         report_speed()
 
