@@ -97,10 +97,10 @@ def _here(job: Evaluation, prepared: Path) -> Accuracy:
     from inferkit.measure.accuracy import AccuracySpec
     from inferkit.measure.interpreter import with_environment
     from inferkit.measure.launch import run_accuracy
-    from inferkit.suite.target import environment_of
+    from inferkit.suite.target import measuring_environment
 
     spec = AccuracySpec(str(prepared), job.backend, job.dataset, job.preprocessing, job.batch_size)
-    return run_accuracy(spec, job.key, by=with_environment(None, environment_of(job.backend, job.precision)))
+    return run_accuracy(spec, job.key, by=with_environment(None, measuring_environment(job.backend, job.precision, {})))
 
 
 def _on_cluster(args: argparse.Namespace, job: Evaluation, prepared: Path) -> tuple[Accuracy, list[Part]]:

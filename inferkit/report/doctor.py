@@ -65,7 +65,7 @@ _OPTIONAL = {
 # Below the first the suite gets slow or ends early, below the second it cannot run.
 _ENOUGH, _LEAST = 2 * 2**30, 256 * 2**20
 _BUSY = 0.25  # load per CPU from which others disturb what is measured
-_STOLEN = 0.01  # share of a CPU that the hypervisor may take before 2 % cannot be told
+_STOLEN = 0.01  # share of the CPUs that the hypervisor may take before 2 % cannot be told
 _PROBE_SECONDS = 0.6
 _GATE = 0.02
 
@@ -280,7 +280,7 @@ def _host() -> Iterator[Finding]:
         )
     if before.stolen is not None and after.stolen is not None:
         share = max(after.stolen - before.stolen, 0.0) / passed
-        bad = share > _STOLEN
+        bad = share > _STOLEN * cpus
         found = f"{share:.1%} of a CPU in {passed:.1f} s" + (" goes to other machines of this host" if bad else "")
         yield Finding("steal", PROBLEM if bad else OK, found, "use a machine with CPUs of its own" if bad else "")
 

@@ -126,15 +126,13 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     if path is None:
         return code
     traces = traces_path(path)
-    beside = f" and {traces.name}" if not suite.gathered else "; raw traces stay with the workers of pytest-xdist"
     try:
-        if not suite.gathered:
-            write_atomically(traces, traces_npz(suite))
+        write_atomically(traces, traces_npz(suite))
         write_atomically(path, content)
     except OSError as error:
         suite.notes.append(f"ERROR: {path} could not be written: {error.strerror or error}")
         return code or EXIT_NOT_WRITTEN
-    suite.notes.append(f"written: {path}{beside}")
+    suite.notes.append(f"written: {path} and {traces.name}")
     return code
 
 
@@ -142,11 +140,14 @@ def hand_over(suite: Suite) -> None:
     """What a worker of pytest-xdist does in place of writing: leave what it found for the controller."""
     session = suite.config.pluginmanager.getplugin("pytest-benchmark")
     entries = []
+    traces = b""
     if session is not None:
+        if benchmark_json(suite.config) is not None or show_files.wanted(suite):
+            traces = traces_npz(suite)
         session.json = session.save = session.autosave = None
         entries = [bench.as_dict(include_data=True) for bench in session.benchmarks if not bench.has_error]
     lines = [line for c in suite.campaigns.values() for line in c.references.lines(list(c.latency.values()))]
-    send(suite.config, Found(finite(run_record(suite)), [*suite.notes, *lines], finite(entries)))
+    send(suite.config, Found(finite(run_record(suite)), [*suite.notes, *lines], finite(entries), traces))
 
 
 def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:

@@ -86,6 +86,10 @@ def traces_npz(suite: Suite) -> bytes:
         for found in campaign.accuracy.values():
             if found.found is not None:
                 arrays[f"{found.case.id}/predictions"] = found.found.predictions
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    return content.getvalue()
+    for part in suite.gathered:
+        if part.traces:
+            with np.load(io.BytesIO(part.traces), allow_pickle=False) as content:
+                arrays |= {name: content[name] for name in content.files}
+    written = io.BytesIO()
+    np.savez_compressed(written, **arrays)
+    return written.getvalue()

@@ -17,7 +17,7 @@ import pytest
 
 from inferkit.errors import BackendUnavailable, InferkitError
 
-_OUTPUT = "inferkit"
+_OUTPUT, _TRACES = "inferkit", "inferkit_traces"
 # What is known by case, by fingerprint or by name, and so can be laid together.
 _MERGED = ("fingerprints", "cases", "accuracy", "unsupported", "failures")
 
@@ -61,11 +61,13 @@ def take_gpu(config: pytest.Config) -> None:
 
 @dataclass(frozen=True)
 class Found:
-    """What a worker leaves for the controller: its record (`run_record`), notes, and pytest-benchmark's entries."""
+    """What a worker leaves for the controller: its record (`run_record`), notes, pytest-benchmark's entries, and raw
+    traces (`traces_npz`; empty where no file wants them)."""
 
     record: dict[str, Any]
     notes: list[str]
     benchmarks: list[dict[str, Any]]
+    traces: bytes
 
 
 class Benchmark:
@@ -85,14 +87,16 @@ def send(config: pytest.Config, found: Found) -> None:
     """Leave what this worker found for the controller, which gets it when the worker ends."""
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
     if output is not None:
-        # As text: what travels between the processes must be made of plain values.
-        output[_OUTPUT] = json.dumps(asdict(found), default=str, allow_nan=False)
+        # As text and bytes: what travels between the processes must be made of plain values.
+        told = asdict(found)
+        output[_TRACES] = told.pop("traces")
+        output[_OUTPUT] = json.dumps(told, default=str, allow_nan=False)
 
 
 def received(node: Any) -> Found | None:
     """What a worker that ended has left; None of one that found nothing, or crashed."""
-    text = (getattr(node, "workeroutput", None) or {}).get(_OUTPUT)
-    return None if text is None else Found(**json.loads(text))
+    output = getattr(node, "workeroutput", None) or {}
+    return Found(**json.loads(output[_OUTPUT]), traces=output[_TRACES]) if _OUTPUT in output else None
 
 
 def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 
+import numpy as np
 import pytest
 
 from inferkit.backends.tensorrt import gpus
@@ -47,6 +48,9 @@ def test_what_the_workers_found_is_one_run(parallel):
     assert set(entries) == set(ours["accuracy"])
     assert all(len(entry["stats"]["data"]) == entry["stats"]["rounds"] == 1 for entry in entries.values())
     assert "written: run.json" in run.text.replace(str(project.folder) + "/", "")
+    with np.load(project.folder / "run.traces.npz") as traces:
+        for name, found in ours["accuracy"].items():
+            assert np.isin(traces[f"{name}/predictions"], range(10)).all(), found
     history = History(project.folder / "history.duckdb")
     assert len(history.runs()) == 1
     assert {series.case for series in history.series(metric=ACCURACY)} == set(ours["accuracy"])
