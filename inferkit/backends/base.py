@@ -64,6 +64,7 @@ class Session(ABC):
     outputs: tuple[TensorInfo, ...]
     last_trace: Trace | None = None
     device: str | None = None  # what a device lease is keyed by (a GPU's UUID); None where nothing is exclusive
+    batches_per_round: int = 1  # that one `execute` runs: more where it overlaps them; known after the first
 
     @abstractmethod
     def load(self, images: Feeds) -> None:

@@ -44,6 +44,10 @@ class SlowedSession(Session):
         self._count = 0
         self.inputs, self.outputs, self.device = session.inputs, session.outputs, session.device
 
+    @property
+    def batches_per_round(self) -> int:  # type: ignore[override]
+        return self._session.batches_per_round
+
     def load(self, images: Feeds) -> None:
         self._session.load(images)
 

@@ -181,7 +181,7 @@ def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) ->
         with gpu.watch() as watch, contextlib.closing(QuietCore(session.execute)) as placed:
             trace = iterate(session.execute, spec, placed.look)
             where = placed.as_dict()
-        seen = watch.summary((len(trace) + placed.runs) * spec.batch_size)
+        seen = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.batch_size)
     activity = HostActivity.between(before, HostState.now(), float(trace[-1, 0] + trace[-1, WALL]))
     invalid = activity.disturbances(usable_cpus()) if gpu is None else _disturbances(seen)
     return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **where}, seen, invalid)

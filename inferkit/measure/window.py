@@ -135,8 +135,7 @@ def _window(session: Session, batch_size: int, start: float, seconds: float) -> 
         while ended < start + seconds:
             session.execute()
             ended = now()
-            # In throughput mode one execution is a round of many batches.
-            images += batch_size * (getattr(session, "batches_per_round", 1) or 1)
+            images += batch_size * session.batches_per_round
             executions += 1
     seen = None if watch is None else watch.summary(images)
     return {

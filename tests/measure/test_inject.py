@@ -78,3 +78,10 @@ def test_a_share_of_the_predictions_becomes_wrong(prepared):
     plain, worse = run_accuracy(spec, "plain"), run_accuracy(hurt, "hurt")
     assert worse.top1.mean() < plain.top1.mean() / 1.5
     assert not (worse.top1 & ~plain.top1).any()
+
+
+def test_a_slowed_session_has_as_many_batches_a_round_as_the_one_it_wraps():
+    session = Still()
+    assert inject.slowed(session, {"latency": 0.5}).batches_per_round == 1
+    session.batches_per_round = 48
+    assert inject.slowed(session, {"latency": 0.5}).batches_per_round == 48

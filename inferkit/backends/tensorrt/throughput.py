@@ -149,14 +149,15 @@ class ThroughputSession(GpuSession):
             self.batches_per_round = _FEWEST_BATCHES
             self._round()  # pays for what is made on first use
             seconds = self._round().wall
-            self.batches_per_round = min(max(round(_ROUND_SECONDS / seconds), _FEWEST_BATCHES), _MOST_BATCHES)
+            wanted = min(max(round(_ROUND_SECONDS / seconds), _FEWEST_BATCHES), _MOST_BATCHES)
+            self.batches_per_round = max(wanted, len(self._slots))
         return self._round()
 
     def _round(self) -> Trace:
         submit, slots = self._submit, self._slots
         assert submit is not None
         sets = len(self._slots)
-        count = max(self.batches_per_round, sets)
+        count = max(self.batches_per_round, sets)  # the first ones were not measured yet
         first = self._last + 1
         start = _clock()
         for index in range(first, first + count - sets):

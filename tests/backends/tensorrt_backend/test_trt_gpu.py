@@ -352,3 +352,17 @@ def test_a_replicate_is_measured_on_one_core_at_a_time(tmp_path: Path) -> None:
     assert found.gpu is not None
     assert found.host["core"] in os.sched_getaffinity(0)
     assert 1 <= found.host["moves"] <= found.host["searches"]
+
+
+def test_energy_is_told_per_image_however_many_batches_a_round_has(tmp_path: Path) -> None:
+    onnx.save(tiny_model(), str(tmp_path / "tiny.onnx"))
+    prepare_network(Recipe("tiny", str(tmp_path / "tiny.onnx"), "fp32"), tmp_path / "prepared")
+    per_image = {}
+    for mode in ("latency", "throughput"):
+        spec = ReplicateSpec(str(tmp_path / "prepared"), "tensorrt", 8, session={"mode": mode}, min_time=1.0)
+        gpu = run_replicate(spec, "tiny").gpu
+        assert gpu is not None
+        if gpu["energy_per_image"] is None:
+            pytest.skip("this GPU does not tell its energy")
+        per_image[mode] = gpu["energy_per_image"]
+    assert per_image["throughput"] < per_image["latency"]  # more images in the same time
