@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -87,8 +88,10 @@ def infer(args: argparse.Namespace, began: float) -> int:
         output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
         network = at_data_type(network, args.dtype, calibration)
-        engine = inferkit.build(network, backend=BACKEND, max_batch=max_batch)
-        with device_lease(backend(BACKEND).device()), engine.session() as session:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(device_lease(backend(BACKEND).device()))  # some builders time tactics on it
+            engine = inferkit.build(network, backend=BACKEND, max_batch=max_batch)
+            session = stack.enter_context(engine.session())
             if args.debug:
                 print_setup(args, network, engine, len(dataset), output)
             traces = classify(

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.errors import InferkitError
+
 if TYPE_CHECKING:
     from inferkit.measure.layer_table import LayerTable
     from inferkit.measure.layers import Layer
@@ -93,9 +95,8 @@ def _limit(network: Network, batch: int, gpu: str | None) -> dict[str, Any] | No
     """The floor of one batch on the GPU that is named, or this machine's, where its data sheet is known."""
     from inferkit.errors import UsageError
     from inferkit.measure.limits import card_of, limit_of, work_of
-    from inferkit.measure.telemetry import GpuTelemetry
 
-    name = gpu or GpuTelemetry(0).facts().get("name")
+    name = gpu or _own_gpu()
     card = card_of(name)
     if card is None:
         if gpu is not None:
@@ -104,6 +105,16 @@ def _limit(network: Network, batch: int, gpu: str | None) -> dict[str, Any] | No
     rates = {"peak_operations": dict(card.operations), "bandwidth": card.bandwidth}
     floor = limit_of(work_of(network), network.precision, batch, card).as_dict()
     return {"gpu": name, "batch_size": batch, **floor, **rates}
+
+
+def _own_gpu() -> str | None:
+    """The name of the GPU that this process would run on; None where there is none."""
+    from inferkit.backends.tensorrt.gpus import find_gpu
+
+    try:
+        return find_gpu().name
+    except InferkitError:
+        return None
 
 
 def _floor(layer: Layer, limit: dict[str, Any] | None) -> float | None:

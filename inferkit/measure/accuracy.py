@@ -6,6 +6,7 @@ classes score at least as high as its label. An output with NaN is wrong, and co
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -101,12 +102,15 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     """
     from inferkit.backends import backend
 
-    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
-    began, in_engine = time.perf_counter(), 0.0
+    in_engine = 0.0
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     lost = 0
     device = backend(spec.backend).device(**spec.session)
-    with device_lease(device), engine.session(**spec.session) as session:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(device_lease(device))
+        engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
+        began = time.perf_counter()
+        session = stack.enter_context(engine.session(**spec.session))
         if len(session.inputs) != 1:
             raise UsageError(f"accuracy needs a network with one input; this one has {len(session.inputs)}")
         output = scores_output([info.name for info in session.outputs])

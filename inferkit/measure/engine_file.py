@@ -43,7 +43,7 @@ def build_file(spec: EngineSpec, folder: Path) -> dict[str, Any]:
     from inferkit.backends import backend, build
 
     # Some builders time tactics on the GPU: that would disturb who measures there, and be disturbed.
-    with device_lease(backend(spec.backend).device()):
+    with device_lease(backend(spec.backend).device(**{k: v for k, v in spec.build.items() if k == "device"})):
         engine: Any = build(load_prepared(Path(spec.prepared)), spec.backend, spec.max_batch, **spec.build)
     path = engine.path
     if path is None:

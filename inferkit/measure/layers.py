@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from inferkit.measure.limits import operations_of, tensors_of
+from inferkit.measure.limits import fixed_batch, operations_of, tensors_of
 
 if TYPE_CHECKING:
     import onnx
@@ -35,10 +35,11 @@ _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 @dataclass(frozen=True)
 class Layer:
-    """One node. `shape` of its first output at batch 1 (None: not inferred), `precision` of what it computes with.
+    """One node. `shape` of its first output (None: not inferred) at batch 1, or the one that the network is fixed to;
+    `precision` of what it computes with.
 
-    `operations` counts 2 per multiply-accumulate, None for kinds that are not counted (they hardly cost any).
-    `weight_bytes` as stored in the model, `output_bytes` at batch 1, None where the shape is not
+    `operations` of one image, 2 per multiply-accumulate, None for kinds that are not counted (they hardly cost any).
+    `weight_bytes` as stored in the model, `output_bytes` of one image, None where the shape is not
     known, 0 for what is computed from constants alone (a backend does that once). `weights` is a
     digest of its learned values, to tell two networks apart.
     """
@@ -74,6 +75,7 @@ def layers_of(network: Network, *, digests: bool = False) -> tuple[Layer, ...]:
     graph = network.model.graph
     tensors = tensors_of(network)
     shapes = {name: shape for name, (shape, _) in tensors.items() if shape is not None}
+    batch = fixed_batch(network)
     constants = {tensor.name: tensor for tensor in graph.initializer} | _constant_nodes(graph)
     made = {output: node for node in graph.node for output in node.output}
     found = []
@@ -83,6 +85,7 @@ def layers_of(network: Network, *, digests: bool = False) -> tuple[Layer, ...]:
         weights = [] if node.op_type in _QUANTIZERS else _weights(node, constants, made)
         shape, kind = tensors.get(node.output[0], (None, 0))
         size = _TYPES.get(kind, ("", 0))[1]
+        operations = operations_of(node, shapes)
         folded = bool(node.input) and all(name in constants for name in node.input)
         found.append(
             Layer(
@@ -91,9 +94,9 @@ def layers_of(network: Network, *, digests: bool = False) -> tuple[Layer, ...]:
                 shape,
                 _precision(node, tensors, made),
                 sum(prod(tensor.dims) for tensor in weights),
-                operations_of(node, shapes),
+                None if operations is None else operations // batch,
                 sum(prod(tensor.dims) * _TYPES.get(tensor.data_type, ("", 0))[1] for tensor in weights),
-                None if shape is None or not size else 0 if folded else prod(shape) * size,
+                None if shape is None or not size else 0 if folded else prod(shape) * size // batch,
                 _digest(weights) if digests and weights else "",
             )
         )

@@ -7,12 +7,14 @@ it, however that ends: a crash leaves nothing to clean up.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from inferkit.errors import MeasurementError
 
@@ -30,12 +32,19 @@ def lease_folder() -> Path:
     return folder
 
 
+# Whoever waits is ended by the suite after 900 s: before that it must say what it waited for.
+LEASE_SECONDS = 600.0
+_QUIET_SECONDS = 5.0  # of waiting, after which it is told
+_LOG = logging.getLogger("inferkit.lease")
+
+
 @contextmanager
-def device_lease(device: str | None, timeout: float | None = None) -> Iterator[float]:
+def device_lease(device: str | None, timeout: float | None = LEASE_SECONDS) -> Iterator[float]:
     """Hold the device (a GPU's UUID; None needs no lease) for a `with` block; waits for whoever holds it.
 
     Gives the seconds that it waited. Take it before a session is opened: loading an engine disturbs who measures.
-    Taken twice by one process, the inner one costs nothing. `timeout` in seconds, None waits for ever.
+    Taken twice by one process, the inner one costs nothing. `timeout` in seconds, None waits for ever; after five it is
+    told on stderr.
     Raises MeasurementError where it is not free in time, or the lease cannot be written.
     """
     if device is None:
@@ -48,7 +57,7 @@ def device_lease(device: str | None, timeout: float | None = None) -> Iterator[f
     try:
         path = lease_folder() / f"{name}.lock"
         lock = FileLock(path, is_singleton=True, mode=0o666)
-        lock.acquire(timeout=-1 if timeout is None else timeout)
+        _acquire(lock, timeout, device)
     except Timeout:
         raise MeasurementError(
             f"{device} is in use by another measurement and was not free within {timeout:g} s; wait for it, or choose "
@@ -62,3 +71,17 @@ def device_lease(device: str | None, timeout: float | None = None) -> Iterator[f
         yield time.monotonic() - start
     finally:
         lock.release()
+
+
+def _acquire(lock: Any, timeout: float | None, device: str) -> None:
+    """Wait for the lock, and say so where it takes long. Raises the lock's Timeout."""
+    from filelock import Timeout
+
+    if timeout is not None and timeout <= _QUIET_SECONDS:
+        lock.acquire(timeout=timeout)
+        return
+    try:
+        lock.acquire(timeout=_QUIET_SECONDS)
+    except Timeout:
+        _LOG.warning("%s is in use by another measurement; waiting for it", device)
+        lock.acquire(timeout=-1 if timeout is None else timeout - _QUIET_SECONDS)

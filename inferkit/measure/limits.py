@@ -95,15 +95,22 @@ def limit_of(work: Work, precision: str, batch: int, card: Card) -> Limit:
 def work_of(network: Network) -> Work:
     """Count the work of one image. Layers whose shapes cannot be inferred are not counted; none of the zoo's is."""
     shapes = {name: shape for name, (shape, _) in tensors_of(network).items() if shape is not None}
+    batch = fixed_batch(network)
     operations = weights = 0
     for node in network.model.graph.node:
         counted = operations_of(node, shapes)
         if counted is not None:
-            operations += counted
+            operations += counted // batch
             weights += prod(shapes[node.input[1]])
     inputs = sum(prod(dim or 1 for dim in info.shape[1:]) for info in network.inputs)
     outputs = sum(prod(dim or 1 for dim in info.shape[1:]) for info in network.outputs)
     return Work(operations, weights, inputs, outputs)
+
+
+def fixed_batch(network: Network) -> int:
+    """The batch that the network's first input is fixed to; 1 where it is open. What is counted is of that many."""
+    shape = network.inputs[0].shape if network.inputs else ()
+    return shape[0] or 1 if shape else 1
 
 
 def operations_of(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
@@ -146,7 +153,7 @@ _COUNTED: Mapping[str, Callable[[onnx.NodeProto, _Shapes], int]] = {
 
 
 def tensors_of(network: Network) -> dict[str, tuple[tuple[int, ...] | None, int]]:
-    """Shape (None: not inferred) and ONNX element type of every tensor at batch 1, without copying the weights."""
+    """Shape (None: not inferred) and ONNX element type of every tensor at `fixed_batch`, the weights not copied."""
     import onnx
     from onnx import helper, shape_inference
 

@@ -26,8 +26,10 @@ def profile_network(
     where it does not time layers.
     """
     import inferkit
+    from inferkit.backends import backend as backend_named
 
-    return _profiled(inferkit.build(network, backend=backend, max_batch=batch, **options), backend, batch, runs)
+    with device_lease(backend_named(backend).device()):  # some builders time tactics on it
+        return _profiled(inferkit.build(network, backend=backend, max_batch=batch, **options), backend, batch, runs)
 
 
 def profile_engine(path: str | os.PathLike[str], *, batch: int) -> LayerTable:

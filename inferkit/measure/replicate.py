@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.backends.agreement import TOLERANCE, Outputs, differences
-from inferkit.errors import MeasurementError
+from inferkit.errors import InferkitError, MeasurementError
 from inferkit.measure import inject, statistics
 from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
@@ -114,6 +114,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
         first = session.fetch()
+        _check_finite(first, spec.backend)
         gpu = None if session.device is None else GpuTelemetry(session.device)
         gc.collect()
         gc.freeze()
@@ -141,7 +142,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             host=measured.host,
             gpu=None if measured.gpu is None else measured.gpu.as_dict(),
             invalid=measured.invalid,
-            details=_details(engine, opened, measured.trace, spec, gpu) if spec.details else {},
+            details=_details_or_why(engine, opened, measured.trace, spec, gpu) if spec.details else {},
         )
 
 
@@ -160,6 +161,16 @@ def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
     if spec.prepared:
         return timing_batch(Path(spec.prepared), spec.batch_size)
     return {info.name: stand_in(info, spec.batch_size) for info in session.inputs}
+
+
+def _check_finite(outputs: Outputs, backend: str) -> None:
+    """MeasurementError where an output is nothing but NaN and infinities: no comparison would see it change."""
+    for name, array in outputs.items():
+        if array.size and not np.isfinite(array.astype(np.float64)).any():
+            raise MeasurementError(
+                f"{backend} computed no finite value of output {name!r}: its times say nothing; `inferkit accuracy "
+                "--layers` shows the layer that overflows"
+            )
 
 
 def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
@@ -182,8 +193,9 @@ def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) ->
             trace = iterate(session.execute, spec, placed.look)
             where = placed.as_dict()
         seen = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.batch_size)
-    activity = HostActivity.between(before, HostState.now(), float(trace[-1, 0] + trace[-1, WALL]))
-    invalid = activity.disturbances(usable_cpus()) if gpu is None else _disturbances(seen)
+    ended = float(trace[-1, 0] + trace[-1, WALL] * session.batches_per_round)
+    activity = HostActivity.between(before, HostState.now(), ended)
+    invalid = activity.disturbances(usable_cpus()) if seen is None else seen.disturbances()
     return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **where}, seen, invalid)
 
 
@@ -192,6 +204,16 @@ def _datum(trace: NDArray[np.float64], backend: str) -> float:
         return statistics.log_median(trace[:, WALL])
     except ValueError as error:
         raise MeasurementError(f"{backend} measured times that cannot be: {error}") from error
+
+
+def _details_or_why(
+    engine: Engine, session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+) -> dict[str, Any]:
+    """The details, or why there are none: looking closer is no reason to lose a measurement."""
+    try:
+        return _details(engine, session, trace, spec, gpu)
+    except InferkitError as error:
+        return {"failed": str(error)}
 
 
 def _details(
@@ -213,19 +235,9 @@ def _details(
         details.pop("inspector", None)
         details["layers"] = [row.as_dict() for row in table]
     card = card_of(gpu.facts().get("name")) if gpu is not None else None
-    if card is not None:
+    if card is not None and spec.prepared:
         network = load_prepared(Path(spec.prepared))
         limit = limit_of(work_of(network), network.precision, spec.batch_size, card)
         compute = float(np.median(trace[:, COLUMNS.index("compute")]))
         details["limit"] = {**limit.as_dict(), "share": limit.seconds / compute if compute > 0 else None}
     return details
-
-
-def _disturbances(gpu: Summary | None) -> tuple[str, ...]:
-    """What makes a measurement on a GPU say nothing about the engine."""
-    found = []
-    if gpu is not None and gpu.throttled:
-        found.append(f"the GPU was throttled ({', '.join(gpu.throttled)})")
-    if gpu is not None and gpu.other_processes:
-        found.append(f"{gpu.other_processes} other processes used the GPU")
-    return tuple(found)

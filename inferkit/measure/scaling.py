@@ -123,8 +123,7 @@ def _window(devices: Sequence[_Device], number: int, seconds: float, on_cpu: boo
     activity = HostActivity.between(before, HostState.now(), time.monotonic() - start + _LEAD)
     invalid = list(activity.disturbances(usable_cpus())) if on_cpu else []
     for name, answer in answers.items():
-        if answer["throttled"]:
-            invalid.append(f"{name} was throttled ({', '.join(answer['throttled'])})")
+        invalid += [f"{name}: {reason}" for reason in answer["disturbances"]]
         # A batch that takes longer than this of the window ran beside nobody for a part of its time.
         if answer["late"] > 0.1 * seconds or answer["ended"] - start > 1.1 * seconds:
             invalid.append(f"{name} ran off the window by more than a tenth: a longer --seconds is needed")

@@ -86,6 +86,15 @@ class Summary:
     pcie_replays: int | None
     series: dict[str, list[Any]] | None = None
 
+    def disturbances(self) -> tuple[str, ...]:
+        """What makes a measurement on this GPU say nothing about the engine; empty for a quiet one."""
+        found = []
+        if self.throttled:
+            found.append(f"the GPU was throttled ({', '.join(self.throttled)})")
+        if self.other_processes:
+            found.append(f"{self.other_processes} other processes used the GPU")
+        return tuple(found)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
@@ -154,6 +163,8 @@ class GpuTelemetry:
             by_uuid = isinstance(gpu, str) and not gpu.isdigit()
             find = self._nvml.nvmlDeviceGetHandleByUUID if by_uuid else self._nvml.nvmlDeviceGetHandleByIndex
             self._handle = _quietly(find, gpu if by_uuid else int(gpu))
+            if self._handle is None and by_uuid:  # CUDA calls a slice of a partitioned GPU by another name
+                self._handle = _quietly(find, str(gpu).replace("GPU-", "MIG-", 1))
 
     @property
     def available(self) -> bool:

@@ -144,7 +144,7 @@ def _window(session: Session, batch_size: int, start: float, seconds: float) -> 
         "began": began,
         "ended": ended,
         "late": began - start,
-        "throttled": list(seen.throttled or ()) if seen is not None else [],
+        "disturbances": [] if seen is None else list(seen.disturbances()),
         "sm_mhz": None if seen is None else seen.sm_mhz_mean,
         "power_watts": None if seen is None else seen.power_watts_mean,
     }

@@ -101,9 +101,9 @@ class Buckets(Session):
         self._stack.close()
 
     def memory_bytes(self) -> int | None:
-        """Of all sessions; None where the backend cannot tell."""
-        known = [session.memory_bytes() for session in self._sessions.values()]
-        return None if None in known else sum(size for size in known if size is not None)
+        """Of all sessions: what the first one to open has seen taken since, by itself and the others. None where the
+        backend cannot tell."""
+        return self._sessions[1].memory_bytes()
 
 
 def _begin_alike(arrays: Mapping[str, NDArray[Any]], memory: Mapping[str, NDArray[Any]]) -> bool:

@@ -110,7 +110,7 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             told["top1"] = _accuracy(session, load, spec, probed.rate)
         seen = None if watch is None else watch.summary()
         invalid = [] if gpu is not None else list(activity.disturbances(usable_cpus()))
-        invalid += [f"the GPU was throttled ({', '.join(seen.throttled)})"] if seen and seen.throttled else []
+        invalid += [] if seen is None else seen.disturbances()
         if found is not None and found.rate is None and not invalid:
             raise MeasurementError(
                 f"no rate holds p99 <= {spec.bound * 1e3:g} ms: {result.load.rate:.1f} queries/s did not; "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inferkit.errors import UsageError
+from inferkit.errors import InferkitError, UsageError
 from inferkit.measure.case import Case
 from inferkit.measure.interpreter import Interpreter, with_environment
 from inferkit.measure.launch import run_replicate
@@ -59,7 +59,8 @@ class Bench:
         """
         spec = replace(self._spec(case), details=details)
         with self._step(f"{case.id}, {what}"):
-            environment = measuring_environment(case.backend, case.precision, spec.session)
+            precision = case.precision if self.arm.engine is None else _built_as(self.arm.engine)
+            environment = measuring_environment(case.backend, precision, spec.session)
             by = with_environment(self.arm.by, environment)
             return run_replicate(spec, f"{case.id} ({self.arm.name})", by=by)
 
@@ -88,6 +89,16 @@ class Bench:
             engine=engine,
             inject=arm.inject,
         )
+
+
+def _built_as(engine: str) -> str:
+    """The precision of an engine file, as far as its metadata can be read: opening it tells what is wrong with it."""
+    from inferkit.backends.tensorrt.plan import read_info
+
+    try:
+        return read_info(engine).precision
+    except InferkitError:
+        return AS_BUILT
 
 
 def file_arms(

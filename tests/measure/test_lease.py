@@ -108,3 +108,16 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(folder: Path, monkeypa
     monkeypatch.setenv("INFERKIT_LEASE_DIR", str(folder.parent / "file" / "leases"))
     with pytest.raises(MeasurementError, match="INFERKIT_LEASE_DIR"), device_lease("GPU-a"):
         pass
+
+
+def test_whoever_waits_is_told_for_what_and_then_that_it_was_in_vain(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("inferkit.measure.lease._QUIET_SECONDS", 0.1)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, "GPU-1"], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(MeasurementError, match="GPU-1 is in use by another"), device_lease("GPU-1", timeout=0.3):
+            pass
+        holder.send_signal(signal.SIGKILL)
+    assert caplog.messages == ["GPU-1 is in use by another measurement; waiting for it"]

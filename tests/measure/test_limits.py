@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import inferkit
+from inferkit.measure.layers import layers_of
 from inferkit.measure.limits import CARDS, Work, card_of, limit_of, work_of
 from inferkit.network import zoo
+from inferkit.network.network import Network
 
 
 @pytest.mark.parametrize("name", ["lenet", "fashion_resnet", "squeezenet1_1", "mobilenet_v2", "googlenet"])
@@ -18,6 +21,21 @@ def test_work_is_what_the_layers_say(name: str) -> None:
     assert work.operations == 2 * net.macs
     assert work.inputs == net.shapes["data"][0] * net.shapes["data"][1] * net.shapes["data"][2]
     assert work.outputs == net.shapes["prob"][0]
+
+
+@pytest.mark.parametrize("name", ["lenet", "squeezenet1_1"])
+def test_the_work_of_one_image_does_not_depend_on_the_batch_that_a_network_is_fixed_to(name: str) -> None:
+    network = inferkit.load(name)
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 16
+    fixed = Network.from_model(model, name)
+    assert fixed.inputs[0].shape[0] == 16
+    assert work_of(fixed) == work_of(network)
+    layers, of_one = layers_of(fixed), layers_of(network)
+    assert [layer.operations for layer in layers] == [layer.operations for layer in of_one]
+    assert [layer.output_bytes for layer in layers] == [layer.output_bytes for layer in of_one]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

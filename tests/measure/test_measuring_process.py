@@ -9,7 +9,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from inferkit.errors import BackendUnavailable, MeasurementError
+from inferkit.backends.onnxruntime.session import OnnxSession
+from inferkit.errors import BackendError, BackendUnavailable, MeasurementError
 from inferkit.measure.accuracy import AccuracySpec, evaluate
 from inferkit.measure.iterations import COLUMNS
 from inferkit.measure.launch import prepare_network, run_accuracy, run_job, run_replicate
@@ -214,3 +215,26 @@ def test_an_engine_that_computes_something_else_each_time_is_not_measured(folder
     spec = ReplicateSpec(str(folder / "dice"), "onnxruntime", 4, min_time=0.02)
     with pytest.raises(MeasurementError, match=r"'prob' differs by .* its times say nothing"):
         run_replicate(spec, "dice")
+
+
+def test_an_engine_that_computes_nothing_finite_is_not_measured(folder):
+    graph = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        agraph (float[N, 1, 8, 8] data) => (float[N, 1, 8, 8] out) { a = Abs(data) b = Neg(a) c = Sub(b, b)
+        out = Div(c, c) }"""
+    )
+    onnx.save(graph, str(folder / "nan.onnx"))
+    prepare_network(Recipe("nan", str(folder / "nan.onnx"), "fp32"), folder / "nan")
+    with pytest.raises(MeasurementError, match="no finite value of output 'out'"):
+        measure_replicate(ReplicateSpec(str(folder / "nan"), "onnxruntime", 1, min_time=0.01))
+
+
+def test_looking_closer_is_no_reason_to_lose_a_measurement(prepared, monkeypatch):
+    def refused(session):
+        raise BackendError("no memory for another context")
+
+    monkeypatch.setattr(OnnxSession, "details", refused)
+    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.01, warmup_limit=0.1, details=True)
+    found = measure_replicate(spec)
+    assert len(found.trace) >= 11
+    assert found.details == {"failed": "no memory for another context"}

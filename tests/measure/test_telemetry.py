@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferkit.measure import telemetry
 from inferkit.measure.telemetry import REASONS, SERIES_LENGTH, GpuTelemetry, Reading, reason_names, summarize
 
 readings = st.lists(
@@ -93,6 +94,28 @@ def test_masks_are_named(mask: int, names: tuple[str, ...]) -> None:
 @given(st.integers(0, 2**20))
 def test_no_bit_of_a_mask_is_lost(mask: int) -> None:
     assert len(reason_names(mask)) == mask.bit_count()
+
+
+def test_what_disturbed_is_told() -> None:
+    quiet = summarize([Reading(0.0, other_processes=0, reasons=())], None)
+    assert quiet.disturbances() == ()
+    busy = summarize([Reading(0.0, other_processes=2, reasons=("hardware_thermal",))], None)
+    assert busy.disturbances() == ("the GPU was throttled (hardware_thermal)", "2 other processes used the GPU")
+
+
+def test_a_slice_is_found_by_the_name_that_nvml_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Nvml:
+        def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+            asked.append(uuid)
+            if not uuid.startswith("MIG-"):
+                raise LookupError
+            return "handle"
+
+    monkeypatch.setattr(telemetry, "_nvml", Nvml)
+    assert GpuTelemetry("GPU-aaaa-1").available
+    assert asked == ["GPU-aaaa-1", "MIG-aaaa-1"]
 
 
 def test_a_gpu_that_is_not_there_reads_as_nothing() -> None:

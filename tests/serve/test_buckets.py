@@ -96,3 +96,12 @@ def test_batches_from_memory_of_its_own_are_filled_up_in_place(engine):
             session.strict = False
         elsewhere = images[:5] + 1  # is filled up with copies, as ever
         np.testing.assert_allclose(buckets.run(elsewhere)["prob"], plain.run(elsewhere)["prob"], rtol=1e-5, atol=1e-7)
+
+
+def test_memory_is_counted_once_however_many_sessions_there_are(engine):
+    with engine.session(threads=1) as plain, Buckets(engine, 6, threads=1) as buckets:
+        image = stand_in(plain.inputs[0], 1)
+        plain.run(image)
+        buckets.run(image)
+        # Both tell what the process took since the engine was built, whichever session took it.
+        assert buckets.memory_bytes() <= plain.memory_bytes() + (4 << 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def build_plan(
         flavour.attach_timing(config, timings.read() if timings else None)
         content = _serialized(network, builder, definition, config, messages)
         if timings is not None:
-            with timings.locked():
+            with contextlib.suppress(OSError), timings.locked():  # a cache that cannot be written loses no engine
                 timings.write(flavour.merged_timing(config, timings.read()))
         inputs = tuple(_info(definition.get_input(index)) for index in range(definition.num_inputs))
         outputs = tuple(_info(definition.get_output(index)) for index in range(definition.num_outputs))

@@ -35,6 +35,7 @@ class Executor:
         self._plan_digest = plan.info.sha256
         self._lowest_free = free = device.free_bytes()
         self._free_at_start = free
+        flavour.recorder.forget()
         start = time.perf_counter()
         with cuda_errors(f"loading the engine of {plan.info.network}", device):
             self._runtime = flavour.module.Runtime(flavour.logger)

@@ -91,6 +91,9 @@ class Context:
         return bytes(serialized) if serialized is not None else None
 
 
+_TF32 = "NVIDIA_TF32_OVERRIDE"
+
+
 class Flavour:
     """One imported TensorRT library. All branching on flavour and version is in this class."""
 
@@ -137,12 +140,14 @@ class Flavour:
                 "with NVIDIA_TF32_OVERRIDE=0 set before the process starts, for building and for running, it is "
                 "strict, and many times slower",
             )
+        if precision == "tf32" and os.environ.get(_TF32) == "0":
+            return (f"{_TF32}=0 is in the environment: what is called TF32 is computed in FP32; unset it",)
         return ()
 
     def environment(self, precision: str) -> dict[str, str]:
         """What must be in a process's environment before it starts, for an engine of this precision to keep to it."""
         if self.is_rtx and precision == "fp32" and self.number < (1, 7):  # seen in 1.4 and 1.6
-            return {"NVIDIA_TF32_OVERRIDE": "0"}
+            return {_TF32: "0"}
         return {}
 
     @property

@@ -78,7 +78,7 @@ def find_gpu(wanted: int | str | None = None) -> Gpu:
         if int(text) < len(gpus):
             return gpus[int(text)]
     else:
-        bare = text.lower().removeprefix("gpu-")
+        bare = text.lower().removeprefix("gpu-").removeprefix("mig-")
         matches = [gpu for gpu in gpus if bare and gpu.uuid.lower().removeprefix("gpu-").startswith(bare)]
         if len(matches) == 1:
             return matches[0]

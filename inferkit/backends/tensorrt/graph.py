@@ -50,8 +50,12 @@ class Graph:
             (self._executable,) = call("cuGraphInstantiate", graph, 0)
         finally:
             call("cuGraphDestroy", graph)
-        call("cuGraphUpload", self._executable, self.stream)
-        call("cuStreamSynchronize", self.stream)
+        try:
+            call("cuGraphUpload", self._executable, self.stream)
+            call("cuStreamSynchronize", self.stream)
+        except BaseException:
+            self.close()
+            raise
 
     def launcher(self) -> Callable[[], Any]:
         """A function without arguments that replays the graph and returns a tuple whose first element is the status."""

@@ -133,6 +133,7 @@ class LatencySession(GpuSession):
             if self._wanted == "graph" or isinstance(error, WrongResults):
                 raise
             way.run, way.note = enqueue, str(error)
+            self._check_replay(enqueue, None, batch)
         return way
 
     def _run(self) -> Trace:

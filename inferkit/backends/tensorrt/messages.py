@@ -67,9 +67,17 @@ class Recorder:
             _LOG.log(logging.DEBUG if level <= logging.INFO else logging.INFO, "%s: %s", severity, text)
 
     def last_errors(self) -> str:
-        """The latest errors as the end of a sentence, for calls that run too often to be captured one by one."""
+        """The errors since it was asked last, or `forget`, as the end of a sentence: for calls that run too often to be
+        captured one by one."""
         with self._lock:
-            return Messages([("ERROR", text) for text in self._last_errors]).because()
+            told = Messages([("ERROR", text) for text in self._last_errors])
+            self._last_errors.clear()
+        return told.because()
+
+    def forget(self) -> None:
+        """Errors up to now belong to something else."""
+        with self._lock:
+            self._last_errors.clear()
 
     @contextmanager
     def capture(self) -> Iterator[Messages]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from inferkit.backends.base import Feeds, Session, Trace
 from inferkit.backends.feeds import check_feeds
+from inferkit.backends.nonfinite import count_nonfinite
 from inferkit.backends.tensorrt.buffers import shape_at
 from inferkit.backends.tensorrt.device import Device, cuda_errors, open_device
 from inferkit.backends.tensorrt.executor import Executor
@@ -25,6 +28,7 @@ ENQUEUE_BOUND = 0.8
 _PROFILED_RUNS = 10
 _COMPARED_RUNS = 50
 
+_LOG = logging.getLogger("inferkit.tensorrt")
 _open_sessions: weakref.WeakSet[GpuSession] = weakref.WeakSet()
 
 
@@ -60,6 +64,7 @@ class GpuSession(Session):
         self._batch = 0
         self._closed = False
         self._ran = False
+        _warn(flavour.caveats(plan.info.precision))
         self._gpu: Device = open_device(gpu)
         with self._gpu.active():
             try:
@@ -142,6 +147,7 @@ class GpuSession(Session):
                     "buffer_bytes": self._buffer_bytes(),
                     "peak_bytes": executor.peak_bytes,
                 },
+                "nonfinite_outputs": count_nonfinite(self._results()),
                 **extra,
                 "layer_seconds": layers,
                 "inspector": executor.inspect(),
@@ -211,6 +217,13 @@ def enqueue_figures(traces: list[Trace]) -> EnqueueFigures:
         enqueue=median(trace.enqueue or 0.0 for trace in traces),
         compute=median(trace.compute for trace in traces),
     )
+
+
+@cache
+def _warn(caveats: tuple[str, ...]) -> None:
+    """On stderr, where nobody handles logging; once."""
+    for caveat in caveats:
+        _LOG.warning("%s", caveat)
 
 
 def close_sessions() -> None:

@@ -198,9 +198,10 @@ class ThroughputSession(GpuSession):
                 self.launch_note = str(error)
         for slot in self._slots:
             slot.execute = self._enqueue_with(slot.buffers)
+        self._check_replay(self._slots[0])
 
     def _check_replay(self, slot: Slot) -> float:
-        """The slot's captured execution against plain enqueue, on its staged batch."""
+        """The slot's execution, captured or not, against plain enqueue, on its staged batch."""
         batch, buffers, stream = self._executor.batch, slot.buffers, self._compute
         assert batch is not None
         assert slot.execute is not None

@@ -89,6 +89,23 @@ def test_a_version_that_cannot_be_strict_says_so(rtx: Flavour, monkeypatch: pyte
     assert rtx_of_version(rtx, "1.7.1.116").caveats("fp32") == ()
 
 
+def test_tf32_that_the_environment_forbids_says_so(rtx: Flavour, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    (caveat,) = rtx.caveats("tf32")
+    assert "computed in FP32; unset it" in caveat
+    assert rtx.caveats("fp16") == ()
+
+
+def test_errors_of_something_else_are_not_told(rtx: Flavour) -> None:
+    rtx.recorder.forget()
+    rtx.recorder.record("ERROR", "an earlier build failed")
+    rtx.recorder.forget()
+    assert rtx.recorder.last_errors() == " (TensorRT logged no error)"
+    rtx.recorder.record("ERROR", "no memory")
+    assert rtx.recorder.last_errors() == ": no memory"
+    assert rtx.recorder.last_errors() == " (TensorRT logged no error)"
+
+
 def test_targets_reach_the_builder(rtx: Flavour) -> None:
     config = rtx.module.Builder(rtx.logger).create_builder_config()
     rtx.configure(config, tf32=False, workspace=None, targets=("sm86", "sm89"))

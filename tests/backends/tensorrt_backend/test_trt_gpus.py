@@ -33,6 +33,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> None:
         (TWO[1].uuid.upper(), 1),
         ("aaaabbbb", 1),
         ("GPU-aaaaaaaa", 0),
+        ("MIG-aaaabbbb", 1),  # what nvidia-smi calls a slice, which CUDA calls a GPU
     ],
 )
 def test_by_index_or_uuid(wanted: int | str | None, index: int) -> None:
