@@ -13,7 +13,7 @@ from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.margins import ACCURACY_TOLERANCE, COMPARED_MARGIN
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
-from inferkit.gate.pooling import pooled_case, pooled_references
+from inferkit.gate.pooling import is_of_replicates, pooled_case, pooled_references
 from inferkit.gate.reference import moved_between
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile, RunReference
@@ -85,7 +85,9 @@ def compare(
     judged = judge_levels(rule or default_rule(measuring=False), evidence, rebuilt)
     outcomes, layers = _explained(judged, one, other)
     invalid = {case.case for case in evidence if case.invalid}
-    outcomes += judge_sides([_sides(case, one, other) for case in evidence if case.case not in invalid])
+    outcomes += judge_sides(
+        [side_case(c.case, other.cases[c.case], one.cases[c.case], c.margin) for c in evidence if c.case not in invalid]
+    )
     outcomes, told = _machines(outcomes, evidence, one, other)
     outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
     outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
@@ -123,7 +125,7 @@ def _side(files: Sequence[RunFile]) -> _Side:
         outcome.case: f"{file.name}: {outcome.reason or 'measured as INVALID'}"
         for file in files
         for outcome in file.outcomes
-        if outcome.verdict is Verdict.INVALID and outcome.machine is None
+        if outcome.verdict is Verdict.INVALID and outcome.machine is None and is_of_replicates(file, outcome)
     }
     return _Side(cases, accuracy, fingerprints, mixed, invalid, pooled_references(files))
 
@@ -160,12 +162,12 @@ def _evidence(case: str, base: _Side, head: _Side, margins: Margins) -> CaseLate
     return CaseLatency(case, now, before, margin, invalid=tuple(invalid))
 
 
-def _sides(case: CaseLatency, base: _Side, head: _Side) -> SideCase:
-    here, there = head.cases[case.case], base.cases[case.case]
+def side_case(name: str, here: RunCase, there: RunCase, margin: float) -> SideCase:
+    """What `judge_sides` compares of a case that was measured here, and before that there."""
     now, before = SideFacts.of(here.facts), SideFacts.of(there.facts)
     if bool(here.builds) != bool(there.builds):
         now = now.without_building()
-    return SideCase(case.case, now, before, case.margin, here.facts.get("backend") == "tensorrt")
+    return SideCase(name, now, before, margin, here.facts.get("backend") == "tensorrt")
 
 
 def _absent(case: str, metric: str, verdict: Verdict) -> Outcome:

@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from inferkit.errors import BaselineError
+from inferkit.gate.outcome import Outcome
 from inferkit.gate.run_file import RunCase, RunFile, RunReference
 from inferkit.gate.side import SideFacts
+from inferkit.gate.verdict import Verdict
 
 
 def pooled_run(runs: Sequence[RunFile]) -> RunFile:
     """Runs of one commit as one run: what each measured of a case are replicates of that case.
 
     Machines of one kind (one fingerprint) differ a little; replicates of several make a baseline for all of them. A
-    case that is INVALID in one run is so in all. BaselineError for runs that inferkit did not write, of different
-    commits, or of different networks under one name.
+    case that was measured as INVALID in one run is so in all. BaselineError for runs that inferkit did not write, of
+    different commits, or of different networks under one name.
     """
     first, *others = runs
     if not others:
@@ -46,7 +48,7 @@ def pooled_run(runs: Sequence[RunFile]) -> RunFile:
         fingerprints={slug: found for run in runs for slug, found in run.fingerprints.items()},
         cases=cases,
         accuracy={name: found for run in runs for name, found in run.accuracy.items()},
-        outcomes=tuple(outcome for run in runs for outcome in run.outcomes),
+        outcomes=tuple(outcome for run in runs for outcome in run.outcomes if is_of_replicates(run, outcome)),
         declared={slug: tuple(names) for slug, names in declared.items()},
         narrowed=any(run.narrowed for run in runs),
         smoke=any(run.smoke for run in runs),
@@ -54,6 +56,11 @@ def pooled_run(runs: Sequence[RunFile]) -> RunFile:
         dirty=any(run.dirty for run in runs),
         references=pooled_references(runs),
     )
+
+
+def is_of_replicates(run: RunFile, outcome: Outcome) -> bool:
+    """Not so of a case that was refused unmeasured (by workers of pytest-xdist): it spoils nobody's replicates."""
+    return outcome.verdict is not Verdict.INVALID or outcome.case in run.cases or outcome.case in run.accuracy
 
 
 def pooled_case(known: RunCase, more: RunCase) -> RunCase:

@@ -10,6 +10,8 @@ from typing import Any
 from inferkit import __version__
 from inferkit.errors import BaselineError
 from inferkit.gate.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
+from inferkit.gate.builds import comparable, judge_levels
+from inferkit.gate.comparison import side_case
 from inferkit.gate.default import default_rule
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_store import read_layers, write_layers
@@ -18,7 +20,7 @@ from inferkit.gate.outcome import REFERENCE, Outcome
 from inferkit.gate.reference import Movement, moved_between
 from inferkit.gate.rule import CaseLatency, Rule
 from inferkit.gate.run_file import RunCase, RunFile
-from inferkit.gate.side import SideCase, SideFacts, judge_sides
+from inferkit.gate.side import SideFacts, judge_sides
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.layer_table import LayerTable, readable_table
 
@@ -131,32 +133,24 @@ class _Plan:
         )
 
     def _compared(self, rule: Rule) -> list[Outcome]:
-        """Latencies, and what else changed."""
-        suite = [
-            CaseLatency(
-                name,
-                case.log_medians,
-                self.old[name].log_medians if name in self.old else (),
-                _margin(case.margin),
-                no_baseline="new",
-                invalid=(self.spoiled[name],) if name in self.spoiled else (),
-            )
-            for name, case in self.cases.items()
-        ]
-        sides = judge_sides(
-            [
-                SideCase(
-                    name,
-                    SideFacts.of(case.facts),
-                    SideFacts.of(self.old[name].__dict__),
-                    _margin(case.margin),
-                    case.facts.get("backend") == "tensorrt",
-                )
-                for name, case in self.cases.items()
-                if name in self.old
-            ]
-        )
-        return [*rule.judge(suite), *(side for side in sides if side.verdict in (Verdict.REGRESSED, Verdict.IMPROVED))]
+        """Latencies, and what else changed: on the level that `compare` judges them on, processes or engines."""
+        before = {name: _as_measured(self.old[name], self.slug) for name in self.cases if name in self.old}
+        suite = [self._evidence(name, case, before.get(name)) for name, case in self.cases.items()]
+        rebuilt = {
+            name: bool(case.builds or (name in before and before[name].builds)) for name, case in self.cases.items()
+        }
+        pairs = [(name, self.cases[name], there) for name, there in before.items()]
+        sides = judge_sides([side_case(name, here, there, _margin(here.margin)) for name, here, there in pairs])
+        changed = [side for side in sides if side.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)]
+        return [*judge_levels(rule, suite, rebuilt), *changed]
+
+    def _evidence(self, name: str, here: RunCase, there: RunCase | None) -> CaseLatency:
+        now: tuple[float, ...] = here.log_medians
+        before: tuple[float, ...] = ()
+        if there is not None:
+            now, before = comparable(now, here.builds, there.log_medians, there.builds)
+        invalid = (self.spoiled[name],) if name in self.spoiled else ()
+        return CaseLatency(name, now, before, _margin(here.margin), no_baseline="new", invalid=invalid)
 
     def _refused(self, outcomes: Sequence[Outcome], moved: Movement | None) -> list[Outcome]:
         """What must not become a baseline without a reason: worse, INVALID, or of two states of the machine."""
@@ -207,6 +201,11 @@ def _kept_layers(store: BaselineStore, fingerprint: Fingerprint) -> Mapping[str,
 
 def _margin(stated: float | None) -> float:
     return CPU_MARGIN if stated is None else stated
+
+
+def _as_measured(case: CaseBaseline, slug: str) -> RunCase:
+    """A stored case as the file of its run had it."""
+    return RunCase(case.log_medians, slug, facts=case.__dict__, builds=case.builds)
 
 
 def _stored(case: RunCase, accepted: str | None) -> CaseBaseline:

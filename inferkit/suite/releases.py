@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inferkit.errors import UsageError
 from inferkit.gate.history.ratchet import Moment, days_ago, needed, ratchet, release
+from inferkit.gate.history.series import joined
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import RunInfo
 from inferkit.gate.outcome import LATENCY, REFERENCE, Outcome
@@ -44,13 +45,21 @@ def ratchet_of(history: History, current: RunInfo, folder: Path, tag: str | None
             moments.append(moment)
     if not moments:
         return Ratchet((), tuple(remarks))
-    wanted = needed(runs, current, moments)
-    series = [
+    latencies = joined(
         each
-        for metric in (LATENCY, REFERENCE)
-        for each in history.series(metric=metric, project=current.project, runs=wanted)
+        for ids, last in needed(runs, current, moments)
+        for each in history.series(metric=LATENCY, project=current.project, runs=ids, like=current.run_id, last=last)
+    )
+    seen = {point.run.run_id for each in latencies for point in each.points}
+    references = history.series(metric=REFERENCE, project=current.project, runs=sorted(seen), like=current.run_id)
+    outcomes = ratchet([*latencies, *references], current.run_id, moments)
+    compared = {outcome.metric for outcome in outcomes}
+    remarks += [
+        f"{moment.name}: no case of this run was properly measured both then and now on this kind of machine"
+        for moment in moments
+        if moment.metric not in compared
     ]
-    return Ratchet(tuple(ratchet(series, current.run_id, moments)), tuple(remarks))
+    return Ratchet(tuple(outcomes), tuple(remarks))
 
 
 def _release(runs: Sequence[RunInfo], current: RunInfo, folder: Path, tag: str | None) -> Moment | str:

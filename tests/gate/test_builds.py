@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferkit.gate.baseline import BaselineStore
 from inferkit.gate.builds import build_spread, by_build, comparable
 from inferkit.gate.comparison import compare
 from inferkit.gate.moderated import ModeratedRule
+from inferkit.gate.promotion import plan_promotion, promote
 from inferkit.gate.rule import CaseLatency
 from inferkit.gate.run_file import read_run
 from inferkit.gate.verdict import Verdict
@@ -100,3 +102,37 @@ def test_what_building_anew_costs_is_not_held_against_an_engine_from_the_cache(t
     assert (found["latency"].replicates, found["latency"].baseline_replicates) == (3, 1)
     pooled = compare([head, head], [head]).outcomes[0]
     assert (pooled.replicates, pooled.baseline_replicates) == (3, 6)
+
+
+def test_a_promotion_judges_on_the_level_that_compare_judges_on(tmp_path):
+    """One engine in six processes, then three builds of a changed network. One build of the slower is no slower."""
+    random = np.random.default_rng(5)
+    cached, anew = (ours({name: [0.01] * 6 for name in ("slower", "same")}, margin=0.05) for _ in "ab")
+    for name, engines in (("slower", (0.0, 0.06, 0.06)), ("same", (0.005, 0.0, -0.005))):
+        before, now = cached["inferkit"]["cases"][name], anew["inferkit"]["cases"][name]
+        before |= {"log_medians": random.normal(-4.6, 0.002, 6).tolist(), "build_seconds": [1.0] * 6}
+        before |= {"cold_start": random.normal(1.0, 0.01, 6).tolist()}
+        now |= {"log_medians": random.normal(np.tile(engines, 2) - 4.6, 0.002).tolist(), "builds": [0, 1, 2] * 2}
+        now |= {"build_seconds": [9.0, 9.1, 9.2] * 2, "cold_start": random.normal(9.0, 0.1, 6).tolist()}
+    base, head = (read_run(write(tmp_path / f"{name}.json", run)) for name, run in (("a", cached), ("b", anew)))
+    store = BaselineStore(tmp_path / "baselines")
+    promote(plan_promotion(base, store), store)
+    (promotion,) = plan_promotion(head, store)
+    told = [(o.case, o.metric, o.verdict, o.replicates, o.baseline_replicates) for o in promotion.outcomes]
+    assert told == [
+        ("slower", "latency", Verdict.INCONCLUSIVE, 3, 1),
+        ("same", "latency", Verdict.PASS, 3, 1),
+    ]
+    compared = [outcome for outcome in compare([base], [head]).outcomes if outcome.metric == "latency"]
+    assert [outcome.verdict for outcome in compared] == [outcome.verdict for outcome in promotion.outcomes]
+    assert promotion.refused == ()
+    promote([promotion], store)
+    for case in anew["inferkit"]["cases"].values():
+        case["build_seconds"] = [30.0, 30.3, 30.6] * 2
+    (again,) = plan_promotion(read_run(write(tmp_path / "c.json", anew)), store)
+    # Both sides are of three builds now, so building is compared too.
+    assert {(o.metric, o.replicates, o.baseline_replicates) for o in again.outcomes} == {
+        ("latency", 3, 3),
+        ("build time", 3, 3),
+    }
+    assert {o.verdict for o in again.refused} == {Verdict.REGRESSED}

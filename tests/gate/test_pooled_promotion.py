@@ -48,6 +48,14 @@ def test_a_case_that_is_invalid_in_one_run_needs_a_reason(tmp_path):
         promote(plan_promotion(pooled, store), store)
 
 
+def test_a_case_that_one_run_refused_unmeasured_is_as_the_others_measured_it(tmp_path):
+    refused = {"case": "a", "metric": "latency", "verdict": "INVALID", "reason": "shares the CPU with other workers"}
+    pooled = pooled_run(runs(tmp_path, ours({"b": ONE}, outcomes=[refused]), ours({"a": OTHER})))
+    store = BaselineStore(tmp_path / "baselines")
+    promote(plan_promotion(pooled, store), store)
+    assert len(store.find(MACHINE).cases["a"].log_medians) == 2
+
+
 def test_what_is_not_one_thing_is_not_pooled(tmp_path):
     other_commit = ours({"a": OTHER})
     other_commit["commit_info"]["id"] = "fedcba9"

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from statistics import fmean, median
 
@@ -26,7 +27,7 @@ from inferkit.gate.verdict import Verdict
 # Drift is looked for more finely than one run can be judged, since the noise of runs is known from their history.
 MARGIN = 0.05
 DAYS = 30
-RECENT = 40  # runs that tell how much runs differ
+RECENT = 40  # runs of a case that tell how much runs differ
 _RUNS_THEN = 3  # of which the earlier value is made, where a moment has as many
 _ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
 _STEPS = ("REGRESSED", "IMPROVED")
@@ -34,65 +35,77 @@ _STEPS = ("REGRESSED", "IMPROVED")
 
 @dataclass(frozen=True)
 class Moment:
-    """What the current run is compared with: a name (`v1.2`, `30 days ago`) and the runs that belong to it."""
+    """What the current run is compared with: a name (`v1.2`, `30 days ago`) and all runs that may stand for it.
+
+    Not every run has every case or is of the same machine: each series takes the newest of them that it has itself, at
+    most three, and of those, where the moment is `of_one_commit`, the ones of the newest commit.
+    """
 
     name: str
     runs: frozenset[str]
+    of_one_commit: bool = False
+
+    @property
+    def metric(self) -> str:
+        """What the outcomes of a comparison with it are called."""
+        return f"{LATENCY} since {self.name}"
 
 
 def days_ago(runs: Sequence[RunInfo], now: datetime, days: int = DAYS) -> Moment | None:
-    """The last runs that are at least so many days older than `now`; None where there are none."""
-    old = [run for run in runs if run.date <= now - timedelta(days=days)]
-    return Moment(f"{days} days ago", frozenset(run.run_id for run in old[-_RUNS_THEN:])) if old else None
+    """The runs that are at least so many days older than `now`; None where there are none."""
+    old = frozenset(run.run_id for run in runs if run.date <= now - timedelta(days=days))
+    return Moment(f"{days} days ago", old) if old else None
 
 
 def release(runs: Sequence[RunInfo], tag: str, holds: Callable[[str], bool]) -> Moment | None:
-    """The runs of the newest commit that the release has (`holds` tells of a commit); None where there are none."""
-    released = [run for run in runs if run.commit and holds(run.commit)]
-    if not released:
-        return None
-    newest = [run.run_id for run in released if run.commit == released[-1].commit]
-    return Moment(tag, frozenset(newest[-_RUNS_THEN:]))
+    """The runs of commits that the release has (`holds` tells of a commit); None where there are none."""
+    released = frozenset(run.run_id for run in runs if run.commit and holds(run.commit))
+    return Moment(tag, released, of_one_commit=True) if released else None
 
 
-def needed(runs: Sequence[RunInfo], current: RunInfo, moments: Sequence[Moment]) -> list[str]:
-    """The ids of the runs that `ratchet` must see, of all there are (oldest first)."""
+def needed(runs: Sequence[RunInfo], current: RunInfo, moments: Sequence[Moment]) -> list[tuple[list[str], int]]:
+    """What `ratchet` must see of each case's series: ids of runs, and how many of these, the newest usable ones."""
     before = [run.run_id for run in runs if run.date <= current.date]
-    recent = set(before[-RECENT:]) | {current.run_id}.union(*(moment.runs for moment in moments))
-    return [run.run_id for run in runs if run.run_id in recent]
+    return [(before, RECENT), *((sorted(moment.runs), _RUNS_THEN) for moment in moments)]
 
 
 def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment], margin: float = MARGIN) -> list[Outcome]:
     """One outcome per case of the run `current` and moment that has runs of the case: REGRESSED is a slip.
 
-    `series` hold latencies and references (see `needed`). The metric names the moment: `latency since v1.2`. The
-    margin is the case's own where that is finer. Where the reference network moved as well, the machine did: INVALID.
+    `series` hold latencies (see `needed`), and references of the same runs. The metric names the moment: `latency since
+    v1.2`. The margin is the case's own where that is finer. Where the reference network moved as well between the same
+    runs, the machine did: INVALID.
     """
-    from inferkit.gate.reference import movement  # needs scipy
+    from inferkit.gate.reference import Movement, movement  # needs scipy
     from inferkit.gate.stats.judge import Policy, judge
     from inferkit.gate.stats.looks import SINGLE_LOOK
 
-    compared = [pair for each in series for moment in moments if (pair := _pair(each, current, moment, margin))]
-    cases = [pair for pair in compared if pair.series.metric == LATENCY]
-    if not cases:
+    cases = [each for each in series if each.metric == LATENCY]
+    pairs = [pair for each in cases for moment in moments if (pair := _pair(each, current, moment, margin))]
+    if not pairs:
         return []
     judged = judge(
-        [pair.evidence for pair in cases],
-        [math.log1p(pair.margin) for pair in cases],
+        [pair.evidence for pair in pairs],
+        [math.log1p(pair.margin) for pair in pairs],
         plan=SINGLE_LOOK,
         look=0,
         policy=Policy(alpha=_ALPHA),
     )
-    everything = [pair.evidence for pair in compared]
-    references = {
-        (pair.moment.name, pair.series.fingerprint): movement(pair.series.case, pair.evidence, everything, margin)
-        for pair in compared
-        if pair.series.metric == REFERENCE
-    }
+    everything = [pair.evidence for pair in pairs]
+
+    @cache
+    def moved(fingerprint: str, then: frozenset[str]) -> Movement | None:
+        for each in series:
+            if each.metric == REFERENCE and each.fingerprint == fingerprint:
+                pair = _pair(each, current, Moment("", then), margin)
+                if pair is not None:
+                    return movement(each.case, pair.evidence, everything, margin)
+        return None
+
     outcomes = []
-    for pair, item in zip(cases, judged, strict=True):
+    for pair, item in zip(pairs, judged, strict=True):
         outcome = _outcome(pair, item)
-        reference = references.get((pair.moment.name, pair.series.fingerprint))
+        reference = moved(pair.series.fingerprint, frozenset(point.run.run_id for point in pair.then))
         outcomes.append(reference.blamed(outcome) if reference is not None else outcome)
     return outcomes
 
@@ -118,16 +131,18 @@ def _pair(series: Series, current: str, moment: Moment, margin: float) -> _Pair 
     """None where the series has no usable current run, or none of the moment."""
     points = series.usable
     now = next((point for point in points if point.run.run_id == current), None)
-    then = tuple(point for point in points if point.run.run_id in moment.runs and point.run.run_id != current)
+    then = [point for point in points if point.run.run_id in moment.runs and point.run.run_id != current][-_RUNS_THEN:]
     if now is None or not then:
         return None
+    if moment.of_one_commit:
+        then = [point for point in then if point.run.commit == then[-1].run.commit]
     recent = [point for point in points if point.run.date <= now.run.date][-RECENT:]
     variance, dof = _noise(recent)
     before = [_datum(point) for point in then]
     value = _datum(now)
     evidence = Evidence(value - fmean(before), variance, dof, 1 / (1 + 1 / len(then)), robust=value - median(before))
     stated = now.figure.margin if now.figure.margin is not None else CPU_MARGIN
-    return _Pair(series, moment, then, now, min(stated, margin), evidence)
+    return _Pair(series, moment, tuple(then), now, min(stated, margin), evidence)
 
 
 def _datum(point: Point) -> float:
@@ -164,4 +179,4 @@ def _outcome(pair: _Pair, item: object) -> Outcome:
         reason += ": how much runs differ is not known yet"
     before = [_datum(point) for point in pair.then]
     outcome = outcome_of(pair.series.case, pair.margin, before, [_datum(pair.now)], item, reason)
-    return replace(outcome, metric=f"{LATENCY} since {pair.moment.name}", replicates=0, baseline_replicates=0)
+    return replace(outcome, metric=pair.moment.metric, replicates=0, baseline_replicates=0)

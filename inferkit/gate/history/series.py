@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from inferkit.gate.history.summary import Figure, RunInfo
@@ -44,3 +45,15 @@ class Series:
     def usable(self) -> tuple[Point, ...]:
         """The points that were measured properly."""
         return tuple(point for point in self.points if point.usable)
+
+
+def joined(parts: Iterable[Series]) -> list[Series]:
+    """One series of the parts that are of the same; a point that several of them have stands there once."""
+    found: dict[tuple[str, str, str, str], dict[str, Point]] = {}
+    for part in parts:
+        points = found.setdefault((part.project, part.case, part.metric, part.fingerprint), {})
+        points.update((point.run.run_id, point) for point in part.points)
+    return [
+        Series(*key, tuple(sorted(points.values(), key=lambda point: (point.run.date, point.run.run_id))))
+        for key, points in found.items()
+    ]

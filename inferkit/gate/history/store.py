@@ -43,6 +43,12 @@ CREATE TABLE fingerprints (slug TEXT PRIMARY KEY, buckets TEXT NOT NULL);
 _RUN = "run_id, date, git_commit, dirty, branch, project, version, source"
 _FIGURE = "case_id, metric, fingerprint, datum, verdict, change, margin, reason, replicates_known, machine"
 _IN_ORDER = "ORDER BY r.date, r.run_id"
+_LIKE = "(case_id, metric, fingerprint) IN (SELECT (case_id, metric, fingerprint) FROM h.figures WHERE run_id = ?)"
+_USABLE = "(verdict IS DISTINCT FROM 'INVALID' OR machine IS NOT NULL)"  # as Point.usable has it
+_NEWEST = (
+    f"QUALIFY {_USABLE} AND row_number() OVER (PARTITION BY r.project, case_id, metric, fingerprint, {_USABLE} "
+    "ORDER BY r.date DESC, r.run_id DESC) <= ?"
+)
 
 
 def default_path() -> Path:
@@ -87,13 +93,18 @@ class History:
         fingerprint: str | None = None,
         project: str | None = None,
         runs: Sequence[str] | None = None,
+        like: str | None = None,
+        last: int | None = None,
     ) -> list[Series]:
         """Everything there is of a case, a metric, a kind of machine, a project, of runs by their ids; None: of all.
 
-        One entry per project, case, metric and fingerprint, in the order in which they first appeared.
+        `like`: only of series that this run has a point of. `last`: only the newest so many usable points of each. One
+        entry per project, case, metric and fingerprint, in the order in which they first appeared.
         """
         wanted: dict[str, object] = {"case_id": case, "metric": metric, "fingerprint": fingerprint, "project": project}
-        where, values = _where(wanted | {"r.run_id": None if runs is None else list(runs)})
+        where, values = _where(wanted | {"r.run_id": None if runs is None else list(runs), _LIKE: like})
+        if last is not None:
+            where, values = f"{where} {_NEWEST}", [*values, last]
         columns = ", ".join(f"r.{name.strip()}" for name in _RUN.split(","))
         rows = self._query(f"SELECT {columns}, {_FIGURE} FROM h.figures JOIN h.runs r USING (run_id) {where} "
                            f"{_IN_ORDER}, h.figures.rowid", values)  # fmt: skip
@@ -198,9 +209,15 @@ def _insert(database: DuckDBPyConnection, summary: RunSummary) -> None:
 
 
 def _where(wanted: Mapping[str, object]) -> tuple[str, list[object]]:
-    """The condition that columns equal these values, or one of a list of them; None asks for nothing."""
+    """The condition that columns equal these values, or one of a list of them; None asks for nothing.
+
+    A key with a question mark is a condition of its own.
+    """
     stated = {name: value for name, value in wanted.items() if value is not None}
-    conditions = [f"{name} = ANY(?)" if isinstance(value, list) else f"{name} = ?" for name, value in stated.items()]
+    conditions = [
+        name if "?" in name else f"{name} = ANY(?)" if isinstance(value, list) else f"{name} = ?"
+        for name, value in stated.items()
+    ]
     return ("WHERE " + " AND ".join(conditions), list(stated.values())) if conditions else ("", [])
 
 

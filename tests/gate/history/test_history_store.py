@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from inferkit.errors import HistoryError
+from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import summary_of
 from inferkit.gate.outcome import ACCURACY, BUILD_TIME, HOST_MEMORY, LATENCY, TOP5
@@ -26,7 +27,7 @@ TIMES = [0.0100, 0.0101, 0.0102]
 def summary(folder: Path, number: int = 0, **more):
     """A run of the `number`-th minute."""
     judged = {"case": "a", "metric": "latency", "verdict": "PASS", "change": 0.01, "margin": 0.25, "reason": "fine"}
-    content = ours({"a": TIMES}, accuracy={"x": np.ones(50, bool)}, outcomes=[judged], version="0.1.0", **more)
+    content = ours({"a": TIMES}, accuracy={"x": np.ones(50, bool)}, version="0.1.0", **{"outcomes": [judged], **more})
     content["datetime"] = f"2026-11-22T{10 + number // 60:02}:{number % 60:02}:00+00:00"
     content["commit_info"] = {"id": f"{number:040x}", "dirty": False, "project": "mine", "branch": "main"}
     return summary_of(read_run(write(folder / f"run-{number}.json", content)))
@@ -80,6 +81,35 @@ def test_what_spoiled_a_latency_spoiled_the_other_times_and_not_the_memory(tmp_p
         history.append([summary_of(read_run(write(tmp_path / "run.json", content)))])
         found = {series.metric: bool(series.usable) for series in history.series()}
         assert found == {LATENCY: usable, BUILD_TIME: usable, HOST_MEMORY: True}
+
+
+def test_the_newest_usable_points_of_the_series_that_a_run_has(tmp_path):
+    """Asked of the database, so that a long history need not be read; what is usable is `Point.usable` there too."""
+    spoiled = {"case": "a", "metric": "latency", "verdict": "INVALID"}
+    unlike = Fingerprint.of({"cpu": "another"})
+    history = History(tmp_path / "history.duckdb")
+    history.append(
+        [
+            *(summary(tmp_path, number) for number in range(4)),
+            summary(tmp_path, 4, outcomes=[{**spoiled, "machine": 0.3}]),
+            summary(tmp_path, 5, outcomes=[spoiled]),
+            *(summary(tmp_path, number, machine=unlike) for number in range(6, 9)),
+            summary(tmp_path, 9),
+        ]
+    )
+    runs = [run.run_id for run in history.runs()]
+
+    def asked(**more):
+        found = history.series(metric=LATENCY, **more)
+        return {each.fingerprint: [runs.index(point.run.run_id) for point in each.points] for each in found}
+
+    assert asked(last=4) == {MACHINE.slug: [2, 3, 4, 9], unlike.slug: [6, 7, 8]}
+    assert asked(last=2, like=runs[9]) == {MACHINE.slug: [4, 9]}
+    assert asked(last=2, like=runs[9], runs=runs[:3]) == {MACHINE.slug: [1, 2]}
+    assert asked(last=2, like=runs[9], runs=[]) == {}
+    assert asked(like=runs[9]) == {MACHINE.slug: [0, 1, 2, 3, 4, 5, 9]}
+    for each in history.series(metric=LATENCY):
+        assert asked(last=100)[each.fingerprint] == [runs.index(point.run.run_id) for point in each.usable]
 
 
 def test_the_same_run_is_remembered_once(tmp_path):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from inferkit.gate.history.ratchet import MARGIN, Moment, days_ago, needed, ratchet, release, slips
+from inferkit.gate.history.ratchet import MARGIN, RECENT, Moment, days_ago, needed, ratchet, release, slips
 from inferkit.gate.history.series import Point, Series
 from inferkit.gate.history.summary import Figure, RunInfo
 from inferkit.gate.outcome import LATENCY, REFERENCE
@@ -138,16 +139,62 @@ def test_runs_measured_as_invalid_are_not_compared_with():
                    [Moment("v1", frozenset({"r000"}))]) == []  # fmt: skip
 
 
-def test_the_moments_are_the_newest_runs_that_belong_to_them():
+def test_a_moment_has_every_run_that_may_stand_for_it():
     infos = runs(20)
-    assert days_ago(infos, infos[-1].date).runs == {"r007", "r008", "r009"}
+    assert days_ago(infos, infos[-1].date).runs == {f"r{n:03}" for n in range(10)}
     assert days_ago(infos[-3:], infos[-1].date) is None
     released = release(infos, "v2", lambda commit: commit <= "c004")
-    assert (released.name, released.runs) == ("v2", {"r004"})
+    assert (released.name, released.runs) == ("v2", {f"r{n:03}" for n in range(5)})
     assert release(infos, "v0", lambda commit: False) is None
 
 
-def test_only_the_runs_that_count_are_asked_for():
+def only(series: Series, numbers) -> Series:
+    """As if these runs alone had measured it."""
+    wanted = {f"r{n:03}" for n in numbers}
+    return replace(series, points=tuple(point for point in series.points if point.run.run_id in wanted))
+
+
+def test_each_series_is_compared_with_the_newest_runs_that_it_has_itself():
+    infos = runs(30)
+    often, seldom, *_ = history(1, infos, cases=2)
+    seldom = only(seldom, (1, 4, 9, 13, 20, 29))
+    old = frozenset(info.run_id for info in infos[:16])
+    found = ratchet([often, seldom], "r029", [Moment("long ago", old), Moment("v1", old, of_one_commit=True)])
+    against = {(outcome.case, outcome.metric): outcome.reason.split(":")[0] for outcome in found}
+    last, before = (f"{infos[n].date:%Y-%m-%d} (c{n:03})" for n in (15, 13))
+    assert against == {
+        ("case-0", "latency since long ago"): f"against 3 runs until {last}",
+        ("case-0", "latency since v1"): f"against 1 run until {last}",
+        ("case-1", "latency since long ago"): f"against 3 runs until {before}",
+        ("case-1", "latency since v1"): f"against 1 run until {before}",
+    }
+
+
+def test_the_reference_is_looked_at_between_the_runs_that_the_case_is_of():
+    """The machine got slower between the case's last run and this one; another case has older runs that saw it.
+
+    What the reference did since those says nothing of what happened to this case.
+    """
+
+    def slower(point: Point) -> Point:
+        if int(point.run.run_id[1:]) < 10:
+            return point
+        values = tuple(1.3 * value for value in point.figure.values)
+        # The gate saw it when it came.
+        return replace(point, figure=replace(point.figure, values=values, verdict="REGRESSED"))
+
+    infos = runs(30)
+    series = [replace(each, points=tuple(map(slower, each.points))) for each in history(1, infos, cases=2)]
+    always, left_out, reference = series
+    left_out = only(left_out, (*range(10), 28, 29))
+    old = Moment("long ago", frozenset(info.run_id for info in infos[:20]))
+    found = {outcome.case: outcome for outcome in ratchet([always, left_out, reference], "r029", [old])}
+    assert found["case-0"].verdict is Verdict.PASS
+    assert found["case-1"].verdict is Verdict.INVALID
+    assert "the reference network moved by +" in found["case-1"].reason
+
+
+def test_only_the_newest_points_of_each_series_are_asked_for():
     infos = runs(100)
-    wanted = needed(infos, infos[90], [Moment("v1", frozenset({"r001"}))])
-    assert wanted == ["r001", *(f"r{n:03}" for n in range(51, 91))]
+    wanted = needed(infos, infos[90], [Moment("v1", frozenset({"r001", "r000"}))])
+    assert wanted == [([f"r{n:03}" for n in range(91)], RECENT), (["r000", "r001"], 3)]
