@@ -95,10 +95,15 @@ def _parameter(parameter: Parameter) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that the selection left without any case are not tests; pytest would show them as skipped."""
+    """Tests that the selection left without any case are not tests; pytest would show them as skipped.
+
+    Nor are those of a case that one matrix lacks and another one of this run declares.
+    """
     if _SUITE not in config.stash:
         return
-    empty = [item for item in items if _asks(item) and _parameter_of(item) is None]
+    asking = [(item, _parameter_of(item)) for item in items if _asks(item)]
+    needless = _suite(config).needless(parameter for _, parameter in asking if parameter is not None)
+    empty = [item for item, parameter in asking if parameter is None or parameter in needless]
     if empty:
         items[:] = [item for item in items if item not in empty]
         config.hook.pytest_deselected(items=empty)

@@ -67,6 +67,12 @@ class Check:
         if outcome.verdict not in (Verdict.PASS, Verdict.IMPROVED):
             pytest.skip(outcome.line)
 
+    def _unmeasured(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
+        """As `_judged`, of a case that no campaign has: the run's record gets its outcome from here."""
+        if outcome not in self._suite.unmeasured:  # another plugin may run a failed test again
+            self._suite.unmeasured.append(outcome)
+        self._judged(outcome, row)
+
     def _unsupported(self, why: Unsupported, metric: str) -> NoReturn:
         outcome = Outcome(self.case.id, metric, Verdict.UNSUPPORTED, reason=why.reason, way_out=why.way_out)
         row = {"kind": "unsupported", "case": self.case.id, "reason": why.reason, "way_out": why.way_out}
@@ -98,12 +104,12 @@ class LatencyCheck(Check):
         """Pass, skip or fail; measures now where the campaign has not."""
         case = self.case
         if isinstance(case, MissingCase):
-            self._judged(missing(case), {"kind": "missing", "case": case.id, "file": case.file})
+            self._unmeasured(missing(case), {"kind": "missing", "case": case.id, "file": case.file})
             return
         assert isinstance(case, Case)
         if case.backend in CPU_BACKENDS and is_worker(self._suite.config):
             outcome = Outcome(case.id, LATENCY, Verdict.INVALID, reason=XDIST_REASON, way_out=XDIST_WAY_OUT)
-            self._judged(outcome, {"kind": "invalid", "case": case.id, "reason": XDIST_REASON})
+            self._unmeasured(outcome, {"kind": "invalid", "case": case.id, "reason": XDIST_REASON})
             return
         campaign = self._suite.campaign(self._parameter.matrix)
         if case not in campaign.latency:
@@ -113,6 +119,11 @@ class LatencyCheck(Check):
             self._unsupported(record.unsupported, LATENCY)
         if record.failure is not None:
             self._failed(record.failure)
+        if record.outcome is not None and not record.replicates:
+            # An interleaved run that came to no block: there are no times to hand over.
+            kind = "invalid" if record.outcome.verdict is Verdict.INVALID else "failed"
+            self._judged(record.outcome, {"kind": kind, "case": case.id, "reason": record.outcome.reason})
+            return
         self._hand_over(thinned([each.walls for each in record.replicates]), latency_facts(record))
         if record.outcome is not None:
             self._judged(*with_sides(record.outcome, record.sides, latency_row(record)))
@@ -175,6 +186,6 @@ def missing(case: MissingCase) -> Outcome:
         case.id,
         LATENCY,
         Verdict.MISSING,
-        reason=f"it is in {case.file}, but the matrix no longer declares it",
-        way_out="declare it again, or promote a run without it",
+        reason=f"it is in {case.file}, but no matrix of this run declares it",
+        way_out="declare it again, run the tests of the matrix that does with these, or promote a run without it",
     )

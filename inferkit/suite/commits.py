@@ -68,7 +68,5 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
         record.outcome, record.why = outcome, result.layers.get(case.id)
         if outcome.verdict is Verdict.UNSUPPORTED:
             record.unsupported = Unsupported(outcome.reason, outcome.way_out)
-        elif not record.replicates:
-            record.failure = outcome.reason
         campaign.latency[case] = record
     return result.seed

@@ -63,6 +63,15 @@ class CaseRecord:
         return numbers if len(set(numbers)) > 1 else ()
 
     @property
+    def service_top1(self) -> float | None:
+        """Top-1 of a service's accuracy mode in percent; None where no process ran it.
+
+        One whose times were discarded counts: what disturbed them left the answers as they are.
+        """
+        told = (each.service.get("top1") for each in (*self.discarded, *self.replicates) if each.service is not None)
+        return next((top1 for top1 in told if top1 is not None), None)
+
+    @property
     def open(self) -> bool:
         """Whether there is something to measure."""
         return self.failure is None and self.unsupported is None

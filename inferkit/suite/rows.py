@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inferkit.gate.builds import build_spread
 from inferkit.measure import statistics
@@ -35,9 +36,9 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "log_medians": list(record.log_medians),
         "centre": centre,
         "spread": statistics.spread(record.log_medians),
-        "log_p99": log_p99(replicates),
+        "log_p99": [] if _in_rounds(record) else log_p99(replicates),
         "memories": [each.memory for each in replicates],
-        **statistics.percentiles(walls),
+        **_percentiles(record, walls),
         "samples": len(walls),
         "images_per_second": statistics.images_per_second(centre, record.case.batch_size),
         "memory": _middle([each.memory for each in replicates]),
@@ -46,9 +47,20 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "build_seconds": _all([each.build_seconds for each in replicates]),
         "cold_start": _all([each.cold_start for each in replicates]),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
-        **_service_facts(replicates),
+        **_service_facts(record),
         **_builds(record),
     }
+
+
+def _percentiles(record: CaseRecord, walls: NDArray[np.float64]) -> dict[str, float | None]:
+    """Over all iterations; of rounds only their median, since a mean hides the tail of its batches."""
+    known = statistics.percentiles(walls)
+    return {**dict.fromkeys(known), "p50": known["p50"]} if _in_rounds(record) else known
+
+
+def _in_rounds(record: CaseRecord) -> bool:
+    """Whether an iteration is a round, with the mean of many batches (throughput mode)."""
+    return record.case.mode == "throughput"
 
 
 def _builds(record: CaseRecord) -> dict[str, Any]:
@@ -60,9 +72,9 @@ def _builds(record: CaseRecord) -> dict[str, Any]:
     return told
 
 
-def _service_facts(replicates: Sequence[Replicate]) -> dict[str, Any]:
+def _service_facts(record: CaseRecord) -> dict[str, Any]:
     """What the load generator says of a service case, medians over its processes; nothing for other cases."""
-    told = [each.service for each in replicates if each.service is not None]
+    told = [each.service for each in record.replicates if each.service is not None]
     if not told:
         return {}
     figures = ("p50", "p90", "p95", "p99", "images_per_second")
@@ -77,7 +89,7 @@ def _service_facts(replicates: Sequence[Replicate]) -> dict[str, Any]:
             "is_short": any(each["is_short"] for each in told),
             "seconds": told[0]["seconds"],
             "bound": told[0]["bound"],
-            "top1": told[0].get("top1"),
+            "top1": record.service_top1,
         },
     }
 

@@ -205,8 +205,10 @@ def exit_code(suite: Suite, code: int) -> int:
 def results_of(config: pytest.Config) -> dict[str, dict[str, Any]]:
     """What each test left for the reports, by its id, in the order they ran."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    reports = [report for group in reporter.stats.values() for report in group] if reporter is not None else []
-    return {report.nodeid: report.inferkit for report in reports if hasattr(report, "inferkit")}
+    groups = reporter.stats.values() if reporter is not None else ()
+    reports = [report for group in groups for report in group if hasattr(report, "inferkit")]
+    # The reporter has them by category: passed, failed, each of ours.
+    return {report.nodeid: report.inferkit for report in sorted(reports, key=lambda report: report.start)}
 
 
 def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) -> None:

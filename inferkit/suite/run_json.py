@@ -13,12 +13,10 @@ from inferkit import __version__
 from inferkit.gate.run_file import SCHEMA
 from inferkit.measure.environment import HostState, cpu_model, usable_cpus
 from inferkit.measure.iterations import COLUMNS
-from inferkit.suite.campaign import Campaign
 from inferkit.suite.options import selection
 from inferkit.suite.records import AccuracyRecord, CaseRecord
 from inferkit.suite.rows import accuracy_row, latency_details
 from inferkit.suite.state import Suite
-from inferkit.suite.target import fingerprint_of
 from inferkit.suite.workers import merged
 
 
@@ -32,6 +30,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
     everything: list[CaseRecord | AccuracyRecord] = [*latency, *accuracy]
     outcomes = [record.outcome for record in everything if record.outcome is not None]
     outcomes += [outcome for record in latency for outcome in record.sides]
+    outcomes += suite.unmeasured
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -39,7 +38,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "smoke": any(campaign.settings.smoke for campaign in campaigns),
         "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
-        "declared": _declared(campaigns),
+        "declared": _declared(suite),
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
         "references": {slug: told for campaign in campaigns for slug, told in campaign.references.as_dict().items()},
@@ -56,16 +55,11 @@ def _accuracy(record: AccuracyRecord) -> dict[str, Any]:
     return told if record.confusion is None else {**told, "confusion": dict(record.confusion)}
 
 
-def _declared(campaigns: Iterable[Campaign]) -> dict[str, list[str]]:
+def _declared(suite: Suite) -> dict[str, list[str]]:
     """The ids of every case of the matrices by fingerprint: what a baseline may keep when it is promoted."""
-    declared: dict[str, list[str]] = {}
-    for campaign in campaigns:
-        measured = {record.case.backend for record in campaign.latency.values() if record.replicates}
-        for case in campaign.matrix.all_cases():
-            if case.backend in measured:
-                slug = fingerprint_of(case.backend, campaign.matrix.settings(case.backend)).slug
-                declared.setdefault(slug, []).append(case.id)
-    return declared
+    latency = [record for campaign in suite.campaigns.values() for record in campaign.latency.values()]
+    measured = {record.case.backend for record in latency if record.replicates}
+    return {slug: list(ids) for slug, ids in suite.declared(measured).items()}
 
 
 def traces_path(json_path: Path) -> Path:

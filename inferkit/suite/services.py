@@ -65,8 +65,7 @@ def service_spec(
 
 def judge_accuracy(record: CaseRecord) -> tuple[Outcome, ...]:
     """Top-1 of accuracy mode against what the network declares; nothing where either is not known."""
-    found = next((top1 for each in record.replicates if (top1 := (each.service or {}).get("top1")) is not None), None)
-    declared = record.network.top1
+    found, declared = record.service_top1, record.network.top1
     if found is None or declared is None:
         return ()
     is_reference = record.case.precision == "fp32"

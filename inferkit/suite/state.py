@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,9 +26,11 @@ DEFAULT_MATRIX = "matrix.toml"
 
 @dataclass(frozen=True)
 class MissingCase:
-    """A case that the baseline of this machine has and the matrix no longer declares."""
+    """A case that the baseline of this machine has, in `file` and for the fingerprint `slug`, and a matrix has not."""
 
     id: str
+    backend: str
+    slug: str
     file: str
 
 
@@ -56,8 +58,9 @@ class Suite:
     """Everything that lives for one pytest run. Nothing is read before a test asks for cases.
 
     `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
-    of comparing with runs of long ago. In a worker of pytest-xdist `family` is how many cases all workers judge; in its
-    controller `gathered` is what the workers found.
+    of comparing with runs of long ago. `unmeasured` are those of cases that no campaign has: they vanished, or were
+    refused. In a worker of pytest-xdist `family` is how many cases all workers judge; in its controller `gathered` is
+    what the workers found.
     """
 
     config: pytest.Config
@@ -65,6 +68,7 @@ class Suite:
     campaigns: dict[Path, Campaign] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     ratchet: tuple[Outcome, ...] = ()
+    unmeasured: list[Outcome] = field(default_factory=list)
     family: int = 0
     gathered: list[Found] = field(default_factory=list)
 
@@ -109,6 +113,30 @@ class Suite:
         path = self.matrix_path(test_file)
         cases = selection(self.config).of(self.matrix(path).service_cases())
         return [Parameter(case, path, ReplayTimer()) for case in cases]
+
+    def declared(self, backends: Collection[str]) -> dict[str, dict[str, None]]:
+        """The ids of all cases on these backends in the matrices of this run, by fingerprint slug.
+
+        Matrices that share a backend share its baseline. Complete once all tests are collected.
+        """
+        found: dict[str, dict[str, None]] = {}
+        for matrix in self.matrices.values():
+            cases = matrix.all_cases()
+            for backend in dict.fromkeys(case.backend for case in cases if case.backend in backends):
+                slug = fingerprint_of(backend, matrix.settings(backend)).slug
+                found.setdefault(slug, {}).update((case.id, None) for case in cases if case.backend == backend)
+        return found
+
+    def needless(self, parameters: Iterable[Parameter]) -> list[Parameter]:
+        """Those of cases that vanished from one matrix only, or that the tests of another matrix tell already."""
+        vanished = [(each, each.case) for each in parameters if isinstance(each.case, MissingCase)]
+        declared = self.declared({case.backend for _, case in vanished})
+        told: dict[MissingCase, Path] = {}
+        return [
+            each
+            for each, case in vanished
+            if case.id in declared.get(case.slug, ()) or told.setdefault(case, each.matrix) != each.matrix
+        ]
 
     def campaign(self, path: Path) -> Campaign:
         """The campaign over the matrix in this file."""
@@ -157,7 +185,10 @@ class Suite:
         return None if path is None else Path(path).absolute().with_suffix(".loadgen")
 
     def _missing(self, matrix: Matrix) -> Iterable[MissingCase]:
-        """Cases in this machine's baselines that no matrix declares; a narrowed run misses nothing."""
+        """Cases in this machine's baselines that this matrix does not declare; a narrowed run misses nothing.
+
+        Whether another matrix of the run does is known once that is read: see `needless`.
+        """
         if selection(self.config).narrows or not self.store.files():
             return
         declared = {case.id for case in matrix.all_cases()}
@@ -169,4 +200,4 @@ class Suite:
                 continue  # every case of this backend fails for it, with the reason
             for case_id in baseline.cases if baseline else ():
                 if case_id not in declared:
-                    yield MissingCase(case_id, str(self.store.path(fingerprint)))
+                    yield MissingCase(case_id, backend, fingerprint.slug, str(self.store.path(fingerprint)))

@@ -10,6 +10,7 @@ from typing import Any
 from inferkit import __version__
 from inferkit.files import write_atomically
 from inferkit.suite.options import option
+from inferkit.suite.run_json import run_record
 from inferkit.suite.state import Suite
 
 SCHEMA = 1
@@ -41,11 +42,7 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
     from inferkit.suite.run import finite, results_of
 
     results = results_of(suite.config)
-    records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
-    outcomes = [record.outcome.as_dict() for record in records if record.outcome is not None]
-    outcomes += [o.as_dict() for c in suite.campaigns.values() for r in c.latency.values() for o in r.sides]
-    outcomes += [outcome for found in suite.gathered for outcome in found.record["outcomes"]]
-    changed = [record for campaign in suite.campaigns.values() for record in campaign.latency.values()]
+    record = run_record(suite)
     found: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
@@ -56,9 +53,9 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
                 {"test": test, "case": result["row"].get("case"), "verdict": result["verdict"], "line": result["line"]}
                 for test, result in results.items()
             ],
-            "outcomes": outcomes,
+            "outcomes": record["outcomes"],
             "ratchet": [outcome.as_dict() for outcome in suite.ratchet],
-            "layers": {record.case.id: record.why.as_dict() for record in changed if record.why is not None},
+            "layers": {name: case["why"] for name, case in record["cases"].items() if "why" in case},
         }
     )
     return found

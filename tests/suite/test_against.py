@@ -40,3 +40,57 @@ def test_a_commit_that_does_not_exist_is_a_usage_error(project):
     run = project.run("--against=nowhere", "--batch-size=1")
     assert run.code == 4, run.text
     assert "neither a file nor a commit" in run.text
+
+
+def committed(project, model):
+    """The project as a repository, whose only commit has this file as the network."""
+    project.matrix(MATRIX.replace("[1, 4]", "[1]"))
+    network = project.folder / "bench" / "tiny.onnx"
+    kept = network.read_bytes()
+    network.write_bytes(kept if model is None else model)
+    git(project.folder, "init", "-q")
+    git(project.folder, "add", ".")
+    git(project.folder, "commit", "-q", "-m", "first")
+    network.write_bytes(kept)
+    return network
+
+
+def judged(run):
+    """The latency's verdict in the test and in the run's JSON, which must be the same, and its reason."""
+    (outcome,) = [each for each in run.json["inferkit"]["outcomes"] if each["metric"] == "latency"]
+    assert run.verdict(LATENCY) == outcome["verdict"]
+    assert outcome["case"] not in run.json["inferkit"]["failures"]
+    return outcome["verdict"], outcome["reason"]
+
+
+SPOILED = """
+import inferkit.suite.ab
+inferkit.suite.ab.disturbances = lambda base, head: ("another process was on the GPU",)
+"""
+
+
+def test_a_first_block_that_stays_spoiled_is_invalid_and_fails_no_build(project):
+    committed(project, None)
+    (project.folder / "conftest.py").write_text(SPOILED)
+    run = project.run("--against=HEAD", "--benchmark-json=run.json", "-k", "test_latency")
+    assert run.code == 10, run.text
+    assert judged(run) == ("INVALID", "block 1 was spoiled 3 times: another process was on the GPU")
+    assert run.tests[LATENCY].find("skipped") is not None
+
+
+def test_a_commit_that_cannot_be_measured_says_nothing_of_the_files_as_they_are(project):
+    committed(project, b"no network")
+    run = project.run("--against=HEAD", "--benchmark-json=run.json", "-k", "test_latency")
+    assert run.code == 10, run.text
+    verdict, reason = judged(run)
+    assert verdict == "INVALID"
+    assert reason.startswith("BASE could not be measured")
+
+
+def test_files_that_cannot_be_measured_where_the_commit_can_are_a_regression(project):
+    committed(project, None).write_bytes(b"no network")
+    run = project.run("--against=HEAD", "--benchmark-json=run.json", "-k", "test_latency")
+    assert run.code == 1, run.text
+    verdict, reason = judged(run)
+    assert verdict == "REGRESSED"
+    assert reason.startswith("HEAD could not be measured")

@@ -11,8 +11,13 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.errors import UsageError
+from inferkit.gate.baseline import BaselineStore
+from inferkit.gate.outcome import ACCURACY
+from inferkit.gate.verdict import Verdict
 from inferkit.serve.loadgen import SCENARIOS
 from inferkit.suite.matrix import load_matrix
+from inferkit.suite.rows import latency_details
+from tests.suite.test_campaign import QUICK, Throttled
 from tests.suite.tiny_project import MATRIX, Project
 
 SERVICES = """
@@ -91,6 +96,25 @@ def test_a_network_that_is_less_accurate_than_declared_fails_as_a_service(served
     run = served.run("-k", "serving and offline", "--replicates=1", **BUSY)
     assert run.verdict(OFFLINE) in ("REGRESSED", "INVALID"), run.text
     assert "98.00 % -> 95.00 %" in run.text or "INVALID" in run.text
+
+
+@needs_loadgen
+def test_top1_is_judged_though_the_times_of_the_process_that_told_it_were_discarded(project: Project, monkeypatch):
+    """Only the first process is asked for accuracy; here the machine disturbs it, and a second one gives the times."""
+    monkeypatch.setenv("INFERKIT_BUSY_HOST", "accept")
+    project.matrix((MATRIX + SERVICES).replace("top1 = 95.0", "top1 = 98.0"))
+    matrix = load_matrix(project.folder / "bench" / "matrix.toml")
+    case = next(case for case in matrix.service_cases() if case.mode == "offline")
+    with Throttled(matrix, BaselineStore(project.folder / "none"), QUICK) as campaign:
+        campaign.spoiled = 1
+        campaign.run([case])
+    (record,) = campaign.records()
+    facts = latency_details(record)
+    told = {name: [each["service"]["top1"] for each in facts[name]] for name in ("discarded", "replicates")}
+    assert told == {"discarded": [95.0], "replicates": [None]}
+    assert facts["service"]["top1"] == 95.0
+    judged = [(o.verdict, o.now, o.baseline) for o in record.sides if o.metric == ACCURACY]
+    assert judged == [(Verdict.REGRESSED, 95.0, 98.0)]
 
 
 def test_without_the_load_generator_services_are_unsupported(served: Project):

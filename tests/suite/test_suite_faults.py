@@ -12,6 +12,9 @@ import pytest
 from onnx import helper
 
 from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.history.summary import summary_of
+from inferkit.gate.promotion import plan_promotion
+from inferkit.gate.run_file import read_run
 from inferkit.suite.definition import BackendSettings
 from inferkit.suite.target import fingerprint_of
 from tests.suite.tiny_project import MATRIX, Run, make_project, tiny_model
@@ -99,7 +102,8 @@ def faulty(tmp_path_factory, tiny_files):
     project.matrix(FAULTY)
     onnx.save(nan_model(), str(project.folder / "bench" / "nan.onnx"))
     stored(project, ["tiny-fp32-b1-onnxruntime", "tiny-fp32-b2-onnxruntime"])
-    return project, project.run("--replicates=1", "--min-time=0.001", CUDA_VISIBLE_DEVICES="")
+    files = ("--benchmark-json=run.json", "--verdict-json=verdicts.json", "--report=run.html", "--github")
+    return project, project.run("--replicates=1", "--min-time=0.001", *files, CUDA_VISIBLE_DEVICES="")
 
 
 def nan_model():
@@ -157,7 +161,28 @@ def test_a_case_that_vanished_from_the_matrix_is_missing_and_fails(faulty):
     _, run = faulty
     name = "test_latency[tiny-fp32-b2-onnxruntime]"
     assert run.verdict(name) == "MISSING"
-    assert "the matrix no longer declares it" in run.tests[name].find("failure").get("message")
+    assert "no matrix of this run declares it" in run.tests[name].find("failure").get("message")
+
+
+def test_a_case_that_vanished_is_missing_in_every_file_and_neither_promoted_nor_remembered(faulty):
+    project, run = faulty
+    case = "tiny-fp32-b2-onnxruntime"
+    for told in (run.json["inferkit"], json.loads((project.folder / "verdicts.json").read_text())):
+        assert [o["verdict"] for o in told["outcomes"] if o["case"] == case] == ["MISSING"]
+    assert case in (project.folder / "run.html").read_text()
+    assert f"::error title=MISSING {case}::" in run.text
+    kept = read_run(project.folder / "run.json")
+    (promotion,) = plan_promotion(kept, BaselineStore(project.folder / "baselines"))
+    assert promotion.removed == (case,)
+    assert case not in promotion.after.cases
+    assert case not in {outcome.case for outcome in promotion.refused}
+    assert case not in {figure.case for figure in summary_of(kept).figures}
+
+
+def test_the_verdict_json_tells_the_tests_in_the_order_they_ran(faulty):
+    project, run = faulty
+    told = json.loads((project.folder / "verdicts.json").read_text())["tests"]
+    assert [test["test"].rpartition("::")[2] for test in told] == list(run.tests)
 
 
 def test_the_other_cases_go_on(faulty):

@@ -1,6 +1,11 @@
 """`--verdict-json`: every case's verdict for machines, with the run's exit code."""
 
 import json
+import types
+
+from inferkit.suite.state import Suite
+from inferkit.suite.verdicts import write_verdicts
+from inferkit.suite.workers import Found
 
 
 def test_every_test_and_metric_has_its_verdict_and_the_exit_code_is_the_runs(project):
@@ -21,3 +26,19 @@ def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_measured(p
     run = project.run("--verdict-json=pytest.ini/verdicts.json")
     assert run.code == 4
     assert "--verdict-json pytest.ini/verdicts.json cannot be written there" in run.text
+
+
+def test_layers_that_a_worker_of_xdist_found_stand_there_too(tmp_path):
+    why = {"changes": [{"name": "body"}]}
+    empty = ("fingerprints", "accuracy", "unsupported", "failures", "declared", "references")
+    lists = {"outcomes": [], "remarks": []}
+
+    def found(cases):
+        return Found({**{key: {} for key in empty}, **lists, "cases": cases}, [], [], b"")
+
+    options = types.SimpleNamespace(inferkit_verdict_json=str(tmp_path / "verdicts.json"))
+    plugins = types.SimpleNamespace(getplugin=lambda name: None)
+    suite = Suite(types.SimpleNamespace(option=options, pluginmanager=plugins))
+    suite.gathered = [found({"a": {"why": why}}), found({"b": {}})]
+    assert write_verdicts(suite, 1, interrupted=False, failed=3) == 1
+    assert json.loads((tmp_path / "verdicts.json").read_text())["layers"] == {"a": why}

@@ -25,7 +25,7 @@ def parallel(tmp_path_factory, tiny_files):
     """A run of two networks by two workers."""
     project = make_project(tmp_path_factory.mktemp("xdist") / "project", tiny_files)
     project.matrix(TWO)
-    files = ("--benchmark-json=run.json", "--verdict-json=verdicts.json", "--history=history.duckdb")
+    files = ("--benchmark-json=run.json", "--verdict-json=verdicts.json", "--history=history.duckdb", "--github")
     return project, project.run("-n", "2", "--batch-size=1", *files)
 
 
@@ -43,7 +43,11 @@ def test_what_the_workers_found_is_one_run(parallel):
     project, run = parallel
     ours = run.json["inferkit"]
     assert set(ours["accuracy"]) == {"tiny-fp32-onnxruntime", "other-fp32-onnxruntime"}
-    assert {outcome["case"] for outcome in ours["outcomes"]} == set(ours["accuracy"])
+    judged = {outcome["case"]: outcome["verdict"] for outcome in ours["outcomes"]}
+    refused = {f"{network}-fp32-b1-onnxruntime" for network in ("tiny", "other")}
+    assert judged == dict.fromkeys(refused, "INVALID") | dict.fromkeys(ours["accuracy"], "PASS")
+    assert all(f"::warning title=INVALID {case}::" in run.text for case in refused)
+    assert ours["cases"] == {}
     entries = {entry["extra_info"]["case"]: entry for entry in run.json["benchmarks"]}
     assert set(entries) == set(ours["accuracy"])
     assert all(len(entry["stats"]["data"]) == entry["stats"]["rounds"] == 1 for entry in entries.values())
@@ -57,7 +61,7 @@ def test_what_the_workers_found_is_one_run(parallel):
     verdicts = json.loads((project.folder / "verdicts.json").read_text())
     assert verdicts["counts"] == {"INVALID": 2, "PASS": 2}
     assert verdicts["exit_code"] == 10
-    assert len(verdicts["outcomes"]) == 2
+    assert verdicts["outcomes"] == ours["outcomes"]
 
 
 @pytest.mark.slow
