@@ -1,7 +1,7 @@
 """One case as the page shows it: its row in the table and its section, with everything that was judged of it.
 
 A case has one row, whatever was judged of it (latency, p99, memory, build time): under the verdict of what it is about,
-or of the first other figure that fails, as the suite itself has it.
+or of the first other figure that fails or is INVALID, as the suite itself has it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome, percent, seconds, 
 from inferkit.measure.layer_table import readable_table
 from inferkit.measure.statistics import PERCENTILES, samples_needed
 from inferkit.report.confusion import Confusion, confusion_of
-from inferkit.report.facts import mapping, number, shown, text
+from inferkit.report.facts import in_rounds, mapping, number, shown, text
 from inferkit.report.layer_bars import layer_bars
 from inferkit.report.layers import layer_changes
 from inferkit.report.overtime import draw_over_time, over_time
@@ -110,6 +110,7 @@ def _page(
         "split": Markup(split_bar(main.split)) if main.split else "",
         "over_time": Markup(draw_over_time(told, f"{main.case} over time", points)),
         "service": bool(mapping(facts, "service")),
+        "iterations": "rounds of batches" if in_rounds(facts) else "iterations",
         "percentiles": _percentiles(facts) if main.metric == LATENCY and number(facts, "samples") else [],
         "figures": _figures(main),
         "telemetry": telemetry_rows(facts),
@@ -178,11 +179,16 @@ def _shown_confusion(found: Confusion | None, room: int) -> Confusion | None:
 
 
 def _percentiles(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each with its value or why it has none; nothing of a service that has none on purpose (offline)."""
+    known = {which: number(facts, f"p{which:g}") for which in PERCENTILES}
+    if mapping(facts, "service") and not any(known.values()):
+        return []
     samples = int(number(facts, "samples") or 0)
     found = []
-    for which in PERCENTILES:
-        value = number(facts, f"p{which:g}")
+    for which, value in known.items():
         refused = f"not supported: needs {samples_needed(which)} samples, there are {samples}"
+        if in_rounds(facts) and which > 50:
+            refused = "not known: a sample is the mean of a round of batches"
         found.append((f"p{which:g}", refused if value is None else seconds(value)))
     return found
 

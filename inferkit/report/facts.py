@@ -43,6 +43,11 @@ def mappings(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def in_rounds(facts: Mapping[str, Any]) -> bool:
+    """Whether a sample is the mean of a round of batches that overlap (throughput mode), not one batch."""
+    return facts.get("mode") == "throughput"
+
+
 def shown(value: object) -> str:
     """A value of any kind in few characters."""
     if value is None:

@@ -15,11 +15,15 @@ _MOST = 10
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
-def annotation_lines(cases: Sequence[CaseView]) -> list[str]:
-    """Workflow commands: an error for each case that fails the build, a warning for those that say nothing."""
+def annotation_lines(cases: Sequence[CaseView], *, strict: bool = False) -> list[str]:
+    """Workflow commands: an error for each case that fails the build, a warning for those that say nothing.
+
+    `strict`: an INCONCLUSIVE case fails too, as with --inferkit-strict.
+    """
     groups = [(telling_view(group), group) for group in by_case(cases).values()]
-    errors = [(view, _also(view, group)) for view, group in groups if view.fails]
-    warnings = [(view, "") for view, _ in groups if view.verdict in ("INVALID", "INCONCLUSIVE")]
+    failing = {"INCONCLUSIVE"} if strict else set()
+    errors = [(view, _also(view, group)) for view, group in groups if view.fails or view.verdict in failing]
+    warnings = [(view, "") for view, _ in groups if view.verdict in {"INVALID", "INCONCLUSIVE"} - failing]
     return [*_commands("error", errors), *_commands("warning", warnings)]
 
 

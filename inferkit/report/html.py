@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -27,7 +26,7 @@ from inferkit.report.load_curves import LoadCurves, load_charts
 from inferkit.report.palette import CHART_STYLE, DARK_VARIABLES, LIGHT_VARIABLES
 from inferkit.report.past import Past
 from inferkit.report.svg import draw
-from inferkit.report.view import ORDER, ReportView
+from inferkit.report.view import ReportView
 
 _SIGNS = {"REGRESSED": "▲", "MISSING": "∅", "FAILED": "✕", "INVALID": "!", "INCONCLUSIVE": "?", "IMPROVED": "▼",
           "PASS": "✓", "NO_BASELINE": "○", "UNSUPPORTED": "–"}  # fmt: skip
@@ -58,7 +57,7 @@ def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), pasts: Mappi
         style=Markup(style),
         script=Markup(script),
         cases=cases,
-        counts=_counts(cases),
+        counts=view.counts,
         rates=any(case["rate"] is not None for case in cases),
         choices={name: _choices(cases, name) for name in ("model", "precision", "backend")},
         groups=_groups((*charts_of(view.run), *load_charts(loads))),
@@ -76,12 +75,6 @@ def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), pasts: Mappi
 
 def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-
-def _counts(cases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many cases have each verdict, the most serious first."""
-    found = Counter(case["verdict"] for case in cases)
-    return {verdict: found[verdict] for verdict in (*ORDER, *sorted(set(found) - set(ORDER))) if found[verdict]}
 
 
 def _choices(cases: Sequence[Mapping[str, Any]], name: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from inferkit.gate.outcome import percent, seconds
+from inferkit.gate.outcome import percent, seconds, size
 from inferkit.report.layers import layer_lines
 from inferkit.report.table import Column, Row, table_lines
 
@@ -30,10 +30,6 @@ def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _size(value: float) -> str:
-    return f"{value / 2**20:.1f} MB"
-
-
 def _points(value: float) -> str:
     return f"{round(-value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
 
@@ -46,7 +42,7 @@ _LATENCY = (
     Column("p95", "p95", seconds, rank=6),
     Column("p99", "p99", seconds, rank=3),
     Column("images/s", "images_per_second", _rate, rank=2),
-    Column("memory", "memory", _size, rank=5),
+    Column("memory", "memory", size, rank=5),
     Column("baseline", "baseline", seconds, rank=1),
     Column("change", "change", _share),
     Column("verdict", "verdict", _plain, left=True),

@@ -6,6 +6,7 @@ Verdicts come from the run itself, or from comparing it with other files; none i
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.outcome import ACCURACY, FAILING, LATENCY, Outcome
 from inferkit.gate.run_file import RunFile
 from inferkit.gate.verdict import Verdict
-from inferkit.report.facts import accuracy_facts, mapping, mappings, number, numbers, text
+from inferkit.report.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
 from inferkit.report.hardware import differing
 from inferkit.report.layers import WHY
 from inferkit.report.overtime import Curve
@@ -74,7 +75,7 @@ class ReportView:
     @property
     def tone(self) -> str:
         """bad, unsure or good: for the colour beside the words."""
-        if any(case.fails for case in self.cases):
+        if any(view.fails for view in telling_views(self.cases)):
             return "bad"
         unsure = {"INVALID", "INCONCLUSIVE", "NO_BASELINE"} & set(self.counts)
         return "unsure" if unsure or not {"PASS", "IMPROVED"} & set(self.counts) else "good"
@@ -87,12 +88,12 @@ ORDER = (
 
 AGAINST = "against"  # the key of a case's facts that tells of the other side of an interleaved run
 _MOST = 50.0  # of a logarithm of seconds: what is beyond is no time
-MAIN = (LATENCY, ACCURACY)  # what a case is about; all else that is judged of it stands beside
+MAIN = (LATENCY, ACCURACY)  # what a case is about, the first that there is; all else that is judged stands beside
 
 
 def verdict_counts(cases: Sequence[CaseView]) -> dict[str, int]:
-    """How many cases have each verdict, the most serious first."""
-    found = [case.verdict for case in cases]
+    """How many cases have each verdict, the most serious first; a case counts once, whatever was judged of it."""
+    found = [view.verdict for view in telling_views(cases)]
     return {verdict: found.count(verdict) for verdict in ORDER if verdict in found}
 
 
@@ -100,23 +101,21 @@ def headline(cases: Sequence[CaseView]) -> str:
     """The verdict on all cases in one sentence: what fails, else what could not be judged, else what passed."""
     if not cases:
         return "Nothing was measured"
-    # A case can have several figures that are judged (latency, memory): it is counted once.
-    names = {verdict: {case.case for case in cases if case.verdict == verdict} for verdict in ORDER}
-    failing = {case.case for case in cases if case.fails}
-    if names["REGRESSED"]:
-        other = ", others failed or are missing" if failing - names["REGRESSED"] else ""
-        return f"{_cases(len(names['REGRESSED']))} regressed{other}"
+    counts = Counter(verdict_counts(cases))
+    failing = sum(view.fails for view in telling_views(cases))
+    if counts["REGRESSED"]:
+        other = ", others failed or are missing" if failing > counts["REGRESSED"] else ""
+        return f"{_cases(counts['REGRESSED'])} regressed{other}"
     if failing:
-        return f"{_cases(len(failing))} failed or missing"
-    if names["INVALID"]:
-        return f"{_cases(len(names['INVALID']))} could not be judged: the measurement is invalid"
-    undecided = names["INCONCLUSIVE"]
-    judged = names["PASS"] | names["IMPROVED"] | undecided
+        return f"{_cases(failing)} failed or missing"
+    if counts["INVALID"]:
+        return f"{_cases(counts['INVALID'])} could not be judged: the measurement is invalid"
+    judged = counts["PASS"] + counts["IMPROVED"] + counts["INCONCLUSIVE"]
     if not judged:
         return "No case was judged"
-    if undecided:
-        return f"No regression found; {len(undecided)} of {_cases(len(judged))} undecided"
-    return f"No regression in {_cases(len(judged))}"
+    if counts["INCONCLUSIVE"]:
+        return f"No regression found; {counts['INCONCLUSIVE']} of {_cases(judged)} undecided"
+    return f"No regression in {_cases(judged)}"
 
 
 def _cases(count: int) -> str:
@@ -185,16 +184,24 @@ def by_case(views: Sequence[CaseView]) -> dict[str, list[CaseView]]:
 
 
 def main_view(group: Sequence[CaseView]) -> CaseView:
-    """What a case is about: its latency or its accuracy, else the first that is known."""
-    return next((view for view in group if view.metric in MAIN), group[0])
+    """What a case is about: its latency, else its accuracy (a service has both), else the first that is known."""
+    return next((view for metric in MAIN for view in group if view.metric == metric), group[0])
 
 
 def telling_view(group: Sequence[CaseView]) -> CaseView:
-    """The view whose verdict is the case's: the main one, or the first other that fails where the main one does not."""
+    """The view whose verdict is the case's, as pytest has it (with_sides in inferkit/suite/checks.py): the main one, or
+    the first other that fails, or that is INVALID, where the main one is neither.
+    """
     main = main_view(group)
     if main.fails or main.verdict == "INVALID":
         return main
-    return next((view for view in group if view.fails), main)
+    serious = [view for view in group if view.fails] + [view for view in group if view.verdict == "INVALID"]
+    return serious[0] if serious else main
+
+
+def telling_views(views: Sequence[CaseView]) -> list[CaseView]:
+    """The telling view of each case."""
+    return [telling_view(group) for group in by_case(views).values()]
 
 
 def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
@@ -282,7 +289,7 @@ def _latency(
         plain,
         now=strips,
         before=before.get(name, ()),
-        split=split(known),
+        split=() if in_rounds(case.facts) else split(known),  # parts of a round overlap: they have no shares of it
         pace=tuple(() if trace is None else pace(trace) for trace in found),
     )
 

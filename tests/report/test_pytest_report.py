@@ -4,7 +4,7 @@ import pytest
 
 from inferkit.cli.main import main
 from tests.report.replayed import grow
-from tests.suite.tiny_project import make_project, write_files
+from tests.suite.tiny_project import MATRIX, make_project, write_files
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,20 @@ def test_a_run_writes_its_report_and_its_summary(project, monkeypatch):
     assert "tiny: latency over batch size" in page
     assert "tiny: top-1 and top-5 by precision" in page
     assert summary.read_text(encoding="utf-8").startswith("### No regression in 1 case")
+
+
+def test_what_fails_under_strict_is_an_error_on_the_job(tmp_path_factory, monkeypatch):
+    """120 images cannot show that INT8 loses less than 0.5 points: Tango's bound is INCONCLUSIVE."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    files = tmp_path_factory.mktemp("tiny")
+    write_files(files)
+    project = make_project(tmp_path_factory.mktemp("strict") / "project", files)
+    project.matrix(MATRIX + 'precisions = ["int8"]\n')
+    undecided = "title=INCONCLUSIVE tiny-int8-onnxruntime::"
+    run = project.run("-k", "accuracy", "--github", "--no-history")
+    assert (run.code, f"::warning {undecided}" in run.text) == (0, True), run.text
+    run = project.run("-k", "accuracy", "--github", "--no-history", "--inferkit-strict")
+    assert (run.code, f"::error {undecided}" in run.text) == (1, True), run.text
 
 
 def test_200_cases_of_a_real_run_are_less_than_5_mb(project, tmp_path):

@@ -2,10 +2,19 @@
 
 import re
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferkit.gate.outcome import Outcome
+from inferkit.gate.verdict import Verdict
+from inferkit.measure.case import Case
+from inferkit.measure.replicate import Replicate
 from inferkit.report.terminal import render
+from inferkit.suite.definition import NetworkDefinition
+from inferkit.suite.records import CaseRecord
+from inferkit.suite.rows import latency_row
 
 ROW = {
     "kind": "latency", "case": "lenet-fp32-b1-onnxruntime", "centre": 1.05e-4, "spread": 0.012, "p50": 1.05e-4,
@@ -26,7 +35,7 @@ def unsupported(number):
 
 def test_a_log_shows_every_column_and_no_colour():
     text = "\n".join(render([result()]))
-    for word in ("lenet-fp32-b1-onnxruntime", "105 µs", "±1.2%", "9,524", "50.0 MB", "100 µs", "+5.0%", "PASS"):
+    for word in ("lenet-fp32-b1-onnxruntime", "105 µs", "±1.2%", "9,524", "52.43 MB", "100 µs", "+5.0%", "PASS"):
         assert word in text
     assert "\x1b" not in text
 
@@ -35,6 +44,29 @@ def test_a_percentile_without_enough_samples_is_a_dash_beside_one_with():
     lines = render([result(), result(case="other", p99=2e-4)])
     assert "–" in next(line for line in lines if line.startswith("lenet"))
     assert "200 µs" in next(line for line in lines if line.startswith("other"))
+
+
+def test_memory_is_what_the_line_of_its_verdict_says():
+    outcome = Outcome("a", "host memory", Verdict.REGRESSED, now=100 << 20)
+    assert "104.9 MB" in outcome.line
+    assert "104.9 MB" in "\n".join(render([result(memory=100 << 20)]))
+
+
+@pytest.mark.parametrize("mode, known", [("latency", ["p50", "p90", "p95", "p99"]), ("throughput", ["p50"])])
+def test_the_means_of_rounds_have_no_tail(mode, known):
+    """In throughput mode an iteration is a round of 32 batches or more: a percentile of these is of no batch."""
+    walls = np.random.default_rng(5).normal(1e-3, 1e-5, 700)
+    trace = np.full((len(walls), 6), np.nan)
+    trace[:, 4] = walls
+    nothing = (None,) * 6
+    replicates = [Replicate(trace, float(np.log(np.median(walls))), 1 << 20, *nothing, {}, {}) for _ in range(3)]
+    case = Case("lenet", "fp32", 64, "tensorrt", mode)
+    row = latency_row(CaseRecord(case, NetworkDefinition("lenet", "lenet"), 0.05, replicates=replicates))
+    assert [name for name in ("p50", "p90", "p95", "p99") if row[name] is not None] == known
+    assert len(row["log_p99"]) == (3 if mode == "latency" else 0)
+    heads, _, line, *_ = render([{"verdict": "PASS", "line": "", "row": {**row, "verdict": "PASS"}}])
+    assert line.startswith(f"{case.id} ")
+    assert ("p99" in heads) == (mode == "latency")
 
 
 def test_a_narrow_terminal_keeps_case_median_change_and_verdict():
