@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8000, help="of HTTP; 0 takes a free one (default: %(default)s)")
     parser.add_argument("--grpc-port", type=int, default=8001, help="of gRPC; -1 for none (default: %(default)s)")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"the token (default: ${TOKEN}, else none)")
-    parser.add_argument("--queue", type=int, default=1024, metavar="N", help="most images that wait (%(default)s)")
+    parser.add_argument("--queue", type=int, metavar="N", help="most images that wait (1024, or --max-batch)")
     parser.add_argument("--max-mib", type=int, default=64, metavar="MIB", help="largest request (%(default)s)")
     parser.add_argument("--json", action="store_true", help="say as one line of JSON where it listens")
 
@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     check_address(args.host, token)
     if not 0 <= args.port < 65_536 or not -1 <= args.grpc_port < 65_536 or args.max_mib < 1:
         raise UsageError("ports are 0 to 65535 (--grpc-port -1: none), and --max-mib is at least 1")
+    queue_limit = max(1024, args.max_batch) if args.queue is None else args.queue
+    if queue_limit < args.max_batch:
+        raise UsageError(f"--queue {queue_limit}: a batch of --max-batch {args.max_batch} must be able to wait")
     from inferkit.serve.service import Service
 
     ended = threading.Event()
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             args.max_batch,
             platform=f"inferkit_{args.backend}",
             delay=args.delay,
-            queue_limit=max(args.queue, args.max_batch),
+            queue_limit=queue_limit,
             token=token,
         )
         before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}

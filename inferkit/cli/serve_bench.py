@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
+    from inferkit.measure.statistics import samples_needed
     from inferkit.serve.batcher import Batcher
     from inferkit.serve.loadgen import Load, load_generator
     from inferkit.serve.probe import probe
@@ -78,6 +79,8 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
         if args.delays:
             return _sweep(args, session, samples, probed.rate, logs, told)
         delay = args.delay if args.scenario == "server" else 0.0  # the other scenarios have nobody to wait for
+        # With fewer, MLPerf's early stopping calls a run INVALID that is judged by its 99th percentile.
+        queries = samples_needed(99.0) if args.scenario in ("server", "multi-stream") else 100
         with Batcher(session, args.max_batch, delay=delay, queue_limit=1 << 22) as batcher:
             load = Load(
                 args.scenario,
@@ -86,7 +89,7 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
                 rate=args.qps or 1.5 * probed.rate,
                 bound=args.p99,
                 accuracy=args.accuracy,
-                queries=1 if args.accuracy else 100,
+                queries=1 if args.accuracy else queries,
             )
             if args.scenario == "server" and args.qps is None and not args.accuracy:
                 found = _search(batcher, samples, load, probed.rate, logs, results)
@@ -95,7 +98,7 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     if found is not None:
         print(_found(found, args))
     print(f"logs: {logs}")
-    told(_as_json(args, results, found))
+    told(_as_json(args, delay, results, found))
     if found is not None:
         return 0 if found.rate is not None else 1
     return 0 if results[-1].valid is not False else 1
@@ -218,20 +221,24 @@ def _line(result: Result) -> str:
 
 def _found(found: Found, args: argparse.Namespace) -> str:
     if found.rate is None:
-        return f"no rate holds p99 <= {args.p99 * 1e3:g} ms; {len(found.trials)} runs"
+        lowest = min(rate for rate, _ in found.trials)
+        return (
+            f"no rate from {lowest:.4g} queries/s on, the lowest tried, holds p99 <= {args.p99 * 1e3:g} ms; "
+            f"{len(found.trials)} runs"
+        )
     return (
         f"highest rate with p99 <= {args.p99 * 1e3:g} ms: {found.rate:,.1f} queries/s "
         f"({len(found.trials)} runs of {args.duration:g} s, the last two confirm it)"
     )
 
 
-def _as_json(args: argparse.Namespace, results: list[Result], found: Found | None) -> dict[str, Any]:
+def _as_json(args: argparse.Namespace, delay: float, results: list[Result], found: Found | None) -> dict[str, Any]:
     return {
         "model": args.model,
         "backend": args.backend,
         "precision": args.precision,
         "max_batch": args.max_batch,
-        "delay_seconds": args.delay,
+        "delay_seconds": delay,
         "found": None if found is None else {"rate": found.rate, "trials": found.trials},
         "runs": [
             {

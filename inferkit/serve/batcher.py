@@ -74,6 +74,7 @@ class Batcher:
             raise UsageError(f"the network takes batches of {self._layout.batch} only; max_batch is {max_batch}")
         self.max_batch, self.delay, self.queue_limit = max_batch, delay, queue_limit
         self._engine = Staging(run, self._layout, max_batch)
+        self.refuses_nan = self._engine.refuses_nan  # whether `submit` looks for NaN
         self._observer = observer
         self._lock = threading.Lock()
         self._for_runner = threading.Condition(self._lock)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from inferkit import __version__
 from inferkit.errors import InferkitError
 from inferkit.serve.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.messages import SERVICE, messages
-from inferkit.serve.service import VERSION, UnknownModel, timeout_seconds
+from inferkit.serve.service import VERSION, Unauthorized, UnknownModel, timeout_seconds
 from inferkit.serve.tensors import from_bytes, from_numbers
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _guarded(service: Service, method: str, answer: Callable[[Any, Any], Awaitab
     import grpc
 
     codes = (
+        (Unauthorized, grpc.StatusCode.UNAUTHENTICATED),
         (UnknownModel, grpc.StatusCode.NOT_FOUND),
         (BadRequest, grpc.StatusCode.INVALID_ARGUMENT),
         (QueueFull, grpc.StatusCode.UNAVAILABLE),
@@ -68,12 +70,12 @@ def _guarded(service: Service, method: str, answer: Callable[[Any, Any], Awaitab
     )
 
     async def handle(request: Any, context: Any) -> Any:
-        if method not in _OPEN:
-            metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-            if not service.is_allowed(metadata.get("authorization")):
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is missing or wrong")
         try:
-            return await answer(request, context)
+            with service.counted("grpc") if method == "ModelInfer" else nullcontext():
+                if method not in _OPEN:
+                    metadata = {key: text for key, text in context.invocation_metadata() or () if isinstance(text, str)}
+                    service.check_token(metadata.get("authorization"))
+                return await answer(request, context)
         except InferkitError as error:
             failure, text = error, str(error)
             code = next((code for kind, code in codes if isinstance(failure, kind)), grpc.StatusCode.INTERNAL)
@@ -121,16 +123,22 @@ class _Answers:
         arrays = _arrays(request)
         limits = [context.time_remaining()]
         if "timeout" in request.parameters:
-            limits.append(timeout_seconds(request.parameters["timeout"].int64_param))
+            limits.append(timeout_seconds(_value(request.parameters["timeout"])))
         # A client without a deadline has one far beyond any wait, or None.
         deadline = min((limit for limit in limits if limit is not None and limit < 86_400), default=None)
-        outputs = await service.infer("grpc", arrays, [output.name for output in request.outputs], deadline)
+        outputs = await service.infer(arrays, [output.name for output in request.outputs], deadline)
         kinds = {tensor.name: tensor.datatype for tensor in service.outputs}
         answer = self._messages["ModelInferResponse"](model_name=service.name, model_version=VERSION, id=request.id)
         for name, array in outputs.items():
             answer.outputs.add(name=name, datatype=kinds[name], shape=array.shape)
             answer.raw_output_contents.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return answer
+
+
+def _value(parameter: Any) -> Any:
+    """The parameter's value, of whatever type it was given; None where it has none."""
+    kind = parameter.WhichOneof("parameter_choice")
+    return None if kind is None else getattr(parameter, kind)
 
 
 def _arrays(request: Any) -> Arrays:
@@ -143,6 +151,8 @@ def _arrays(request: Any) -> Arrays:
         if tensor.name in arrays:
             raise BadRequest(f"input {tensor.name} is there twice")
         shape = list(tensor.shape)
+        if raw and tensor.contents.ByteSize():
+            raise BadRequest(f"input {tensor.name} has contents beside the raw ones; only one of them may be there")
         if raw:
             arrays[tensor.name] = from_bytes(tensor.name, tensor.datatype, shape, raw[index])
         elif tensor.datatype not in _CONTENTS:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from inferkit import __version__
-from inferkit.errors import InferkitError
+from inferkit.errors import BackendError, InferkitError
 from inferkit.serve.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
-from inferkit.serve.service import VERSION, UnknownModel, timeout_seconds
+from inferkit.serve.service import VERSION, Unauthorized, UnknownModel, timeout_seconds
 from inferkit.serve.tensors import from_bytes, from_numbers
 
 if TYPE_CHECKING:
@@ -33,15 +37,23 @@ class _TooLarge(BadRequest):
 def application(service: Service, max_bytes: int) -> Starlette:
     """The ASGI application. A body of more than `max_bytes` gets 413 and is not read further."""
     from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
-    def guarded(handler: Handler, *, is_open: bool = False) -> Handler:
+    def guarded(handler: Handler, *, is_open: bool = False, is_counted: bool = False) -> Handler:
         async def handle(request: Request) -> Response:
-            if not is_open and not service.is_allowed(request.headers.get("authorization")):
-                return JSONResponse({"error": "the token is missing or wrong"}, 401, {"WWW-Authenticate": "Bearer"})
             try:
-                return await handler(request)
+                with service.counted("http") if is_counted else nullcontext():
+                    if not is_open:
+                        service.check_token(request.headers.get("authorization"))
+                    return await handler(request)
+            except asyncio.CancelledError:  # by the HTTP library, once its patience with a stopping server is over
+                if service.is_ready:
+                    raise
+                return JSONResponse({"error": "the service was shut down before this request was answered"}, 503)
+            except Unauthorized as error:
+                return JSONResponse({"error": str(error)}, 401, {"WWW-Authenticate": "Bearer"})
             except _TooLarge as error:
                 return JSONResponse({"error": str(error)}, 413, {"Connection": "close"})
             except InferkitError as error:
@@ -51,6 +63,10 @@ def application(service: Service, max_bytes: int) -> Starlette:
                 return JSONResponse({"error": f"inference failed: {type(error).__name__}: {error}"}, 500)
 
         return handle
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     async def live(request: Request) -> Response:
         return JSONResponse({"live": True})
@@ -80,7 +96,7 @@ def application(service: Service, max_bytes: int) -> Starlette:
         parameters = _object(header.get("parameters", {}), "parameters")
         asked = [_object(entry, "outputs") for entry in _list(header.get("outputs", []), "outputs")]
         names = [_text(entry.get("name"), "an output's name") for entry in asked]
-        outputs = await service.infer("http", arrays, names, timeout_seconds(parameters.get("timeout")))
+        outputs = await service.infer(arrays, names, timeout_seconds(parameters.get("timeout")))
         default = bool(parameters.get("binary_data_output", False))
         as_bytes = dict.fromkeys(outputs, default)
         for entry, name in zip(asked, names, strict=True):
@@ -103,9 +119,9 @@ def application(service: Service, max_bytes: int) -> Starlette:
         routes += [
             Route(path, guarded(model)),
             Route(f"{path}/ready", guarded(model_ready)),
-            Route(f"{path}/infer", guarded(infer), methods=["POST"]),
+            Route(f"{path}/infer", guarded(infer, is_counted=True), methods=["POST"]),
         ]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={HTTPException: unknown})
 
 
 def _check_model(service: Service, request: Request) -> None:
@@ -113,16 +129,21 @@ def _check_model(service: Service, request: Request) -> None:
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
+    from starlette.requests import ClientDisconnect
+
     if request.headers.get("content-encoding", "identity") != "identity":
         raise BadRequest("compressed requests are not taken: send the body as it is")
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > max_bytes:
         raise _TooLarge(f"the request has {length} bytes; {max_bytes} are the most")
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes:
-            raise _TooLarge(f"the request has more than {max_bytes} bytes")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > max_bytes:
+                raise _TooLarge(f"the request has more than {max_bytes} bytes")
+    except ClientDisconnect:  # nobody reads the answer; it is not the engine's failure
+        raise BadRequest(f"the client left after {len(body)} bytes of its request") from None
     return bytes(body)
 
 
@@ -174,7 +195,11 @@ def _written(
     answer = {"model_name": service.name, "model_version": VERSION, "outputs": entries}
     if isinstance(number, str):
         answer["id"] = number
-    text = json.dumps(answer).encode()
+    try:
+        text = json.dumps(answer, allow_nan=False).encode()
+    except ValueError:
+        wrong = next(name for name, array in outputs.items() if not (as_bytes[name] or np.isfinite(array).all()))
+        raise BackendError(f"output {wrong} holds values that JSON cannot say; ask for binary_data") from None
     if not behind:
         return text, {"Content-Type": "application/json"}
     return b"".join([text, *behind]), {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(text))}

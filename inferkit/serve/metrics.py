@@ -42,9 +42,10 @@ class Metrics:
             self._queue.observe(seconds)
 
     def request(self, protocol: str, outcome: str, seconds: float) -> None:
-        """Count one request: how it ended, and how long it took."""
+        """Count one request: how it ended, and where it was answered how long it took."""
         self._requests.labels(protocol, outcome).inc()
-        self._latency.labels(protocol).observe(seconds)
+        if outcome == "answered":  # what is refused at once would make the service look quicker than it is
+            self._latency.labels(protocol).observe(seconds)
 
     def text(self) -> tuple[bytes, str]:
         """The page that Prometheus reads, and its content type."""

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import socket
 import threading
+from functools import partial
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from inferkit.serve.service import Service
 
 _LIBRARIES = ("grpc", "prometheus_client", "starlette", "uvicorn")
-_GRACE = 10.0  # seconds that answers under way may take when the server stops
+_GRACE = 10  # seconds that requests may take when the server stops; those that still wait then are given up
+_LAST = 2  # seconds more, for what the engine has then and for the last answers; what is not there then is cut off
 
 
 def check_libraries() -> None:
@@ -91,7 +93,7 @@ class Server:
             raise UsageError(f"the server cannot start: {self._error}") from self._error
 
     def stop(self) -> None:
-        """Take no more requests, answer those under way, end. Safe to call twice."""
+        """Take no more requests, answer those under way (for 10 s, then they are given up), end. Safe to call twice."""
         self._service.is_ready = False
         if self._loop is not None and self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # the loop ended by itself
@@ -135,7 +137,7 @@ class Server:
             log_level="warning",
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=int(_GRACE),
+            timeout_graceful_shutdown=_GRACE + _LAST,
             limit_concurrency=4096,
         )
         over_http = uvicorn.Server(config)
@@ -146,7 +148,10 @@ class Server:
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         over_http.should_exit = True
+        # Before the libraries lose patience: their way would leave clients without an answer that they understand.
+        giving_up = self._loop.call_later(_GRACE, partial(self._service.batcher.close, drain=False, timeout=0.0))
         if over_grpc is not None:
-            await over_grpc.stop(_GRACE)
+            await over_grpc.stop(_GRACE + _LAST)
         await serving
+        giving_up.cancel()
         stopping.cancel()

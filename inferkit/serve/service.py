@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferkit.serve.batcher import Batcher
 from inferkit.serve.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.metrics import Metrics
+from inferkit.serve.staging import refuse_nan
 from inferkit.serve.tensors import datatype
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from inferkit.serve.requests import Outputs
 
 VERSION = "1"
+
+
+class Unauthorized(BadRequest):
+    """The request has no token, or a wrong one."""
 
 
 class UnknownModel(BadRequest):
@@ -71,26 +77,36 @@ class Service:
         given = (authorization or "").encode("utf-8", "surrogateescape")
         return hmac.compare_digest(given, f"Bearer {self._token}".encode())
 
+    def check_token(self, authorization: str | None) -> None:
+        """Raise Unauthorized unless `is_allowed`."""
+        if not self.is_allowed(authorization):
+            raise Unauthorized("the token is missing or wrong")
+
     def check_model(self, name: str, version: str | None) -> None:
         """Raise UnknownModel unless this is the model, and its version where one is asked for."""
         if name != self.name or version not in (None, "", VERSION):
             asked = f"{name}, version {version}" if version else name
             raise UnknownModel(f"there is no model {asked}; there is {self.name}, version {VERSION}")
 
-    async def infer(
-        self, protocol: str, inputs: Arrays, wanted: Sequence[str], deadline: float | None = None
-    ) -> Outputs:
+    async def infer(self, inputs: Arrays, wanted: Sequence[str], deadline: float | None = None) -> Outputs:
         """The outputs that are `wanted` (all where none is named). Raises the batcher's errors and BadRequest."""
         known = [tensor.name for tensor in self.outputs]
+        for name in wanted:
+            if name not in known:
+                raise BadRequest(f"the network has no output {name}; it has {', '.join(known)}")
+        if not self.batcher.refuses_nan:  # else the engine would refuse the whole batch
+            refuse_nan(inputs)
+        outputs = await self.batcher.asubmit(inputs, deadline=deadline)
+        return {name: outputs[name] for name in wanted or known}
+
+    @contextmanager
+    def counted(self, protocol: str) -> Iterator[None]:
+        """Around all that is done for one inference request: counts it by how it ends."""
         began = time.monotonic()
         outcome = "failed"
         try:
-            for name in wanted:
-                if name not in known:
-                    raise BadRequest(f"the network has no output {name}; it has {', '.join(known)}")
-            outputs = await self.batcher.asubmit(inputs, deadline=deadline)
+            yield
             outcome = "answered"
-            return {name: outputs[name] for name in wanted or known}
         except BadRequest:
             outcome = "refused"
             raise

@@ -31,6 +31,15 @@ _LONG_COPY = 1 << 20
 _MEMORIES = 2
 
 
+def refuse_nan(arrays: Arrays) -> None:
+    """BadRequest with where the first NaN is, if there is one."""
+    try:
+        for name, array in arrays.items():
+            reject_nan(array, name)
+    except BackendError as error:
+        raise BadRequest(str(error)) from None
+
+
 class Staging:
     """How batches reach an engine: a Session, or a function from arrays by input name to fresh outputs by name.
 
@@ -51,14 +60,15 @@ class Staging:
             self._spare.extend(memory for memory in memories if memory is not None)
         self._is_own = bool(self._spare)
 
+    @property
+    def refuses_nan(self) -> bool:
+        """Whether `check` looks for NaN: in memory of the engine's own nobody looks for it later."""
+        return self._is_own
+
     def check(self, arrays: Arrays) -> None:
-        """BadRequest for a request that holds NaN, where nobody looks for it later."""
-        if self._is_own:
-            try:
-                for name, array in arrays.items():
-                    reject_nan(array, name)
-            except BackendError as error:
-                raise BadRequest(str(error)) from None
+        """BadRequest for a request that holds NaN, where `refuses_nan`."""
+        if self.refuses_nan:
+            refuse_nan(arrays)
 
     def stack(self, batch: Batch) -> None:
         """Put the batch's arrays together, in memory that `release` gives back."""

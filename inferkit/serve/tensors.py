@@ -62,7 +62,10 @@ def from_numbers(name: str, kind: str, shape: Sequence[int], numbers: Any) -> ND
         if int(given.min()) < limits.min or int(given.max()) > limits.max:
             raise BadRequest(f"input {name}: the data is outside of {kind}, {limits.min} to {limits.max}")
     with np.errstate(over="ignore"):
-        return given.astype(dtype).reshape(shape)
+        tensor = given.astype(dtype).reshape(shape)
+    if dtype.kind == "f" and np.count_nonzero(np.isinf(tensor)) > np.count_nonzero(np.isinf(given)):
+        raise BadRequest(f"input {name}: the data is outside of {kind}, up to {np.finfo(dtype).max:.4g}")
+    return tensor
 
 
 def _dtype(name: str, kind: str, shape: Sequence[int]) -> np.dtype[Any]:

@@ -1,16 +1,20 @@
 """MLPerf's load generator against the batcher: every scenario, accuracy mode, and a request that fails."""
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
 from inferkit.cli.main import main
+from inferkit.cli.serve_bench import _found
 from inferkit.errors import MeasurementError, UsageError
+from inferkit.measure.statistics import samples_needed
 from inferkit.network.network import TensorInfo
 from inferkit.serve import Batcher
-from inferkit.serve.loadgen import SCENARIOS, Load, run_load
+from inferkit.serve.loadgen import SCENARIOS, Load, _top1, run_load
 from inferkit.serve.samples import Samples, read_samples
+from inferkit.serve.search import Found
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf's load generator is missing: pip install mlcommons-loadgen")
 
@@ -44,7 +48,7 @@ def test_a_bound_that_cannot_hold_is_invalid_and_says_why(batcher, tmp_path):
     assert "latency bound not met" in result.reasons
 
 
-@pytest.mark.parametrize("scenario", ["server", "offline"])
+@pytest.mark.parametrize("scenario", ["server", "offline", "multi-stream"])
 def test_accuracy_counts_every_sample_once(scenario, batcher, tmp_path):
     labels = SAMPLES.labels.copy()
     labels[:10] = (labels[:10] + 1) % CLASSES
@@ -52,6 +56,26 @@ def test_accuracy_counts_every_sample_once(scenario, batcher, tmp_path):
     result = run_load(batcher, samples, Load(scenario, rate=2000, accuracy=True), tmp_path)
     assert result.top1 == 75.0
     assert result.valid is None
+
+
+def test_accuracy_counts_a_sample_once_where_the_last_query_repeats_some(batcher, tmp_path):
+    labels = SAMPLES.labels.copy()
+    labels[:11] = (labels[:11] + 1) % CLASSES
+    samples = Samples({"x": SAMPLES.arrays["x"][:33]}, labels[:33], "33 rows: four queries of 8, and one of the fifth")
+    result = run_load(batcher, samples, Load("multi-stream", accuracy=True, queries=1), tmp_path)
+    assert len(json.loads((tmp_path / "mlperf_log_accuracy.json").read_text())) == 40
+    assert result.top1 == pytest.approx(100 * 22 / 33)
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [(((0, 1), (1, 2), (0, 3)), "two different answers for sample 0"), (((0, 1), (0, 1)), "1 of 2 samples")],
+)
+def test_answers_that_are_missing_or_contradict_are_no_accuracy(answers, message, tmp_path):
+    log = tmp_path / "mlperf_log_accuracy.json"
+    log.write_text(json.dumps([{"qsl_idx": index, "data": f"0{data}000000"} for index, data in answers]))
+    with pytest.raises(MeasurementError, match=message):
+        _top1(log, Samples({"x": np.zeros((2, CLASSES), np.float32)}, np.zeros(2, int), "two rows"))
 
 
 def test_a_failed_request_is_no_result(tmp_path):
@@ -73,15 +97,29 @@ def test_what_makes_no_sense_is_refused(batcher, tmp_path):
 
 
 def test_the_command_runs_a_trained_network_and_writes_what_it_found(tmp_path, capsys):
-    options = ["--scenario", "server", "--qps", "50", "--p99", "5s", "--duration", "100ms", "--threads", "1"]
+    options = ["--scenario", "server", "--qps", "1000", "--p99", "5s", "--duration", "100ms", "--threads", "1"]
     kept = ["--logs", str(tmp_path / "logs"), "--json", str(tmp_path / "run.json")]
     code = main(["serve-bench", "lenet", *options, *kept])
     shown = capsys.readouterr().out
-    run = json.loads((tmp_path / "run.json").read_text())["runs"][0]
+    told = json.loads((tmp_path / "run.json").read_text())
+    run = told["runs"][0]
+    assert told["delay_seconds"] == 0.002
+    assert run["load"]["queries"] == samples_needed(99.0)  # or its p99 could never be VALID at a low rate
     assert code == (0 if run["valid"] else 1)
     assert "short run (0.1 s; MLPerf asks for 600 s)" in shown
     assert ("· VALID ·" in shown) is run["valid"]
     assert (tmp_path / "logs" / "mlperf_log_detail.txt").is_file()
+
+
+def test_the_delay_that_is_told_is_the_one_that_was_used(tmp_path):
+    options = ["--scenario", "single-stream", "--duration", "10ms", "--threads", "1", "--delay", "5ms"]
+    main(["serve-bench", "lenet", *options, "--logs", str(tmp_path / "logs"), "--json", str(tmp_path / "run.json")])
+    assert json.loads((tmp_path / "run.json").read_text())["delay_seconds"] == 0.0
+
+
+def test_a_search_in_vain_says_how_low_it_went():
+    found = Found(None, ((64.0, False), (1.0, False)))
+    assert "no rate from 1 queries/s on" in _found(found, Namespace(p99=0.015, duration=1.0))
 
 
 def test_accuracy_of_a_trained_network_is_what_its_card_says(tmp_path, capsys):

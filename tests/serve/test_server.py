@@ -1,21 +1,19 @@
 """A real server on loopback, with the protocol's own clients and with what no client should send."""
 
+import asyncio
 import http.client
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from doubling import Doubling, an_input, ask, ask_grpc, grpc_request, infer
 
 from inferkit.cli.main import main
 from inferkit.errors import UsageError
-from inferkit.network.network import TensorInfo
+from inferkit.serve.errors import BadRequest
+from inferkit.serve.http import _body
 from inferkit.serve.messages import messages
 from inferkit.serve.server import Server, check_address
 from inferkit.serve.service import Service
@@ -25,18 +23,6 @@ for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
 
 TOKEN = "correct-horse-battery"
 LIMIT = 1 << 16
-
-
-class Doubling:
-    """A session that doubles, and fails for negative numbers."""
-
-    inputs = (TensorInfo("x", "float32", (None, 3)),)
-    outputs = (TensorInfo("y", "float32", (None, 3)), TensorInfo("sum", "float64", (None,)))
-
-    def run(self, arrays):
-        if (arrays["x"] < 0).any():
-            raise ValueError("negative")
-        return {"y": arrays["x"] * 2, "sum": arrays["x"].sum(axis=1).astype(np.float64)}
 
 
 @pytest.fixture(scope="module")
@@ -50,26 +36,6 @@ def server():
 def guarded():
     with Server(Service("doubling", Doubling(), 8, token=TOKEN), http_port=0, grpc_port=0, token=TOKEN) as server:
         yield server
-
-
-def ask(server, method, path, body=None, headers=None):
-    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=30)
-    try:
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def infer(server, request, headers=None):
-    body = request if isinstance(request, bytes) else json.dumps(request).encode()
-    status, content = ask(server, "POST", "/v2/models/doubling/infer", body, headers)
-    return status, json.loads(content)
-
-
-def an_input(data=(1.0, 2.0, 3.0), shape=(1, 3), kind="FP32", name="x"):
-    return {"inputs": [{"name": name, "datatype": kind, "shape": list(shape), "data": list(data)}]}
 
 
 def test_json_alone_is_enough(server):
@@ -107,6 +73,8 @@ def test_health_and_metadata(server):
         (an_input(shape=(9, 3), data=[0.0] * 27), "9 rows"),
         (an_input(kind="FP64"), "type float32; the request's is float64"),
         (an_input(data="abc"), "not of type FP32"),
+        (an_input(data=(1e39, 0.0, 0.0)), "outside of FP32"),
+        (an_input(data=(1.0, float("nan"), 3.0)), "1 NaN values, the first at [0, 1]"),
         ({"inputs": an_input()["inputs"] * 2}, "there twice"),
         ({**an_input(), "outputs": [{"name": "z"}]}, "no output z"),
         ({**an_input(), "parameters": {"timeout": "soon"}}, "no number of microseconds"),
@@ -129,6 +97,27 @@ def test_an_error_of_the_engine_is_500_for_that_request_alone(server):
     assert "negative" in answers[1][1]["error"]
 
 
+def test_an_output_that_json_cannot_say_is_500_and_goes_as_bytes(server):
+    request = an_input((100.0, 1.0, 2.0))
+    status, answer = infer(server, request)
+    assert status == 500
+    assert "output y holds values that JSON cannot say; ask for binary_data" in answer["error"]
+    body = json.dumps({**request, "outputs": [{"name": "y", "parameters": {"binary_data": True}}]})
+    status, content = ask(server, "POST", "/v2/models/doubling/infer", body)
+    assert status == 200
+    assert np.frombuffer(content[-12:], "<f4").tolist() == [np.inf, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v3", 404), ("DELETE", "/v2", 405), ("GET", "/v2/models/doubling/infer", 405)],
+)
+def test_a_wrong_address_or_method_is_told_in_json_too(server, method, path, status):
+    found, content = ask(server, method, path)
+    assert found == status
+    assert json.loads(content)["error"]
+
+
 def test_a_body_over_the_limit_is_413_with_and_without_its_length(server):
     assert infer(server, b" " * (LIMIT + 1))[0] == 413
     connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=30)
@@ -137,30 +126,74 @@ def test_a_body_over_the_limit_is_413_with_and_without_its_length(server):
     connection.close()
 
 
+def test_a_client_that_leaves_within_its_request_is_no_failure_of_the_engine():
+    from starlette.requests import Request
+
+    parts = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(parts)
+
+    with pytest.raises(BadRequest, match="left after 1 bytes"):
+        asyncio.run(_body(Request({"type": "http", "headers": []}, receive), LIMIT))
+
+
 def test_compressed_bodies_are_refused(server):
     assert "compressed" in infer(server, b"x", {"Content-Encoding": "gzip"})[1]["error"]
 
 
+def metrics(server, headers=None):
+    return ask(server, "GET", "/metrics", headers=headers)[1].decode()
+
+
+def value(page, name):
+    return next((float(line.split()[-1]) for line in page.splitlines() if line.startswith(name)), 0.0)
+
+
+def counted(page, outcome, protocol):
+    return value(page, f'inferkit_requests_total{{outcome="{outcome}",protocol="{protocol}"}}')
+
+
 def test_metrics_count_what_happened(server):
-    before = ask(server, "GET", "/metrics")[1].decode()
+    before = metrics(server)
     infer(server, an_input())
-    after = ask(server, "GET", "/metrics")[1].decode()
-    name = 'inferkit_requests_total{outcome="answered",protocol="http"}'
-
-    def value(page):
-        return next((float(line.split()[-1]) for line in page.splitlines() if line.startswith(name)), 0.0)
-
-    assert value(after) == value(before) + 1
+    after = metrics(server)
+    assert counted(after, "answered", "http") == counted(before, "answered", "http") + 1
     for histogram in ("queue_seconds", "batch_rows", "run_seconds", "request_seconds"):
         assert f"inferkit_{histogram}_bucket" in after
 
 
+def test_a_request_is_counted_wherever_it_is_refused_and_only_answers_have_a_latency(server):
+    def latencies(page):
+        return value(page, 'inferkit_request_seconds_count{protocol="http"}')
+
+    before = metrics(server)
+    refused = (
+        b"no JSON",
+        {**an_input(), "parameters": None},
+        an_input(kind="BYTES"),
+        b" " * (LIMIT + 1),
+        an_input("abc"),
+    )
+    for request in refused:
+        assert infer(server, request)[0] in (400, 413)
+    assert ask(server, "POST", "/v2/models/other/infer", b"{}")[0] == 404
+    assert infer(server, an_input((-1.0, 0.0, 0.0)))[0] == 500
+    after = metrics(server)
+    assert counted(after, "refused", "http") == counted(before, "refused", "http") + len(refused) + 1
+    assert counted(after, "failed", "http") == counted(before, "failed", "http") + 1
+    assert latencies(after) == latencies(before)
+
+
 def test_without_the_token_only_health_answers(guarded):
     assert ask(guarded, "GET", "/v2/health/live")[0] == 200
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    before = counted(metrics(guarded, bearer), "refused", "http")
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
         assert infer(guarded, an_input(), headers)[0] == 401
         assert ask(guarded, "GET", "/metrics", headers=headers)[0] == 401
-    assert infer(guarded, an_input(), {"Authorization": f"Bearer {TOKEN}"})[0] == 200
+    assert counted(metrics(guarded, bearer), "refused", "http") == before + 3
+    assert infer(guarded, an_input(), bearer)[0] == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
@@ -178,6 +211,11 @@ def test_the_command_refuses_an_open_address_before_it_loads_anything(monkeypatc
     assert "needs a token" in capsys.readouterr().err
 
 
+def test_a_queue_that_holds_no_batch_is_refused_before_anything_is_loaded(capsys):
+    assert main(["serve", "no-such-model", "--queue", "8", "--max-batch", "32"]) == 2
+    assert "--queue 8: a batch of --max-batch 32 must be able to wait" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_said(server):
     service = Service("second", Doubling(), 8)
     with pytest.raises(UsageError, match="cannot be listened on"):
@@ -185,25 +223,6 @@ def test_a_taken_port_is_said(server):
     with pytest.raises(UsageError, match="cannot"):
         Server(service, http_port=0, grpc_port=server.grpc_port)
     service.close()
-
-
-def test_stopping_answers_what_is_under_way():
-    entered, opened = threading.Event(), threading.Event()
-
-    class Slow(Doubling):
-        def run(self, arrays):
-            entered.set()
-            assert opened.wait(30)
-            return super().run(arrays)
-
-    server = Server(Service("doubling", Slow(), 8), http_port=0, grpc_port=None)
-    with ThreadPoolExecutor(2) as pool:
-        answer = pool.submit(infer, server, an_input())
-        assert entered.wait(30)
-        stopped = pool.submit(server.stop)
-        opened.set()
-        assert answer.result(30)[0] == 200
-        stopped.result(30)
 
 
 def test_the_http_client_of_triton(server):
@@ -252,21 +271,33 @@ def _ask_as_triton(client, triton):
         _triton_infer(client, triton, np.ones((9, 3), np.float32))
 
 
+def test_grpc_refuses_what_http_refuses_and_counts_it(server):
+    grpc = pytest.importorskip("grpc")
+    textual, mixed = grpc_request(), grpc_request()
+    textual.parameters["timeout"].string_param = "1000000"
+    mixed.raw_input_contents.append(bytes(12))
+    spoilt, other = grpc_request((1, float("nan"), 3)), grpc_request(model="other")
+    before = counted(metrics(server), "refused", "grpc")
+    for request, code, message in (
+        (textual, grpc.StatusCode.INVALID_ARGUMENT, "no number of microseconds"),
+        (mixed, grpc.StatusCode.INVALID_ARGUMENT, "contents beside the raw ones"),
+        (spoilt, grpc.StatusCode.INVALID_ARGUMENT, "1 NaN values"),
+        (other, grpc.StatusCode.NOT_FOUND, "no model other"),
+    ):
+        with pytest.raises(grpc.RpcError) as refused:
+            ask_grpc(server, request)
+        assert refused.value.code() is code
+        assert message in refused.value.details()
+    assert counted(metrics(server), "refused", "grpc") == before + 4
+
+
 def test_grpc_asks_for_the_token_too(guarded):
     grpc = pytest.importorskip("grpc")
-    request = messages()["ModelInferRequest"](model_name="doubling")
-    tensor = request.inputs.add(name="x", datatype="FP32", shape=[1, 3])
-    tensor.contents.fp32_contents.extend([1, 2, 3])
-    with grpc.insecure_channel(f"127.0.0.1:{guarded.grpc_port}") as channel:
-        call = channel.unary_unary(
-            "/inference.GRPCInferenceService/ModelInfer",
-            request_serializer=messages()["ModelInferRequest"].SerializeToString,
-            response_deserializer=messages()["ModelInferResponse"].FromString,
-        )
-        with pytest.raises(grpc.RpcError) as refused:
-            call(request, timeout=30)
-        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        answer = call(request, timeout=30, metadata=[("authorization", f"Bearer {TOKEN}")])
+    request = grpc_request()
+    with pytest.raises(grpc.RpcError) as refused:
+        ask_grpc(guarded, request)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    answer = ask_grpc(guarded, request, metadata=[("authorization", f"Bearer {TOKEN}")])
     assert np.frombuffer(answer.raw_output_contents[0], "<f4").tolist() == [2, 4, 6]
 
 
@@ -283,32 +314,6 @@ def test_the_messages_are_those_of_the_protocol():
         for field in ours.DESCRIPTOR.fields:
             same = other.fields_by_name[field.name]
             assert (field.number, field.type, repeated(field)) == (same.number, same.type, repeated(same))
-
-
-def test_the_command_serves_a_network_until_it_is_told_to_stop(tmp_path):
-    command = [sys.executable, "-m", "inferkit.cli.main", "serve", "lenet", "--port", "0", "--grpc-port", "-1"]
-    environment = {key: value for key, value in os.environ.items() if key != "INFERKIT_SERVE_TOKEN"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        line = process.stdout.readline()
-        port = int(line.split("127.0.0.1:")[1].split("/")[0])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("GET", f"/v2/models/{line.split(':')[0]}")
-        metadata = json.loads(connection.getresponse().read())
-        shape = [1, *metadata["inputs"][0]["shape"][1:]]
-        tensor = {"name": metadata["inputs"][0]["name"], "datatype": "FP32", "shape": shape}
-        request = {"inputs": [{**tensor, "data": [0.5] * int(np.prod(shape))}]}
-        connection.request("POST", f"/v2/models/{metadata['name']}/infer", json.dumps(request))
-        scores = json.loads(connection.getresponse().read())["outputs"][0]["data"]
-        connection.close()
-        assert len(scores) == 10
-        assert sum(scores) == pytest.approx(1, abs=1e-5)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def test_answers_do_not_wait_for_acknowledgements(server):

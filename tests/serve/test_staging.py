@@ -112,6 +112,7 @@ def test_nan_is_refused_at_the_door_of_an_engine_that_does_not_look_for_it(ownin
     spoilt = images[:2].copy()
     spoilt[1, 0, 3, 3] = np.nan
     with Batcher(owning, 4) as batcher:
+        assert batcher.refuses_nan  # so that a service does not look for it once more
         with pytest.raises(BadRequest, match=r"1 NaN.*\[1, 0, 3, 3\]"):
             batcher.submit(spoilt)
         assert batcher.submit(images[:1]).result(LONG)

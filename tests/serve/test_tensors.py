@@ -35,6 +35,8 @@ def test_bytes_and_numbers_give_the_same_tensor(kind, shape, seed):
         ("INT32", [1], [1.5], "not of type INT32"),
         ("INT64", [1], [1 << 70], "not of type INT64|no tensor"),
         ("BYTES", [1], [1], "'BYTES'"),
+        ("FP32", [1], [1e39], "outside of FP32"),
+        ("FP16", [2], [1, 70_000], "outside of FP16"),
         ("FP32", [-1], [1.0], "which is none"),
         ("FP32", [], [1.0], "which is none"),
         ("FP32", [True], [1.0], "which is none"),
@@ -45,6 +47,10 @@ def test_bytes_and_numbers_give_the_same_tensor(kind, shape, seed):
 def test_what_is_no_tensor_is_refused(kind, shape, numbers, message):
     with pytest.raises(BadRequest, match=message):
         from_numbers("x", kind, shape, numbers)
+
+
+def test_infinity_is_a_number_like_others():
+    assert from_numbers("x", "FP32", [2], [float("inf"), -1.0]).tolist() == [float("inf"), -1.0]
 
 
 def test_bytes_must_fill_the_shape():
