@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,8 @@ from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.gate.outcome import Outcome
-    from inferkit.measure.layer_error import LayerError
     from inferkit.measure.side_by_side import Classes
-    from inferkit.network.network import Network
+    from inferkit.network.network import Network, TensorInfo
 
 EXAMPLES = """examples:
   inferkit accuracy lenet --precision int8                  FP32 against INT8
@@ -110,9 +109,7 @@ def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
 
     if len(args.models) > 2:
         raise UsageError(f"one or two models are compared, not {len(args.models)}")
-    weights = args.weights or []
-    if len(weights) > len(args.models):
-        raise UsageError(f"{len(weights)} files of weights for {len(args.models)} models")
+    weights = _weights(args.models, args.weights or [])
     two = len(args.models) == 2
     precisions = [normalize(word) for word in _words(args.precision, "--precision")]
     backends = _words(args.backend, "--backend")
@@ -126,8 +123,8 @@ def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
         backends = [*(["onnxruntime"] if alone else backends), *backends]
     first, second = (
         Side(
-            args.models[min(index, len(args.models) - 1)],
-            weights[min(index, len(weights) - 1)] if weights and (not two or index < len(weights)) else None,
+            args.models[index if two else 0],
+            weights[index if two else 0],
             precisions[index] if precisions else None,
             backends[index] if backends else "onnxruntime",
         )
@@ -136,6 +133,24 @@ def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
     if first == second:
         raise UsageError("both sides are the same: name two models, or say --precision or --backend")
     return first, second
+
+
+def _weights(models: Sequence[str], files: Sequence[str]) -> list[str | None]:
+    """Each model's caffemodel: in order, of those that are neither ONNX models nor zoo networks. UsageError for more
+    files than such models."""
+    from inferkit.network import zoo
+
+    left = list(files)
+    taken = []
+    for model in models:
+        brings_its_own = Path(model).suffix.lower() == ".onnx" or zoo.knows(model)
+        taken.append(left.pop(0) if left and not brings_its_own else None)
+    if left:
+        raise UsageError(
+            f"--weights: there is no prototxt for {', '.join(left)}; ONNX models and networks of the zoo have weights "
+            "of their own"
+        )
+    return taken
 
 
 def _words(given: str | None, option: str) -> list[str]:
@@ -183,20 +198,31 @@ def _networks(
     return found[0], found[1]
 
 
-def _batches(network: Network, dataset: str | None, steps: Mapping[str, Any], size: int, limit: int | None) -> Any:
+def _batch_size(sides: tuple[Side, Side], networks: tuple[Network, Network], wanted: int) -> int:
+    """The batch to run both sides with: `wanted`, or what a network takes whose batch is fixed. UsageError where both
+    are, and differ."""
+    fixed = {size for network in networks for size in network.inputs[0].shape[:1] if size is not None}
+    if len(fixed) > 1:
+        first, second = (network.inputs[0].shape[0] for network in networks)
+        raise UsageError(
+            f"{sides[0].model} takes batches of {first} only and {sides[1].model} of {second}, but both sides see the "
+            "same batches: export one of them with a free batch"
+        )
+    return fixed.pop() if fixed else wanted
+
+
+def _batches(info: TensorInfo, dataset: str | None, steps: Mapping[str, Any], size: int, limit: int | None) -> Any:
     """Batches of `size` of the first `limit` images; without a dataset embedded ones, brought to the input's shape."""
     import numpy as np
 
     from inferkit.data import open_dataset
     from inferkit.data.dataset import Batch
-    from inferkit.measure.accuracy import batch_for
     from inferkit.measure.images import preprocessing_from, stand_in
 
-    info = network.inputs[0]
-    size = batch_for(info, size)
     if dataset is None:
-        for start in range(0, limit or _LAYER_IMAGES, size):
-            yield Batch(stand_in(info, size, start), np.full(size, -1, np.int64), (), size)
+        total = _count(None, limit)
+        for start in range(0, total, size):  # all full, as a fixed batch needs them; `count` says how many are meant
+            yield Batch(stand_in(info, size, start), np.full(size, -1, np.int64), (), min(size, total - start))
         return
     dtype = "uint8" if info.dtype == "uint8" else "float32"
     with open_dataset(dataset) as images:
@@ -217,18 +243,15 @@ def _compare_classes(
     from inferkit.measure.side_by_side import classify
     from inferkit.progress import tell
 
-    size = args.batch_size or _BATCH
-    batch = max(size, *(network.inputs[0].shape[0] or 1 for network in networks))
+    size = _batch_size(sides, networks, args.batch_size or _BATCH)
     opened = [
-        inferkit.build(network, backend=side.backend, max_batch=batch, **_emulated(network, side)).session()
+        inferkit.build(network, backend=side.backend, max_batch=size, **_emulated(network, side)).session()
         for network, side in zip(networks, sides, strict=True)
     ]
     try:
-        batches = _batches(networks[0], dataset, steps, size, args.images)
-        total = args.images or _count(dataset)
-        first, second, labelled = classify(
-            (opened[0], opened[1]), batches, lambda done: tell("images", min(done, total), total)
-        )
+        batches = _batches(networks[0].inputs[0], dataset, steps, size, args.images)
+        total = _count(dataset, args.images)
+        first, second, labelled = classify((opened[0], opened[1]), batches, lambda done: tell("images", done, total))
     finally:
         for session in opened:
             session.close()
@@ -246,11 +269,14 @@ def _emulated(network: Network, side: Side) -> dict[str, Any]:
     return {"emulate": True} if side.backend == "onnxruntime" and network.precision in ("bf16", "fp8") else {}
 
 
-def _count(dataset: str) -> int:
+def _count(dataset: str | None, limit: int | None) -> int:
+    """How many images there are to compare; without a dataset as many as are asked for."""
     from inferkit.data import open_dataset
 
+    if dataset is None:
+        return limit or _LAYER_IMAGES
     with open_dataset(dataset) as images:
-        return len(images)
+        return min(len(images), limit or len(images))
 
 
 def _judged(first: Classes, second: Classes, tolerance: float, case: str, told: dict[str, Any]) -> Outcome:
@@ -287,28 +313,26 @@ def _compare_layers(
     from inferkit.measure.side_by_side import compare_layers
     from inferkit.progress import tell
 
-    size = args.batch_size or _LAYER_BATCH
-    batch = max(size, *(network.inputs[0].shape[0] or 1 for network in networks))
+    size = _batch_size(sides, networks, args.batch_size or _LAYER_BATCH)
     probes = []
     try:
         for network, side in zip(networks, sides, strict=True):
-            probes.append(open_probe(network, side.backend, batch))
-        total = args.images or _LAYER_IMAGES
-        batches = _batches(networks[0], dataset, steps, size, total)
-        errors: tuple[LayerError, ...] = compare_layers(
-            (probes[0], probes[1]), batches, lambda done: tell("layers", min(done, total), total)
-        )
+            probes.append(open_probe(network, side.backend, size))
+        limit = args.images or _LAYER_IMAGES
+        total = _count(dataset, limit)
+        batches = _batches(networks[0].inputs[0], dataset, steps, size, limit)
+        errors, compared = compare_layers((probes[0], probes[1]), batches, lambda done: tell("layers", done, total))
     finally:
         for probe in probes:
             probe.close()
     # A model that was rewritten elsewhere does not say its precision; its layers do.
     precisions = {layer.precision for network in networks for layer in layers_of(network)}
     stated = {network.precision for network in networks}
-    limit = args.limit if args.limit is not None else limit_of((precisions & set(LIMITS)) | stated)
-    first = first_divergence(errors, limit)
+    decibels = args.limit if args.limit is not None else limit_of((precisions & set(LIMITS)) | stated)
+    first = first_divergence(errors, decibels)
     told["layers"] = {
-        "images": total,
-        "limit_db": limit,
+        "images": compared,
+        "limit_db": decibels,
         "first_divergent": first.name if first is not None else None,
         "only_first": sorted(set(probes[0].kinds) - set(probes[1].kinds)),
         "only_second": sorted(set(probes[1].kinds) - set(probes[0].kinds)),

@@ -23,6 +23,7 @@ from inferkit.errors import DataError, NetworkError, UsageError
 
 if TYPE_CHECKING:
     from inferkit.backends.caffe.net import CaffeNet
+    from inferkit.data.dataset import Dataset
     from inferkit.data.preprocessing import Preprocessing
 
 PROGRAM = "infer_caffe"
@@ -69,12 +70,13 @@ def infer(args: argparse.Namespace, began: float) -> int:
     names = read_labels(args.labels) if args.labels is not None else ()
     tally = Tally(PROGRAM, args.batch, "NA", args.quiet, args.debug, names, args.csvFile, clock=began)
     with open_dataset(args.lmdb) as dataset:
-        net = open_network(args, dataset.shape)
+        training = training_preprocessing(args.model)
+        net = open_network(args, dataset, training)
         try:
             data, shape = image_input(net.inputs, args.model)
             blob = args.blobName or scores_output(list(net.outputs), f"{args.model} (--blobName chooses)")
-            preprocessing = read_preprocessing(args.meanImage, (shape[2], shape[3]), training_preprocessing(args.model))
-            check_channels(preprocessing.output_shape(dataset.shape), shape, args.lmdb)
+            preprocessing = read_preprocessing(args.meanImage, (shape[2], shape[3]), training)
+            check_channels(first_shape(dataset, preprocessing), shape, args.lmdb)
             if args.debug:
                 print_setup(args, net, len(dataset), blob)
             for batch in read_batches(dataset, args.batch, args.iterations, preprocessing):
@@ -92,8 +94,9 @@ def infer(args: argparse.Namespace, began: float) -> int:
     return 0
 
 
-def open_network(args: argparse.Namespace, image: tuple[int, int, int]) -> CaffeNet:
-    """The network in Caffe. A training prototxt that tells no image size gets that of the database's first image.
+def open_network(args: argparse.Namespace, dataset: Dataset, preprocessing: Preprocessing) -> CaffeNet:
+    """The network in Caffe. A training prototxt that tells no image size gets that of the database's first image,
+    `preprocessing` done.
 
     Always in a worker: what is wrong with the files aborts Caffe's process, and this one is to say what it was.
     """
@@ -103,7 +106,7 @@ def open_network(args: argparse.Namespace, image: tuple[int, int, int]) -> Caffe
     try:
         return opened()
     except NetworkError:
-        return opened(input_shapes=(args.batch, *image))
+        return opened(input_shapes=(args.batch, *first_shape(dataset, preprocessing)))
 
 
 def training_preprocessing(model: Path) -> Preprocessing:
@@ -133,6 +136,13 @@ def image_input(inputs: Mapping[str, tuple[int, ...]], model: Path) -> tuple[str
     if len(shape) != 4:
         raise UsageError(f"{model}: input {name} has the shape {list(shape)}; images need [N, C, H, W]")
     return name, shape
+
+
+def first_shape(dataset: Dataset, preprocessing: Preprocessing) -> tuple[int, int, int]:
+    """[C, H, W] of the first image after `preprocessing`, which may also decode it in colour or gray other than it is
+    stored. DataError where they do not fit."""
+    first = dataset.first(preprocessing.color)
+    return preprocessing.output_shape(first.pixels.shape, first.layout)
 
 
 def check_channels(image: tuple[int, ...], shape: tuple[int, ...], source: str) -> None:

@@ -160,14 +160,12 @@ class Tally:
 
     def add(self, batch: StudyBatch, scores: NDArray[np.float32], seconds: float) -> None:
         """Count one iteration, and print its predictions unless the run is quiet."""
-        classes = scores.shape[1]
-        known = (batch.labels >= 0) & (batch.labels < classes)
-        rank = np.where(known, rank_of_labels(scores, np.where(known, batch.labels, 0)), classes)
+        rank = rank_of_labels(scores, batch.labels)
         self.times.append(seconds)
         self.correct[0] += int((rank < 1).sum())
         self.correct[1] += int((rank < TOP).sum())
         self.not_finite += int((~np.isfinite(scores)).any(axis=1).sum())
-        self.unknown_labels += int((~known).sum())
+        self.unknown_labels += int(((batch.labels < 0) | (batch.labels >= scores.shape[1])).sum())
         self.began_again |= batch.again
         if not self.quiet:
             ranked = best(scores)

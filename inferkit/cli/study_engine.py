@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.cli.infer_caffe import check_channels, training_preprocessing
+from inferkit.cli.infer_caffe import check_channels, first_shape, training_preprocessing
 from inferkit.cli.study import Tally, check_labels, read_batches, read_preprocessing, scores_of
 from inferkit.errors import DataError, UsageError
 
@@ -142,7 +142,7 @@ def image_preprocessing(
     """What is done to the images before the network sees them. DataError where they do not fit it."""
     _, shape = image_input(network, model)
     preprocessing = read_preprocessing(mean_image, (shape[2], shape[3]), training_preprocessing(model))
-    check_channels(preprocessing.output_shape(dataset.shape), shape, source)
+    check_channels(first_shape(dataset, preprocessing), shape, source)
     return preprocessing
 
 

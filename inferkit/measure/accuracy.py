@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Names that classification networks give their scores; used only where a network has several outputs.
 _SCORES = ("prob", "softmax", "loss3/classifier", "output")
 
+# The rank of a label that is right at no k, however few classes there are.
+_NOWHERE = np.iinfo(np.int64).max
+
 # Batches on their way into an engine that has memory of its own: one is run, one waits, one is filled.
 _MEMORIES = 3
 
@@ -88,11 +91,15 @@ class Accuracy:
 
 
 def rank_of_labels(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
-    """How many other classes score at least as high as each label; [N, classes] and [N]. NaN puts a row last."""
-    own = scores[np.arange(len(labels)), labels]
+    """How many other classes score at least as high as each label; [N, classes] and [N].
+
+    A row with NaN, or a label that there is no class for, is beyond every k.
+    """
+    known = (labels >= 0) & (labels < scores.shape[1])
+    own = scores[np.arange(len(labels)), np.where(known, labels, 0)]
     with np.errstate(invalid="ignore"):
         better = (scores >= own[:, None]).sum(axis=1) - 1
-    return np.where(np.isnan(scores).any(axis=1), scores.shape[1], better)
+    return np.where(known & ~np.isnan(scores).any(axis=1), better, _NOWHERE)
 
 
 def evaluate(spec: AccuracySpec) -> Accuracy:

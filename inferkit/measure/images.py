@@ -149,11 +149,18 @@ def preprocessing_from(steps: Mapping[str, Any]) -> Any:
 
 
 def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:
-    """`count` inputs for a network that has no dataset: embedded images for image inputs, seeded values for others."""
+    """`count` inputs for a network that has no dataset: embedded images for image inputs, seeded values for others.
+
+    Floats are images less their mean grey, as networks trained on pixels expect; unsigned numbers are the pixels.
+    """
     shape = tuple(1 if dim is None else dim for dim in info.shape[1:])
     dtype = np.dtype(info.dtype)
     if len(shape) == 3 and dtype.kind in "fu":
-        return _resized(_embedded(count, start), shape).astype(dtype)
+        pixels = _embedded(count, start)
+        images = _resized(pixels, shape)
+        if dtype.kind == "f":  # unsigned numbers would wrap below the mean, black to a light grey
+            return (images.astype(np.float32) - np.float32(pixels.mean())).astype(dtype)
+        return images.astype(dtype)
     random = np.random.default_rng([_SEED, start])
     if dtype.kind == "f":
         return random.standard_normal((count, *shape)).astype(dtype)
@@ -177,11 +184,10 @@ def _embedded(count: int, start: int) -> NDArray[np.uint8]:
     return np.concatenate(parts)
 
 
-def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Grey images to [N, C, H, W] of `shape`, bilinear, less the mean grey, as networks trained on pixels expect."""
+def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Grey images to [N, C, H, W] of `shape`, bilinear."""
     import cv2
 
     channels, height, width = shape
     grown = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in pixels])
-    centred = grown.astype(np.float32) - np.float32(pixels.mean())
-    return np.repeat(centred[:, None], channels, axis=1)
+    return np.repeat(grown[:, None], channels, axis=1)

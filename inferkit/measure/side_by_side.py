@@ -53,7 +53,7 @@ def classify(sessions: tuple[Session, Session], batches: Iterable[Any], seen: Se
         if labels.max(initial=-1) >= classes:
             raise DataError(f"there is a label {int(labels.max())}, but the networks have {classes} classes")
         for side, scores in enumerate(scored):
-            rank = rank_of_labels(scores, np.maximum(labels, 0))
+            rank = rank_of_labels(scores, labels)
             lost[side] += int((~np.isfinite(scores)).any(axis=1).sum())
             parts[side].append((scores.argmax(axis=1).astype(np.int32), rank < 1, rank < 5))
         total += batch.count
@@ -69,8 +69,11 @@ def _joined(rows: list[Any], not_finite: int) -> Classes:
     return Classes(predictions, top1, top5, not_finite)
 
 
-def compare_layers(probes: tuple[Probe, Probe], batches: Iterable[Any], seen: Seen) -> tuple[LayerError, ...]:
-    """The layers that both have, in the first one's order, over all images; memory for one batch of each side."""
+def compare_layers(
+    probes: tuple[Probe, Probe], batches: Iterable[Any], seen: Seen
+) -> tuple[tuple[LayerError, ...], int]:
+    """The layers that both have, in the first one's order, over all images, and how many those were; memory for one
+    batch of each side."""
     first, second = probes
     errors = LayerErrors({name: kind for name, kind in first.kinds.items() if name in second.kinds})
     total = 0
@@ -79,4 +82,4 @@ def compare_layers(probes: tuple[Probe, Probe], batches: Iterable[Any], seen: Se
         errors.add(one, other)
         total += batch.count
         seen(total)
-    return errors.result()
+    return errors.result(), total

@@ -1,5 +1,6 @@
 """`inferkit accuracy`: precisions, backends and models on the same real images, classes and layers."""
 
+import argparse
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import numpy_helper
 
 import inferkit
 from inferkit.backends import backend
+from inferkit.cli import accuracy
 from inferkit.cli.main import main
 from inferkit.measure.probes import layer_blobs, open_probe, with_blobs
 
@@ -80,6 +82,89 @@ def test_a_network_without_images_of_its_own_can_still_be_compared_by_layers(cap
     found = told(capsys, "squeezenet1_1", "--precision", "fp16", "--layers", "--images", "1", "--batch-size", "1")
     assert "images" not in found
     assert len(found["layers"]["layers"]) == len(layer_blobs(inferkit.load("squeezenet1_1")))
+
+
+@pytest.mark.parametrize(
+    ("images", "dataset", "compared"), [("10", False, 10), ("10", True, 10), ("200", True, 40), ("40", True, 40)]
+)
+def test_layers_are_compared_over_as_many_images_as_are_told(capsys, tmp_path, images, dataset, compared):
+    pixels = np.random.default_rng(2).random((40, 1, 28, 28), np.float32)
+    np.savez(tmp_path / "images.npz", images=pixels)
+    named = ("--dataset", str(tmp_path / "images.npz")) if dataset else ()
+    path = str(tmp_path / "lenet.onnx")
+    onnx.save(inferkit.load("lenet").model, path)
+    found = told(capsys, path, "--precision", "fp16", "--layers", "--images", images, *named)["layers"]
+    assert found["images"] == compared
+    prob = found["layers"][-1]
+    assert (prob["name"], prob["values"]) == ("prob", compared * 10)
+
+
+@pytest.mark.parametrize("batches", [("N", 2), (2, "N"), (3, 3)])
+def test_a_model_of_a_fixed_batch_is_compared_with_one_of_a_free_batch_either_way(capsys, tmp_path, batches):
+    paths = [with_batch(tmp_path / f"{side}.onnx", batch) for side, batch in enumerate(batches)]
+    found = told(capsys, *paths, "--dataset", "fashion_mnist", "--images", "7", "--layers")
+    assert (found["images"], found["agreement"], found["layers"]["images"]) == (7, 1, 7)
+
+
+def test_models_of_two_fixed_batches_are_refused(capsys, tmp_path):
+    paths = [with_batch(tmp_path / f"{batch}.onnx", batch) for batch in (2, 50)]
+    assert main(["accuracy", *paths, "--dataset", "fashion_mnist", "--images", "7"]) == 2
+    assert "2.onnx takes batches of 2 only and" in capsys.readouterr().err
+
+
+def with_batch(path, batch):
+    """A model for Fashion-MNIST whose batch is `batch`."""
+    weights = np.random.default_rng(1).standard_normal((10, 784)).astype(np.float32)
+    make = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Flatten", ["data"], ["flat"]),
+            onnx.helper.make_node("Gemm", ["flat", "weights"], ["prob"], transB=1),
+        ],
+        "linear",
+        [make("data", onnx.TensorProto.FLOAT, [batch, 1, 28, 28])],
+        [make("prob", onnx.TensorProto.FLOAT, [batch, 10])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    return str(path)
+
+
+def weights_of(*words):
+    """The weights of both sides of a command line."""
+    parser = argparse.ArgumentParser()
+    accuracy.configure(parser)
+    return [side.weights for side in accuracy.sides_of(parser.parse_args(words))]
+
+
+@pytest.mark.parametrize(
+    ("models", "given", "taken"),
+    [
+        (["a.onnx", "b.prototxt"], ["b"], [None, "b"]),
+        (["lenet", "b.prototxt"], ["b"], [None, "b"]),
+        (["a.prototxt", "b.onnx"], ["a"], ["a", None]),
+        (["a.prototxt", "b.prototxt"], ["a", "b"], ["a", "b"]),
+        (["a.prototxt", "b.prototxt"], ["a"], ["a", None]),
+    ],
+)
+def test_weights_go_to_the_prototxts_in_order(models, given, taken):
+    assert weights_of(*models, "-w", *given) == taken
+
+
+def test_the_weights_of_one_prototxt_are_those_of_both_sides():
+    assert weights_of("a.prototxt", "-w", "a", "--precision", "fp16") == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a.onnx b.prototxt -w a b", "no prototxt for b;"),
+        ("lenet --precision fp16 -w a", "no prototxt for a;"),
+    ],
+)
+def test_more_weights_than_prototxts_are_refused(capsys, line, reason):
+    assert main(["accuracy", *line.split()]) == 2
+    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

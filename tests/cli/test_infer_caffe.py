@@ -23,10 +23,10 @@ layer { name: "mean" type: "Pooling" bottom: "data" top: "mean" pooling_param { 
 layer { name: "scaled" type: "Power" bottom: "mean" top: "scaled" power_param { scale: 0.1 } }
 layer { name: "prob" type: "Softmax" bottom: "scaled" top: "prob" }
 """
+STEPS = "crop_size: 4 mean_value: 200 mean_value: 0 mean_value: 0"
 TRAIN = DEPLOY.replace(
     'type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } }',
-    'type: "Data" top: "data" top: "label" data_param { source: "x" batch_size: 7 }'
-    " transform_param { crop_size: 4 mean_value: 200 mean_value: 0 mean_value: 0 }",
+    f'type: "Data" top: "data" top: "label" data_param {{ source: "x" batch_size: 7 }} transform_param {{ {STEPS} }}',
 ).replace(
     'name: "prob" type: "Softmax" bottom: "scaled"',
     'name: "loss" type: "SoftmaxWithLoss" bottom: "scaled" bottom: "label"',
@@ -161,6 +161,27 @@ def test_a_training_prototxt_brings_its_own_preprocessing(
     (tmp_path / "deploy.prototxt").write_text(TRAIN, encoding="utf-8")
     assert run(caffe_root, *files, "-b", "5", "-i", "1", "--quiet") == 0
     assert "Correct top 1 predictions: 3" in capsys.readouterr().out
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("crop", ["crop_size: 4", ""])
+def test_gray_images_become_colour_where_the_prototxt_forces_it(
+    caffe_root: CaffeRoot, files: list[str], tmp_path: Path, crop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = f"{crop} force_color: true mean_value: 200 mean_value: 200 mean_value: 0"  # class 2 is the brightest
+    (tmp_path / "deploy.prototxt").write_text(TRAIN.replace(STEPS, steps), encoding="utf-8")
+    write_lmdb(tmp_path / "gray", [np.full((1, 6, 6), 50, np.uint8)] * 3, [2, 0, 2], encoded="png")
+    assert run(caffe_root, *files, "-l", str(tmp_path / "gray"), "-b", "3", "-i", "1", "--quiet") == 0
+    assert "Correct top 1 predictions: 2" in capsys.readouterr().out
+
+
+@pytest.mark.pycaffe
+def test_images_are_cropped_where_the_prototxt_tells_a_crop_but_no_channels(
+    caffe_root: CaffeRoot, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "deploy.prototxt").write_text(TRAIN.replace(STEPS, "crop_size: 4"), encoding="utf-8")
+    assert run(caffe_root, *files, "-b", "5", "-i", "1", "--quiet") == 0
+    assert "Correct top 1 predictions: 4" in capsys.readouterr().out
 
 
 @pytest.mark.pycaffe
