@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from inferkit.backends.base import Engine
     from inferkit.network.network import Network
 
+# Options that only TensorRT has, with what they are when nobody states them.
+_FOR_TENSORRT = {
+    "min_batch": None,
+    "opt_batch": None,
+    "static": False,
+    "flavour": None,
+    "target": None,
+    "workspace": None,
+    "device": None,
+    "no_cache": False,
+    "uint8_input": False,
+    "mean": None,
+    "mean_image": None,
+    "scale": 1.0,
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
@@ -75,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:
     if args.backend != "tensorrt":
-        for name in ("min_batch", "opt_batch", "static", "flavour", "target", "workspace", "device", "uint8_input"):
-            if getattr(args, name):
+        for name, default in _FOR_TENSORRT.items():
+            if getattr(args, name) != default:
                 raise UsageError(f"--{name.replace('_', '-')} is for tensorrt, not for {args.backend}")
         return {}
     options: dict[str, Any] = {

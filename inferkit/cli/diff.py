@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from inferkit.gate.layer_diff import LayerDiff, diff_layers
 
 if TYPE_CHECKING:
     from inferkit.measure.layer_table import LayerTable
-    from inferkit.measure.layers import Layer
+    from inferkit.measure.layers import Layer, Source
     from inferkit.network.network import Network
 
 _SHOWN = ("op", "shape", "precision", "parameters", "operations", "weight_bytes")
@@ -160,7 +160,7 @@ def _engine_layers(files: Sequence[str], batch: int) -> tuple[LayerDiff | None, 
 
 def _networks(args: argparse.Namespace) -> tuple[list[Difference], tuple[Network, Network]]:
     import inferkit
-    from inferkit.measure.layers import layers_of, totals_of
+    from inferkit.measure.layers import layers_of, outputs_of, totals_of
 
     first, second = (
         inferkit.load(*([name, weights] if weights else [name]))
@@ -181,6 +181,7 @@ def _networks(args: argparse.Namespace) -> tuple[list[Difference], tuple[Network
         for what, key in (("parameters", "parameters"), ("operations per image", "operations"))
         if getattr(totals[0], key) != getattr(totals[1], key)
     ]
+    found += _outputs((outputs_of(first), outputs_of(second)), layers)
     return found + differences(*layers), (first, second)
 
 
@@ -202,9 +203,65 @@ def differences(first: tuple[Layer, ...], second: tuple[Layer, ...]) -> list[Dif
             for key in _SHOWN
             if getattr(one, key) != getattr(other, key)
         ]
+        if one.op == other.op and one.attributes != other.attributes:
+            changed.append(Difference(name, "attributes", *_attributes(dict(one.attributes), dict(other.attributes))))
+        inputs = (
+            [_through(each, here, there) for each in one.inputs],
+            [_through(each, there, here) for each in other.inputs],
+        )
+        if _wiring(inputs[0]) != _wiring(inputs[1]):
+            changed.append(Difference(name, "inputs", *(", ".join(each.text for each in side) for side in inputs)))
         if not changed and one.weights != other.weights:
             changed = [Difference(name, "weights", one.weights, other.weights)]
         found += changed
+    return found
+
+
+def _attributes(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, str]:
+    """Those that differ, on both sides."""
+    names = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
+    here, there = (", ".join(f"{name} {side.get(name, 'not set')}" for name in names) for side in (one, other))
+    return here, there
+
+
+def _through(source: Source, own: Mapping[str, Layer], others: Container[str]) -> Source:
+    """What an input comes from among the layers that both networks have.
+
+    A layer on one side only, such as the cast of another precision, is told once; it does not make its readers differ.
+    """
+    from inferkit.measure.layers import WEIGHTS
+
+    while source.kind == "layer" and source.name not in others:
+        computed = [each for each in own[source.name].inputs if each.kind in ("layer", "input")]
+        if not computed:
+            return WEIGHTS
+        if len(computed) > 1:
+            return source
+        source = computed[0]
+    return source
+
+
+def _wiring(inputs: list[Source]) -> list[Source]:
+    """Without the weights at the end: how many and which is compared by their number and digest."""
+    from inferkit.measure.layers import WEIGHTS
+
+    kept = list(inputs)
+    while kept and kept[-1] == WEIGHTS:
+        kept.pop()
+    return kept
+
+
+def _outputs(
+    outputs: tuple[Mapping[str, Source], Mapping[str, Source]], layers: tuple[tuple[Layer, ...], tuple[Layer, ...]]
+) -> list[Difference]:
+    """Of outputs that both networks have, what makes them."""
+    here, there = ({layer.name: layer for layer in side} for side in layers)
+    found = []
+    for name in outputs[0]:
+        if name in outputs[1]:
+            one, other = _through(outputs[0][name], here, there), _through(outputs[1][name], there, here)
+            if one != other:
+                found.append(Difference(f"output {name}", "made by", one.text, other.text))
     return found
 
 

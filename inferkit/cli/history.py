@@ -22,7 +22,10 @@ EXIT_NOTHING, EXIT_SLIPPED = 12, 1
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = "exit codes: 0 shown · 1 with --ratchet, a case slipped · 2 usage · 12 nothing to show"
+    parser.epilog = (
+        "exit codes: 0 shown, or added · 1 with --ratchet, a case slipped · 2 usage, or cannot be read · "
+        "12 nothing to show"
+    )
     parser.add_argument("case", nargs="?", metavar="CASE", help="one case, run by run; a pattern (lenet*) for several")
     parser.add_argument("--metric", default="latency", metavar="NAME", help="latency (default), p99, top-1, …, or all")
     parser.add_argument("--last", type=int, default=30, metavar="N", help="the last N runs of each case (default: 30)")

@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 # Of these, 1 says that something got worse or differs: what could not be done at all must not look like that.
-_ONE_IS_A_VERDICT = ("ab", "accuracy", "compare", "diff", "gate")
+_ONE_IS_A_VERDICT = ("ab", "accuracy", "compare", "diff", "gate", "history")
 
 
 def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:
@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = parser_of([word for word in arguments if not word.startswith("-")][:1])
     args = parser.parse_args(arguments)
+    failed = 2 if args.command in _ONE_IS_A_VERDICT else 1
     try:
         code: int = import_module(COMMANDS[args.command][0]).run(args)
     except UsageError as error:
@@ -70,13 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except InferkitError as error:
         print(f"inferkit {args.command}: {error}", file=sys.stderr)
-        return 2 if args.command in _ONE_IS_A_VERDICT else 1
+        return failed
     except BrokenPipeError:
-        return 1
+        return failed
     except OSError as error:  # what no command has a better word for: a full disk, a file that cannot be written
         where = f"{error.filename}: " if error.filename else ""
         print(f"inferkit {args.command}: {where}{error.strerror or error}", file=sys.stderr)
-        return 1
+        return failed
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

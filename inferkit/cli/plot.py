@@ -15,7 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.epilog = "exit codes: 0 written · 1 the run cannot be read · 2 usage · 12 the run has no figures to plot"
     parser.add_argument(
-        "run", metavar="RUN.json", help="what `pytest bench --benchmark-json` wrote, or `serve-bench --json`"
+        "run",
+        metavar="RUN.json",
+        help="what `pytest bench --benchmark-json` wrote, or `serve-bench --delays … --json`",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--png", action="store_true", help="PNG beside every SVG (needs matplotlib)")

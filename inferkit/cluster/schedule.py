@@ -1,7 +1,7 @@
 """Which worker does which task, and what becomes of a task whose worker is lost. Pure: nothing here talks to anyone.
 
 A task is given out, and then finished once or lost; a lost one goes back to the front of the queue. Exclusive tasks
-(latencies) never run at the same time in one group of workers, such as those on one CPU socket.
+(latencies) never run at the same time in one group of workers, those on one CPU socket of a machine.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ from dataclasses import dataclass
 
 from inferkit.errors import MeasurementError
 
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True)
 class Worker:
-    """Someone who does one task at a time. `kind` is what it computes on, `group` what it shares with neighbours."""
+    """Someone who does one task at a time. `kind` is what it computes on, `group` what it shares with neighbours:
+    `machine/socket`, where a socket that is UNKNOWN may be any of that machine.
+    """
 
     name: str
     kind: str
     group: str
+
+    def beside(self, other: Worker) -> bool:
+        """Whether the two may be on the same CPU socket."""
+        (machine, _, socket), (theirs, _, their_socket) = (each.group.rpartition("/") for each in (self, other))
+        return machine == theirs and (socket == their_socket or UNKNOWN in (socket, their_socket))
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,10 @@ class Schedule:
         """The next task for an idle worker, None where there is none that it may do now."""
         if worker in self._running:
             raise ValueError(f"{worker.name} has a task")
-        taken = {at.group for at, task in self._running.items() if task.exclusive}
+        disturbed = any(task.exclusive and worker.beside(at) for at, task in self._running.items())
         for task in self._waiting:
             fits = task.kinds is None or worker.kind in task.kinds
-            if fits and not (task.exclusive and worker.group in taken):
+            if fits and not (task.exclusive and disturbed):
                 self._waiting.remove(task)
                 self._running[worker] = task
                 return task

@@ -17,6 +17,7 @@ from typing import Any
 from inferkit import __version__
 from inferkit.cluster.host import machine_id, socket_of_gpu, sockets
 from inferkit.cluster.packing import pack_files, unpack
+from inferkit.cluster.schedule import UNKNOWN
 from inferkit.errors import BackendUnavailable, InferkitError
 
 Answer = dict[str, Any]
@@ -60,8 +61,8 @@ class ClusterWorker:
 
     def facts(self) -> dict[str, Any]:
         """Who this is: `kind` of device, `group` of workers on the same socket, process and version."""
-        # Where the system does not tell a GPU's socket, all such GPUs of the machine count as neighbours.
-        group = f"{machine_id()}/{self._socket or 'unknown'}"
+        # Where the system does not tell a GPU's socket, every worker of the machine counts as its neighbour.
+        group = f"{machine_id()}/{self._socket or UNKNOWN}"
         return {
             "kind": self.kind,
             "group": group,
@@ -110,8 +111,9 @@ class ClusterWorker:
         def work() -> Any:
             case = record.case
             self._adopt(shipped, case, record.network, content, engine, case.batch_size)
-            # Whoever else measures on this machine, of this cluster or not, takes its turn.
-            with device_lease(f"socket-{self._socket or 'unknown'}"):
+            # Workers of other Ray clusters on this machine take their turn; who measures outside of one takes no such
+            # lease, only that of its GPU.
+            with device_lease(f"socket-{self._socket or UNKNOWN}"):
                 return self._campaign.measure(record, count)
 
         return _answered(work)

@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 # good margin. A pair is judged by its coarser type.
 LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, "fp8": 12.0}
 
+# JSON has no infinity. A first side of zeros has no signal at all; nobody tells errors of 1e10 signals apart.
+LOWEST = -200.0
+
 
 @dataclass(frozen=True)
 class LayerError:
-    """One layer's figures. `snr_db` is infinite for equal outputs, `cosine` None where a side is all zeros.
+    """One layer's figures. `snr_db` is inf for equal outputs and -inf where only the first side is all zeros, `cosine`
+    None where a side is.
 
     `not_finite` counts values that are no finite number on one side only; they are left out of the other figures.
     """
@@ -41,8 +45,8 @@ class LayerError:
         return self.not_finite > 0 or self.snr_db < limit
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which has no infinity: an equal layer's `snr_db` is null."""
-        return {**asdict(self), "snr_db": self.snr_db if math.isfinite(self.snr_db) else None}
+        """For JSON: `snr_db` is null where all finite values are equal, and LOWEST where it is below that."""
+        return {**asdict(self), "snr_db": None if self.snr_db == math.inf else max(self.snr_db, LOWEST)}
 
 
 class LayerErrors:

@@ -79,7 +79,7 @@ def _layer_lines(told: Mapping[str, Any], width: int, color: bool) -> list[str]:
     rows = [
         {
             **layer,
-            "snr_db": "equal" if layer["snr_db"] is None and layer["max_error"] == 0 else _decibel(layer["snr_db"]),
+            "snr_db": _decibel(layer),
             "mark": "first to diverge" if layer["name"] == first else "",
         }
         for layer in told["layers"]
@@ -90,12 +90,16 @@ def _layer_lines(told: Mapping[str, Any], width: int, color: bool) -> list[str]:
         lines.append(f"no layer diverges (none is {rule})")
     else:
         found = next(layer for layer in told["layers"] if layer["name"] == first)
-        lines.append(f"first to diverge: {first} ({_decibel(found['snr_db'])} dB); a layer has diverged {rule}")
+        by = _decibel(found, " dB")
+        lines.append(f"first to diverge: {first} ({by}); a layer has diverged {rule}")
     alone = len(told["only_first"]) + len(told["only_second"])
     if alone:
         lines.append(f"{alone} blobs are on one side only and are not compared")
     return lines
 
 
-def _decibel(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+def _decibel(layer: Mapping[str, Any], unit: str = "") -> str:
+    """Of a layer whose finite values are equal, whether the others are too."""
+    if layer["snr_db"] is None:
+        return "other NaN and infinities" if layer["not_finite"] else "equal"
+    return f"{layer['snr_db']:.1f}{unit}"

@@ -13,6 +13,7 @@ from inferkit.backends import backend
 from inferkit.cli import accuracy
 from inferkit.cli.main import main
 from inferkit.measure.probes import layer_blobs, open_probe, with_blobs
+from inferkit.report.accuracy import _decibel
 
 
 def told(capsys, *arguments, code=0):
@@ -201,3 +202,10 @@ def test_a_probe_shows_what_the_network_puts_out():
     with inferkit.build(network, backend="onnxruntime", max_batch=3).session() as session:
         np.testing.assert_allclose(probe.run(images)["prob"], session.run(images)["prob"], atol=1e-6)
     probe.close()
+
+
+@pytest.mark.parametrize(
+    "snr, not_finite, shown", [(None, 0, "equal"), (None, 3, "other NaN and infinities"), (-200.0, 0, "-200.0 dB")]
+)
+def test_a_layer_without_an_error_to_tell_says_why(snr, not_finite, shown):
+    assert _decibel({"snr_db": snr, "not_finite": not_finite}, " dB") == shown

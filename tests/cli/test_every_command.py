@@ -136,6 +136,14 @@ def on_a_terminal(arguments: list[str], **environment: str) -> str:
     return text.decode()
 
 
+@pytest.mark.parametrize("line, code", [("zoo", 1), ("diff lenet lenet", 2)])
+def test_a_full_disk_does_not_look_like_a_verdict(line, code):
+    command = [sys.executable, "-u", "-m", "inferkit.cli.main", *line.split()]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (code, f"inferkit {line.split()[0]}: No space left on device\n")
+
+
 def test_colours_are_for_terminals_that_want_them(files):
     arguments = ["compare", files["before"], files["slower"], "--margin", "0.1"]
     assert "\x1b[" in on_a_terminal(arguments)

@@ -62,7 +62,7 @@ def test_one_bad_file_and_none_is_taken(kept, repository, tmp_path, capsys):
     (tmp_path / "bad.json").write_text("{")
     new = json.loads((repository / "run-03.json").read_text()) | {"datetime": "2026-11-20T00:00:00+00:00"}
     good = write(tmp_path / "good.json", new)
-    assert main(["history", "--history", kept, "--add", str(good), str(tmp_path / "bad.json")]) == 1
+    assert main(["history", "--history", kept, "--add", str(good), str(tmp_path / "bad.json")]) == 2
     assert "bad.json: is damaged" in capsys.readouterr().err
     main(["history", "--history", kept, "--json"])
     assert {len(series["points"]) for series in json.loads(capsys.readouterr().out)} == {12}
@@ -95,6 +95,12 @@ def test_ten_slips_since_the_release_are_found(kept, capsys):
     assert main(["history", CASE, "--history", kept, "--ratchet", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [outcome["verdict"] for outcome in found["outcomes"]] == ["PASS"]
+
+
+def test_a_history_that_cannot_be_read_is_no_slip(tmp_path, capsys):
+    (tmp_path / "damaged.duckdb").write_bytes(b"no database" * 1000)
+    assert main(["history", "--ratchet", "--history", str(tmp_path / "damaged.duckdb")]) == 2
+    assert "damaged.duckdb" in capsys.readouterr().err
 
 
 def test_a_release_can_be_named(kept, repository, capsys):

@@ -75,6 +75,12 @@ def test_a_run_without_figures_has_nothing_to_plot(tmp_path, capsys):
     assert "no figures" in capsys.readouterr().out
 
 
+def test_the_help_names_the_loads_that_can_be_plotted(capsys):
+    with pytest.raises(SystemExit):
+        main(["plot", "--help"])
+    assert "serve-bench--delays" in "".join(capsys.readouterr().out.split())  # argparse breaks lines at hyphens too
+
+
 def test_the_doctor_says_one_line_for_each_and_that_the_suite_runs(capsys):
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()

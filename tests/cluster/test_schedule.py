@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.cluster.schedule import Schedule, Task, Worker
+from inferkit.cluster.schedule import UNKNOWN, Schedule, Task, Worker
 from inferkit.errors import MeasurementError
 
 A, B, C = Worker("a", "gpu", "host/0"), Worker("b", "gpu", "host/0"), Worker("c", "gpu", "host/1")
@@ -14,7 +14,7 @@ A, B, C = Worker("a", "gpu", "host/0"), Worker("b", "gpu", "host/0"), Worker("c"
 
 @given(
     st.lists(st.booleans(), min_size=1, max_size=25),
-    st.lists(st.sampled_from(["h/0", "h/1", "i/0"]), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["h/0", "h/1", f"h/{UNKNOWN}", "i/0"]), min_size=1, max_size=6),
     st.data(),
 )
 def test_every_task_is_finished_once_and_exclusive_ones_never_share_a_group(exclusive, groups, data):
@@ -29,6 +29,8 @@ def test_every_task_is_finished_once_and_exclusive_ones_never_share_a_group(excl
                 running[worker] = task
         taken = [worker.group for worker, task in running.items() if task.exclusive]
         assert len(set(taken)) == len(taken)
+        if f"h/{UNKNOWN}" in taken:
+            assert not {"h/0", "h/1"} & set(taken)
         assert running, "idle workers and open tasks"
         worker = data.draw(st.sampled_from(sorted(running, key=lambda w: w.name)))
         task = running.pop(worker)
@@ -46,6 +48,18 @@ def test_a_neighbour_waits_or_does_what_is_not_exclusive():
     assert schedule.take(A) == Task("latency 1", exclusive=True)
     assert schedule.take(B) == Task("accuracy")
     assert schedule.take(C) == Task("latency 2", exclusive=True)
+
+
+def test_a_gpu_of_an_unknown_socket_is_beside_all_of_its_machine():
+    anywhere = Worker("d", "gpu", f"host/{UNKNOWN}")
+    for first, second in ((anywhere, A), (A, anywhere), (C, anywhere)):
+        schedule = Schedule([Task("latency 1", exclusive=True), Task("latency 2", exclusive=True)])
+        schedule.take(first)
+        assert schedule.take(second) is None
+    elsewhere = Worker("e", "gpu", "other/0")
+    schedule = Schedule([Task("latency 1", exclusive=True), Task("latency 2", exclusive=True)])
+    schedule.take(anywhere)
+    assert schedule.take(elsewhere) == Task("latency 2", exclusive=True)
 
 
 def test_a_lost_task_comes_first_and_its_worker_is_not_waited_for():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inferkit.measure.layer_error import LayerErrors, first_divergence, limit_of
+from inferkit.measure.layer_error import LOWEST, LayerErrors, first_divergence, limit_of
 
 finite = st.floats(-1e3, 1e3, width=32)
 pairs = st.integers(1, 40).flatmap(
@@ -52,6 +52,14 @@ def test_a_nan_on_one_side_diverges_and_does_not_spoil_the_figures():
     (error,) = errors_of((one, other))
     assert (error.not_finite, error.max_error, error.snr_db) == (1, 0.0, math.inf)
     assert error.diverges(0)
+
+
+def test_in_json_equal_is_not_the_same_as_totally_wrong():
+    zeros, sevens = np.zeros(4, np.float32), np.full(4, 7, np.float32)
+    (equal,), (wrong,) = errors_of((zeros, zeros)), errors_of((zeros, sevens))
+    assert (equal.as_dict()["snr_db"], wrong.as_dict()["snr_db"]) == (None, LOWEST)
+    assert wrong.diverges(limit_of(["int8"]))
+    assert not equal.diverges(limit_of(["fp32"]))
 
 
 def test_the_first_divergent_layer_is_the_first_in_the_networks_order():
