@@ -133,22 +133,26 @@ def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) 
     """The images in the subfolders of a folder: each subfolder is a class, labelled by its place in sorted order.
 
     Where none holds images, those in the folder itself, without labels (-1 for each): enough to calibrate with and to
-    measure times. DataError where there are no images.
+    measure times. Hidden folders and files, which tools leave behind, are neither. DataError where there are no images.
     """
     root = Path(path)
     try:
-        classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+        classes = [name for name in _shown(root) if (root / name).is_dir()]
         files = [
             Listed(f"{name}/{file}", label)
             for label, name in enumerate(classes)
-            for file in sorted(os.listdir(root / name))
+            for file in _shown(root / name)
             if file.lower().endswith(SUFFIXES)
-        ] or [Listed(file, -1) for file in sorted(os.listdir(root)) if file.lower().endswith(SUFFIXES)]
+        ] or [Listed(file, -1) for file in _shown(root) if file.lower().endswith(SUFFIXES)]
     except OSError as error:
         raise DataError(f"{root}: cannot be read: {error.strerror or error}") from error
     if not files:
         raise DataError(f"{root}: neither it nor a subfolder holds images ({', '.join(SUFFIXES)})")
     return ImageFilesDataset(root, files, max_pixels=max_pixels)
+
+
+def _shown(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 def _text(path: Path) -> str:

@@ -15,10 +15,9 @@ from inferkit.precision.collect import collect
 from inferkit.precision.fold import prepare
 from inferkit.precision.graph import Graph
 from inferkit.precision.halves import HALVES
-from inferkit.precision.image_inputs import ImageInputs
 from inferkit.precision.methods import method
 from inferkit.precision.placement import Choices, Placement, place
-from inferkit.precision.qdq import FORMATS, insert
+from inferkit.precision.qdq import FORMATS, INT8, insert
 from inferkit.precision.ranges import Ranges
 from inferkit.precision.sources import describe, feeds_of, from_path
 
@@ -130,10 +129,23 @@ def calibrate(
     if isinstance(source, (str, Path)):
         source = from_path(Path(source))
     if isinstance(source, Calibration):
+        _refuse(source.description, method=options.method, images=options.images)
         return source
-    if not isinstance(source, Ranges):
+    if isinstance(source, Ranges):
+        _refuse(f"ranges of {source.images} images", images=options.images)
+    else:
         source = _collected(graph, placement, source, options)
     return calibration_from(source, chosen)
+
+
+def _refuse(source: str, **options: Any) -> None:
+    """UsageError for options that were given but would change nothing, since `source` is past what they decide."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(
+            f"the calibration ({source}) is made already, whatever {' and '.join(given)} may be: leave that out, "
+            "or calibrate with images"
+        )
 
 
 def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
@@ -145,7 +157,7 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
     """
     chosen = parse_options(QuantizeOptions, "calibration", options)
     _require_fp32(network, "calibration")
-    graph = prepare(network.model)
+    graph = prepare(network.model).with_opset(INT8.opset)  # the prepared graph may need more than its own operator set
     if isinstance(source, (str, Path)):
         source = from_path(Path(source))
     if isinstance(source, (Calibration, Ranges)):
@@ -156,8 +168,7 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
 def _collected(graph: Graph, placement: Placement, source: Any, options: QuantizeOptions) -> Ranges:
     batches = feeds_of(
         source,
-        graph.input_names,
-        ImageInputs.of(graph),
+        graph,
         images=options.images,
         batch_size=options.batch_size,
         preprocessing=options.preprocessing,

@@ -97,8 +97,8 @@ class BatchFiles:
     def __post_init__(self) -> None:
         if self.first < 0 or (self.count is not None and self.count < 1):
             raise PrecisionError(f"batch files: first {self.first} and count {self.count} name no file")
-        if self.name is not None and "{}" not in self.name:
-            raise PrecisionError(f"batch files: the name {self.name!r} has no {{}} for the number")
+        if self.name is not None:
+            _check_name(self.name)
 
     @property
     def pattern(self) -> str:
@@ -131,13 +131,20 @@ class BatchFiles:
             number += 1
 
 
+def _check_name(name: str) -> None:
+    if "{}" not in name:
+        raise PrecisionError(f"batch files: the name {name!r} has no {{}} for the number")
+
+
 def write_batches(
     folder: Path | str, batches: Iterable[tuple[NDArray[np.float32], NDArray | None]], name: str = NAMES[0]
 ) -> int:
     """Write (images, labels or None) pairs as `name` 0, 1, …; returns how many files. Every batch but the last should
     be of one size: readers demand one shape, so a smaller last one is left out unless it is the only one.
 
-    PrecisionError where a file that was there before follows the last one: readers would take it for one of these."""
+    PrecisionError for a name without `{}`, before anything is written, and where a file that was there before follows
+    the last one: readers would take it for one of these."""
+    _check_name(name)
     size: int | None = None
     written = 0
     for images, labels in batches:

@@ -10,7 +10,7 @@ from inferkit.errors import PrecisionError
 from inferkit.precision.methods import Method, method
 from inferkit.precision.ranges import Ranges
 
-# Chosen by measurement on the trained networks (docs/precision.md): no method lost less, and none needs more data.
+# Chosen by measurement on the trained networks (docs/precision.md): no method lost less beyond chance.
 DEFAULT_METHOD = "percentile"
 
 

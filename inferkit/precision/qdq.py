@@ -57,24 +57,23 @@ def insert(graph: Graph, placement: Placement, calibration: Calibration, form: F
 def activation_scales(placement: Placement, calibration: Calibration, form: Format) -> dict[str, float]:
     """The scale (amax / largest code) of each tensor to be quantized; tensors of one group get the widest of theirs.
 
-    A tensor that the calibration lacks takes its group's. PrecisionError names tensors for which there is none.
+    Where the calibration lacks one of these, the group's other tensors count too: its values are among theirs.
+    PrecisionError names tensors for which there is none.
     """
+    tensors = placement.tensors
+    group = {name: placement.groups.get(name, name) for name in (*tensors, *calibration.amax)}
+    lacking = {group[name] for name in tensors if name not in calibration.amax}
     widest: dict[str, float] = {}
-    for name in placement.tensors:
-        if name in calibration.amax:
-            group = placement.groups.get(name, name)
-            widest[group] = max(widest.get(group, 0.0), calibration.amax[name])
     for name, amax in calibration.amax.items():
-        group = placement.groups.get(name, name)
-        if group not in widest and group in {placement.groups.get(tensor, tensor) for tensor in placement.tensors}:
-            widest[group] = amax
-    missing = [name for name in placement.tensors if placement.groups.get(name, name) not in widest]
+        if name in tensors or group[name] in lacking:
+            widest[group[name]] = max(widest.get(group[name], 0.0), amax)
+    missing = [name for name in tensors if group[name] not in widest]
     if missing:
         raise PrecisionError(
             f"the calibration ({calibration.description}) has no range for {', '.join(missing)}; "
             f"it belongs to another network, or was made before layers were changed: calibrate again"
         )
-    return {name: scale_of(widest[placement.groups.get(name, name)], form) for name in placement.tensors}
+    return {name: scale_of(widest[group[name]], form) for name in tensors}
 
 
 def scale_of(amax: float, form: Format) -> float:
@@ -130,7 +129,7 @@ def weight_scales(
     scales = np.where(amax > 0, amax, 1.0) / form.largest
     if bias is not None and form is INT8:
         groups = int(attribute(node, "group", 1)) if node.op_type == "ConvTranspose" else 1
-        needed = np.abs(bias.astype(np.float64)).reshape(-1)
+        needed = np.atleast_2d(np.abs(bias.astype(np.float64))).max(axis=0)  # a Gemm's may differ between images
         needed = np.broadcast_to(needed, scales.size * groups).reshape(groups, scales.size).max(axis=0)
         scales = np.maximum(scales, needed / (input_scale * _BIAS_LIMIT))
     tiny = float(np.finfo(np.float32).tiny)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from onnx import TensorProto
 
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.precision.batches import BatchFiles
 from inferkit.precision.caches import read_cache
 from inferkit.precision.calibration import Calibration
 from inferkit.precision.collect import IMAGES, as_feeds
+from inferkit.precision.graph import Graph
 from inferkit.precision.image_inputs import Feeds, ImageInputs
 from inferkit.precision.ranges import Ranges
 from inferkit.progress import tell
@@ -32,14 +35,13 @@ def from_path(path: Path) -> Calibration | Ranges | BatchFiles:
 
 def feeds_of(
     source: Any,
-    inputs: Sequence[str],
-    holding: ImageInputs,
+    graph: Graph,
     *,
     images: int | None = None,
     batch_size: int = 32,
     preprocessing: Any = None,
 ) -> Iterator[Feeds]:
-    """Batches as dicts of arrays by input name; `holding` tells which of the inputs hold images.
+    """Batches as dicts of arrays by the names of `graph`'s inputs.
 
     `source` is a dataset (something with `batches`), an iterable of batches, or one batch. Of a dataset, `images`
     images are taken, 500 by default, in runs of `batch_size` spread evenly over it: datasets are often sorted by
@@ -47,10 +49,11 @@ def feeds_of(
     `preprocessing` goes to a dataset. UsageError for a source of another kind, PrecisionError for an unusable batch.
     """
     total = images
+    holding, inputs = ImageInputs.of(graph), graph.input_names
     if hasattr(source, "batches"):
         wanted = IMAGES if images is None else images
         total = min(wanted, len(source))
-        batches: Iterable[Any] = spread(source, wanted, batch_size, preprocessing)
+        batches: Iterable[Any] = spread(source, wanted, batch_size, preprocessing, _element(graph))
     elif isinstance(source, Mapping) or hasattr(source, "ndim"):
         batches = [source]
     elif isinstance(source, Iterable):
@@ -60,15 +63,25 @@ def feeds_of(
     return _limited((as_feeds(batch, inputs) for batch in batches), holding, images, total)
 
 
-def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any) -> Iterator[Any]:
-    """Batches of `images` images of a dataset (all, where it has fewer), in runs spread evenly over it."""
-    total = len(dataset)
-    images = min(images, total)
+def _element(graph: Graph) -> str:
+    """The type in which a dataset's images are fed: stored pixels where the network takes these."""
+    bytes_only = {value.type.tensor_type.elem_type for value in graph.inputs} == {TensorProto.UINT8}
+    return "uint8" if bytes_only else "float32"
+
+
+def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any, dtype: str = "float32") -> Iterator[Any]:
+    """Batches of `images` images of a dataset (all, where it has fewer), each once, in runs spread evenly over it.
+
+    The first run begins with the first image and the last ends with the last one; a single run is the first images.
+    """
+    images = min(images, len(dataset))
+    left_out = len(dataset) - images
     runs = -(-images // batch_size)
     for run in range(runs):
-        start = run * total // runs
-        count = min(batch_size, images - run * batch_size)
-        yield from dataset.batches(batch_size, start=start, limit=count, preprocessing=preprocessing, dtype="float32")
+        before = run * batch_size
+        start = before + run * left_out // max(1, runs - 1)  # what is left out lies between the runs, in equal parts
+        count = min(batch_size, images - before)
+        yield from dataset.batches(batch_size, start=start, limit=count, preprocessing=preprocessing, dtype=dtype)
 
 
 def _limited(batches: Iterable[Feeds], holding: ImageInputs, images: int | None, total: int | None) -> Iterator[Feeds]:

@@ -263,6 +263,72 @@ def test_one_layer_with_any_zero_points_differs_by_one_code_at_most(zero: np.gen
     assert (steps > 0.5).mean() < 0.02  # ties only
 
 
+QUANTIZED_CONV = f"""{HEAD.replace("17", "21")} (float[N, 4, 8, 8] out) {{{{
+  q = QuantizeLinear {{0}}  d = DequantizeLinear {{1}}
+  wd = DequantizeLinear <axis = 0> (w, sw)
+  c = Conv (d, wd)
+  r = Relu (c)
+  q2 = QuantizeLinear (r, t)  d2 = DequantizeLinear (q2, t)
+  wd2 = DequantizeLinear <axis = 0> (w, sw)
+  out = Conv (d2, wd2)
+}}}}"""
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "dequantizer", "integer_layers"),
+    [
+        ("(data, s, z)", "(q, s, z)", 1),
+        ("(data, s, z)", "(q, s)", 1),  # no zero point is 0, in the type of the codes
+        ("<output_dtype = 3> (data, s)", "(q, s)", 1),  # 3 is INT8
+        ("(data, s, z)", "(q, other, z)", 0),
+        ("(data, s, z)", "(q, s, z5)", 0),
+        ("(data, s, z5)", "(q, s)", 0),
+        ("(data, s, z)", "(q, each, zeros)", 0),
+    ],
+)
+def test_codes_that_are_read_otherwise_than_they_were_written_stay(
+    quantizer: str, dequantizer: str, integer_layers: int
+) -> None:
+    """Other tools may write a DequantizeLinear that does not undo its QuantizeLinear: that is a computation too."""
+    given_pairs = network(
+        QUANTIZED_CONV.format(quantizer, dequantizer),
+        s=np.float32(0.02),
+        other=np.float32(0.04),
+        each=np.float32([0.02, 0.03, 0.04, 0.05]),
+        z=np.int8(0),
+        z5=np.int8(5),
+        zeros=np.zeros(4, np.int8),
+        t=np.float32(0.05),
+        w=np.random.default_rng(3).integers(-127, 128, (4, 4, 1, 1)).astype(np.int8),
+        sw=np.float32([0.01, 0.02, 0.005, 0.01]),
+    )
+    lowered = lower(given_pairs.model)
+    assert lowered.integer_layers == integer_layers
+    fed = random(8, 4, 8, 8, seed=2)
+    # a tie that is rounded otherwise moves a code by one step of 0.05, times a weight of 127 * 0.02 at most
+    difference = np.abs(run_model(lowered.model, fed) - run_model(given_pairs.model, fed))
+    assert difference.max() < 2 * 0.05 * 127 * 0.02
+    assert (difference > 1e-3).mean() < 0.02  # ties only
+
+
+def test_a_bias_that_differs_between_images_is_none_of_the_channels() -> None:
+    build_text = """<ir_version: 8, opset_import: ["" : 17]> net (float[3, 4] data) => (float[3, 3] out) {
+      q = QuantizeLinear (data, s, z)  d = DequantizeLinear (q, s, z)
+      wd = DequantizeLinear <axis = 1> (w, sw, zw)
+      out = Gemm (d, wd, b)
+    }"""
+    plain = network(
+        build_text,
+        s=np.float32(0.02),
+        z=np.int8(0),
+        w=np.random.default_rng(3).integers(-127, 128, (4, 3)).astype(np.int8),
+        sw=np.full(3, 0.01, np.float32),
+        zw=np.zeros(3, np.int8),
+        b=np.float32([[1], [20], [300]]),
+    )
+    assert lower(plain.model).integer_layers == 0
+
+
 def run_model(model: onnx.ModelProto, fed: np.ndarray) -> np.ndarray:
     plain = Network.from_model(model, "given")
     with build(plain, max_batch=len(fed), threads=1, integers=False, fuse_quantized=False).session() as session:

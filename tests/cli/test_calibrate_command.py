@@ -74,6 +74,7 @@ def test_ranges_of_parts_merge_to_those_of_the_whole(tmp_path: Path) -> None:
         (["lenet", "fashion_mnist", "-o", "x", "--images", "0"], 2, "at least 1"),
         (["lenet", "fashion_mnist", "-o", "x", "--num-batches", "3"], 2, "no folder of batch files"),
         (["lenet", "nowhere", "-o", "x"], 1, "nowhere"),
+        ([*LENET, "--write-batches", "x", "--batch-name", "batch"], 1, "no {} for the number"),
         ([*LENET, "-o", "x", "--merge", "missing.npz"], 1, "missing.npz"),
     ],
 )

@@ -121,6 +121,16 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert dataset.labels.tolist() == [0, 1, 1]
 
 
+def test_hidden_folders_and_files_are_no_classes_and_no_images(tmp_path: Path) -> None:
+    for name in (".ipynb_checkpoints", "cat", "dog"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "0.png"), picture(0, 6, 7))
+    (tmp_path / "dog" / "._0.png").write_bytes(b"what macOS leaves beside a file")
+    dataset = open_dataset(tmp_path)
+    assert [key for batch in dataset.batches(2) for key in batch.keys] == ["cat/0.png", "dog/0.png"]
+    assert dataset.labels.tolist() == [0, 1]
+
+
 def test_images_in_the_folder_itself_have_no_labels(tmp_path: Path) -> None:
     for index in range(3):
         cv2.imwrite(str(tmp_path / f"{index}.png"), picture(index, 6, 7))

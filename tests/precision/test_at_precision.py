@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from precision_graphs import ModelBuilder, images
@@ -11,7 +13,9 @@ from precision_graphs import ModelBuilder, images
 import inferkit
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import PRECISIONS, Network
-from inferkit.precision import normalize
+from inferkit.precision import collect_ranges, normalize
+from inferkit.precision.caches import write_cache
+from inferkit.precision.calibration import calibration_from
 
 
 def network() -> Network:
@@ -54,6 +58,22 @@ def test_missing_or_superfluous_calibrations_are_refused() -> None:
     for precision in ("fp32", "tf32", "fp16", "bf16"):
         with pytest.raises(UsageError, match="needs no calibration"):
             inferkit.at_precision(network(), precision, [images()])
+
+
+@pytest.mark.parametrize("option", [{"method": "mse"}, {"images": 3}])
+def test_options_that_a_finished_calibration_leaves_nothing_to_decide_are_refused(
+    tmp_path: Path, option: dict[str, Any]
+) -> None:
+    ranges = collect_ranges(network(), [images()])
+    write_cache(tmp_path / "a.cache", calibration_from(ranges))
+    for source in (calibration_from(ranges), tmp_path / "a.cache"):
+        assert inferkit.at_precision(network(), "int8", source).precision == "int8"
+        with pytest.raises(UsageError, match=f"made already, whatever {next(iter(option))} may be"):
+            inferkit.at_precision(network(), "int8", source, **option)
+    ranges.save(tmp_path / "ranges.npz")  # any method can start from these, but their images are counted
+    assert "mse" in str(inferkit.at_precision(network(), "int8", tmp_path / "ranges.npz", method="mse").calibration)
+    with pytest.raises(UsageError, match="ranges of 4 images"):
+        inferkit.at_precision(network(), "int8", tmp_path / "ranges.npz", images=3)
 
 
 def test_unknown_options_name_those_there_are() -> None:

@@ -127,6 +127,12 @@ def test_selections_without_sense_are_refused(tmp_path: Path, wrong: dict) -> No
         BatchFiles(tmp_path, **wrong)
 
 
+def test_a_name_without_a_number_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(PrecisionError, match=r"has no \{\} for the number"):
+        write_batches(tmp_path, ((images, None) for images in numbered(3)), "batch")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_older_file_after_the_last_one_is_said(tmp_path: Path) -> None:
     batch = (np.ones((2, 1, 3, 3), np.float32), None)
     assert write_batches(tmp_path, [batch] * 3) == 3

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper, parser
 from precision_graphs import ModelBuilder, images, run
 
 import inferkit
+from inferkit.data import ArrayDataset
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
 from inferkit.precision import collect, collect_ranges
 from inferkit.precision.batches import BatchFiles, write_batches
 from inferkit.precision.fold import prepare
 from inferkit.precision.ranges import Histogram, Ranges
+from inferkit.precision.sources import spread
 
 
 def network() -> Network:
@@ -104,9 +107,52 @@ def test_images_of_a_dataset_are_spread_over_it() -> None:
     counts = found.histograms["x"].counts
     seen = sorted(set(np.flatnonzero(counts) * found.histograms["x"].width))
     assert found.images == 8
-    assert seen == [0.0, 1.0, 10.0, 11.0, 20.0, 21.0, 30.0, 31.0]
+    assert seen == [0.0, 1.0, 12.0, 13.0, 25.0, 26.0, 38.0, 39.0]
     assert found.source == "sorted"
     assert collect_ranges(network(), SortedDataset()).images == 40  # all of a small one
+
+
+@settings(max_examples=200)
+@given(total=st.integers(1, 600), images=st.integers(1, 700), batch_size=st.integers(1, 70))
+@example(total=105, images=105, batch_size=50)
+@example(total=400, images=500, batch_size=32)
+@example(total=510, images=500, batch_size=32)
+def test_no_image_of_a_dataset_is_taken_twice(total: int, images: int, batch_size: int) -> None:
+    dataset = ArrayDataset(np.zeros((total, 1, 1, 1), np.uint8))
+    batches = list(spread(dataset, images, batch_size, None))
+    numbers = [int(key) for batch in batches for key in batch.keys]
+    wanted = min(images, total)
+    assert len(numbers) == wanted
+    assert all(batch.count == batch_size for batch in batches[:-1])
+    steps = np.diff(numbers)
+    assert (steps > 0).all()  # each once, in order, and so all of them where as many are wanted
+    assert numbers[0] == 0
+    if wanted > batch_size:  # there are several runs
+        assert numbers[-1] == total - 1
+        between = steps[batch_size - 1 :: batch_size]
+        assert between.max() - between.min() <= 1
+
+
+def test_a_network_of_stored_pixels_is_calibrated_with_these() -> None:
+    build = ModelBuilder(4)
+    build.input = helper.make_tensor_value_info("x", TensorProto.UINT8, ["N", 4, 8, 8])
+    build.add("Cast", to=TensorProto.FLOAT)
+    build.conv(4)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 8, 8)).astype(np.uint8)
+    found = collect_ranges(build.network(), ArrayDataset(pixels), batch_size=8)
+    assert found == replace(collect_ranges(build.network(), [pixels]), source=found.source)
+
+
+@pytest.mark.parametrize("opset", [8, 9, 10, 12])
+def test_inner_products_of_old_operator_sets_are_collected_as_they_are_quantized(opset: int) -> None:
+    """MatMul becomes a Gemm without bias, which operator sets before 11 do not have."""
+    build = ModelBuilder(4, opset=opset)
+    build.flatten()
+    for outputs in (6, 5):
+        build.add("MatMul", build.weights(build.shape[0], outputs), shape=(outputs,))
+    ranges = collect_ranges(build.network(), [images()])
+    direct = inferkit.at_precision(build.network(), "int8", [images()])
+    assert inferkit.at_precision(build.network(), "int8", ranges).digest == direct.digest
 
 
 @pytest.mark.parametrize("limit", [3, 8, 100])

@@ -142,6 +142,18 @@ def test_a_tensor_that_the_calibration_lacks_takes_its_groups_range_or_is_named(
         activation_scales(placement, Calibration({"x": 1.0}, "cache"), INT8)
 
 
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_what_is_concatenated_from_known_tensors_has_the_widest_range_of_them(order: tuple[str, str]) -> None:
+    build = ModelBuilder(4)
+    amax = {build.node("Relu", ["x"]): 1.0, build.node("Neg", ["x"]): 10.0}
+    names = dict(zip("ab", amax, strict=True))
+    top = build.node("Concat", list(amax), axis=1, shape=(8, 8, 8))
+    build.conv(4)
+    cache = {names[which]: amax[names[which]] for which in order}
+    scales = activation_scales(place(prepare(build.model())), Calibration(cache, "cache"), INT8)
+    assert scales == {top: scale_of(10.0, INT8)}
+
+
 def test_a_tensor_that_was_always_zero_gets_a_usable_scale() -> None:
     build = ModelBuilder(4)
     build.conv(4)
@@ -165,6 +177,22 @@ def test_a_dead_channel_with_a_large_bias_keeps_its_bias() -> None:
     model = int8(build, images()).model
     expected = run(build.model(), images())
     for found in (run(model, images()), run(model, images(), as_written=True)):
+        assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 3), (2, 1), (2, 3)])
+def test_an_inner_product_may_have_any_bias_that_onnx_allows(shape: tuple[int, ...]) -> None:
+    build = ModelBuilder()
+    build.shape = (4,)
+    build.input = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 4])
+    weights = build.random.standard_normal((4, 3)).astype(np.float32)
+    weights[:, 1] = 1e-12  # a channel that the bias decides
+    bias = build.random.standard_normal(shape)
+    build.add("Gemm", build.constant(weights), build.constant(bias), shape=(3,))
+    x = build.random.standard_normal((2, 4)).astype(np.float32)
+    expected = run(build.model(), x)
+    for as_written in (True, False):
+        found = run(int8(build, x).model, x, as_written=as_written)
         assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 
 from inferkit.precision.graph import Graph
 from inferkit.precision.nodes import attribute
@@ -38,6 +38,8 @@ _MOVES = (
 )
 _DEFAULT = ("", "ai.onnx")
 _MICROSOFT = "com.microsoft"
+# The type of codes by QuantizeLinear's output_dtype, which decides where there is no zero point (0: not given).
+_CODE_TYPES = {0: np.uint8, TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}
 _LIMIT = np.iinfo(np.int32)
 
 
@@ -118,16 +120,28 @@ class _Lowering:
     # What the graph says
 
     def _code_of(self, node: onnx.NodeProto) -> Code | None:
-        """The code of a QuantizeLinear with one constant scale and an 8-bit zero point."""
+        """The code of a QuantizeLinear with one constant scale and 8-bit zero point; its DequantizeLinears share it."""
         if node.op_type != "QuantizeLinear" or node.domain not in _DEFAULT:
             return None
-        scale = self.graph.array(node.input[1])
+        element = _CODE_TYPES.get(attribute(node, "output_dtype", 0))
+        if element is None:
+            return None
+        scale, zero = self._scale_and_zero(node, np.zeros((), element))
         if scale is None or scale.size != 1 or scale.dtype != np.float32:
             return None
-        zero = self.graph.array(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros((), np.uint8)
         if zero is None or zero.size != 1 or zero.dtype not in (np.int8, np.uint8):
             return None
+        for reader in self.graph.readers(node.output[0]):
+            if reader.op_type == "DequantizeLinear":
+                other_scale, other_zero = self._scale_and_zero(reader, np.zeros_like(zero))
+                if not (_is_same(scale, other_scale) and _is_same(zero, other_zero)):
+                    return None
         return Code(float(scale.reshape(())), int(zero.reshape(())) + (128 if zero.dtype == np.int8 else 0))
+
+    def _scale_and_zero(self, node: onnx.NodeProto, unstated: NDArray) -> tuple[NDArray | None, NDArray | None]:
+        """The constants of a Q or DQ, None for what is computed; `unstated` is the zero point of one that has none."""
+        stated = len(node.input) > 2 and node.input[2]
+        return self.graph.array(node.input[1]), self.graph.array(node.input[2]) if stated else unstated
 
     def _layer(self, node: onnx.NodeProto) -> _Layer | None:
         """The node as a layer on codes; None where its kind, its input or its weights do not allow it."""
@@ -150,8 +164,8 @@ class _Lowering:
         bias = None
         if len(node.input) > 2 and node.input[2]:
             bias = self.graph.array(node.input[2])
-            if bias is None or bias.dtype != np.float32 or bias.size != channels:
-                return None
+            if bias is None or bias.dtype != np.float32 or bias.size != channels or bias.shape[-1:] != (channels,):
+                return None  # a Gemm's [M, 1] differs between images, not channels
         everywhere = np.broadcast_to(scales.reshape(-1), channels).astype(np.float32)
         source = self.graph.producer(pair.input[0])
         assert source is not None
@@ -312,6 +326,11 @@ class _Lowering:
             scale = self.graph.add_constant("code_scale", np.array(code.scale, np.float32))
             self._constants[key] = (scale, self.graph.add_constant("code_zero", np.array(code.zero, np.uint8)))
         return self._constants[key]
+
+
+def _is_same(one: NDArray, other: NDArray | None) -> bool:
+    """Whether two constants are one scalar, as [] or as [1], of one type."""
+    return other is not None and one.dtype == other.dtype and np.array_equal(one.reshape(-1), other.reshape(-1))
 
 
 def _moved(node: onnx.NodeProto) -> list[str]:
