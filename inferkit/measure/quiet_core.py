@@ -17,6 +17,8 @@ from statistics import median
 from typing import Any
 
 from inferkit.backends.base import Trace
+from inferkit.errors import MeasurementError
+from inferkit.measure.lease import device_lease
 
 _SEARCH_SECONDS = 0.05  # what one search may take
 _SEARCH_SHARE = 0.3  # and all of them together, of the time since the first
@@ -24,21 +26,25 @@ _MOST_CORES = 8
 _SETTLING, _RUNS = 3, 8  # runs on each core: those that fill its caches, and those whose median counts
 _CLOSE = 0.003  # of the wall time: a core that loses this much more than the quickest did is as good
 
+_clock = time.perf_counter
+
 
 class QuietCore:
     """Keeps the calling thread on a core where `run` loses least, until `close`.
 
     What is lost is what the host can lose: the wall time without execution and copying out. Where runs are so long that
     trying two cores takes more than a twentieth of a second, or the system does not bind threads, the thread stays
-    free. Threads that are started meanwhile inherit the core: start them before.
+    free. Threads that are started meanwhile inherit the core: start them before. Cores are leased: measurements on
+    other GPUs of the machine neither choose nor try the same.
     """
 
     def __init__(self, run: Callable[[], Trace]) -> None:
         self._run = run
         self._allowed: set[int] = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
         self._choosing = len(self._allowed) > 1
+        self._lease = contextlib.ExitStack()
         self._least = inf
-        self._began = time.perf_counter()
+        self._began = _clock()
         self.core: int | None = None
         self.searches = self.moves = self.runs = 0
         self.seconds = 0.0
@@ -46,6 +52,7 @@ class QuietCore:
     def close(self) -> None:
         """Let the thread run on all of its cores again, and choose no more."""
         self._choosing = False
+        self._lease.close()
         if self.core is not None:
             self.core = None
             with contextlib.suppress(OSError):
@@ -60,14 +67,14 @@ class QuietCore:
             took[self.core] = _lost(last)
             if took[self.core] <= self._least + _CLOSE * median(trace.wall for trace in last):
                 return
-        began = time.perf_counter()
+        began = _clock()
         if self.seconds > _SEARCH_SHARE * (began - self._began):
             return
         try:
             self._search(took, began)
         except OSError:  # a core was taken away, or a sandbox forbids it
             self.close()
-        self.seconds += time.perf_counter() - began
+        self.seconds += _clock() - began
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the core (None: the thread is free), how often others were tried, and how often it moved."""
@@ -80,24 +87,33 @@ class QuietCore:
             return
         others = sorted(self._allowed.difference(took))
         enough = self._least + _CLOSE * wall if self._least < inf else -inf
-        for core in random.sample(others, min(len(others), _MOST_CORES)):
-            took[core] = self._on(core)
-            if took[core] <= enough or time.perf_counter() - began + cost > _SEARCH_SECONDS:
-                break
-        quickest = min(took, key=lambda core: took[core])
-        os.sched_setaffinity(0, {quickest})
-        self._least = min(self._least, took[quickest])
+        with contextlib.ExitStack() as tried:
+            for core in random.sample(others, min(len(others), _MOST_CORES)):
+                if not _lease(core, tried):
+                    continue
+                took[core] = self._on(core)
+                if took[core] <= enough or _clock() - began + cost > _SEARCH_SECONDS:
+                    break
+        if took:
+            self._settle_on(min(took, key=lambda core: took[core]), min(took.values()))
+
+    def _settle_on(self, core: int, lost: float) -> None:
+        os.sched_setaffinity(0, {core})
+        self._least = min(self._least, lost)
         self.searches += 1
-        self.moves += quickest != self.core
-        self.core = quickest
+        if core != self.core:
+            self.moves += 1
+            self.core = core
+            self._lease.close()
+            _lease(core, self._lease)
 
     def _cost(self) -> tuple[float, float]:
         """The wall time of a run, and what trying one core takes: by the shorter of two, in case one is disturbed."""
         walls, took = [], []
         for _ in range(2):
-            began = time.perf_counter()
+            began = _clock()
             walls.append(self._counted_run().wall)
-            took.append(time.perf_counter() - began)
+            took.append(_clock() - began)
         return min(walls), min(took) * (_SETTLING + _RUNS)
 
     def _on(self, core: int) -> float:
@@ -109,6 +125,15 @@ class QuietCore:
     def _counted_run(self) -> Trace:
         self.runs += 1
         return self._run()
+
+
+def _lease(core: int, stack: contextlib.ExitStack) -> bool:
+    """Whether nobody else measures from this core now; it is leased until `stack` closes."""
+    try:
+        stack.enter_context(device_lease(f"cpu-{core}", timeout=0))
+    except MeasurementError:
+        return False
+    return True
 
 
 def _lost(traces: Sequence[Trace]) -> float:

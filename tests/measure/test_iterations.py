@@ -54,7 +54,10 @@ def test_looking_is_no_measuring(session: Session) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores to choose from")
-def test_real_runs_are_measured_on_one_core_at_a_time(session: Session) -> None:
+def test_real_runs_are_measured_on_one_core_at_a_time(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFERKIT_LEASE_DIR", str(tmp_path / "leases"))
     everywhere = os.sched_getaffinity(0)
     seen: set[frozenset[int]] = set()
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from inferkit.backends.base import Trace
+from inferkit.errors import MeasurementError
 from inferkit.measure.quiet_core import QuietCore
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores to choose from"
 )
+
+
+@pytest.fixture(autouse=True)
+def leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERKIT_LEASE_DIR", str(tmp_path / "leases"))
 
 
 @pytest.fixture
@@ -30,19 +39,30 @@ def trace(lost: float, compute: float = 300e-6) -> Trace:
 
 
 class Machine:
-    """Runs lose 10 µs on one core and 15 on the others; nothing waits, so that looking takes no time."""
+    """Runs lose 10 µs on one core and 15 on the others; only they make its clock go."""
 
     def __init__(self, quick: int) -> None:
         self.quick, self.runs, self.compute = quick, 0, 300e-6
 
     def run(self) -> Trace:
         self.runs += 1
-        return trace(10e-6 if os.sched_getaffinity(0) == {self.quick} else 15e-6, self.compute)
+        taken = trace(10e-6 if os.sched_getaffinity(0) == {self.quick} else 15e-6, self.compute)
+        Clock.now += taken.wall
+        return taken
+
+
+class Clock:
+    now = 0.0
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferkit.measure.quiet_core._clock", lambda: Clock.now)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches are not limited to a share of the time, of which none passes here."""
+    """Searches are not limited to a share of the time."""
     monkeypatch.setattr("inferkit.measure.quiet_core._SEARCH_SHARE", 1e9)
 
 
@@ -72,6 +92,47 @@ def test_it_moves_when_the_core_becomes_slow(cores: tuple[int, int]) -> None:
     assert os.sched_getaffinity(0) == set(cores)
 
 
+HOLDER = """
+import sys
+from inferkit.measure.lease import device_lease
+with device_lease(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_core_that_another_measurement_waits_on_is_left_alone(cores: tuple[int, int]) -> None:
+    machine = Machine(cores[0])
+    command = [sys.executable, "-c", HOLDER, f"cpu-{cores[0]}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        placed = QuietCore(machine.run)
+        placed.look()
+        assert placed.core == cores[1]
+        # And so is the one that this one waits on, until it is closed.
+        with pytest.raises(MeasurementError), _in_another_process(f"cpu-{cores[1]}"):
+            pass
+        placed.close()
+        with _in_another_process(f"cpu-{cores[1]}"):
+            pass
+        holder.communicate()
+
+
+@contextmanager
+def _in_another_process(device: str) -> Iterator[None]:
+    done = subprocess.run(
+        [sys.executable, "-c", HOLDER.replace("argv[1])", "argv[1], timeout=0)"), device],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise MeasurementError(done.stderr)
+    yield
+
+
 def test_a_slower_execution_is_no_reason_to_move(cores: tuple[int, int]) -> None:
     machine = Machine(cores[0])
     placed = QuietCore(machine.run)
@@ -84,14 +145,14 @@ def test_a_slower_execution_is_no_reason_to_move(cores: tuple[int, int]) -> None
 
 def test_searches_take_a_limited_share_of_the_time(cores: tuple[int, int]) -> None:
     machine = Machine(cores[0])
-    placed = QuietCore(machine.run)
+    placed, began = QuietCore(machine.run), Clock.now
     placed.look()
-    for _ in range(200):
-        placed.look([trace(20e-6)] * 20)  # never quiet
+    for _ in range(400):
+        Clock.now += 0.005  # measured
+        placed.look([trace(20e-6)] * 15)  # never quiet
     placed.close()
-    passed = time.perf_counter() - placed._began
-    assert placed.searches < 200
-    assert placed.seconds < 0.3 * passed + 0.05
+    assert 50 < placed.searches < 400
+    assert placed.seconds < 0.3 * (Clock.now - began) + 0.05
 
 
 @pytest.mark.usefixtures("patient")
@@ -106,7 +167,7 @@ def test_every_run_is_counted_since_the_energy_of_all_is(cores: tuple[int, int])
 
 def test_long_runs_leave_the_thread_free(cores: tuple[int, int]) -> None:
     def run() -> Trace:
-        time.sleep(0.01)
+        Clock.now += 0.01
         return trace(10e-6, 0.01)
 
     placed = QuietCore(run)
