@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from inferkit.errors import UsageError
 
+_LOWEST_TRIES = 3
+
 
 @dataclass(frozen=True)
 class Found:
@@ -25,7 +27,8 @@ def find_rate(
 ) -> Found:
     """Bisect geometrically between `upper`, which no rate can exceed (the throughput offline), and `upper / span`.
 
-    Ends where the bracket is within `precision` (a share). The highest valid rate is run `confirm` times again, since
+    Ends where the bracket is within `precision` (a share). No rate holds where the lowest fails three times in a row:
+    once is a hiccup of the machine. The highest valid rate is run `confirm` times again, since
     one run may be lucky and validity is not monotone; where it fails, the rate is lowered by `precision` and must hold
     again, down to half of what was found.
     """
@@ -40,7 +43,7 @@ def find_rate(
     low, high = upper / span, upper
     if attempt(high):
         low = high
-    elif not attempt(low):
+    elif not any(attempt(low) for _ in range(_LOWEST_TRIES)):
         return Found(None, tuple(trials))
     while high / low > 1 + precision:
         middle = math.sqrt(low * high)

@@ -20,7 +20,19 @@ def test_the_highest_valid_rate_is_found_within_the_precision(upper, share):
 def test_where_no_rate_holds_none_is_given():
     found = find_rate(lambda rate: False, 100)
     assert found.rate is None
-    assert len(found.trials) == 2
+    assert [rate for rate, _ in found.trials] == [100, *[100 / 64] * 3]
+
+
+def test_one_hiccup_at_the_lowest_rate_ends_no_search():
+    runs: list[float] = []
+
+    def hiccup(rate: float) -> bool:
+        runs.append(rate)
+        return rate <= 40 and len(runs) != 2
+
+    found = find_rate(hiccup, 100)
+    assert found.rate is not None
+    assert 40 / 1.021 <= found.rate <= 40
 
 
 def test_a_lucky_run_is_not_believed():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from inferkit.network.network import Network
 
 # What the profiler calls the types that layers compute in.
 _PRECISIONS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "uint8": "int8", "double": "fp64"}
+
+_WARM_UP_SECONDS, _MOST_WARM_UP = 0.05, 400  # runs are in the profiler's file too, which must not become long
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ class NodeTime:
 
 
 def profile_nodes(network: Network, images: Feeds, settings: Settings, max_batch: int, runs: int) -> list[NodeTime]:
-    """Run a batch `runs` times (and twice before, uncounted) under the profiler. BackendError if its file is unlike
-    what is known of it."""
+    """Run a batch `runs` times under the profiler, and before that, uncounted, until the threads are awake.
+
+    BackendError if the profiler's file is unlike what is known of it.
+    """
     if runs < 1:
         raise BackendError(f"a profile of {runs} runs has no times; ask for at least 1")
     network = _told_apart(network)
@@ -44,10 +49,20 @@ def profile_nodes(network: Network, images: Feeds, settings: Settings, max_batch
         runtime = build_session(network, settings, profile=Path(folder, "profile")).session
         with OnnxSession(network, runtime, settings, max_batch, lambda: 0) as session:
             session.load(images)
-            for _ in range(runs + 2):
+            _wake(session)
+            for _ in range(runs):
                 session.execute()
         text = Path(runtime.end_profiling()).read_text(encoding="utf-8")
     return read_profile(text, runs)
+
+
+def _wake(session: OnnxSession) -> None:
+    """Threads of the pool join in only after milliseconds: until then a layer takes up to twice its time."""
+    began = time.perf_counter()
+    for number in range(_MOST_WARM_UP):
+        session.execute()
+        if number and time.perf_counter() - began > _WARM_UP_SECONDS:
+            break
 
 
 def _told_apart(network: Network) -> Network:
