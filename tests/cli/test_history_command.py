@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import numpy as np
 import pytest
 
 from inferkit.cli.main import main
 from tests.gate.run_files import ours, write
+from tests.git_folder import git
 
 CASE = "lenet-fp32-b1-onnxruntime"
 SLOW = "lenet-fp32-b8-onnxruntime"
-
-
-def git(folder, *arguments):
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")

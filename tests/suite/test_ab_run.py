@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from inferkit.cli.main import main
 from inferkit.suite.ab import disturbances
+from tests.git_folder import git
 from tests.suite.tiny_project import MATRIX, Project, tiny_model, write_files
 
 QUICK = ("--min-time", "0.01", "--batch-size", "1", "--seed", "1")
@@ -38,12 +39,6 @@ def slow_model():
     graph.output[0].name = "late"
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,15 +12,11 @@ from inferkit.gate.history.summary import Figure, RunInfo, RunSummary
 from inferkit.gate.outcome import LATENCY, REFERENCE
 from inferkit.gate.verdict import Verdict
 from inferkit.suite.releases import ratchet_of
+from tests.git_folder import git
 
 BEGAN = datetime(2026, 9, 1, 22, tzinfo=UTC)
 DAYS = 63
 CASES = tuple(f"case-{number}" for number in range(6))
-
-
-def git(folder, *arguments):
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")

@@ -146,18 +146,17 @@ class ThroughputSession(GpuSession):
 
     def _run(self) -> Trace:
         if not self.batches_per_round:
-            self.batches_per_round = _FEWEST_BATCHES
+            self.batches_per_round = fewest = max(_FEWEST_BATCHES, len(self._slots))
             self._round()  # pays for what is made on first use
             seconds = self._round().wall
-            wanted = min(max(round(_ROUND_SECONDS / seconds), _FEWEST_BATCHES), _MOST_BATCHES)
-            self.batches_per_round = max(wanted, len(self._slots))
+            self.batches_per_round = max(min(round(_ROUND_SECONDS / seconds), _MOST_BATCHES), fewest)
         return self._round()
 
     def _round(self) -> Trace:
         submit, slots = self._submit, self._slots
         assert submit is not None
         sets = len(self._slots)
-        count = max(self.batches_per_round, sets)  # the first ones were not measured yet
+        count = self.batches_per_round
         first = self._last + 1
         start = _clock()
         for index in range(first, first + count - sets):
