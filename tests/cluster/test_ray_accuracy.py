@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 from pathlib import Path
@@ -79,8 +80,10 @@ def test_a_local_cluster_listens_on_loopback_only():
         pytest.skip("needs Ray")
     with Pool("local", on_gpu=False, on_cpu=True) as pool:
         assert pool.workers
-        processes = psutil.Process().children(recursive=True)
-        listening = [c.laddr.ip for p in processes for c in p.net_connections(kind="inet") if c.status == "LISTEN"]
+        listening = []
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # short helpers of Ray's that end meanwhile
+                listening += [c.laddr.ip for c in process.net_connections(kind="inet") if c.status == "LISTEN"]
     assert listening
     assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
 
