@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from inferkit.gate.accuracy import judge_pair
 from inferkit.gate.builds import comparable, judge_levels
+from inferkit.gate.deciding import by_case, deciding
 from inferkit.gate.default import default_rule
 from inferkit.gate.explain import explain
 from inferkit.gate.fingerprint import Fingerprint
@@ -41,10 +42,13 @@ class Comparison:
     layers: Mapping[str, LayerDiff] = field(default_factory=dict)
 
     def exit_code(self, strict: bool = False) -> int:
-        """0 no regression · 1 regression · 10 other fingerprint or invalid · 11 undecided, strict · 12 nothing."""
-        verdicts = {outcome.verdict for outcome in self.outcomes}
-        if not verdicts.intersection(_JUDGED):
+        """0 no regression · 1 regression · 10 other fingerprint or invalid · 11 undecided, strict · 12 nothing.
+
+        Each case counts by its verdict, as a test of the suite does.
+        """
+        if not any(outcome.verdict in _JUDGED for outcome in self.outcomes):
             return EXIT_NOTHING
+        verdicts = {deciding(of_case).verdict for of_case in by_case(self.outcomes).values()}
         if Verdict.REGRESSED in verdicts:
             return EXIT_REGRESSED
         if Verdict.INVALID in verdicts:

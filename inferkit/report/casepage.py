@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from inferkit.gate.builds import BuildSpread
+from inferkit.gate.deciding import by_case, deciding, main_figure
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome, percent, seconds, shower, size
 from inferkit.measure.layer_table import readable_table
 from inferkit.measure.statistics import PERCENTILES, samples_needed
@@ -23,7 +24,7 @@ from inferkit.report.layers import layer_changes
 from inferkit.report.overtime import draw_over_time, over_time
 from inferkit.report.past import Past
 from inferkit.report.strips import bounds_plot, change_mark, split_bar, strip_plot
-from inferkit.report.view import ORDER, CaseView, by_case, main_view, telemetry_rows, telling_view
+from inferkit.report.view import ORDER, CaseView, telemetry_rows
 
 _MOST_LAYERS = 12
 # All pictures of a report together, in characters: 24 of one case are some 60,000.
@@ -72,7 +73,7 @@ def _ids(names: Sequence[str]) -> dict[str, str]:
 def _page(
     anchor: str, group: Sequence[CaseView], confusion: Confusion | None, past: Past | None, points: int
 ) -> dict[str, Any]:
-    main, telling = main_view(group), telling_view(group)
+    main, telling = main_figure(group), deciding(group)
     facts, outcome = main.facts, telling.outcome
     show = shower(telling.metric)
     now = outcome.now if outcome is not None else None

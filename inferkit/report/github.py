@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from inferkit.report.view import CaseView, by_case, telling_view
+from inferkit.gate.deciding import by_case, deciding
+from inferkit.report.view import CaseView
 
 _MOST = 10
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -20,7 +21,7 @@ def annotation_lines(cases: Sequence[CaseView], *, strict: bool = False) -> list
 
     `strict`: an INCONCLUSIVE case fails too, as with --inferkit-strict.
     """
-    groups = [(telling_view(group), group) for group in by_case(cases).values()]
+    groups = [(deciding(group), group) for group in by_case(cases).values()]
     failing = {"INCONCLUSIVE"} if strict else set()
     errors = [(view, _also(view, group)) for view, group in groups if view.fails or view.verdict in failing]
     warnings = [(view, "") for view, _ in groups if view.verdict in {"INVALID", "INCONCLUSIVE"} - failing]

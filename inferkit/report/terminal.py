@@ -46,6 +46,7 @@ _LATENCY = (
     Column("baseline", "baseline", seconds, rank=1),
     Column("change", "change", _share),
     Column("verdict", "verdict", _plain, left=True),
+    Column("because of", "because_of", _plain, rank=2, left=True),
 )
 _SERVICE = (
     Column("service", "case", _plain, left=True),
@@ -58,6 +59,7 @@ _SERVICE = (
     Column("baseline", "baseline", seconds, rank=1),
     Column("change", "change", _share),
     Column("verdict", "verdict", _plain, left=True),
+    Column("because of", "because_of", _plain, rank=2, left=True),
 )
 _ACCURACY = (
     Column("case", "case", _plain, left=True),

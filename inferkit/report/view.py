@@ -14,8 +14,9 @@ from typing import Any
 
 from inferkit.gate.baseline import BaselineStore
 from inferkit.gate.comparison import compare
+from inferkit.gate.deciding import MAIN, by_case, deciding, fails
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.outcome import ACCURACY, FAILING, LATENCY, Outcome
+from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
 from inferkit.gate.run_file import RunFile
 from inferkit.gate.verdict import Verdict
 from inferkit.report.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
@@ -45,7 +46,7 @@ class CaseView:
     @property
     def fails(self) -> bool:
         """Whether it fails a build."""
-        return self.verdict == "FAILED" or self.verdict in FAILING
+        return fails(self.verdict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ReportView:
     @property
     def tone(self) -> str:
         """bad, unsure or good: for the colour beside the words."""
-        if any(view.fails for view in telling_views(self.cases)):
+        if any(view.fails for view in _telling(self.cases)):
             return "bad"
         unsure = {"INVALID", "INCONCLUSIVE", "NO_BASELINE"} & set(self.counts)
         return "unsure" if unsure or not {"PASS", "IMPROVED"} & set(self.counts) else "good"
@@ -88,12 +89,11 @@ ORDER = (
 
 AGAINST = "against"  # the key of a case's facts that tells of the other side of an interleaved run
 _MOST = 50.0  # of a logarithm of seconds: what is beyond is no time
-MAIN = (LATENCY, ACCURACY)  # what a case is about, the first that there is; all else that is judged stands beside
 
 
 def verdict_counts(cases: Sequence[CaseView]) -> dict[str, int]:
     """How many cases have each verdict, the most serious first; a case counts once, whatever was judged of it."""
-    found = [view.verdict for view in telling_views(cases)]
+    found = [view.verdict for view in _telling(cases)]
     return {verdict: found.count(verdict) for verdict in ORDER if verdict in found}
 
 
@@ -102,7 +102,7 @@ def headline(cases: Sequence[CaseView]) -> str:
     if not cases:
         return "Nothing was measured"
     counts = Counter(verdict_counts(cases))
-    failing = sum(view.fails for view in telling_views(cases))
+    failing = sum(view.fails for view in _telling(cases))
     if counts["REGRESSED"]:
         other = ", others failed or are missing" if failing > counts["REGRESSED"] else ""
         return f"{_cases(counts['REGRESSED'])} regressed{other}"
@@ -116,6 +116,11 @@ def headline(cases: Sequence[CaseView]) -> str:
     if counts["INCONCLUSIVE"]:
         return f"No regression found; {counts['INCONCLUSIVE']} of {_cases(judged)} undecided"
     return f"No regression in {_cases(judged)}"
+
+
+def _telling(cases: Sequence[CaseView]) -> list[CaseView]:
+    """The figure of each case whose verdict is the case's."""
+    return [deciding(group) for group in by_case(cases).values()]
 
 
 def _cases(count: int) -> str:
@@ -147,14 +152,14 @@ def view_of(
             remarks = ("made with --benchmark-disable: its times say nothing",)
         told = run.record.get("remarks")
         remarks += tuple(remark for remark in told if isinstance(remark, str)) if isinstance(told, list) else ()
-    by_case = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
+    judged = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
     before = _before(run, base, traces or {}, base_traces, baselines)
-    cases = [_latency(name, run, by_case.pop((name, LATENCY), None), before, traces or {}) for name in run.cases]
+    cases = [_latency(name, run, judged.pop((name, LATENCY), None), before, traces or {}) for name in run.cases]
     told = accuracy_facts(run)
     for name in run.accuracy:
-        accuracy = by_case.pop((name, ACCURACY), None)
+        accuracy = judged.pop((name, ACCURACY), None)
         cases.append(_judged(name, ACCURACY, accuracy, told[name]))
-    cases += cases_of(tuple(by_case.values()))
+    cases += cases_of(tuple(judged.values()))
     known = {case.case for case in cases}
     cases += [case for case in _unmeasured(run) if case.case not in known or case.verdict == "FAILED"]
     cases = [case if layers is None else _with_layers(case, layers) for case in cases]
@@ -173,35 +178,6 @@ def _with_layers(case: CaseView, layers: Mapping[str, LayerDiff]) -> CaseView:
     if case.metric == LATENCY and case.case in layers:
         facts[WHY] = layers[case.case].as_dict()
     return replace(case, facts=facts)
-
-
-def by_case(views: Sequence[CaseView]) -> dict[str, list[CaseView]]:
-    """Everything that was judged of each case, in the order of the cases."""
-    found: dict[str, list[CaseView]] = {}
-    for view in views:
-        found.setdefault(view.case, []).append(view)
-    return found
-
-
-def main_view(group: Sequence[CaseView]) -> CaseView:
-    """What a case is about: its latency, else its accuracy (a service has both), else the first that is known."""
-    return next((view for metric in MAIN for view in group if view.metric == metric), group[0])
-
-
-def telling_view(group: Sequence[CaseView]) -> CaseView:
-    """The view whose verdict is the case's, as pytest has it (with_sides in inferkit/suite/checks.py): the main one, or
-    the first other that fails, or that is INVALID, where the main one is neither.
-    """
-    main = main_view(group)
-    if main.fails or main.verdict == "INVALID":
-        return main
-    serious = [view for view in group if view.fails] + [view for view in group if view.verdict == "INVALID"]
-    return serious[0] if serious else main
-
-
-def telling_views(views: Sequence[CaseView]) -> list[CaseView]:
-    """The telling view of each case."""
-    return [telling_view(group) for group in by_case(views).values()]
 
 
 def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from inferkit.gate.deciding import deciding
 from inferkit.gate.outcome import FAILING, LATENCY, Outcome
 from inferkit.gate.verdict import Verdict
 from inferkit.measure.case import Case
@@ -166,18 +167,12 @@ class AccuracyCheck(Check):
 
 
 def with_sides(outcome: Outcome, sides: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
-    """What a case is judged by: its latency, or the first other metric that regressed where the latency did not.
-
-    An INVALID latency stays what it is: the machine may have spoiled the rest too. Another metric that is INVALID
-    leaves no PASS either.
-    """
-    if outcome.verdict in (*FAILING, Verdict.INVALID):
+    """What a case is judged by, and its row; where that is not the latency, the row says what it is."""
+    said = deciding([outcome, *sides])
+    if said is outcome:
         return outcome, row
-    for verdict in (Verdict.REGRESSED, Verdict.INVALID):
-        found = [side for side in sides if side.verdict is verdict]
-        if found:
-            return found[0], {**row, "verdict": str(verdict), "reason": "; ".join(side.line for side in found)}
-    return outcome, row
+    reason = "; ".join(side.line for side in sides if side.verdict is said.verdict)
+    return said, {**row, "verdict": str(said.verdict), "because_of": said.metric, "reason": reason}
 
 
 def missing(case: MissingCase) -> Outcome:
