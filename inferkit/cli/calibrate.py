@@ -122,10 +122,9 @@ def _preprocessing(args: argparse.Namespace, given: list[str]) -> Preprocessing:
 def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Preprocessing | None) -> Written:
     from inferkit.precision.batches import write_batches
     from inferkit.precision.collect import IMAGES
-    from inferkit.precision.sources import spread
 
     images = args.images or IMAGES
-    chosen = spread(dataset, images, args.batch_size, preprocessing)
+    chosen = dataset.batches(args.batch_size, limit=images, spread=True, preprocessing=preprocessing)
     sizes: list[int] = []
 
     def pairs() -> Iterator[tuple[NDArray[np.float32], NDArray[Any] | None]]:

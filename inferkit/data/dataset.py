@@ -75,8 +75,12 @@ class Dataset(ABC):
         dtype: DTypeLike | None = None,
         start: int = 0,
         last: str = "short",
+        spread: bool = False,
     ) -> Generator[Batch, None, None]:
         """Every image from the `start`-th on, at most `limit`, once and in order, in batches of `batch_size`.
+
+        With `spread` the `limit` images are not the first, but spread evenly from there to the last; those between are
+        not read. Datasets are often sorted by class: their first images show only one.
 
         The images of all batches have one shape: the first image's after `preprocessing` (default: as stored, nothing
         subtracted). `threads` in the background read, decode and preprocess, ahead of the caller by a batch or two;
@@ -100,10 +104,11 @@ class Dataset(ABC):
             )
         if last not in LAST:
             raise UsageError(f"last {last!r}: there are {', '.join(LAST)}")
-        stop = len(self) if limit is None else min(len(self), start + limit)
+        there = range(min(start, len(self)), len(self))
+        count = len(there) if limit is None else min(limit, len(there))
         return stream(
             self,
-            range(min(start, stop), stop),
+            _spread(there, count) if spread and count < len(there) else there[:count],
             batch_size,
             preprocessing=preprocessing or Preprocessing(),
             out=out,
@@ -139,3 +144,8 @@ class Dataset(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _spread(there: range, count: int) -> list[int]:
+    """`count` of the indices that are there, spread evenly, with both ends."""
+    return [there[position * (len(there) - 1) // max(count - 1, 1)] for position in range(count)]

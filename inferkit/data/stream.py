@@ -44,7 +44,7 @@ class _Pending:
 
 def stream(
     dataset: Dataset,
-    indices: range,
+    indices: Sequence[int],
     batch_size: int,
     *,
     preprocessing: Preprocessing,
@@ -53,7 +53,7 @@ def stream(
     dtype: DTypeLike | None,
     last: str,
 ) -> Generator[Batch, None, None]:
-    """The batches of `dataset` with these indices; see Dataset.batches. Arguments are checked at once."""
+    """The images of `dataset` with these indices, which increase (Dataset.batches). Arguments are checked at once."""
     arrays = _outputs(out)
     kind = np.dtype(dtype) if dtype is not None else arrays[0].dtype if arrays else np.dtype(np.float32)
     if any(array.dtype != kind for array in arrays):
@@ -66,7 +66,7 @@ def stream(
 
 
 def _stream(
-    filler: _Filler, indices: range, batch_size: int, arrays: list[NDArray[Any]], threads: int, last: str
+    filler: _Filler, indices: Sequence[int], batch_size: int, arrays: list[NDArray[Any]], threads: int, last: str
 ) -> Generator[Batch, None, None]:
     slice_size = max(1, min(_LARGEST_SLICE, -(-batch_size // threads)))
     # Memory that no one has touched yet is slow: no more batches are in the making than keep all threads at work.
@@ -154,10 +154,10 @@ class _Filler:
 
 
 def _plan(
-    dataset: Dataset, indices: range, batch_size: int, drop: bool
+    dataset: Dataset, indices: Sequence[int], batch_size: int, drop: bool
 ) -> Iterator[tuple[Sequence[Any], Exception | None]]:
     """The entries of each batch; an error that stops the walk comes in its place, as the last."""
-    entries: Iterator[Any] = islice(dataset.entries(indices.start), len(indices))
+    entries = _entries(dataset, indices)
     while True:
         try:
             batch = list(islice(entries, batch_size))
@@ -167,6 +167,18 @@ def _plan(
         if not batch or (drop and len(batch) < batch_size):
             return
         yield batch, None
+
+
+def _entries(dataset: Dataset, indices: Sequence[int]) -> Iterator[Any]:
+    """The entries with these indices, which increase: one walk along the dataset."""
+    walk: Iterator[Any] = dataset.entries(indices[0]) if indices else iter(())
+    if isinstance(indices, range):
+        yield from islice(walk, len(indices))
+        return
+    position = indices[0] if indices else 0
+    for index in indices:
+        yield from islice(walk, index - position, index - position + 1)
+        position = index + 1
 
 
 def _finish(filler: _Filler, pending: _Pending, pad: bool) -> Batch:

@@ -61,25 +61,17 @@ class ImageSource:
         if self._dataset is None:
             yield from self._standing_in(count)
             return
-        with _open(self._dataset) as dataset:
-            total = len(dataset)
-        wanted = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-        position = 0
-        for batch in self._batches(_CALIBRATION_BATCH):
-            size = len(next(iter(batch.values())))
-            inside = wanted[(wanted >= position) & (wanted < position + size)] - position
-            if len(inside):
-                yield {name: array[inside] for name, array in batch.items()}
-            position += size
+        yield from self._batches(_CALIBRATION_BATCH, count)
 
-    def _batches(self, batch_size: int) -> Iterator[dict[str, NDArray[Any]]]:
+    def _batches(self, batch_size: int, evenly: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
         if self._dataset is None:
             yield from self._standing_in(batch_size, batch_size)
             return
         name = self._inputs[0].name
         if len(self._inputs) != 1:
             raise DataError(f"{self._dataset}: a dataset feeds one input; the network has {len(self._inputs)}")
-        for batch in open_batches(self._dataset, batch_size, self._preprocessing, self._inputs[0]):
+        which: dict[str, Any] = {} if evenly is None else {"limit": evenly, "spread": True}
+        for batch in open_batches(self._dataset, batch_size, self._preprocessing, self._inputs[0], **which):
             yield {name: batch.images[: batch.count]}
 
     def _standing_in(self, count: int, batch_size: int = _CALIBRATION_BATCH) -> Iterator[dict[str, NDArray[Any]]]:
@@ -102,15 +94,15 @@ def open_batches(
     *,
     start: int = 0,
     limit: int | None = None,
+    spread: bool = False,
     out: Sequence[NDArray[Any]] | None = None,
 ) -> Iterator[Any]:
-    """Batches of a dataset by name or path, preprocessed for an input: at most `limit` images from the `start`-th on.
+    """Batches of a dataset by name or path, preprocessed for an input. DataError of the data.
 
-    DataError of the data.
-
-    The last batch is filled up to `batch_size`, which engines of a fixed size need; its `count` says how many are real.
-    `steps` are Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file. With `out`,
-    arrays of a batch each, images are decoded straight into these in turn and are valid until the next batch.
+    At most `limit` images from the `start`-th on, with `spread` evenly over all that follow. The last batch is filled
+    up to `batch_size`, which engines of a fixed size need; its `count` says how many are real. `steps` are
+    Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file. With `out`, arrays of a
+    batch each, images are decoded straight into these in turn and are valid until the next batch.
     """
     options: dict[str, Any] = {
         "preprocessing": preprocessing_from(steps),
@@ -121,7 +113,7 @@ def open_batches(
         if out:  # what does not fit is said of the image and the network, not of the memory between them
             for first in images.batches(1, limit=1, **options):
                 _check_shape(first.images.shape[1:], info, dataset)
-        for batch in images.batches(batch_size, last="pad", limit=limit, out=out or None, **options):
+        for batch in images.batches(batch_size, last="pad", limit=limit, spread=spread, out=out or None, **options):
             _check_shape(batch.images.shape[1:], info, dataset)
             yield batch
 

@@ -44,16 +44,18 @@ def feeds_of(
     """Batches as dicts of arrays by the names of `graph`'s inputs.
 
     `source` is a dataset (something with `batches`), an iterable of batches, or one batch. Of a dataset, `images`
-    images are taken, 500 by default, in runs of `batch_size` spread evenly over it: datasets are often sorted by
-    class, and their first images then show only one. Of other sources all images are taken, or the first `images`.
-    `preprocessing` goes to a dataset. UsageError for a source of another kind, PrecisionError for an unusable batch.
+    images are taken, 500 by default, spread evenly over it: datasets are often sorted by class, and their first images
+    then show only one. Of other sources all images are taken, or the first `images`. `preprocessing` goes to a dataset.
+    UsageError for a source of another kind, PrecisionError for an unusable batch.
     """
     total = images
     holding, inputs = ImageInputs.of(graph), graph.input_names
     if hasattr(source, "batches"):
         wanted = IMAGES if images is None else images
         total = min(wanted, len(source))
-        batches: Iterable[Any] = spread(source, wanted, batch_size, preprocessing, _element(graph))
+        batches: Iterable[Any] = source.batches(
+            batch_size, limit=wanted, spread=True, preprocessing=preprocessing, dtype=_element(graph)
+        )
     elif isinstance(source, Mapping) or hasattr(source, "ndim"):
         batches = [source]
     elif isinstance(source, Iterable):
@@ -67,21 +69,6 @@ def _element(graph: Graph) -> str:
     """The type in which a dataset's images are fed: stored pixels where the network takes these."""
     bytes_only = {value.type.tensor_type.elem_type for value in graph.inputs} == {TensorProto.UINT8}
     return "uint8" if bytes_only else "float32"
-
-
-def spread(dataset: Any, images: int, batch_size: int, preprocessing: Any, dtype: str = "float32") -> Iterator[Any]:
-    """Batches of `images` images of a dataset (all, where it has fewer), each once, in runs spread evenly over it.
-
-    The first run begins with the first image and the last ends with the last one; a single run is the first images.
-    """
-    images = min(images, len(dataset))
-    left_out = len(dataset) - images
-    runs = -(-images // batch_size)
-    for run in range(runs):
-        before = run * batch_size
-        start = before + run * left_out // max(1, runs - 1)  # what is left out lies between the runs, in equal parts
-        count = min(batch_size, images - before)
-        yield from dataset.batches(batch_size, start=start, limit=count, preprocessing=preprocessing, dtype=dtype)
 
 
 def _limited(batches: Iterable[Feeds], holding: ImageInputs, images: int | None, total: int | None) -> Iterator[Feeds]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inferkit.data import ArrayDataset, Batch, Dataset, Preprocessing
@@ -99,6 +99,35 @@ def test_each_image_once_and_in_order(
         seen += numbers.tolist()
     assert seen == wanted
     assert not data_threads()
+
+
+@settings(max_examples=200)
+@given(
+    count=st.integers(1, 600),
+    limit=st.integers(1, 700),
+    start=st.integers(0, 620),
+    batch_size=st.integers(1, 70),
+    threads=st.integers(1, 3),
+)
+@example(count=510, limit=500, start=0, batch_size=50, threads=1)
+def test_some_images_spread_evenly_over_the_dataset(
+    count: int, limit: int, start: int, batch_size: int, threads: int
+) -> None:
+    dataset = numbered(count)
+    batches = list(dataset.batches(batch_size, limit=limit, start=start, spread=True, threads=threads))
+    found = [label for batch in batches for label in batch.labels]
+    assert len(found) == min(limit, max(count - start, 0))
+    assert all(batch.count == batch_size for batch in batches[:-1])
+    assert found[:1] == [start][: len(found)]
+    steps = np.diff(found)
+    if len(steps):
+        assert found[-1] == count - 1
+        assert steps.min() >= 1  # each once, in order, and so all of them where as many are wanted
+        assert steps.max() - steps.min() <= 1
+
+
+def test_images_between_those_that_are_taken_are_not_read() -> None:
+    assert [batch.count for batch in Damaged(9, {1, 2, 3, 5, 6, 7}).batches(2, limit=3, spread=True)] == [2, 1]
 
 
 def test_batches_are_the_callers_own() -> None:

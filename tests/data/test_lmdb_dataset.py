@@ -46,6 +46,14 @@ def test_batches_are_those_of_caffes_data_layer(name: str, threads: int) -> None
         ]
 
 
+@pytest.mark.parametrize("name", list(DATABASES))
+def test_some_images_are_the_same_as_among_all(name: str) -> None:
+    with LmdbDataset(FIXTURES / f"{name}.mdb") as dataset:
+        (batch,) = dataset.batches(9, preprocessing=transform_of(name), start=1, limit=2, spread=True)
+        np.testing.assert_array_equal(batch.images, READ_BY_CAFFE[f"{name}_data"][[1, -1]])
+        assert [key.partition("_")[0] for key in batch.keys] == ["00000001", f"{len(SIZES) - 1:08d}"]
+
+
 def test_the_shape_is_the_first_images() -> None:
     assert LmdbDataset(FIXTURES / "raw.mdb").shape == (3, 32, 29)
     assert LmdbDataset(FIXTURES / "gray.mdb").shape == (1, 24, 25)
