@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.output import add_json, print_json
-from inferkit.cli.pixels import add_preprocessing
+from inferkit.cli.pixels import add_preprocessing, steps_of
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -165,10 +165,7 @@ def images_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
     from inferkit.data import fashion_mnist
     from inferkit.network import zoo
 
-    if args.mean and args.mean_image:
-        raise UsageError("--mean and --mean-image exclude each other")
-    keys = {"resize": "resize", "crop": "crop", "mean": "mean_values", "mean_image": "mean", "scale": "scale"}
-    steps = {key: getattr(args, name) for name, key in keys.items() if getattr(args, name) is not None}
+    steps = steps_of(args)
     trained = args.models[0] in zoo.names() and zoo.is_trained(args.models[0])
     if trained and not steps and args.dataset in (None, fashion_mnist.NAME):
         steps = dict(zoo.card(args.models[0])["preprocessing"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.output import add_json, print_json
-from inferkit.cli.pixels import add_preprocessing
+from inferkit.cli.pixels import add_preprocessing, given_options, steps_of
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ def _source(args: argparse.Namespace) -> tuple[Any, Preprocessing | None]:
     """The dataset, or batch files, and how images are prepared (batch files hold prepared ones)."""
     from inferkit.precision.batches import NAMES, BatchFiles
 
-    given = [name for name in ("resize", "crop", "mean", "mean_image", "scale") if getattr(args, name) is not None]
+    given = given_options(args)
     folder = Path(args.dataset)
     if folder.is_dir() and any((folder / name.format(args.first_batch)).is_file() for name in NAMES):
         if given:
-            raise UsageError(f"{folder} holds batch files, which are preprocessed already; leave out --{given[0]}")
+            raise UsageError(f"{folder} holds batch files, which are preprocessed already; leave out {given[0]}")
         if args.write_batches is not None:
             raise UsageError(f"{folder} holds batch files already; copy them, or name a dataset")
         return BatchFiles(folder, args.first_batch, args.num_batches), None
@@ -96,27 +96,18 @@ def _source(args: argparse.Namespace) -> tuple[Any, Preprocessing | None]:
         raise UsageError(f"{folder} is no folder of batch files with a number {args.first_batch}")
     from inferkit.data import open_dataset
 
-    return open_dataset(args.dataset), _preprocessing(args, given)
+    return open_dataset(args.dataset), _preprocessing(args)
 
 
-def _preprocessing(args: argparse.Namespace, given: list[str]) -> Preprocessing:
-    from inferkit.data import Preprocessing, read_mean
+def _preprocessing(args: argparse.Namespace) -> Preprocessing:
+    from inferkit.measure.images import preprocessing_from
     from inferkit.network import zoo
 
-    if args.mean and args.mean_image:
-        raise UsageError("--mean and --mean-image exclude each other")
-    if not given and args.model in zoo.names() and zoo.is_trained(args.model):
-        from inferkit.measure.images import preprocessing_from
-
-        found: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
-        return found
-    return Preprocessing(
-        resize=tuple(args.resize) if args.resize else None,
-        crop=tuple(args.crop) if args.crop else None,
-        mean=read_mean(args.mean_image) if args.mean_image else None,
-        mean_values=tuple(args.mean or ()),
-        scale=1.0 if args.scale is None else args.scale,
-    )
+    steps = steps_of(args)
+    if not steps and args.model in zoo.names() and zoo.is_trained(args.model):
+        steps = zoo.card(args.model)["preprocessing"]
+    found: Preprocessing = preprocessing_from(steps)
+    return found
 
 
 def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Preprocessing | None) -> Written:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -66,11 +67,36 @@ def test_ranges_of_parts_merge_to_those_of_the_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "pixel"),
+    [
+        (["--scale", "1"], [1, 2, 200]),
+        (["--channel-order", "2", "1", "0"], [200, 2, 1]),
+        (["--gray"], [61]),  # 0.114 blue, 0.587 green, 0.299 red
+        (["--color", "--mean", "1", "2", "0", "--scale", "0.5"], [0, 0, 100]),
+    ],
+)
+def test_colours_are_brought_to_what_the_network_takes(tmp_path: Path, options: list[str], pixel: list[float]) -> None:
+    image = np.full((8, 8, 3), (1, 2, 200), np.uint8)
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "red.png"), image)
+    assert calibrate("lenet", tmp_path / "images", "--write-batches", tmp_path / "batches", *options) == 0
+    (batch,) = BatchFiles(tmp_path / "batches")
+    assert batch.images[0, :, 0, 0].tolist() == pixel
+
+
+def test_batch_files_are_prepared_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert calibrate(*LENET, "--write-batches", tmp_path / "batches") == 0
+    assert calibrate("lenet", tmp_path / "batches", "-o", tmp_path / "x", "--gray") == 2
+    assert "leave out --gray" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         ([*LENET], 2, "say what to write"),
         ([*LENET, "-o", "x", "--method", "guess"], 2, "unknown calibration method"),
         ([*LENET, "-o", "x", "--mean", "1", "--mean-image", "m.npy"], 2, "exclude each other"),
+        ([*LENET, "-o", "x", "--channel-order", "0", "2"], 2, "no order of the channels"),
         (["lenet", "fashion_mnist", "-o", "x", "--images", "0"], 2, "at least 1"),
         (["lenet", "fashion_mnist", "-o", "x", "--num-batches", "3"], 2, "no folder of batch files"),
         (["lenet", "nowhere", "-o", "x"], 1, "nowhere"),
