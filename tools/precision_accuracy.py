@@ -1,6 +1,6 @@
 """What each precision costs in accuracy: the trained networks on the 10,000 embedded images, executed on the CPU.
 
-    python -m tools.precision_accuracy                        # a Markdown table; about 10 minutes on 2 cores
+    python -m tools.precision_accuracy                        # a Markdown table; about a minute on 2 cores
     python -m tools.precision_accuracy lenet --precision int8 --method percentile --method entropy
 
 INT8 and FP16 run as ONNX Runtime computes the graphs that TensorRT builds; for BF16 and FP8, which it cannot compute,

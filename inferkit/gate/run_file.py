@@ -22,6 +22,7 @@ from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.outcome import Outcome
 
 SCHEMA = 1
+NO_COMMIT = ("unversioned", "unknown")  # what pytest-benchmark writes where there is no repository
 
 _FIGURES = (
     "baseline",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.run_file import RunFile
+from inferkit.gate.run_file import NO_COMMIT, RunFile
 
 _NAMES = {
     "gpu": "GPU",
@@ -50,7 +50,7 @@ class Machine:
 
 def origin_of(run: RunFile) -> Origin:
     """The file, its commit with the branch, and its date."""
-    commit = run.commit[:12] if run.commit not in ("unversioned", "unknown") else ""
+    commit = run.commit[:12] if run.commit not in NO_COMMIT else ""
     if commit:
         commit += f" on {run.branch}" if run.branch else ""
         commit += " (with uncommitted changes)" if run.dirty else ""

@@ -6,7 +6,7 @@ another process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inferkit.gate.outcome import percent, seconds, size
@@ -103,15 +103,20 @@ def _unsupported(rows: Iterable[Row]) -> list[str]:
             groups.setdefault((row["reason"], row["way_out"]), []).append(row["case"])
     lines = []
     for (reason, way_out), cases in groups.items():
-        which = cases[0] if len(cases) == 1 else f"{len(cases)} cases ({cases[0]} to {cases[-1]})"
-        lines.append(f"UNSUPPORTED {which}: {reason}" + (f"; {way_out}" if way_out else ""))
+        lines.append(f"UNSUPPORTED {_which(cases)}: {reason}" + (f"; {way_out}" if way_out else ""))
     return lines
+
+
+def _which(cases: Sequence[str]) -> str:
+    """One case by its name, several by their number and the first and last of them."""
+    return cases[0] if len(cases) == 1 else f"{len(cases)} cases ({cases[0]} to {cases[-1]})"
 
 
 def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
     """The lines of verdicts that a table cannot explain, the same reason told once."""
     lines: list[str] = []
     absent: dict[str, int] = {}
+    failed: dict[str, list[str]] = {}
     for result in results:
         verdict, kind = result["verdict"], result["row"]["kind"]
         if verdict == "NO_BASELINE" and kind in ("latency", "service"):
@@ -120,7 +125,9 @@ def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
         elif verdict in ("REGRESSED", "INCONCLUSIVE", "INVALID", "MISSING", "NO_BASELINE"):
             lines.append(result["line"])
         elif verdict == "FAILED":
-            lines.append(f"FAILED {result['line']}")
+            case = result["row"]["case"]
+            failed.setdefault(result["line"].removeprefix(f"{case}: "), []).append(case)
+    lines += [f"FAILED {_which(cases)}: {reason}" for reason, cases in failed.items()]
     for reason, count in absent.items():
         cases = "1 case" if count == 1 else f"{count} cases"
         lines.append(f"NO_BASELINE {cases}: {reason}; `inferkit baseline promote RUN.json` makes one")

@@ -17,7 +17,7 @@ from inferkit.gate.comparison import compare
 from inferkit.gate.deciding import MAIN, by_case, deciding, fails
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
-from inferkit.gate.run_file import RunFile
+from inferkit.gate.run_file import NO_COMMIT, RunFile
 from inferkit.gate.verdict import Verdict
 from inferkit.report.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
 from inferkit.report.hardware import differing
@@ -199,13 +199,26 @@ def _against(run: RunFile, base: Sequence[RunFile]) -> str:
     refs = {text(mapping(case.facts, AGAINST), "ref") for case in run.cases.values()} - {None}
     if refs:
         return f"compared with {', '.join(sorted(map(str, refs)))}, measured in turns with this run"
+    known = mapping(run.record, "baselines")
+    origins = {f"{slug}.json": mapping(known, slug) for slug in known}
+    stored = [
+        _with_origin(file, text(told, "commit") or "", text(told, "date") or "") for file, told in origins.items()
+    ]
+    if stored:
+        return f"compared with the stored baseline{'s' if len(stored) > 1 else ''} {', '.join(stored)}"
     judged = any(outcome.baseline is not None for outcome in run.outcomes)
     return "compared with the stored baseline" if judged else "compared with nothing"
 
 
+def _with_origin(file: str, commit: str, date: str) -> str:
+    """A file, and the commit and time that its figures were measured at."""
+    known = "" if commit in NO_COMMIT else commit[:12]
+    told = ", ".join(part for part in (known, date[:16].replace("T", " ")) if part)
+    return f"{file} ({told})" if told else file
+
+
 def _named(file: RunFile) -> str:
-    origin = ", ".join(part for part in (file.commit[:12], file.date[:19]) if part)
-    return f"{Path(file.name).name} ({origin})" if origin else Path(file.name).name
+    return _with_origin(Path(file.name).name, file.commit, file.date)
 
 
 def _before(

@@ -351,6 +351,10 @@ class Campaign:
             self.measure_again({record.case.id: record for record in records}, wanted)
             self._replace_invalid([record for record in records if record.case.id in wanted])
 
+    def baselines(self) -> dict[str, Baseline]:
+        """The stored baselines that this run was compared with, by fingerprint."""
+        return {slug: found for slug, found in self._baselines.items() if isinstance(found, Baseline)}
+
     def _baseline(self, fingerprint: Fingerprint) -> Baseline | str:
         """The stored baseline, or why there is none. BaselineError where it is damaged."""
         slug = fingerprint.slug

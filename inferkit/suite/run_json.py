@@ -39,6 +39,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
         "declared": _declared(suite),
+        "baselines": {slug: dict(found.origin) for c in campaigns for slug, found in c.baselines().items()},
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
         "references": {slug: told for campaign in campaigns for slug, told in campaign.references.as_dict().items()},

@@ -19,7 +19,7 @@ from inferkit.errors import BackendUnavailable, InferkitError
 
 _OUTPUT, _TRACES = "inferkit", "inferkit_traces"
 # What is known by case, by fingerprint or by name, and so can be laid together.
-_MERGED = ("fingerprints", "cases", "accuracy", "unsupported", "failures")
+_MERGED = ("fingerprints", "baselines", "cases", "accuracy", "unsupported", "failures")
 
 
 def is_worker(config: pytest.Config) -> bool:

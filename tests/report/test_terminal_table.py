@@ -94,6 +94,14 @@ def test_the_absence_of_a_baseline_is_told_once():
     assert told == ["NO_BASELINE 9 cases: none; `inferkit baseline promote RUN.json` makes one"]
 
 
+def test_a_failure_of_several_cases_for_one_reason_is_told_once():
+    def failed(case, reason):
+        return {"verdict": "FAILED", "line": reason, "row": {"kind": "failed", "case": case, "reason": reason}}
+
+    lines = render([failed(f"c{n}", f"c{n}: no file") for n in range(3)] + [failed("d", "cut short")])
+    assert lines == ["FAILED 3 cases (c0 to c2): no file", "FAILED d: cut short"]
+
+
 @given(st.text(max_size=30), st.integers(20, 200), st.booleans())
 def test_any_name_is_shown_and_never_interpreted(name, width, color):
     """A case called [bold red] is shown as that: rich's markup is for us."""

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from inferkit.gate.run_file import read_run
+from inferkit.report.view import view_of
 from tests.suite.tiny_project import IMAGES, make_project
 
 LATENCY = "test_latency[tiny-fp32-b1-onnxruntime]"
@@ -126,6 +128,10 @@ def test_a_promoted_baseline_lets_the_next_run_pass_and_a_regression_fails(measu
     failure = run.tests[LATENCY].find("failure")
     for told in ("tiny-fp32-b1-onnxruntime", "REGRESSED", "margin 900 %", "against 2"):
         assert told in failure.get("message")
+    worse = read_run(project.folder / "worse.json")
+    assert worse.record["baselines"] == {path.stem: promoted["origin"]}
+    date = promoted["origin"]["date"][:16].replace("T", " ")
+    assert view_of(worse).against == f"compared with the stored baseline {path.name} ({date})"
 
     refused = subprocess.run([*inferkit, "baseline", "promote", "worse.json"], cwd=project.folder, capture_output=True)
     assert refused.returncode == 1

@@ -111,6 +111,7 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "schema": 1,
             "fingerprints": {"m": {"cpu": "x"}},
             "declared": {"m": ["a", "b"]},
+            "baselines": {"m": {"commit": "abc"}},
             "cases": {case: {"log_medians": [1.0]}},
             "accuracy": {},
             "references": {"m": {"name": "reference-2", "log_medians": logs}},
@@ -123,6 +124,7 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
     one = merged([record("b", [3.0]), record("a", [1.0, 2.0])])
     assert list(one["cases"]) == ["a", "b"]
     assert one["declared"] == {"m": ["a", "b"]}
+    assert one["baselines"] == {"m": {"commit": "abc"}}
     assert one["remarks"] == ["the machine did"]
     assert one["references"]["m"]["log_medians"] == [3.0, 1.0, 2.0]
     assert [outcome["case"] for outcome in one["outcomes"]] == ["a", "b"]

@@ -27,12 +27,11 @@ from inferkit.gate.outcome import (
     TOP5,
     Outcome,
 )
-from inferkit.gate.run_file import RunFile
+from inferkit.gate.run_file import NO_COMMIT, RunFile
 from inferkit.gate.side import SideFacts
 from inferkit.gate.verdict import Verdict
 
 _TIMES = (P99, BUILD_TIME, COLD_START)
-_NO_COMMIT = ("unversioned", "unknown")  # what pytest-benchmark writes where there is no repository
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def summary_of(run: RunFile) -> RunSummary:
     if not figures:
         raise HistoryError(f"{run.name}: holds no figure to remember")
     date = _date(run)
-    commit = "" if run.commit in _NO_COMMIT else run.commit
+    commit = "" if run.commit in NO_COMMIT else run.commit
     version = str(run.record.get("version") or "")
     identity = _identity(date, commit, figures)
     told = RunInfo(identity, date, commit, run.dirty, run.branch, run.project, version, Path(run.name).name)
