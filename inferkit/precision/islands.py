@@ -140,8 +140,16 @@ def _losses(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, 
         if values is None or not is_float(types, name):
             continue
         found = loss(node.name, name, values, half, weighted=node.op_type in LINEAR)
-        if found and not (found.kind == "overflow" and node.op_type in SATURATING):
-            yield found
+        if found is None or (found.kind == "overflow" and node.op_type in SATURATING):
+            continue
+        if found.kind == "underflow" and _is_bias(node, name):
+            continue  # it loses less than the smallest step of the half output that it is added to
+        yield found
+
+
+def _is_bias(node: onnx.NodeProto, name: str) -> bool:
+    """Whether a constant is only what a convolution or inner product adds to its sum (once: fold.py absorbs beta)."""
+    return node.op_type in LINEAR and name not in node.input[:2]
 
 
 def _between(graph: Graph, base: set[int]) -> set[int]:

@@ -187,6 +187,19 @@ def test_weights_below_the_normal_range_are_reported_too() -> None:
     assert computed_in(network, "Div") == {TensorProto.FLOAT}
 
 
+@pytest.mark.parametrize("beta", [1.0, 1e3])
+def test_a_bias_below_the_normal_range_keeps_no_layer(beta: float) -> None:
+    """What it loses is less than the smallest step of the sum that it is added to."""
+    build = ModelBuilder(4)
+    build.add("Conv", build.weights(4, 4, 1, 1), build.constant(np.full(4, 1e-9)))
+    build.flatten()
+    build.add("Gemm", build.weights(build.shape[0], 3), build.constant(np.full(3, 1e-9)), beta=beta, shape=(3,))
+    network = half(build)
+    assert network.notes == ()
+    assert computed_in(network, "Conv") == computed_in(network, "Gemm") == {TensorProto.FLOAT16}
+    np.testing.assert_allclose(run(network.model, images()), run(build.model(), images()), atol=2e-2)
+
+
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
 def test_what_is_lost_is_what_does_not_come_back(values: list[float]) -> None:
     array = np.array(values, dtype=np.float32)
