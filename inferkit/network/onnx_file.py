@@ -38,6 +38,7 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     source = Path(path)
     model = _parse(source)
     _attach_all(model, source)
+    _open_unknown_dimensions(model)
     if input_shape is not None:
         fix_open_dimensions(model, input_shape, str(source))
     _add_output_shapes(model)
@@ -166,6 +167,14 @@ def _attach_all(model: onnx.ModelProto, source: Path) -> None:
             tensor.raw_data = opened.read(length)
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
+
+
+def _open_unknown_dimensions(model: onnx.ModelProto) -> None:
+    """Some exporters write -1 or 0 where a dimension is set at run time; ONNX says that by leaving the number out."""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value <= 0:
+                dim.ClearField("dim_value")
 
 
 def _add_output_shapes(model: onnx.ModelProto) -> None:

@@ -84,8 +84,8 @@ class Loss:
 def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, weighted: bool) -> Loss | None:
     """What `values` would lose as constants of `layer`; None where they survive.
 
-    Overflow: any finite value becomes infinite. Underflow: the weights of a convolution or inner product lose more
-    than 1 % as a whole, or any constant of another operator (an epsilon, a divisor) becomes zero.
+    Overflow: any finite value becomes infinite. Underflow: values that are `weighted`, of which the smallest matter
+    least, lose more than 1 % as a whole; of others (a divisor, a bound) any becomes zero.
     """
     over, small, extreme, least, vanished = 0, 0, 0.0, np.inf, 0
     error, norm = 0.0, 0.0

@@ -47,6 +47,12 @@ _CONNECTING = frozenset(
 )
 # Bounds beyond the range of half precision bound nothing there, so that the largest half serves as well.
 SATURATING = frozenset({"Clip", "Max", "Min"})
+_RECURRENT = ("GRU", "LSTM", "RNN")
+# Where a constant is a factor or a summand, its smallest values matter least: what it loses as a whole is what counts.
+# An epsilon loses everything. Elsewhere (divisors, bounds) no value may vanish.
+_WEIGHTED = frozenset({*LINEAR, *_RECURRENT, "Add", "Einsum", "Gather", "Mul", "PRelu", "Sub", "Sum"})
+# Which input is added to a sum of products.
+_BIAS = {**dict.fromkeys(LINEAR, 2), **dict.fromkeys(_RECURRENT, 3)}
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def _losses(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, 
         values = graph.array(name) if name else None
         if values is None or not is_float(types, name):
             continue
-        found = loss(node.name, name, values, half, weighted=node.op_type in LINEAR)
+        found = loss(node.name, name, values, half, weighted=node.op_type in _WEIGHTED)
         if found is None or (found.kind == "overflow" and node.op_type in SATURATING):
             continue
         if found.kind == "underflow" and _is_bias(node, name):
@@ -148,8 +154,9 @@ def _losses(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, 
 
 
 def _is_bias(node: onnx.NodeProto, name: str) -> bool:
-    """Whether a constant is only what a convolution or inner product adds to its sum (once: fold.py absorbs beta)."""
-    return node.op_type in LINEAR and name not in node.input[:2]
+    """Whether a constant is only what an operator adds to its sum of products (once: fold.py absorbs beta)."""
+    where = _BIAS.get(node.op_type)
+    return where is not None and [index for index, read in enumerate(node.input) if read == name] == [where]
 
 
 def _between(graph: Graph, base: set[int]) -> set[int]:

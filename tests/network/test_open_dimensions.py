@@ -45,6 +45,22 @@ def test_open_dimensions_get_their_numbers_and_the_batch_stays_open(path: Path) 
         np.testing.assert_array_equal(session.run(feeds)["sum"], np.ones((5, 2)))
 
 
+@pytest.mark.parametrize("unknown", [-1, 0])
+def test_a_number_below_one_is_an_open_dimension_too(path: Path, unknown: int) -> None:
+    """As some exporters write it."""
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_value = unknown
+    onnx.save(model, path)
+    assert inferkit.load(path).inputs[0].shape == (None, 3, None, None)
+    network = inferkit.load(path, input_shape=SHAPES)
+    assert [info.shape for info in network.outputs] == [(None, 3, 4, 3), (None, 2)]
+    with inferkit.build(network, max_batch=2).session() as session:
+        session.run({"image": np.ones((2, 3, 8, 6), np.float32), "hints": np.zeros((2, 2), np.float32)})
+
+
 def test_the_command_writes_the_fixed_model(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "fixed.onnx"
     assert main(["import", str(path), "--input-shape", "image=1,3,8,6", "-o", str(target)]) == 0
@@ -54,7 +70,9 @@ def test_the_command_writes_the_fixed_model(path: Path, tmp_path: Path) -> None:
 def test_tensorrt_builds_what_is_fixed_and_names_the_way_where_it_is_not(path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     options = {"backend": "tensorrt", "flavour": "tensorrt_rtx", "max_batch": 4, "target": "sm89", "cache": False}
-    with pytest.raises(UsageError, match="input_shape"):
+    with pytest.raises(
+        UsageError, match=r"\[\?, 3, \?, \?\].*input_shape=\{'image': \(1, 3, 224, 224\)\}.*image=1,3,224,224"
+    ):
         inferkit.build(inferkit.load(path), **options)
     assert inferkit.build(inferkit.load(path, input_shape=SHAPES), **options).info.size_bytes
 

@@ -200,6 +200,23 @@ def test_a_bias_below_the_normal_range_keeps_no_layer(beta: float) -> None:
     np.testing.assert_allclose(run(network.model, images()), run(build.model(), images()), atol=2e-2)
 
 
+def test_small_values_among_larger_ones_keep_no_layer() -> None:
+    """Those of a summand, a factor or recurrent weights; none of a divisor may vanish."""
+    some = np.linspace(1e-9, 1, 8).astype(np.float32).reshape(1, 1, 1, 8)
+    build = ModelBuilder(4)
+    build.add("Add", build.constant(some))
+    build.add("Mul", build.constant(some))
+    build.add("Div", build.constant(some))
+    assert [note.split("'")[1] for note in half(build).notes] == ["Div2"]
+    recurrent = ModelBuilder(4)
+    recurrent.add("Reshape", recurrent.constant(np.array([1, -1, 8]), np.int64), shape=(8,))
+    weights = [recurrent.random.standard_normal((1, 20, size)) * 0.1 for size in (8, 5)]
+    weights[1][0, 3, 3] = 1e-9
+    recurrent.add("LSTM", *map(recurrent.constant, weights), recurrent.constant(np.full((1, 40), 1e-9)), hidden_size=5)
+    assert half(recurrent).notes == ()
+    assert computed_in(half(recurrent), "LSTM") == {TensorProto.FLOAT16}
+
+
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
 def test_what_is_lost_is_what_does_not_come_back(values: list[float]) -> None:
     array = np.array(values, dtype=np.float32)

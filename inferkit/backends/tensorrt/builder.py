@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferkit.backends.tensorrt.blobs import BlobCache
+from inferkit.backends.tensorrt.dialect import readable
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.messages import Messages, captured_errors
 from inferkit.backends.tensorrt.monitor import monitor
@@ -71,7 +72,7 @@ def build_plan(
     with flavour.recorder.capture() as messages:
         builder = _builder(flavour, messages)
         # `model` and `parser` own weights that the builder reads: they stay alive until it is done.
-        model = network.model.SerializeToString()
+        model = readable(network.model).SerializeToString()
         definition, parser = _parse(network, model, flavour, builder, messages)
         config = builder.create_builder_config()
         flavour.configure(

@@ -9,6 +9,8 @@ import onnx
 from inferkit.errors import UsageError
 from inferkit.network.network import Network, TensorInfo
 
+_EXAMPLE = 224  # in a message, for a dimension that the user has to choose
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -39,10 +41,7 @@ def make_profile(
         if not info.shape:
             raise UsageError(f"input {info.name!r} of {network.name} is a scalar: it has no batch dimension")
         if any(dim is None for dim in info.shape[1:]):
-            raise UsageError(
-                f"input {info.name!r} of {network.name} has an open dimension besides the batch; fix it: "
-                "inferkit.load(MODEL, input_shape=(1, 3, 224, 224)), `inferkit import MODEL --input-shape 1,3,224,224`"
-            )
+            raise UsageError(_open_besides_the_batch(network, info))
     fixed = {info.shape[0] for info in network.inputs} - {None}
     if fixed:
         if fixed != {max_batch}:
@@ -57,6 +56,18 @@ def make_profile(
     best = max_batch if opt_batch is None else opt_batch
     # A range of one batch size is that size: fixed in the graph it is faster and takes the same batches.
     return _checked(Profile(smallest, best, max_batch, static=smallest == max_batch))
+
+
+def _open_besides_the_batch(network: Network, info: TensorInfo) -> str:
+    stated = ", ".join("?" if dim is None else str(dim) for dim in info.shape)
+    example = [info.shape[0] or 1, *(_EXAMPLE if dim is None else dim for dim in info.shape[1:])]
+    python, words = str(tuple(example)), ",".join(map(str, example))
+    if len(network.inputs) > 1:
+        python, words = f"{{{info.name!r}: {python}}}", f"{info.name}={words}"
+    return (
+        f"input {info.name!r} of {network.name} is [{stated}]: besides the batch it has an open dimension; fix it, "
+        f"say at {_EXAMPLE}: inferkit.load(MODEL, input_shape={python}), `inferkit import MODEL --input-shape {words}`"
+    )
 
 
 def _checked(profile: Profile) -> Profile:
