@@ -45,11 +45,21 @@ def _by_name(shapes: Shapes, inputs: list[str], source: str) -> Mapping[str, Seq
     return {inputs[0]: shapes}
 
 
+def forget_shapes(model: onnx.ModelProto) -> None:
+    """Drop the shapes that `model`, which is changed, notes between its nodes.
+
+    The types stay: nobody but the file knows those of operators outside of the ONNX standard.
+    """
+    for value in model.graph.value_info:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+
+
 def _tell_outputs_anew(model: onnx.ModelProto) -> None:
     """Shapes noted for the open dimensions are dropped, and those of the outputs inferred from the fixed ones."""
     from onnx import shape_inference
 
-    del model.graph.value_info[:]
+    forget_shapes(model)
     blank = type(model)()
     blank.CopyFrom(model)
     for value in blank.graph.output:

@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-# Weights as a whole may lose this much (relative, root mean square) to subnormal rounding; plain rounding of FP16 costs
-# at most 2^-12, so that this only ever means that values fell below FP16's normal range (6.1e-5).
-_TOLERATED_LOSS = 1e-2
 _CHUNK = 1 << 18  # constants are looked at in parts that fit the cache
 
 
@@ -81,11 +78,12 @@ class Loss:
         )
 
 
-def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, weighted: bool) -> Loss | None:
+def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, tolerated: float | None) -> Loss | None:
     """What `values` would lose as constants of `layer`; None where they survive.
 
-    Overflow: any finite value becomes infinite. Underflow: values that are `weighted`, of which the smallest matter
-    least, lose more than 1 % as a whole; of others (a divisor, a bound) any becomes zero.
+    Overflow: any finite value becomes infinite. Underflow: the values as a whole lose more than `tolerated` (relative,
+    root mean square); where that is None, any of them becomes zero. Plain rounding of FP16 costs at most 2^-12, so that
+    a loss above that only ever means that values fell below FP16's normal range (6.1e-5).
     """
     over, small, extreme, least, vanished = 0, 0, 0.0, np.inf, 0
     error, norm = 0.0, 0.0
@@ -103,7 +101,7 @@ def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, we
             small += int(np.count_nonzero(tiny))
             least = min(least, float(magnitudes[tiny].min()))
             vanished += int(np.count_nonzero(rounded[tiny] == 0))
-        if weighted and not over:
+        if tolerated is not None and not over:
             with np.errstate(invalid="ignore"):  # infinities stay what they are
                 difference = np.where(np.isfinite(part), rounded - part, 0.0).astype(np.float32)
             error += float(np.dot(difference, difference))
@@ -111,5 +109,5 @@ def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, we
     if over:
         return Loss(layer, tensor, "overflow", over, flat.size, extreme)
     # float32 squares of weights below 1e-19 vanish themselves: they are lost, and so is what is left of the norm
-    underflows = (error > _TOLERATED_LOSS**2 * norm or norm == 0) if weighted else vanished > 0
+    underflows = vanished > 0 if tolerated is None else error > tolerated**2 * norm or norm == 0
     return Loss(layer, tensor, "underflow", small, flat.size, least) if small and underflows else None

@@ -48,9 +48,13 @@ _CONNECTING = frozenset(
 # Bounds beyond the range of half precision bound nothing there, so that the largest half serves as well.
 SATURATING = frozenset({"Clip", "Max", "Min"})
 _RECURRENT = ("GRU", "LSTM", "RNN")
-# Where a constant is a factor or a summand, its smallest values matter least: what it loses as a whole is what counts.
-# An epsilon loses everything. Elsewhere (divisors, bounds) no value may vanish.
-_WEIGHTED = frozenset({*LINEAR, *_RECURRENT, "Add", "Einsum", "Gather", "Mul", "PRelu", "Sub", "Sum"})
+# What constants may lose as a whole: the smallest weights matter least. A summand or factor (a learned vector, whose
+# smallest values matter little; an epsilon, which is all there is) may lose more, since it need not be exact. Of others
+# (divisors, bounds) no value may vanish.
+_TOLERATED = {
+    **dict.fromkeys((*LINEAR, *_RECURRENT, "Einsum", "Gather"), 1e-2),
+    **dict.fromkeys(("Add", "Mul", "PRelu", "Sub", "Sum"), 1e-1),
+}
 # Which input is added to a sum of products.
 _BIAS = {**dict.fromkeys(LINEAR, 2), **dict.fromkeys(_RECURRENT, 3)}
 
@@ -145,7 +149,7 @@ def _losses(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, 
         values = graph.array(name) if name else None
         if values is None or not is_float(types, name):
             continue
-        found = loss(node.name, name, values, half, weighted=node.op_type in _WEIGHTED)
+        found = loss(node.name, name, values, half, tolerated=_TOLERATED.get(node.op_type))
         if found is None or (found.kind == "overflow" and node.op_type in SATURATING):
             continue
         if found.kind == "underflow" and _is_bias(node, name):

@@ -61,6 +61,27 @@ def test_a_number_below_one_is_an_open_dimension_too(path: Path, unknown: int) -
         session.run({"image": np.ones((2, 3, 8, 6), np.float32), "hints": np.zeros((2, 2), np.float32)})
 
 
+def test_types_that_only_the_file_knows_are_kept(tmp_path: Path) -> None:
+    """Of operators outside of the standard, which shape inference does not know."""
+    text = """
+    <ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>
+    foreign (float[n, 3, height, width] image) => (float[n, 3, height, width] out)
+      <float[n, 3, height, width] curve>
+    {
+      curve = com.microsoft.Gelu (image)
+      out = Relu (curve)
+    }
+    """
+    onnx.save(parser.parse_model(text), tmp_path / "foreign.onnx")
+    network = inferkit.load(tmp_path / "foreign.onnx", input_shape=(1, 3, 8, 6))
+    x = np.linspace(-1, 1, 2 * 3 * 8 * 6, dtype=np.float32).reshape(2, 3, 8, 6)
+    found = []
+    for each in (network, inferkit.at_precision(network, "fp16")):
+        with inferkit.build(each, max_batch=2).session() as session:
+            found.append(session.run(x)["out"])
+    np.testing.assert_allclose(found[1], found[0], atol=2e-3)
+
+
 def test_the_command_writes_the_fixed_model(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "fixed.onnx"
     assert main(["import", str(path), "--input-shape", "image=1,3,8,6", "-o", str(target)]) == 0

@@ -8,6 +8,7 @@ import onnx
 
 from inferkit.errors import UsageError
 from inferkit.network.network import Network, TensorInfo
+from inferkit.network.open_dimensions import forget_shapes
 
 _EXAMPLE = 224  # in a message, for a dimension that the user has to choose
 
@@ -89,5 +90,5 @@ def with_static_batch(network: Network, batch: int) -> Network:
         if value.name not in constants and dims and not dims[0].HasField("dim_value"):
             dims[0].dim_value = batch
     # Shapes noted for the open batch would contradict the fixed one; they are inferred again by who needs them.
-    del model.graph.value_info[:]
+    forget_shapes(model)
     return network.with_model(model)
