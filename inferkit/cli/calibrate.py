@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--merge", nargs="+", default=[], metavar="FILE", help="files of ranges, of other images, to add to these"
     )
-    parser.add_argument("--method", metavar="M", help="max, entropy, percentile (default), percentile:SHARE or mse")
+    parser.add_argument("--method", metavar="M", help="max, entropy, percentile, percentile:SHARE or mse (default)")
     parser.add_argument(
         "--images", type=int, metavar="N", help="how many (default: 500 of a dataset, all of batch files)"
     )

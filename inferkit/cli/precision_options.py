@@ -39,7 +39,11 @@ def add_precision_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--calibration-images", type=int, metavar="N", help="how many images (default: 500 of a dataset)"
     )
-    group.add_argument("--calibration-method", metavar="M", help="max, entropy, percentile, percentile:SHARE or mse")
+    group.add_argument(
+        "--calibration-method",
+        metavar="M",
+        help="max, entropy, percentile, percentile:SHARE or mse (default for int8; max for fp8)",
+    )
     group.add_argument(
         "--calibration-mean", type=float, nargs="+", metavar="M", help="mean of each channel for the dataset's images"
     )

@@ -28,7 +28,7 @@ _Options = TypeVar("_Options")
 class QuantizeOptions:
     """Options of int8 and fp8.
 
-    `method`: max, entropy, percentile, percentile:SHARE or mse; by default percentile for int8, and max for fp8, whose
+    `method`: max, entropy, percentile, percentile:SHARE or mse; by default mse for int8, and max for fp8, whose
     steps grow with the values, so that there is little to gain by clipping. `images`: how many to calibrate with; by
     default 500 of a dataset, and all of any other source. `batch_size` and `preprocessing` are handed to a dataset.
     `exclude`: layers to leave out, by name or pattern. `first_layer`, `last_layer`: whether the layers next to input
