@@ -7,8 +7,9 @@ Each of some 35 architectures of torchvision and timm is exported by both export
 the statistics of its normalizations taken from a few images. A check loads the file, writes every precision into the
 graph, executes it with ONNX Runtime (BF16 and FP8 emulated) and tells how far it is from the file itself in FP32: the
 signal-to-noise ratio in dB, over images that were not calibrated with. TensorRT-RTX builds an engine of each, where it
-is installed. With --peer the same images calibrate onnxruntime.quantization, with the same choices (symmetric INT8 for
-convolutions and inner products, weights per channel, ranges by the largest value): what INT8 loses there.
+is installed. With --peer the files of the first exporter are quantized by the other calibration methods too, and by
+onnxruntime.quantization with the same images and choices (symmetric INT8 for convolutions and inner products, weights
+per channel, ranges to the largest value).
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from inferkit.network.network import Network
 
 TORCHVISION = (
     "mobilenet_v3_small", "efficientnet_b0", "shufflenet_v2_x0_5", "convnext_tiny", "vit_b_32", "swin_t",
@@ -39,6 +43,8 @@ TIMM = (
     "davit_tiny",
 )  # fmt: skip
 SIZES = {"inception_v3": 299, **dict.fromkeys(("mobilevit_xxs", "swin_v2_t", "fastvit_t8", "edgenext_xx_small"), 256)}
+EXPORTERS = (".torchscript", ".dynamo")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 EMULATED = ("bf16", "fp8")
 CALIBRATION_SEEDS = (10, 11, 12, 13)
 
@@ -61,7 +67,7 @@ def main() -> int:
     found = []
     for path in sorted(args.folder.glob("*.onnx")):
         if not args.names or path.name.split(".")[0] in args.names:
-            found.append({"file": path.name, **check(path, args.peer)})
+            found.append({"file": path.name, **check(path, args.peer and EXPORTERS[0] in path.suffixes)})
             print(json.dumps(found[-1]), flush=True)
             if args.json is not None:
                 args.json.write_text(json.dumps(found, indent=1) + "\n")
@@ -73,22 +79,22 @@ def export(name: str, folder: Path) -> None:
     import torch
 
     size = SIZES.get(name, 224)
-    for exporter in ("torchscript", "dynamo"):
-        target = folder / f"{name}.{exporter}.onnx"
+    for exporter in EXPORTERS:
+        target = folder / f"{name}{exporter}.onnx"
         torch.manual_seed(0)
         model = _with_statistics(_model(name), size)
         images = torch.randn(2, 3, size, size)
         options: dict[str, Any] = {"opset_version": 17, "dynamic_axes": {"x": {0: "n"}, "y": {0: "n"}}}
-        if exporter == "dynamo":
+        if exporter == ".dynamo":
             shapes = ({0: torch.export.Dim("n", min=1, max=64)},)
             options = {"opset_version": 20, "dynamic_shapes": shapes, "external_data": False, "verbose": False}
         try:
             torch.onnx.export(
-                model, (images,), str(target), input_names=["x"], output_names=["y"], dynamo=exporter == "dynamo",
+                model, (images,), str(target), input_names=["x"], output_names=["y"], dynamo=exporter == ".dynamo",
                 **options,
             )  # fmt: skip
         except Exception as error:  # PyTorch's, not ours: told, and the others go on
-            print(f"{name}: PyTorch's {exporter} exporter fails: {type(error).__name__}", flush=True)
+            print(f"{name}: PyTorch's {exporter[1:]} exporter fails: {type(error).__name__}", flush=True)
 
 
 def _model(name: str) -> Any:
@@ -137,37 +143,39 @@ def _with_statistics(model: Any, size: int) -> Any:
 def check(path: Path, peer: bool) -> dict[str, Any]:
     """What each precision gives: decibels, or the error; of TensorRT-RTX the size of the engine in bytes."""
     import inferkit
+    from inferkit.precision import collect_ranges
 
     network = inferkit.load(path)
     size = network.inputs[0].shape[2] or 224
     images, calibration = pictures(size, 8, 1), [pictures(size, 4, seed) for seed in CALIBRATION_SEEDS]
-    exact = _by_onnxruntime(path, images)
+    exact, ranges = _by_onnxruntime(path, images), collect_ranges(network, calibration)
 
-    def decibels(precision: str, **options: Any) -> float:
-        changed = network if precision == "fp32" else inferkit.at_precision(network, precision, **options)
+    def at(precision: str, method: str | None) -> Network:
+        if precision in ("int8", "fp8"):
+            return inferkit.at_precision(network, precision, calibration=ranges, method=method)
+        return network if precision == "fp32" else inferkit.at_precision(network, precision)
+
+    def decibels(precision: str, method: str | None = None) -> float:
         emulated: dict[str, Any] = {"emulate": True} if precision in EMULATED else {}
-        with inferkit.build(changed, max_batch=8, **emulated).session() as session:
+        with inferkit.build(at(precision, method), max_batch=8, **emulated).session() as session:
             return signal_to_noise(exact, next(iter(session.run(images).values())))
 
-    def built(precision: str, **options: Any) -> int | None:
-        changed = network if precision == "fp32" else inferkit.at_precision(network, precision, **options)
-        return inferkit.build(changed, backend="tensorrt", max_batch=8, cache=False, target="sm89").info.size_bytes
+    def built(precision: str) -> int | None:
+        plan = inferkit.build(at(precision, None), backend="tensorrt", max_batch=8, cache=False, target="sm89")
+        return plan.info.size_bytes
 
-    found: dict[str, Any] = {}
-    for precision in ("fp32", "fp16", "bf16", "int8", "fp8"):
-        options = {"calibration": calibration} if precision in ("int8", "fp8") else {}
-        found[precision] = _or_error(decibels, precision, **options)
-        if precision in ("fp32", "fp16", "int8"):
-            found[f"tensorrt {precision}"] = _or_error(built, precision, **options)
+    found: dict[str, Any] = {precision: _or_error(decibels, precision) for precision in PRECISIONS}
+    found |= {f"tensorrt {precision}": _or_error(built, precision) for precision in ("fp32", "fp16", "int8")}
     if peer:
-        found["int8 max"] = _or_error(decibels, "int8", calibration=calibration, method="max")
+        for method in ("max", "percentile", "entropy"):
+            found[f"int8 {method}"] = _or_error(decibels, "int8", method)
         found["int8 of onnxruntime"] = _or_error(lambda: signal_to_noise(exact, _peer(path, calibration, images)))
     return found
 
 
-def _or_error(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+def _or_error(work: Callable[..., Any], *arguments: Any) -> Any:
     try:
-        return work(*arguments, **options)
+        return work(*arguments)
     except Exception as error:  # one that fails is a finding
         return f"{type(error).__name__}: {error}"[:300]
 

@@ -10,8 +10,8 @@ from inferkit.errors import PrecisionError
 from inferkit.precision.methods import Method, method
 from inferkit.precision.ranges import Ranges
 
-# Chosen by measurement (docs/precision.md): on the trained networks no method loses less beyond chance, and on some forty
-# other architectures the others lose much now and then.
+# Chosen by measurement (docs/precision.md): on the trained networks no method loses less beyond chance, and on other
+# architectures each of the others loses much now and then.
 DEFAULT_METHOD = "mse"
 
 
