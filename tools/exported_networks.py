@@ -2,6 +2,7 @@
 
     python -m tools.exported_networks export FOLDER       # needs torch, torchvision, timm, onnxscript; several GB
     python -m tools.exported_networks check FOLDER --json FILE [--peer]
+    python -m tools.exported_networks table FILE          # the Markdown table of docs/benchmarks.md
 
 Each of some 35 architectures of torchvision and timm is exported by both exporters of PyTorch, with seeded weights and
 the statistics of its normalizations taken from a few images. A check loads the file, writes every precision into the
@@ -20,7 +21,7 @@ import logging
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from inferkit.network.network import Network
 
 TORCHVISION = (
-    "mobilenet_v3_small", "efficientnet_b0", "shufflenet_v2_x0_5", "convnext_tiny", "vit_b_32", "swin_t",
+    "mobilenet_v3_small", "efficientnet_b0", "shufflenet_v2_x0_5", "convnext_tiny", "swin_t",
     "swin_v2_t", "regnet_y_400mf", "mnasnet0_5", "resnext50_32x4d", "inception_v3", "googlenet", "densenet121",
     "maxvit_t", "squeezenet1_1", "resnet18",
 )  # fmt: skip
@@ -51,13 +52,16 @@ CALIBRATION_SEEDS = (10, 11, 12, 13)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("export", "check"))
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("part", choices=("export", "check", "table"))
+    parser.add_argument("folder", type=Path, help="of the exported networks; for `table` the file of --json")
     parser.add_argument("names", nargs="*", help="only these networks")
     parser.add_argument("--json", type=Path, help="write what was found")
     parser.add_argument("--peer", action="store_true", help="quantize with onnxruntime.quantization too")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
+    if args.part == "table":
+        print("\n".join(table(json.loads(args.folder.read_text()))))
+        return 0
     if args.part == "export":
         args.folder.mkdir(parents=True, exist_ok=True)
         for name in args.names or (*TORCHVISION, *SEGMENTATION, *TIMM):
@@ -72,6 +76,24 @@ def main() -> int:
             if args.json is not None:
                 args.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each network of the first exporter: decibels, and megabytes of TensorRT-RTX's engines."""
+    methods = [f"int8 {name}" for name in ("max", "percentile", "entropy", "of onnxruntime")]
+    columns = ["fp16", "bf16", "fp8", "int8", *methods, *(f"tensorrt {name}" for name in ("fp32", "fp16", "int8"))]
+    lines = [f"| network | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for each in found:
+        name, _, exporter = str(each["file"]).removesuffix(".onnx").partition(".")
+        if f".{exporter}" == EXPORTERS[0]:
+            lines.append(f"| {name} | {' | '.join(_shown(column, each.get(column)) for column in columns)} |")
+    return lines
+
+
+def _shown(column: str, value: Any) -> str:
+    if not isinstance(value, (int, float)):
+        return "–"
+    return f"{value / 1e6:.0f}" if column.startswith("tensorrt") else f"{value:.1f}"
 
 
 def export(name: str, folder: Path) -> None:
@@ -192,7 +214,7 @@ def signal_to_noise(exact: NDArray[Any], found: NDArray[Any]) -> float:
     """10 log10(Σa² / Σ(a−b)²), dB; 300 where nothing differs."""
     wanted = exact.astype(np.float64)
     noise = float(((wanted - found) ** 2).sum())
-    return min(10 * float(np.log10((wanted**2).sum() / noise)), 300.0) if noise else 300.0
+    return round(min(10 * float(np.log10((wanted**2).sum() / noise)), 300.0), 2) if noise else 300.0
 
 
 def _by_onnxruntime(path: Path, images: NDArray[np.float32]) -> NDArray[Any]:
