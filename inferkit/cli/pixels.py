@@ -1,4 +1,4 @@
-"""The options of commands that prepare images themselves: `--resize`, `--crop`, `--mean`, `--channel-order`, …"""
+"""The options of commands that prepare images themselves: `--resize`, `--crop`, `--mean`, `--channel-order` and more."""
 
 from __future__ import annotations
 
