@@ -1,4 +1,4 @@
-"""The options of commands that prepare images themselves: `--resize`, `--crop`, `--mean`, `--channel-order` and more."""
+"""The options of commands that prepare images themselves: `--resize`, `--crop`, `--channel-order`, `--mean`."""
 
 from __future__ import annotations
 
