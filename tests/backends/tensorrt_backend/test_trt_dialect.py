@@ -40,8 +40,11 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     return session.run(None, {"x": x})[0]
 
 
-@pytest.mark.parametrize("text", [EINSUM, STANDARDIZED], ids=["einsum", "standardized weights"])
-def test_it_computes_the_same_and_is_built(text: str) -> None:
+both = pytest.mark.parametrize("text", [EINSUM, STANDARDIZED], ids=["einsum", "standardized weights"])
+
+
+@both
+def test_it_computes_the_same(text: str) -> None:
     model = parser.parse_model(text)
     before = model.SerializeToString()
     told = readable(model)
@@ -49,9 +52,14 @@ def test_it_computes_the_same_and_is_built(text: str) -> None:
     assert told.SerializeToString() != before
     x = np.random.default_rng(1).standard_normal(SHAPES[text]).astype(np.float32)
     np.testing.assert_allclose(run(told, x), run(model, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@both
+def test_it_is_built(text: str) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     options = {"backend": "tensorrt", "flavour": "tensorrt_rtx", "max_batch": 4, "target": "sm89", "cache": False}
-    assert inferkit.build(Network.from_model(model, "net"), **options).info.size_bytes
+    assert inferkit.build(Network.from_model(parser.parse_model(text), "net"), **options).info.size_bytes
 
 
 def test_letters_stay_apart() -> None:
