@@ -38,7 +38,28 @@ def _caffe() -> CaffeRoot | str:
     return root
 
 
+@lru_cache(maxsize=1)
+def _without_tensorrt_rtx() -> str | None:
+    """Why engines cannot be built; None where they can, with or without a GPU."""
+    from inferkit.backends.tensorrt.flavour import load_flavour
+
+    try:
+        load_flavour("tensorrt_rtx")
+    except BackendUnavailable as error:
+        return error.reason
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "rtx" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.tensorrt_rtx)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("tensorrt_rtx") and (reason := _without_tensorrt_rtx()):
+        pytest.skip(reason)
     if item.get_closest_marker("pycaffe"):
         found = _caffe()
         if isinstance(found, str):

@@ -177,8 +177,8 @@ def test_what_cannot_be_compared_says_why(capsys, line, reason):
     assert reason in capsys.readouterr().err
 
 
+@pytest.mark.tensorrt_rtx
 def test_blobs_become_outputs_of_a_graph_that_tensorrt_rtx_builds():
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     network = inferkit.at_precision(inferkit.load("lenet"), "fp16")
     probed = with_blobs(network, list(layer_blobs(network)))
     engine = backend("tensorrt").build(probed, 4, cache=False)

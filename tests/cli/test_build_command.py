@@ -19,7 +19,6 @@ from inferkit.precision.qdq import quantized_tensors
 
 @pytest.fixture
 def rtx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx")
     monkeypatch.setenv("INFERKIT_TENSORRT", "tensorrt_rtx")
     monkeypatch.setenv("INFERKIT_CACHE", str(tmp_path / "cache"))
 

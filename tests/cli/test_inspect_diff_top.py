@@ -167,8 +167,8 @@ def test_the_limit_of_another_gpu_and_the_floor_of_each_layer(capsys):
     assert "L40S" in capsys.readouterr().err
 
 
+@pytest.mark.tensorrt_rtx
 def test_engines_are_told_in_words_and_compared_without_a_gpu(tmp_path, capsys):
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     paths = [str(tmp_path / f"{precision}.plan") for precision in ("fp32", "fp16")]
     for path in paths:
         precision = path.rpartition("/")[2].removesuffix(".plan")

@@ -39,10 +39,10 @@ def test_every_precision_is_close_to_fp32(tmp_path: Path, net: EraNet) -> None:
             assert error < limit, (precision, name)
 
 
+@pytest.mark.tensorrt_rtx
 @pytest.mark.slow
 @pytest.mark.parametrize("net", ALL, ids=lambda net: net.name)
 def test_tensorrt_builds_every_precision(tmp_path: Path, net: EraNet) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     network, feeds = imported(net, tmp_path)
     for precision in ("fp32", *ERROR):
         found = rewritten(network, precision, feeds)

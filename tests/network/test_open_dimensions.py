@@ -88,8 +88,8 @@ def test_the_command_writes_the_fixed_model(path: Path, tmp_path: Path) -> None:
     assert inferkit.load(target).inputs[0].shape == (None, 3, 8, 6)
 
 
+@pytest.mark.tensorrt_rtx
 def test_tensorrt_builds_what_is_fixed_and_names_the_way_where_it_is_not(path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     options = {"backend": "tensorrt", "flavour": "tensorrt_rtx", "max_batch": 4, "target": "sm89", "cache": False}
     with pytest.raises(
         UsageError, match=r"\[\?, 3, \?, \?\].*input_shape=\{'image': \(1, 3, 224, 224\)\}.*image=1,3,224,224"

@@ -65,9 +65,9 @@ def quantized_to(dtype: type, tmp_path: Path) -> Network:
     return inferkit.load(tmp_path / "foreign.onnx")
 
 
+@pytest.mark.tensorrt_rtx
 def test_tensorrt_is_not_given_unsigned_codes(tmp_path: Path) -> None:
     """It would take them for signed ones with no more than a warning."""
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     options = {"backend": "tensorrt", "flavour": "tensorrt_rtx", "max_batch": 4, "target": "sm89", "cache": False}
     signed = quantized_to(np.int8, tmp_path)
     assert signed.precision == "int8"

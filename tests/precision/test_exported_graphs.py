@@ -79,10 +79,10 @@ def test_many_exported_networks_in_every_precision_and_by_every_method(start: in
                 assert error < limit, (seed, precision, method, drawn.blocks)
 
 
+@pytest.mark.tensorrt_rtx
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(1000, 1040, 5))
 def test_tensorrt_builds_exported_networks(start: int) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     for seed in range(start, start + 5):
         drawn = exported(Random(seed))
         network, feeds = network_of(drawn), drawn.feeds()

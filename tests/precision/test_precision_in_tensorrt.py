@@ -10,7 +10,7 @@ import inferkit
 from inferkit.errors import BackendError
 from inferkit.network.network import PRECISIONS, Network
 
-pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
+pytestmark = pytest.mark.tensorrt_rtx
 
 
 def builds(network: Network, precision: str) -> None:

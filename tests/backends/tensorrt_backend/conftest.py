@@ -10,17 +10,14 @@ from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt.flavour import Flavour, load_flavour
-from inferkit.errors import BackendUnavailable, InferkitError
+from inferkit.errors import InferkitError
 from inferkit.network.network import Network
 
 
 @pytest.fixture(scope="session")
 def rtx() -> Flavour:
-    """TensorRT-RTX, real; the tests that build engines are skipped where it is not installed."""
-    try:
-        return load_flavour("tensorrt_rtx")
-    except BackendUnavailable as error:
-        pytest.skip(error.reason)
+    """TensorRT-RTX, real."""
+    return load_flavour("tensorrt_rtx")
 
 
 @pytest.fixture

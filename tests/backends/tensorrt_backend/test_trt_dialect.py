@@ -54,10 +54,9 @@ def test_it_computes_the_same(text: str) -> None:
     np.testing.assert_allclose(run(told, x), run(model, x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.tensorrt_rtx
 @both
 def test_it_is_built(text: str) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install tensorrt-rtx-cu13)")
     options = {"backend": "tensorrt", "flavour": "tensorrt_rtx", "max_batch": 4, "target": "sm89", "cache": False}
     assert inferkit.build(Network.from_model(parser.parse_model(text), "net"), **options).info.size_bytes
 

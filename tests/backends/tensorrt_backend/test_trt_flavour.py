@@ -34,8 +34,8 @@ def test_unknown_flavour_is_refused_with_the_known_ones(monkeypatch: pytest.Monk
         load_flavour()
 
 
+@pytest.mark.tensorrt_rtx
 def test_chosen_but_missing_flavour_is_not_replaced_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("tensorrt_rtx")
     try:
         import tensorrt  # noqa: F401
 
