@@ -35,26 +35,28 @@ def service_session(engine: Engine, backend: str, max_batch: int, **settings: An
     first = engine.session(**settings)
     if Layout(first.inputs).batch is not None or max_batch == 1:
         return first
-    first.close()
-    return Buckets(engine, max_batch, **settings)
+    return Buckets(engine, max_batch, first, **settings)
 
 
 class Buckets(Session):
-    """Sessions of one engine, one for each size; takes any batch up to `max_batch`. Memory is that of all of them."""
+    """Sessions of one engine, one for each size; takes any batch up to `max_batch`. Memory is that of all of them.
 
-    def __init__(self, engine: Engine, max_batch: int, **settings: Any) -> None:
+    `first`, an open session of this engine that has run nothing, becomes that of size 1; without it one is opened.
+    """
+
+    def __init__(self, engine: Engine, max_batch: int, first: Session | None = None, **settings: Any) -> None:
         self._sessions: dict[int, Session] = {}
         self._rows = 0
         self._memories: list[dict[str, NDArray[Any]]] = []
         with contextlib.ExitStack() as stack:
             for size in sizes_up_to(max_batch):
-                session = stack.enter_context(engine.session(**settings))
+                session = stack.enter_context(first if first and size == 1 else engine.session(**settings))
                 session.load({info.name: stand_in(info, size) for info in session.inputs})
                 session.execute()
                 self._sessions[size] = session
             self._stack = stack.pop_all()
-        self._current = first = self._sessions[1]
-        self.inputs, self.outputs, self.device = first.inputs, first.outputs, first.device
+        self._current = smallest = self._sessions[1]
+        self.inputs, self.outputs, self.device = smallest.inputs, smallest.outputs, smallest.device
 
     def load(self, images: Feeds) -> None:
         """Stage a batch in the session of the next size, filled up with copies of its last row.

@@ -62,6 +62,16 @@ def test_only_where_sizes_are_dear(engine):
         assert not isinstance(session, Buckets)
 
 
+def test_the_session_that_was_asked_first_serves_too(engine):
+    owning = OwningEngine(engine)
+    with service_session(owning, "tensorrt", 6) as session:
+        assert len(owning.opened) == len(sizes_up_to(6))
+        session.run(stand_in(session.inputs[0], 1))
+    for opened in owning.opened:
+        with pytest.raises(BackendError, match="closed"):
+            opened.load({"data": stand_in(opened.inputs[0], 1)})
+
+
 class OwningEngine:
     """Opens sessions that share their memories, as those of one GPU do."""
 

@@ -1,4 +1,4 @@
-"""A deserialized engine with one execution context: shapes, addresses, enqueue; and what it took in memory and time."""
+"""An engine with one execution context: shapes, addresses, enqueue; and what it took in memory and time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from inferkit.backends.tensorrt.blobs import BlobCache, jit_cache
 from inferkit.backends.tensorrt.buffers import BufferSet, shape_at
 from inferkit.backends.tensorrt.device import Device, cuda_errors
 from inferkit.backends.tensorrt.flavour import Context, Flavour
+from inferkit.backends.tensorrt.loaded import LoadedEngine, load_shared
 from inferkit.backends.tensorrt.plan import Plan
 from inferkit.errors import BackendError, EngineError
 
@@ -33,17 +34,15 @@ class Executor:
         self.jit: dict[str, Any] = {}
         self.first_seconds: float | None = None
         self._plan_digest = plan.info.sha256
-        self._lowest_free = free = device.free_bytes()
-        self._free_at_start = free
         flavour.recorder.forget()
+        self._lowest_free = self._free_at_start = device.free_bytes()
         start = time.perf_counter()
-        with cuda_errors(f"loading the engine of {plan.info.network}", device):
-            self._runtime = flavour.module.Runtime(flavour.logger)
-            if self._runtime is None:
-                raise BackendError(f"{flavour} cannot start its runtime")
-            self._engine: Any = flavour.deserialize(self._runtime, plan.content)
+        self._loaded: LoadedEngine | None
+        self._loaded, was_there = load_shared(plan, flavour, device)
         self.load_seconds = time.perf_counter() - start
-        self.engine_bytes = max(free - self._look(), 0)
+        self.engine_bytes = self._loaded.size_bytes
+        self._taken_before = self.engine_bytes if was_there else 0
+        self._look()
         self._check_bindings()
         self._context: Context | None = None
         self._batchwise_context = False
@@ -100,15 +99,21 @@ class Executor:
         )
 
     @property
+    def _engine(self) -> Any:
+        assert self._loaded is not None, "the executor is closed"
+        return self._loaded.engine
+
+    @property
     def context(self) -> Any:
         assert self._context is not None, "prepare() makes the context"
         return self._context.context
 
     @property
     def peak_bytes(self) -> int:
-        """The most device memory taken since before the engine was loaded, as far as it was looked at."""
+        """The most device memory taken since before the engine was loaded, as far as it was looked at; with the engine
+        where sessions share it."""
         self._look()
-        return max(self._free_at_start - self._lowest_free, 0)
+        return max(self._free_at_start - self._lowest_free, 0) + self._taken_before
 
     def layer_times(self, buffers: BufferSet, stream: Any, runs: int) -> dict[str, float]:
         """Seconds per layer, by IProfiler, in a context of its own: profiling slows the engine down.
@@ -146,10 +151,9 @@ class Executor:
             return text
 
     def close(self) -> None:
-        """Release context, engine and runtime, in this order."""
+        """Release the context, then the engine, which goes with its last user."""
         self._context = None
-        self._engine = None
-        self._runtime = None
+        self._loaded = None
 
     def _new_context(self, batch: int) -> None:
         if self._context is not None and not self.flavour.is_rtx:

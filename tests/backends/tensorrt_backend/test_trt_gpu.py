@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,29 @@ def test_pytorch_uses_the_same_gpu_before_between_and_after(tiny: Network, image
         assert float((ones @ ones).sum()) == 64**3
         assert error_of(session.run(images)["prob"], expected) < CLOSE
     assert float((ones @ ones).sum()) == 64**3
+
+
+def test_sessions_of_one_plan_share_the_engine_until_the_last_one_closes(
+    tiny: Network, images: Any, expected: Any, tmp_path: Path
+) -> None:
+    from inferkit.backends.tensorrt import load_engine
+
+    build(tiny).save(tmp_path / "tiny.plan")
+    engine, again = (load_engine(tmp_path / "tiny.plan") for _ in range(2))
+    first, second = engine.session(), again.session(mode="throughput")
+    shared = first._executor._loaded
+    assert second._executor._loaded is shared
+    for session in (first, second):
+        assert error_of(session.run(images)["prob"], expected) < CLOSE
+    assert second.memory_bytes() >= shared.size_bytes  # it needs the engine, whoever loaded it
+    first.close()
+    assert error_of(second.run(images)["prob"], expected) < CLOSE
+    gone = weakref.ref(shared)
+    del shared
+    second.close()
+    assert gone() is None
+    with engine.session() as third:
+        assert error_of(third.run(images)["prob"], expected) < CLOSE
 
 
 @alone
