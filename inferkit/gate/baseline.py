@@ -27,6 +27,7 @@ _FASTEST, _SLOWEST = math.log(1e-9), math.log(86_400)
 _CASE_KEYS = (
     "log_medians",
     "log_p99",
+    "log_execution",
     "memory",
     "memories",
     "device_memory",
@@ -43,9 +44,9 @@ _CASE_KEYS = (
 class CaseBaseline:
     """What is kept of one latency case: log-medians of each replicate; memory and size in bytes, times in seconds.
 
-    `log_p99` and `memories` are of each replicate too. `accepted` is the reason that someone gave for accepting a
-    regression. `builds` numbers the engine of each replicate, where there were several; `network` begins the digest
-    of the network, for engines that are files.
+    `log_p99`, `memories` and `log_execution` are of each replicate too. `accepted` is the reason that someone gave for
+    accepting a regression. `builds` numbers the engine of each replicate, where there were several; `network` begins
+    the digest of the network, for engines that are files.
     """
 
     log_medians: tuple[float, ...]
@@ -59,6 +60,7 @@ class CaseBaseline:
     memories: tuple[int, ...] = ()
     builds: tuple[int, ...] = ()
     network: str | None = None
+    log_execution: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _case(place: Place) -> CaseBaseline:
         tuple(int(value) for value in place.numbers("memories", above=-1)),
         _builds(place, len(log_medians)),
         place.text("network") if "network" in place.values else None,
+        place.numbers("log_execution", above=_FASTEST, most=_SLOWEST),
     )
 
 

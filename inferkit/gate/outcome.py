@@ -12,6 +12,7 @@ LATENCY = "latency"
 ACCURACY = "top-1"
 TOP5 = "top-5"
 P99 = "p99"
+EXECUTION = "execution"  # on the device, by its own clock: the wall time without copies and the host
 BUILD_TIME = "build time"
 COLD_START = "cold start"
 HOST_MEMORY = "host memory"

@@ -224,6 +224,7 @@ def _stored(case: RunCase, accepted: str | None) -> CaseBaseline:
         side.memories,
         case.builds,
         text if isinstance(text := facts.get("network"), str) else None,
+        tuple(round(value, 6) for value in side.log_execution),
     )
 
 

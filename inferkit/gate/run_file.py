@@ -153,7 +153,8 @@ def _case(place: Place, fingerprints: Mapping[str, Fingerprint]) -> RunCase:
         raise place.fail(f"names the fingerprint {slug!r}, which the file does not have", "fingerprint")
     for key in ("build_seconds", "cold_start"):
         place.numbers(key, above=-1e-9)
-    place.numbers("log_p99", above=math.log(_FASTEST), most=math.log(_SLOWEST))
+    for key in ("log_p99", "log_execution"):
+        place.numbers(key, above=math.log(_FASTEST), most=math.log(_SLOWEST))
     place.numbers("memories", above=-1)
     for key in ("memory", "device_memory", "engine_bytes"):
         place.optional(key, above=-1)

@@ -1,9 +1,10 @@
-"""The metrics beside the latency's median: tail, memory, engine size, build time, cold start, each with its rule.
+"""The metrics beside the latency's median: execution, tail, memory, engine size, build time, cold start.
 
 What varies from process to process (p99, host memory, build time, cold start) is judged on logarithms of each
 replicate like the latency, but a change must be shown to exceed its whole margin, and each metric has an error of its
-own of 1 % over the suite. What a build fixes (device memory, engine size) is compared byte by byte: growth beyond the
-margin is a regression, growth within it is named.
+own of 1 % over the suite. The execution on a GPU is judged with the latency's margin and tolerance: where others use
+the machine's bus and host as well, it is what shows that an engine is 2 % slower. What a build fixes (device memory,
+engine size) is compared byte by byte: growth beyond the margin is a regression, growth within it is named.
 
 An engine that is built once and run by many processes has one build time, however often it is written down. Fewer than
 three builds a side tell nothing of how much builds differ: only more than twice as long, and two seconds, is slower.
@@ -17,7 +18,17 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from inferkit.gate.outcome import BUILD_TIME, COLD_START, DEVICE_MEMORY, ENGINE_SIZE, HOST_MEMORY, P99, Outcome, shower
+from inferkit.gate.outcome import (
+    BUILD_TIME,
+    COLD_START,
+    DEVICE_MEMORY,
+    ENGINE_SIZE,
+    EXECUTION,
+    HOST_MEMORY,
+    P99,
+    Outcome,
+    shower,
+)
 from inferkit.gate.rule import CaseLatency
 from inferkit.gate.verdict import Verdict
 
@@ -45,7 +56,7 @@ _ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
 class SideFacts:
     """What is known of one case besides its log-medians, one value per replicate, or one of the engine.
 
-    Bytes and seconds; `log_p99` are logarithms of seconds. Empty or None where it is not known.
+    Bytes and seconds; `log_execution` and `log_p99` are logarithms of seconds. Empty or None where it is not known.
     """
 
     log_p99: tuple[float, ...] = ()
@@ -54,12 +65,13 @@ class SideFacts:
     cold_start: tuple[float, ...] = ()
     device_memory: int | None = None
     engine_bytes: int | None = None
+    log_execution: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> SideFacts:
         """From the facts of a run's case or the fields of a baseline's, already checked."""
         values: dict[str, Any] = {}
-        for name in ("log_p99", "memories", "build_seconds", "cold_start"):
+        for name in ("log_execution", "log_p99", "memories", "build_seconds", "cold_start"):
             values[name] = tuple(facts.get(name) or ())
         for name in ("device_memory", "engine_bytes"):
             values[name] = None if facts.get(name) is None else int(facts[name])
@@ -78,6 +90,7 @@ class SideFacts:
             self.cold_start + other.cold_start,
             _larger(self.device_memory, other.device_memory),
             _larger(self.engine_bytes, other.engine_bytes),
+            self.log_execution + other.log_execution,
         )
 
 
@@ -104,6 +117,8 @@ def judge_sides(cases: Sequence[SideCase], family: int | None = None) -> list[Ou
     part = 1.0 if family is None else min(len(cases) / max(family, 1), 1.0)
     tails = [(c, c.now.log_p99, c.before.log_p99, _P99_FACTOR * c.latency_margin) for c in cases]
     outcomes = _varying(P99, tails, part)
+    executions = [(c, c.now.log_execution, c.before.log_execution, c.latency_margin) for c in cases]
+    outcomes += _varying(EXECUTION, executions, part, whole_margin=False)
     for metric, field, margin in _FLOORED:
         values = [(c, getattr(c.now, field), getattr(c.before, field)) for c in cases]
         if metric == BUILD_TIME:
@@ -128,13 +143,17 @@ def _logs(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _varying(
-    metric: str, cases: Sequence[tuple[SideCase, tuple[float, ...], tuple[float, ...], float]], part: float
+    metric: str,
+    cases: Sequence[tuple[SideCase, tuple[float, ...], tuple[float, ...], float]],
+    part: float,
+    whole_margin: bool = True,
 ) -> list[Outcome]:
     from inferkit.gate.moderated import ModeratedRule  # needs scipy
     from inferkit.gate.stats.judge import Policy
 
     suite = [CaseLatency(c.case, now, before, margin) for c, now, before, margin in cases if not _few(now, before)]
-    rule = ModeratedRule(looks=(), policy=Policy(alpha=part * _ALPHA, tolerance_share=1.0))
+    policy = Policy(alpha=part * _ALPHA)
+    rule = ModeratedRule(looks=(), policy=replace(policy, tolerance_share=1.0) if whole_margin else policy)
     return [replace(outcome, metric=metric) for outcome in rule.judge(suite)]
 
 

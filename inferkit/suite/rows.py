@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from inferkit.gate.builds import build_spread
 from inferkit.measure import statistics
+from inferkit.measure.iterations import COLUMNS
 from inferkit.measure.replicate import Replicate
 from inferkit.suite.explain import layers_of
 from inferkit.suite.records import AccuracyRecord, CaseRecord
 
 _SHOWN_LAYERS = 8
+_COMPUTE = COLUMNS.index("compute")
 
 
 def latency_facts(record: CaseRecord) -> dict[str, Any]:
@@ -37,6 +40,7 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "centre": centre,
         "spread": statistics.spread(record.log_medians),
         "log_p99": [] if _in_rounds(record) else log_p99(replicates),
+        "log_execution": [] if _in_rounds(record) else log_execution(replicates),
         "memories": [each.memory for each in replicates],
         **_percentiles(record, walls),
         "samples": len(walls),
@@ -98,6 +102,14 @@ def log_p99(replicates: Sequence[Replicate]) -> list[float]:
     """Logarithms of each replicate's 99th percentile; none where a replicate has too few samples for one."""
     found = [statistics.percentile(each.walls, 99.0) for each in replicates]
     return [] if None in found else [float(np.log(value)) for value in found if value is not None]
+
+
+def log_execution(replicates: Sequence[Replicate]) -> list[float]:
+    """Logarithms of each replicate's median execution on its GPU; none on a CPU, where it is the wall time."""
+    if any(each.gpu is None for each in replicates):
+        return []
+    found = [float(np.median(each.trace[:, _COMPUTE])) for each in replicates]
+    return [math.log(value) for value in found] if all(value > 0 for value in found) else []
 
 
 def latency_details(record: CaseRecord) -> dict[str, Any]:

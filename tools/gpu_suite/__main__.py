@@ -3,8 +3,8 @@
     python3 -m tools.gpu_suite [--json FILE] [--processes 10] [PART...]
 
 Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; rounding, accumulation, strict,
-placement and gate on request. Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and
-INFERKIT_SUITE_BATCHES name fewer networks or batches.
+placement, sessions and gate on request. Prints a compact table; the exit code counts what fell short.
+INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name fewer networks or batches.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import time
 import traceback
 from pathlib import Path
 
-from tools.gpu_suite import accumulation, gate, latency, outputs, peers, placement, prepare, rounding, strict
+from tools.gpu_suite import accumulation, gate, latency, outputs, peers, placement, prepare, rounding, sessions, strict
 from tools.gpu_suite.common import FAILURES, Results, fail, folder, say
 
 PARTS = ("prepare", "engines", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
-ON_REQUEST = ("rounding", "accumulation", "strict", "placement", "gate")  # the gate takes as long as it is given
+# The gate takes as long as it is given.
+ON_REQUEST = ("rounding", "accumulation", "strict", "placement", "sessions", "gate")
 
 
 def main() -> int:
@@ -81,6 +82,8 @@ def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
         strict.run(results)
     elif part == "placement":
         placement.run(results)
+    elif part == "sessions":
+        sessions.run(results)
     elif part == "gate":
         gate.run(results, arguments.gate_seconds)
     elif part == "outputs":

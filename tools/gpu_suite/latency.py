@@ -113,7 +113,7 @@ def run(results: Results, processes: int, ways: Sequence[str]) -> None:
             fail(f"latency {case}: exit code {done.returncode}: {done.stderr[-800:]}")
             continue
         found[case].append(json.loads(done.stdout.strip().splitlines()[-1]))
-    results.put("latency", found)
+        results.put("latency", found)  # at once: a machine that is taken away takes nothing with it
     say(f"latency, FP16, graph replay, {processes} fresh processes a case ({time.perf_counter() - start:.0f} s); µs")
     say(
         "  case            wall median (range)     CV % (compute)  in / compute / out     rest  enqueued (submit) bound"

@@ -20,6 +20,7 @@ from inferkit.gate.outcome import (
     COLD_START,
     DEVICE_MEMORY,
     ENGINE_SIZE,
+    EXECUTION,
     HOST_MEMORY,
     LATENCY,
     P99,
@@ -31,7 +32,7 @@ from inferkit.gate.run_file import NO_COMMIT, RunFile
 from inferkit.gate.side import SideFacts
 from inferkit.gate.verdict import Verdict
 
-_TIMES = (P99, BUILD_TIME, COLD_START)
+_TIMES = (EXECUTION, P99, BUILD_TIME, COLD_START)
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _figures(run: RunFile) -> Iterator[Figure]:
         sides = SideFacts.of(case.facts)
         values: dict[str, Sequence[float]] = {
             LATENCY: [math.exp(value) for value in case.log_medians],
+            EXECUTION: [math.exp(value) for value in sides.log_execution],
             P99: [math.exp(value) for value in sides.log_p99],
             HOST_MEMORY: sides.memories,
             BUILD_TIME: sides.build_seconds,
