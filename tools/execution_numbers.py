@@ -3,7 +3,7 @@
     python -m tools.execution_numbers RUN.json [--suites 600] [--stored 3]
 
 Each suite draws `stored` processes a side for every case, without replacement; one case after the other gets 2 % more.
-The run's replicates tell `parts` or the cases `log_execution` (docs/measured/h200-suite-rtx-1.6.json has both).
+The run's cases tell `log_execution`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from functools import cache
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from inferkit.gate.outcome import BUILD_TIME, COLD_START, EXECUTION, LATENCY, P99, Outcome
+from inferkit.gate.outcome import LATENCY, SIDE_TIMES, Outcome
 from inferkit.gate.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _ALPHA = 0.05
 _FEWEST_CASES = 3  # of whose changes a middle is worth a word
-_TIMES = (LATENCY, EXECUTION, P99, BUILD_TIME, COLD_START)
+_TIMES = (LATENCY, *SIDE_TIMES)
 # How much more than the reference others reacted when a machine changed its state: up to 1.2 times, in logarithms.
 _REACTION = 1.5
 # Robust standard deviations (1.4826 median absolute deviations) around the median that are ordinary scatter.

@@ -13,7 +13,7 @@ from inferkit.backends.base import Trace
 
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
-WALL = COLUMNS.index("wall")
+WALL, COMPUTE = COLUMNS.index("wall"), COLUMNS.index("compute")
 LOOK_SECONDS = 0.05
 _FEWEST = 3  # iterations below which a median would be a single run
 

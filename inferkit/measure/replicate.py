@@ -19,7 +19,7 @@ from inferkit.measure import inject, statistics
 from inferkit.measure.engine_file import EngineSpec, open_engine
 from inferkit.measure.environment import HostActivity, HostState, usable_cpus
 from inferkit.measure.images import stand_in
-from inferkit.measure.iterations import COLUMNS, WALL, iterate
+from inferkit.measure.iterations import COMPUTE, WALL, iterate
 from inferkit.measure.lease import device_lease
 from inferkit.measure.memory import HighWater
 from inferkit.measure.prepared import load_prepared, timing_batch
@@ -238,6 +238,6 @@ def _details(
     if card is not None and spec.prepared:
         network = load_prepared(Path(spec.prepared))
         limit = limit_of(work_of(network), network.precision, spec.batch_size, card)
-        compute = float(np.median(trace[:, COLUMNS.index("compute")]))
+        compute = float(np.median(trace[:, COMPUTE]))
         details["limit"] = {**limit.as_dict(), "share": limit.seconds / compute if compute > 0 else None}
     return details

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from inferkit.gate.builds import build_spread
 from inferkit.measure import statistics
-from inferkit.measure.iterations import COLUMNS
+from inferkit.measure.iterations import COMPUTE
 from inferkit.measure.replicate import Replicate
 from inferkit.suite.explain import layers_of
 from inferkit.suite.records import AccuracyRecord, CaseRecord
 
 _SHOWN_LAYERS = 8
-_COMPUTE = COLUMNS.index("compute")
 
 
 def latency_facts(record: CaseRecord) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def log_execution(replicates: Sequence[Replicate]) -> list[float]:
     """Logarithms of each replicate's median execution on its GPU; none on a CPU, where it is the wall time."""
     if any(each.gpu is None for each in replicates):
         return []
-    found = [float(np.median(each.trace[:, _COMPUTE])) for each in replicates]
+    found = [float(np.median(each.trace[:, COMPUTE])) for each in replicates]
     return [math.log(value) for value in found] if all(value > 0 for value in found) else []
 
 

@@ -7,6 +7,7 @@ share the engine, and then of another network, which loads one more.
 from __future__ import annotations
 
 import contextlib
+from statistics import median
 from typing import Any
 
 from tools.gpu_suite.common import BATCHES, TIMED, Results, fail, reference, say, settle, side_by_side, timed_plan_path
@@ -54,8 +55,7 @@ def run(results: Results) -> None:
             continue
         figures[f"{name}-b{batch}"] = found
         executions = {
-            how: sorted(each["compute"] for each in windows)[len(windows) // 2] * 1e6
-            for how, windows in found["windows"].items()
+            how: median(each["compute"] for each in windows) * 1e6 for how, windows in found["windows"].items()
         }
         memory = ", ".join(f"{count}: {size / 1e6:.0f} MB" for count, size in found["memory_bytes"].items())
         told = ", ".join(f"{how} {micro:.1f} µs" for how, micro in executions.items())

@@ -41,11 +41,11 @@ class Executor:
         self._loaded, was_there = load_shared(plan, flavour, device)
         self.load_seconds = time.perf_counter() - start
         self.engine_bytes = self._loaded.size_bytes
-        self._taken_before = self.engine_bytes if was_there else 0
+        if was_there:
+            self._free_at_start += self.engine_bytes  # as if it had been loaded for this executor
         self._look()
         self._check_bindings()
         self._context: Context | None = None
-        self._batchwise_context = False
         self.context_bytes = 0
 
     def prepare(self, batch: int, buffers: BufferSet, stream: Any) -> None:
@@ -113,7 +113,7 @@ class Executor:
         """The most device memory taken since before the engine was loaded, as far as it was looked at; with the engine
         where sessions share it."""
         self._look()
-        return max(self._free_at_start - self._lowest_free, 0) + self._taken_before
+        return max(self._free_at_start - self._lowest_free, 0)
 
     def layer_times(self, buffers: BufferSet, stream: Any, runs: int) -> dict[str, float]:
         """Seconds per layer, by IProfiler, in a context of its own: profiling slows the engine down.

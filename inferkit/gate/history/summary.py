@@ -25,14 +25,13 @@ from inferkit.gate.outcome import (
     LATENCY,
     P99,
     REFERENCE,
+    SIDE_TIMES,
     TOP5,
     Outcome,
 )
 from inferkit.gate.run_file import NO_COMMIT, RunFile
 from inferkit.gate.side import SideFacts
 from inferkit.gate.verdict import Verdict
-
-_TIMES = (EXECUTION, P99, BUILD_TIME, COLD_START)
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _figures(run: RunFile) -> Iterator[Figure]:
             if found:
                 told = _told(judged.get((name, metric)), case.margin if metric == LATENCY else None)
                 latency = judged.get((name, LATENCY))
-                if latency is not None and metric in _TIMES and _spoiled(latency):
+                if latency is not None and metric in SIDE_TIMES and _spoiled(latency):
                     # What spoiled the latency spoiled the other times of the same processes.
                     told = {"verdict": str(Verdict.INVALID), "reason": latency.reason}
                 yield Figure(
