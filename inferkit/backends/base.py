@@ -65,6 +65,7 @@ class Session(ABC):
     last_trace: Trace | None = None
     device: str | None = None  # what a device lease is keyed by (a GPU's UUID); None where nothing is exclusive
     batches_per_round: int = 1  # that one `execute` runs: more where it overlaps them; known after the first
+    compiled: bool | None = None  # whether `load` had to compile kernels; None where none are compiled at run time
 
     @abstractmethod
     def load(self, images: Feeds) -> None:

@@ -46,6 +46,8 @@ _FLOORED = (
     (COLD_START, "cold_start", COLD_START_MARGIN),
 )
 _FEWEST = 3  # replicates a side: two that agree by chance would look like a case without noise
+# Of memory and cold start: one of three may have compiled kernels for the others, and the other side tells the noise.
+_FEWEST_STARTED = 2
 # The same network's TensorRT engine differs from build to build, as tactics are chosen by timing.
 REBUILT_MARGIN = 0.02
 EXACT_MARGIN = 0.0
@@ -126,7 +128,8 @@ def judge_sides(cases: Sequence[SideCase], family: int | None = None) -> list[Ou
             values = [(c, _builds(now), _builds(before)) for c, now, before in repeated]
             outcomes += [_of_few_builds(*each) for each in values if _few(*each[1:])]
         logs = [(c, _logs(now), _logs(before), margin) for c, now, before in values]
-        outcomes += [_above_floor(outcome) for outcome in _varying(metric, logs, part)]
+        fewest = _FEWEST if metric == BUILD_TIME else _FEWEST_STARTED
+        outcomes += [_above_floor(outcome) for outcome in _varying(metric, logs, part, fewest=fewest)]
     for case in cases:
         if case.rebuilt:
             # Other backends compute in host memory, which is judged as such: allocators never do the same twice.
@@ -147,11 +150,16 @@ def _varying(
     cases: Sequence[tuple[SideCase, tuple[float, ...], tuple[float, ...], float]],
     part: float,
     whole_margin: bool = True,
+    fewest: int = _FEWEST,
 ) -> list[Outcome]:
     from inferkit.gate.moderated import ModeratedRule  # needs scipy
     from inferkit.gate.stats.judge import Policy
 
-    suite = [CaseLatency(c.case, now, before, margin) for c, now, before, margin in cases if not _few(now, before)]
+    suite = [
+        CaseLatency(c.case, now, before, margin)
+        for c, now, before, margin in cases
+        if min(len(now), len(before)) >= fewest and max(len(now), len(before)) >= _FEWEST
+    ]
     policy = Policy(alpha=part * _ALPHA)
     rule = ModeratedRule(looks=(), policy=replace(policy, tolerance_share=1.0) if whole_margin else policy)
     return [replace(outcome, metric=metric) for outcome in rule.judge(suite)]

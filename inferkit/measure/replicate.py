@@ -69,7 +69,8 @@ class Replicate:
     load, `device_memory` where the backend knows it. `host` and `gpu` say what else went on (`gpu` is None on a CPU),
     `invalid` why the machine was not in a state to measure. `service` is what a load generator says, where one made the
     load (inferkit/serve/replicate.py); the trace then is one row, with the datum. `build` numbers the engine, where
-    several were built.
+    several were built. `compiled`: kernels had to be compiled first, which takes seconds and memory, and which
+    processes after it are spared.
     """
 
     trace: NDArray[np.float64]
@@ -88,6 +89,7 @@ class Replicate:
     details: Mapping[str, Any] = field(default_factory=dict)
     service: Mapping[str, Any] | None = None
     build: int = 0
+    compiled: bool = False
 
     @property
     def walls(self) -> NDArray[np.float64]:
@@ -143,6 +145,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             gpu=None if measured.gpu is None else measured.gpu.as_dict(),
             invalid=measured.invalid,
             details=_details_or_why(engine, opened, measured.trace, spec, gpu) if spec.details else {},
+            compiled=bool(opened.compiled),
         )
 
 

@@ -57,6 +57,7 @@ class Buckets(Session):
             self._stack = stack.pop_all()
         self._current = smallest = self._sessions[1]
         self.inputs, self.outputs, self.device = smallest.inputs, smallest.outputs, smallest.device
+        self.compiled = any(session.compiled for session in self._sessions.values())
 
     def load(self, images: Feeds) -> None:
         """Stage a batch in the session of the next size, filled up with copies of its last row.

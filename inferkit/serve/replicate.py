@@ -135,6 +135,7 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             gpu=None if seen is None else seen.as_dict(),
             invalid=tuple(invalid),
             service=told,
+            compiled=bool(session.compiled),
         )
 
 

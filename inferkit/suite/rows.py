@@ -24,6 +24,7 @@ _SHOWN_LAYERS = 8
 def latency_facts(record: CaseRecord) -> dict[str, Any]:
     """What is known of a measured latency case. Times in seconds, memory in bytes; None where it is not known."""
     replicates = record.replicates
+    started = _started_alike(replicates)
     walls = np.concatenate([each.walls for each in replicates])
     centre = statistics.centre(record.log_medians)
     return {
@@ -40,19 +41,24 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "spread": statistics.spread(record.log_medians),
         "log_p99": [] if _in_rounds(record) else log_p99(replicates),
         "log_execution": [] if _in_rounds(record) else log_execution(replicates),
-        "memories": [each.memory for each in replicates],
+        "memories": [each.memory for each in started],
         **_percentiles(record, walls),
         "samples": len(walls),
         "images_per_second": statistics.images_per_second(centre, record.case.batch_size),
-        "memory": _middle([each.memory for each in replicates]),
+        "memory": _middle([each.memory for each in started]),
         "device_memory": _middle([each.device_memory for each in replicates]),
         "engine_bytes": _middle([each.engine_bytes for each in replicates]),
         "build_seconds": _all([each.build_seconds for each in replicates]),
-        "cold_start": _all([each.cold_start for each in replicates]),
+        "cold_start": _all([each.cold_start for each in started]),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
         **_service_facts(record),
         **_builds(record),
     }
+
+
+def _started_alike(replicates: Sequence[Replicate]) -> Sequence[Replicate]:
+    """Those that found their kernels compiled, where there are any: compiling takes seconds and a gigabyte."""
+    return [each for each in replicates if not each.compiled] or replicates
 
 
 def _percentiles(record: CaseRecord, walls: NDArray[np.float64]) -> dict[str, float | None]:

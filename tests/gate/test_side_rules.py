@@ -92,7 +92,9 @@ def test_one_engine_run_by_many_processes_was_built_once(seconds, verdict):
 def test_two_replicates_say_nothing_of_what_varies():
     two = dict.fromkeys(("log_execution", "log_p99"), (-1.0,) * 2)
     now = changed(**two, memories=(1 << 40,) * 2, build_seconds=(99.0,) * 2, cold_start=(99.0,) * 2)
-    assert set(judged(now)) == {"engine size"}
+    assert set(judged(now, before=now)) == {"engine size"}
+    # The first of three may have compiled kernels for the others: the baseline's replicates tell how much they vary.
+    assert set(judged(now)) == {"engine size", "host memory", "cold start"}
 
 
 def test_what_one_side_does_not_know_is_not_judged():

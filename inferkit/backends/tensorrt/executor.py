@@ -109,6 +109,14 @@ class Executor:
         return self._context.context
 
     @property
+    def compiled(self) -> bool | None:
+        """Whether the context's kernels were compiled in this process, not found in the cache; None where the flavour
+        compiles none at run time."""
+        if not self.flavour.is_rtx or self._context is None:
+            return None
+        return not self._context.jit_loaded
+
+    @property
     def peak_bytes(self) -> int:
         """The most device memory taken since before the engine was loaded, as far as it was looked at; with the engine
         where sessions share it."""

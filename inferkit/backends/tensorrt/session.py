@@ -86,6 +86,7 @@ class GpuSession(Session):
             self._ran, self._batch = False, 0  # what fails half-way leaves nothing that could be run
             self._stage(arrays, batch, changed)
             self._batch = batch
+            self.compiled = self._executor.compiled
 
     def host_memory(self, rows: int) -> dict[str, NDArray[Any]]:
         """Page-locked arrays, which any session of this GPU and process takes batches from."""

@@ -243,6 +243,7 @@ def test_a_damaged_cache_of_kernels_is_compiled_anew(tiny: Network, images: Any,
     with engine.session() as session:
         assert error_of(session.run(images)["prob"], expected) < CLOSE
         assert session.details()["jit_cache"]["found"] is False
+        assert session.compiled
 
 
 def test_a_second_process_compiles_nothing_and_ends_cleanly(tiny: Network, images: Any, tmp_path: Path) -> None:
@@ -256,13 +257,14 @@ def test_a_second_process_compiles_nothing_and_ends_cleanly(tiny: Network, image
         "from inferkit.backends.tensorrt import load_engine\n"
         "session = load_engine(sys.argv[1]).session()\n"
         "session.run(numpy.ones((24, 3, 12, 12), numpy.float32))\n"
-        "print(json.dumps(session.details()['jit_cache']))\n"  # and ends without closing anything
+        "print(json.dumps([session.details()['jit_cache'], session.compiled]))\n"  # and ends without closing anything
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "PyCUDA" not in done.stderr
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    found, compiled = json.loads(done.stdout.strip().splitlines()[-1])
     assert not found or (found["found"] and found["loaded"])
+    assert not compiled
 
 
 def test_sessions_work_in_threads_that_end(tiny: Network, images: Any, expected: Any) -> None:
