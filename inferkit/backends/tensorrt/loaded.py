@@ -1,8 +1,7 @@
 """Deserialized engines: sessions of one plan on one GPU share theirs, and each has an execution context of its own.
 
-The weights lie on the GPU once, and what runs stays quick: TensorRT-RTX 1.6 on an H200
-replays every captured graph of a process up to 5 % slower once a second engine has been loaded there, also one of the
-same plan; a second context of the same engine costs nothing.
+The weights lie on the GPU once, however many sessions there are. It saves no time: TensorRT-RTX 1.6 on an H200 replays
+every captured graph of a process up to 5 % slower once the kernels of a second context are loaded, of any engine.
 """
 
 from __future__ import annotations
