@@ -52,6 +52,7 @@ class EngineInfo:
     flavour: str | None = None
     version: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    min_batch: int = 1
 
 
 class Session(ABC):

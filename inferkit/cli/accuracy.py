@@ -36,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("models", nargs="+", metavar="MODEL", help="one or two: prototxt, ONNX model, zoo network")
-    parser.add_argument("-w", "--weights", nargs="+", metavar="FILE", help="the caffemodels of prototxts, in order")
+    parser.add_argument(
+        "-w", "--weights", nargs="+", action="extend", metavar="FILE", help="the caffemodels of prototxts, in order"
+    )
     parser.add_argument("--precision", metavar="P[,P]", help="of both sides, or of the second against the first's FP32")
     parser.add_argument("--backend", metavar="B[,B]", help="of both sides, or of the second (default: onnxruntime)")
     parser.add_argument("--dataset", metavar="D", help="name or path (default: what a trained zoo network has)")

@@ -50,7 +50,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tensorrt = parser.add_argument_group("tensorrt")
     tensorrt.add_argument("--flavour", help="tensorrt or tensorrt_rtx (default: $INFERKIT_TENSORRT, else installed)")
     tensorrt.add_argument(
-        "--target", nargs="+", metavar="SM", help="compute capabilities, such as sm89 (TensorRT-RTX; default: portable)"
+        "--target",
+        nargs="+",
+        action="extend",
+        metavar="SM",
+        help="compute capabilities, such as sm89 (TensorRT-RTX; default: portable)",
     )
     tensorrt.add_argument("--workspace", type=int, metavar="MIB", help="most scratch memory for a layer")
     tensorrt.add_argument("--device", metavar="GPU", help="index or UUID of the GPU that `tensorrt` builds on")

@@ -30,7 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="CACHE", help="write a TensorRT calibration cache")
     parser.add_argument("--ranges", metavar="FILE", help="write the histograms (.npz): any method can start from them")
     parser.add_argument(
-        "--merge", nargs="+", default=[], metavar="FILE", help="files of ranges, of other images, to add to these"
+        "--merge",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="files of ranges, of other images, to add to these",
     )
     parser.add_argument("--method", metavar="M", help="max, entropy, percentile, percentile:SHARE or mse (default)")
     parser.add_argument(

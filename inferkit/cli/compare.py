@@ -21,8 +21,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.epilog = EXIT_CODES
     parser.add_argument("files", nargs="*", metavar="JSON", help="BASE and HEAD: any pytest-benchmark JSON files")
-    parser.add_argument("--base", nargs="+", default=[], metavar="JSON", help="several files of the base: replicates")
-    parser.add_argument("--head", nargs="+", default=[], metavar="JSON", help="several files of the head: replicates")
+    parser.add_argument(
+        "--base", nargs="+", action="extend", default=[], metavar="JSON", help="several files of the base: replicates"
+    )
+    parser.add_argument(
+        "--head", nargs="+", action="extend", default=[], metavar="JSON", help="several files of the head: replicates"
+    )
     parser.add_argument(
         "--margin",
         action="append",

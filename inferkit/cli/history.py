@@ -34,7 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--history", type=Path, metavar="FILE", help="the file (default: history.duckdb in $INFERKIT_CACHE)"
     )
     parser.add_argument(
-        "--add", nargs="+", metavar="RUN.json", default=[], help="remember these runs too: what --benchmark-json wrote"
+        "--add",
+        nargs="+",
+        action="extend",
+        metavar="RUN.json",
+        default=[],
+        help="remember these runs too: what --benchmark-json wrote",
     )
     parser.add_argument(
         "--ratchet",

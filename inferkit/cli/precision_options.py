@@ -50,6 +50,14 @@ def add_precision_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--calibration-scale", type=float, default=1.0, metavar="S", help="factor after that mean")
 
 
+def given_options(args: argparse.Namespace) -> list[str]:
+    """Which of `add_precision_options` were given, as they are written on the command line."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_precision_options(parser)
+    unset = vars(parser.parse_args([]))
+    return [f"--{name.replace('_', '-')}" for name, value in unset.items() if getattr(args, name) != value]
+
+
 def at_precision(network: Network, args: argparse.Namespace) -> Network:
     """The network at --precision, with what the options say. UsageError where they do not fit."""
     import inferkit

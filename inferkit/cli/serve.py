@@ -9,7 +9,7 @@ import signal
 import threading
 from pathlib import Path
 
-from inferkit.cli.serving import add_model, open_session
+from inferkit.cli.serving import add_model, open_session, settle
 from inferkit.errors import UsageError
 
 TOKEN = "INFERKIT_SERVE_TOKEN"
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.serve.server import Server, check_address, check_libraries
 
     check_libraries()
+    settle(args)
     token = _token(args.token_file)
     check_address(args.host, token)
     if not 0 <= args.port < 65_536 or not -1 <= args.grpc_port < 65_536 or args.max_mib < 1:
@@ -44,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.serve.service import Service
 
     ended = threading.Event()
-    with open_session(args) as (network, session):
+    with open_session(args) as (name, session):
         service = Service(
-            args.name or network.name,
+            args.name or name,
             session,
             args.max_batch,
             platform=f"inferkit_{args.backend}",

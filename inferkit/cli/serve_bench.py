@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.output import add_json_or_file, json_output
-from inferkit.cli.serving import add_model, open_session, seconds
+from inferkit.cli.serving import add_model, open_session, seconds, settle
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
-    from inferkit.network.network import Network
     from inferkit.serve.batcher import Batcher
     from inferkit.serve.loadgen import Load, Result
     from inferkit.serve.samples import Samples
@@ -60,6 +59,7 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     from inferkit.serve.probe import probe
 
     load_generator()
+    settle(args)
     if args.duration <= 0 or args.p99 <= 0 or (args.qps is not None and not args.qps > 0):
         raise UsageError("--duration, --p99 and --qps must be more than nothing")
     if args.qps is not None and args.scenario != "server":
@@ -73,8 +73,8 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     logs = args.logs or Path(tempfile.mkdtemp(prefix="inferkit-serve-bench-"))
     found: Found | None = None
     results: list[Result] = []
-    with open_session(args) as (network, session):
-        samples = _samples(args, network, session)
+    with open_session(args) as (_, session):
+        samples = _samples(args, session)
         probed = probe(session, samples, args.max_batch)
         if args.delays:
             return _sweep(args, session, samples, probed.rate, logs, told)
@@ -104,7 +104,7 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     return 0 if results[-1].valid is not False else 1
 
 
-def _samples(args: argparse.Namespace, network: Network, session: Session) -> Samples:
+def _samples(args: argparse.Namespace, session: Session) -> Samples:
     from inferkit.network import zoo
     from inferkit.serve.samples import read_samples
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,24 @@ from inferkit.backends import BACKENDS
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Session
-    from inferkit.network.network import Network
+    from inferkit.backends.base import Engine, Session
+
+_MAX_BATCH = 32
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """The options that `open_session` reads, and those of the batcher."""
-    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
+    """The options that `open_session` reads, and those of the batcher; `settle` fills in what is not given."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a prototxt, an ONNX model, a network of the zoo, or an engine file"
+    )
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
-    parser.add_argument("--backend", choices=BACKENDS, default="onnxruntime", help="default: %(default)s")
-    parser.add_argument("--precision", default="fp32", help="fp32, tf32, fp16, bf16, int8, fp8 (default: %(default)s)")
-    parser.add_argument("--max-batch", type=int, default=32, metavar="N", help="largest batch (default: %(default)s)")
+    parser.add_argument("--backend", choices=BACKENDS, help="default: onnxruntime, or the engine file's")
+    parser.add_argument(
+        "--precision", help="fp32, tf32, fp16, bf16, int8, fp8 (default: fp32, or what the engine file was built at)"
+    )
+    parser.add_argument(
+        "--max-batch", type=int, metavar="N", help=f"largest batch (default: {_MAX_BATCH}, or the engine file's)"
+    )
     parser.add_argument(
         "--delay", type=seconds, default=0.002, metavar="TIME", help="longest wait for a fuller batch (default: 2ms)"
     )
@@ -41,14 +48,45 @@ def seconds(text: str) -> float:
     return float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0, "min": 60.0}[found[2]]
 
 
+def settle(args: argparse.Namespace) -> None:
+    """Backend, precision and largest batch where they were not given: an engine file has its own.
+
+    UsageError where the options do not fit it, EngineError for a damaged one.
+    """
+    from inferkit.cli.inspect import engine_info
+    from inferkit.cli.precision_options import given_options
+    from inferkit.precision import normalize
+
+    info = engine_info(args.model)
+    args.is_engine = info is not None
+    own = {"backend": "onnxruntime", "precision": "fp32", "max_batch": _MAX_BATCH}
+    if info is not None:
+        own = {"backend": "tensorrt", "precision": info["precision"], "max_batch": info["profile"][2]}
+        building = given_options(args) + (["--weights"] if args.weights else [])
+        if building:
+            raise UsageError(f"{args.model} is built already: {', '.join(building)} would change nothing of it")
+        for name in ("backend", "precision"):
+            value = getattr(args, name)
+            if value is not None and (normalize(value) if name == "precision" else value) != own[name]:
+                raise UsageError(f"{args.model} is an engine of {own[name]}, not of --{name} {value}")
+        least, _, most = info["profile"]
+        if args.max_batch is not None and not least <= args.max_batch <= most:
+            raise UsageError(f"--max-batch {args.max_batch}: {args.model} takes batches of {least} to {most}")
+    for name, value in own.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.max_batch < 1:
+        raise UsageError(f"--max-batch {args.max_batch}: a batch needs at least one image")
+
+
 @contextmanager
-def open_session(args: argparse.Namespace) -> Iterator[tuple[Network, Session]]:
-    """Load, bring to precision, build and open, holding the device's lease; closes all at the end."""
-    import inferkit
+def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
+    """Load, bring to precision and build, or load an engine file, and open it, holding the device's lease.
+
+    Gives the network's name and the session, and closes all at the end. `settle` comes first.
+    """
     from inferkit.backends import backend
-    from inferkit.cli.precision_options import at_precision
     from inferkit.measure.lease import device_lease
-    from inferkit.report.progress import shown_on_stderr
     from inferkit.serve.buckets import service_session
 
     settings: dict[str, Any] = {}
@@ -59,16 +97,39 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[Network, Session]]:
         if args.backend != belongs:
             raise UsageError(f"--{name} is for {belongs}, not for {args.backend}")
         settings[name] = value
-    if args.max_batch < 1:
-        raise UsageError(f"--max-batch {args.max_batch}: a batch needs at least one image")
+    make = _loaded(args) if args.is_engine else _built(args)
+    with device_lease(backend(args.backend).device(**settings), timeout=60):
+        name, engine = make()
+        with service_session(engine, args.backend, args.max_batch, **settings) as session:
+            yield name, session
+
+
+def _loaded(args: argparse.Namespace) -> Callable[[], tuple[str, Engine]]:
+    from inferkit.backends.tensorrt import load_engine
+
+    def make() -> tuple[str, Engine]:
+        engine = load_engine(args.model)
+        return engine.plan_info.network, engine
+
+    return make
+
+
+def _built(args: argparse.Namespace) -> Callable[[], tuple[str, Engine]]:
+    """The network is ready when this returns; building it may need the device."""
+    import inferkit
+    from inferkit.cli.precision_options import at_precision
+    from inferkit.report.progress import shown_on_stderr
+
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
     with shown_on_stderr():
         network = at_precision(network, args)
-    with device_lease(backend(args.backend).device(**settings), timeout=60):
+
+    def make() -> tuple[str, Engine]:
         with shown_on_stderr():
             engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
-        with service_session(engine, args.backend, args.max_batch, **settings) as session:
-            yield network, session
+        return network.name, engine
+
+    return make
 
 
 def settings_of_build(args: argparse.Namespace) -> dict[str, Any]:

@@ -74,13 +74,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--lmdb", required=True, help="LMDB with the images to classify, and their labels")
     parser.add_argument("-i", "--iterations", type=at_least_one, default=10, help="batches per point (default: 10)")
     parser.add_argument(
-        "--batches", type=at_least_one, nargs="+", default=list(BATCHES), metavar="N", help="default: the study's ten"
+        "--batches", type=at_least_one, nargs="+", action="extend", metavar="N", help="default: the study's ten"
     )
     parser.add_argument(
         "--series",
         nargs="+",
+        action="extend",
         choices=(PYCAFFE, *DATA_TYPES),
-        default=list(SERIES),
         metavar="S",
         help=f"{PYCAFFE}, {', '.join(DATA_TYPES)} (default: {' '.join(SERIES)})",
     )
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         check_csv(args.csvFile)
     started, began = datetime.now(), time.monotonic()
     outcomes: list[Outcome] = []
-    chosen, batches = tuple(dict.fromkeys(args.series)), sorted(set(args.batches))
+    chosen, batches = tuple(dict.fromkeys(args.series or SERIES)), sorted(_batches(args))
     with json_output(args.json) as told, open_dataset(args.lmdb) as dataset:
         network = load_network(args.model, args.weights, output=args.outputLayer)
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
@@ -124,6 +124,10 @@ def run(args: argparse.Namespace) -> int:
     if any(outcome.status == "failed" for outcome in outcomes):
         return 1
     return 0 if any(outcome.status == "ok" for outcome in outcomes) else 2
+
+
+def _batches(args: argparse.Namespace) -> set[int]:
+    return set(args.batches or BATCHES)
 
 
 class Experiment:
@@ -224,7 +228,7 @@ class Experiment:
                 tally,
                 self._args.iterations,
                 warm=_warm,
-                network=network if tally.batch_size == min(self._args.batches) else None,
+                network=network if tally.batch_size == min(_batches(self._args)) else None,
             )
 
         if session.device is None:

@@ -87,10 +87,19 @@ def _parse(source: Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
+        if _is_engine(source):
+            raise NetworkError(
+                f"{source} is an engine file, not a network: `inferkit inspect`, `top`, `ab` and `serve` take those"
+            ) from None
         raise NetworkError(f"{source} is damaged, cut short, or no ONNX model ({size}): {error}") from None
     if not model.HasField("graph") or not model.opset_import or not model.graph.output:
         raise NetworkError(f"{source} is cut short or no ONNX model ({size}): it has no graph with outputs")
     return model
+
+
+def _is_engine(source: Path) -> bool:
+    """Whether the metadata of an engine file lie beside it."""
+    return source.suffix != ".onnx" and source.with_name(f"{source.name}.json").exists()
 
 
 def _check(model: onnx.ModelProto, source: Path) -> None:

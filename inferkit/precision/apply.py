@@ -124,7 +124,8 @@ def calibrate(
     chosen = options.method or (DEFAULT_METHOD if precision == "int8" else "max")
     if source is None:
         raise PrecisionError(
-            f"network {network.name!r}: quantizing needs a calibration: a dataset, batches, batch files or a cache"
+            f"network {network.name!r}: quantizing needs a calibration: a dataset (--calibration-data), batch files or "
+            "a cache (--calibration); in Python `calibration=` takes these and batches"
         )
     if isinstance(source, (str, Path)):
         source = from_path(Path(source))

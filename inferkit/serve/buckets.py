@@ -22,10 +22,10 @@ from inferkit.measure.images import stand_in
 from inferkit.serve.layout import Layout
 
 
-def sizes_up_to(max_batch: int) -> tuple[int, ...]:
-    """1, 2, 4, … and `max_batch` itself."""
+def sizes_up_to(max_batch: int, min_batch: int = 1) -> tuple[int, ...]:
+    """1, 2, 4, … and `max_batch` itself, from `min_batch` on, which need be no power of two."""
     powers = [1 << power for power in range(max_batch.bit_length())]
-    return (*(size for size in powers if size < max_batch), max_batch)
+    return tuple(sorted({min_batch, *(size for size in powers if min_batch < size < max_batch), max_batch}))
 
 
 def service_session(engine: Engine, backend: str, max_batch: int, **settings: Any) -> Session:
@@ -41,7 +41,8 @@ def service_session(engine: Engine, backend: str, max_batch: int, **settings: An
 class Buckets(Session):
     """Sessions of one engine, one for each size; takes any batch up to `max_batch`. Memory is that of all of them.
 
-    `first`, an open session of this engine that has run nothing, becomes that of size 1; without it one is opened.
+    `first`, an open session of this engine that has run nothing, becomes that of the smallest size that the engine
+    takes; without it one is opened.
     """
 
     def __init__(self, engine: Engine, max_batch: int, first: Session | None = None, **settings: Any) -> None:
@@ -49,13 +50,13 @@ class Buckets(Session):
         self._rows = 0
         self._memories: list[dict[str, NDArray[Any]]] = []
         with contextlib.ExitStack() as stack:
-            for size in sizes_up_to(max_batch):
-                session = stack.enter_context(first if first and size == 1 else engine.session(**settings))
+            for size in sizes_up_to(max_batch, engine.info.min_batch):
+                session = stack.enter_context(first if first and not self._sessions else engine.session(**settings))
                 session.load({info.name: stand_in(info, size) for info in session.inputs})
                 session.execute()
                 self._sessions[size] = session
             self._stack = stack.pop_all()
-        self._current = smallest = self._sessions[1]
+        self._current = smallest = self._first = next(iter(self._sessions.values()))
         self.inputs, self.outputs, self.device = smallest.inputs, smallest.outputs, smallest.device
         self.compiled = any(session.compiled for session in self._sessions.values())
 
@@ -78,7 +79,7 @@ class Buckets(Session):
 
     def host_memory(self, rows: int) -> dict[str, NDArray[Any]] | None:
         """Memory of the largest batch, whatever `rows` is; every size is made ready to take its batches from there."""
-        memory = self._sessions[1].host_memory(max(self._sessions))
+        memory = self._first.host_memory(max(self._sessions))
         if memory is None:
             return None
         for size, session in self._sessions.items():
@@ -106,7 +107,7 @@ class Buckets(Session):
     def memory_bytes(self) -> int | None:
         """Of all sessions: what the first one to open has seen taken since, by itself and the others. None where the
         backend cannot tell."""
-        return self._sessions[1].memory_bytes()
+        return self._first.memory_bytes()
 
 
 def _begin_alike(arrays: Mapping[str, NDArray[Any]], memory: Mapping[str, NDArray[Any]]) -> bool:

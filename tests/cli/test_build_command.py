@@ -39,6 +39,13 @@ def test_it_writes_a_plan_and_its_metadata(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.usefixtures("rtx")
+@pytest.mark.parametrize("words", [["--target", "sm86", "--target", "sm89"], ["--target", "sm86,sm89"]])
+def test_every_target_that_is_named_counts(words, tmp_path):
+    target = tmp_path / "engine.plan"
+    assert main(["build", "lenet", "--no-cache", *words, "-o", str(target)]) == 0
+    assert json.loads(Path(f"{target}.json").read_text())["targets"] == ["sm86", "sm89"]
+
+
 def test_a_second_time_it_comes_from_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main(["build", "lenet"]) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from owning import OwningSession
@@ -20,6 +22,7 @@ def engine():
 
 def test_sizes_are_powers_of_two_and_the_largest():
     assert [sizes_up_to(most) for most in (1, 2, 6, 8)] == [(1,), (1, 2), (1, 2, 4, 6), (1, 2, 4, 8)]
+    assert [sizes_up_to(most, least) for most, least in ((8, 3), (8, 4), (8, 8))] == [(3, 4, 8), (4, 8), (8,)]
 
 
 def test_every_batch_is_answered_as_by_a_session_of_its_own(engine):
@@ -53,6 +56,18 @@ def test_no_session_ever_sees_another_size(engine):
     assert any(seen.values())
 
 
+@pytest.mark.parametrize("least", [3, 4, 6])
+def test_an_engine_for_larger_batches_gets_no_smaller_one(engine, least):
+    larger = dataclasses.replace(engine, info=dataclasses.replace(engine.info, min_batch=least))
+    with Buckets(larger, 6, engine.session(threads=1), threads=1) as buckets, engine.session(threads=1) as plain:
+        assert min(buckets._sessions) == least
+        images = stand_in(plain.inputs[0], 6)
+        for rows in range(1, 7):
+            found = buckets.run(images[:rows])["prob"]
+            assert len(found) == rows
+            np.testing.assert_allclose(found, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
+
+
 def test_only_where_sizes_are_dear(engine):
     with service_session(engine, "onnxruntime", 6, threads=1) as session:
         assert not isinstance(session, Buckets)
@@ -76,7 +91,7 @@ class OwningEngine:
     """Opens sessions that share their memories, as those of one GPU do."""
 
     def __init__(self, engine) -> None:
-        self.engine = engine
+        self.engine, self.info = engine, engine.info
         self.opened: list[OwningSession] = []
 
     def session(self, **_settings):

@@ -29,6 +29,7 @@ class TensorRTEngine(Engine):
             backend="tensorrt",
             precision=info.precision,
             max_batch=info.profile[2],
+            min_batch=info.profile[0],
             size_bytes=info.size_bytes,
             build_seconds=info.build_seconds,
             flavour=info.flavour,

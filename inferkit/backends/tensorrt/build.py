@@ -86,10 +86,11 @@ def _require_signed_codes(network: Network) -> None:
 
 
 def normalized_targets(target: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Compute capabilities as sm89, from sm89, SM89, 8.9 or 89; sorted, each once."""
+    """Compute capabilities as sm89, from sm89, SM89, 8.9 or 89, one or several with commas; sorted, each once."""
     if target is None:
         return ()
-    names = [target] if isinstance(target, str) else list(target)
+    given = [target] if isinstance(target, str) else list(target)
+    names = [name for each in given for name in each.split(",")]
     bare = {name.strip().lower().removeprefix("sm").lstrip("_").replace(".", "") for name in names}
     return tuple(sorted(name if not name.isdigit() else f"sm{name}" for name in bare))
 

@@ -248,6 +248,7 @@ def test_targets_are_written_in_many_ways() -> None:
     assert normalized_targets(None) == ()
     assert normalized_targets("SM89") == normalized_targets(["8.9"]) == normalized_targets("89") == ("sm89",)
     assert normalized_targets(["sm89", "8.6", "sm_86"]) == ("sm86", "sm89")
+    assert normalized_targets("sm86, sm89") == normalized_targets(["sm86,sm89"]) == ("sm86", "sm89")
     assert normalized_targets("current") == ("current",)
 
 
