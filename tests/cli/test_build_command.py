@@ -46,6 +46,7 @@ def test_every_target_that_is_named_counts(words, tmp_path):
     assert json.loads(Path(f"{target}.json").read_text())["targets"] == ["sm86", "sm89"]
 
 
+@pytest.mark.usefixtures("rtx")
 def test_a_second_time_it_comes_from_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main(["build", "lenet"]) == 0

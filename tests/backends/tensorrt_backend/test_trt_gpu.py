@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -21,13 +20,11 @@ import inferkit
 from inferkit.backends.tensorrt.gpus import find_gpu, narrowed
 from inferkit.backends.tensorrt.uint8_input import Uint8Input
 from inferkit.cli.main import main
-from inferkit.cli.serving import add_model, open_session, settle
 from inferkit.errors import BackendError, EngineError, UsageError
 from inferkit.measure.launch import prepare_network, run_replicate
 from inferkit.measure.prepared import Recipe
 from inferkit.measure.replicate import ReplicateSpec
 from inferkit.network.network import Network
-from inferkit.serve.batcher import Batcher
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
 
@@ -232,22 +229,6 @@ def test_a_damaged_engine_is_refused_when_it_is_opened(tiny: Network, tmp_path: 
     path.write_bytes(bytes(content))
     with pytest.raises(EngineError, match="damaged"):
         engine.session()
-
-
-def test_an_engine_file_is_served_and_not_built_again(
-    tiny: Network, images: Any, expected: Any, tmp_path: Path
-) -> None:
-    path = tmp_path / "tiny.plan"
-    build(tiny, 6, min_batch=2).save(path)
-    parser = argparse.ArgumentParser()
-    add_model(parser)
-    args = parser.parse_args([str(path)])
-    settle(args)
-    with open_session(args) as (name, session), Batcher(session, args.max_batch, delay=0.001) as batcher:
-        answers = [batcher.submit(image[None]) for image in images]
-        found = np.concatenate([answer.result(60)["prob"] for answer in answers])
-    assert name == "tiny"
-    assert error_of(found, expected) < CLOSE
 
 
 def test_a_damaged_cache_of_kernels_is_compiled_anew(tiny: Network, images: Any, expected: Any, cache: Path) -> None:
