@@ -270,4 +270,8 @@ def _text(value: Any) -> str:
         return "not known"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        from inferkit.cli.inspect import tensors_text
+
+        return tensors_text(value)
     return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,8 +176,8 @@ def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) ->
         or "any GPU that this version supports",
         "size": f"{size(info['size_bytes'])} ({info['size_bytes']:,} bytes)",
         "batches": f"{batches}{', fixed in the graph' if info['static'] else ''}",
-        "inputs": ", ".join(_tensor(each) for each in info["inputs"]),
-        "outputs": ", ".join(_tensor(each) for each in info["outputs"]),
+        "inputs": tensors_text(info["inputs"]),
+        "outputs": tensors_text(info["outputs"]),
         "calibration": info["calibration"],
         "workspace": None if info["workspace_bytes"] is None else size(info["workspace_bytes"]),
         "graph": info["network_digest"][:12],
@@ -206,5 +206,8 @@ def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) ->
     print(f"{len(layers)} layers as they run at batch {batch}, timed with the profiler on")
 
 
-def _tensor(told: dict[str, Any]) -> str:
-    return f"{told['name']} {'×'.join(str(dim or 'N') for dim in told['shape'])} {told['dtype']}"
+def tensors_text(told: Iterable[Mapping[str, Any]]) -> str:
+    """Name, shape and type of inputs or outputs as an engine's metadata have them: `data N×3×224×224 float32`."""
+    return ", ".join(
+        f"{each['name']} {'×'.join(str(dim or 'N') for dim in each['shape'])} {each['dtype']}" for each in told
+    )

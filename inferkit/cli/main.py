@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 
 from inferkit import __version__
@@ -46,23 +46,31 @@ _ONE_IS_A_VERDICT = ("ab", "accuracy", "compare", "diff", "gate", "history")
 
 def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:
     """The parser of `inferkit`, with the options of these commands; only their modules are imported."""
+    return _parsers(chosen)[0]
+
+
+def _parsers(chosen: Collection[str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """That parser, and those of the commands by name."""
     parser = argparse.ArgumentParser(
         prog="inferkit", description="Build and run inference engines; fail the build when one got worse."
     )
     parser.add_argument("--version", action="version", version=f"inferkit {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    made = {}
     for name, (module, line) in COMMANDS.items():
-        command = commands.add_parser(name, help=line, description=line)
+        made[name] = commands.add_parser(name, help=line, description=line)
         if name in chosen:
-            import_module(module).configure(command)
-    return parser
+            import_module(module).configure(made[name])
+    return parser, made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns its exit code. Errors made on purpose print one line, without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = parser_of([word for word in arguments if not word.startswith("-")][:1])
-    args = parser.parse_args(arguments)
+    parser, commands = _parsers([word for word in arguments if not word.startswith("-")][:1])
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        commands[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     failed = 2 if args.command in _ONE_IS_A_VERDICT else 1
     try:
         code: int = import_module(COMMANDS[args.command][0]).run(args)

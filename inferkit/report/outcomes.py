@@ -9,6 +9,7 @@ from inferkit.gate.outcome import Outcome, shower
 from inferkit.gate.verdict import Verdict
 from inferkit.report.escape import clean
 from inferkit.report.table import Column, table_lines
+from inferkit.report.unsupported import unsupported_lines
 
 _COLUMNS = (
     Column("case", "case", str, left=True),
@@ -29,8 +30,10 @@ def outcome_lines(outcomes: Iterable[Outcome], *, width: int = 0, color: bool = 
     if not found:
         return []
     lines = table_lines(_COLUMNS, [_row(outcome) for outcome in found], width, color)
-    explained = [clean(outcome.line) for outcome in found if outcome.verdict in _EXPLAINED]
-    return [*lines, "", *explained] if explained else lines
+    explained = [outcome.line for outcome in found if outcome.verdict in _EXPLAINED]
+    cannot = [outcome for outcome in found if outcome.verdict is Verdict.UNSUPPORTED]
+    explained += unsupported_lines((outcome.case, outcome.reason, outcome.way_out) for outcome in cannot)
+    return [*lines, "", *map(clean, explained)] if explained else lines
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:

@@ -6,12 +6,13 @@ another process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inferkit.gate.outcome import percent, seconds, size
 from inferkit.report.layers import layer_lines
-from inferkit.report.table import Column, Row, table_lines
+from inferkit.report.table import Column, table_lines
+from inferkit.report.unsupported import unsupported_lines, which_cases
 
 
 def _plain(value: Any) -> str:
@@ -85,7 +86,8 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
         chosen = [row for row in rows if row["kind"] == kind]
         if chosen:
             lines += [*table_lines(columns, chosen, width, color), ""]
-    lines += _unsupported(rows)
+    cannot = [row for row in rows if row["kind"] == "unsupported"]
+    lines += unsupported_lines((row["case"], row["reason"], row["way_out"]) for row in cannot)
     lines += _remarks(found)
     for row in rows:
         told = layer_lines(row["case"], row, width=width, color=color)
@@ -93,23 +95,6 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
     while lines and not lines[-1]:
         lines.pop()
     return lines
-
-
-def _unsupported(rows: Iterable[Row]) -> list[str]:
-    """One line for all cases that cannot run for the same reason."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        if row["kind"] == "unsupported":
-            groups.setdefault((row["reason"], row["way_out"]), []).append(row["case"])
-    lines = []
-    for (reason, way_out), cases in groups.items():
-        lines.append(f"UNSUPPORTED {_which(cases)}: {reason}" + (f"; {way_out}" if way_out else ""))
-    return lines
-
-
-def _which(cases: Sequence[str]) -> str:
-    """One case by its name, several by their number and the first and last of them."""
-    return cases[0] if len(cases) == 1 else f"{len(cases)} cases ({cases[0]} to {cases[-1]})"
 
 
 def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -127,7 +112,7 @@ def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
         elif verdict == "FAILED":
             case = result["row"]["case"]
             failed.setdefault(result["line"].removeprefix(f"{case}: "), []).append(case)
-    lines += [f"FAILED {_which(cases)}: {reason}" for reason, cases in failed.items()]
+    lines += [f"FAILED {which_cases(cases)}: {reason}" for reason, cases in failed.items()]
     for reason, count in absent.items():
         cases = "1 case" if count == 1 else f"{count} cases"
         lines.append(f"NO_BASELINE {cases}: {reason}; `inferkit baseline promote RUN.json` makes one")

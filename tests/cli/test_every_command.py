@@ -205,3 +205,12 @@ def test_the_shell_completes_commands_and_their_options(shell, tmp_path, capsys)
             command = [program, "-c", f"source {script}; complete -C '{' '.join(words)}'"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert {line.split("\t")[0] for line in done.stdout.splitlines()} == expected
+
+
+def test_an_option_that_a_command_lacks_shows_those_it_has(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "lenet", "--nosuch"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: inferkit inspect")
+    assert "unrecognized arguments: --nosuch" in said

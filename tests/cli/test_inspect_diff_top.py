@@ -186,6 +186,9 @@ def test_engines_are_told_in_words_and_compared_without_a_gpu(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "engine: precision fp32 -> fp16" in lines
     assert max(map(len, lines[:4])) < 80
+    inferkit.build(inferkit.load("lenet"), backend="tensorrt", max_batch=1, static=True, cache=False).save(paths[1])
+    assert main(["diff", *paths]) == 1
+    assert "engine: inputs data N×1×28×28 float32 -> data 1×1×28×28 float32" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("arguments", [["top", "lenet", "--runs", "0"], ["inspect", "lenet", "--batch-size", "0"]])
