@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine, Session
+    from inferkit.network.network import Network
 
 _MAX_BATCH = 32
 
@@ -97,39 +98,37 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
         if args.backend != belongs:
             raise UsageError(f"--{name} is for {belongs}, not for {args.backend}")
         settings[name] = value
-    make = _loaded(args) if args.is_engine else _built(args)
+    network = None if args.is_engine else _network(args)
     with device_lease(backend(args.backend).device(**settings), timeout=60):
-        name, engine = make()
+        name, engine = _built(network, args) if network is not None else _loaded(args.model)
         with service_session(engine, args.backend, args.max_batch, **settings) as session:
             yield name, session
 
 
-def _loaded(args: argparse.Namespace) -> Callable[[], tuple[str, Engine]]:
-    from inferkit.backends.tensorrt import load_engine
-
-    def make() -> tuple[str, Engine]:
-        engine = load_engine(args.model)
-        return engine.plan_info.network, engine
-
-    return make
-
-
-def _built(args: argparse.Namespace) -> Callable[[], tuple[str, Engine]]:
-    """The network is ready when this returns; building it may need the device."""
+def _network(args: argparse.Namespace) -> Network:
     import inferkit
     from inferkit.cli.precision_options import at_precision
     from inferkit.report.progress import shown_on_stderr
 
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
     with shown_on_stderr():
-        network = at_precision(network, args)
+        return at_precision(network, args)
 
-    def make() -> tuple[str, Engine]:
-        with shown_on_stderr():
-            engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
-        return network.name, engine
 
-    return make
+def _built(network: Network, args: argparse.Namespace) -> tuple[str, Engine]:
+    import inferkit
+    from inferkit.report.progress import shown_on_stderr
+
+    with shown_on_stderr():
+        options = settings_of_build(args)
+        return network.name, inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **options)
+
+
+def _loaded(path: str) -> tuple[str, Engine]:
+    from inferkit.backends.tensorrt import load_engine
+
+    engine = load_engine(path)
+    return engine.plan_info.network, engine
 
 
 def settings_of_build(args: argparse.Namespace) -> dict[str, Any]:
