@@ -165,8 +165,8 @@ class Beside:
         return self._first(self._count)
 
     def of(self, replicates: int) -> Movement:
-        """The movement that a case with so many replicates is to be judged by."""
-        found = self._first(min(replicates, self._count))
+        """The movement that a case with so many replicates (0: it failed) is to be judged by."""
+        found = self._first(min(replicates, self._count) or self._count)
         return found if found.moved else self.overall
 
 

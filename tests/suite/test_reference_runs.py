@@ -79,6 +79,22 @@ def test_where_it_moved_too_nothing_is_called_regressed(measured):
     assert remark.endswith("the machine did")
 
 
+def test_a_case_that_cannot_be_measured_does_not_take_the_others_with_it(measured):
+    project, *_ = measured
+    matrix = project.folder / "bench" / "matrix.toml"
+    kept = matrix.read_text()
+    matrix.write_text(kept + '\n[[networks]]\nname = "gone"\nmodel = "gone.onnx"\n')
+    try:
+        run = project.run(*LATENCIES)
+    finally:
+        matrix.write_text(kept)
+    assert run.code == 1, run.text
+    assert run.verdict(CASE) == "PASS"
+    assert run.verdict("test_latency[gone-fp32-b1-onnxruntime]") == "FAILED"
+    assert "gone.onnx does not exist" in run.text
+    assert "INTERNALERROR" not in run.text
+
+
 def test_where_it_did_not_the_software_did(measured):
     project, _, _, path = measured
     kept = path.read_bytes()
