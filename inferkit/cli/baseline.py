@@ -92,12 +92,15 @@ def _print_promotion(promotion: Promotion) -> None:
     for line in outcome_lines(promotion.outcomes, width=width, color=color):
         print(line)
     for name, found in promotion.after.accuracy.items():
+        if name in promotion.kept:
+            continue
         before = promotion.before.accuracy.get(name) if promotion.before else None
         was = f", before {before.top1:.2f} %" if before else ""
         print(f"{name}: top-1 {found.top1:.2f} % of {found.images} images{was}")
     for cases, what in (
         (promotion.removed, "removed, no longer declared"),
-        (promotion.kept, "kept as they are, not in this run"),
+        ([name for name in promotion.kept if name not in promotion.failed], "kept as they are, not in this run"),
+        ([name for name in promotion.kept if name in promotion.failed], "kept as they are, FAILED in this run"),
         (promotion.left_out, "left out, measured as INVALID"),
     ):
         if cases:

@@ -68,6 +68,7 @@ class _Side:
     mixed: Mapping[str, str]
     invalid: Mapping[str, str]
     references: Mapping[str, RunReference]
+    failures: Mapping[str, str]
 
 
 def compare(
@@ -93,8 +94,8 @@ def compare(
         [side_case(c.case, other.cases[c.case], one.cases[c.case], c.margin) for c in evidence if c.case not in invalid]
     )
     outcomes, told = _machines(outcomes, evidence, one, other)
-    outcomes += [_absent(case, LATENCY, Verdict.MISSING) for case in one.cases if case not in other.cases]
-    outcomes += [_absent(case, LATENCY, Verdict.NO_BASELINE) for case in other.cases if case not in one.cases]
+    outcomes += [_missing(case, LATENCY, other) for case in one.cases if case not in other.cases]
+    outcomes += [_new(case, LATENCY, one) for case in other.cases if case not in one.cases]
     outcomes += _accuracies(one, other, tolerance)
     return Comparison(tuple(outcomes), (*_remarks([*base, *head]), *told), layers)
 
@@ -131,7 +132,8 @@ def _side(files: Sequence[RunFile]) -> _Side:
         for outcome in file.outcomes
         if outcome.verdict is Verdict.INVALID and outcome.machine is None and is_of_replicates(file, outcome)
     }
-    return _Side(cases, accuracy, fingerprints, mixed, invalid, pooled_references(files))
+    failures = {name: f"{file.name}: {reason}" for file in files for name, reason in file.failures.items()}
+    return _Side(cases, accuracy, fingerprints, mixed, invalid, pooled_references(files), failures)
 
 
 def _machines(
@@ -174,9 +176,16 @@ def side_case(name: str, here: RunCase, there: RunCase, margin: float) -> SideCa
     return SideCase(name, now, before, margin, here.facts.get("backend") == "tensorrt")
 
 
-def _absent(case: str, metric: str, verdict: Verdict) -> Outcome:
-    where = "the first has it, the second has not" if verdict is Verdict.MISSING else "only the second has it"
-    return Outcome(case, metric, verdict, reason=where)
+def _missing(case: str, metric: str, head: _Side) -> Outcome:
+    """What base has and head has not; where head tried and failed, it is as little a pass as what was mismeasured."""
+    if case in head.failures:
+        return Outcome(case, metric, Verdict.INVALID, reason=f"it failed in {head.failures[case]}")
+    return Outcome(case, metric, Verdict.MISSING, reason="the first has it, the second has not")
+
+
+def _new(case: str, metric: str, base: _Side) -> Outcome:
+    failed = f"it failed in {base.failures[case]}" if case in base.failures else "only the second has it"
+    return Outcome(case, metric, Verdict.NO_BASELINE, reason=failed)
 
 
 def _accuracies(base: _Side, head: _Side, tolerance: float | None) -> list[Outcome]:
@@ -185,14 +194,14 @@ def _accuracies(base: _Side, head: _Side, tolerance: float | None) -> list[Outco
     for name, there in base.accuracy.items():
         here = head.accuracy.get(name)
         if here is None:
-            outcomes.append(_absent(name, ACCURACY, Verdict.MISSING))
+            outcomes.append(_missing(name, ACCURACY, head))
         elif (here.dataset, here.images) != (there.dataset, there.images):
             reason = f"other images ({here.images} of {here.dataset}, there {there.images} of {there.dataset})"
             outcomes.append(Outcome(name, ACCURACY, Verdict.INVALID, there.top1, here.top1, reason=reason))
         else:
             limit = tolerance or here.tolerance or ACCURACY_TOLERANCE
             outcomes.append(judge_pair(name, there.right, here.right, limit))
-    return outcomes + [_absent(n, ACCURACY, Verdict.NO_BASELINE) for n in head.accuracy if n not in base.accuracy]
+    return outcomes + [_new(name, ACCURACY, base) for name in head.accuracy if name not in base.accuracy]
 
 
 def _remarks(files: Sequence[RunFile]) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ def pooled_run(runs: Sequence[RunFile]) -> RunFile:
         date=max(run.date for run in runs),
         dirty=any(run.dirty for run in runs),
         references=pooled_references(runs),
+        failures={name: reason for run in runs for name, reason in run.failures.items()},
     )
 
 

@@ -33,10 +33,10 @@ _REFUSED = (Verdict.REGRESSED, Verdict.INVALID)
 class Promotion:
     """What happens to one baseline. `outcomes` compare the run's latencies and other figures with what it had.
 
-    `removed` are cases that the matrix no longer declares, `kept` those that it does but the run did not measure,
-    `left_out` those measured as INVALID that keep what they had. `refused` is empty, or what needs a reason to be
-    promoted. `layers` are the layer tables that are kept beside the baseline, `remarks` tell what the reference network
-    says of the machine.
+    `removed` are cases that the matrix no longer declares, `kept` those that it does but the run did not measure (of
+    which it `failed` at some), `left_out` those measured as INVALID that keep what they had. `refused` is empty, or
+    what needs a reason to be promoted. `layers` are the layer tables that are kept beside the baseline, `remarks` tell
+    what the reference network says of the machine.
     """
 
     path: Path
@@ -49,6 +49,7 @@ class Promotion:
     refused: tuple[Outcome, ...] = field(default=())
     layers: Mapping[str, LayerTable] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 def plan_promotion(
@@ -97,6 +98,9 @@ class _Plan:
             name: case for name, case in self.old.items() if name not in self.cases and name not in self.removed
         }
 
+        stored = before.accuracy if before else {}
+        self.kept_accuracies = tuple(name for name in stored if name not in self.accuracies)
+
     def promotion(self, store: BaselineStore, accept: str | None, rule: Rule) -> Promotion:
         moved = self._moved()
         outcomes = self._compared(rule)
@@ -122,7 +126,7 @@ class _Plan:
             after,
             tuple(outcomes),
             self.removed,
-            tuple(self.kept),
+            (*self.kept, *self.kept_accuracies),
             self.left_out,
             () if accept else tuple(refused),
             {
@@ -130,6 +134,7 @@ class _Plan:
                 **{name: readable_table(case.facts.get("layers")) for name, case in self.cases.items()},
             },
             (line,) if line else (),
+            tuple(self.run.failures),
         )
 
     def _compared(self, rule: Rule) -> list[Outcome]:

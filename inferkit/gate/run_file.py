@@ -76,7 +76,7 @@ class RunAccuracy:
 @dataclass(frozen=True, eq=False)
 class RunFile:
     """What a file holds. `ours` is False for files that inferkit did not write; `declared` and `references` are by
-    fingerprint slug.
+    fingerprint slug, `failures` are the reasons of cases that could not be measured.
 
     `record` is the whole `inferkit` key, unchecked: for showing, never for a verdict.
     """
@@ -96,6 +96,7 @@ class RunFile:
     branch: str = ""
     dirty: bool = False
     references: Mapping[str, RunReference] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
     record: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -127,7 +128,7 @@ def _ours(top: Place, place: Place) -> RunFile:
         for slug, buckets in place.place("fingerprints").places().items()
     }
     cases = {name: _case(case, fingerprints) for name, case in place.place("cases").places().items()}
-    declared = place.place("declared")
+    declared, failures = place.place("declared"), place.place("failures")
     return RunFile(
         top.file,
         True,
@@ -140,6 +141,7 @@ def _ours(top: Place, place: Place) -> RunFile:
         bool(place.values.get("smoke")),
         *_origin(top),
         references={slug: _reference(found) for slug, found in place.place("references").places().items()},
+        failures={name: failures.text(name) for name in failures.values},
         record=place.values,
     )
 

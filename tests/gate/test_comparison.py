@@ -63,6 +63,22 @@ def test_a_vanished_case_is_neutral_unless_strict(tmp_path):
     assert (result.exit_code(), result.exit_code(strict=True)) == (0, 11)
 
 
+def test_a_case_that_failed_in_head_is_no_pass(tmp_path):
+    images = np.ones(1000, bool)
+    base = ours({CASE: FAST, "other": FAST}, accuracy={"lenet": images})
+    head = ours({CASE: FAST}, failures={"other": "no such file", "lenet": "no images"})
+    result = comparison(tmp_path, base, head)
+    assert verdicts(result) == {CASE: Verdict.PASS, "other": Verdict.INVALID, "lenet": Verdict.INVALID}
+    reasons = {outcome.case: outcome.reason for outcome in result.outcomes}
+    assert reasons["other"].startswith("it failed in ")
+    assert reasons["other"].endswith("head0.json: no such file")
+    assert result.exit_code() == 10
+    back = comparison(tmp_path, head, base)
+    assert verdicts(back)["other"] is Verdict.NO_BASELINE
+    assert "base0.json: no such file" in next(each.reason for each in back.outcomes if each.case == "other")
+    assert back.exit_code() == 0
+
+
 def test_another_machine_is_invalid_and_says_what_differs(tmp_path):
     other = Fingerprint.of({**MACHINE.as_dict(), "version": "1.30.0"})
     result = comparison(tmp_path, ours({CASE: FAST}), ours({CASE: SLOW}, machine=other))

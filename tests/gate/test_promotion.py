@@ -154,6 +154,14 @@ def test_a_narrowed_run_keeps_what_it_did_not_measure(tmp_path):
     assert (promotions[0].kept, promotions[0].removed) == (("b",), ("gone",))
 
 
+def test_what_failed_is_kept_and_named(tmp_path):
+    content = ours({"a": FAST}, declared={MACHINE.slug: ["a", "b"]}, failures={"b": "no such file"})
+    promotions, store = plan(tmp_path, content, old={"a": FAST, "b": FAST})
+    promote(promotions, store)
+    assert set(store.find(MACHINE).cases) == {"a", "b"}
+    assert (promotions[0].kept, promotions[0].failed) == (("b",), ("b",))
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
