@@ -23,6 +23,17 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path | None:
     return Path(path) if os.path.commonpath([path, root]) == root else None
 
 
+def info_path(path: str | os.PathLike[str]) -> Path:
+    """Where the metadata of the engine at `path` lies: `engine.plan.json` for `engine.plan`."""
+    return Path(f"{os.fspath(path)}.json")
+
+
+def is_engine_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is an engine: its metadata lie beside it, and its name is not that of a network."""
+    file = Path(path)
+    return file.is_file() and info_path(file).exists() and file.suffix.lower() not in (".onnx", ".prototxt")
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`; a reader sees the old file or the new one, never a part. Folders are made.
 

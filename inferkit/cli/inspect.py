@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import InferkitError
+from inferkit.files import is_engine_file
 
 if TYPE_CHECKING:
     from inferkit.measure.layer_table import LayerTable
@@ -73,9 +73,9 @@ def batch_for(asked: int | None, *engines: Mapping[str, Any]) -> int:
 
 def engine_info(path: str) -> dict[str, Any] | None:
     """What lies beside an engine file, checked against it; None for no engine, EngineError for a damaged one."""
-    from inferkit.backends.tensorrt.plan import info_path, read_plan
+    from inferkit.backends.tensorrt.plan import read_plan
 
-    if not Path(path).is_file() or not info_path(path).exists() or Path(path).suffix.lower() in (".onnx", ".prototxt"):
+    if not is_engine_file(path):
         return None
     return {"engine": path, **json.loads(read_plan(path).info.to_json())}
 
@@ -143,8 +143,7 @@ def _print(
         Column("output kB", "output_bytes", lambda count: f"{count / 1e3:,.1f}", rank=4),
         Column("floor", "floor_seconds", seconds, rank=1),
     )
-    inputs = ", ".join(f"{i.name} {'×'.join(str(d or 'N') for d in i.shape)} {i.dtype}" for i in network.inputs)
-    print(f"{network.name}: {inputs}")
+    print(f"{network.name}: {tensors_text(map(asdict, network.inputs))}")
     width, color = stdout_look()
     for line in table_lines(columns, rows, width, color):
         print(line)
@@ -207,7 +206,7 @@ def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) ->
 
 
 def tensors_text(told: Iterable[Mapping[str, Any]]) -> str:
-    """Name, shape and type of inputs or outputs as an engine's metadata have them: `data N×3×224×224 float32`."""
+    """Name, shape and type of inputs or outputs as JSON has them: `data N×3×224×224 float32`."""
     return ", ".join(
         f"{each['name']} {'×'.join(str(dim or 'N') for dim in each['shape'])} {each['dtype']}" for each in told
     )

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import BACKENDS
 from inferkit.errors import UsageError
+from inferkit.files import is_engine_file
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Engine, Session
+    from inferkit.backends.base import Session
+    from inferkit.backends.tensorrt.backend import TensorRTEngine
     from inferkit.network.network import Network
 
 _MAX_BATCH = 32
@@ -50,34 +52,39 @@ def seconds(text: str) -> float:
 
 
 def settle(args: argparse.Namespace) -> None:
-    """Backend, precision and largest batch where they were not given: an engine file has its own.
+    """Backend, precision and largest batch where they were not given: an engine file, `engine` then, has its own.
 
     UsageError where the options do not fit it, EngineError for a damaged one.
     """
-    from inferkit.cli.inspect import engine_info
-    from inferkit.cli.precision_options import given_options
-    from inferkit.precision import normalize
-
-    info = engine_info(args.model)
-    args.is_engine = info is not None
+    args.engine = _loaded(args) if is_engine_file(args.model) else None
     own = {"backend": "onnxruntime", "precision": "fp32", "max_batch": _MAX_BATCH}
-    if info is not None:
-        own = {"backend": "tensorrt", "precision": info["precision"], "max_batch": info["profile"][2]}
-        building = given_options(args) + (["--weights"] if args.weights else [])
-        if building:
-            raise UsageError(f"{args.model} is built already: {', '.join(building)} would change nothing of it")
-        for name in ("backend", "precision"):
-            value = getattr(args, name)
-            if value is not None and (normalize(value) if name == "precision" else value) != own[name]:
-                raise UsageError(f"{args.model} is an engine of {own[name]}, not of --{name} {value}")
-        least, _, most = info["profile"]
-        if args.max_batch is not None and not least <= args.max_batch <= most:
-            raise UsageError(f"--max-batch {args.max_batch}: {args.model} takes batches of {least} to {most}")
+    if args.engine is not None:
+        own = {name: getattr(args.engine.info, name) for name in own}
     for name, value in own.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     if args.max_batch < 1:
         raise UsageError(f"--max-batch {args.max_batch}: a batch needs at least one image")
+
+
+def _loaded(args: argparse.Namespace) -> TensorRTEngine:
+    from inferkit.backends.tensorrt import load_engine
+    from inferkit.cli.precision_options import given_options
+    from inferkit.precision import normalize
+
+    engine = load_engine(args.model)
+    info = engine.info
+    building = given_options(args) + (["--weights"] if args.weights else [])
+    if building:
+        raise UsageError(f"{args.model} is built already: {', '.join(building)} would change nothing of it")
+    if args.backend not in (None, info.backend):
+        raise UsageError(f"{args.model} is an engine of {info.backend}, not of --backend {args.backend}")
+    if args.precision is not None and normalize(args.precision) != info.precision:
+        raise UsageError(f"{args.model} is an engine of {info.precision}, not of --precision {args.precision}")
+    if args.max_batch is not None and not info.min_batch <= args.max_batch <= info.max_batch:
+        takes = f"takes batches of {info.min_batch} to {info.max_batch}"
+        raise UsageError(f"--max-batch {args.max_batch}: {args.model} {takes}")
+    return engine
 
 
 @contextmanager
@@ -98,9 +105,10 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
         if args.backend != belongs:
             raise UsageError(f"--{name} is for {belongs}, not for {args.backend}")
         settings[name] = value
-    network = None if args.is_engine else _network(args)
+    network = _network(args) if args.engine is None else None
     with device_lease(backend(args.backend).device(**settings), timeout=60):
-        name, engine = _built(network, args) if network is not None else _loaded(args.model)
+        engine = _built(network, args) if network is not None else args.engine
+        name = network.name if network is not None else engine.plan_info.network
         with service_session(engine, args.backend, args.max_batch, **settings) as session:
             yield name, session
 
@@ -115,20 +123,12 @@ def _network(args: argparse.Namespace) -> Network:
         return at_precision(network, args)
 
 
-def _built(network: Network, args: argparse.Namespace) -> tuple[str, Engine]:
+def _built(network: Network, args: argparse.Namespace) -> Any:
     import inferkit
     from inferkit.report.progress import shown_on_stderr
 
     with shown_on_stderr():
-        options = settings_of_build(args)
-        return network.name, inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **options)
-
-
-def _loaded(path: str) -> tuple[str, Engine]:
-    from inferkit.backends.tensorrt import load_engine
-
-    engine = load_engine(path)
-    return engine.plan_info.network, engine
+        return inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
 
 
 def settings_of_build(args: argparse.Namespace) -> dict[str, Any]:

@@ -106,9 +106,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--firstCalBatch {args.firstCalBatch}: batch files are numbered from 0")
     if args.csvFile is not None:
         check_csv(args.csvFile)
+    args.batches = args.batches or list(BATCHES)
     started, began = datetime.now(), time.monotonic()
     outcomes: list[Outcome] = []
-    chosen, batches = tuple(dict.fromkeys(args.series or SERIES)), sorted(_batches(args))
+    chosen, batches = tuple(dict.fromkeys(args.series or SERIES)), sorted(set(args.batches))
     with json_output(args.json) as told, open_dataset(args.lmdb) as dataset:
         network = load_network(args.model, args.weights, output=args.outputLayer)
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
@@ -124,10 +125,6 @@ def run(args: argparse.Namespace) -> int:
     if any(outcome.status == "failed" for outcome in outcomes):
         return 1
     return 0 if any(outcome.status == "ok" for outcome in outcomes) else 2
-
-
-def _batches(args: argparse.Namespace) -> set[int]:
-    return set(args.batches or BATCHES)
 
 
 class Experiment:
@@ -228,7 +225,7 @@ class Experiment:
                 tally,
                 self._args.iterations,
                 warm=_warm,
-                network=network if tally.batch_size == min(_batches(self._args)) else None,
+                network=network if tally.batch_size == min(self._args.batches) else None,
             )
 
         if session.device is None:

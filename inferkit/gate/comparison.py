@@ -184,8 +184,8 @@ def _missing(case: str, metric: str, head: _Side) -> Outcome:
 
 
 def _new(case: str, metric: str, base: _Side) -> Outcome:
-    failed = f"it failed in {base.failures[case]}" if case in base.failures else "only the second has it"
-    return Outcome(case, metric, Verdict.NO_BASELINE, reason=failed)
+    reason = f"it failed in {base.failures[case]}" if case in base.failures else "only the second has it"
+    return Outcome(case, metric, Verdict.NO_BASELINE, reason=reason)
 
 
 def _accuracies(base: _Side, head: _Side, tolerance: float | None) -> list[Outcome]:

@@ -97,9 +97,8 @@ class _Plan:
         self.kept = {
             name: case for name, case in self.old.items() if name not in self.cases and name not in self.removed
         }
-
         stored = before.accuracy if before else {}
-        self.kept_accuracies = tuple(name for name in stored if name not in self.accuracies)
+        self.kept_accuracies = {name: case for name, case in stored.items() if name not in self.accuracies}
 
     def promotion(self, store: BaselineStore, accept: str | None, rule: Rule) -> Promotion:
         moved = self._moved()
@@ -115,7 +114,7 @@ class _Plan:
         after = Baseline(
             self.fingerprint,
             {**self.kept, **{name: _stored(case, reasons.get(name)) for name, case in self.cases.items()}},
-            {**(self.before.accuracy if self.before else {}), **accuracies},
+            {**self.kept_accuracies, **accuracies},
             _origin(self.run),
             self._reference(moved),
         )

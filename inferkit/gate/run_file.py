@@ -218,8 +218,9 @@ def _texts(place: Place, key: str) -> tuple[str, ...]:
 
 
 def _reasons(told: object) -> dict[str, str]:
-    """Reasons by case, those that are texts: they are words to be shown, and no figure rests on them."""
-    return {name: text for name, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}
+    """Reasons by case, empty where one is no text: they are words to be shown, and no figure rests on them."""
+    found = told if isinstance(told, dict) else {}
+    return {name: text if isinstance(text, str) else "" for name, text in found.items()}
 
 
 def _origin(top: Place) -> tuple[str, str, str, str, bool]:

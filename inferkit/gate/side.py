@@ -156,17 +156,16 @@ def _varying(
     from inferkit.gate.stats.judge import Policy
 
     suite = [
-        CaseLatency(c.case, now, before, margin)
-        for c, now, before, margin in cases
-        if min(len(now), len(before)) >= fewest and max(len(now), len(before)) >= _FEWEST
+        CaseLatency(c.case, now, before, margin) for c, now, before, margin in cases if not _few(now, before, fewest)
     ]
     policy = Policy(alpha=part * _ALPHA)
     rule = ModeratedRule(looks=(), policy=replace(policy, tolerance_share=1.0) if whole_margin else policy)
     return [replace(outcome, metric=metric) for outcome in rule.judge(suite)]
 
 
-def _few(now: Sequence[float], before: Sequence[float]) -> bool:
-    return min(len(now), len(before)) < _FEWEST
+def _few(now: Sequence[float], before: Sequence[float], fewest: int = _FEWEST) -> bool:
+    """Whether one side has fewer than `fewest`, or neither has enough to tell its noise."""
+    return min(len(now), len(before)) < fewest or max(len(now), len(before)) < _FEWEST
 
 
 def _builds(seconds: Sequence[float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from inferkit.errors import NetworkError
-from inferkit.files import inside, replacing, write_atomically
+from inferkit.files import inside, is_engine_file, replacing, write_atomically
 from inferkit.network.limit import check_bytes, read_file
 from inferkit.network.network import Network
 from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
@@ -87,7 +87,7 @@ def _parse(source: Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
-        if _is_engine(source):
+        if is_engine_file(source):
             raise NetworkError(
                 f"{source} is an engine file, not a network: `inferkit inspect`, `top`, `ab` and `serve` take those"
             ) from None
@@ -95,11 +95,6 @@ def _parse(source: Path) -> onnx.ModelProto:
     if not model.HasField("graph") or not model.opset_import or not model.graph.output:
         raise NetworkError(f"{source} is cut short or no ONNX model ({size}): it has no graph with outputs")
     return model
-
-
-def _is_engine(source: Path) -> bool:
-    """Whether the metadata of an engine file lie beside it."""
-    return source.suffix != ".onnx" and source.with_name(f"{source.name}.json").exists()
 
 
 def _check(model: onnx.ModelProto, source: Path) -> None:

@@ -299,9 +299,7 @@ def _unmeasured(run: RunFile) -> list[CaseView]:
         told = mapping(mapping(run.record, "unsupported"), name)
         reason, way_out = text(told, "reason") or "", text(told, "way_out") or ""
         found.append(CaseView(name, _metric(name), "UNSUPPORTED", reason=reason, way_out=way_out))
-    failures = mapping(run.record, "failures")
-    found += [CaseView(name, _metric(name), "FAILED", reason=text(failures, name) or "") for name in failures]
-    return found
+    return found + [CaseView(name, _metric(name), "FAILED", reason=told) for name, told in run.failures.items()]
 
 
 def _metric(case: str) -> str:

@@ -56,8 +56,8 @@ class Buckets(Session):
                 session.execute()
                 self._sessions[size] = session
             self._stack = stack.pop_all()
-        self._current = smallest = self._first = next(iter(self._sessions.values()))
-        self.inputs, self.outputs, self.device = smallest.inputs, smallest.outputs, smallest.device
+        self._current = self._first = next(iter(self._sessions.values()))
+        self.inputs, self.outputs, self.device = self._first.inputs, self._first.outputs, self._first.device
         self.compiled = any(session.compiled for session in self._sessions.values())
 
     def load(self, images: Feeds) -> None:

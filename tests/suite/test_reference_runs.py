@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import subprocess
@@ -43,6 +44,16 @@ def faster(path, *, cases: float = 1.0, reference: float = 1.0) -> None:
     path.write_text(json.dumps(stored))
 
 
+@contextlib.contextmanager
+def put_back(path):
+    """A file that may be changed meanwhile."""
+    kept = path.read_bytes()
+    try:
+        yield
+    finally:
+        path.write_bytes(kept)
+
+
 def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
     project, run, ours, path = measured
     assert run.code == 0, run.text
@@ -60,12 +71,9 @@ def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
 
 def test_where_it_moved_too_nothing_is_called_regressed(measured):
     project, _, _, path = measured
-    kept = path.read_bytes()
-    faster(path, cases=200, reference=10_000)
-    try:
+    with put_back(path):
+        faster(path, cases=200, reference=10_000)
         run = project.run(*LATENCIES)
-    finally:
-        path.write_bytes(kept)
     assert run.code == 10, run.text
     assert run.verdict(CASE) == "INVALID"
     said = run.tests[CASE].find("skipped").get("message")
@@ -82,12 +90,9 @@ def test_where_it_moved_too_nothing_is_called_regressed(measured):
 def test_a_case_that_cannot_be_measured_does_not_take_the_others_with_it(measured):
     project, *_ = measured
     matrix = project.folder / "bench" / "matrix.toml"
-    kept = matrix.read_text()
-    matrix.write_text(kept + '\n[[networks]]\nname = "gone"\nmodel = "gone.onnx"\n')
-    try:
+    with put_back(matrix):
+        matrix.write_text(matrix.read_text() + '\n[[networks]]\nname = "gone"\nmodel = "gone.onnx"\n')
         run = project.run(*LATENCIES)
-    finally:
-        matrix.write_text(kept)
     assert run.code == 1, run.text
     assert run.verdict(CASE) == "PASS"
     assert run.verdict("test_latency[gone-fp32-b1-onnxruntime]") == "FAILED"
@@ -97,12 +102,9 @@ def test_a_case_that_cannot_be_measured_does_not_take_the_others_with_it(measure
 
 def test_where_it_did_not_the_software_did(measured):
     project, _, _, path = measured
-    kept = path.read_bytes()
-    faster(path, cases=200)
-    try:
+    with put_back(path):
+        faster(path, cases=200)
         run = project.run(*LATENCIES)
-    finally:
-        path.write_bytes(kept)
     assert run.code == 1
     assert run.verdict(CASE) == "REGRESSED"
     assert "the reference network did not (" in run.text

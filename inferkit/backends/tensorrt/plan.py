@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inferkit.errors import EngineError
-from inferkit.files import write_atomically
+from inferkit.files import info_path, write_atomically
 from inferkit.network.network import TensorInfo
 
 SCHEMA = 1
@@ -76,11 +76,6 @@ class Plan:
 
     content: bytes
     info: PlanInfo
-
-
-def info_path(path: str | os.PathLike[str]) -> Path:
-    """Where the metadata of the plan at `path` lies: `engine.plan.json` for `engine.plan`."""
-    return Path(f"{os.fspath(path)}.json")
 
 
 def sha256(content: bytes) -> str:
