@@ -1,4 +1,4 @@
-"""The errors that inferkit raises: each says what happened, to what, and the way out."""
+"""The errors that inferkit raises: each says what happened, to what, and a hint."""
 
 
 class InferkitError(Exception):
@@ -24,13 +24,13 @@ class BackendError(InferkitError):
 class BackendUnavailable(BackendError):
     """A backend, or one precision of it, cannot run on this machine: a case with it is UNSUPPORTED, not failed.
 
-    `reason` says what is missing, `way_out` what the user can do about it.
+    `reason` says what is missing, `hint` what the user can do about it.
     """
 
-    def __init__(self, reason: str, way_out: str = "") -> None:
-        super().__init__(f"{reason}; {way_out}" if way_out else reason)
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(f"{reason}; {hint}" if hint else reason)
         self.reason = reason
-        self.way_out = way_out
+        self.hint = hint
 
 
 class EngineError(BackendError):

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inferkit.errors import InferkitError
-from inferkit.suite import options
+from inferkit.suite.session import options
 
 if TYPE_CHECKING:
-    from inferkit.suite.checks import AccuracyCheck, LatencyCheck, ServiceCheck
-    from inferkit.suite.state import Parameter, Suite
+    from inferkit.suite.session.fixtures import AccuracyCheck, LatencyCheck, ServiceCheck
+    from inferkit.suite.session.state import Parameter, Suite
 
 LATENCY, ACCURACY, SERVICE = "inferkit_latency", "inferkit_accuracy", "inferkit_service"
 _FIXTURES = (LATENCY, ACCURACY, SERVICE)
@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """What several processes cannot do at the same time is told before they start."""
     alone = options.option(config, "against") or options.option(config, "ray")
     if getattr(config.option, "dist", "no") != "no" and alone:
-        from inferkit.suite.workers import refuse
+        from inferkit.suite.session.xdist import refuse
 
         refuse(config)
 
@@ -119,10 +119,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     parameters = _parameters(session)
     if not parameters:
         return
-    from inferkit.suite import workers
+    from inferkit.suite.session import xdist as workers
 
     if workers.is_worker(session.config):
-        from inferkit.suite.checks import CPU_BACKENDS
+        from inferkit.suite.session.fixtures import CPU_BACKENDS
 
         backends = [getattr(each.case, "backend", None) for each in parameters if hasattr(each.case, "batch_size")]
         _suite(session.config).family = sum(backend not in CPU_BACKENDS for backend in backends)
@@ -133,7 +133,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             "the suite hands its times to pytest-benchmark, which is switched off (-p no:benchmark) or not installed; "
             "use --benchmark-skip to leave the cases out"
         )
-    from inferkit.suite.run import check_json_path
+    from inferkit.suite.session.run import check_json_path
 
     check_json_path(session.config)
 
@@ -142,7 +142,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     """Measure all selected cases, interleaved, before the first test; each test then judges its own."""
     if _may_measure(session) and _parameters(session):
-        from inferkit.suite.run import measure
+        from inferkit.suite.session.run import measure
 
         measure(_suite(session.config), _parameters(session))
     return (yield)
@@ -170,7 +170,7 @@ def _parameter_of(item: pytest.Item) -> Parameter | None:
 @pytest.fixture
 def inferkit_latency(request: pytest.FixtureRequest, benchmark: Any) -> LatencyCheck:
     """A latency case of the matrix; `check()` judges it."""
-    from inferkit.suite.checks import LatencyCheck
+    from inferkit.suite.session.fixtures import LatencyCheck
 
     return LatencyCheck(_suite(request.config), _param(request), benchmark, request.node)
 
@@ -178,7 +178,7 @@ def inferkit_latency(request: pytest.FixtureRequest, benchmark: Any) -> LatencyC
 @pytest.fixture
 def inferkit_accuracy(request: pytest.FixtureRequest, benchmark: Any) -> AccuracyCheck:
     """An accuracy case of the matrix; `check()` judges it."""
-    from inferkit.suite.checks import AccuracyCheck
+    from inferkit.suite.session.fixtures import AccuracyCheck
 
     return AccuracyCheck(_suite(request.config), _param(request), benchmark, request.node)
 
@@ -186,7 +186,7 @@ def inferkit_accuracy(request: pytest.FixtureRequest, benchmark: Any) -> Accurac
 @pytest.fixture
 def inferkit_service(request: pytest.FixtureRequest, benchmark: Any) -> ServiceCheck:
     """A service case of the matrix: a network under one of MLPerf's scenarios; `check()` judges it."""
-    from inferkit.suite.checks import ServiceCheck
+    from inferkit.suite.session.fixtures import ServiceCheck
 
     return ServiceCheck(_suite(request.config), _param(request), benchmark, request.node)
 
@@ -200,7 +200,7 @@ def _param(request: pytest.FixtureRequest) -> Parameter:
 
 def _suite(config: pytest.Config) -> Suite:
     if _SUITE not in config.stash:
-        from inferkit.suite.state import Suite
+        from inferkit.suite.session.state import Suite
 
         config.stash[_SUITE] = Suite(config)
     return config.stash[_SUITE]
@@ -211,7 +211,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """The result travels with the report, also from a worker of pytest-xdist to its controller."""
     report: Any = yield
     if _SUITE in item.config.stash and report.when == "call":
-        from inferkit.suite.checks import RESULT
+        from inferkit.suite.session.fixtures import RESULT
 
         result = item.stash.get(RESULT, None)
         if result is not None:
@@ -228,7 +228,7 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """A worker of pytest-xdist ended: take what it found."""
-    from inferkit.suite.workers import received
+    from inferkit.suite.session.xdist import received
 
     told = received(node)
     if told is not None:
@@ -240,19 +240,19 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
     """Write --benchmark-json whole or not at all, and give runs that say nothing an exit code of their own."""
-    from inferkit.suite.workers import is_controller, is_worker
+    from inferkit.suite.session.xdist import is_controller, is_worker
 
     if is_controller(session.config) and _has_results(session.config):
         _suite(session.config)
     if _SUITE not in session.config.stash:
         return (yield)
     if is_worker(session.config):
-        from inferkit.suite.run import hand_over
+        from inferkit.suite.session.run import hand_over
 
         hand_over(session.config.stash[_SUITE])
         return (yield)
-    from inferkit.suite.run import EXIT_NOT_WRITTEN, exit_code, write_json
-    from inferkit.suite.verdicts import write_verdicts
+    from inferkit.suite.session.run import EXIT_NOT_WRITTEN, exit_code, write_json
+    from inferkit.suite.session.verdict_json import write_verdicts
 
     # Before the other finishers: pytest's own writes the summary, which tells what was written.
     suite = session.config.stash[_SUITE]
@@ -268,7 +268,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Ours is one top-level key, beside what pytest-benchmark's own tools read."""
     if _SUITE in config.stash:
-        from inferkit.suite.run_json import run_record
+        from inferkit.suite.session.run_json import run_record
 
         output_json["inferkit"] = run_record(config.stash[_SUITE])
 
@@ -278,7 +278,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """The table of verdicts, in place of pytest-benchmark's where it would show the same times."""
     results = [report.inferkit for reports in terminalreporter.stats.values() for report in reports if _has(report)]
     if results or _SUITE in config.stash:
-        from inferkit.suite.run import show
+        from inferkit.suite.session.run import show
 
         show(terminalreporter, results, config.stash.get(_SUITE, None))
 
@@ -288,7 +288,7 @@ def _has(report: Any) -> bool:
 
 
 def _has_results(config: pytest.Config) -> bool:
-    from inferkit.suite.run import results_of
+    from inferkit.suite.session.run import results_of
 
     return bool(results_of(config))
 

@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli", "pytest_plugin"),
 )
 # One door upwards: a run that asks for several machines is handed on, by an import where that is done.
-DOORS = {("suite/run.py", "cluster")}
+DOORS = {("suite/session/run.py", "cluster")}
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 # Modules that run code found in data, start other programs through a shell, or reach for the network.
@@ -39,7 +39,7 @@ FORBIDDEN_MODULES = {
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_METHODS = {("os", "system"), ("os", "popen"), ("onnx", "load"), ("onnx", "load_model")}
 # onnx.load follows external data by itself: only for files that this process's parent has written.
-OWN_FILES = PACKAGE / "measure" / "prepared.py"
+OWN_FILES = PACKAGE / "measure" / "engine" / "prepared_network.py"
 
 
 def sources(*folders: Path) -> list[Path]:
@@ -65,7 +65,7 @@ def imported(path: Path) -> list[tuple[int, str]]:
 
 
 def room_of(module: str) -> str | None:
-    """The room of `inferkit.gate.baseline` is `gate`; None for inferkit itself and for other packages."""
+    """The room of `inferkit.gate.files.baseline` is `gate`; None for inferkit itself and for other packages."""
     parts = module.split(".")
     return parts[1] if parts[0] == "inferkit" and len(parts) > 1 and parts[1] in FLOOR else None
 
@@ -138,7 +138,7 @@ def is_false(node: ast.expr) -> bool:
 
 # Wall clocks: for dates that are shown or stored, never for how long something took.
 WALL_CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")}
-DATES = {"cli/study.py", "cli/sweep.py", "suite/run.py"}
+DATES = {"cli/study.py", "cli/sweep.py", "suite/session/run.py"}
 
 
 def test_no_duration_comes_from_a_clock_that_can_step_back() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import inferkit
-from inferkit.backends.tensorrt.monitor import Phases
+from inferkit.backends.tensorrt.building.monitor import Phases
 from inferkit.progress import is_heard, listening, tell
 from inferkit.report.progress import time_left
 

@@ -154,7 +154,7 @@ class Forward:
 def pictures(shape: Sequence[int], count: int, batch_size: int) -> Iterator[NDArray[np.float32]]:
     """Batches of pictures [N, C, H, W]: the embedded ones, enlarged, one for each channel, less the mean."""
     from inferkit.data.opening import open_dataset
-    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.data.pixels.preprocessing import Preprocessing
 
     channels, height, width = shape
     dataset = open_dataset("fashion_mnist")
@@ -186,8 +186,8 @@ def _shape(info: Any) -> tuple[int, ...]:
 
 def _prepared(args: argparse.Namespace) -> tuple[Any, Any, Any]:
     import inferkit
-    from inferkit.precision.fold import prepare
     from inferkit.precision.placement import place
+    from inferkit.precision.rewrite.fold import prepare
 
     network = inferkit.load(args.model)
     graph = prepare(network.model)
@@ -195,8 +195,8 @@ def _prepared(args: argparse.Namespace) -> tuple[Any, Any, Any]:
 
 
 def _ours(args: argparse.Namespace, images: int) -> dict[str, Any]:
-    from inferkit.precision.calibration import calibration_from
-    from inferkit.precision.collect import Collector
+    from inferkit.precision.calibration.collect import Collector
+    from inferkit.precision.calibration.methods import calibration_from
 
     with Peak() as peak:
         network, graph, placement = _prepared(args)

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from inferkit.backends.caffe.root import CaffeRoot, find_root
 from inferkit.data import LmdbDataset, Preprocessing, open_dataset, write_lmdb
-from inferkit.data.datum import serialize_datum
+from inferkit.data.lmdb.datum import serialize_datum
 from inferkit.errors import InferkitError
 
 BATCH = 64

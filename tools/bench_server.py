@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from inferkit.measure.environment import cpu_model, usable_cpus
-from inferkit.measure.interpreter import this_interpreter
+from inferkit.measure.jobs.interpreter import this_interpreter
+from inferkit.measure.machine.host import cpu_model, usable_cpus
 
 
 def client(protocol: str, port: int, model: str, until: float, times: list[float], failures: list[str]) -> None:

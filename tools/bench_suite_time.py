@@ -26,7 +26,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from inferkit.serve.probe import probe
+from inferkit.serve.load.search import probe
 
 _STEP = re.compile(r"\[ *\d+/\d+\] (.*)")
 _LOGGED = re.compile(r'"time_ms": ([\d.]+)')

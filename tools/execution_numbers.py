@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
-from inferkit.gate.verdict import Verdict
 
 SLOWER = math.log1p(0.02)
 

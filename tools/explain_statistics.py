@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from inferkit.gate.moderated import LOOKS, ModeratedRule
-from inferkit.gate.rule import CaseLatency
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.moderated import LOOKS, ModeratedRule
+from inferkit.gate.rules.rule import CaseLatency
 from inferkit.gate.simulate import Noise, against_baseline
 from inferkit.gate.stats.effect import Evidence
 from inferkit.gate.stats.judge import judge
 from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import VariancePrior
-from inferkit.gate.verdict import Verdict
 from tools.gate_numbers import read_recordings
 
 FIGURES = Path(__file__).resolve().parent.parent / "docs" / "figures"

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from inferkit.gate import simulate
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.effect import independent
 from inferkit.gate.stats.judge import judge
 from inferkit.gate.stats.looks import SINGLE_LOOK
-from inferkit.gate.verdict import Verdict
 from tools.peer_rules import RULES
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "tests" / "gate" / "recordings"

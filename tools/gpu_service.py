@@ -30,10 +30,10 @@ from inferkit.backends import backend
 from inferkit.backends.base import Session
 from inferkit.cli.study_engine import with_output
 from inferkit.measure.images import stand_in
-from inferkit.measure.lease import device_lease
+from inferkit.measure.machine.lease import device_lease
 from inferkit.network.network import Network
-from inferkit.serve.batcher import Batcher
-from inferkit.serve.buckets import service_session, sizes_up_to
+from inferkit.serve.batching.batcher import Batcher
+from inferkit.serve.batching.buckets import service_session, sizes_up_to
 from tools.bench_batcher import batched, direct
 from tools.gpu_suite.common import FAILURES, Results, fail, relative_error, say, scores_blob
 

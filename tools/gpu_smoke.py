@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from inferkit.backends.base import Trace
 from inferkit.backends.tensorrt import BACKEND
 from inferkit.errors import InferkitError
-from inferkit.measure.telemetry import GpuTelemetry
+from inferkit.measure.machine.gpu import GpuTelemetry
 from inferkit.network.network import Network
 
 _RESULTS: dict[str, Any] = {}

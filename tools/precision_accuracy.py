@@ -23,7 +23,7 @@ _EMULATED = ("bf16", "fp8")
 
 
 def main() -> int:
-    from inferkit.precision.methods import METHODS
+    from inferkit.precision.calibration.methods import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", default=["lenet", "fashion_vgg", "fashion_resnet"])

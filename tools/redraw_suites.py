@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Verdict
 from tools.replay_suites import Replayed, judged
 
 _NOW = 3

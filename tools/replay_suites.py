@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inferkit.gate.default import default_rule
-from inferkit.gate.outcome import Outcome
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.power import Share
 from inferkit.gate.reference import Beside
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.rules.default import default_rule
+from inferkit.gate.rules.rule import CaseLatency
 
 Logs = Mapping[str, Sequence[float]]
 

@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from inferkit.cli.recipes import preprocessing_of, recipe_of
+from inferkit.cli.pixels import preprocessing_of, recipe_of
 from inferkit.cluster.accuracy import build_engines, evaluate_on, value_of
 from inferkit.cluster.cost import Parts, best_shard, dataset_seconds
 from inferkit.cluster.packing import pack
@@ -34,10 +34,10 @@ from inferkit.cluster.pool import Pool, ray_module
 from inferkit.cluster.schedule import Task, Worker
 from inferkit.cluster.worker import Answer, Evaluation
 from inferkit.data import open_dataset, write_lmdb
-from inferkit.measure.accuracy import Accuracy
-from inferkit.measure.engine_file import FILE_BACKENDS
-from inferkit.measure.environment import HostActivity
-from inferkit.measure.launch import prepare_network
+from inferkit.measure.accuracy.top_k import Accuracy
+from inferkit.measure.engine.engine_file import FILE_BACKENDS
+from inferkit.measure.jobs.launch import prepare_network
+from inferkit.measure.machine.host import HostActivity
 
 
 def dataset_of(images: int, folder: Path) -> str:

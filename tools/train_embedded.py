@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import inferkit
 from inferkit.backends.caffe.root import require_root
 from inferkit.files import replacing, write_atomically
-from inferkit.measure.accuracy import rank_of_labels
+from inferkit.measure.accuracy.top_k import rank_of_labels
 from inferkit.network.network import Network
 from inferkit.network.zoo import build
 from inferkit.network.zoo.caffemodel import caffemodel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,3 +29,14 @@ def relative_difference(got: NDArray[np.generic], wanted: NDArray[np.generic]) -
     distance = float(np.linalg.norm(a[finite] - b[finite]))
     scale = float(np.linalg.norm(b[finite]))
     return distance / scale if scale else (float("inf") if distance else 0.0)
+
+
+def count_nonfinite(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """How many elements of each array are NaN or infinite; arrays without any are left out."""
+    found = {}
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.floating):
+            count = int(array.size - np.count_nonzero(np.isfinite(array)))
+            if count:
+                found[name] = count
+    return found

@@ -36,7 +36,7 @@ class Availability:
 
     ok: bool
     reason: str = ""
-    way_out: str = ""
+    hint: str = ""
     version: str = ""
 
 

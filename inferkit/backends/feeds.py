@@ -32,8 +32,8 @@ def check_feeds(
     batch = _batch_of(checked, inputs)
     if not min_batch <= batch <= max_batch:
         limits = f"exactly {max_batch}" if min_batch == max_batch else f"{min_batch} to {max_batch}"
-        way_out = "; feed fewer at a time or build for a larger batch" if batch > max_batch else ""
-        raise BackendError(f"a batch of {batch} images, but the engine takes {limits}{way_out}")
+        hint = "; feed fewer at a time or build for a larger batch" if batch > max_batch else ""
+        raise BackendError(f"a batch of {batch} images, but the engine takes {limits}{hint}")
     return checked, batch
 
 

@@ -16,8 +16,8 @@ from inferkit.cli.compare import EXIT_CODES, parse_margins
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inferkit.suite.ab import ABResult
-    from inferkit.suite.arms import Arm
+    from inferkit.suite.interleaved.run import ABResult
+    from inferkit.suite.interleaved.sides import Side
 
 _MATRICES = ("matrix.toml", "bench/matrix.toml")
 
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-time", type=float, default=0.5, metavar="SECONDS", help="time measured per process (0.5)"
     )
-    parser.add_argument("--seed", type=int, help="of the order of the arms (default: a random one, which is shown)")
+    parser.add_argument("--seed", type=int, help="of the order of the sides (default: a random one, which is shown)")
     parser.add_argument(
         "--inject",
         action="append",
@@ -76,11 +76,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, judge and print; returns the exit code."""
-    from inferkit.gate.ab import MARGIN
     from inferkit.gate.comparison import Comparison
+    from inferkit.gate.rules.interleaved import MARGIN
     from inferkit.report.progress import progress_on_stderr
-    from inferkit.suite.ab import run_ab
-    from inferkit.suite.selection import Selection
+    from inferkit.suite.interleaved.run import run_ab
+    from inferkit.suite.matrix.selection import Selection
 
     margins = parse_margins(args.margin)
     if not 0 < args.min_time <= 3600:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     counts = _counts(args.blocks)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
     with terminable(), contextlib.ExitStack() as stack:
-        base, head = _arms(args, stack)
+        base, head = _sides(args, stack)
         selection = Selection(*(listed(getattr(args, n)) for n in ("model", "precision", "batch_size", "backend")))
         if head.engine is None:
             selection.check(head.matrix.cases())
@@ -109,18 +109,18 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _arms(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, Arm]:
+def _sides(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Side, Side]:
     from dataclasses import replace
 
-    from inferkit.measure.inject import checked
-    from inferkit.suite.arms import Arm, file_arms, is_file_side, with_settings
-    from inferkit.suite.matrix import load_matrix
+    from inferkit.measure.engine.inject import checked
+    from inferkit.suite.interleaved.sides import Side, file_sides, is_file_side, with_settings
+    from inferkit.suite.matrix.read import load_matrix
 
     settings = _pairs(args.base_set), _pairs(args.head_set)
     if len(args.sides) == 1 or len(args.sides) > 2:
         raise UsageError("give BASE and HEAD, or neither and two settings (--base-set, --head-set)")
     if args.sides and all(map(is_file_side, args.sides)):
-        base, head = file_arms(
+        base, head = file_sides(
             *map(Path, args.sides),
             precisions=listed(args.precision),
             batch_sizes=tuple(_whole(word, "--batch-size") for word in listed(args.batch_size)),
@@ -137,39 +137,39 @@ def _arms(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, A
                 "nothing differs: name BASE and HEAD, or settings (--base-set threads=1 --head-set threads=2)"
             )
         matrix = load_matrix(matrix_file(args.matrix))
-        base, head = Arm("BASE", matrix), Arm("HEAD", matrix)
+        base, head = Side("BASE", matrix), Side("HEAD", matrix)
     base, head = with_settings(base, settings[0]), with_settings(head, settings[1])
     base, head = _by_python(base, args.base_python), _by_python(head, args.head_python)
-    for arm in (base, head):
-        if arm.by is not None:
-            arm.by.check()
+    for side in (base, head):
+        if side.by is not None:
+            side.by.check()
     injected = {key: _share(key, value) for key, value in _pairs(args.inject).items()}
     return base, replace(head, inject=checked(injected))
 
 
-def _commits(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Arm, Arm]:
-    from inferkit.suite.commits import commit_arm
-    from inferkit.suite.worktree import checkout, commit_of, repository_of
+def _commits(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Side, Side]:
+    from inferkit.suite.interleaved.commits import commit_side
+    from inferkit.suite.interleaved.worktree import checkout, commit_of, repository_of
 
     repository = repository_of(Path.cwd())
     commits = [commit_of(repository, ref) for ref in args.sides]
     here = matrix_file(args.matrix)
     base, head = (
-        commit_arm(name, stack.enter_context(checkout(repository, commit)), here, repository, args.venv)
+        commit_side(name, stack.enter_context(checkout(repository, commit)), here, repository, args.venv)
         for name, commit in zip(("BASE", "HEAD"), commits, strict=True)
     )
     return base, head
 
 
-def _by_python(arm: Arm, python: str | None) -> Arm:
+def _by_python(side: Side, python: str | None) -> Side:
     from dataclasses import replace
 
-    from inferkit.measure.interpreter import Interpreter, this_interpreter
+    from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter
 
     if python is None:
-        return arm
-    by = arm.by or Interpreter(home=this_interpreter().home)
-    return replace(arm, by=replace(by, python=python))
+        return side
+    by = side.by or Interpreter(home=this_interpreter().home)
+    return replace(side, by=replace(by, python=python))
 
 
 def matrix_file(given: str | None) -> Path:
@@ -232,7 +232,7 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _print(result: ABResult, base: Arm, head: Arm, code: int, as_json: bool) -> None:
+def _print(result: ABResult, base: Side, head: Side, code: int, as_json: bool) -> None:
     if as_json:
         logs = {
             case: {
@@ -244,8 +244,8 @@ def _print(result: ABResult, base: Arm, head: Arm, code: int, as_json: bool) -> 
         told = {"outcomes": outcomes, "log_medians": logs, "seed": result.seed, "exit_code": code}
         print(json.dumps({**told, "layers": {case: diff.as_dict() for case, diff in result.layers.items()}}, indent=1))
         return
-    from inferkit.report.layers import diff_lines
     from inferkit.report.outcomes import outcome_lines
+    from inferkit.report.page.layers import diff_lines
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()

@@ -15,7 +15,7 @@ from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.gate.outcome import Outcome
-    from inferkit.measure.side_by_side import Classes
+    from inferkit.measure.accuracy.side_by_side import Classes
     from inferkit.network.network import Network, TensorInfo
 
 EXAMPLES = """examples:
@@ -238,8 +238,8 @@ def _compare_classes(
 ) -> Outcome | None:
     """Fill `told` with what each side made of the images; the outcome on top-1, None without labels."""
     import inferkit
-    from inferkit.measure.confusion import confusion
-    from inferkit.measure.side_by_side import classify
+    from inferkit.measure.accuracy.confusion import confusion
+    from inferkit.measure.accuracy.side_by_side import classify
     from inferkit.progress import tell
 
     size = _batch_size(sides, networks, args.batch_size or _BATCH)
@@ -306,10 +306,10 @@ def _compare_layers(
     steps: Mapping[str, Any],
     told: dict[str, Any],
 ) -> None:
-    from inferkit.measure.layer_error import LIMITS, first_divergence, limit_of
-    from inferkit.measure.layers import layers_of
-    from inferkit.measure.probes import open_probe
-    from inferkit.measure.side_by_side import compare_layers
+    from inferkit.measure.accuracy.layer_error import LIMITS, first_divergence, limit_of
+    from inferkit.measure.accuracy.probes import open_probe
+    from inferkit.measure.accuracy.side_by_side import compare_layers
+    from inferkit.measure.layers.network_layers import layers_of
     from inferkit.progress import tell
 
     size = _batch_size(sides, networks, args.batch_size or _LAYER_BATCH)

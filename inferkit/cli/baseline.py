@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.errors import BaselineError, UsageError
 
 if TYPE_CHECKING:
-    from inferkit.gate.baseline import AccuracyBaseline, Baseline, CaseBaseline
+    from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, CaseBaseline
     from inferkit.gate.promotion import Promotion
 
 EXIT_NOTHING = 12
@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _promote(args: argparse.Namespace) -> int:
-    from inferkit.gate.baseline import BaselineStore
-    from inferkit.gate.pooling import pooled_run
+    from inferkit.gate.files.baseline import BaselineStore
+    from inferkit.gate.files.pooling import pooled_run
+    from inferkit.gate.files.run_file import read_run
     from inferkit.gate.promotion import plan_promotion, promote
-    from inferkit.gate.run_file import read_run
 
     reason = args.accept_regression
     if reason is not None and not reason.strip():
@@ -123,7 +123,7 @@ def _as_json(promotion: Promotion) -> dict[str, Any]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from inferkit.gate.baseline import BaselineStore, read_baseline
+    from inferkit.gate.files.baseline import BaselineStore, read_baseline
 
     store = BaselineStore(args.baseline_dir)
     files = [_named(store.folder, args.baseline)] if args.baseline else store.files()
@@ -148,7 +148,7 @@ def _named(folder: Path, name: str) -> Path:
 
 def _print_baseline(path: Path, baseline: Baseline, cases: bool) -> None:
     from inferkit.gate.outcome import percent, seconds
-    from inferkit.measure.statistics import centre, spread
+    from inferkit.measure.latency.statistics import centre, spread
 
     print(f"{path}: {len(baseline.cases)} latency cases, {len(baseline.accuracy)} accuracy cases")
     print("  " + ", ".join(f"{name} {value}" for name, value in baseline.fingerprint.fields))

@@ -119,7 +119,7 @@ def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:
 
 
 def _uint8_input(args: argparse.Namespace) -> Any:
-    from inferkit.backends.tensorrt.uint8_input import Uint8Input
+    from inferkit.backends.tensorrt.building.uint8_input import Uint8Input
 
     if args.mean and args.mean_image:
         raise UsageError("--mean and --mean-image exclude each other")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.data.pixels.preprocessing import Preprocessing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +87,7 @@ class Written:
 
 def _source(args: argparse.Namespace) -> tuple[Any, Preprocessing | None]:
     """The dataset, or batch files, and how images are prepared (batch files hold prepared ones)."""
-    from inferkit.precision.batches import NAMES, BatchFiles
+    from inferkit.precision.calibration.batches import NAMES, BatchFiles
 
     given = given_options(args)
     folder = Path(args.dataset)
@@ -116,8 +116,8 @@ def _preprocessing(args: argparse.Namespace) -> Preprocessing:
 
 
 def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Preprocessing | None) -> Written:
-    from inferkit.precision.batches import write_batches
-    from inferkit.precision.collect import IMAGES
+    from inferkit.precision.calibration.batches import write_batches
+    from inferkit.precision.calibration.collect import IMAGES
 
     images = args.images or IMAGES
     chosen = dataset.batches(args.batch_size, limit=images, spread=True, preprocessing=preprocessing)
@@ -138,10 +138,9 @@ def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Prepro
 def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessing | None) -> list[Written]:
     import inferkit
     from inferkit.precision import collect_ranges
-    from inferkit.precision.caches import write_cache
-    from inferkit.precision.calibration import DEFAULT_METHOD, calibration_from
-    from inferkit.precision.methods import method
-    from inferkit.precision.ranges import Ranges
+    from inferkit.precision.calibration.caches import write_cache
+    from inferkit.precision.calibration.methods import DEFAULT_METHOD, calibration_from, method
+    from inferkit.precision.calibration.ranges import Ranges
     from inferkit.report.progress import shown_on_stderr
 
     chosen = method(args.method or DEFAULT_METHOD)

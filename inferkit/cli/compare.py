@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
     from inferkit.gate.comparison import compare
-    from inferkit.gate.run_file import read_run
+    from inferkit.gate.files.run_file import read_run
 
     base, head = _sides(args)
     if args.tolerance is not None and not 0 < args.tolerance <= 100:
@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
         told = {"outcomes": outcomes, "remarks": comparison.remarks, "layers": layers, "exit_code": code}
         print(json.dumps(told, indent=1))
         return code
-    from inferkit.report.layers import diff_lines
     from inferkit.report.outcomes import outcome_lines
+    from inferkit.report.page.layers import diff_lines
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 def _write_markdown(path: str, comparison: Comparison) -> None:
     from inferkit.files import write_atomically
     from inferkit.report.markdown import markdown
-    from inferkit.report.view import cases_of
+    from inferkit.report.page.view import cases_of
 
     try:
         write_atomically(path, markdown(cases_of(comparison.outcomes, comparison.layers), comparison.remarks).encode())

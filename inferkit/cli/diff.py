@@ -13,8 +13,8 @@ from inferkit.errors import UsageError
 from inferkit.gate.layer_diff import LayerDiff, diff_layers
 
 if TYPE_CHECKING:
-    from inferkit.measure.layer_table import LayerTable
-    from inferkit.measure.layers import Layer, Source
+    from inferkit.measure.layers.network_layers import Layer, Source
+    from inferkit.measure.layers.table import LayerTable
     from inferkit.network.network import Network
 
 _SHOWN = ("op", "shape", "precision", "parameters", "operations", "weight_bytes")
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     found, networks = _networks(args)
     layers = None
     if args.times:
-        from inferkit.measure.profiles import profile_network
+        from inferkit.measure.layers.profile import profile_network
 
         layers = diff_layers(*(profile_network(each, batch=batch_for(args.batch_size)) for each in networks))
     return _tell(args, found, layers, "")
@@ -100,7 +100,7 @@ def _tell(args: argparse.Namespace, found: list[Difference], layers: LayerDiff |
     if not differs:
         print("no difference" if layers is None or not layers.changes else "no difference but in time")
     if layers is not None and layers.changes:
-        from inferkit.report.layers import WHY, layer_lines
+        from inferkit.report.page.layers import WHY, layer_lines
         from inferkit.report.table import stdout_look
 
         width, color = stdout_look()
@@ -120,7 +120,7 @@ def _is_run(name: str) -> bool:
 
 def _profile(path: str) -> LayerTable | None:
     """The layer table in a file that `inferkit top --json` printed; None for another file."""
-    from inferkit.measure.layer_table import table_from
+    from inferkit.measure.layers.table import table_from
 
     try:
         told = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -160,7 +160,7 @@ def _engine_layers(files: Sequence[str], batch: int) -> tuple[LayerDiff | None, 
 
 def _networks(args: argparse.Namespace) -> tuple[list[Difference], tuple[Network, Network]]:
     import inferkit
-    from inferkit.measure.layers import layers_of, outputs_of, totals_of
+    from inferkit.measure.layers.network_layers import layers_of, outputs_of, totals_of
 
     first, second = (
         inferkit.load(*([name, weights] if weights else [name]))
@@ -229,7 +229,7 @@ def _through(source: Source, own: Mapping[str, Layer], others: Container[str]) -
 
     A layer on one side only, such as the cast of another precision, is told once; it does not make its readers differ.
     """
-    from inferkit.measure.layers import WEIGHTS
+    from inferkit.measure.layers.network_layers import WEIGHTS
 
     while source.kind == "layer" and source.name not in others:
         computed = [each for each in own[source.name].inputs if each.kind in ("layer", "input")]
@@ -243,7 +243,7 @@ def _through(source: Source, own: Mapping[str, Layer], others: Container[str]) -
 
 def _wiring(inputs: list[Source]) -> list[Source]:
     """Without the weights at the end: how many and which is compared by their number and digest."""
-    from inferkit.measure.layers import WEIGHTS
+    from inferkit.measure.layers.network_layers import WEIGHTS
 
     kept = list(inputs)
     while kept and kept[-1] == WEIGHTS:

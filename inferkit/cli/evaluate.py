@@ -16,7 +16,7 @@ from inferkit.errors import UsageError
 if TYPE_CHECKING:
     from inferkit.cluster.accuracy import Part
     from inferkit.cluster.worker import Evaluation
-    from inferkit.measure.accuracy import Accuracy
+    from inferkit.measure.accuracy.top_k import Accuracy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
-    from inferkit.cli.recipes import preprocessing_of, recipe_of
+    from inferkit.cli.pixels import preprocessing_of, recipe_of
     from inferkit.cluster.worker import Evaluation
-    from inferkit.measure.launch import prepare_network
+    from inferkit.measure.jobs.launch import prepare_network
     from inferkit.precision import normalize
 
     if args.batch_size < 1 or args.shard < 1:
@@ -94,10 +94,10 @@ def _run(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
 
 
 def _here(job: Evaluation, prepared: Path) -> Accuracy:
-    from inferkit.measure.accuracy import AccuracySpec
-    from inferkit.measure.interpreter import with_environment
-    from inferkit.measure.launch import run_accuracy
-    from inferkit.suite.target import measuring_environment
+    from inferkit.measure.accuracy.top_k import AccuracySpec
+    from inferkit.measure.jobs.interpreter import with_environment
+    from inferkit.measure.jobs.launch import run_accuracy
+    from inferkit.suite.campaign.target import measuring_environment
 
     spec = AccuracySpec(str(prepared), job.backend, job.dataset, job.preprocessing, job.batch_size)
     return run_accuracy(spec, job.key, by=with_environment(None, measuring_environment(job.backend, job.precision, {})))
@@ -106,7 +106,7 @@ def _here(job: Evaluation, prepared: Path) -> Accuracy:
 def _on_cluster(args: argparse.Namespace, job: Evaluation, prepared: Path) -> tuple[Accuracy, list[Part]]:
     from inferkit.cluster.accuracy import evaluate_on
     from inferkit.cluster.pool import Pool
-    from inferkit.measure.engine_file import FILE_BACKENDS
+    from inferkit.measure.engine.engine_file import FILE_BACKENDS
 
     on_gpu = args.backend in FILE_BACKENDS
     with Pool(args.ray, on_gpu=on_gpu, on_cpu=not on_gpu) as pool:

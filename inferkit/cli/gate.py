@@ -58,9 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Try and print; returns the exit code."""
     from inferkit.report.progress import time_left
-    from inferkit.suite.campaign import Settings
-    from inferkit.suite.matrix import load_matrix
-    from inferkit.suite.selection import Selection
+    from inferkit.suite.campaign.campaign import Settings
+    from inferkit.suite.matrix.read import load_matrix
+    from inferkit.suite.matrix.selection import Selection
     from inferkit.suite.selftest import Plan, run_selftest
 
     for name in ("suites", "slowed_suites", "one_in", "replicates", "min_time", "time_budget"):
@@ -110,7 +110,7 @@ def _log(path: str) -> TextIO:
 
 
 def _effects(text: str) -> tuple[tuple[str, float], ...]:
-    from inferkit.measure.inject import checked
+    from inferkit.measure.engine.inject import checked
 
     effects = []
     for word in filter(None, text.split(",")):

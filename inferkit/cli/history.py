@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(history: History, args: argparse.Namespace) -> int:
+    from inferkit.gate.files.run_file import read_run
     from inferkit.gate.history.summary import summary_of
-    from inferkit.gate.run_file import read_run
 
     summaries = [summary_of(read_run(path)) for path in args.add]  # all are checked before any is taken
     added = history.append(summaries)
@@ -82,7 +82,7 @@ def _ratchet(history: History, args: argparse.Namespace) -> int:
     from inferkit.gate.history.ratchet import slips
     from inferkit.report.outcomes import outcome_lines
     from inferkit.report.table import stdout_look
-    from inferkit.suite.releases import ratchet_of
+    from inferkit.suite.session.releases import ratchet_of
 
     runs = history.runs(args.project)
     if not runs:
@@ -152,8 +152,7 @@ def _changes(chosen: Sequence[Series], references: Sequence[Series]) -> tuple[li
 
 def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint]], last: int) -> None:
     from inferkit.gate.outcome import shower
-    from inferkit.report.spark import sparkline
-    from inferkit.report.table import Column, stdout_look, table_lines
+    from inferkit.report.table import Column, sparkline, stdout_look, table_lines
 
     machines = list(dict.fromkeys(series.fingerprint for series in chosen))
     projects = list(dict.fromkeys(series.project for series in chosen))
@@ -187,9 +186,8 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
 
 def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> None:
     from inferkit.gate.outcome import shower
-    from inferkit.measure.statistics import spread
-    from inferkit.report.spark import sparkline
-    from inferkit.report.table import Column, stdout_look, table_lines
+    from inferkit.measure.latency.statistics import spread
+    from inferkit.report.table import Column, sparkline, stdout_look, table_lines
 
     show = shower(series.metric)
     points = series.points[-last:]

@@ -24,7 +24,7 @@ from inferkit.errors import DataError, NetworkError, UsageError
 if TYPE_CHECKING:
     from inferkit.backends.caffe.net import CaffeNet
     from inferkit.data.dataset import Dataset
-    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.data.pixels.preprocessing import Preprocessing
 
 PROGRAM = "infer_caffe"
 
@@ -65,7 +65,7 @@ def infer(args: argparse.Namespace, began: float) -> int:
     """Open everything, run the iterations, print and append the final stats."""
     from inferkit.data.labels import read_labels
     from inferkit.data.opening import open_dataset
-    from inferkit.measure.accuracy import scores_output
+    from inferkit.measure.accuracy.top_k import scores_output
 
     names = read_labels(args.labels) if args.labels is not None else ()
     tally = Tally(PROGRAM, args.batch, "NA", args.quiet, args.debug, names, args.csvFile, clock=began)
@@ -111,12 +111,12 @@ def open_network(args: argparse.Namespace, dataset: Dataset, preprocessing: Prep
 
 def training_preprocessing(model: Path) -> Preprocessing:
     """What the TEST phase's data layer of a training prototxt does to images; nothing for a deploy prototxt."""
-    from inferkit.data.preprocessing import Preprocessing
-    from inferkit.data.transform_param import preprocessing_of
-    from inferkit.network.caffe.deploy import is_data
-    from inferkit.network.caffe.filter import filter_net
-    from inferkit.network.caffe.read import read_prototxt
-    from inferkit.network.caffe.upgrade import upgrade
+    from inferkit.data.pixels.preprocessing import Preprocessing
+    from inferkit.data.pixels.transform_param import preprocessing_of
+    from inferkit.network.caffe.files.read import read_prototxt
+    from inferkit.network.caffe.prototxt.deploy import is_data
+    from inferkit.network.caffe.prototxt.filter import filter_net
+    from inferkit.network.caffe.prototxt.upgrade import upgrade
 
     try:
         net = read_prototxt(model)

@@ -72,8 +72,8 @@ def infer(args: argparse.Namespace, began: float) -> int:
     from inferkit.backends import backend
     from inferkit.data.labels import read_labels
     from inferkit.data.opening import open_dataset
-    from inferkit.measure.accuracy import scores_output
-    from inferkit.measure.lease import device_lease
+    from inferkit.measure.accuracy.top_k import scores_output
+    from inferkit.measure.machine.lease import device_lease
 
     max_batch = args.max_batch or args.batch
     if args.batch > max_batch:
@@ -156,7 +156,7 @@ def _require(data_type: str) -> None:
 
     available = backend(BACKEND).availability(DATA_TYPES[data_type])
     if not available.ok:
-        raise BackendUnavailable(available.reason, available.way_out)
+        raise BackendUnavailable(available.reason, available.hint)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from inferkit.errors import InferkitError
 from inferkit.files import is_engine_file
 
 if TYPE_CHECKING:
-    from inferkit.measure.layer_table import LayerTable
-    from inferkit.measure.layers import Layer
+    from inferkit.measure.layers.network_layers import Layer
+    from inferkit.measure.layers.table import LayerTable
     from inferkit.network.network import Network
 
 _EXAMPLES = "H200, H100 PCIe, H100 80GB HBM3, A100-SXM4-80GB, L40S, L4, A10, T4, GeForce RTX 4090"
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
             _print_engine(info, found, batch)
         return 0
     import inferkit
-    from inferkit.measure.layers import layers_of, totals_of
+    from inferkit.measure.layers.network_layers import layers_of, totals_of
 
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
     layers = layers_of(network)
@@ -73,7 +73,7 @@ def batch_for(asked: int | None, *engines: Mapping[str, Any]) -> int:
 
 def engine_info(path: str) -> dict[str, Any] | None:
     """What lies beside an engine file, checked against it; None for no engine, EngineError for a damaged one."""
-    from inferkit.backends.tensorrt.plan import read_plan
+    from inferkit.backends.tensorrt.building.plan import read_plan
 
     if not is_engine_file(path):
         return None
@@ -83,7 +83,7 @@ def engine_info(path: str) -> dict[str, Any] | None:
 def engine_table(path: str, batch: int) -> LayerTable | str:
     """The engine's layers, as this machine's GPU runs them; why they are not known where none does."""
     from inferkit.errors import InferkitError
-    from inferkit.measure.profiles import profile_engine
+    from inferkit.measure.layers.profile import profile_engine
 
     try:
         return profile_engine(path, batch=batch)
@@ -94,7 +94,7 @@ def engine_table(path: str, batch: int) -> LayerTable | str:
 def _limit(network: Network, batch: int, gpu: str | None) -> dict[str, Any] | None:
     """The floor of one batch on the GPU that is named, or this machine's, where its data sheet is known."""
     from inferkit.errors import UsageError
-    from inferkit.measure.limits import card_of, limit_of, work_of
+    from inferkit.measure.layers.roofline import card_of, limit_of, work_of
 
     name = gpu or _own_gpu()
     card = card_of(name)
@@ -129,7 +129,7 @@ def _print(
     network: Network, rows: list[dict[str, Any]], totals: dict[str, int], limit: dict[str, Any] | None, batch: int
 ) -> None:
     from inferkit.gate.outcome import seconds
-    from inferkit.report.layers import shortened
+    from inferkit.report.page.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     columns = (
@@ -161,7 +161,7 @@ def _print(
 def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) -> None:
     """What the engine is, one fact a line, and its layers where a GPU here runs it."""
     from inferkit.gate.outcome import seconds, size
-    from inferkit.report.layers import shortened
+    from inferkit.report.page.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     smallest, best, largest = info["profile"]

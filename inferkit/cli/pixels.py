@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.measure.engine.prepared_network import Recipe
 
 # The option's name in `args`, and what it is called among the steps of a matrix.
 _STEPS = {
@@ -50,3 +53,29 @@ def steps_of(args: argparse.Namespace) -> dict[str, Any]:
     if args.mean and args.mean_image:
         raise UsageError("--mean and --mean-image exclude each other")
     return {step: getattr(args, name) for name, step in _STEPS.items() if getattr(args, name) is not None}
+
+
+def preprocessing_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The steps that a trained network of the zoo asks for; none for any other model."""
+    from inferkit.network import zoo
+
+    trained = not args.weights and args.model in zoo.names() and zoo.is_trained(args.model)
+    return dict(zoo.card(args.model)["preprocessing"]) if trained else {}
+
+
+def recipe_of(
+    args: argparse.Namespace,
+    precision: str,
+    *,
+    images: int = 1,
+    dataset: str | None = None,
+    steps: dict[str, Any] | None = None,
+) -> Recipe:
+    """The recipe. Without a dataset of its own, a trained network is calibrated on the embedded one."""
+    from inferkit.measure.engine.prepared_network import Recipe
+    from inferkit.measure.images import EMBEDDED
+
+    own = preprocessing_of(args)
+    chosen = dataset or (EMBEDDED if own else None)
+    used = own if steps is None else steps
+    return Recipe(args.model, args.model, precision, args.weights, chosen, used, images=images)

@@ -28,10 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the charts; returns the exit code."""
     from inferkit.files import write_atomically
-    from inferkit.gate.run_file import read_run
-    from inferkit.report.chart import charts_of
-    from inferkit.report.load_curves import is_load, load_charts, read_load
-    from inferkit.report.svg import draw
+    from inferkit.gate.files.run_file import read_run
+    from inferkit.report.charts.load_curves import is_load, load_charts, read_load
+    from inferkit.report.charts.study import charts_of
+    from inferkit.report.charts.svg import draw
 
     sweep = is_load(args.run)
     files: dict[Path, bytes] = {}
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             name += "-"
         files[Path(args.output, f"{name}.svg")] = draw(chart, standalone=True).encode()
         if args.png:
-            from inferkit.report.png import draw_png
+            from inferkit.report.charts.png import draw_png
 
             files[Path(args.output, f"{name}.png")] = draw_png(chart)
     if args.cases and not sweep:
@@ -60,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _cases(run: str) -> dict[str, bytes]:
     """The pictures of every case by file name, as the HTML report shows them."""
-    from inferkit.gate.run_file import read_run
-    from inferkit.report.casepage import case_pages
-    from inferkit.report.svg import alone
+    from inferkit.gate.files.run_file import read_run
+    from inferkit.report.charts.svg import alone
+    from inferkit.report.page.case import case_pages
     from inferkit.report.write import view_of_files
 
     view = view_of_files(read_run(run), [], Path(run), Path("baselines"))

@@ -9,7 +9,7 @@ from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.data.dataset import Dataset
-    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.data.pixels.preprocessing import Preprocessing
     from inferkit.network.network import Network
 
 _QUANTIZED = ("int8", "fp8")

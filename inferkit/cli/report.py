@@ -43,9 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the report; returns the exit code."""
+    from inferkit.gate.files.run_file import read_run
     from inferkit.gate.history.store import History
-    from inferkit.gate.run_file import read_run
-    from inferkit.report.load_curves import read_load
+    from inferkit.report.charts.load_curves import read_load
     from inferkit.report.write import view_of_files, write_html, write_markdown
 
     if args.output is None and args.markdown is None:

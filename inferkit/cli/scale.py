@@ -14,7 +14,7 @@ from inferkit.cli.serving import seconds
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inferkit.measure.window import WindowSpec
+    from inferkit.measure.scaling.worker import WindowSpec
 
 _COUNTS = (1, 2, 4, 8, 16)
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
-    from inferkit.measure.scaling import measure_scaling, scaling_as_dict, summarize
+    from inferkit.measure.scaling.scaling import measure_scaling, scaling_as_dict, summarize
     from inferkit.precision import normalize
 
     names = [name.strip() for name in args.devices.split(",") if name.strip()]
@@ -83,12 +83,12 @@ def _tell(line: str) -> None:
 
 def _specs(args: argparse.Namespace, names: list[str], precision: str, folder: Path) -> dict[str, WindowSpec]:
     """Prepare the network and build its engine once; a spec for every device."""
-    from inferkit.cli.recipes import recipe_of
-    from inferkit.measure.engine_file import FILE_BACKENDS, EngineSpec
-    from inferkit.measure.interpreter import with_environment
-    from inferkit.measure.launch import build_engine_file, prepare_network
-    from inferkit.measure.window import WindowSpec, parse_cpus
-    from inferkit.suite.target import environment_of
+    from inferkit.cli.pixels import recipe_of
+    from inferkit.measure.engine.engine_file import FILE_BACKENDS, EngineSpec
+    from inferkit.measure.jobs.interpreter import with_environment
+    from inferkit.measure.jobs.launch import build_engine_file, prepare_network
+    from inferkit.measure.scaling.worker import WindowSpec, parse_cpus
+    from inferkit.suite.campaign.target import environment_of
 
     on_gpu = args.backend in FILE_BACKENDS
     sets = {} if on_gpu else {name: parse_cpus(name) for name in names}

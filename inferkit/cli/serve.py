@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, then answer what is under way."""
-    from inferkit.serve.server import Server, check_address, check_libraries
+    from inferkit.serve.protocol.server import Server, check_address, check_libraries
 
     check_libraries()
     settle(args)
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     queue_limit = max(1024, args.max_batch) if args.queue is None else args.queue
     if queue_limit < args.max_batch:
         raise UsageError(f"--queue {queue_limit}: a batch of --max-batch {args.max_batch} must be able to wait")
-    from inferkit.serve.service import Service
+    from inferkit.serve.protocol.service import Service
 
     ended = threading.Event()
     with open_session(args) as (name, session):

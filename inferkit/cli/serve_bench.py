@@ -15,10 +15,10 @@ from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
-    from inferkit.serve.batcher import Batcher
-    from inferkit.serve.loadgen import Load, Result
-    from inferkit.serve.samples import Samples
-    from inferkit.serve.search import Found
+    from inferkit.serve.batching.batcher import Batcher
+    from inferkit.serve.load.loadgen import Load, Result
+    from inferkit.serve.load.samples import Samples
+    from inferkit.serve.load.search import Found
 
 EMBEDDED = "fashion_mnist"
 
@@ -53,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
-    from inferkit.measure.statistics import samples_needed
-    from inferkit.serve.batcher import Batcher
-    from inferkit.serve.loadgen import Load, load_generator
-    from inferkit.serve.probe import probe
+    from inferkit.measure.latency.statistics import samples_needed
+    from inferkit.serve.batching.batcher import Batcher
+    from inferkit.serve.load.loadgen import Load, load_generator
+    from inferkit.serve.load.search import probe
 
     load_generator()
     settle(args)
@@ -106,7 +106,7 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
 
 def _samples(args: argparse.Namespace, session: Session) -> Samples:
     from inferkit.network import zoo
-    from inferkit.serve.samples import read_samples
+    from inferkit.serve.load.samples import read_samples
 
     trained = args.model in zoo.names() and zoo.is_trained(args.model)
     dataset = args.dataset or (EMBEDDED if trained else None)
@@ -116,7 +116,7 @@ def _samples(args: argparse.Namespace, session: Session) -> Samples:
 
 
 def _run(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
-    from inferkit.serve.loadgen import run_load
+    from inferkit.serve.load.loadgen import run_load
 
     result = run_load(batcher, samples, load, logs)
     print(_line(result), flush=True)
@@ -124,7 +124,7 @@ def _run(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
 
 
 def _search(batcher: Batcher, samples: Samples, load: Load, rate: float, logs: Path, results: list[Result]) -> Found:
-    from inferkit.serve.search import find_rate
+    from inferkit.serve.load.search import find_rate
 
     def is_valid(qps: float) -> bool:
         results.append(_run(batcher, samples, replace(load, rate=qps), logs / f"trial-{len(results) + 1:02d}"))
@@ -153,9 +153,9 @@ def _sweep(
     told: Callable[[Any], None],
 ) -> int:
     """Print a line for each point and tell the curves; their shape is in docs/serve.md. Exit code 0."""
-    from inferkit.measure.environment import cpu_model, usable_cpus
-    from inferkit.serve.curve import SHARES, Point, curves_as_dict, measure_curves
-    from inferkit.serve.loadgen import OFFICIAL_SECONDS
+    from inferkit.measure.machine.host import cpu_model, usable_cpus
+    from inferkit.serve.load.curve import SHARES, Point, curves_as_dict, measure_curves
+    from inferkit.serve.load.loadgen import OFFICIAL_SECONDS
 
     def tell(delay: float, point: Point) -> None:
         done = "" if point.completed is None else f"{point.completed:,.0f}"

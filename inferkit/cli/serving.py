@@ -94,8 +94,8 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
     Gives the network's name and the session, and closes all at the end. `settle` comes first.
     """
     from inferkit.backends import backend
-    from inferkit.measure.lease import device_lease
-    from inferkit.serve.buckets import service_session
+    from inferkit.measure.machine.lease import device_lease
+    from inferkit.serve.batching.buckets import service_session
 
     settings: dict[str, Any] = {}
     for name, belongs in (("threads", "onnxruntime"), ("device", "tensorrt")):

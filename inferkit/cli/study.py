@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from inferkit.cli.final_stats import FinalStats, append_row, check_csv
 from inferkit.data.dataset import Dataset
-from inferkit.data.mean import read_mean
-from inferkit.data.preprocessing import Preprocessing
+from inferkit.data.pixels.mean import read_mean
+from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.errors import BackendError, BackendUnavailable, DataError, InferkitError, UsageError
-from inferkit.measure.accuracy import rank_of_labels
+from inferkit.measure.accuracy.top_k import rank_of_labels
 
 TOP = 5
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from inferkit.backends.base import Session, Trace
     from inferkit.data.dataset import Dataset
-    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.data.pixels.preprocessing import Preprocessing
     from inferkit.network.network import Network
 
 # The study's data types, then those that came after it.
@@ -99,7 +99,7 @@ def at_data_type(network: Network, data_type: str, calibration: CalibrationFiles
             f"{data_type} needs calibration files: name their folder with --calBatchDir; "
             "`inferkit calibrate MODEL LMDB --write-batches FOLDER` makes them from a database"
         )
-    from inferkit.precision.batches import BatchFiles
+    from inferkit.precision.calibration.batches import BatchFiles
 
     files = BatchFiles(calibration.folder, calibration.first, calibration.count)
     return inferkit.at_precision(network, precision, calibration=files)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from inferkit.backends.base import Session, Trace
     from inferkit.cli.final_stats import FinalStats
     from inferkit.data.dataset import Dataset
-    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.data.pixels.preprocessing import Preprocessing
     from inferkit.network.network import Network
 
 BATCHES = (1, 5, 10, 25, 50, 75, 100, 125, 150, 175)
@@ -133,7 +133,7 @@ class Experiment:
     def __init__(
         self, args: argparse.Namespace, network: Network, dataset: Dataset, preprocessing: Preprocessing
     ) -> None:
-        from inferkit.measure.accuracy import scores_output
+        from inferkit.measure.accuracy.top_k import scores_output
 
         self._args = args
         self._network = network
@@ -181,11 +181,11 @@ class Experiment:
     def _engine(self, data_type: str, batches: Sequence[int]) -> Iterator[Outcome]:
         import inferkit
         from inferkit.backends import backend
-        from inferkit.measure.lease import device_lease
+        from inferkit.measure.machine.lease import device_lease
 
         available = backend(self._args.backend).availability(DATA_TYPES[data_type])
         if not available.ok:
-            raise BackendUnavailable(available.reason, available.way_out)
+            raise BackendUnavailable(available.reason, available.hint)
         network = at_data_type(self._network, data_type, self._calibration(data_type))
         device = backend(self._args.backend).device()
         with device_lease(device):  # some builders time tactics on it
@@ -214,7 +214,7 @@ class Experiment:
         self, session: Session, tally: Tally, network: Network
     ) -> tuple[list[Trace], dict[str, Any] | None]:
         """The traces of one point, and what NVML saw meanwhile (None without a GPU)."""
-        from inferkit.measure.telemetry import GpuTelemetry
+        from inferkit.measure.machine.gpu import GpuTelemetry
 
         def run() -> list[Trace]:
             return classify(
@@ -259,7 +259,7 @@ def _point(series: str, batch_size: int) -> Iterator[Outcome]:
 
 def _warm(session: Session) -> None:
     """Until times have settled: the study's first iterations paid for clocks and caches, its later ones did not."""
-    from inferkit.measure.warmup import warm_up
+    from inferkit.measure.latency.warmup import warm_up
 
     warm_up(lambda: session.execute().wall, limit=1.0)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inferkit.measure.layer_table import LayerTable
+    from inferkit.measure.layers.table import LayerTable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
     from inferkit.backends import BACKENDS
     from inferkit.cli.inspect import batch_for, engine_info
     from inferkit.measure.images import ImageSource
-    from inferkit.measure.profiles import profile_engine, profile_network
+    from inferkit.measure.layers.profile import profile_engine, profile_network
     from inferkit.precision import normalize
 
     info = engine_info(args.model) if args.weights is None else None
@@ -86,7 +86,7 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
 
 def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:
     from inferkit.gate.outcome import seconds
-    from inferkit.report.layers import shortened
+    from inferkit.report.page.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     columns = (

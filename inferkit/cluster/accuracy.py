@@ -19,8 +19,8 @@ from inferkit.cluster.pool import Pool
 from inferkit.cluster.schedule import Task, Worker
 from inferkit.cluster.worker import Answer, Evaluation
 from inferkit.errors import BackendUnavailable, MeasurementError, UsageError
-from inferkit.measure.accuracy import Accuracy
-from inferkit.measure.engine_file import FILE_BACKENDS
+from inferkit.measure.accuracy.top_k import Accuracy
+from inferkit.measure.engine.engine_file import FILE_BACKENDS
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from inferkit.cluster.schedule import Task, Worker
 from inferkit.cluster.worker import Answer
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
 from inferkit.measure.case import Case
-from inferkit.measure.engine_file import FILE_BACKENDS
-from inferkit.suite.campaign import Campaign
-from inferkit.suite.definition import AccuracyCase, NetworkDefinition
-from inferkit.suite.evaluations import ACCURACY_BATCH
-from inferkit.suite.records import CaseRecord, Unsupported
+from inferkit.measure.engine.engine_file import FILE_BACKENDS
+from inferkit.suite.campaign.campaign import Campaign
+from inferkit.suite.campaign.evaluations import ACCURACY_BATCH
+from inferkit.suite.campaign.records import CaseRecord, Unsupported
+from inferkit.suite.matrix.definition import AccuracyCase, NetworkDefinition
 
 
 def run_on_cluster(
@@ -168,7 +168,7 @@ class _Cluster:
             return
         record = self._campaign.latency[case]
         if isinstance(error, BackendUnavailable):
-            record.unsupported = Unsupported(error.reason, error.way_out)
+            record.unsupported = Unsupported(error.reason, error.hint)
         else:
             record.failure = str(error)
 
@@ -193,10 +193,10 @@ class _Cluster:
             f"the cluster has no {'GPU' if on_gpu else 'CPUs'} for {backend}", "add such nodes"
         )
         for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind)):
-            ok, reason, way_out = self._pool.ask(kind, lambda actor: actor.supports.remote(backend, precision))
+            ok, reason, hint = self._pool.ask(kind, lambda actor: actor.supports.remote(backend, precision))
             if ok:
                 return kind, None
-            refusal = BackendUnavailable(reason, way_out)
+            refusal = BackendUnavailable(reason, hint)
         return None, refusal
 
     def _network(self, network: NetworkDefinition, precision: str) -> Any:

@@ -15,7 +15,7 @@ from inferkit import __version__
 from inferkit.cluster.schedule import Schedule, Task, Worker
 from inferkit.cluster.worker import Answer, ClusterWorker, probe_node
 from inferkit.errors import BackendUnavailable, MeasurementError, UsageError
-from inferkit.measure.interpreter import this_interpreter
+from inferkit.measure.jobs.interpreter import this_interpreter
 
 Submit = Callable[[Any, Worker, Task], Any]
 Accept = Callable[[Task, Worker, Answer], None]

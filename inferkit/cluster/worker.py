@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from inferkit import __version__
-from inferkit.cluster.host import machine_id, socket_of_gpu, sockets
 from inferkit.cluster.packing import pack_files, unpack
 from inferkit.cluster.schedule import UNKNOWN
 from inferkit.errors import BackendUnavailable, InferkitError
@@ -73,7 +72,7 @@ class ClusterWorker:
 
     def load(self) -> tuple[Any, int]:
         """The state of the host (busy is everybody's time, own this worker's and its processes') and its CPUs."""
-        from inferkit.measure.environment import HostState, usable_cpus
+        from inferkit.measure.machine.host import HostState, usable_cpus
 
         return HostState.now(), usable_cpus()
 
@@ -86,11 +85,11 @@ class ClusterWorker:
         return _answered(lambda: self._evaluate(job, network, engine, start, count))
 
     def supports(self, backend: str, precision: str) -> tuple[bool, str, str]:
-        """Whether this device runs a precision with a backend, else why not and the way out."""
-        from inferkit.suite.target import availability
+        """Whether this device runs a precision with a backend, else why not and a hint."""
+        from inferkit.suite.campaign.target import availability
 
         found = availability(backend, precision)
-        return found.ok, found.reason, found.way_out
+        return found.ok, found.reason, found.hint
 
     def engine(self, shipped: Any, case: Any, network: Any, batch: int, content: bytes) -> Answer:
         """Build a case's engine for this kind of device; its files, packed."""
@@ -106,7 +105,7 @@ class ClusterWorker:
 
     def measure(self, shipped: Any, record: Any, count: int, content: bytes, engine: bytes | None) -> Answer:
         """`count` replicates of a latency or service case: its record. Holds the lease of the CPU socket meanwhile."""
-        from inferkit.measure.lease import device_lease
+        from inferkit.measure.machine.lease import device_lease
 
         def work() -> Any:
             case = record.case
@@ -120,7 +119,7 @@ class ClusterWorker:
 
     def accuracy(self, shipped: Any, case: Any, network: Any, content: bytes, engine: bytes | None) -> Answer:
         """Accuracy and fingerprint of a case, over the whole dataset."""
-        from inferkit.suite.evaluations import ACCURACY_BATCH
+        from inferkit.suite.campaign.evaluations import ACCURACY_BATCH
 
         def work() -> Any:
             self._adopt(shipped, case, network, content, engine, ACCURACY_BATCH)
@@ -132,8 +131,8 @@ class ClusterWorker:
         self, shipped: Any, case: Any, network: Any, content: bytes, engine: bytes | None = None, batch: int = 0
     ) -> Path:
         """Give what was shipped to this worker's own campaign; returns the prepared network's folder."""
-        from inferkit.gate.baseline import BaselineStore
-        from inferkit.suite.campaign import Campaign
+        from inferkit.gate.files.baseline import BaselineStore
+        from inferkit.suite.campaign.campaign import Campaign
 
         matrix, settings = shipped
         if self._campaign is None:
@@ -150,7 +149,7 @@ class ClusterWorker:
 
     def _identity(self) -> tuple[str, str | None]:
         if not self._on_gpu:
-            from inferkit.measure.environment import cpu_model
+            from inferkit.measure.machine.host import cpu_model
 
             return f"CPU {cpu_model()}", None
         from inferkit.backends.tensorrt.gpus import find_gpu
@@ -174,10 +173,10 @@ class ClusterWorker:
         return self._unpacked[key]
 
     def _build(self, job: Evaluation, network: bytes) -> bytes:
-        from inferkit.measure.engine_file import EngineSpec
-        from inferkit.measure.interpreter import with_environment
-        from inferkit.measure.launch import build_engine_file
-        from inferkit.suite.target import environment_of
+        from inferkit.measure.engine.engine_file import EngineSpec
+        from inferkit.measure.jobs.interpreter import with_environment
+        from inferkit.measure.jobs.launch import build_engine_file
+        from inferkit.suite.campaign.target import environment_of
 
         prepared = self._at(job.key, network)
         spec = EngineSpec(str(prepared), job.backend, job.batch_size, job.build)
@@ -190,10 +189,10 @@ class ClusterWorker:
         self, job: Evaluation, network: bytes, engine: bytes | None, start: int, count: int
     ) -> dict[str, Any]:
         from inferkit.data import open_dataset
-        from inferkit.measure.accuracy import AccuracySpec
-        from inferkit.measure.interpreter import with_environment
-        from inferkit.measure.launch import run_accuracy
-        from inferkit.suite.target import environment_of
+        from inferkit.measure.accuracy.top_k import AccuracySpec
+        from inferkit.measure.jobs.interpreter import with_environment
+        from inferkit.measure.jobs.launch import run_accuracy
+        from inferkit.suite.campaign.target import environment_of
 
         with open_dataset(job.dataset) as dataset:
             images = len(dataset)
@@ -223,6 +222,44 @@ def _answered(work: Callable[[], Any]) -> Answer:
     try:
         return {"ok": work()}
     except BackendUnavailable as error:
-        return {"unsupported": [error.reason, error.way_out]}
+        return {"unsupported": [error.reason, error.hint]}
     except InferkitError as error:
         return {"failed": str(error)}
+
+
+_CPUS = Path("/sys/devices/system/cpu")
+_PCI = Path("/sys/bus/pci/devices")
+
+
+def machine_id() -> str:
+    """The same for every process of a machine, another for every machine: the kernel's boot id, else the host name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import socket
+
+        return socket.gethostname()
+
+
+def sockets(cpus: Path = _CPUS) -> dict[str, tuple[int, ...]]:
+    """The CPUs that this process may use, by the socket they are in; one socket where the system does not tell."""
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    found: dict[str, list[int]] = {}
+    for cpu in usable:
+        try:
+            name = (cpus / f"cpu{cpu}" / "topology" / "physical_package_id").read_text().strip()
+        except OSError:
+            name = "0"
+        found.setdefault(name, []).append(cpu)
+    return {name: tuple(members) for name, members in found.items()}
+
+
+def socket_of_gpu(bus_id: str, pci: Path = _PCI, cpus: Path = _CPUS) -> str | None:
+    """The socket that a GPU's PCI address (`00000000:01:00.0`) belongs to; None where the system does not tell."""
+    domain, _, rest = bus_id.lower().partition(":")
+    try:
+        local = (pci / f"{domain[-4:]}:{rest}" / "local_cpulist").read_text().strip()
+        first = int(local.replace("-", ",").split(",")[0])
+        return (cpus / f"cpu{first}" / "topology" / "physical_package_id").read_text().strip()
+    except (OSError, ValueError):
+        return None

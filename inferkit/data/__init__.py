@@ -13,31 +13,31 @@ if TYPE_CHECKING:
     from inferkit.data.image_files import read_folder as read_folder
     from inferkit.data.image_files import read_list as read_list
     from inferkit.data.labels import read_labels as read_labels
-    from inferkit.data.lmdb_dataset import LmdbDataset as LmdbDataset
-    from inferkit.data.lmdb_write import write_lmdb as write_lmdb
-    from inferkit.data.mean import compute_mean as compute_mean
-    from inferkit.data.mean import read_mean as read_mean
-    from inferkit.data.mean import write_binaryproto as write_binaryproto
+    from inferkit.data.lmdb.dataset import LmdbDataset as LmdbDataset
+    from inferkit.data.lmdb.write import write_lmdb as write_lmdb
     from inferkit.data.opening import open_dataset as open_dataset
-    from inferkit.data.preprocessing import Preprocessing as Preprocessing
-    from inferkit.data.transform_param import preprocessing_of as preprocessing_of
+    from inferkit.data.pixels.mean import compute_mean as compute_mean
+    from inferkit.data.pixels.mean import read_mean as read_mean
+    from inferkit.data.pixels.mean import write_binaryproto as write_binaryproto
+    from inferkit.data.pixels.preprocessing import Preprocessing as Preprocessing
+    from inferkit.data.pixels.transform_param import preprocessing_of as preprocessing_of
 
 _WHERE = {
     "ArrayDataset": "arrays",
     "Batch": "dataset",
     "Dataset": "dataset",
     "ImageFilesDataset": "image_files",
-    "LmdbDataset": "lmdb_dataset",
-    "Preprocessing": "preprocessing",
-    "compute_mean": "mean",
+    "LmdbDataset": "lmdb.dataset",
+    "Preprocessing": "pixels.preprocessing",
+    "compute_mean": "pixels.mean",
     "open_dataset": "opening",
-    "preprocessing_of": "transform_param",
+    "preprocessing_of": "pixels.transform_param",
     "read_folder": "image_files",
     "read_labels": "labels",
     "read_list": "image_files",
-    "read_mean": "mean",
-    "write_binaryproto": "mean",
-    "write_lmdb": "lmdb_write",
+    "read_mean": "pixels.mean",
+    "write_binaryproto": "pixels.mean",
+    "write_lmdb": "lmdb.write",
 }
 
 __all__ = list(_WHERE)

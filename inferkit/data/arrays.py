@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inferkit.data.dataset import Dataset, Picture
-from inferkit.data.lmdb_file import Scratch
+from inferkit.data.lmdb.file import Scratch
 from inferkit.data.npy import MAX_BYTES, read_arrays
 from inferkit.errors import DataError
 

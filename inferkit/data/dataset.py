@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from inferkit.data.decode import MAX_PIXELS
-from inferkit.data.lmdb_file import Scratch
-from inferkit.data.preprocessing import Preprocessing
+from inferkit.data.lmdb.file import Scratch
+from inferkit.data.pixels.decode import MAX_PIXELS
+from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.errors import UsageError
 
 Output = NDArray[Any] | Sequence[NDArray[Any]]

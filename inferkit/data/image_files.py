@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.data.dataset import Dataset, Picture
-from inferkit.data.decode import check_bytes, decode_image, pixel_limit
 from inferkit.data.labels import read_at_most
-from inferkit.data.lmdb_file import Scratch
+from inferkit.data.lmdb.file import Scratch
+from inferkit.data.pixels.decode import check_bytes, decode_image, pixel_limit
 from inferkit.errors import DataError
 from inferkit.files import inside
 

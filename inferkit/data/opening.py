@@ -43,7 +43,7 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
 
 def _open_folder(path: Path, max_pixels: int | None) -> Dataset:
     from inferkit.data.image_files import read_folder
-    from inferkit.data.lmdb_dataset import LmdbDataset
+    from inferkit.data.lmdb.dataset import LmdbDataset
 
     is_database = (path / "data.mdb").exists() or (path / "CURRENT").exists() or not any(path.iterdir())
     return LmdbDataset(path, max_pixels=max_pixels) if is_database else read_folder(path, max_pixels=max_pixels)
@@ -52,7 +52,7 @@ def _open_folder(path: Path, max_pixels: int | None) -> Dataset:
 def _open_file(path: Path, beginning: bytes, max_pixels: int | None) -> Dataset:
     from inferkit.data.arrays import ArrayDataset
     from inferkit.data.image_files import read_list
-    from inferkit.data.lmdb_dataset import LmdbDataset
+    from inferkit.data.lmdb.dataset import LmdbDataset
 
     if beginning[16:20] == b"\xde\xc0\xef\xbe" or path.suffix == ".mdb":
         return LmdbDataset(path, max_pixels=max_pixels)

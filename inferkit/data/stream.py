@@ -7,6 +7,7 @@ arrive in order, at the batch that they concern.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -18,10 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from inferkit.data.buffers import BufferPool
-from inferkit.data.geometry import Plan
-from inferkit.data.lmdb_file import Scratch
-from inferkit.data.preprocessing import Preprocessing
+from inferkit.data.lmdb.file import Scratch
+from inferkit.data.pixels.geometry import Plan
+from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -207,3 +207,33 @@ def _outputs(out: Output | None) -> list[NDArray[Any]]:
     if not arrays:
         raise UsageError("out is an empty list: give at least one array")
     return arrays
+
+
+class BufferPool:
+    """Arrays of one shape and type; at most `spare` that nobody uses are kept."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, spare: int) -> None:
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self._spare: deque[NDArray[np.uint8]] = deque(maxlen=spare)  # appending beyond it drops the oldest
+
+    def take(self) -> NDArray[Any]:
+        """An array whose content is undefined."""
+        try:
+            memory = self._spare.pop()
+        except IndexError:
+            memory = np.empty(math.prod(self._shape) * self._dtype.itemsize, np.uint8)
+        # numpy's views of views refer to the first object that is no array: all views of the result keep the lease.
+        return np.asarray(_Lease(memory, self._spare)).view(self._dtype).reshape(self._shape)
+
+
+class _Lease:
+    """Holds the memory while an array refers to it, and then gives it back."""
+
+    def __init__(self, memory: NDArray[np.uint8], home: deque[NDArray[np.uint8]]) -> None:
+        self._memory = memory
+        self._home = home
+        self.__array_interface__ = memory.__array_interface__
+
+    def __del__(self) -> None:
+        self._home.append(self._memory)

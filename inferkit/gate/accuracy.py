@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import MeasurementError
-from inferkit.gate.outcome import ACCURACY, Outcome
+from inferkit.gate.outcome import ACCURACY, Outcome, Verdict
 from inferkit.gate.stats.paired import paired_drop
-from inferkit.gate.verdict import Verdict
-from inferkit.measure.accuracy import Accuracy
+from inferkit.measure.accuracy.top_k import Accuracy
 
 CONFIDENCE = 0.95
 
@@ -68,9 +67,9 @@ def judge_reference(case: str, found: Accuracy, declared: float | None, toleranc
         reason = f"{found.not_finite} outputs of {found.images} are not finite numbers"
         return Outcome(case, ACCURACY, Verdict.REGRESSED, baseline=declared, now=now, reason=reason)
     if declared is None:
-        way_out = f"add `top1 = {now:.2f}` to its table in the matrix"
+        hint = f"add `top1 = {now:.2f}` to its table in the matrix"
         reason = "the matrix declares no top-1"
-        return Outcome(case, ACCURACY, Verdict.NO_BASELINE, now=now, reason=reason, way_out=way_out)
+        return Outcome(case, ACCURACY, Verdict.NO_BASELINE, now=now, reason=reason, hint=hint)
     change = declared - now
     verdict = Verdict.PASS
     if change > tolerance:

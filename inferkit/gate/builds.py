@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from inferkit.gate.outcome import Outcome
-from inferkit.gate.rule import CaseLatency, Rule
+from inferkit.gate.rules.rule import CaseLatency, Rule
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def judge_levels(rule: Rule, evidence: Sequence[CaseLatency], rebuilt: Mapping[s
     Their variance is another one: shared with that of processes, it would be taken for much too small. With both
     kinds in a run each suite has half of the error.
     """
-    from inferkit.gate.moderated import ModeratedRule  # needs scipy
+    from inferkit.gate.rules.moderated import ModeratedRule  # needs scipy
 
     engines = [case for case in evidence if rebuilt[case.case]]
     processes = [case for case in evidence if not rebuilt[case.case]]

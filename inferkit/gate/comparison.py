@@ -7,20 +7,17 @@ from dataclasses import dataclass, field
 
 from inferkit.gate.accuracy import judge_pair
 from inferkit.gate.builds import comparable, judge_levels
-from inferkit.gate.deciding import by_case, deciding
-from inferkit.gate.default import default_rule
-from inferkit.gate.explain import explain
+from inferkit.gate.files.pooling import is_of_replicates, pooled_case, pooled_references
+from inferkit.gate.files.run_file import RunAccuracy, RunCase, RunFile, RunReference
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.layer_diff import LayerDiff
+from inferkit.gate.layer_diff import LayerDiff, explain
 from inferkit.gate.margins import ACCURACY_TOLERANCE, COMPARED_MARGIN
-from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome
-from inferkit.gate.pooling import is_of_replicates, pooled_case, pooled_references
+from inferkit.gate.outcome import ACCURACY, LATENCY, Outcome, Verdict, by_case, deciding
 from inferkit.gate.reference import moved_between
-from inferkit.gate.rule import CaseLatency, Rule
-from inferkit.gate.run_file import RunAccuracy, RunCase, RunFile, RunReference
+from inferkit.gate.rules.default import default_rule
+from inferkit.gate.rules.rule import CaseLatency, Rule
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
-from inferkit.gate.verdict import Verdict
-from inferkit.measure.layer_table import readable_table
+from inferkit.measure.layers.table import readable_table
 
 EXIT_PASS, EXIT_REGRESSED, EXIT_INVALID, EXIT_INCONCLUSIVE, EXIT_NOTHING = 0, 1, 10, 11, 12
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inferkit.measure.environment import cpu_model, usable_cpus
+from inferkit.measure.machine.host import cpu_model, usable_cpus
 
 _MOST_CHARACTERS = 80
 

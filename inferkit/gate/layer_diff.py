@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from inferkit.gate.outcome import seconds
-from inferkit.measure.layer_table import LayerRow, LayerTable, total_seconds
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict, seconds
+from inferkit.measure.layers.table import LayerRow, LayerTable, total_seconds
 
 _NAMED = 3  # layers that a verdict's line names
 _ENOUGH = 0.8  # of the change: once the named layers explain it, no more are named
@@ -242,3 +242,24 @@ def signed(value: float) -> str:
     if value == 0:
         return "±0"
     return f"{'+' if value > 0 else '-'}{seconds(float(f'{abs(value):.3g}'))}"
+
+
+EXPLAINED = (Verdict.REGRESSED, Verdict.IMPROVED)
+
+
+def wants_explaining(outcome: Outcome) -> bool:
+    """Whether there is a change of the latency to explain."""
+    changed = outcome.baseline is not None and outcome.now is not None
+    return outcome.metric == LATENCY and outcome.verdict in EXPLAINED and changed
+
+
+def explain(outcome: Outcome, before: LayerTable, now: LayerTable) -> tuple[Outcome, LayerDiff | None]:
+    """The outcome with the layers added to its reason, and the difference; as it was, and None, without tables."""
+    if not wants_explaining(outcome) or not before or not now:
+        return outcome, None
+    assert outcome.baseline is not None
+    assert outcome.now is not None
+    diff = diff_layers(before, now)
+    told = diff.summary(outcome.baseline, outcome.now)
+    reason = "; ".join(part for part in (outcome.reason, told) if part)
+    return replace(outcome, reason=reason), diff

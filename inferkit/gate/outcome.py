@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
 
-from inferkit.gate.verdict import Verdict
+
+class Verdict(StrEnum):
+    """One word per outcome. Only REGRESSED says that the engine got worse; nothing passes silently."""
+
+    PASS = "PASS"
+    REGRESSED = "REGRESSED"
+    IMPROVED = "IMPROVED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+    NO_BASELINE = "NO_BASELINE"
+    MISSING = "MISSING"
+    UNSUPPORTED = "UNSUPPORTED"
+
 
 LATENCY = "latency"
 ACCURACY = "top-1"
@@ -22,6 +35,8 @@ ENGINE_SIZE = "engine size"
 SIDE_TIMES = (EXECUTION, P99, BUILD_TIME, COLD_START)
 REFERENCE = "reference"  # the latency of the reference network
 _BYTES = (HOST_MEMORY, DEVICE_MEMORY, ENGINE_SIZE)
+
+_RENAMED = {"way_out": "hint"}  # in files of schema 1
 
 # What fails a build. INVALID has an exit code of its own; the others are neutral but always shown.
 FAILING = frozenset({Verdict.REGRESSED, Verdict.MISSING})
@@ -50,7 +65,7 @@ class Outcome:
     baseline_replicates: int = 0
     mde: float | None = None
     reason: str = ""
-    way_out: str = ""
+    hint: str = ""
     machine: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,18 +75,19 @@ class Outcome:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
         """The inverse of `as_dict`."""
-        return cls(**{**values, "verdict": Verdict(values["verdict"])})
+        renamed = {_RENAMED.get(name, name): value for name, value in values.items()}
+        return cls(**{**renamed, "verdict": Verdict(values["verdict"])})
 
     @property
     def line(self) -> str:
-        """One line: case, verdict, baseline, now, change with bounds, margin, replicates, reason, way out."""
+        """One line: case, verdict, baseline, now, change with bounds, margin, replicates, reason, hint."""
         said = [f"{self.case} {self.metric}: {self.verdict}"]
         if self.now is not None:
             said.append(self._figures())
         if self.reason:
             said.append(self.reason)
         text = ": ".join(said[:2]) + "".join(f"; {more}" for more in said[2:])
-        return f"{text}; {self.way_out}" if self.way_out else text
+        return f"{text}; {self.hint}" if self.hint else text
 
     def _figures(self) -> str:
         show = shower(self.metric)
@@ -128,3 +144,58 @@ def seconds(value: float) -> str:
 def percent(value: float) -> str:
     """A share that is in percent already: `91.03 %`."""
     return f"{value:.2f} %"
+
+
+# What a case is about, the first that there is (a service has both); all else that is judged stands beside it.
+MAIN = (LATENCY, ACCURACY)
+FAILED = "FAILED"  # what reports say of a test that broke before there was anything to judge
+
+
+class Judged(Protocol):
+    """A figure of a case with its verdict."""
+
+    @property
+    def case(self) -> str:
+        """The case's id."""
+
+    @property
+    def metric(self) -> str:
+        """What was judged."""
+
+    @property
+    def verdict(self) -> str:
+        """A Verdict, or FAILED."""
+
+
+Figure = TypeVar("Figure", bound=Judged)
+
+
+def fails(verdict: str) -> bool:
+    """Whether it fails a build."""
+    return verdict == FAILED or verdict in FAILING
+
+
+def by_case(figures: Iterable[Figure]) -> Mapping[str, Sequence[Figure]]:
+    """Everything that was judged of each case, in the order of the cases."""
+    found: dict[str, list[Figure]] = {}
+    for figure in figures:
+        found.setdefault(figure.case, []).append(figure)
+    return found
+
+
+def main_figure(of_case: Sequence[Figure]) -> Figure:
+    """What a case is about: its latency, else its accuracy, else the first that is known."""
+    return next((figure for metric in MAIN for figure in of_case if figure.metric == metric), of_case[0])
+
+
+def deciding(of_case: Sequence[Figure]) -> Figure:
+    """The figure whose verdict is the case's: the main one, or the first other that fails, or that is INVALID.
+
+    A main figure that is INVALID stays the verdict: what spoiled it may have spoiled the rest too.
+    """
+    main = main_figure(of_case)
+    if fails(main.verdict) or main.verdict == Verdict.INVALID:
+        return main
+    serious = [figure for figure in of_case if fails(figure.verdict)]
+    serious += [figure for figure in of_case if figure.verdict == Verdict.INVALID]
+    return serious[0] if serious else main

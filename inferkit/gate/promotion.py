@@ -9,20 +9,19 @@ from typing import Any
 
 from inferkit import __version__
 from inferkit.errors import BaselineError
-from inferkit.gate.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
 from inferkit.gate.builds import comparable, judge_levels
 from inferkit.gate.comparison import side_case
-from inferkit.gate.default import default_rule
+from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
+from inferkit.gate.files.layer_store import read_layers, write_layers
+from inferkit.gate.files.run_file import RunCase, RunFile
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.layer_store import read_layers, write_layers
 from inferkit.gate.margins import CPU_MARGIN
-from inferkit.gate.outcome import REFERENCE, Outcome
+from inferkit.gate.outcome import REFERENCE, Outcome, Verdict
 from inferkit.gate.reference import Movement, moved_between
-from inferkit.gate.rule import CaseLatency, Rule
-from inferkit.gate.run_file import RunCase, RunFile
+from inferkit.gate.rules.default import default_rule
+from inferkit.gate.rules.rule import CaseLatency, Rule
 from inferkit.gate.side import SideFacts, judge_sides
-from inferkit.gate.verdict import Verdict
-from inferkit.measure.layer_table import LayerTable, readable_table
+from inferkit.measure.layers.table import LayerTable, readable_table
 
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
 _MOST_REFERENCES = 12
@@ -170,8 +169,8 @@ class _Plan:
         ]
         if moved is not None and moved.moved and self.kept:
             reason = f"it moved by {moved.change:+.1%}: the machine did; {len(self.kept)} cases would stay as before"
-            way_out = "promote a run of all cases"
-            refused.append(Outcome(moved.name, REFERENCE, Verdict.INVALID, reason=reason, way_out=way_out))
+            hint = "promote a run of all cases"
+            refused.append(Outcome(moved.name, REFERENCE, Verdict.INVALID, reason=reason, hint=hint))
         return refused
 
     def _moved(self) -> Movement | None:

@@ -26,8 +26,7 @@ from functools import cache
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from inferkit.gate.outcome import LATENCY, SIDE_TIMES, Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import LATENCY, SIDE_TIMES, Outcome, Verdict
 
 if TYPE_CHECKING:
     from inferkit.gate.stats.effect import Evidence
@@ -39,7 +38,7 @@ _TIMES = (LATENCY, *SIDE_TIMES)
 _REACTION = 1.5
 # Robust standard deviations (1.4826 median absolute deviations) around the median that are ordinary scatter.
 _ORDINARY = 4 * 1.4826
-WAY_OUT = "judge it where the machine cancels: pytest bench --against REF, or inferkit ab"
+HINT = "judge it where the machine cancels: pytest bench --against REF, or inferkit ab"
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Movement:
             return outcome
         if outcome.reason:
             reason = f"{reason}; {outcome.reason}"
-        return replace(outcome, verdict=Verdict.INVALID, reason=reason, way_out=WAY_OUT, machine=machine)
+        return replace(outcome, verdict=Verdict.INVALID, reason=reason, hint=HINT, machine=machine)
 
     def _reached(self, outcome: Outcome) -> float | None:
         """What the reference's extreme replicate showed, where that may be all that happened to the case."""

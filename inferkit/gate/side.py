@@ -27,10 +27,10 @@ from inferkit.gate.outcome import (
     HOST_MEMORY,
     P99,
     Outcome,
+    Verdict,
     shower,
 )
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.rules.rule import CaseLatency
 
 _P99_FACTOR = 2.0  # the tail's margin, in margins of the latency
 MEMORY_MARGIN = 0.10
@@ -152,7 +152,7 @@ def _varying(
     whole_margin: bool = True,
     fewest: int = _FEWEST,
 ) -> list[Outcome]:
-    from inferkit.gate.moderated import ModeratedRule  # needs scipy
+    from inferkit.gate.rules.moderated import ModeratedRule  # needs scipy
     from inferkit.gate.stats.judge import Policy
 
     suite = [

@@ -10,9 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from inferkit.gate.outcome import LATENCY, Outcome
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.rules.rule import CaseLatency
 
 _ONE_REPLICATE = "one replicate only: how much processes differ is not known"
 

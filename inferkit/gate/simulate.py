@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.gate.enough import more_for_baseline
-from inferkit.gate.moderated import CONFIRMED, LOOKS
-from inferkit.gate.rule import CaseLatency
+from inferkit.gate.rules.enough import more_for_baseline
+from inferkit.gate.rules.moderated import CONFIRMED, LOOKS
+from inferkit.gate.rules.rule import CaseLatency
 from inferkit.gate.stats.effect import Evidence, independent, paired
 from inferkit.gate.stats.judge import Judgement, Policy
 from inferkit.gate.stats.looks import LookPlan

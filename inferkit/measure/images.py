@@ -132,7 +132,7 @@ def _check_shape(found: tuple[int, ...], info: TensorInfo, dataset: str) -> None
 def preprocessing_from(steps: Mapping[str, Any]) -> Any:
     """A Preprocessing from its fields as TOML and JSON have them. DataError for a mean file that cannot be read."""
     from inferkit.data import Preprocessing
-    from inferkit.data.mean import read_mean
+    from inferkit.data.pixels.mean import read_mean
 
     fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in steps.items()}
     if isinstance(fields.get("mean"), str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from inferkit.files import inside, is_engine_file, replacing, write_atomically
 from inferkit.network.limit import check_bytes, read_file
 from inferkit.network.network import Network
 from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
-from inferkit.network.stated_precision import stated_precision
 
 if TYPE_CHECKING:
     import onnx
@@ -244,3 +244,29 @@ def _move_out(tensor: onnx.TensorProto, kept: onnx.TensorProto, location: str, f
     for key, value in (("location", location), ("offset", file.tell()), ("length", len(content))):
         kept.external_data.add(key=key, value=str(value))
     file.write(content)
+
+
+def stated_precision(model: onnx.ModelProto) -> str:
+    """int8 or fp8 where activations are quantized, fp16 or bf16 where most weights are of that type, else fp32."""
+    from onnx import TensorProto
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in model.graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] not in constants:
+            zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+            stated = next((entry.i for entry in node.attribute if entry.name == "output_dtype"), 0)
+            kind = zero.data_type if zero is not None else stated
+            return "fp8" if kind in (TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2) else "int8"
+    sizes: Counter[int] = Counter()
+    for tensor in constants.values():
+        sizes[tensor.data_type] += math.prod(tensor.dims)
+    names = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+    kind, _ = max(((kind, sizes[kind]) for kind in (TensorProto.FLOAT, *names)), key=lambda pair: pair[1])
+    return names.get(kind, "fp32")

@@ -9,7 +9,7 @@ from inferkit.network.network import PRECISIONS
 
 if TYPE_CHECKING:
     from inferkit.network.network import Network
-    from inferkit.precision.ranges import Ranges
+    from inferkit.precision.calibration.ranges import Ranges
 
 # The study's names, and what people write; every key in lower case.
 _ALIASES = {"float": "fp32", "float32": "fp32", "half": "fp16", "float16": "fp16", "bfloat16": "bf16", "fp8e4m3": "fp8"}

@@ -9,17 +9,16 @@ from typing import Any, TypeVar
 
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
-from inferkit.precision.calibration import DEFAULT_METHOD, Calibration, calibration_from
+from inferkit.precision.calibration.collect import collect
+from inferkit.precision.calibration.methods import DEFAULT_METHOD, Calibration, calibration_from, method
+from inferkit.precision.calibration.ranges import Ranges
+from inferkit.precision.calibration.sources import describe, feeds_of, from_path
 from inferkit.precision.casts import CastOptions, to_half
-from inferkit.precision.collect import collect
-from inferkit.precision.fold import prepare
-from inferkit.precision.graph import Graph
 from inferkit.precision.halves import HALVES
-from inferkit.precision.methods import method
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, INT8, insert
-from inferkit.precision.ranges import Ranges
-from inferkit.precision.sources import describe, feeds_of, from_path
+from inferkit.precision.rewrite.fold import prepare
+from inferkit.precision.rewrite.graph import Graph
 
 _Options = TypeVar("_Options")
 

@@ -15,11 +15,11 @@ import onnx
 from onnx import TensorProto
 
 from inferkit.errors import PrecisionError, UsageError
-from inferkit.precision.fold import split_normalization
-from inferkit.precision.graph import Graph
 from inferkit.precision.halves import Half
 from inferkit.precision.islands import SATURATING, Islands, find_islands, is_float, slots
-from inferkit.precision.nodes import captured, rename_reads
+from inferkit.precision.rewrite.fold import split_normalization
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import captured, rename_reads
 
 _SHAPE_ONLY = frozenset({"Shape", "Size"})  # read no values: whatever type a tensor has will do
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from inferkit.network.network import Network
-from inferkit.precision.graph import Graph
-from inferkit.precision.nodes import attribute
-from inferkit.precision.value_types import ValueType
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import attribute
+from inferkit.precision.rewrite.value_types import ValueType
 
 _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _E4M3_LARGEST = 448.0

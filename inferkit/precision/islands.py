@@ -14,11 +14,11 @@ import onnx
 from onnx import TensorProto
 
 from inferkit.errors import PrecisionError
-from inferkit.precision.fold import LINEAR
-from inferkit.precision.graph import Graph
 from inferkit.precision.halves import Half, Loss, loss
-from inferkit.precision.nodes import subgraphs
-from inferkit.precision.value_types import NO_TENSOR, ValueType
+from inferkit.precision.rewrite.fold import LINEAR
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import subgraphs
+from inferkit.precision.rewrite.value_types import NO_TENSOR, ValueType
 
 # Squares, exponentials, powers, and sums over many values: their results leave half precision's range.
 _OVERFLOWING = frozenset(

@@ -14,9 +14,9 @@ from fnmatch import fnmatchcase
 import onnx
 
 from inferkit.errors import PrecisionError
-from inferkit.precision.fold import LINEAR
-from inferkit.precision.graph import Graph
-from inferkit.precision.value_types import ValueType
+from inferkit.precision.rewrite.fold import LINEAR
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.value_types import ValueType
 
 # What these return are values that they read, so a range of the one side is a range of the other.
 SAME_RANGE = frozenset(

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.errors import PrecisionError
-from inferkit.precision.calibration import Calibration
-from inferkit.precision.fold import channel_axis
-from inferkit.precision.graph import Graph
-from inferkit.precision.nodes import attribute
+from inferkit.precision.calibration.methods import Calibration
 from inferkit.precision.placement import Layer, Placement
+from inferkit.precision.rewrite.fold import channel_axis
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import attribute
 
 # The bias of an integer kernel is an INT32 in units of (input scale * weight scale). A channel whose weights are tiny
 # (a dead filter, after BatchNormalization was folded) would need a bias beyond that; its weights get a coarser scale.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferkit.gate.outcome import percent
-from inferkit.report.confusion import confusion_of
+from inferkit.report.page.confusion import confusion_of
 from inferkit.report.table import Column, table_lines
 
 _PAIRS = 8

@@ -24,8 +24,8 @@ import psutil
 from inferkit import __version__
 from inferkit.backends import BACKENDS, backend
 from inferkit.cache import cache_root
-from inferkit.measure.environment import HostState, cpu_model, cpu_quota, usable_cpus
-from inferkit.measure.telemetry import DISTURBING, GpuTelemetry
+from inferkit.measure.machine.gpu import DISTURBING, GpuTelemetry
+from inferkit.measure.machine.host import HostState, cpu_model, cpu_quota, usable_cpus
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 REQUIRED = "onnxruntime"  # the default suite needs this backend; the others are UNSUPPORTED without their parts
@@ -72,7 +72,7 @@ _GATE = 0.02
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is (ok, note, problem), what was found, and the way out of a problem.
+    """One line: what was looked at, how it is (ok, note, problem), what was found, and a hint of a problem.
 
     `blocks` marks what keeps the default suite from running.
     """
@@ -80,7 +80,7 @@ class Finding:
     name: str
     state: str
     found: str
-    way_out: str = ""
+    hint: str = ""
     blocks: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Finding:
     def line(self) -> str:
         """The line to print."""
         text = f"{self.state:<8}{self.name}: {self.found}"
-        return f"{text}; {self.way_out}" if self.way_out else text
+        return f"{text}; {self.hint}" if self.hint else text
 
 
 def examine(more: tuple[Callable[[], Iterator[Finding]], ...] = ()) -> list[Finding]:
@@ -167,7 +167,7 @@ def _backends() -> Iterator[Finding]:
         needed = name == REQUIRED
         if not found.ok:
             state = PROBLEM if needed else NOTE
-            yield Finding(f"backend {name}", state, f"does not run: {found.reason}", found.way_out, blocks=needed)
+            yield Finding(f"backend {name}", state, f"does not run: {found.reason}", found.hint, blocks=needed)
             continue
         precisions = {precision: asked.availability(precision) for precision in asked.precisions}
         runs = ", ".join(precision for precision, each in precisions.items() if each.ok)
@@ -175,7 +175,7 @@ def _backends() -> Iterator[Finding]:
         yield Finding(f"backend {name}", OK, f"runs{version}: {runs}")
         for precision, each in precisions.items():
             if not each.ok:
-                yield Finding(f"backend {name} {precision}", NOTE, f"does not run: {each.reason}", each.way_out)
+                yield Finding(f"backend {name} {precision}", NOTE, f"does not run: {each.reason}", each.hint)
 
 
 def _trial() -> Iterator[Finding]:
@@ -210,8 +210,8 @@ def _padding() -> Iterator[Finding]:
         rows = session.run(np.ones(shape, np.float32))["y"][0, 0, :, 0]
     if not np.allclose(rows, [2 / 3, 1, 2 / 3]):
         told = "AveragePool with uneven padding that counts (count_include_pad) is computed wrongly by this version"
-        way_out = "pip install -U onnxruntime; networks imported from Caffe do not use it"
-        yield Finding("average pooling", PROBLEM, told, way_out)
+        hint = "pip install -U onnxruntime; networks imported from Caffe do not use it"
+        yield Finding("average pooling", PROBLEM, told, hint)
 
 
 def _gpus() -> Iterator[Finding]:
@@ -301,11 +301,11 @@ def _room() -> Iterator[Finding]:
             yield Finding(name, PROBLEM, f"{existing} cannot be written to", other, blocks=True)
 
 
-def _amount(name: str, free: int, found: str, way_out: str) -> Finding:
+def _amount(name: str, free: int, found: str, hint: str) -> Finding:
     """Room that is enough, short, or too little to run at all."""
     if free >= _ENOUGH:
         return Finding(name, OK, found)
-    return Finding(name, PROBLEM, found, way_out, blocks=free < _LEAST)
+    return Finding(name, PROBLEM, found, hint, blocks=free < _LEAST)
 
 
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _backends, _trial, _padding, _gpus, _host, _room)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from inferkit.gate.deciding import by_case, deciding
-from inferkit.report.view import CaseView
+from inferkit.gate.outcome import by_case, deciding
+from inferkit.report.page.view import CaseView
 
 _MOST = 10
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"

@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 
 from inferkit.gate.outcome import shower
-from inferkit.report.escape import clean
-from inferkit.report.layers import layer_changes, markdown_rows
-from inferkit.report.view import CaseView, headline, verdict_counts
+from inferkit.report.page.escape import clean
+from inferkit.report.page.layers import layer_changes, markdown_rows
+from inferkit.report.page.view import CaseView, headline, verdict_counts
 
 LIMIT = 65_536
 _HEAD = (
@@ -93,7 +93,7 @@ def _row(case: CaseView) -> str:
 
 
 def _reason(case: CaseView) -> str:
-    told = "; ".join(part for part in (case.reason, case.way_out) if part)
+    told = "; ".join(part for part in (case.reason, case.hint) if part)
     return f"{case.case}: {told}" if told else ""
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from inferkit.gate.outcome import Outcome, shower
-from inferkit.gate.verdict import Verdict
-from inferkit.report.escape import clean
-from inferkit.report.table import Column, table_lines
-from inferkit.report.unsupported import unsupported_lines
+from inferkit.gate.outcome import Outcome, Verdict, shower
+from inferkit.report.page.escape import clean
+from inferkit.report.table import Column, table_lines, unsupported_lines
 
 _COLUMNS = (
     Column("case", "case", str, left=True),
@@ -32,7 +30,7 @@ def outcome_lines(outcomes: Iterable[Outcome], *, width: int = 0, color: bool = 
     lines = table_lines(_COLUMNS, [_row(outcome) for outcome in found], width, color)
     explained = [outcome.line for outcome in found if outcome.verdict in _EXPLAINED]
     cannot = [outcome for outcome in found if outcome.verdict is Verdict.UNSUPPORTED]
-    explained += unsupported_lines((outcome.case, outcome.reason, outcome.way_out) for outcome in cannot)
+    explained += unsupported_lines((outcome.case, outcome.reason, outcome.hint) for outcome in cannot)
     return [*lines, "", *map(clean, explained)] if explained else lines
 
 

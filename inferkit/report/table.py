@@ -1,20 +1,21 @@
-"""A plain table: columns that know how to show their values, and lines that fit the terminal."""
+"""A plain table: columns that know how to show their values, lines that fit the terminal, and sparklines."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from inferkit.report.page.escape import clean
+
 if TYPE_CHECKING:
     from rich.table import Table
-
-from inferkit.report.escape import clean
 
 Row = Mapping[str, Any]
 
@@ -96,3 +97,41 @@ def stdout_look() -> tuple[int, bool]:
         return 0, False
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return shutil.get_terminal_size().columns, not plain
+
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+# A series that moves by less is drawn flat: else noise of a thousandth would look like mountains.
+_LEAST_RANGE = 0.02
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """The last `width` values, lowest to highest; a dot for one that is not finite. Empty for none."""
+    shown = list(values)[-width:]
+    known = [value for value in shown if math.isfinite(value)]
+    if not known:
+        return "·" * len(shown)
+    low, high = min(known), max(known)
+    middle = (low + high) / 2
+    least = _LEAST_RANGE * abs(middle) or 1.0
+    # The middle of a flat series lies within a block, not between two.
+    span, floor = (high - low, low) if high - low > least else (least, middle - 0.44 * least)
+    return "".join(
+        BLOCKS[min(int((value - floor) / span * len(BLOCKS)), len(BLOCKS) - 1)] if math.isfinite(value) else "·"
+        for value in shown
+    )
+
+
+def unsupported_lines(told: Iterable[tuple[str, str, str]]) -> list[str]:
+    """The lines for (case, reason, hint)."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for case, reason, hint in told:
+        groups.setdefault((reason, hint), []).append(case)
+    return [
+        f"UNSUPPORTED {which_cases(cases)}: {reason}" + (f"; {hint}" if hint else "")
+        for (reason, hint), cases in groups.items()
+    ]
+
+
+def which_cases(cases: Sequence[str]) -> str:
+    """One case by its name, several by their number and the first and last of them."""
+    return cases[0] if len(cases) == 1 else f"{len(cases)} cases ({cases[0]} to {cases[-1]})"

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inferkit.gate.outcome import percent, seconds, size
-from inferkit.report.layers import layer_lines
-from inferkit.report.table import Column, table_lines
-from inferkit.report.unsupported import unsupported_lines, which_cases
+from inferkit.report.page.layers import layer_lines
+from inferkit.report.table import Column, table_lines, unsupported_lines, which_cases
 
 
 def _plain(value: Any) -> str:
@@ -87,7 +86,7 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
         if chosen:
             lines += [*table_lines(columns, chosen, width, color), ""]
     cannot = [row for row in rows if row["kind"] == "unsupported"]
-    lines += unsupported_lines((row["case"], row["reason"], row["way_out"]) for row in cannot)
+    lines += unsupported_lines((row["case"], row["reason"], row["hint"]) for row in cannot)
     lines += _remarks(found)
     for row in rows:
         told = layer_lines(row["case"], row, width=width, color=color)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.files import write_atomically
-from inferkit.gate.run_file import RunFile
-from inferkit.report.html import render_html
-from inferkit.report.load_curves import LoadCurves
+from inferkit.gate.files.run_file import RunFile
+from inferkit.report.charts.load_curves import LoadCurves
 from inferkit.report.markdown import markdown
-from inferkit.report.past import Past, pasts_of
-from inferkit.report.traces import read_traces
-from inferkit.report.view import ReportView, view_of
+from inferkit.report.page.html import render_html
+from inferkit.report.page.past import Past, pasts_of
+from inferkit.report.page.traces import read_traces
+from inferkit.report.page.view import ReportView, view_of
 
 if TYPE_CHECKING:
     from inferkit.gate.history.store import History

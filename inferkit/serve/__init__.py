@@ -6,22 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inferkit.serve.batcher import Batcher as Batcher
-    from inferkit.serve.errors import BadRequest as BadRequest
-    from inferkit.serve.errors import BatcherClosed as BatcherClosed
-    from inferkit.serve.errors import DeadlineExceeded as DeadlineExceeded
-    from inferkit.serve.errors import QueueFull as QueueFull
-    from inferkit.serve.errors import RequestError as RequestError
-    from inferkit.serve.requests import BatchRecord as BatchRecord
+    from inferkit.serve.batching.batcher import Batcher as Batcher
+    from inferkit.serve.batching.errors import BadRequest as BadRequest
+    from inferkit.serve.batching.errors import BatcherClosed as BatcherClosed
+    from inferkit.serve.batching.errors import DeadlineExceeded as DeadlineExceeded
+    from inferkit.serve.batching.errors import QueueFull as QueueFull
+    from inferkit.serve.batching.errors import RequestError as RequestError
+    from inferkit.serve.batching.requests import BatchRecord as BatchRecord
 
 _WHERE = {
-    "Batcher": "inferkit.serve.batcher",
-    "BatchRecord": "inferkit.serve.requests",
-    "BadRequest": "inferkit.serve.errors",
-    "BatcherClosed": "inferkit.serve.errors",
-    "DeadlineExceeded": "inferkit.serve.errors",
-    "QueueFull": "inferkit.serve.errors",
-    "RequestError": "inferkit.serve.errors",
+    "Batcher": "inferkit.serve.batching.batcher",
+    "BatchRecord": "inferkit.serve.batching.requests",
+    "BadRequest": "inferkit.serve.batching.errors",
+    "BatcherClosed": "inferkit.serve.batching.errors",
+    "DeadlineExceeded": "inferkit.serve.batching.errors",
+    "QueueFull": "inferkit.serve.batching.errors",
+    "RequestError": "inferkit.serve.batching.errors",
 }
 
 __all__ = [

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inferkit.errors import InferkitError
-from inferkit.gate.baseline import Baseline, BaselineStore
-from inferkit.gate.default import default_rule
-from inferkit.gate.rule import CaseLatency
+from inferkit.gate.files.baseline import Baseline, BaselineStore
+from inferkit.gate.rules.default import default_rule
+from inferkit.gate.rules.rule import CaseLatency
 from inferkit.measure.case import Case
 from inferkit.report.doctor import NOTE, OK, PROBLEM, Finding
-from inferkit.suite.definition import Matrix, NetworkDefinition
-from inferkit.suite.matrix import load_matrix
-from inferkit.suite.target import availability, fingerprint_of
+from inferkit.suite.campaign.target import availability, fingerprint_of
+from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
+from inferkit.suite.matrix.read import load_matrix
 
 MATRICES = ("matrix.toml", "bench/matrix.toml")
 _GATE = 0.02
@@ -61,9 +61,9 @@ def _baseline(name: str, matrix: Matrix, cases: list[Case]) -> Iterator[Finding]
         yield Finding(f"baseline {name}", PROBLEM, str(error), "take the file from the last commit", blocks=False)
         return
     if stored is None:
-        way_out = "pytest --benchmark-json run.json, then inferkit baseline promote run.json"
+        hint = "pytest --benchmark-json run.json, then inferkit baseline promote run.json"
         found = f"none of this machine in {store.folder}/ ({fingerprint.slug}.json), {len(store.files())} of others"
-        yield Finding(f"baseline {name}", NOTE, found, way_out)
+        yield Finding(f"baseline {name}", NOTE, found, hint)
         return
     known = [case for case in cases if case.id in stored.cases]
     path = store.path(fingerprint)
@@ -81,5 +81,5 @@ def _detectable(name: str, stored: Baseline, cases: list[Case], path: Path) -> I
     enough = sum(each <= _GATE for each in found)
     span = f"the least that is seen is {found[0]:.1%} to {found[-1]:.1%}"
     text = f"{enough} of {len(found)} cases show +2 % ({span}), by the noise in {path.name}"
-    way_out = "" if enough == len(found) else "more replicates, fewer neighbours, or a margin that is above that"
-    yield Finding(f"detectable {name}", OK if enough == len(found) else NOTE, text, way_out)
+    hint = "" if enough == len(found) else "more replicates, fewer neighbours, or a margin that is above that"
+    yield Finding(f"detectable {name}", OK if enough == len(found) else NOTE, text, hint)

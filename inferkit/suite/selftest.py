@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from inferkit.errors import UsageError
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
-from inferkit.gate.outcome import BUILD_TIME, HOST_MEMORY, LATENCY, P99, Outcome
+from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
+from inferkit.gate.outcome import BUILD_TIME, HOST_MEMORY, LATENCY, P99, Outcome, Verdict
 from inferkit.gate.power import Detection, SelfTest, Share, SuiteData, case_powers
 from inferkit.gate.side import SideFacts
-from inferkit.gate.verdict import Verdict
 from inferkit.measure.case import Case
-from inferkit.suite.campaign import Campaign, Settings
-from inferkit.suite.definition import Matrix
-from inferkit.suite.rows import latency_facts
-from inferkit.suite.workshop import Workshop
+from inferkit.suite.campaign.artifacts import Workshop
+from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.campaign.facts import latency_facts
+from inferkit.suite.matrix.definition import Matrix
 
 # What a slowdown of each kind must be found in.
 METRICS = {"latency": LATENCY, "tail": P99, "memory": HOST_MEMORY, "build": BUILD_TIME}

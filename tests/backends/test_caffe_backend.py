@@ -177,7 +177,7 @@ def test_without_caffe_the_backend_is_unavailable_with_the_installing_command(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     found = backend("caffe").availability()
     assert not found.ok
-    assert "inferkit.backends.caffe.install" in found.way_out
+    assert "inferkit.backends.caffe.install" in found.hint
 
 
 def test_a_network_that_is_not_from_caffe_cannot_run_there() -> None:

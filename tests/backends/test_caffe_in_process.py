@@ -37,7 +37,7 @@ def test_pypis_placeholder_is_not_taken_for_caffe(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("caffe") is not None, reason="this Python has a module caffe of its own")
-def test_insisting_on_this_process_without_a_caffe_in_it_tells_the_way_out() -> None:
+def test_insisting_on_this_process_without_a_caffe_in_it_tells_the_hint() -> None:
     with pytest.raises(BackendUnavailable, match="no module caffe"):
         choose(in_process=True)
 

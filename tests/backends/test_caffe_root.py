@@ -1,4 +1,4 @@
-"""Real Caffe is found, described and run without chroot, or the way out is told."""
+"""Real Caffe is found, described and run without chroot, or a hint is told."""
 
 from __future__ import annotations
 

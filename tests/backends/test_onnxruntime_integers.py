@@ -356,7 +356,7 @@ def test_an_engine_says_how_many_layers_compute_on_codes() -> None:
 
 def test_trained_networks_keep_their_answers() -> None:
     from inferkit.data import open_dataset
-    from inferkit.data.preprocessing import Preprocessing
+    from inferkit.data.pixels.preprocessing import Preprocessing
 
     with open_dataset("fashion_mnist") as dataset:
         batch = next(dataset.batches(500, preprocessing=Preprocessing(scale=1 / 256)))

@@ -12,7 +12,7 @@ import inferkit
 from inferkit.backends import backend
 from inferkit.cli import accuracy
 from inferkit.cli.main import main
-from inferkit.measure.probes import layer_blobs, open_probe, with_blobs
+from inferkit.measure.accuracy.probes import layer_blobs, open_probe, with_blobs
 from inferkit.report.accuracy import _decibel
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.precision.batches import BatchFiles
-from inferkit.precision.caches import parse_cache, read_cache
-from inferkit.precision.ranges import Ranges
+from inferkit.precision.calibration.batches import BatchFiles
+from inferkit.precision.calibration.caches import parse_cache, read_cache
+from inferkit.precision.calibration.ranges import Ranges
 
 LENET = ["lenet", "fashion_mnist", "--images", "40", "--batch-size", "20"]
 

@@ -12,8 +12,8 @@ import pytest
 
 from inferkit.backends.caffe.root import CaffeRoot
 from inferkit.cli import infer_caffe
-from inferkit.data.lmdb_write import write_lmdb
-from inferkit.data.mean import write_binaryproto
+from inferkit.data.lmdb.write import write_lmdb
+from inferkit.data.pixels.mean import write_binaryproto
 
 # Scores are the sums of each channel: the class of an image is its brightest channel.
 DEPLOY = """

@@ -17,10 +17,10 @@ import pytest
 from inferkit.backends.tensorrt import BACKEND
 from inferkit.cli import infer_caffe_trt as tool
 from inferkit.cli.study_engine import load_network, parse_image_shape, with_output
-from inferkit.data.lmdb_write import write_lmdb
+from inferkit.data.lmdb.write import write_lmdb
 from inferkit.errors import UsageError
 from inferkit.network import zoo
-from inferkit.precision.batches import write_batches
+from inferkit.precision.calibration.batches import write_batches
 
 STUDY = (
     "usage: infer_caffe_trt [-h] -m MODEL -w WEIGHTS -l LMDB [-b BATCH] [-i ITERATIONS] [-c CAFFEROOT] "

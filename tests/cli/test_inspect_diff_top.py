@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 import inferkit
 from inferkit.cli.inspect import batch_for
 from inferkit.cli.main import main
-from inferkit.measure.layers import layers_of, totals_of
+from inferkit.measure.layers.network_layers import layers_of, totals_of
 from inferkit.network import zoo
 from inferkit.network.network import Network
 from tests.gate.run_files import ours, write

@@ -12,11 +12,11 @@ import pytest
 
 from inferkit.backends.base import Availability
 from inferkit.cli.main import main
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
 from inferkit.report import doctor
 from inferkit.report.doctor import Finding, can_run, examine, wandering
-from inferkit.suite.definition import BackendSettings
-from inferkit.suite.target import fingerprint_of
+from inferkit.suite.campaign.target import fingerprint_of
+from inferkit.suite.matrix.definition import BackendSettings
 from tests.gate.run_files import foreign, write
 from tests.report.report_files import HARM, run_json, write_run
 
@@ -95,17 +95,17 @@ def test_an_onnx_runtime_that_averages_wrongly_is_told():
     version = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
     told = {finding.name: finding for finding in doctor._padding()}
     assert ("average pooling" in told) == ((1, 21) <= version <= (1, 24))
-    assert all("pip install -U onnxruntime" in finding.way_out for finding in told.values())
+    assert all("pip install -U onnxruntime" in finding.hint for finding in told.values())
 
 
 def test_the_doctor_in_json(capsys):
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["can_run"] is True
-    assert {"name", "state", "found", "way_out", "blocks"} == set(told["findings"][0])
+    assert {"name", "state", "found", "hint", "blocks"} == set(told["findings"][0])
 
 
-def test_without_the_backend_of_the_default_suite_it_fails_and_names_the_way_out(monkeypatch, capsys):
+def test_without_the_backend_of_the_default_suite_it_fails_and_names_the_hint(monkeypatch, capsys):
     class Broken:
         def availability(self, precision="fp32"):
             return Availability(False, "libgomp is missing", "apt-get install libgomp1")
@@ -127,7 +127,7 @@ def test_a_missing_package_blocks_and_a_check_that_breaks_does_not_break_the_oth
     monkeypatch.setattr(doctor, "_CHECKS", (broken, *doctor._CHECKS))
     findings = examine()
     assert not can_run(findings)
-    assert [each.way_out for each in findings if each.blocks] == ["pip install no-such-package"]
+    assert [each.hint for each in findings if each.blocks] == ["pip install no-such-package"]
     assert "boom" in findings[0].found
 
 
@@ -147,7 +147,7 @@ def test_wandering_is_a_share():
 def test_a_version_that_inferkit_cannot_use_blocks_and_names_the_one_it_needs(monkeypatch):
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: ["numpy>=999", 'rich>=999; extra == "x"'])
     blocking = [each for each in doctor._versions() if each.blocks]
-    assert [each.way_out for each in blocking] == ["pip install 'numpy>=999'"]
+    assert [each.hint for each in blocking] == ["pip install 'numpy>=999'"]
 
 
 def test_a_container_with_a_quota_of_cpus_is_a_problem(monkeypatch):
@@ -182,7 +182,7 @@ def test_a_suite_that_cannot_run_here_is_exit_code_1(tmp_path, monkeypatch, caps
     code, found = suite_findings(tmp_path, monkeypatch, capsys)
     assert code == 0
     assert found["suite"]["found"] == "matrix.toml: 1 of 1 latency cases can run here"
-    assert "promote" in found["baseline onnxruntime"]["way_out"]
+    assert "promote" in found["baseline onnxruntime"]["hint"]
 
 
 def test_the_noise_in_the_baseline_tells_what_it_can_show(tmp_path, monkeypatch, capsys):

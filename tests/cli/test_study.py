@@ -11,7 +11,7 @@ import inferkit
 from inferkit.cli.study import StudyBatch, Tally
 from inferkit.cli.study_engine import image_preprocessing
 from inferkit.data import open_dataset
-from inferkit.data.lmdb_write import write_lmdb
+from inferkit.data.lmdb.write import write_lmdb
 
 TRAIN = """
 name: "forced"

@@ -11,9 +11,9 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.cli.sweep import BATCHES, SERIES
-from inferkit.data.lmdb_write import write_lmdb
+from inferkit.data.lmdb.write import write_lmdb
 from inferkit.network import zoo
-from inferkit.precision.batches import write_batches
+from inferkit.precision.calibration.batches import write_batches
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.cluster.accuracy import Part, merge, shards
-from inferkit.cluster.host import machine_id, socket_of_gpu, sockets
 from inferkit.cluster.packing import pack, pack_files, unpack
+from inferkit.cluster.worker import machine_id, socket_of_gpu, sockets
 from inferkit.errors import MeasurementError
-from inferkit.measure.accuracy import Accuracy, AccuracySpec, evaluate
-from inferkit.measure.prepared import Recipe, prepare
+from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec, evaluate
+from inferkit.measure.engine.prepared_network import Recipe, prepare
 
 
 def part(start: int, count: int) -> Part:

@@ -18,9 +18,9 @@ from inferkit.cluster.pool import Pool
 from inferkit.cluster.worker import Evaluation
 from inferkit.data import open_dataset, write_lmdb
 from inferkit.errors import UsageError
-from inferkit.measure.accuracy import AccuracySpec
-from inferkit.measure.launch import run_accuracy
-from inferkit.measure.prepared import Recipe, prepare
+from inferkit.measure.accuracy.top_k import AccuracySpec
+from inferkit.measure.engine.prepared_network import Recipe, prepare
+from inferkit.measure.jobs.launch import run_accuracy
 
 pytestmark = pytest.mark.slow
 STEPS = {"scale": 0.00390625}

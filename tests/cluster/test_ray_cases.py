@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from inferkit.cluster.campaign import run_on_cluster
-from inferkit.gate.baseline import BaselineStore
+from inferkit.gate.files.baseline import BaselineStore
 from inferkit.measure.progress import Progress
-from inferkit.suite.campaign import Campaign, Settings
-from inferkit.suite.matrix import load_matrix
+from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.matrix.read import load_matrix
 from tests.suite.tiny_project import MATRIX, make_project, write_files
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inferkit.data import ArrayDataset, Batch, Dataset, Preprocessing
 from inferkit.data.dataset import Picture
-from inferkit.data.lmdb_file import Scratch
+from inferkit.data.lmdb.file import Scratch
 from inferkit.errors import DataError, UsageError
 
 
@@ -204,7 +204,7 @@ def test_several_streams_of_one_dataset_do_not_disturb_each_other() -> None:
     assert len(pairs) == 9
 
 
-def test_images_of_another_size_are_named_with_the_way_out() -> None:
+def test_images_of_another_size_are_named_with_the_hint() -> None:
     class TwoSizes(ArrayDataset):
         def read(self, entry: int, color: bool | None, scratch: Scratch) -> Picture:
             picture = super().read(entry, color, scratch)

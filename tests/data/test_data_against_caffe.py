@@ -22,9 +22,9 @@ from inferkit.data import (
     write_binaryproto,
     write_lmdb,
 )
-from inferkit.data.resize import resize_mean
+from inferkit.data.pixels.resize import resize_mean
 from inferkit.errors import DataError
-from inferkit.network.caffe.schema import TransformationParameter
+from inferkit.network.caffe.files.schema import TransformationParameter
 
 pytestmark = pytest.mark.pycaffe
 

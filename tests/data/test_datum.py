@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inferkit.data.datum import Datum, find_label, parse_datum, pixels, serialize_datum, serialize_encoded_datum
+from inferkit.data.lmdb.datum import Datum, find_label, parse_datum, pixels, serialize_datum, serialize_encoded_datum
 from inferkit.errors import DataError
-from inferkit.network.caffe import schema
+from inferkit.network.caffe.files import schema
 from inferkit.wire import varint
 
 INT32 = st.integers(-(2**31), 2**31 - 1)

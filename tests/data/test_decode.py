@@ -12,7 +12,7 @@ from caffe_files import picture, png, png_chunk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferkit.data.decode import decode_image, image_size
+from inferkit.data.pixels.decode import decode_image, image_size
 from inferkit.errors import DataError, UsageError
 
 FORMATS = ("jpg", "png", "bmp", "webp")

@@ -64,10 +64,10 @@ def test_several_processes_at_once_find_one_whole_dataset(cache: Path) -> None:
 def test_a_process_killed_while_building_leaves_nothing_that_is_used(cache: Path, moment: str) -> None:
     # Killed by itself at a known point: while records are written, and between the rename and the end.
     code = (
-        "import os, signal\nfrom inferkit.data import lmdb_write, open_dataset\n"
-        f"original = lmdb_write.{moment}\n"
+        "import os, signal\nfrom inferkit.data import open_dataset\nfrom inferkit.data.lmdb import write\n"
+        f"original = write.{moment}\n"
         "def killed(*arguments):\n    original(*arguments)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"lmdb_write.{moment} = killed\nopen_dataset('fashion_mnist')\n"
+        f"write.{moment} = killed\nopen_dataset('fashion_mnist')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL

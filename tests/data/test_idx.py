@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inferkit.data.idx import read_idx
+from inferkit.data.fashion_mnist import read_idx
 from inferkit.errors import DataError
 
 

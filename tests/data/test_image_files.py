@@ -78,7 +78,7 @@ def test_nothing_outside_of_the_folder_is_opened(tmp_path: Path, way: str) -> No
     (root / "list.txt").write_text(f"{name} 0\n")
     with pytest.raises(DataError, match="outside of"):
         list(read_list(root / "list.txt").batches(1))
-    # The way out that the message tells.
+    # The hint that the message tells.
     (tmp_path / "list.txt").write_text(f"root/{name} 0\n")
     assert next(read_list(tmp_path / "list.txt").batches(1)).count == 1
 

@@ -17,9 +17,9 @@ from caffe_files import picture
 from make_fixtures import DATABASES, SIZES
 
 from inferkit.data import LmdbDataset, Preprocessing, preprocessing_of, write_lmdb
-from inferkit.data.datum import serialize_datum
+from inferkit.data.lmdb.datum import serialize_datum
 from inferkit.errors import DataError
-from inferkit.network.caffe.schema import TransformationParameter
+from inferkit.network.caffe.files.schema import TransformationParameter
 from inferkit.wire import varint
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -171,7 +171,7 @@ def test_an_empty_database_is_an_error(tmp_path: Path) -> None:
 
 WRITER = """
 import sys, lmdb, numpy as np
-from inferkit.data.datum import serialize_datum
+from inferkit.data.lmdb.datum import serialize_datum
 environment = lmdb.open(sys.argv[1], map_size=1 << 30, sync=False)
 for number in range(int(sys.argv[2])):
     with environment.begin(write=True) as transaction:

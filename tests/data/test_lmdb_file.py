@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferkit.data.lmdb_file import LmdbFile, Scratch
+from inferkit.data.lmdb.file import LmdbFile, Scratch
 from inferkit.errors import DataError
 
 FIXTURES = Path(__file__).parent / "fixtures"

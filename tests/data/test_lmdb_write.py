@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inferkit.data import LmdbDataset, write_lmdb
-from inferkit.data import lmdb_write as writer
+from inferkit.data.lmdb import write as writer
 from inferkit.errors import DataError, UsageError
-from inferkit.network.caffe.schema import Datum
+from inferkit.network.caffe.files.schema import Datum
 
 
 @given(

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inferkit.data import ArrayDataset, LmdbDataset, compute_mean, read_mean, write_binaryproto
-from inferkit.data.mean import parse_blob
+from inferkit.data.pixels.mean import parse_blob
 from inferkit.errors import DataError
-from inferkit.network.caffe.schema import BlobProto, BlobShape
+from inferkit.network.caffe.files.schema import BlobProto, BlobShape
 from inferkit.wire import varint
 
 FIXTURES = Path(__file__).parent / "fixtures"

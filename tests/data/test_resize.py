@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inferkit.data import Preprocessing
-from inferkit.data.resize import resize_caffe_io, resize_mean, resize_opencv
+from inferkit.data.pixels.resize import resize_caffe_io, resize_mean, resize_opencv
 from inferkit.errors import DataError
 
 SIZES = st.tuples(st.integers(1, 30), st.integers(1, 30))

@@ -9,7 +9,7 @@ import pytest
 
 from inferkit.data import Preprocessing, preprocessing_of, read_mean
 from inferkit.errors import DataError
-from inferkit.network.caffe.schema import TransformationParameter
+from inferkit.network.caffe.files.schema import TransformationParameter
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -214,8 +214,9 @@ def main() -> None:
 
     for module in ("cli.main", "cli.baseline", "cli.calibrate", "cli.compare", "cli.report", "cli.import_"):
         importlib.import_module(f"inferkit.{module}")
-    for module in ("data.lmdb_dataset", "report.html", "network.caffe.importer", "precision.apply", "gate.promotion"):
+    for module in ("data.lmdb.dataset", "report.page.html", "network.caffe.importer", "precision.apply"):
         importlib.import_module(f"inferkit.{module}")
+    importlib.import_module("inferkit.gate.promotion")
 
     work.mkdir(parents=True, exist_ok=True)
     print(json.dumps(tries(JOBS[job], work, start)))

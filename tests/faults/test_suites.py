@@ -15,10 +15,10 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
 from inferkit.gate.history.store import History
-from inferkit.suite.definition import BackendSettings
-from inferkit.suite.target import fingerprint_of
+from inferkit.suite.campaign.target import fingerprint_of
+from inferkit.suite.matrix.definition import BackendSettings
 from tests.suite.tiny_project import MATRIX, Project, Run
 
 B1, B4 = "test_latency[tiny-fp32-b1-onnxruntime]", "test_latency[tiny-fp32-b4-onnxruntime]"

@@ -1,14 +1,14 @@
-"""The order of the arms, and what blocks of known values say."""
+"""The order of the sides, and what blocks of known values say."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.gate.ab import BLOCKS, Blocks, ab_outcome, head_first, without
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.interleaved import BLOCKS, Blocks, ab_outcome, head_first, without
 from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sequential import advance, begin
-from inferkit.gate.verdict import Verdict
 
 PLAN = LookPlan(BLOCKS)
 
@@ -61,5 +61,5 @@ def test_a_case_that_cannot_be_measured_leaves_the_others_where_they_were():
 
 
 def test_arms_of_different_lengths_are_no_blocks():
-    with pytest.raises(ValueError, match="2 replicates of one arm, 1 of the other"):
+    with pytest.raises(ValueError, match="2 replicates of one side, 1 of the other"):
         Blocks("c", 0.02, (0.1, 0.2), (0.1,))

@@ -5,8 +5,8 @@ import pytest
 
 from inferkit.errors import MeasurementError
 from inferkit.gate.accuracy import judge_reduced, judge_reference
-from inferkit.gate.verdict import Verdict
-from inferkit.measure.accuracy import Accuracy
+from inferkit.gate.outcome import Verdict
+from inferkit.measure.accuracy.top_k import Accuracy
 
 CASE = "lenet-int8-onnxruntime"
 

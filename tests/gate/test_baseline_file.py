@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.errors import BaselineError
-from inferkit.gate.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, read_baseline
+from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, read_baseline
 from inferkit.gate.fingerprint import Fingerprint
 
 MACHINE = Fingerprint.of({"cpu": "AMD EPYC 7B13", "cpus": 2, "backend": "onnxruntime", "version": "1.31.1"})

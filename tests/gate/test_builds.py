@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.gate.baseline import BaselineStore
 from inferkit.gate.builds import build_spread, by_build, comparable
 from inferkit.gate.comparison import compare
-from inferkit.gate.moderated import ModeratedRule
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.files.run_file import read_run
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.promotion import plan_promotion, promote
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.run_file import read_run
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.rules.moderated import ModeratedRule
+from inferkit.gate.rules.rule import CaseLatency
 from tests.gate.run_files import ours, write
 
 numbers = st.lists(st.tuples(st.floats(-12, 2), st.integers(0, 4)), min_size=1, max_size=20)

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from inferkit.errors import BaselineError
 from inferkit.gate.comparison import compare
+from inferkit.gate.files.run_file import read_run
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.outcome import ACCURACY, LATENCY
-from inferkit.gate.run_file import read_run
+from inferkit.gate.outcome import ACCURACY, LATENCY, Verdict
 from inferkit.gate.simple import SimpleRule
-from inferkit.gate.verdict import Verdict
 from tests.gate.run_files import MACHINE, accuracy_of, foreign, ours, write
 
 CASE = "lenet-fp32-b1-onnxruntime"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inferkit.gate.enough import FEWEST, more_for_baseline
-from inferkit.gate.moderated import LOOKS, ModeratedRule
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.enough import FEWEST, more_for_baseline
+from inferkit.gate.rules.moderated import LOOKS, ModeratedRule
+from inferkit.gate.rules.rule import CaseLatency
 
 
 def measured(random: np.random.Generator, noise: list[float], counts: list[int], margin: float) -> list[CaseLatency]:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from inferkit.gate.default import default_rule
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.default import default_rule
+from inferkit.gate.rules.rule import CaseLatency
 
 
 @pytest.mark.parametrize("measuring", [True, False])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.gate.layer_diff import diff_layers
-from inferkit.measure.layer_table import LayerRow, median_table, table_from
+from inferkit.measure.layers.table import LayerRow, median_table, table_from
 
 names = st.sampled_from([f"layer{number}" for number in range(12)])
 rows = st.builds(

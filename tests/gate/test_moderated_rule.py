@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferkit.gate.moderated import ModeratedRule
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.moderated import ModeratedRule
+from inferkit.gate.rules.rule import CaseLatency
 
 RULE = ModeratedRule()
 FILES = ModeratedRule(looks=())

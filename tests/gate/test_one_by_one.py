@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inferkit.gate.one_by_one import OneByOne
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.moderated import OneByOne
+from inferkit.gate.rules.rule import CaseLatency
 
 FAMILY = 10
 

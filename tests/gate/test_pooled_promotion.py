@@ -7,10 +7,10 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.errors import BaselineError
-from inferkit.gate.baseline import BaselineStore
-from inferkit.gate.pooling import pooled_run
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.files.pooling import pooled_run
+from inferkit.gate.files.run_file import read_run
 from inferkit.gate.promotion import plan_promotion, promote
-from inferkit.gate.run_file import read_run
 from tests.gate.run_files import MACHINE, foreign, ours, write
 
 ONE, OTHER = [0.0100, 0.0101, 0.0102], [0.0103, 0.0104]

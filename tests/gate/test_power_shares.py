@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from inferkit.gate.outcome import LATENCY, Outcome
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict
 from inferkit.gate.power import Share, case_powers
-from inferkit.gate.verdict import Verdict
 
 
 @given(st.integers(0, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))).filter(lambda pair: pair[1] > 0))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from inferkit.errors import BaselineError
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
+from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
+from inferkit.gate.files.run_file import read_run
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.promotion import plan_promotion, promote
-from inferkit.gate.run_file import read_run
 from inferkit.gate.simple import SimpleRule
-from inferkit.gate.verdict import Verdict
 from tests.gate.run_files import MACHINE, foreign, ours, write
 
 FAST, SLOW = [0.0100, 0.0101, 0.0102], [0.0150, 0.0151, 0.0152]

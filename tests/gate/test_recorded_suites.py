@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Verdict
 from tools.replay_suites import replay
 
 MEASURED = Path(__file__).resolve().parents[2] / "docs" / "measured"

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.effect import independent
 from inferkit.gate.stats.judge import judge
 from inferkit.gate.stats.looks import SINGLE_LOOK
-from inferkit.gate.verdict import Verdict
 from tools.gate_numbers import medians, read_recordings, splits
 
 CASES = {name: medians(case) for name, case in read_recordings().items()}

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from inferkit.gate.comparison import compare
-from inferkit.gate.outcome import HOST_MEMORY, LATENCY, P99, Outcome
-from inferkit.gate.reference import WAY_OUT, moved_between
-from inferkit.gate.run_file import read_run
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.files.run_file import read_run
+from inferkit.gate.outcome import HOST_MEMORY, LATENCY, P99, Outcome, Verdict
+from inferkit.gate.reference import HINT, moved_between
 from tests.gate.run_files import MACHINE, ours, write
 
 MARGIN = 0.25
@@ -49,13 +48,13 @@ def test_a_quiet_card_shows_a_small_movement():
     assert not moved(1, 0.01, noise=0.002, margin=0.05).moved
 
 
-def test_times_become_invalid_with_the_reason_and_the_way_out():
+def test_times_become_invalid_with_the_reason_and_the_hint():
     movement = moved(1, 0.3)
     blamed = movement.blamed(outcome(Verdict.REGRESSED))
     assert blamed.verdict is Verdict.INVALID
     assert blamed.reason.startswith("the reference network moved by +2")
     assert "the machine did; seen" in blamed.reason
-    assert (blamed.way_out, blamed.machine) == (WAY_OUT, movement.change)
+    assert (blamed.hint, blamed.machine) == (HINT, movement.change)
     assert movement.blamed(outcome(Verdict.IMPROVED, P99)).verdict is Verdict.INVALID
     assert movement.blamed(outcome(Verdict.REGRESSED, "latency since v1")).verdict is Verdict.INVALID
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from inferkit.gate.outcome import Outcome
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.side import FLOORS, SideCase, SideFacts, judge_sides
-from inferkit.gate.verdict import Verdict
 
 BEFORE = SideFacts(
     log_p99=(-7.0, -7.01, -6.99),

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.gate.outcome import Outcome
-from inferkit.gate.rule import CaseLatency
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.rules.rule import CaseLatency
 from inferkit.gate.simple import SimpleRule
-from inferkit.gate.verdict import Verdict
 
 CASE = "lenet-fp32-b1-onnxruntime"
 MIRROR = {Verdict.REGRESSED: Verdict.IMPROVED, Verdict.IMPROVED: Verdict.REGRESSED, Verdict.PASS: Verdict.PASS}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.simulate import GRAPH_REPLAY, NOISY_SUITE, Noise, against_baseline, interleaved
-from inferkit.gate.verdict import Verdict
 
 
 def suite(size, noises=NOISY_SUITE):

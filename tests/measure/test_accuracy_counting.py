@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inferkit.errors import UsageError
-from inferkit.measure.accuracy import Accuracy, rank_of_labels, scores_output
+from inferkit.measure.accuracy.top_k import Accuracy, rank_of_labels, scores_output
 
 VALUES = (0.0, 0.25, 0.5, 1.0)  # few, so that ties are common
 

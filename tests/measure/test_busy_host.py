@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from inferkit.measure.environment import BUSY_HOST_VARIABLE, HostActivity
+from inferkit.measure.machine.host import BUSY_HOST_VARIABLE, HostActivity
 
 QUIET = HostActivity(seconds=1.0, load_before=0.5, load_after=0.5, others=0.1, stolen=0.05, governor=None)
 

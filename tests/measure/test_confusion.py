@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from inferkit.data import fashion_mnist, open_dataset
 from inferkit.errors import DataError
-from inferkit.measure.confusion import THUMBNAIL, confusion, picture
-from inferkit.report.confusion import confusion_of
+from inferkit.measure.accuracy.confusion import THUMBNAIL, confusion, picture
+from inferkit.report.page.confusion import confusion_of
 
 
 @pytest.fixture(scope="module")

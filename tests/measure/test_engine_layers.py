@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.gate.layer_diff import diff_layers
-from inferkit.measure.engine_layers import engine_layers, fused_names
+from inferkit.measure.layers.tensorrt import engine_layers, fused_names
 
 FP16, FP32 = "Row major linear FP16 format", "Row major linear FP32"
 WIDE = "Channel major FP16 format where channel % 8 == 0"

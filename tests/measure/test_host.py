@@ -7,8 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from inferkit.measure.environment import HostActivity, HostState, cpu_model, usable_cpus
-from inferkit.measure.memory import HighWater
+from inferkit.measure.machine.host import HighWater, HostActivity, HostState, cpu_model, usable_cpus
 
 MEGABYTE = 1 << 20
 

@@ -4,11 +4,11 @@ import pytest
 
 from inferkit.backends.base import Session, Trace
 from inferkit.errors import UsageError
-from inferkit.measure import inject
-from inferkit.measure.accuracy import AccuracySpec
-from inferkit.measure.launch import prepare_network, run_accuracy, run_replicate
-from inferkit.measure.prepared import Recipe
-from inferkit.measure.replicate import ReplicateSpec
+from inferkit.measure.accuracy.top_k import AccuracySpec
+from inferkit.measure.engine import inject
+from inferkit.measure.engine.prepared_network import Recipe
+from inferkit.measure.jobs.launch import prepare_network, run_accuracy, run_replicate
+from inferkit.measure.latency.replicate import ReplicateSpec
 from tests.suite.tiny_project import write_files
 
 

@@ -15,9 +15,9 @@ import pytest
 
 import inferkit
 from inferkit.backends.base import Session, Trace
-from inferkit.measure.iterations import COLUMNS, LOOK_SECONDS, iterate
-from inferkit.measure.quiet_core import QuietCore
-from inferkit.measure.replicate import ReplicateSpec
+from inferkit.measure.latency.iterations import COLUMNS, LOOK_SECONDS, iterate
+from inferkit.measure.latency.replicate import ReplicateSpec
+from inferkit.measure.machine.quiet_core import QuietCore
 from tests.suite.tiny_project import tiny_images, tiny_model
 
 

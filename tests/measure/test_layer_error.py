@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inferkit.measure.layer_error import LOWEST, LayerErrors, first_divergence, limit_of
+from inferkit.measure.accuracy.layer_error import LOWEST, LayerErrors, first_divergence, limit_of
 
 finite = st.floats(-1e3, 1e3, width=32)
 pairs = st.integers(1, 40).flatmap(

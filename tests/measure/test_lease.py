@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from inferkit.errors import MeasurementError
-from inferkit.measure.lease import device_lease, lease_folder
+from inferkit.measure.machine.lease import device_lease, lease_folder
 
 HOLDER = """
 import sys, time
-from inferkit.measure.lease import device_lease
+from inferkit.measure.machine.lease import device_lease
 with device_lease(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(folder: Path, monkeypa
 def test_whoever_waits_is_told_for_what_and_then_that_it_was_in_vain(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("inferkit.measure.lease._QUIET_SECONDS", 0.1)
+    monkeypatch.setattr("inferkit.measure.machine.lease._QUIET_SECONDS", 0.1)
     with subprocess.Popen([sys.executable, "-c", HOLDER, "GPU-1"], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import inferkit
-from inferkit.measure.layers import layers_of
-from inferkit.measure.limits import CARDS, Work, card_of, limit_of, work_of
+from inferkit.measure.layers.network_layers import layers_of
+from inferkit.measure.layers.roofline import CARDS, Work, card_of, limit_of, work_of
 from inferkit.network import zoo
 from inferkit.network.network import Network
 

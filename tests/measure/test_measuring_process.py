@@ -11,11 +11,11 @@ import pytest
 
 from inferkit.backends.onnxruntime.session import OnnxSession
 from inferkit.errors import BackendError, BackendUnavailable, MeasurementError
-from inferkit.measure.accuracy import AccuracySpec, evaluate
-from inferkit.measure.iterations import COLUMNS
-from inferkit.measure.launch import prepare_network, run_accuracy, run_job, run_replicate
-from inferkit.measure.prepared import Recipe, load_prepared, timing_batch
-from inferkit.measure.replicate import ReplicateSpec, measure_replicate
+from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
+from inferkit.measure.engine.prepared_network import Recipe, load_prepared, timing_batch
+from inferkit.measure.jobs.launch import prepare_network, run_accuracy, run_job, run_replicate
+from inferkit.measure.latency.iterations import COLUMNS
+from inferkit.measure.latency.replicate import ReplicateSpec, measure_replicate
 from tests.suite.tiny_project import IMAGES, tiny_images, tiny_model
 
 
@@ -121,7 +121,7 @@ def test_a_backend_that_says_no_is_unsupported_and_not_failed(folder, tmp_path):
     prepare_network(recipe(folder, precision="bf16"), tmp_path / "bf16")
     with pytest.raises(BackendUnavailable, match="no BF16 arithmetic on the CPU") as refused:
         run_replicate(ReplicateSpec(str(tmp_path / "bf16"), "onnxruntime", 1), "tiny")
-    assert refused.value.way_out
+    assert refused.value.hint
 
 
 def test_a_process_that_dies_is_told_with_its_last_words(prepared, tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_process_on_a_cpu_imports_nothing_that_it_has_no_use_for(prepared, tmp
     slow = ["filelock", "numpy.ma", "scipy", "cv2", "lmdb", "inferkit.data", "duckdb", "matplotlib", "pytest"]
     code = (
         "import sys, numpy; known = set(sys.modules)\n"  # numpy 1 brings numpy.ma itself
-        "from inferkit.measure.process import main; main()\n"
+        "from inferkit.measure.jobs.process import main; main()\n"
         f"print([name for name in {slow!r} if name in sys.modules and name not in known])"
     )
     done = subprocess.run([sys.executable, "-c", code], input=json.dumps(job), capture_output=True, text=True)
@@ -168,7 +168,7 @@ def test_a_killed_parent_takes_the_process_along(prepared, tmp_path):
     import psutil
 
     parent_code = (
-        "import sys; from inferkit.measure.launch import *\n"
+        "import sys; from inferkit.measure.jobs.launch import *\n"
         f"spec = ReplicateSpec({str(prepared)!r}, 'onnxruntime', 1, min_time=600, max_iterations=10**9)\n"
         "print('go', flush=True); run_replicate(spec, 'tiny')\n"
     )
@@ -188,7 +188,7 @@ def test_a_result_that_cannot_be_written_is_an_exit_code_and_no_part_of_a_file(p
     (tmp_path / "file").write_text("")
     spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0, max_iterations=1, warmup_limit=0)
     job = {"kind": "latency", "output": str(tmp_path / "file" / "result.npz"), "spec": spec.as_dict()}
-    command = [sys.executable, "-P", "-m", "inferkit.measure.process"]
+    command = [sys.executable, "-P", "-m", "inferkit.measure.jobs.process"]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from inferkit.measure import statistics
+from inferkit.measure.latency import statistics
 
 # Smallest n with BinomCDF(t; n, 1 - p) <= 0.01, as MLPerf's rules and loadgen have it (t = 0, 1, 2, 5, 10).
 PUBLISHED = {

@@ -13,7 +13,7 @@ import pytest
 
 from inferkit.backends.base import Trace
 from inferkit.errors import MeasurementError
-from inferkit.measure.quiet_core import QuietCore
+from inferkit.measure.machine.quiet_core import QuietCore
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores to choose from"
@@ -57,13 +57,13 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inferkit.measure.quiet_core._clock", lambda: Clock.now)
+    monkeypatch.setattr("inferkit.measure.machine.quiet_core._clock", lambda: Clock.now)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches are not limited to a share of the time."""
-    monkeypatch.setattr("inferkit.measure.quiet_core._SEARCH_SHARE", 1e9)
+    monkeypatch.setattr("inferkit.measure.machine.quiet_core._SEARCH_SHARE", 1e9)
 
 
 @pytest.mark.parametrize("which", (0, 1))
@@ -94,7 +94,7 @@ def test_it_moves_when_the_core_becomes_slow(cores: tuple[int, int]) -> None:
 
 HOLDER = """
 import sys
-from inferkit.measure.lease import device_lease
+from inferkit.measure.machine.lease import device_lease
 with device_lease(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

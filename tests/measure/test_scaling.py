@@ -11,10 +11,10 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.errors import MeasurementError, UsageError
-from inferkit.measure.lease import device_lease
-from inferkit.measure.prepared import Recipe, prepare
-from inferkit.measure.scaling import Window, measure_scaling, summarize
-from inferkit.measure.window import WindowSpec, parse_cpus
+from inferkit.measure.engine.prepared_network import Recipe, prepare
+from inferkit.measure.machine.lease import device_lease
+from inferkit.measure.scaling.scaling import Window, measure_scaling, summarize
+from inferkit.measure.scaling.worker import WindowSpec, parse_cpus
 
 CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 needs_two = pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs to bind two processes to")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.measure import telemetry
-from inferkit.measure.telemetry import REASONS, SERIES_LENGTH, GpuTelemetry, Reading, reason_names, summarize
+from inferkit.measure.machine import gpu as telemetry
+from inferkit.measure.machine.gpu import REASONS, SERIES_LENGTH, GpuTelemetry, Reading, reason_names, summarize
 
 readings = st.lists(
     st.builds(

@@ -2,7 +2,7 @@
 
 from itertools import chain, count, repeat
 
-from inferkit.measure.warmup import warm_up
+from inferkit.measure.latency.warmup import warm_up
 
 
 class Machine:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pycaffe_oracle import CaffeAborted, oracle
 
 import inferkit
-from inferkit.network.caffe.read import parse_prototxt
-from inferkit.network.caffe.upgrade import upgrade
+from inferkit.network.caffe.files.read import parse_prototxt
+from inferkit.network.caffe.prototxt.upgrade import upgrade
 from inferkit.network.network import Network
 
 # How close an import must be: the largest difference, relative to the largest value of the output.

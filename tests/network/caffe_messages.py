@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from inferkit.network.caffe.schema import LayerParameter, Message, NetParameter, V1LayerParameter
+from inferkit.network.caffe.files.schema import LayerParameter, Message, NetParameter, V1LayerParameter
 
 NAMES = st.sampled_from(["a", "b", "conv1", "relu1/x", "", "two words", 'quo"te', "naïve", "\\"])
 # Values that text keeps exactly: text_format writes floats with enough digits, but NaN is unequal to itself.

@@ -15,10 +15,10 @@ from caffe_cases import data
 from inferkit.errors import NetworkError
 from inferkit.network.caffe import convert as conversion
 from inferkit.network.caffe.dims import MixedBatch, shape_now
+from inferkit.network.caffe.files.read import parse_prototxt
+from inferkit.network.caffe.files.schema import BlobProto
+from inferkit.network.caffe.files.weights import Weights
 from inferkit.network.caffe.flow import trace_flow
-from inferkit.network.caffe.read import parse_prototxt
-from inferkit.network.caffe.schema import BlobProto
-from inferkit.network.caffe.weights import Weights
 
 Shape = tuple[int, ...]
 Maker = Callable[[random.Random, Shape], str]

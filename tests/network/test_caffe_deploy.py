@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.definition import Definition, define
-from inferkit.network.caffe.read import parse_prototxt
-from inferkit.network.caffe.schema import BlobProto, NetParameter
-from inferkit.network.caffe.upgrade import upgrade
-from inferkit.network.caffe.wire import put_values
+from inferkit.network.caffe.files.read import parse_prototxt
+from inferkit.network.caffe.files.schema import BlobProto, NetParameter
+from inferkit.network.caffe.files.wire import put_values
+from inferkit.network.caffe.prototxt.definition import Definition, define
+from inferkit.network.caffe.prototxt.upgrade import upgrade
 
 DATA = """
 layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN } data_param { batch_size: 64 } }

@@ -11,9 +11,9 @@ from era_nets import ALL, IMAGENET_2013, EraNet
 from pycaffe_oracle import oracle
 
 import inferkit
-from inferkit.network.caffe.read import CaffeModel, read_caffemodel
-from inferkit.network.caffe.schema import NetParameter
-from inferkit.network.caffe.wire import put_values
+from inferkit.network.caffe.files.read import CaffeModel, read_caffemodel
+from inferkit.network.caffe.files.schema import NetParameter
+from inferkit.network.caffe.files.wire import put_values
 
 # What the prototxts leave open, as a user would give it.
 SHAPES = {"siamese": (2, 2, 16, 16), "fcn": (1, 3, 21, 26), "superresolution": (1, 1, 9, 11)}

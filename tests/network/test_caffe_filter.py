@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pycaffe_oracle import oracle
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.filter import filter_net
-from inferkit.network.caffe.read import parse_prototxt
-from inferkit.network.caffe.schema import TEST, TRAIN, NetParameter, NetStateRule
+from inferkit.network.caffe.files.read import parse_prototxt
+from inferkit.network.caffe.files.schema import TEST, TRAIN, NetParameter, NetStateRule
+from inferkit.network.caffe.prototxt.filter import filter_net
 
 STAGES = st.sampled_from(["deploy", "fast", "a b"])
 

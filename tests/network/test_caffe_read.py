@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.read import parse_prototxt, read_caffemodel, read_prototxt
-from inferkit.network.caffe.schema import NetParameter
-from inferkit.network.caffe.wire import put_values
+from inferkit.network.caffe.files.read import parse_prototxt, read_caffemodel, read_prototxt
+from inferkit.network.caffe.files.schema import NetParameter
+from inferkit.network.caffe.files.wire import put_values
 
 LENET = """name: "LeNet"  # a comment
 layer {

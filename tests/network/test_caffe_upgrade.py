@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from inferkit.backends.caffe.root import CaffeRoot
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.read import parse_prototxt
-from inferkit.network.caffe.schema import NetParameter, V1LayerParameter
-from inferkit.network.caffe.upgrade import upgrade, v1_type_name
+from inferkit.network.caffe.files.read import parse_prototxt
+from inferkit.network.caffe.files.schema import NetParameter, V1LayerParameter
+from inferkit.network.caffe.prototxt.upgrade import upgrade, v1_type_name
 
 V0 = """
 name: "net"

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pycaffe_oracle import CaffeAborted, oracle
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.definition import read_upgraded
+from inferkit.network.caffe.files.read import parse_prototxt
+from inferkit.network.caffe.files.schema import BlobProto, FillerParameter, NetParameter
+from inferkit.network.caffe.files.weights import BlobSpec, Weights, match_blobs, shapes_agree
+from inferkit.network.caffe.files.wire import put_values
 from inferkit.network.caffe.fillers import RandomFiller, fill
-from inferkit.network.caffe.read import parse_prototxt
-from inferkit.network.caffe.schema import BlobProto, FillerParameter, NetParameter
-from inferkit.network.caffe.weights import BlobSpec, Weights, match_blobs, shapes_agree
-from inferkit.network.caffe.wire import put_values
+from inferkit.network.caffe.prototxt.definition import read_upgraded
 
 CONSTANT = FillerParameter(value=0.5)
 RANDOM = FillerParameter(type="gaussian", std=0.1)

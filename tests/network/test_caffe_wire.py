@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inferkit.errors import DataError
-from inferkit.network.caffe.schema import BlobProto, NetParameter, stored_values
-from inferkit.network.caffe.wire import blob_values, fields, put_values, take_values
+from inferkit.network.caffe.files.schema import BlobProto, NetParameter, stored_values
+from inferkit.network.caffe.files.wire import blob_values, fields, put_values, take_values
 from inferkit.wire import varint
 
 FLOATS = st.lists(st.floats(width=32, allow_nan=False), max_size=40)

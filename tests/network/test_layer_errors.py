@@ -10,7 +10,7 @@ from pycaffe_oracle import CaffeAborted, oracle
 
 import inferkit
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.read import parse_prototxt
+from inferkit.network.caffe.files.read import parse_prototxt
 
 
 def _cases(table: dict[str, tuple[str, str]]) -> list:

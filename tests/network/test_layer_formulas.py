@@ -16,7 +16,7 @@ from scipy import signal, special
 
 import inferkit
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.schema import NetParameter
+from inferkit.network.caffe.files.schema import NetParameter
 
 Floats = NDArray[np.float32]
 RANDOM = np.random.default_rng(7)

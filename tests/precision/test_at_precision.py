@@ -14,8 +14,8 @@ import inferkit
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import PRECISIONS, Network
 from inferkit.precision import collect_ranges, normalize
-from inferkit.precision.caches import write_cache
-from inferkit.precision.calibration import calibration_from
+from inferkit.precision.calibration.caches import write_cache
+from inferkit.precision.calibration.methods import calibration_from
 
 
 def network() -> Network:

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from inferkit.errors import PrecisionError
-from inferkit.precision.batches import NAMES, BatchFiles, read_batch, write_batch, write_batches
+from inferkit.precision.calibration.batches import NAMES, BatchFiles, read_batch, write_batch, write_batches
 
 IMAGES = hnp.arrays(
     np.float32, st.tuples(*[st.integers(1, 4)] * 4), elements=st.floats(width=32, allow_nan=False), fill=st.nothing()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.errors import PrecisionError
-from inferkit.precision.caches import Header, format_cache, parse_cache, read_cache, write_cache
-from inferkit.precision.calibration import Calibration
+from inferkit.precision.calibration.caches import Header, format_cache, parse_cache, read_cache, write_cache
+from inferkit.precision.calibration.methods import Calibration
 
 # As TensorRT 5.1 wrote it for its MNIST sample, names of unnamed layers included.
 OLD = b"""TRT-5105-EntropyCalibration2

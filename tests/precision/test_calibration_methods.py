@@ -10,9 +10,16 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from inferkit.errors import PrecisionError, UsageError
-from inferkit.precision.calibration import Calibration, calibration_from
-from inferkit.precision.methods import METHODS, Method, method, mse_amax, percentile_amax
-from inferkit.precision.ranges import Histogram, Ranges
+from inferkit.precision.calibration.methods import (
+    METHODS,
+    Calibration,
+    Method,
+    calibration_from,
+    method,
+    mse_amax,
+    percentile_amax,
+)
+from inferkit.precision.calibration.ranges import Histogram, Ranges
 
 VALUES = hnp.arrays(np.float32, st.integers(1, 200), elements=st.floats(-1e6, 1e6, width=32))
 

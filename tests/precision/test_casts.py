@@ -15,8 +15,8 @@ import inferkit
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
 from inferkit.precision.emulation import emulated
-from inferkit.precision.graph import Graph
 from inferkit.precision.halves import BF16, FP16, loss
+from inferkit.precision.rewrite.graph import Graph
 
 # Relative rounding error of one value, and how much of it a few layers in a row may add up to.
 ERROR = {"fp16": 2**-11 * 20, "bf16": 2**-8 * 20}

@@ -19,10 +19,11 @@ import inferkit
 from inferkit.data import ArrayDataset
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
-from inferkit.precision import collect, collect_ranges
-from inferkit.precision.batches import BatchFiles, write_batches
-from inferkit.precision.fold import prepare
-from inferkit.precision.ranges import Histogram, Ranges
+from inferkit.precision import collect_ranges
+from inferkit.precision.calibration import collect
+from inferkit.precision.calibration.batches import BatchFiles, write_batches
+from inferkit.precision.calibration.ranges import Histogram, Ranges
+from inferkit.precision.rewrite.fold import prepare
 
 
 def network() -> Network:
@@ -207,8 +208,8 @@ def test_what_does_not_fit_is_said() -> None:
 
 
 def test_a_calibration_reproduces_the_scales_that_images_gave(tmp_path: Path) -> None:
-    from inferkit.precision.caches import write_cache
-    from inferkit.precision.calibration import calibration_from
+    from inferkit.precision.calibration.caches import write_cache
+    from inferkit.precision.calibration.methods import calibration_from
 
     net, x = network(), images(16)
     direct = inferkit.at_precision(net, "int8", [x], method="entropy")

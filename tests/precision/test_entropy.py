@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inferkit.precision.entropy import LEVELS, divergences, entropy_amax, without_spikes
-from inferkit.precision.ranges import Histogram
+from inferkit.precision.calibration.entropy import LEVELS, divergences, entropy_amax, without_spikes
+from inferkit.precision.calibration.ranges import Histogram
 
 
 def divergence_by_definition(counts: NDArray[np.float64], size: int) -> float:

@@ -18,7 +18,7 @@ from precision_graphs import check
 import inferkit
 from inferkit.network.network import Network
 from inferkit.precision.apply import collect_ranges
-from inferkit.precision.methods import METHODS
+from inferkit.precision.calibration.methods import METHODS
 
 # Root mean square error, relative to that of the output. FP16 and BF16: the rounding of one value, as far as that of
 # twenty steps in a row can add up. INT8 and FP8: steps of 1/127 of the range, and mantissas of 3 bits (up to 6 %),

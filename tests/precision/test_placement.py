@@ -8,8 +8,8 @@ from onnx import ModelProto
 from precision_graphs import ModelBuilder, models
 
 from inferkit.errors import PrecisionError
-from inferkit.precision.fold import LINEAR, prepare
 from inferkit.precision.placement import Choices, Placement, place
+from inferkit.precision.rewrite.fold import LINEAR, prepare
 
 
 def placed(build: ModelBuilder, *outputs: str, **choices: object) -> Placement:

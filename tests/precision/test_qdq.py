@@ -14,12 +14,12 @@ from precision_graphs import ModelBuilder, check, images, models, op_types, run
 import inferkit
 from inferkit.errors import PrecisionError
 from inferkit.network.network import Network
-from inferkit.precision.calibration import Calibration
+from inferkit.precision.calibration.methods import Calibration
 from inferkit.precision.emulation import emulated
-from inferkit.precision.fold import LINEAR, channel_axis, prepare
-from inferkit.precision.graph import Graph
 from inferkit.precision.placement import place
 from inferkit.precision.qdq import FP8, INT8, activation_scales, quantized_tensors, scale_of
+from inferkit.precision.rewrite.fold import LINEAR, channel_axis, prepare
+from inferkit.precision.rewrite.graph import Graph
 
 
 def int8(build: ModelBuilder, x: np.ndarray, **options: object) -> Network:

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from inferkit.errors import PrecisionError
-from inferkit.precision.ranges import BINS, Histogram, Ranges
+from inferkit.precision.calibration.ranges import BINS, Histogram, Ranges
 
 # Any finite float32; hypothesis likes zeros, subnormal numbers and the largest ones.
 VALUES = hnp.arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32, allow_nan=False, allow_infinity=False))

@@ -15,7 +15,7 @@ from inferkit.measure.images import preprocessing_from
 from inferkit.network import zoo
 from inferkit.network.network import Network
 from inferkit.precision import collect_ranges
-from inferkit.precision.ranges import Ranges
+from inferkit.precision.calibration.ranges import Ranges
 
 TOLERANCE = 0.005  # half a point of top-1, at the upper bound of the drop
 NETWORKS = ("lenet", "fashion_vgg", "fashion_resnet")

@@ -9,8 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from inferkit.gate.outcome import Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Outcome, Verdict
 from tests.gate.run_files import ours, write
 
 HARM = "<script>window.harmed=1</script><img src=x onerror=window.harmed=1>"
@@ -99,7 +98,7 @@ def run_json(models: tuple[str, ...] = ("lenet",), batches: tuple[int, ...] = (1
     content = ours(
         times,
         accuracy=accuracy,
-        unsupported={f"{models[0]}-fp16-b1-tensorrt": {"reason": "no GPU", "way_out": "get one"}},
+        unsupported={f"{models[0]}-fp16-b1-tensorrt": {"reason": "no GPU", "hint": "get one"}},
         environment={"load": 0.25, "cpus": 2, "governor": "performance"},
     )
     content["inferkit"]["outcomes"] = [outcome.as_dict() for outcome in outcomes]

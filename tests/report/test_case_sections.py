@@ -2,10 +2,9 @@
 
 import pytest
 
-from inferkit.gate.outcome import Outcome
-from inferkit.gate.run_file import read_run
-from inferkit.gate.verdict import Verdict
-from inferkit.report.casepage import case_pages
+from inferkit.gate.files.run_file import read_run
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.report.page.case import case_pages
 from inferkit.report.write import view_of_files
 from tests.report.report_files import run_json, write_run
 from tests.report.test_html_report import Page, report

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.suite.options import OPTIONS
+from inferkit.suite.session.options import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "ci"

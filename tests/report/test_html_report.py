@@ -8,8 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.gate.outcome import Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Outcome, Verdict
 from tests.gate.run_files import foreign, ours, write
 from tests.report.report_files import HARM, confusion, run_json, write_run
 
@@ -95,7 +94,7 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path):
         for picture in told.get("confusion", {"images": []})["images"]:
             picture["key"] = HARM
         told["confusion"] = {**told.get("confusion", {}), "classes": {"0": HARM, "6": f'"{HARM}'}}
-    content["inferkit"]["unsupported"] = {HARM: {"reason": HARM, "way_out": HARM}}
+    content["inferkit"]["unsupported"] = {HARM: {"reason": HARM, "hint": HARM}}
     content["inferkit"]["environment"]["governor"] = HARM
     text = report(tmp_path, content)
     page = Page(text)

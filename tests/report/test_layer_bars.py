@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from inferkit.report.layer_bars import layer_bars
+from inferkit.report.charts.strips import layer_bars
 from tests.report.report_files import HARM
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.errors import BaselineError
-from inferkit.report.load_curves import load_charts, read_load
+from inferkit.report.charts.load_curves import load_charts, read_load
 from tests.report.report_files import HARM, run_json, write_run
 
 

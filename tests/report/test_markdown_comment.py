@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.gate.outcome import Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.report.github import annotation_lines, write_summary
 from inferkit.report.markdown import LIMIT, markdown, plain
-from inferkit.report.view import cases_of
+from inferkit.report.page.view import cases_of
 from tests.gate.run_files import ours, write
 from tests.report.report_files import run_json, write_run
 

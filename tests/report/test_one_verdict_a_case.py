@@ -8,14 +8,12 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.gate.comparison import Comparison
-from inferkit.gate.deciding import deciding
-from inferkit.gate.outcome import Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Outcome, Verdict, deciding
 from inferkit.report.github import annotation_lines
 from inferkit.report.markdown import markdown
+from inferkit.report.page.view import cases_of, headline, verdict_counts
 from inferkit.report.terminal import render
-from inferkit.report.view import cases_of, headline, verdict_counts
-from inferkit.suite.checks import with_sides
+from inferkit.suite.session.fixtures import with_sides
 from tests.report.report_files import run_json, write_run
 
 FIRST, SECOND = "lenet-fp32-b1-onnxruntime", "lenet-int8-b1-onnxruntime"

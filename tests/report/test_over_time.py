@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.report.overtime import draw_over_time, over_time, thinned
-from inferkit.report.traces import pace, split
+from inferkit.report.charts.overtime import draw_over_time, over_time, thinned
+from inferkit.report.page.traces import pace, split
 from tests.report.report_files import HARM, facts
 
 PACE = (((0.0, 1e-3), (0.1, 1.1e-3)), (), ((0.0, 1e-3), (0.2, 0.9e-3)))

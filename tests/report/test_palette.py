@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from inferkit.report.chart import Series
-from inferkit.report.palette import DARK_VARIABLES, LIGHT_VARIABLES, SERIES
-from inferkit.report.svg import look, marker
+from inferkit.report.charts.palette import DARK_VARIABLES, LIGHT_VARIABLES, SERIES
+from inferkit.report.charts.study import Series
+from inferkit.report.charts.svg import look, marker
 
 BLIND = {
     "none": np.eye(3),

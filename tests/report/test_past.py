@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.gate.checked_json import parse_json
+from inferkit.gate.files.checked_json import parse_json
+from inferkit.gate.files.run_file import run_of
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import summary_of
-from inferkit.gate.run_file import run_of
-from inferkit.report.past import pasts_of
+from inferkit.report.page.past import pasts_of
 from tests.gate.run_files import ours, write
 
 pytest.importorskip("duckdb", reason="the history needs duckdb")

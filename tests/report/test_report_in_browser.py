@@ -168,7 +168,7 @@ def test_a_name_that_is_a_script_is_shown_and_not_run(page):
 def test_whatever_a_file_calls_things_nothing_runs_and_nothing_breaks_out(browser, tmp_path, capsys):
     content = run_json(models=("lenet", *HOSTILE), batches=(1,))
     for number, outcome in enumerate(content["inferkit"]["outcomes"]):
-        outcome |= {"reason": HOSTILE[number % len(HOSTILE)], "way_out": HOSTILE[-number % len(HOSTILE)]}
+        outcome |= {"reason": HOSTILE[number % len(HOSTILE)], "hint": HOSTILE[-number % len(HOSTILE)]}
     content["commit_info"] |= {"id": HOSTILE[0], "branch": HOSTILE[1]}
     content["datetime"] = HOSTILE[2]
     run = write_run(tmp_path / "run.json", content, traces=False)

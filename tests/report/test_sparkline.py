@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.report.spark import BLOCKS, sparkline
+from inferkit.report.table import BLOCKS, sparkline
 
 
 def test_a_step_is_seen_and_a_thousandth_is_not():

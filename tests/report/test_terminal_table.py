@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.gate.outcome import Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.measure.case import Case
-from inferkit.measure.replicate import Replicate
+from inferkit.measure.latency.replicate import Replicate
 from inferkit.report.terminal import render
-from inferkit.suite.definition import NetworkDefinition
-from inferkit.suite.records import CaseRecord
-from inferkit.suite.rows import latency_row
+from inferkit.suite.campaign.facts import latency_row
+from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.matrix.definition import NetworkDefinition
 
 ROW = {
     "kind": "latency", "case": "lenet-fp32-b1-onnxruntime", "centre": 1.05e-4, "spread": 0.012, "p50": 1.05e-4,
@@ -29,7 +28,7 @@ def result(**changes):
 
 
 def unsupported(number):
-    row = {"kind": "unsupported", "case": f"net{number}", "reason": "no GPU", "way_out": "buy one"}
+    row = {"kind": "unsupported", "case": f"net{number}", "reason": "no GPU", "hint": "buy one"}
     return {"verdict": "UNSUPPORTED", "line": "", "row": row}
 
 

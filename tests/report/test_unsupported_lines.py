@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from inferkit.gate.outcome import LATENCY, Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict
 from inferkit.report.outcomes import outcome_lines
-from inferkit.report.unsupported import unsupported_lines
+from inferkit.report.table import unsupported_lines
 
 
 def test_one_line_for_each_reason():
@@ -14,7 +13,7 @@ def test_one_line_for_each_reason():
 
 
 def test_a_comparison_says_why_nothing_could_be_compared():
-    outcome = Outcome("case", LATENCY, Verdict.UNSUPPORTED, reason="no \x1b[31mGPU", way_out="take one")
+    outcome = Outcome("case", LATENCY, Verdict.UNSUPPORTED, reason="no \x1b[31mGPU", hint="take one")
     last = outcome_lines([outcome])[-1]
     assert last.startswith("UNSUPPORTED case: no ")
     assert last.endswith("GPU; take one")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inferkit.network.network import TensorInfo
-from inferkit.serve.messages import messages
+from inferkit.serve.protocol.messages import messages
 
 
 class Doubling:

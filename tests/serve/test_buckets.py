@@ -12,7 +12,7 @@ import inferkit
 from inferkit.errors import BackendError
 from inferkit.measure.images import stand_in
 from inferkit.serve import Batcher
-from inferkit.serve.buckets import Buckets, service_session, sizes_up_to
+from inferkit.serve.batching.buckets import Buckets, service_session, sizes_up_to
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.measure.statistics import samples_needed
+from inferkit.measure.latency.statistics import samples_needed
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf's load generator is missing: pip install mlcommons-loadgen")
 

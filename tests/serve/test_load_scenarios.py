@@ -9,12 +9,12 @@ import pytest
 from inferkit.cli.main import main
 from inferkit.cli.serve_bench import _found
 from inferkit.errors import MeasurementError, UsageError
-from inferkit.measure.statistics import samples_needed
+from inferkit.measure.latency.statistics import samples_needed
 from inferkit.network.network import TensorInfo
 from inferkit.serve import Batcher
-from inferkit.serve.loadgen import SCENARIOS, Load, _top1, run_load
-from inferkit.serve.samples import Samples, read_samples
-from inferkit.serve.search import Found
+from inferkit.serve.load.loadgen import SCENARIOS, Load, _top1, run_load
+from inferkit.serve.load.samples import Samples, read_samples
+from inferkit.serve.load.search import Found
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf's load generator is missing: pip install mlcommons-loadgen")
 

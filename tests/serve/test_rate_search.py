@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.errors import UsageError
-from inferkit.serve.search import find_rate
+from inferkit.serve.load.search import find_rate
 
 
 @given(st.floats(1, 1e6), st.floats(0.02, 1))

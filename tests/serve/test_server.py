@@ -12,11 +12,11 @@ from doubling import Doubling, an_input, ask, ask_grpc, grpc_request, infer
 
 from inferkit.cli.main import main
 from inferkit.errors import UsageError
-from inferkit.serve.errors import BadRequest
-from inferkit.serve.http import _body
-from inferkit.serve.messages import messages
-from inferkit.serve.server import Server, check_address
-from inferkit.serve.service import Service
+from inferkit.serve.batching.errors import BadRequest
+from inferkit.serve.protocol.http import _body
+from inferkit.serve.protocol.messages import messages
+from inferkit.serve.protocol.server import Server, check_address
+from inferkit.serve.protocol.service import Service
 
 for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
     pytest.importorskip(library, reason=f"{library} is missing: pip install grpcio prometheus-client starlette uvicorn")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from doubling import Doubling, an_input, ask_grpc, grpc_request, infer
 
-from inferkit.serve.server import Server
-from inferkit.serve.service import Service
+from inferkit.serve.protocol.server import Server
+from inferkit.serve.protocol.service import Service
 
 for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
     pytest.importorskip(library, reason=f"{library} is missing: pip install grpcio prometheus-client starlette uvicorn")
@@ -53,8 +53,8 @@ class Held(Doubling):
 
 def test_what_still_waits_when_patience_ends_is_told_that_the_server_shuts_down(monkeypatch):
     grpc = pytest.importorskip("grpc")
-    monkeypatch.setattr("inferkit.serve.server._GRACE", 0.1)
-    monkeypatch.setattr("inferkit.serve.server._LAST", 60)  # what the engine has is answered however long this takes
+    monkeypatch.setattr("inferkit.serve.protocol.server._GRACE", 0.1)
+    monkeypatch.setattr("inferkit.serve.protocol.server._LAST", 60)
     held = Held()
     service = Service("doubling", held, 8, delay=0.0)
     server = Server(service, http_port=0, grpc_port=0)
@@ -79,8 +79,8 @@ def test_what_still_waits_when_patience_ends_is_told_that_the_server_shuts_down(
 
 
 def test_a_client_whose_batch_never_ends_gets_an_answer_from_a_stopping_server(monkeypatch):
-    monkeypatch.setattr("inferkit.serve.server._GRACE", 0.1)
-    monkeypatch.setattr("inferkit.serve.server._LAST", 0.1)
+    monkeypatch.setattr("inferkit.serve.protocol.server._GRACE", 0.1)
+    monkeypatch.setattr("inferkit.serve.protocol.server._LAST", 0.1)
     held = Held()
     server = Server(Service("doubling", held, 1), http_port=0, grpc_port=None)
     with ThreadPoolExecutor(2) as pool:

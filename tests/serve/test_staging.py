@@ -11,9 +11,9 @@ from inferkit.errors import BackendError
 from inferkit.measure.images import stand_in
 from inferkit.network.network import TensorInfo
 from inferkit.serve import BadRequest, Batcher
-from inferkit.serve.layout import Layout
-from inferkit.serve.requests import Batch, Request
-from inferkit.serve.staging import Staging
+from inferkit.serve.batching.layout import Layout
+from inferkit.serve.batching.requests import Batch, Request
+from inferkit.serve.batching.staging import Staging
 
 LONG = 30.0
 

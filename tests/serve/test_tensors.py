@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.errors import UsageError
-from inferkit.serve.errors import BadRequest
-from inferkit.serve.tensors import DATATYPES, datatype, from_bytes, from_numbers
+from inferkit.serve.batching.errors import BadRequest
+from inferkit.serve.protocol.tensors import DATATYPES, datatype, from_bytes, from_numbers
 
 
 @given(st.sampled_from(sorted(DATATYPES)), st.lists(st.integers(0, 4), min_size=1, max_size=4), st.integers(0, 99))

@@ -14,7 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from inferkit.cli.main import main
-from inferkit.suite.ab import disturbances
+from inferkit.suite.interleaved.run import disturbances
 from tests.git_folder import git
 from tests.suite.tiny_project import MATRIX, Project, tiny_model, write_files
 

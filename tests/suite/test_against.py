@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from inferkit.gate.run_file import read_run
+from inferkit.gate.files.run_file import read_run
 from inferkit.report.write import view_of_files
 from tests.suite.test_ab_run import git, slow_model
 from tests.suite.tiny_project import MATRIX
@@ -64,8 +64,8 @@ def judged(run):
 
 
 SPOILED = """
-import inferkit.suite.ab
-inferkit.suite.ab.disturbances = lambda base, head: ("another process was on the GPU",)
+import inferkit.suite.interleaved.run
+inferkit.suite.interleaved.run.disturbances = lambda base, head: ("another process was on the GPU",)
 """
 
 

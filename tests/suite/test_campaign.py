@@ -4,12 +4,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from inferkit.gate.baseline import BaselineStore
-from inferkit.gate.outcome import LATENCY, Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict
 from inferkit.measure.progress import Progress
-from inferkit.suite.campaign import Campaign, Settings
-from inferkit.suite.matrix import load_matrix
+from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.matrix.read import load_matrix
 from tests.suite.tiny_project import MATRIX
 
 QUICK = Settings(replicates=1, min_time=0.001, reference=False)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from inferkit.errors import UsageError
 from inferkit.measure.case import Case
-from inferkit.suite.definition import AccuracyCase
-from inferkit.suite.selection import Selection
+from inferkit.suite.matrix.definition import AccuracyCase
+from inferkit.suite.matrix.selection import Selection
 
 DIMENSIONS = (["lenet", "vgg16"], ["fp32", "int8"], [1, 8, 64], ["onnxruntime", "caffe"])
 CASES = [Case(*values) for values in itertools.product(*DIMENSIONS)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inferkit.measure.replicate import Replicate
-from inferkit.suite.rows import log_execution
+from inferkit.measure.latency.replicate import Replicate
+from inferkit.suite.campaign.facts import log_execution
 
 WALL, EXECUTION = 400e-6, 300e-6
 

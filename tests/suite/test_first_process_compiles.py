@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inferkit.gate.outcome import COLD_START, HOST_MEMORY
+from inferkit.gate.outcome import COLD_START, HOST_MEMORY, Verdict
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
-from inferkit.gate.verdict import Verdict
 from inferkit.measure.case import Case
-from inferkit.measure.replicate import Replicate
-from inferkit.suite.definition import NetworkDefinition
-from inferkit.suite.records import CaseRecord
-from inferkit.suite.rows import latency_facts
+from inferkit.measure.latency.replicate import Replicate
+from inferkit.suite.campaign.facts import latency_facts
+from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.matrix.definition import NetworkDefinition
 
 # GoogLeNet, FP16, batch 1, TensorRT-RTX 1.6 on an H200: host memory in bytes and cold start in seconds of each process.
 COMPILED = (1_619_177_472, 7.80)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inferkit.errors import UsageError
 from inferkit.gate.margins import CPU_MARGIN, GPU_MARGIN
 from inferkit.measure.case import Case
-from inferkit.suite.matrix import load_matrix
+from inferkit.suite.matrix.read import load_matrix
 
 FIVE_LINES = """\
 [[networks]]

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
+from inferkit.gate.files.run_file import read_run
 from inferkit.gate.history.store import History
 from inferkit.gate.outcome import REFERENCE
-from inferkit.gate.run_file import read_run
-from inferkit.report.view import view_of
+from inferkit.report.page.view import view_of
 from tests.suite.tiny_project import MATRIX, make_project
 
 CASE = "test_latency[tiny-fp32-b1-onnxruntime]"

@@ -28,8 +28,8 @@ def test_a_run_is_remembered_with_its_figures_and_is_the_same_as_its_file(projec
     assert history.series("tiny-fp32-onnxruntime", metric=ACCURACY)[0].points[0].centre == pytest.approx(95.0)
     assert json.loads((project.folder / "verdicts.json").read_text())["ratchet"] == []
 
+    from inferkit.gate.files.run_file import read_run
     from inferkit.gate.history.summary import summary_of
-    from inferkit.gate.run_file import read_run
 
     assert history.append([summary_of(read_run(project.folder / "run.json"))]) == []
 

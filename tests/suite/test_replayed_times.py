@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inferkit.suite.replay import ReplayTimer, thinned
+from inferkit.suite.session.replay import ReplayTimer, thinned
 
 positive = st.floats(1e-9, 1e3)
 

@@ -11,12 +11,11 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.errors import UsageError
-from inferkit.gate.baseline import BaselineStore
-from inferkit.gate.outcome import ACCURACY
-from inferkit.gate.verdict import Verdict
-from inferkit.serve.loadgen import SCENARIOS
-from inferkit.suite.matrix import load_matrix
-from inferkit.suite.rows import latency_details
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.outcome import ACCURACY, Verdict
+from inferkit.serve.load.loadgen import SCENARIOS
+from inferkit.suite.campaign.facts import latency_details
+from inferkit.suite.matrix.read import load_matrix
 from tests.suite.test_campaign import QUICK, Throttled
 from tests.suite.tiny_project import MATRIX, Project
 

@@ -8,15 +8,15 @@ import pytest
 
 import inferkit
 from inferkit.backends.tensorrt import load_engine
-from inferkit.gate.baseline import CaseBaseline
 from inferkit.gate.builds import judge_levels
-from inferkit.gate.moderated import ModeratedRule
-from inferkit.gate.outcome import LATENCY, Outcome
-from inferkit.gate.rule import CaseLatency
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.files.baseline import CaseBaseline
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.rules.moderated import ModeratedRule
+from inferkit.gate.rules.rule import CaseLatency
 from inferkit.measure.case import Case
-from inferkit.measure.replicate import Replicate
-from inferkit.suite.builds import (
+from inferkit.measure.latency.replicate import Replicate
+from inferkit.suite.campaign.artifacts import own_cache
+from inferkit.suite.campaign.builds import (
     AUTOMATIC,
     MOST,
     lacking,
@@ -25,10 +25,9 @@ from inferkit.suite.builds import (
     plan_builds,
     with_spread,
 )
-from inferkit.suite.definition import NetworkDefinition
-from inferkit.suite.records import CaseRecord
-from inferkit.suite.rows import latency_facts
-from inferkit.suite.workshop import own_cache
+from inferkit.suite.campaign.facts import latency_facts
+from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.matrix.definition import NetworkDefinition
 
 
 def record_of(backend="tensorrt"):

@@ -11,12 +11,12 @@ import psutil
 import pytest
 from onnx import helper
 
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.run_file import read_run
 from inferkit.gate.history.summary import summary_of
 from inferkit.gate.promotion import plan_promotion
-from inferkit.gate.run_file import read_run
-from inferkit.suite.definition import BackendSettings
-from inferkit.suite.target import fingerprint_of
+from inferkit.suite.campaign.target import fingerprint_of
+from inferkit.suite.matrix.definition import BackendSettings
 from tests.suite.tiny_project import MATRIX, Run, make_project, tiny_model
 
 B1, B4 = "test_latency[tiny-fp32-b1-onnxruntime]", "test_latency[tiny-fp32-b4-onnxruntime]"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from inferkit.suite.options import OPTIONS, benchmark_json
+from inferkit.suite.session.options import OPTIONS, benchmark_json
 from tests.suite.tiny_project import MATRIX
 
 TINY = "tiny-fp32-b1-onnxruntime"
@@ -119,7 +119,7 @@ def test_a_project_of_its_own_options_and_fixtures_is_left_alone(project):
         "import sys\n"
         "def test_theirs(latency):\n"
         "    assert latency == 'large'\n"
-        "    assert 'inferkit.suite.state' not in sys.modules\n"
+        "    assert 'inferkit.suite.session.state' not in sys.modules\n"
         "    assert 'numpy' not in sys.modules\n"
         "def test_benchmark(benchmark):\n"
         "    benchmark(sum, [1, 2])\n"

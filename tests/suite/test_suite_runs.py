@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from inferkit.gate.run_file import read_run
-from inferkit.report.view import view_of
+from inferkit.gate.files.run_file import read_run
+from inferkit.report.page.view import view_of
 from tests.suite.tiny_project import IMAGES, make_project
 
 LATENCY = "test_latency[tiny-fp32-b1-onnxruntime]"

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from inferkit.gate.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.run_file import read_run
 from inferkit.gate.promotion import plan_promotion
-from inferkit.gate.run_file import read_run
-from inferkit.suite.definition import BackendSettings
-from inferkit.suite.target import fingerprint_of
+from inferkit.suite.campaign.target import fingerprint_of
+from inferkit.suite.matrix.definition import BackendSettings
 from tests.suite.tiny_project import MATRIX, TESTS, make_project
 
 ONE, TWO, GONE = (f"{name}-fp32-b1-onnxruntime" for name in ("one", "two", "former"))

@@ -3,9 +3,9 @@
 import json
 import types
 
-from inferkit.suite.state import Suite
-from inferkit.suite.verdicts import write_verdicts
-from inferkit.suite.workers import Found
+from inferkit.suite.session.state import Suite
+from inferkit.suite.session.verdict_json import write_verdicts
+from inferkit.suite.session.xdist import Found
 
 
 def test_every_test_and_metric_has_its_verdict_and_the_exit_code_is_the_runs(project):

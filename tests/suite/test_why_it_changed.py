@@ -10,16 +10,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.cli.main import main
-from inferkit.gate.baseline import BaselineStore
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.files.layer_store import layers_path, write_layers
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.layer_store import layers_path, write_layers
-from inferkit.gate.outcome import LATENCY, Outcome
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict
 from inferkit.measure.case import Case
-from inferkit.measure.layer_table import LayerRow
-from inferkit.suite.definition import NetworkDefinition
-from inferkit.suite.explain import explain_records
-from inferkit.suite.records import CaseRecord
+from inferkit.measure.layers.table import LayerRow
+from inferkit.suite.campaign.explain import explain_records
+from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.matrix.definition import NetworkDefinition
 from tests.suite.tiny_project import Project
 
 MATRIX = """\

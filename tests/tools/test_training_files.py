@@ -13,7 +13,7 @@ from google.protobuf import text_format
 
 import inferkit
 from inferkit.network import zoo
-from inferkit.network.caffe import schema
+from inferkit.network.caffe.files import schema
 from inferkit.network.zoo.caffemodel import caffemodel
 from inferkit.network.zoo.weights import made_up
 

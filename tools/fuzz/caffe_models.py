@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from inferkit.network.caffe.read import read_caffemodel, read_prototxt
-from inferkit.network.caffe.schema import LayerParameter, NetParameter
-from inferkit.network.caffe.upgrade import upgrade
-from inferkit.network.caffe.wire import put_values
+from inferkit.network.caffe.files.read import read_caffemodel, read_prototxt
+from inferkit.network.caffe.files.schema import LayerParameter, NetParameter
+from inferkit.network.caffe.files.wire import put_values
+from inferkit.network.caffe.prototxt.upgrade import upgrade
 from inferkit.network.load import load
 from tools.fuzz.target import Target, a_file
 

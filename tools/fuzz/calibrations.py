@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from inferkit.precision.batches import BatchFiles, write_batch
-from inferkit.precision.caches import read_cache
-from inferkit.precision.ranges import Histogram, Ranges
+from inferkit.precision.calibration.batches import BatchFiles, write_batch
+from inferkit.precision.calibration.caches import read_cache
+from inferkit.precision.calibration.ranges import Histogram, Ranges
 from tools.fuzz.target import Target, a_file
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from inferkit.data import LmdbDataset, open_dataset, read_labels, read_mean, write_lmdb
-from inferkit.data.datum import find_label, parse_datum, pixels, serialize_datum, serialize_encoded_datum
-from inferkit.data.decode import decode_image
-from inferkit.data.idx import read_idx
-from inferkit.data.mean import write_binaryproto
+from inferkit.data.fashion_mnist import read_idx
+from inferkit.data.lmdb.datum import find_label, parse_datum, pixels, serialize_datum, serialize_encoded_datum
 from inferkit.data.npy import read_npy
+from inferkit.data.pixels.decode import decode_image
+from inferkit.data.pixels.mean import write_binaryproto
 from inferkit.errors import DataError, InferkitError
 from tools.fuzz.target import Target, a_file
 

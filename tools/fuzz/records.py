@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from inferkit.backends.tensorrt.plan import PlanInfo, read_plan, sha256
-from inferkit.gate.baseline import AccuracyBaseline, Baseline, CaseBaseline, read_baseline
+from inferkit.backends.tensorrt.building.plan import PlanInfo, read_plan, sha256
+from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, CaseBaseline, read_baseline
+from inferkit.gate.files.run_file import read_run
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.run_file import read_run
 from inferkit.network.network import TensorInfo
-from inferkit.report.traces import read_traces
-from inferkit.suite.matrix import load_matrix
+from inferkit.report.page.traces import read_traces
+from inferkit.suite.matrix.read import load_matrix
 from tools.fuzz.target import Target, a_file
 
 _MACHINE = Fingerprint.of({"cpu": "AMD EPYC 7B13", "cpus": 2, "backend": "onnxruntime"})

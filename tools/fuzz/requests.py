@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from inferkit.network.network import TensorInfo
-from inferkit.serve import grpc_service, http
-from inferkit.serve.errors import BadRequest
-from inferkit.serve.layout import Layout
-from inferkit.serve.messages import messages
+from inferkit.serve.batching.errors import BadRequest
+from inferkit.serve.batching.layout import Layout
+from inferkit.serve.protocol import grpc_service, http
+from inferkit.serve.protocol.messages import messages
 from tools.fuzz.target import Target
 
 _LAYOUT = Layout([TensorInfo("data", "float32", (None, 1, 2, 2))])

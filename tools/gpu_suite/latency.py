@@ -42,10 +42,10 @@ def measure(name: str, batch: int, way: str) -> dict[str, Any]:
     The thread that waits keeps to a quiet core, as the suite's does, or it is `free`: wherever the system puts it.
     """
     from inferkit.backends.tensorrt import load_engine
-    from inferkit.measure.environment import HostActivity, HostState, usable_cpus
-    from inferkit.measure.iterations import COLUMNS, iterate
-    from inferkit.measure.quiet_core import QuietCore
-    from inferkit.measure.telemetry import GpuTelemetry
+    from inferkit.measure.latency.iterations import COLUMNS, iterate
+    from inferkit.measure.machine.gpu import GpuTelemetry
+    from inferkit.measure.machine.host import HostActivity, HostState, usable_cpus
+    from inferkit.measure.machine.quiet_core import QuietCore
 
     images, _ = reference(name)
     opened = time.perf_counter()

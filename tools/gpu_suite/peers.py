@@ -112,8 +112,8 @@ def run(results: Results, part: str) -> None:
 
 def report(results: Results) -> None:
     """One table of everybody, per batch in µs, and the share of the physical limit."""
-    from inferkit.measure.limits import Work, card_of, limit_of
-    from inferkit.measure.telemetry import GpuTelemetry
+    from inferkit.measure.layers.roofline import Work, card_of, limit_of
+    from inferkit.measure.machine.gpu import GpuTelemetry
 
     gpu = GpuTelemetry(0).facts().get("name")
     card = card_of(gpu)

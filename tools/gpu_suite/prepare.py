@@ -32,7 +32,7 @@ def make_reference(name: str, threads: int) -> dict[str, Any]:
     import inferkit
     from inferkit.cli.study_engine import with_output
     from inferkit.measure.images import stand_in
-    from inferkit.measure.limits import work_of
+    from inferkit.measure.layers.roofline import work_of
 
     start = time.perf_counter()
     network = inferkit.load(name)

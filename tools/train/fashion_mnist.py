@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.data.idx import read_idx
+from inferkit.data.fashion_mnist import read_idx
 
 TRAIN, TEST = "train", "t10k"
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.backends.caffe.root import CaffeRoot
-from inferkit.data.lmdb_write import write_lmdb
-from inferkit.network.caffe.read import read_caffemodel
+from inferkit.data.lmdb.write import write_lmdb
+from inferkit.network.caffe.files.read import read_caffemodel
 from tools.train import fashion_mnist
 
 HERE = Path(__file__).parent

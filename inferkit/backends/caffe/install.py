@@ -26,7 +26,7 @@ NEEDED_BYTES = 1_300_000_000  # 220 MB of packages and 690 MB unpacked lie side 
 
 
 class InstallError(Exception):
-    """The installation failed; the message says at what, and the way out."""
+    """The installation failed; the message says at what, and a hint."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from inferkit.backends.caffe.net import CaffeNet, LocalNet, WorkerNet
-from inferkit.backends.caffe.process import CPU_ONLY_REASON, CPU_ONLY_WAY_OUT, CPU_ONLY_WORDS, last_words
-from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, WAY_OUT, CaffeRoot, probe, require_root
+from inferkit.backends.caffe.process import CPU_ONLY_HINT, CPU_ONLY_REASON, CPU_ONLY_WORDS, last_words
+from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, HINT, CaffeRoot, probe, require_root
 from inferkit.errors import BackendError, BackendUnavailable, NetworkError
 
 InputShapes = Mapping[str, Sequence[int]] | Sequence[int]
@@ -44,7 +44,7 @@ def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | 
     """The Caffe that was named (argument, then variable), else this Python's own, else the installed folder's.
 
     `in_process` True insists on this process, False on a worker, which a failed CHECK of Caffe ends instead of this
-    process. BackendUnavailable with the reason and the way out.
+    process. BackendUnavailable with the reason and a hint.
     """
     named = bool(caffe_root or os.environ.get(ENVIRONMENT_VARIABLE))
     if in_process or (in_process is None and not named):
@@ -52,7 +52,7 @@ def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | 
         if isinstance(found, Place):
             return found
         if in_process:
-            raise BackendUnavailable(found, WAY_OUT)
+            raise BackendUnavailable(found, HINT)
     if in_process is False and not named and find_spec("caffe") is not None:
         own = CaffeRoot(Path(sys.executable), "interpreter")
         with contextlib.suppress(BackendUnavailable):
@@ -82,7 +82,7 @@ def require_gpu(root: CaffeRoot) -> None:
         root.run(["python3", "-c", "import caffe; caffe.set_device(0); caffe.set_mode_gpu()"], timeout=120)
     except BackendError as error:
         if CPU_ONLY_WORDS in str(error):
-            raise BackendUnavailable(CPU_ONLY_REASON, CPU_ONLY_WAY_OUT) from None
+            raise BackendUnavailable(CPU_ONLY_REASON, CPU_ONLY_HINT) from None
         raise BackendUnavailable(f"Caffe cannot use a GPU: {last_words(str(error))}", "leave --gpu out") from None
 
 
@@ -140,12 +140,12 @@ def deploy_text(
     """
     from google.protobuf import text_format
 
-    from inferkit.network.caffe import schema
-    from inferkit.network.caffe.definition import define
-    from inferkit.network.caffe.deploy import is_training_net
-    from inferkit.network.caffe.filter import filter_net
-    from inferkit.network.caffe.read import read_prototxt
-    from inferkit.network.caffe.upgrade import upgrade
+    from inferkit.network.caffe.files import schema
+    from inferkit.network.caffe.files.read import read_prototxt
+    from inferkit.network.caffe.prototxt.definition import define
+    from inferkit.network.caffe.prototxt.deploy import is_training_net
+    from inferkit.network.caffe.prototxt.filter import filter_net
+    from inferkit.network.caffe.prototxt.upgrade import upgrade
 
     try:
         written = read_prototxt(prototxt)

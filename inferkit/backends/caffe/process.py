@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.backends.caffe.root import WAY_OUT, CaffeRoot
+from inferkit.backends.caffe.root import HINT, CaffeRoot
 from inferkit.backends.cores import usable_cores
 from inferkit.errors import BackendError, BackendUnavailable
 
@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 START_SECONDS = 120.0  # importing caffe from a cold disk; it takes 1 s from a warm one
 CPU_ONLY_WORDS = "CPU-only Caffe"  # in Caffe's own message
 CPU_ONLY_REASON = "this Caffe was built for the CPU only (CPU_ONLY)"
-CPU_ONLY_WAY_OUT = "leave --gpu out, or name a Caffe built with CUDA"
+CPU_ONLY_HINT = "leave --gpu out, or name a Caffe built with CUDA"
 _FATAL = re.compile(r"F\d{4} ")  # glog: severity, month and day
 SCRIPT = Path(__file__).with_name("worker.py")
 
@@ -69,7 +69,7 @@ class Worker:
         except OSError as error:
             for pipe in (self._requests, self._replies, self._life, self._memory):
                 os.close(pipe)
-            raise BackendUnavailable(f"Caffe's interpreter {command[0]} cannot be started: {error}", WAY_OUT) from error
+            raise BackendUnavailable(f"Caffe's interpreter {command[0]} cannot be started: {error}", HINT) from error
         finally:
             for pipe in (theirs_in, theirs_out, theirs_life):
                 os.close(pipe)
@@ -78,10 +78,10 @@ class Worker:
         try:
             hello = self._exchange(None, START_SECONDS)
         except BackendError as error:
-            raise BackendUnavailable(f"import caffe fails in {root.path}: {error}", WAY_OUT) from error
+            raise BackendUnavailable(f"import caffe fails in {root.path}: {error}", HINT) from error
         if not hello["real"]:
             self.close()
-            raise BackendUnavailable(f"module caffe of {root.path} has no Net: it is not Caffe", WAY_OUT)
+            raise BackendUnavailable(f"module caffe of {root.path} has no Net: it is not Caffe", HINT)
         self.version: str = hello["version"]
 
     def request(self, operation: str, doing: str, **fields: Any) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class Worker:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         words = last_words(log.decode(errors="replace"))
         if CPU_ONLY_WORDS in words:
-            return BackendUnavailable(CPU_ONLY_REASON, CPU_ONLY_WAY_OUT)
+            return BackendUnavailable(CPU_ONLY_REASON, CPU_ONLY_HINT)
         return BackendError(f"the Caffe worker {how} {self.doing}" + (f":\n{words}" if words else ""))
 
     def _map_memory(self, size: int) -> None:

@@ -23,7 +23,7 @@ from inferkit.errors import BackendError, BackendUnavailable
 
 ENVIRONMENT_VARIABLE = "INFERKIT_CAFFE_ROOT"
 INSTALL_COMMAND = "python -m inferkit.backends.caffe.install"
-WAY_OUT = (
+HINT = (
     f"install Debian 11's Caffe with `{INSTALL_COMMAND}` (2 minutes, 1 GB), or name one by --caffe-root or "
     f"{ENVIRONMENT_VARIABLE}: the installed folder, a built Caffe source tree, or a Python that can import caffe"
 )
@@ -101,7 +101,7 @@ def find_root(explicit: str | os.PathLike[str] | None = None) -> CaffeRoot | Non
         origin = "" if explicit else f" (from {ENVIRONMENT_VARIABLE})"
         root = recognize(path)
         if root is None:
-            raise BackendUnavailable(f"{path}{origin} {_why_not(path)}", WAY_OUT)
+            raise BackendUnavailable(f"{path}{origin} {_why_not(path)}", HINT)
         return root
     path = default_root()
     return recognize(path) if (path / COMPLETE).is_file() else None
@@ -111,7 +111,7 @@ def require_root(explicit: str | os.PathLike[str] | None = None) -> CaffeRoot:
     """As `find_root`; BackendUnavailable with the installing command where there is none."""
     root = find_root(explicit)
     if root is None:
-        raise BackendUnavailable("real Caffe is not installed", WAY_OUT)
+        raise BackendUnavailable("real Caffe is not installed", HINT)
     return root
 
 
@@ -128,9 +128,9 @@ def probe(root: CaffeRoot) -> Probe:
         done = root.run(["python3", Path(__file__).with_name("worker.py"), "--probe"], timeout=120)
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except (BackendError, ValueError, IndexError) as error:
-        raise BackendUnavailable(f"import caffe fails in {root.path}: {error}", WAY_OUT) from error
+        raise BackendUnavailable(f"import caffe fails in {root.path}: {error}", HINT) from error
     if not found.pop("real"):
-        raise BackendUnavailable(f"the module caffe at {found['file']} has no Net: it is not Caffe", WAY_OUT)
+        raise BackendUnavailable(f"the module caffe at {found['file']} has no Net: it is not Caffe", HINT)
     return Probe(**found)
 
 

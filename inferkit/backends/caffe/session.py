@@ -8,12 +8,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from inferkit.backends.agreement import count_nonfinite
 from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds, Session, Trace
 from inferkit.backends.caffe.net import CaffeNet
 from inferkit.backends.caffe.open import NetState, choose, open_net
 from inferkit.backends.caffe.root import handed_over
 from inferkit.backends.feeds import check_feeds
-from inferkit.backends.nonfinite import count_nonfinite
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.network.network import Network
 
@@ -32,7 +32,7 @@ class CaffeBackend(Backend):
         try:
             place = choose()
         except BackendUnavailable as error:
-            return Availability(False, error.reason, error.way_out)
+            return Availability(False, error.reason, error.hint)
         return Availability(True, version=place.version)
 
     def environment(self, precision: str) -> dict[str, str]:
@@ -60,7 +60,7 @@ class CaffeBackend(Backend):
             raise BackendError(f"max_batch is {max_batch}; a batch holds at least one image")
         if network.precision not in self.precisions:
             found = self.availability(network.precision)
-            raise BackendUnavailable(found.reason, found.way_out)
+            raise BackendUnavailable(found.reason, found.hint)
         source = network.source
         if source is None:
             raise BackendError(

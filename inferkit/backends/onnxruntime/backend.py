@@ -19,7 +19,7 @@ from inferkit.backends.onnxruntime.settings import Settings
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.network.network import Network
 
-_WAY_OUT = "run this case with tensorrt, or build with emulate=True for its accuracy (not its speed) on the CPU"
+_HINT = "run this case with tensorrt, or build with emulate=True for its accuracy (not its speed) on the CPU"
 # What ONNX Runtime's CPU provider lacks, as measured with 1.31: it loads no such graph, or loads one it cannot fuse.
 _REASONS = {
     "tf32": "TF32 is a mode of NVIDIA's tensor cores; a CPU computes such a graph in FP32",
@@ -47,7 +47,7 @@ class OnnxRuntimeBackend(Backend):
             return Availability(False, f"import onnxruntime fails: {error}", "pip install onnxruntime")
         if precision not in self.precisions:
             reason = _REASONS.get(precision, f"there is no precision {precision}")
-            return Availability(False, reason, _WAY_OUT if precision in ("bf16", "fp8") else "", ort.__version__)
+            return Availability(False, reason, _HINT if precision in ("bf16", "fp8") else "", ort.__version__)
         return Availability(True, version=ort.__version__)
 
     def build(
@@ -70,7 +70,7 @@ class OnnxRuntimeBackend(Backend):
                 )
         found = self.availability("fp32" if emulate else network.precision)
         if not found.ok:
-            raise BackendUnavailable(found.reason, found.way_out)
+            raise BackendUnavailable(found.reason, found.hint)
         before, start = _resident(), time.perf_counter()
         graph, settings, details = _graph_for(network, _settings(options), emulate, integers)
         spent = time.perf_counter() - start

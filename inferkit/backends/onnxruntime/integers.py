@@ -22,8 +22,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from inferkit.precision.graph import Graph
-from inferkit.precision.nodes import attribute
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import attribute
 
 _MOVES = (
     "Reshape",

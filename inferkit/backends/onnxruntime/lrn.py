@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from inferkit.precision.graph import Graph
-from inferkit.precision.nodes import attribute
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import attribute
 
 _MOST_CHANNELS = 1024  # the band is a full matrix: beyond this the multiplications outweigh what is saved
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import platform
+import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from inferkit.backends.onnxruntime import entry
 from inferkit.backends.onnxruntime.settings import Settings
 from inferkit.cache import cache_dir
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.files import write_atomically
 from inferkit.network.network import Network
-from inferkit.precision.nodes import attribute
+from inferkit.precision.rewrite.nodes import attribute
 
 _LOG = logging.getLogger("inferkit.onnxruntime")
 _PROTOBUF_LIMIT = 2_000_000_000  # a protobuf message ends at 2 GiB; beyond it weights go into a file of their own
@@ -56,7 +57,7 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
     """
     try:
         stored = (folder or cache_dir("onnxruntime")) / f"{_key(network, settings)}.onnx"
-        entry.sweep(stored.parent)
+        _sweep(stored.parent)
         return _opened(stored, settings) or _stored(network, settings, stored, spent)
     except (OSError, BackendError, NotImplementedError) as error:  # the last: a file system that has no locks
         return _unstored(network, settings, spent, error)
@@ -89,7 +90,7 @@ def _stored(network: Network, settings: Settings, stored: Path, spent: float) ->
     Where another process is at it, that one's model is waited for and opened.
     """
     stored.parent.mkdir(parents=True, exist_ok=True)
-    with entry.writing(stored.parent, stored.stem) as scratch:
+    with _writing(stored.parent, stored.stem) as scratch:
         found = _opened(stored, settings)
         if found is not None:
             return found
@@ -177,3 +178,33 @@ def _cpu() -> str:
         return platform.processor()
     wanted = ("flags", "Features", "model name")
     return "\n".join(sorted({line for line in text.splitlines() if line.startswith(wanted)}))
+
+
+_PREFIX = ".building-"
+
+
+@contextlib.contextmanager
+def _writing(folder: Path, key: str) -> Iterator[Path]:
+    """Hold the entry `key` of `folder`; yields a hidden folder beside it, gone afterwards, to build in.
+
+    Another process (or thread) that holds it is waited for. The system frees the lock when its holder dies. OSError
+    where the folder cannot be written to.
+    """
+    with _lock(folder, key), tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{key}-", dir=folder) as scratch:
+        yield Path(scratch)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left in `folder`. What a living one is building is its own: it holds the lock."""
+    building = [(path.name.removeprefix(_PREFIX).partition("-")[0], path) for path in folder.glob(f"{_PREFIX}*-*")]
+    notes = [(path.name[1:].partition(".")[0], path) for path in folder.glob(".*.json.*.tmp")]
+    for key, left in building + notes:
+        # A lock that is taken, a folder that is read-only, a file system without locks: it stays where it is.
+        with contextlib.suppress(OSError, NotImplementedError), _lock(folder, key, timeout=0):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _lock(folder: Path, key: str, timeout: float = -1) -> contextlib.AbstractContextManager[Any]:
+    from filelock import FileLock  # only sessions that store their model need it
+
+    return FileLock(folder / f"{key}.lock", timeout=timeout)

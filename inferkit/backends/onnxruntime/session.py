@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.backends.agreement import count_nonfinite
 from inferkit.backends.base import Feeds, Session, Trace
 from inferkit.backends.feeds import check_feeds
-from inferkit.backends.nonfinite import count_nonfinite
 from inferkit.backends.onnxruntime.settings import Settings
 from inferkit.errors import BackendError
 from inferkit.network.network import Network, TensorInfo

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from inferkit.backends.base import Availability, Backend, Engine, EngineInfo
+from inferkit.backends.tensorrt.building.plan import Plan, PlanInfo, check_fits, read_plan, write_plan
 from inferkit.backends.tensorrt.flavour import Flavour, chosen_flavour, load_flavour
-from inferkit.backends.tensorrt.plan import Plan, PlanInfo, check_fits, read_plan, write_plan
 from inferkit.errors import BackendUnavailable, InferkitError, UsageError
 from inferkit.network.network import PRECISIONS, Network
 
@@ -123,7 +123,7 @@ class TensorRTBackend(Backend):
                 return Availability(False, problem, "choose another version of TensorRT or another GPU", version)
             pycuda_driver()
         except BackendUnavailable as error:
-            return Availability(False, error.reason, error.way_out)
+            return Availability(False, error.reason, error.hint)
         except InferkitError as error:
             return Availability(False, str(error))
         return Availability(True, version=version)
@@ -155,11 +155,11 @@ class TensorRTBackend(Backend):
 
         Options: `min_batch` (1), `opt_batch` (max_batch), `static` (fix the batch in the graph: fastest), `target` (one
         or more compute capabilities such as "sm89", TensorRT-RTX only; none is portable), `flavour` (tensorrt or
-        tensorrt_rtx), `workspace` (bytes), `uint8_input` (an inferkit.backends.tensorrt.uint8_input.Uint8Input: take
-        raw pixels and do mean and scale in the engine), `cache` (True), `device` (the GPU that `tensorrt` builds on),
+        tensorrt_rtx), `workspace` (bytes), `uint8_input` (a Uint8Input of building/uint8_input.py: take raw pixels
+        and do mean and scale in the engine), `cache` (True), `device` (the GPU that `tensorrt` builds on),
         `timings` (True: tactics timed by earlier builds are not timed again; False: this build picks its own).
         """
-        from inferkit.backends.tensorrt.build import build_engine
+        from inferkit.backends.tensorrt.building.build import build_engine
 
         return build_engine(network, max_batch, **options)
 
@@ -172,14 +172,14 @@ def gpu_problem(flavour: Flavour, precision: str, gpu: Any) -> str | None:
 
 
 def _session_class(mode: str) -> Any:
-    from inferkit.backends.tensorrt.session import close_sessions
+    from inferkit.backends.tensorrt.running.session import close_sessions
 
     atexit.unregister(close_sessions)
     atexit.register(close_sessions)
     if mode == "latency":
-        from inferkit.backends.tensorrt.latency import LatencySession
+        from inferkit.backends.tensorrt.running.latency import LatencySession
 
         return LatencySession
-    from inferkit.backends.tensorrt.throughput import ThroughputSession
+    from inferkit.backends.tensorrt.running.throughput import ThroughputSession
 
     return ThroughputSession

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
-from inferkit.backends.tensorrt.messages import Recorder, make_logger
+from inferkit.backends.tensorrt.building.messages import Recorder, make_logger
 from inferkit.errors import BackendError, BackendUnavailable, EngineError, UsageError
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
@@ -339,7 +339,7 @@ def chosen_flavour(name: str | None = None) -> str | None:
 
 
 def load_flavour(name: str | None = None) -> Flavour:
-    """Import the flavour asked for, else the first that is installed. Raises BackendUnavailable with the way out."""
+    """Import the flavour asked for, else the first that is installed. Raises BackendUnavailable with a hint."""
     wanted = chosen_flavour(name)
     reasons = []
     for candidate in (wanted,) if wanted else FLAVOURS:

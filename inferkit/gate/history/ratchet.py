@@ -20,9 +20,8 @@ from statistics import fmean, median
 from inferkit.gate.history.series import Point, Series
 from inferkit.gate.history.summary import RunInfo
 from inferkit.gate.margins import CPU_MARGIN
-from inferkit.gate.outcome import LATENCY, REFERENCE, Outcome
+from inferkit.gate.outcome import LATENCY, REFERENCE, Outcome, Verdict
 from inferkit.gate.stats.effect import Evidence
-from inferkit.gate.verdict import Verdict
 
 # Drift is looked for more finely than one run can be judged, since the noise of runs is known from their history.
 MARGIN = 0.05
@@ -167,7 +166,7 @@ def _noise(points: Sequence[Point]) -> tuple[float, float]:
 
 
 def _outcome(pair: _Pair, item: object) -> Outcome:
-    from inferkit.gate.moderated import outcome_of
+    from inferkit.gate.rules.moderated import outcome_of
     from inferkit.gate.stats.judge import Judgement
 
     assert isinstance(item, Judgement)

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from inferkit.errors import HistoryError
+from inferkit.gate.files.run_file import NO_COMMIT, RunFile
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.outcome import (
     ACCURACY,
@@ -28,10 +29,9 @@ from inferkit.gate.outcome import (
     SIDE_TIMES,
     TOP5,
     Outcome,
+    Verdict,
 )
-from inferkit.gate.run_file import NO_COMMIT, RunFile
 from inferkit.gate.side import SideFacts
-from inferkit.gate.verdict import Verdict
 
 
 @dataclass(frozen=True)

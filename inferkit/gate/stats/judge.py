@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.effect import Evidence, bound, detectable, p_above
-from inferkit.gate.stats.family import holm
 from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import VariancePrior
-from inferkit.gate.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -139,3 +138,16 @@ def _paid(plan: LookPlan, looks: NDArray[np.int_], p: NDArray[np.float64]) -> ND
         here = looks == look
         result[here] = plan.sequential_p(int(look), p[here])
     return result
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Holm-adjusted p-values, in the order given; a case is rejected at level q when its value is at most q.
+
+    Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
+    """
+    values = np.asarray(p, float)
+    order = np.argsort(values)
+    remaining = np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * remaining), 1.0)
+    return adjusted

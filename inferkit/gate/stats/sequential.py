@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.effect import Evidence
 from inferkit.gate.stats.judge import Judgement, Policy, judge
 from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.variance import VariancePrior
-from inferkit.gate.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.blobs import Blobs
 from inferkit.network.caffe.dims import Batch, Dim, MixedBatch, batch, product, same
+from inferkit.network.caffe.files.schema import TRAIN, LayerParameter, NetParameter
+from inferkit.network.caffe.files.weights import BlobSpec, Weights
 from inferkit.network.caffe.flow import Flow
 from inferkit.network.caffe.graph import Graph, Tensor, check_count
 from inferkit.network.caffe.layer import Layer, Settings
 from inferkit.network.caffe.layers import LAYERS
-from inferkit.network.caffe.schema import TRAIN, LayerParameter, NetParameter
-from inferkit.network.caffe.weights import BlobSpec, Weights
 
 if TYPE_CHECKING:
     import onnx

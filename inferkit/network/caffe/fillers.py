@@ -8,14 +8,14 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.network.caffe.schema import FillerParameter
+from inferkit.network.caffe.files.schema import FillerParameter
 from inferkit.network.limit import check_shape
 
 RANDOM = ("uniform", "gaussian", "xavier", "msra", "positive_unitball")
 
 
 class RandomFiller(Exception):
-    """The filler gives no definite values; the message says which it is and the way out."""
+    """The filler gives no definite values; the message says which it is and a hint."""
 
 
 def fill(shape: Sequence[int], filler: FillerParameter | None) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.schema import LayerParameter, NetParameter
+from inferkit.network.caffe.files.schema import LayerParameter, NetParameter
 
 
 class Top(NamedTuple):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from inferkit.errors import UsageError
 from inferkit.network.caffe.convert import convert
-from inferkit.network.caffe.definition import define
-from inferkit.network.caffe.schema import TEST, TRAIN
+from inferkit.network.caffe.files.schema import TEST, TRAIN
+from inferkit.network.caffe.prototxt.definition import define
 from inferkit.network.network import CaffeSource, Network
 
 PathLike = str | os.PathLike[str]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.dims import Batch, Shape, show, static
+from inferkit.network.caffe.files.schema import FillerParameter, LayerParameter
+from inferkit.network.caffe.files.weights import BlobSpec
 from inferkit.network.caffe.graph import Graph, Tensor
-from inferkit.network.caffe.schema import FillerParameter, LayerParameter
-from inferkit.network.caffe.weights import BlobSpec
 
 TakeBlobs = Callable[[LayerParameter, Sequence[BlobSpec]], list[NDArray[np.float32]]]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from inferkit.network.caffe import schema
+from inferkit.network.caffe.files import schema
 from inferkit.wire import BYTES, varint
 
 

@@ -19,10 +19,10 @@ from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt import load_engine
-from inferkit.backends.tensorrt.build import normalized_targets
-from inferkit.backends.tensorrt.builder import WORKSPACE_OF_THE_STUDY, BuildOptions, Built, build_plan
+from inferkit.backends.tensorrt.building.batch_range import make_profile, with_static_batch
+from inferkit.backends.tensorrt.building.build import normalized_targets
+from inferkit.backends.tensorrt.building.builder import WORKSPACE_OF_THE_STUDY, BuildOptions, Built, build_plan
 from inferkit.backends.tensorrt.flavour import Flavour
-from inferkit.backends.tensorrt.profile import make_profile, with_static_batch
 from inferkit.errors import BackendError, UsageError
 from inferkit.network import zoo
 from inferkit.network.network import Network, TensorInfo

@@ -10,7 +10,7 @@ from onnx import parser
 from trt_models import tiny_model
 
 import inferkit
-from inferkit.backends.tensorrt.dialect import readable
+from inferkit.backends.tensorrt.building.builder import readable
 from inferkit.network.network import Network
 
 EINSUM = """

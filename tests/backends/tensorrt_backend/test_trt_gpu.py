@@ -17,13 +17,13 @@ import pytest
 from trt_models import tiny_model
 
 import inferkit
+from inferkit.backends.tensorrt.building.uint8_input import Uint8Input
 from inferkit.backends.tensorrt.gpus import find_gpu, narrowed
-from inferkit.backends.tensorrt.uint8_input import Uint8Input
 from inferkit.cli.main import main
 from inferkit.errors import BackendError, EngineError, UsageError
-from inferkit.measure.launch import prepare_network, run_replicate
-from inferkit.measure.prepared import Recipe
-from inferkit.measure.replicate import ReplicateSpec
+from inferkit.measure.engine.prepared_network import Recipe
+from inferkit.measure.jobs.launch import prepare_network, run_replicate
+from inferkit.measure.latency.replicate import ReplicateSpec
 from inferkit.network.network import Network
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferkit.backends.tensorrt.executor import median_seconds
+from inferkit.backends.tensorrt.running.executor import median_seconds
 
 
 def test_one_disturbed_run_is_not_told_as_the_layers_time() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.backends.agreement import TOLERANCE, relative_difference
-from inferkit.backends.tensorrt.replay import RUNS, check_replay
+from inferkit.backends.tensorrt.running.replay import RUNS, check_replay
 from inferkit.errors import BackendError
 
 RIGHT = {"prob": np.linspace(0.1, 1.0, 10, dtype=np.float32), "index": np.arange(3)}

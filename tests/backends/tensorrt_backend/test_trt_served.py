@@ -12,7 +12,7 @@ import pytest
 import inferkit
 from inferkit.cli.serving import add_model, open_session, settle
 from inferkit.network.network import Network
-from inferkit.serve.batcher import Batcher
+from inferkit.serve.batching.batcher import Batcher
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
 

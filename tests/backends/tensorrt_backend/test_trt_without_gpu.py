@@ -30,7 +30,7 @@ def test_availability_never_raises_and_has_a_reason(precision: str) -> None:
     available = BACKEND.availability(precision)
     assert not available.ok
     assert available.reason
-    assert available.way_out
+    assert available.hint
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -58,7 +58,7 @@ def test_the_current_target_needs_a_gpu(rtx: Any, tiny: Network, cache: Any) -> 
 
 def test_importing_the_backend_imports_no_library() -> None:
     script = (
-        "import sys, inferkit.backends.tensorrt, inferkit.measure.telemetry, inferkit.measure.lease\n"
+        "import sys, inferkit.backends.tensorrt, inferkit.measure.machine.gpu, inferkit.measure.machine.lease\n"
         "loaded = {'tensorrt', 'tensorrt_rtx', 'pycuda', 'cuda', 'pynvml', 'onnxruntime'} & set(sys.modules)\n"
         "sys.exit(f'imported {loaded}' if loaded else 0)"
     )

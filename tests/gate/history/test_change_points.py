@@ -27,7 +27,7 @@ def stepped(at: int, step: float, count: int = 30, metric: str = LATENCY, spoile
     return Series("mine", "a", metric, "m", tuple(points))
 
 
-def test_without_otava_the_way_out_is_named(monkeypatch):
+def test_without_otava_a_hint_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "otava.analysis", None)
     with pytest.raises(UsageError, match="pip install apache-otava"):
         change_points(stepped(20, 0.05))

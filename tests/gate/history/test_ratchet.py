@@ -11,8 +11,7 @@ import pytest
 from inferkit.gate.history.ratchet import MARGIN, RECENT, Moment, days_ago, needed, ratchet, release, slips
 from inferkit.gate.history.series import Point, Series
 from inferkit.gate.history.summary import Figure, RunInfo
-from inferkit.gate.outcome import LATENCY, REFERENCE
-from inferkit.gate.verdict import Verdict
+from inferkit.gate.outcome import LATENCY, REFERENCE, Verdict
 
 BEGAN = datetime(2026, 9, 1, tzinfo=UTC)
 REPLICATES = 3

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.effect import independent, p_above, paired
-from inferkit.gate.stats.family import holm
-from inferkit.gate.stats.judge import Policy, judge
+from inferkit.gate.stats.judge import Policy, holm, judge
 from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
-from inferkit.gate.verdict import Verdict
 
 MARGIN = 0.02
 

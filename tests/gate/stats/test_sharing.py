@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.effect import independent
 from inferkit.gate.stats.judge import judge
 from inferkit.gate.stats.looks import SINGLE_LOOK
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import fit_prior
-from inferkit.gate.verdict import Verdict
 
 
 def variances(random: np.random.Generator, deviations: list[float], dof: int = 4) -> np.ndarray:

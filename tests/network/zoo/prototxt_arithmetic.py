@@ -10,7 +10,7 @@ from math import ceil, floor, prod
 
 from google.protobuf import text_format
 
-from inferkit.network.caffe import schema
+from inferkit.network.caffe.files import schema
 
 
 @dataclass

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from prototxt_arithmetic import figures
 
-from inferkit.network.caffe import schema
+from inferkit.network.caffe.files import schema
 from inferkit.network.zoo.builder import NetBuilder
 
 SIDES = st.integers(1, 40)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from inferkit.network.caffe import schema
-from inferkit.network.caffe.read import read_caffemodel
+from inferkit.network.caffe.files import schema
+from inferkit.network.caffe.files.read import read_caffemodel
 from inferkit.network.zoo.caffemodel import caffemodel
 
 NAMES = st.text(min_size=1, max_size=200)

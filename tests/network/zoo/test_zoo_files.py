@@ -13,7 +13,7 @@ import inferkit
 from inferkit.cache import VARIABLE, CacheError
 from inferkit.errors import UsageError
 from inferkit.network import zoo
-from inferkit.network.caffe.read import read_caffemodel, read_prototxt
+from inferkit.network.caffe.files.read import read_caffemodel, read_prototxt
 from inferkit.network.zoo.store import TRAINED
 
 NAME = "squeezenet1_1"
@@ -96,7 +96,7 @@ def test_processes_that_ask_at_once_all_get_whole_files(cache: Path) -> None:
     assert leftovers == []
 
 
-def test_a_cache_that_cannot_be_written_to_is_named_with_the_way_out(
+def test_a_cache_that_cannot_be_written_to_is_named_with_the_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "zoo").write_text("in the way")

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 
 from inferkit.errors import UsageError
 from inferkit.network import zoo
-from inferkit.network.caffe import schema
+from inferkit.network.caffe.files import schema
 
 
 def parsed(name: str, batch: int = 1) -> Any:

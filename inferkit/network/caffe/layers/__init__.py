@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from inferkit.network.caffe.files.schema import LayerParameter
 from inferkit.network.caffe.layer import Layer, Tensor
 from inferkit.network.caffe.layers import (
     activation,
@@ -20,9 +21,7 @@ from inferkit.network.caffe.layers import (
     reduction,
     shape,
     sink,
-    source,
 )
-from inferkit.network.caffe.schema import LayerParameter
 
 
 def _never(layer: LayerParameter) -> bool:
@@ -96,9 +95,9 @@ LAYERS: dict[str, Kind] = {
     "Split": Kind(shape.split, tops=(1, None), shares=_always),
     "Tile": Kind(shape.tile),
     # Sources and sinks
-    "DummyData": Kind(source.dummy_data, (0, 0), (1, None)),
+    "DummyData": Kind(sink.dummy_data, (0, 0), (1, None)),
     "HDF5Output": Kind(sink.hdf5_output, (2, 2), (0, 0)),
-    "Parameter": Kind(source.parameter, (0, 0)),
+    "Parameter": Kind(sink.parameter, (0, 0)),
     "Silence": Kind(sink.silence, (1, None), (0, 0)),
     **{name: Kind(sink.refused(reason), (0, None), (0, None)) for name, reason in sink.REFUSED.items()},
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from inferkit.network.caffe.dims import same_shape, show
+from inferkit.network.caffe.files.schema import EltwiseParameter
 from inferkit.network.caffe.layer import Layer, Tensor
-from inferkit.network.caffe.schema import EltwiseParameter
 
 
 def eltwise(layer: Layer) -> list[Tensor]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from inferkit.network.caffe.dims import Shape, learned, show, static
+from inferkit.network.caffe.files.schema import LRNParameter
 from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler
 from inferkit.network.caffe.layers.pooling import average
-from inferkit.network.caffe.schema import LRNParameter
 
 
 def lrn(layer: Layer) -> list[Tensor]:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from inferkit.network.caffe.dims import Shape, product, show, static
+from inferkit.network.caffe.files.schema import PoolingParameter, SPPParameter
 from inferkit.network.caffe.layer import Layer, Tensor
-from inferkit.network.caffe.schema import PoolingParameter, SPPParameter
 from inferkit.network.limit import check_bytes
 
 # What Caffe starts a maximum from; a window outside the input keeps it.

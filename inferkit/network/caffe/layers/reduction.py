@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from inferkit.network.caffe.dims import Batch, Dim, Shape, at_least, now, product, show
+from inferkit.network.caffe.files.schema import ReductionParameter
 from inferkit.network.caffe.layer import Layer, Tensor
-from inferkit.network.caffe.schema import ReductionParameter
 
 
 def softmax(layer: Layer) -> list[Tensor]:

@@ -1,0 +1,1 @@
+"""An engine at work: buffers, graphs, and the two ways of running batches."""

@@ -1,0 +1,1 @@
+"""Caffe's image databases: LMDB files read without trusting them, and written whole."""

@@ -1,0 +1,110 @@
+"""A Caffe LMDB as a dataset: raw and encoded Datums, read without trusting them, in memory that does not grow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.data.dataset import Dataset, Picture
+from inferkit.data.lmdb.datum import Datum, find_label, parse_datum, pixels
+from inferkit.data.lmdb.file import Entry, LmdbFile, Scratch, spelled
+from inferkit.data.pixels.decode import check_bytes, check_pixels, decode_image, pixel_limit
+from inferkit.errors import DataError
+
+_SMALL = 4096  # bytes: what is read whole faster than in parts
+
+
+class LmdbDataset(Dataset):
+    """An LMDB of Datums, as convert_imageset writes it: `path` is its folder or its data file.
+
+    DataError where it is missing, no LMDB, empty, cut short, damaged, or its first entry is no Datum.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, max_pixels: int | None = None) -> None:
+        self.source = os.fspath(path)
+        self.max_pixels = pixel_limit(max_pixels)
+        self._file = LmdbFile(path)
+        if not self._file.snapshot.entries:
+            raise DataError(f"{path}: this LMDB has no entries")
+        entry = next(self.entries(0))
+        try:
+            self._datum(entry, Scratch())
+        except DataError as error:
+            raise self._at(entry, error) from error
+
+    def __len__(self) -> int:
+        return self._file.snapshot.entries
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        return _channels_first(self.first(None))
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        found = np.fromiter(map(self._label, self._file.entries()), np.int64)
+        self.check_unchanged()
+        found.flags.writeable = False
+        return found
+
+    def first(self, color: bool | None) -> Picture:
+        entry = next(self.entries(0))
+        try:
+            return self.read(entry, color, Scratch())
+        except DataError as error:
+            raise self._at(entry, error) from error
+
+    def entries(self, start: int) -> Iterator[Entry]:
+        return self._file.entries(start)
+
+    def read(self, entry: Entry, color: bool | None, scratch: Scratch) -> Picture:
+        datum = self._datum(entry, scratch)
+        if datum.encoded:
+            image = decode_image(datum.data, color, self.max_pixels)
+            return Picture(image if image.ndim == 3 else image[:, :, np.newaxis], "HWC", datum.label)
+        image = pixels(datum)
+        check_pixels(datum.height, datum.width, self.max_pixels)
+        if color is not None and datum.channels != (3 if color else 1):
+            raise DataError(
+                f"the image is not encoded and has {datum.channels} channels: it cannot be decoded otherwise"
+            )
+        return Picture(image, "CHW", datum.label)
+
+    def key(self, entry: Entry) -> str:
+        return spelled(entry.key)
+
+    def check_unchanged(self) -> None:
+        self._file.check_unchanged()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopened, (self.source, self.max_pixels)
+
+    def _datum(self, entry: Entry, scratch: Scratch) -> Datum:
+        check_bytes(entry.size, self.max_pixels)
+        return parse_datum(self._file.read(entry, scratch))
+
+    def _label(self, entry: Entry) -> int:
+        """Read without the pixels, where they are more than all the rest."""
+        try:
+            if entry.size <= _SMALL:
+                return parse_datum(self._file.read_part(entry, 0, entry.size)).label
+            return find_label(lambda start, stop: self._file.read_part(entry, start, stop), entry.size)
+        except DataError as error:
+            raise self._at(entry, error) from error
+
+    def _at(self, entry: Entry, error: DataError) -> DataError:
+        return DataError(f"{self.source}: entry {self.key(entry)!r}: {error}")
+
+
+def _reopened(path: str, max_pixels: int) -> LmdbDataset:
+    return LmdbDataset(path, max_pixels=max_pixels)
+
+
+def _channels_first(picture: Picture) -> tuple[int, int, int]:
+    return (picture.pixels if picture.layout == "CHW" else picture.pixels.transpose(2, 0, 1)).shape

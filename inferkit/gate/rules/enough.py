@@ -1,0 +1,54 @@
+"""How many replicates a baseline needs: so many that a slowdown of the margin would be seen against it.
+
+However often a suspicious case is measured again, its change is no surer than its baseline: three replicates of a noisy
+case are a yardstick that bends. Pure, like the rule that judges later (moderated.py), whose looks it uses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from inferkit.gate.rules.moderated import LOOKS
+from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.stats.judge import Policy
+from inferkit.gate.stats.sharing import share
+
+# Three processes of a case that has two states are all in one of them once in four times, and look quiet.
+FEWEST = 6
+
+
+def more_for_baseline(
+    suite: Sequence[CaseLatency], looks: Sequence[int] = LOOKS, policy: Policy | None = None
+) -> Mapping[str, int]:
+    """Replicates that each case of `suite` still needs until its next count of `looks`; empty: all have enough.
+
+    A case has enough when as many replicates again would show a slowdown of its margin with the policy's power, and at
+    the last count in any case. Only `now` and `margin` of the cases count.
+    """
+    rules = policy or Policy()
+    cases = [case for case in suite if len(case.now) > 1]
+    variance = np.array([np.var(case.now, ddof=1) for case in cases])
+    dof = np.array([len(case.now) - 1.0 for case in cases])
+    moderated, freedom = share(variance, dof).posterior(variance, dof)
+    alpha = rules.alpha / 2 / max(len(suite), 1)
+    wanted = {}
+    for case, deviation, known in zip(cases, np.sqrt(moderated), freedom, strict=True):
+        count = len(case.now)
+        following = [planned for planned in looks if planned > count]
+        found = _detectable(deviation, known + count - 1, count, alpha, rules)
+        if following and (count < FEWEST or found > math.log1p(case.margin)):
+            wanted[case.case] = following[0] - count
+    return wanted
+
+
+def _detectable(deviation: float, dof: float, count: int, alpha: float, rules: Policy) -> float:
+    """The slowdown (log ratio) found with the policy's power, `count` replicates against as many.
+
+    The test is against a share of the margin, so what exceeds that share must be this far above the noise.
+    """
+    factor = stats.t.isf(alpha, dof) + stats.t.isf(1 - rules.power, dof)
+    return float(factor * deviation * math.sqrt(2 / count) / (1 - rules.tolerance_share))

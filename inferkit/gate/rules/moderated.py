@@ -1,0 +1,212 @@
+"""The gate's rule for latencies: moderated t over the whole suite, planned looks, suspicious cases measured further.
+
+Stateless: the looks that a case has had are read off its replicates, so the same evidence gives the same outcome in
+the campaign, in a comparison of files and in a test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.stats.effect import Evidence, independent
+from inferkit.gate.stats.judge import Judgement, Policy, judge
+from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
+from inferkit.gate.stats.sharing import share
+from inferkit.gate.stats.variance import NO_PRIOR, VariancePrior
+
+LOOKS = (3, 6, 12, 20)
+# Fewer replicates make no regression where more can be measured: what stands out is confirmed first.
+CONFIRMED = 6
+ONE_REPLICATE = "one replicate a side: how much processes differ is not known"
+ASSUMED = "one replicate a side: how much processes differ is assumed, not measured"
+
+# Where no case has a second replicate: processes are taken to differ by this much (standard deviation of the
+# log-median, a noisy card or a shared CPU), worth so many degrees of freedom, until the spread of the cases says more.
+ASSUMED_NOISE = 0.05
+_ASSUMED_DOF = 4.0
+_MAD_EFFICIENCY = 0.37  # of the median absolute deviation against the standard deviation, for normal values
+
+
+@dataclass(frozen=True)
+class ModeratedRule:
+    """Judges a suite against stored replicates.
+
+    `looks` are the counts of replicates at which an undecided case is judged (those below what was measured at first
+    are left out); none: there is one look, as in a comparison of files. An undecided case is measured further while
+    its change exceeds `suspicion` of its margin. `prior` stands in for the suite's own variances where there is
+    history to learn from.
+    """
+
+    looks: tuple[int, ...] = LOOKS
+    policy: Policy = field(default_factory=Policy)
+    suspicion: float = 0.5
+    prior: VariancePrior | None = None
+
+    def judge(self, suite: Sequence[CaseLatency]) -> list[Outcome]:
+        """One outcome per case, in the order given; INCONCLUSIVE where the replicates do not decide."""
+        judged = self._judgements([case for case in suite if _comparable(case)])
+        outcomes = []
+        for case in suite:
+            outcomes.append(_outcome(case, judged[case.case]) if _comparable(case) else _unjudged(case))
+        return outcomes
+
+    def more(self, outcomes: Sequence[Outcome], rounds: int) -> Mapping[str, int]:
+        """Replicates that the undecided, suspicious cases need until their next look."""
+        wanted = {}
+        for outcome in outcomes:
+            undecided = outcome.verdict is Verdict.INCONCLUSIVE and outcome.change is not None and outcome.margin
+            if undecided and math.log1p(outcome.change) > self.suspicion * math.log1p(outcome.margin):  # type: ignore[arg-type]
+                following = [count for count in self.looks if count > outcome.replicates]
+                if following:
+                    wanted[outcome.case] = following[0] - outcome.replicates
+        return wanted
+
+    def _plan(self, counts: Sequence[int]) -> LookPlan:
+        """The looks of a suite whose cases have `counts` replicates; one where nothing is measured further."""
+        if not self.looks:
+            return SINGLE_LOOK
+        first, last = min(counts), max(self.looks[-1], *counts)
+        later = [count for count in self.looks if first < count < last]
+        return LookPlan((first, *later, last) if last > first else (first,), least=CONFIRMED)
+
+    def _judgements(self, cases: Sequence[CaseLatency]) -> dict[str, Judgement]:
+        """The suite judged at every look that its cases have had; each look's p-values count at the later ones."""
+        if not cases:
+            return {}
+        plan = self._plan([len(case.now) for case in cases])
+        reached = [_look(plan, len(case.now)) for case in cases]
+        margins = [math.log1p(case.margin) for case in cases]
+        earlier: list[tuple[float, float]] | None = None
+        judged: list[Judgement] = []
+        for look in range(max(reached) + 1):
+            looked = [min(look, own) for own in reached]
+            # At its own last look a case counts with all its replicates, also those short of the next planned count.
+            evidence = [
+                independent(case.baseline, case.now if at == own else case.now[: plan.counts[at]])
+                for case, at, own in zip(cases, looked, reached, strict=True)
+            ]
+            judged = judge(
+                evidence,
+                margins,
+                plan=plan,
+                look=0,
+                policy=self.policy,
+                prior=self.prior or _assumed(evidence),
+                earlier=earlier,
+                looked=looked,
+            )
+            earlier = [(item.p_worse, item.p_better) for item in judged]
+        return {case.case: item for case, item in zip(cases, judged, strict=True)}
+
+
+def _assumed(evidence: Sequence[Evidence]) -> VariancePrior | None:
+    """A stand-in for the noise between processes where no case has a second replicate; None where one has.
+
+    The changes of the cases spread by their noise, if most cases did not change: their median absolute deviation is
+    an estimate of it that a few real changes do not spoil. It is weighed against the assumption by how many there are.
+    """
+    if any(item.dof > 0 for item in evidence):
+        return None
+    changes = np.array([item.effect for item in evidence]) * np.sqrt([item.information for item in evidence])
+    spread = 1.4826 * float(np.median(np.abs(changes - np.median(changes))))
+    weight = _MAD_EFFICIENCY * (len(evidence) - 1)
+    dof = _ASSUMED_DOF + weight
+    return VariancePrior(dof, (_ASSUMED_DOF * ASSUMED_NOISE**2 + weight * spread**2) / dof, pooled_dof=dof)
+
+
+def _look(plan: LookPlan, count: int) -> int:
+    return max(index for index, planned in enumerate(plan.counts) if planned <= count)
+
+
+def _comparable(case: CaseLatency) -> bool:
+    return bool(case.now and case.baseline and not case.invalid)
+
+
+def _outcome(case: CaseLatency, item: Judgement) -> Outcome:
+    reason = _reason(case, item, item.verdict or Verdict.INCONCLUSIVE)
+    return outcome_of(case.case, case.margin, case.baseline, case.now, item, reason)
+
+
+def outcome_of(
+    case: str, margin: float, base: Sequence[float], head: Sequence[float], item: Judgement, reason: str
+) -> Outcome:
+    """The outcome of a case whose log-medians of both sides were judged; undecided is INCONCLUSIVE."""
+    return Outcome(
+        case,
+        LATENCY,
+        item.verdict or Verdict.INCONCLUSIVE,
+        baseline=math.exp(float(np.mean(base))),
+        now=math.exp(float(np.mean(head))),
+        change=math.expm1(item.effect),
+        lower=_share(item.lower),
+        upper=_share(item.upper),
+        margin=margin,
+        replicates=len(head),
+        baseline_replicates=len(base),
+        mde=_share(item.mde),
+        reason=reason,
+    )
+
+
+def _share(log_ratio: float) -> float | None:
+    """A log ratio as a share (0.05: 5 % more); None where it is not known or beyond all measure."""
+    return math.expm1(log_ratio) if abs(log_ratio) < 10 else None
+
+
+def _reason(case: CaseLatency, item: Judgement, verdict: Verdict) -> str:
+    if not item.can_gate:
+        return ONE_REPLICATE
+    if len(case.now) + len(case.baseline) == 2:
+        return ASSUMED
+    if verdict is not Verdict.INCONCLUSIVE:
+        return ""
+    return f"cannot gate at {100 * case.margin:g} % with this noise and so many replicates"
+
+
+def _unjudged(case: CaseLatency) -> Outcome:
+    now = math.exp(float(np.mean(case.now))) if case.now else None
+    verdict, reason = Verdict.NO_BASELINE, case.no_baseline or "no baseline of this case on this machine"
+    if case.invalid:
+        verdict, reason = Verdict.INVALID, ", ".join(case.invalid)
+    return Outcome(case.case, LATENCY, verdict, now=now, replicates=len(case.now), reason=reason)
+
+
+_FEWEST = 2  # cases whose variances are worth sharing
+
+
+class OneByOne:
+    """Judges each of `family` cases as it comes, by Bonferroni's rule: Holm's would have to see all of them.
+
+    The variances of the cases that were judged before are shared as ever.
+    """
+
+    def __init__(self, family: int) -> None:
+        self._family = max(family, 1)
+        self._seen: dict[str, Evidence] = {}
+
+    def judge(self, suite: Sequence[CaseLatency]) -> list[Outcome]:
+        """One outcome per case, in the order given."""
+        for case in suite:
+            if case.now and case.baseline and not case.invalid:
+                self._seen[case.case] = independent(case.baseline, case.now)
+        return [self._rule(case.case).judge([case])[0] for case in suite]
+
+    def more(self, outcomes: Sequence[Outcome], rounds: int) -> Mapping[str, int]:
+        """As the rule of a whole suite."""
+        return ModeratedRule().more(outcomes, rounds)
+
+    def _rule(self, case: str) -> ModeratedRule:
+        names = list(self._seen)
+        prior = None
+        if case in self._seen and len(names) >= _FEWEST:
+            known = [self._seen[name] for name in names]
+            shared = share([each.variance for each in known], [each.dof for each in known])
+            prior = NO_PRIOR if shared.apart[names.index(case)] else shared.prior
+        policy = Policy()
+        return ModeratedRule(policy=replace(policy, alpha=policy.alpha / self._family), prior=prior)

@@ -1,0 +1,1 @@
+"""How much is right, and where two engines give different answers."""

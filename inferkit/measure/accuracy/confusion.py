@@ -1,0 +1,121 @@
+"""Which images changed their class between two precisions, engines or networks: pairs of classes, and small pictures.
+
+The facts that `confusion` returns go into a run's JSON and into `inferkit accuracy --json`; what a report shows of
+them is read, and checked, by inferkit.report.page.confusion.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import DataError, InferkitError
+
+if TYPE_CHECKING:
+    from inferkit.data.dataset import Dataset
+
+MOST_PAIRS = 20
+MOST_IMAGES = 24
+THUMBNAIL = 56  # pixels of the longer side: a Fashion-MNIST image at twice its size
+
+
+def confusion(
+    before: NDArray[np.integer[Any]],
+    now: NDArray[np.integer[Any]],
+    dataset: str,
+    *,
+    pairs: int = MOST_PAIRS,
+    images: int = MOST_IMAGES,
+    first: bool = False,
+) -> dict[str, Any]:
+    """The images whose predicted class `before` [N] and `now` [N] differ; JSON-able.
+
+    {"changed", "images_seen", "lost", "gained", "classes": {number: name}, "pairs": [{"label", "before", "now",
+    "count"}], "images": [{"index", "key", "label", "before", "now", "png"}]}: the most frequent pairs first; of the
+    images those that were right before come first, `png` is a data URI. A prediction of -1 means no class. With `first`
+    only the dataset's first N images were classified. DataError where it has another number of images than were
+    classified, or cannot be read.
+    """
+    from inferkit.data import open_dataset
+
+    with open_dataset(dataset) as source:
+        labels = np.asarray(source.labels)
+        if first:
+            labels = labels[: len(now)]
+        if not len(before) == len(now) == len(labels):
+            raise DataError(
+                f"{dataset}: has {len(labels)} images, but {len(before)} and {len(now)} were classified: they cannot "
+                "be paired"
+            )
+        changed = np.flatnonzero(before != now)
+        counted = Counter((int(labels[i]), int(before[i]), int(now[i])) for i in changed)
+        right = before[changed] == labels[changed]
+        chosen = [*changed[right], *changed[~right]][:images]
+        names = _names(dataset)
+        seen = {number for pair in counted for number in pair}
+        return {
+            "changed": len(changed),
+            "images_seen": len(labels),
+            "lost": int(right.sum()),
+            "gained": int((now[changed] == labels[changed]).sum()),
+            "classes": {str(number): names[number] for number in sorted(seen) if 0 <= number < len(names)},
+            "pairs": [
+                {"label": label, "before": one, "now": other, "count": count}
+                for (label, one, other), count in counted.most_common(pairs)
+            ],
+            "images": [_image(source, int(i), int(labels[i]), int(before[i]), int(now[i])) for i in chosen],
+        }
+
+
+def _image(source: Dataset, index: int, label: int, before: int, now: int) -> dict[str, Any]:
+    key, png = picture(source, index)
+    return {"index": index, "key": key, "label": label, "before": before, "now": now, "png": png}
+
+
+def picture(source: Dataset, index: int, longest: int = THUMBNAIL) -> tuple[str, str | None]:
+    """Key and PNG (a data URI) of one image as the dataset stores it, at most `longest` pixels wide and high.
+
+    None in place of the PNG where the image has neither one nor three channels, or cannot be decoded.
+    """
+    from inferkit.data.lmdb.file import Scratch
+
+    entry = next(iter(source.entries(index)))
+    key = source.key(entry)
+    try:
+        found = source.read(entry, None, Scratch())
+    except InferkitError:
+        return key, None
+    pixels = found.pixels if found.layout == "HWC" else np.moveaxis(found.pixels, 0, -1)
+    content = _png(np.array(pixels), longest)
+    return key, None if content is None else f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def _png(pixels: NDArray[Any], longest: int) -> bytes | None:
+    """[H, W, C] of 1 or 3 channels (blue first, as Caffe has them); floats are stretched over the grey values."""
+    import cv2
+
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
+        return None
+    if pixels.dtype != np.uint8:
+        low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+        if not np.isfinite([low, high]).all():
+            return None
+        pixels = np.nan_to_num((pixels - low) * (255 / (high - low) if high > low else 0.0)).astype(np.uint8)
+    scale = longest / max(pixels.shape[:2])
+    size = [max(1, round(side * scale)) for side in (pixels.shape[1], pixels.shape[0])]
+    # Small images grow by whole pixels, so that what the network saw can be seen; large ones are averaged.
+    how = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+    done, content = cv2.imencode(".png", cv2.resize(pixels, size, interpolation=how), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return content.tobytes() if done else None
+
+
+def _names(dataset: str) -> Sequence[str]:
+    """The names of the classes, where they are known: those of the embedded dataset."""
+    from inferkit.data import fashion_mnist
+
+    return fashion_mnist.LABELS if dataset == fashion_mnist.NAME else ()

@@ -1,0 +1,98 @@
+"""What every layer of a network puts out: the graph with its inner blobs as outputs, run by a backend.
+
+Layers keep the names of their blobs through every rewrite, so those of an FP32 graph, of its FP16 or INT8 rewrite and
+of Caffe are matched by name. With its inner blobs as outputs a graph cannot be fused as it is for speed: what is seen
+is what the graph says (INT8 with its Q/DQ pairs in floating point), not the rounding of a backend's fused kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from inferkit.errors import UsageError
+from inferkit.measure.layers.roofline import tensors_of
+from inferkit.network.network import Network
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Session
+
+_FLOATS = (1, 10, 16)  # ONNX: float, float16, bfloat16
+# Their outputs are the same values in another form, or of another layer.
+_NO_LAYERS = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Constant", "Shape")
+
+
+class Probe:
+    """A session that gives every layer's blob. `kinds` are the operators of the blobs, in the graph's order."""
+
+    def __init__(self, session: Session, kinds: Mapping[str, str]) -> None:
+        self.kinds = dict(kinds)
+        self._session = session
+
+    def run(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The blobs of one batch by name."""
+        return self._session.run(images)
+
+    def close(self) -> None:
+        """Release the session."""
+        self._session.close()
+
+
+class CaffeProbe(Probe):
+    """The blobs of a network open in Caffe; one that a later layer changes in place has its last value."""
+
+    def run(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        net = self._session.net  # type: ignore[attr-defined]
+        self._session.load(images)
+        self._session.execute()
+        return dict(net.fetch([name for name in self.kinds if name in net.blobs]))
+
+
+def layer_blobs(network: Network) -> dict[str, str]:
+    """The floating-point blobs that layers compute from the input, and the operators that do, in the graph's order."""
+    types = {name: kind for name, (_, kind) in tensors_of(network).items()}
+    fed = {info.name for info in network.inputs}
+    found = {}
+    for node in network.model.graph.node:
+        if not fed.intersection(node.input):
+            continue
+        fed.update(node.output)
+        if node.op_type not in _NO_LAYERS and types.get(node.output[0]) in _FLOATS:
+            found[node.output[0]] = node.op_type
+    return found
+
+
+def with_blobs(network: Network, names: Sequence[str]) -> Network:
+    """The network with these blobs as its outputs, beside its own."""
+    import onnx
+
+    tensors = tensors_of(network)
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    present = {value.name for value in model.graph.output}
+    for name in names:
+        if name not in present:
+            shape, kind = tensors[name]
+            dims = None if shape is None else ["N", *shape[1:]] if shape else []
+            model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, dims))
+    return network.with_model(model)
+
+
+def open_probe(network: Network, backend: str, batch: int) -> Probe:
+    """A probe of `network` for batches up to `batch`. Raises the backend's errors; UsageError for a precision that the
+    backend has no way to show blob by blob."""
+    import inferkit
+
+    kinds = layer_blobs(network)
+    if backend == "caffe":
+        return CaffeProbe(inferkit.build(network, backend="caffe", max_batch=batch).session(), kinds)
+    if network.precision == "tf32" and backend != "tensorrt":
+        raise UsageError("TF32 is a mode of NVIDIA's tensor cores: compare its layers with --backend tensorrt")
+    options: dict[str, Any] = {}
+    if backend == "onnxruntime":
+        # Node by node: fusing would keep the blobs and round elsewhere. What a CPU lacks is rounded in FP32.
+        options = {"optimization": "none", "integers": False, "emulate": network.precision in ("bf16", "fp8")}
+    built = inferkit.build(with_blobs(network, list(kinds)), backend=backend, max_batch=batch, **options)
+    return Probe(built.session(), kinds)

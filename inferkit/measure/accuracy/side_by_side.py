@@ -1,0 +1,85 @@
+"""Two engines on the same images, batch by batch: the classes that each gives, and with probes every layer's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import DataError, UsageError
+from inferkit.measure.accuracy.layer_error import LayerError, LayerErrors
+from inferkit.measure.accuracy.probes import Probe
+from inferkit.measure.accuracy.top_k import rank_of_labels, scores_output
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Session
+
+# Called with the number of images after each batch.
+Seen = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """What one side made of each image: its class [N], and whether the label was the best or among the best five [N].
+
+    `top1` and `top5` say nothing where the dataset has no labels. `not_finite` counts images with NaN or infinities.
+    """
+
+    predictions: NDArray[np.int32]
+    top1: NDArray[np.bool_]
+    top5: NDArray[np.bool_]
+    not_finite: int
+
+
+def classify(sessions: tuple[Session, Session], batches: Iterable[Any], seen: Seen) -> tuple[Classes, Classes, bool]:
+    """Run both sides over the batches; the last says whether every image has a label. DataError for no image, or a
+    label beyond the classes; UsageError for sides of different classes."""
+    outputs = [scores_output([info.name for info in session.outputs]) for session in sessions]
+    parts: tuple[list[Any], list[Any]] = ([], [])
+    lost, labelled, total = [0, 0], True, 0
+    for batch in batches:
+        labels = batch.labels[: batch.count]
+        labelled = labelled and bool((labels >= 0).all())
+        scored = [
+            session.run(batch.images)[output].reshape(len(batch.images), -1)[: batch.count].astype(np.float32)
+            for session, output in zip(sessions, outputs, strict=True)
+        ]
+        classes = scored[0].shape[1]
+        if scored[1].shape[1] != classes:
+            raise UsageError(f"the first has {classes} classes and the second {scored[1].shape[1]}: not the same task")
+        if labels.max(initial=-1) >= classes:
+            raise DataError(f"there is a label {int(labels.max())}, but the networks have {classes} classes")
+        for side, scores in enumerate(scored):
+            rank = rank_of_labels(scores, labels)
+            lost[side] += int((~np.isfinite(scores)).any(axis=1).sum())
+            parts[side].append((scores.argmax(axis=1).astype(np.int32), rank < 1, rank < 5))
+        total += batch.count
+        seen(total)
+    if not total:
+        raise DataError("the dataset holds no image")
+    first, second = (_joined(rows, count) for rows, count in zip(parts, lost, strict=True))
+    return first, second, labelled
+
+
+def _joined(rows: list[Any], not_finite: int) -> Classes:
+    predictions, top1, top5 = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Classes(predictions, top1, top5, not_finite)
+
+
+def compare_layers(
+    probes: tuple[Probe, Probe], batches: Iterable[Any], seen: Seen
+) -> tuple[tuple[LayerError, ...], int]:
+    """The layers that both have, in the first one's order, over all images, and how many those were; memory for one
+    batch of each side."""
+    first, second = probes
+    errors = LayerErrors({name: kind for name, kind in first.kinds.items() if name in second.kinds})
+    total = 0
+    for batch in batches:
+        one, other = ({n: a[: batch.count] for n, a in probe.run(batch.images).items() if a.ndim} for probe in probes)
+        errors.add(one, other)
+        total += batch.count
+        seen(total)
+    return errors.result(), total

@@ -1,0 +1,162 @@
+"""Starting a fresh process for a job, and what can go wrong with it: it says no, it fails, it dies, it hangs."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import BackendUnavailable, MeasurementError
+from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec
+from inferkit.measure.engine.engine_file import EngineSpec
+from inferkit.measure.engine.prepared_network import Recipe
+from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter
+from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
+
+PROCESS = "inferkit.measure.jobs.process"
+_LAST_LINES = 12
+
+
+def prepare_network(
+    recipe: Recipe, folder: Path, *, timeout: float = 900.0, by: Interpreter | None = None
+) -> dict[str, Any]:
+    """Make a network ready in a process of its own; returns what is known of it. See `run_job` for the errors."""
+    job = {"recipe": _stated(recipe), "folder": str(folder)}
+    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=timeout, by=by)[0]
+
+
+def build_engine_file(
+    spec: EngineSpec, folder: Path, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None
+) -> str:
+    """Build an engine that is a file, in a process of its own; returns its path. See `run_job` for the errors."""
+    job = {"engine": _stated(spec), "folder": str(folder)}
+    return str(run_job("build", job, name, timeout=timeout, by=by)[0]["file"])
+
+
+def run_replicate(
+    spec: ReplicateSpec, name: str, *, timeout: float = 900.0, by: Interpreter | None = None
+) -> Replicate:
+    """One replicate in a fresh process. See `run_job` for the errors."""
+    job = _stated(replace(spec, spawned=time.monotonic()))
+    return replicate_of(*run_job("latency", job, name, timeout=timeout, by=by), name)
+
+
+def replicate_of(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], name: str) -> Replicate:
+    """A replicate from what a process left. MeasurementError where another version's tells too little."""
+    known = {field.name for field in fields(Replicate)}
+    found = {key: value for key, value in facts.items() if key in known}
+    missing = [field.name for field in fields(Replicate) if _needed(field) and field.name not in found]
+    if missing or "trace" not in arrays:
+        raise MeasurementError(f"{name}: that inferkit does not tell {', '.join(missing or ['its times'])}")
+    return Replicate(trace=arrays["trace"], **{**found, "invalid": tuple(found.get("invalid", ()))})
+
+
+def _needed(field: Any) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING and field.name != "trace"
+
+
+def _stated(spec: Any) -> dict[str, Any]:
+    """A spec without what it leaves at its default: an older commit need not know every option that there is now."""
+    values: dict[str, Any] = spec.as_dict()
+    defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(spec)}
+    return {key: value for key, value in values.items() if value != defaults.get(key, MISSING)}
+
+
+def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Accuracy:
+    """Top-1 and top-5 over a dataset, in a process of its own. See `run_job` for the errors."""
+    facts, arrays = run_job("accuracy", _stated(spec), name, timeout=timeout, by=by)
+    return Accuracy(**cast(dict[str, Any], arrays), **facts)
+
+
+def run_job(
+    kind: str,
+    spec: Mapping[str, Any],
+    name: str,
+    *,
+    timeout: float,
+    by: Interpreter | None = None,
+    module: str = PROCESS,
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Run one job in a fresh Python (`by`: another) and return its facts and arrays. `name` stands in the messages.
+
+    `module` is what is run; it takes jobs as inferkit.measure.jobs.process does.
+
+    Raises BackendUnavailable where the backend said so, MeasurementError where the job failed, the process died (with
+    the signal and its last words) or took more than `timeout` seconds. An interrupt ends the process too.
+    """
+    with tempfile.TemporaryDirectory(prefix="inferkit-job-") as folder:
+        output, log = Path(folder, "result.npz"), Path(folder, "log.txt")
+        job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
+        with log.open("wb") as words:
+            code = _run(module, job, words, timeout, by or this_interpreter())
+        last = _last_words(log)
+        if code is None:
+            raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
+        if not output.exists():
+            raise MeasurementError(f"{name}: the {kind} process {_how_it_ended(code)}{last}")
+        with np.load(io.BytesIO(output.read_bytes()), allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    outcome = json.loads(arrays.pop("outcome").tobytes())
+    if outcome["status"] == "unsupported":
+        raise BackendUnavailable(outcome["reason"], outcome["hint"])
+    if outcome["status"] == "failed":
+        raise MeasurementError(f"{name}: {outcome['reason']}")
+    return outcome["facts"], arrays
+
+
+def _run(module: str, job: str, words: Any, timeout: float, by: Interpreter) -> int | None:
+    """The exit code, None where the time ran out. The process never outlives this call.
+
+    The time is kept by a thread: to wait with a timeout is to look every 50 ms, which on the average costs half of that
+    for each process, and wakes this one up beside what is measured.
+    """
+    ran_out = threading.Event()
+    command = [by.python, "-P", "-m", module]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=by.variables()
+    ) as process:
+
+        def end() -> None:
+            ran_out.set()
+            process.kill()
+
+        timer = threading.Timer(timeout, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            process.communicate(job.encode())
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            timer.cancel()
+        return None if ran_out.is_set() else process.returncode
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (out of memory?)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    if not lines:
+        return ""
+    return ":\n  " + "\n  ".join(lines[-_LAST_LINES:])

@@ -1,0 +1,99 @@
+"""The fresh process: `python -m inferkit.measure.jobs.process` takes one job as JSON on stdin and leaves one NPZ file.
+
+A job is {"kind": "prepare" | "build" | "latency" | "accuracy", "output": path, "spec": {…}}. The file holds `outcome`
+(JSON: status ok, unsupported or failed, with the reason) and the arrays of the job. It is written whole or not at all,
+so a process that was killed leaves nothing to misread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import BackendUnavailable, InferkitError
+from inferkit.files import write_atomically
+
+Arrays = dict[str, NDArray[Any]]
+Job = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]
+_PR_SET_PDEATHSIG = 1
+
+
+def main(kinds: Mapping[str, Job] | None = None) -> int:
+    """Do the job on stdin, one of these kinds. Exit code 0 wherever the outcome could be written, `failed` or not."""
+    end_with_parent()
+    job = json.load(sys.stdin)
+    try:
+        facts, arrays = (kinds or _KINDS)[job["kind"]](job["spec"])
+        outcome: dict[str, Any] = {"status": "ok", "facts": facts}
+    except BackendUnavailable as error:
+        outcome, arrays = {"status": "unsupported", "reason": error.reason, "hint": error.hint}, {}
+    except InferkitError as error:
+        outcome, arrays = {"status": "failed", "kind": type(error).__name__, "reason": str(error)}, {}
+    except MemoryError:
+        outcome, arrays = {"status": "failed", "kind": "MemoryError", "reason": "out of memory"}, {}
+    content = io.BytesIO()
+    np.savez(content, outcome=np.frombuffer(json.dumps(outcome, default=str).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    write_atomically(job["output"], content.getvalue(), durable=False)  # its reader waits for this process
+    return 0
+
+
+def _prepare(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    from inferkit.measure.engine.prepared_network import Recipe, prepare
+
+    return prepare(Recipe(**spec["recipe"]), Path(spec["folder"])), {}
+
+
+def _build(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    from inferkit.measure.engine.engine_file import EngineSpec, build_file
+
+    return build_file(EngineSpec(**spec["engine"]), Path(spec["folder"])), {}
+
+
+def _latency(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    from inferkit.measure.latency.replicate import ReplicateSpec, measure_replicate
+
+    replicate = measure_replicate(ReplicateSpec(**spec))
+    return replicate.as_dict(), {"trace": replicate.trace}
+
+
+def _accuracy(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
+
+    found = evaluate(AccuracySpec(**spec))
+    facts = {"seconds": found.seconds, "elapsed": found.elapsed, "not_finite": found.not_finite}
+    return facts, {"predictions": found.predictions, "top1": found.top1, "top5": found.top5}
+
+
+_KINDS: dict[str, Job] = {
+    "prepare": _prepare,
+    "build": _build,
+    "latency": _latency,
+    "accuracy": _accuracy,
+}
+
+
+def end_with_parent() -> None:
+    """Ctrl-C is the parent's to handle, which then ends this process; a killed parent ends it too, where Linux can."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        parent = os.getppid()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

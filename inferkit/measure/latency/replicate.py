@@ -1,0 +1,246 @@
+"""One replicate: an engine opened, warmed up and timed in a fresh process. Raw timestamps are kept, figures derived."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.backends.agreement import TOLERANCE, Outputs, differences
+from inferkit.errors import InferkitError, MeasurementError
+from inferkit.measure.engine import inject
+from inferkit.measure.engine.engine_file import EngineSpec, open_engine
+from inferkit.measure.engine.prepared_network import load_prepared, timing_batch
+from inferkit.measure.images import stand_in
+from inferkit.measure.latency import statistics
+from inferkit.measure.latency.iterations import COMPUTE, WALL, iterate
+from inferkit.measure.latency.warmup import warm_up
+from inferkit.measure.machine.gpu import GpuTelemetry, Summary
+from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
+from inferkit.measure.machine.lease import device_lease
+from inferkit.measure.machine.quiet_core import QuietCore
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Engine, Session
+
+
+@dataclass(frozen=True)
+class ReplicateSpec:
+    """What one process measures; JSON-able. Times in seconds.
+
+    Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`; a network so
+    slow that these take more than `max_time` gets as many as fit, at least three. `engine` is a file that the engine
+    is loaded from. `spawned` is the parent's time.monotonic() before it started the process: cold start counts from
+    there. `inject` asks for a real slowdown, by kind: see inject.py. `prepared` is empty for an engine without network.
+    """
+
+    prepared: str
+    backend: str
+    batch_size: int
+    build: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+    min_time: float = 0.5
+    min_iterations: int = 11
+    max_iterations: int = 20_000
+    max_time: float = 20.0
+    warmup_limit: float = 1.0
+    details: bool = False
+    engine: str | None = None
+    spawned: float | None = None
+    inject: Mapping[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `ReplicateSpec(**spec.as_dict())` is the same spec."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Replicate:
+    """What one process found. `trace` is [iterations, len(COLUMNS)], seconds, NaN where a part is not known.
+
+    `log_median` of the wall time is the datum. Memory in bytes: `memory` of the host above the process before the
+    load, `device_memory` where the backend knows it. `host` and `gpu` say what else went on (`gpu` is None on a CPU),
+    `invalid` why the machine was not in a state to measure. `service` is what a load generator says, where one made the
+    load (serve/load/replicate.py); the trace then is one row, with the datum. `build` numbers the engine, where
+    several were built. `compiled`: kernels had to be compiled first, which takes seconds and memory, and which
+    processes after it are spared.
+    """
+
+    trace: NDArray[np.float64]
+    log_median: float
+    memory: int
+    device_memory: int | None
+    build_seconds: float | None
+    cold_start: float | None
+    engine_bytes: int | None
+    version: str | None
+    flavour: str | None
+    warmup: Mapping[str, Any]
+    host: Mapping[str, Any]
+    gpu: Mapping[str, Any] | None = None
+    invalid: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    service: Mapping[str, Any] | None = None
+    build: int = 0
+    compiled: bool = False
+
+    @property
+    def walls(self) -> NDArray[np.float64]:
+        """The wall time of every iteration, seconds."""
+        return self.trace[:, WALL]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the trace, for JSON."""
+        return {key: value for key, value in self.__dict__.items() if key != "trace"}
+
+
+def measure_replicate(spec: ReplicateSpec) -> Replicate:
+    """Measure in this process, which should be a fresh one. Raises the errors of backends, and MeasurementError."""
+    from inferkit.backends import backend
+
+    injected = inject.checked(spec.inject)
+    memory = HighWater()
+    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
+    build_seconds = inject.longer_build(injected, engine.info.build_seconds)
+    device = backend(spec.backend).device(**spec.session)
+    with device_lease(device) as waited, engine.session(**spec.session) as opened:
+        session = inject.slowed(opened, injected)
+        session.load(_feeds(session, spec))
+        session.execute()
+        cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
+        first = session.fetch()
+        _check_finite(first, spec.backend)
+        gpu = None if session.device is None else GpuTelemetry(session.device)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        warmth = warm_up(
+            lambda: session.execute().wall, limit=spec.warmup_limit, clock=None if gpu is None else gpu.sm_clock
+        )
+        measured = _measure(session, spec, gpu)
+        gc.enable()
+        _check_results(first, session.fetch(), spec.backend)
+        extra = inject.ballast(injected, memory.peak())
+        peak = memory.peak()
+        del extra
+        return Replicate(
+            trace=measured.trace,
+            log_median=_datum(measured.trace, spec.backend),
+            memory=peak,
+            device_memory=session.memory_bytes(),
+            build_seconds=build_seconds,
+            cold_start=cold_start,
+            engine_bytes=engine.info.size_bytes,
+            version=engine.info.version,
+            flavour=engine.info.flavour,
+            warmup=asdict(warmth),
+            host=measured.host,
+            gpu=None if measured.gpu is None else measured.gpu.as_dict(),
+            invalid=measured.invalid,
+            details=_details_or_why(engine, opened, measured.trace, spec, gpu) if spec.details else {},
+            compiled=bool(opened.compiled),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """The raw trace, what the host and the GPU did meanwhile, and why it says nothing of the engine."""
+
+    trace: NDArray[np.float64]
+    host: dict[str, Any]
+    gpu: Summary | None
+    invalid: tuple[str, ...]
+
+
+def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
+    """The prepared images, or stand-ins for an engine file that comes without its network."""
+    if spec.prepared:
+        return timing_batch(Path(spec.prepared), spec.batch_size)
+    return {info.name: stand_in(info, spec.batch_size) for info in session.inputs}
+
+
+def _check_finite(outputs: Outputs, backend: str) -> None:
+    """MeasurementError where an output is nothing but NaN and infinities: no comparison would see it change."""
+    for name, array in outputs.items():
+        if array.size and not np.isfinite(array.astype(np.float64)).any():
+            raise MeasurementError(
+                f"{backend} computed no finite value of output {name!r}: its times say nothing; `inferkit accuracy "
+                "--layers` shows the layer that overflows"
+            )
+
+
+def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
+    """MeasurementError where the same input has other results after the measurement than before it."""
+    for name, difference in differences(last, first).items():
+        if not difference <= TOLERANCE:
+            raise MeasurementError(
+                f"{backend} computed something else after the measurement than before it, from the same input: output "
+                f"{name!r} differs by {difference:.2g} of its norm; its times say nothing"
+            )
+
+
+def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) -> _Measured:
+    """The raw trace, and what went on meanwhile. On a GPU the thread that waits keeps to a quiet core."""
+    before = HostState.now()
+    if gpu is None:
+        trace, seen, where = iterate(session.execute, spec), None, {}
+    else:
+        with gpu.watch() as watch, contextlib.closing(QuietCore(session.execute)) as placed:
+            trace = iterate(session.execute, spec, placed.look)
+            where = placed.as_dict()
+        seen = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.batch_size)
+    ended = float(trace[-1, 0] + trace[-1, WALL] * session.batches_per_round)
+    activity = HostActivity.between(before, HostState.now(), ended)
+    invalid = activity.disturbances(usable_cpus()) if seen is None else seen.disturbances()
+    return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **where}, seen, invalid)
+
+
+def _datum(trace: NDArray[np.float64], backend: str) -> float:
+    try:
+        return statistics.log_median(trace[:, WALL])
+    except ValueError as error:
+        raise MeasurementError(f"{backend} measured times that cannot be: {error}") from error
+
+
+def _details_or_why(
+    engine: Engine, session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+) -> dict[str, Any]:
+    """The details, or why there are none: looking closer is no reason to lose a measurement."""
+    try:
+        return _details(engine, session, trace, spec, gpu)
+    except InferkitError as error:
+        return {"failed": str(error)}
+
+
+def _details(
+    engine: Engine, session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+) -> dict[str, Any]:
+    """What the backend tells, the layer table, and how far the execution is from what a known GPU's sheet allows.
+
+    The inspector's whole view stays behind: the layer table has what is compared, at a tenth of the size.
+    """
+    from inferkit.measure.layers.profile import layer_table
+    from inferkit.measure.layers.roofline import card_of, limit_of, work_of
+
+    details = session.details()
+    batch_seconds = float(np.median(trace[:, WALL]))
+    table = layer_table(
+        engine, session, _feeds(session, spec), details, batch_seconds=batch_seconds, settings=spec.session
+    )
+    if table:
+        details.pop("inspector", None)
+        details["layers"] = [row.as_dict() for row in table]
+    card = card_of(gpu.facts().get("name")) if gpu is not None else None
+    if card is not None and spec.prepared:
+        network = load_prepared(Path(spec.prepared))
+        limit = limit_of(work_of(network), network.precision, spec.batch_size, card)
+        compute = float(np.median(trace[:, COMPUTE]))
+        details["limit"] = {**limit.as_dict(), "share": limit.seconds / compute if compute > 0 else None}
+    return details

@@ -1,0 +1,143 @@
+"""One network as its files define it, ready to be converted: read, upgraded, filtered, its inference part taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferkit.errors import NetworkError
+from inferkit.network.caffe.files.read import CaffeModel, PathLike, read_caffemodel, read_prototxt
+from inferkit.network.caffe.files.schema import TEST, NetParameter, Phase, TransformationParameter
+from inferkit.network.caffe.files.weights import Weights
+from inferkit.network.caffe.flow import Flow, trace_flow
+from inferkit.network.caffe.prototxt.data_layers import inputs_for_data
+from inferkit.network.caffe.prototxt.deploy import inference_part, is_data
+from inferkit.network.caffe.prototxt.filter import filter_net
+from inferkit.network.caffe.prototxt.upgrade import upgrade
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A network in today's form, of one phase, every source an Input, Parameter or constant DummyData layer.
+
+    `flow` says which layer reads what; `weights` gives learned blobs; `notes` what was changed and what Caffe would
+    warn of; `transforms` the preprocessing that data layers asked for, by the name of the input they became.
+    """
+
+    source: Path
+    net: NetParameter
+    flow: Flow
+    weights: Weights
+    notes: tuple[str, ...]
+    transforms: Mapping[str, TransformationParameter]
+
+
+def define(
+    prototxt: PathLike,
+    caffemodel: PathLike | None = None,
+    *,
+    phase: int = TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+) -> Definition:
+    """Read a network's prototxt and trained weights, as far as conversion to another format needs no shapes.
+
+    `phase`, `level` and `stages` choose among layers with include and exclude rules, as Caffe's own options do.
+    `input_shapes` (batch first, by blob name, or one shape for the only input) replaces or supplies the shapes of
+    inputs. Raises NetworkError for whatever is wrong with the files, naming file, place and reason.
+    """
+    source = Path(prototxt)
+    written = read_prototxt(source)
+    if input_shapes is not None and not isinstance(input_shapes, Mapping):
+        input_shapes = {_only_input(written, source, phase, level, stages): input_shapes}
+    shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
+    _supply_input_shapes(written, shapes, source)
+    notes = upgrade(written, source)
+    model = read_upgraded(caffemodel) if caffemodel is not None else None
+    filtered = filter_net(written, source, phase=phase, level=level, stages=stages)
+    if not filtered.layer:
+        raise NetworkError(f"{source}: no layer is meant for the {Phase.Name(phase)} phase{_state(level, stages)}")
+    transforms = {
+        layer.top[0]: layer.transform_param
+        for layer in filtered.layer
+        if is_data(layer) and layer.top and layer.HasField("transform_param")
+    }
+    net, derived = inference_part(filtered, written, source)
+    if not net.layer:
+        raise NetworkError(f"{source}: nothing is left without data layers, losses and Accuracy")
+    net, inputs = inputs_for_data(net, source, model, shapes)
+    net = _with_input_shapes(net, shapes, source)
+    flow = trace_flow(net, source)
+    all_notes = (*notes, *(f"{source}: {note}" for note in derived + inputs))
+    return Definition(source, net, flow, Weights(net, model, source), all_notes, transforms)
+
+
+def read_upgraded(path: PathLike) -> CaffeModel:
+    """A caffemodel in today's form. Raises NetworkError."""
+    model = read_caffemodel(path)
+    upgrade(model.net, path)
+    return model
+
+
+def _checked(name: str, shape: Sequence[int]) -> list[int]:
+    dims = [int(dim) for dim in shape]
+    if any(dim <= 0 for dim in dims):
+        raise NetworkError(f"input shape {list(shape)} of {name!r}: every dimension must be at least 1")
+    return dims
+
+
+def _only_input(written: NetParameter, source: Path, phase: int, level: int, stages: Sequence[str]) -> str:
+    """The name of the network's input. NetworkError where it has several (labels aside) or none."""
+    net = NetParameter()
+    net.CopyFrom(written)
+    names = list(net.input)
+    upgrade(net, source)
+    for layer in filter_net(net, source, phase=phase, level=level, stages=stages).layer:
+        if layer.type == "Input":
+            names += layer.top
+        elif is_data(layer):
+            names += layer.top[:1]
+    found = list(dict.fromkeys(names))
+    if len(found) != 1:
+        raise NetworkError(
+            f"{source}: one input shape for the inputs {', '.join(found) or '(none)'}; give them by name"
+        )
+    return found[0]
+
+
+def _state(level: int, stages: Sequence[str]) -> str:
+    return f", level {level}, stages {list(stages)}" if level or stages else ""
+
+
+def _supply_input_shapes(net: NetParameter, shapes: Mapping[str, list[int]], source: Path) -> None:
+    """Old `input` fields without dimensions get them from the caller."""
+    if not net.input or net.input_shape or net.input_dim:
+        return
+    missing = [name for name in net.input if name not in shapes]
+    if missing:
+        raise NetworkError(
+            f"{source}: input {missing[0]!r} has no shape; write input_shape into the prototxt, or give an input shape"
+        )
+    for name in net.input:
+        net.input_shape.add().dim.extend(shapes[name])
+
+
+def _with_input_shapes(net: NetParameter, shapes: Mapping[str, list[int]], source: Path) -> NetParameter:
+    """`net` with the caller's shapes in its Input layers. NetworkError for a name that is no input."""
+    inputs = {name for layer in net.layer if layer.type == "Input" for name in layer.top}
+    unknown = sorted(set(shapes) - inputs)
+    if unknown:
+        raise NetworkError(f"{source} has no input {unknown[0]!r}; its inputs: {', '.join(sorted(inputs)) or 'none'}")
+    changed = NetParameter()
+    changed.CopyFrom(net)
+    for layer in changed.layer:
+        if layer.type == "Input" and shapes.keys() & set(layer.top):
+            given = [list(shape.dim) for shape in layer.input_param.shape]
+            if len(given) == 1:
+                given *= len(layer.top)
+            layer.input_param.ClearField("shape")
+            for place, name in enumerate(layer.top):
+                layer.input_param.shape.add().dim.extend(shapes.get(name, given[place] if place < len(given) else []))
+    return changed

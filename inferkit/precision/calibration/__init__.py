@@ -1,0 +1,1 @@
+"""From calibration images to the dynamic range of every tensor."""

@@ -1,0 +1,1 @@
+"""Charts: the data of each, and their SVG and PNG."""

@@ -1,0 +1,284 @@
+"""One case as the page shows it: its row in the table and its section, with everything that was judged of it.
+
+A case has one row, whatever was judged of it (latency, p99, memory, build time): under the verdict of what it is about,
+or of the first other figure that fails or is INVALID, as the suite itself has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from inferkit.gate.builds import BuildSpread
+from inferkit.gate.outcome import (
+    ACCURACY,
+    LATENCY,
+    Outcome,
+    by_case,
+    deciding,
+    main_figure,
+    percent,
+    seconds,
+    shower,
+    size,
+)
+from inferkit.measure.latency.statistics import PERCENTILES, samples_needed
+from inferkit.measure.layers.table import readable_table
+from inferkit.report.charts.overtime import draw_over_time, over_time
+from inferkit.report.charts.strips import bounds_plot, change_mark, layer_bars, split_bar, strip_plot
+from inferkit.report.page.confusion import Confusion, confusion_of
+from inferkit.report.page.facts import in_rounds, mapping, number, shown, text
+from inferkit.report.page.layers import layer_changes
+from inferkit.report.page.past import Past
+from inferkit.report.page.view import ORDER, CaseView, telemetry_rows
+
+_MOST_LAYERS = 12
+# All pictures of a report together, in characters: 24 of one case are some 60,000.
+_PICTURE_ROOM = 1_000_000
+# Points of a figure over time, and of so many cases that the page would get too large otherwise.
+_POINTS, _POINTS_OF_MANY, _MANY = 160, 40, 100
+_SORT_LIMIT = 1e12  # a change beyond this sorts like this: an attribute must be a number
+
+
+def case_pages(cases: Sequence[CaseView], pasts: Mapping[str, Past] | None = None) -> list[dict[str, Any]]:
+    """Every case once, in the order of the views; `pasts` has the history by case."""
+    groups = by_case(cases)
+    ids = _ids(list(groups))
+    confused = {name: _confusion(group) for name, group in groups.items()}
+    room = _PICTURE_ROOM // max(sum(found is not None for found in confused.values()), 1)
+    points = _POINTS if len(groups) < _MANY else _POINTS_OF_MANY
+    pages = [
+        _page(ids[name], group, _shown_confusion(confused[name], room), (pasts or {}).get(name), points)
+        for name, group in groups.items()
+    ]
+    return sorted(pages, key=_order)
+
+
+def _order(page: Mapping[str, Any]) -> tuple[int, float]:
+    """The most serious first; of what regressed the worst first, the others as they were measured."""
+    worst = -page["change"] if page["verdict"] == "REGRESSED" and page["change"] is not None else 0.0
+    return page["rank"], worst
+
+
+def _ids(names: Sequence[str]) -> dict[str, str]:
+    """Anchors that stay the same from report to report: made of the names, each once."""
+    taken: dict[str, str] = {}
+    used: set[str] = set()
+    for name in names:
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:100] or "case"
+        base, count = f"case-{slug}", 1
+        found = base
+        while found in used:
+            count += 1
+            found = f"{base}-{count}"
+        used.add(found)
+        taken[name] = found
+    return taken
+
+
+def _page(
+    anchor: str, group: Sequence[CaseView], confusion: Confusion | None, past: Past | None, points: int
+) -> dict[str, Any]:
+    main, telling = main_figure(group), deciding(group)
+    facts, outcome = main.facts, telling.outcome
+    show = shower(telling.metric)
+    now = outcome.now if outcome is not None else None
+    if now is None and telling is main:
+        now = number(facts, "top1") if main.metric == ACCURACY else number(facts, "centre")
+    baseline = outcome.baseline if outcome is not None else None
+    change = outcome.change if outcome is not None else None
+    sides = [("now", main.now)] + ([("before", main.before)] if main.before else [])
+    told = over_time(facts, main.pace)
+    return {
+        "id": anchor,
+        "name": main.case,
+        "metric": telling.metric,
+        "verdict": telling.verdict,
+        "rank": ORDER.index(telling.verdict) if telling.verdict in ORDER else len(ORDER),
+        "model": text(facts, "model") or "",
+        "precision": text(facts, "precision") or "",
+        "backend": text(facts, "backend") or "",
+        "search": " ".join(dict.fromkeys(_words(group))),
+        "now": now,
+        "now_text": None if now is None else show(now),
+        "baseline": baseline,
+        "baseline_text": None if baseline is None else show(baseline),
+        "change": None if change is None else max(min(change, _SORT_LIMIT), -_SORT_LIMIT),
+        "change_text": None if change is None or outcome is None else outcome.shown_change(change),
+        "mark": Markup(change_mark(outcome)) if outcome is not None else "",
+        "rate": number(facts, "images_per_second"),
+        "lines": [_line(view) for view in group if view is telling or view.fails],
+        "judged": [_judged(view) for view in group if view.outcome is not None and view.outcome.now is not None],
+        "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.now else "",
+        "fresh": bool(facts),  # of files of other programs nobody knows how many processes there were
+        "builds": any(strip.build is not None for strip in main.now),
+        "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
+        "bounds": next((Markup(drawn) for v in group if v.outcome and (drawn := bounds_plot(v.outcome))), ""),
+        "split": Markup(split_bar(main.split)) if main.split else "",
+        "over_time": Markup(draw_over_time(told, f"{main.case} over time", points)),
+        "service": bool(mapping(facts, "service")),
+        "iterations": "rounds of batches" if in_rounds(facts) else "iterations",
+        "percentiles": _percentiles(facts) if main.metric == LATENCY and number(facts, "samples") else [],
+        "figures": _figures(main),
+        "telemetry": telemetry_rows(facts),
+        "layers": _layers(facts),
+        "layer_bars": Markup(layer_bars(facts, f"Layers of {main.case} that changed")),
+        "layer_changes": layer_changes(facts, _MOST_LAYERS),
+        "confusion": confusion,
+        "past": Markup(past.picture) if past is not None else "",
+        "changes": past.changes if past is not None else (),
+    }
+
+
+def _words(group: Sequence[CaseView]) -> list[str]:
+    found = []
+    for view in group:
+        found += [view.case, view.metric, view.verdict, view.reason]
+    return found
+
+
+def _line(view: CaseView) -> str:
+    """What says it all."""
+    if view.outcome is not None:
+        return view.outcome.line.removeprefix(f"{view.case} ")
+    return "; ".join(part for part in (view.reason, view.hint) if part)
+
+
+def _judged(view: CaseView) -> dict[str, Any]:
+    """A line of the table of everything that was judged."""
+    outcome = view.outcome
+    assert outcome is not None
+    show = shower(view.metric)
+    return {
+        "metric": view.metric,
+        "verdict": view.verdict,
+        "before": "–" if outcome.baseline is None else show(outcome.baseline),
+        "now": "–" if outcome.now is None else show(outcome.now),
+        "change": "–" if outcome.change is None else outcome.shown_change(outcome.change),
+        "bounds": shown_bounds(outcome),
+        "margin": "–" if outcome.margin is None else outcome.shown_amount(outcome.margin),
+        "reason": view.reason,
+    }
+
+
+def shown_bounds(outcome: Outcome) -> str:
+    """The bounds of a change in words, a dash where there are none."""
+    if outcome.lower is not None and outcome.upper is not None:
+        return f"{outcome.shown_change(outcome.lower)} … {outcome.shown_change(outcome.upper)}"
+    return "–" if outcome.upper is None else f"at worst {outcome.shown_change(outcome.upper)}"
+
+
+def _confusion(group: Sequence[CaseView]) -> Confusion | None:
+    return next((found for view in group if (found := confusion_of(view.facts)) is not None), None)
+
+
+def _shown_confusion(found: Confusion | None, room: int) -> Confusion | None:
+    """As many pictures as this case's share of the page holds."""
+    if found is None:
+        return None
+    kept, used = [], 0
+    for picture in found.pictures:
+        used += len(picture.png or "") + 200
+        if used > room:
+            break
+        kept.append(picture)
+    return Confusion(found.images, found.changed, found.lost, found.gained, found.pairs[:20], tuple(kept))
+
+
+def _percentiles(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each with its value or why it has none; nothing of a service that has none on purpose (offline)."""
+    known = {which: number(facts, f"p{which:g}") for which in PERCENTILES}
+    if mapping(facts, "service") and not any(known.values()):
+        return []
+    samples = int(number(facts, "samples") or 0)
+    found = []
+    for which, value in known.items():
+        refused = f"not supported: needs {samples_needed(which)} samples, there are {samples}"
+        if in_rounds(facts) and which > 50:
+            refused = "not known: a sample is the mean of a round of batches"
+        found.append((f"p{which:g}", refused if value is None else seconds(value)))
+    return found
+
+
+def _figures(case: CaseView) -> list[tuple[str, str]]:
+    facts = case.facts
+    found: list[tuple[str, str]] = []
+
+    for name, key in (("network", "model"), ("precision", "precision"), ("backend", "backend"), ("mode", "mode")):
+        value = text(facts, key)
+        if value is not None:
+            found.append((name, value))
+    for name, key in (("batch size", "batch_size"), ("samples", "samples"), ("images", "images")):
+        count = number(facts, key)
+        if count is not None:
+            found.append((name, f"{count:,.0f}"))
+    for name, key in (("top-1", "top1"), ("top-5", "top5")):
+        share = number(facts, key)
+        if share is not None:
+            found.append((name, percent(share)))
+    for name, key in (("images right in FP32 and wrong here", "lost"), ("wrong in FP32 and right here", "gained")):
+        count = number(facts, key)
+        if count is not None:
+            found.append((name, f"{count:,.0f}"))
+    for name, key in (
+        ("memory of the process", "memory"),
+        ("memory of the device", "device_memory"),
+        ("engine", "engine_bytes"),
+    ):
+        count = number(facts, key)
+        if count is not None:
+            found.append((name, size(count)))
+    for name, key in (("build", "build_seconds"), ("cold start", "cold_start")):
+        values = facts.get(key)
+        times = [v for v in values if isinstance(v, float) and v > 0] if isinstance(values, list) else []
+        if times:
+            found.append((name, ", ".join(seconds(value) for value in times[:12])))
+    found += [*_service(mapping(facts, "service")), *_builds(mapping(facts, "build_spread"))]
+    limit = mapping(mapping(facts, "details"), "limit")
+    share = number(limit, "share")
+    if share is not None:
+        found.append(("of what the hardware allows", f"{share:.1%} (bound by {shown(limit.get('bound_by'))})"))
+    if case.outcome is not None and case.outcome.mde is not None:
+        found.append(("smallest change that would be seen", case.outcome.shown_amount(case.outcome.mde)))
+    discarded = facts.get("discarded")
+    if isinstance(discarded, list) and discarded:
+        found.append(("replicates measured again", str(len(discarded))))
+    return found
+
+
+def _builds(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How much builds of the engine differ, where there were several."""
+    count = number(told, "builds")
+    if count is None:
+        return []
+    spread = BuildSpread(int(count), 0, number(told, "between"), number(told, "within"))
+    return [("builds of the engine", spread.text)]
+
+
+def _service(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the load generator said of a service case."""
+    found = []
+    datum = text(told, "datum")
+    if datum is not None:
+        found.append(("what is compared", datum))
+    if isinstance(told.get("valid"), bool):
+        short = f", short runs of {shown(told.get('seconds'))} s" if told.get("is_short") is True else ""
+        found.append(("MLPerf's judgement", ("VALID" if told["valid"] else "INVALID") + short))
+    for name, key, show in (("latency bound", "bound", seconds), ("top-1 through the service", "top1", percent)):
+        value = number(told, key)
+        if value is not None and value > 0:
+            found.append((name, show(value)))
+    return found
+
+
+def _layers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The slowest layers, where the backend timed them: name, seconds, share."""
+    told = mapping(mapping(facts, "details"), "layer_seconds")
+    times = [(row.name, row.seconds) for row in readable_table(facts.get("layers")) if row.seconds]
+    times = times or [(name, value) for name in told if (value := number(told, name)) is not None and value > 0]
+    total = sum(value for _, value in times)
+    slowest = sorted(times, key=lambda pair: -pair[1])[:_MOST_LAYERS]
+    return [(name, seconds(value), f"{value / total:.1%}") for name, value in slowest]

@@ -1,0 +1,105 @@
+"""What was compared, and on which hardware and software: the few facts at the top of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from inferkit.gate.files.run_file import NO_COMMIT, RunFile
+from inferkit.gate.fingerprint import Fingerprint
+
+_NAMES = {
+    "gpu": "GPU",
+    "gpu_memory_gib": "GPU memory, GiB",
+    "power_limit_watts": "power limit, W",
+    "ecc": "ECC",
+    "mig": "MIG",
+    "driver": "driver",
+    "cuda": "CUDA",
+    "cpu": "CPU",
+    "cpus": "usable CPUs",
+    "threads": "threads",
+    "system": "system",
+    "machine": "machine",
+    "python": "Python",
+    "backend": "backend",
+    "version": "version",
+}
+_WORDS = {"True": "on", "False": "off"}
+_SWITCHES = ("ecc", "mig")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a file's figures came from; texts are plain and must be escaped."""
+
+    file: str
+    commit: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A fingerprint for reading: one line, and every bucket. `cases` says how many cases were measured on it."""
+
+    line: str
+    fields: tuple[tuple[str, str], ...]
+    cases: int
+
+
+def origin_of(run: RunFile) -> Origin:
+    """The file, its commit with the branch, and its date."""
+    commit = run.commit[:12] if run.commit not in NO_COMMIT else ""
+    if commit:
+        commit += f" on {run.branch}" if run.branch else ""
+        commit += " (with uncommitted changes)" if run.dirty else ""
+    name = PurePosixPath(run.name.replace("\\", "/")).name
+    return Origin(name, commit or "no commit", run.date[:16].replace("T", " ") or "no date")
+
+
+def machines_of(run: RunFile) -> tuple[Machine, ...]:
+    """Every kind of machine that a run's cases were measured on."""
+    slugs = [case.fingerprint for case in run.cases.values()] + [case.fingerprint for case in run.accuracy.values()]
+    return tuple(
+        Machine(machine_line(fingerprint), _fields(fingerprint), slugs.count(slug))
+        for slug, fingerprint in run.fingerprints.items()
+    )
+
+
+def machine_line(fingerprint: Fingerprint) -> str:
+    """The card or the processor, the software, in one line."""
+    told = fingerprint.as_dict()
+    parts: list[str] = []
+    if "gpu" in told:
+        parts += [told["gpu"], *_worded(told, "driver", "driver {}"), *_worded(told, "power_limit_watts", "{} W")]
+    else:
+        parts += _worded(told, "cpu", "{}")
+        parts += _worded(told, "cpus", "{} CPUs")
+    version = told.get("version", "")
+    # A flavour's version brings its own name: `tensorrt_rtx 1.4.0.76`.
+    software = version if version[:1].isalpha() and " " in version else f"{told.get('backend', '')} {version}".strip()
+    parts += [software] if software else _worded(told, "python", "Python {}")
+    return ", ".join(parts) or "not known"
+
+
+def differing(here: Sequence[RunFile], there: Sequence[RunFile]) -> tuple[str, ...]:
+    """What differs between the machines of two sides, where each has one; none where they are equal."""
+    one, other = ([*dict.fromkeys(f for run in runs for f in run.fingerprints.values())] for runs in (here, there))
+    if len(one) != 1 or len(other) != 1:
+        return ()
+    return tuple(one[0].differences(other[0]))
+
+
+def _worded(told: Mapping[str, str], name: str, words: str) -> list[str]:
+    return [words.format(_shown(name, told[name]))] if name in told else []
+
+
+def _shown(name: str, value: str) -> str:
+    if name == "power_limit_watts":
+        return value.removesuffix(".0")
+    return _WORDS.get(value, value) if name in _SWITCHES else value
+
+
+def _fields(fingerprint: Fingerprint) -> tuple[tuple[str, str], ...]:
+    return tuple((_NAMES.get(name, name), _shown(name, value)) for name, value in fingerprint.fields)

@@ -1,0 +1,1 @@
+"""Dynamic batching: from single requests to batches, and back."""

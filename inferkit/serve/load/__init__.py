@@ -1,0 +1,1 @@
+"""Load on a service: MLPerf's scenarios, and the figures that come out of them."""

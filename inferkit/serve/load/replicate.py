@@ -1,0 +1,240 @@
+"""One replicate of a service case: a scenario of MLPerf's load generator in a fresh process, reduced to one datum.
+
+The datum is the logarithm of a time, so that more is worse and the gate treats it like a latency: SingleStream's 90th
+and MultiStream's 99th percentile, the time per query at Server's highest valid rate, the time per image Offline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inferkit.errors import MeasurementError
+from inferkit.measure.engine.engine_file import EngineSpec, open_engine
+from inferkit.measure.jobs.interpreter import Interpreter
+from inferkit.measure.jobs.launch import replicate_of, run_job
+from inferkit.measure.jobs.process import Arrays, main
+from inferkit.measure.latency.iterations import COLUMNS
+from inferkit.measure.latency.replicate import Replicate
+from inferkit.measure.latency.statistics import samples_needed
+from inferkit.measure.machine.gpu import GpuTelemetry
+from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
+from inferkit.measure.machine.lease import device_lease
+from inferkit.serve.batching.batcher import Batcher
+from inferkit.serve.batching.buckets import service_session
+from inferkit.serve.load.loadgen import Load, Result, load_generator, run_load
+from inferkit.serve.load.samples import Samples, read_samples
+from inferkit.serve.load.search import Found, find_rate, probe
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Engine, Session
+
+DATA = {
+    "single-stream": "p90 latency",
+    "multi-stream": "p99 latency of a query",
+    "server": "time per query at the highest valid rate",
+    "offline": "time per image",
+}
+_QUEUE_LIMIT = 1 << 22
+_EVERYTHING = 1 << 30
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """What one process puts on an engine; JSON-able. Times in seconds, `bound` at the 99th percentile of `server`.
+
+    `accuracy` also runs the scenario in accuracy mode over the whole dataset, which must fit into memory. `search`
+    False runs `server` once at half of the engine's throughput. The load generator's logs go below `logs`.
+    """
+
+    prepared: str
+    backend: str
+    max_batch: int
+    scenario: str
+    logs: str
+    build: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+    engine: str | None = None
+    dataset: str | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    delay: float = 0.002
+    bound: float = 0.015
+    seconds: float = 2.0
+    samples: int = 1024
+    samples_per_query: int = 8
+    accuracy: bool = False
+    search: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `ServiceSpec(**spec.as_dict())` is the same spec."""
+        return asdict(self)
+
+
+def measure_service(spec: ServiceSpec) -> Replicate:
+    """Measure in this process, which should be a fresh one; `service` of the result holds what MLPerf's tool says.
+
+    Raises BackendUnavailable where the load generator or the backend is missing, MeasurementError where no rate holds
+    the bound.
+    """
+    from inferkit.backends import backend
+
+    load_generator()
+    memory = HighWater()
+    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.max_batch, spec.build, spec.engine))
+    with device_lease(backend(spec.backend).device(**spec.session)), _opened(engine, spec) as session:
+        samples = read_samples(session.inputs, spec.dataset, spec.samples, spec.preprocessing)
+        probed = probe(session, samples, spec.max_batch)
+        load = Load(
+            spec.scenario,
+            spec.seconds,
+            expected=probed.expected,
+            rate=probed.rate / 2 if spec.scenario == "server" else 1.5 * probed.rate,
+            bound=spec.bound,
+            queries=samples_needed(99.0),
+            samples_per_query=spec.samples_per_query,
+        )
+        gpu = None if session.device is None else GpuTelemetry(session.device)
+        before, began = HostState.now(), time.monotonic()
+        with _watched(gpu) as watch:
+            result, found = _measured(session, samples, load, spec, probed.rate)
+        activity = HostActivity.between(before, HostState.now(), time.monotonic() - began)
+        told = _told(result, found) | {"engine_rate": probed.rate}
+        peak = memory.peak()  # of the load: accuracy mode holds the whole dataset
+        if spec.accuracy:
+            told["top1"] = _accuracy(session, load, spec, probed.rate)
+        seen = None if watch is None else watch.summary()
+        invalid = [] if gpu is not None else list(activity.disturbances(usable_cpus()))
+        invalid += [] if seen is None else seen.disturbances()
+        if found is not None and found.rate is None and not invalid:
+            raise MeasurementError(
+                f"no rate holds p99 <= {spec.bound * 1e3:g} ms: {result.load.rate:.1f} queries/s did not; "
+                f"the logs are in {spec.logs}"
+            )
+        if not result.valid:
+            invalid.append(f"MLPerf's load generator says INVALID: {', '.join(result.reasons)}")
+        trace = np.full((1, len(COLUMNS)), np.nan)
+        trace[0, COLUMNS.index("start")], trace[0, COLUMNS.index("wall")] = 0.0, told["datum_seconds"]
+        return Replicate(
+            trace=trace,
+            log_median=math.log(told["datum_seconds"]),
+            memory=peak,
+            device_memory=session.memory_bytes(),
+            build_seconds=engine.info.build_seconds,
+            cold_start=None,
+            engine_bytes=engine.info.size_bytes,
+            version=engine.info.version,
+            flavour=engine.info.flavour,
+            warmup={},
+            host={**activity.as_dict(), "cpus": usable_cpus()},
+            gpu=None if seen is None else seen.as_dict(),
+            invalid=tuple(invalid),
+            service=told,
+            compiled=bool(session.compiled),
+        )
+
+
+def _opened(engine: Engine, spec: ServiceSpec) -> Session:
+    """The session that is served."""
+    return service_session(engine, spec.backend, spec.max_batch, **spec.session)
+
+
+def _watched(gpu: GpuTelemetry | None) -> Any:
+    return contextlib.nullcontext() if gpu is None else gpu.watch()
+
+
+def _batcher(session: Session, spec: ServiceSpec) -> Batcher:
+    # In the other scenarios nobody else's request could come while one waits.
+    delay = spec.delay if spec.scenario == "server" else 0.0
+    return Batcher(session, spec.max_batch, delay=delay, queue_limit=_QUEUE_LIMIT)
+
+
+def _measured(
+    session: Session, samples: Samples, load: Load, spec: ServiceSpec, upper: float
+) -> tuple[Result, Found | None]:
+    """The run that counts (where no rate was valid, that of the lowest), and how it was found."""
+    logs = Path(spec.logs)
+    with _batcher(session, spec) as batcher:
+        if load.scenario != "server" or not spec.search:
+            return run_load(batcher, samples, load, logs), None
+        runs: list[Result] = []
+
+        def is_valid(rate: float) -> bool:
+            folder = logs / f"trial-{len(runs) + 1:02d}"
+            runs.append(run_load(batcher, samples, replace(load, rate=rate), folder))
+            return runs[-1].valid is True
+
+        found = find_rate(is_valid, upper)
+    if found.rate is None:
+        return min(runs, key=lambda run: run.load.rate), found
+    return next(run for run in reversed(runs) if run.load.rate == found.rate and run.valid), found
+
+
+def _accuracy(session: Session, load: Load, spec: ServiceSpec, rate: float) -> float | None:
+    """Top-1 in percent over the whole dataset; None where it has no labels."""
+    everything = read_samples(session.inputs, spec.dataset, _EVERYTHING, spec.preprocessing)
+    if everything.labels is None:
+        return None
+    with _batcher(session, spec) as batcher:
+        logs = Path(spec.logs) / "accuracy"
+        return run_load(batcher, everything, replace(load, accuracy=True, queries=1, rate=rate / 2), logs).top1
+
+
+def _told(result: Result, found: Found | None) -> dict[str, Any]:
+    """What is kept of the run. `datum_seconds` is what the case is judged by, `datum` says what it is."""
+    throughput = result.throughput
+    scenario = result.load.scenario
+    datum: float | None
+    if scenario in ("single-stream", "multi-stream"):
+        datum = result.latency("90.00" if scenario == "single-stream" else "99.00")
+    elif scenario == "server":
+        datum = 1 / result.load.rate
+    else:
+        datum = None if not throughput else 1 / throughput
+    if not datum or not math.isfinite(datum):
+        raise MeasurementError(f"the load generator's logs in {result.logs} do not tell the {DATA[scenario]}")
+    return {
+        "scenario": scenario,
+        "datum": DATA[scenario],
+        "datum_seconds": datum,
+        "valid": result.valid,
+        "reasons": list(result.reasons),
+        "is_short": result.is_short,
+        "seconds": result.load.seconds,
+        "bound": result.load.bound if scenario == "server" else None,
+        "rate": result.load.rate if scenario == "server" else None,
+        "trials": None if found is None else [list(trial) for trial in found.trials],
+        "images_per_second": throughput,
+        "queries": result.figures.get("result_query_count"),
+        # Offline everything is asked for at once: a latency would be a place in the queue.
+        **{
+            name: None if scenario == "offline" else result.latency(key)
+            for name, key in (("p50", "50.00"), ("p90", "90.00"), ("p95", "95.00"), ("p99", "99.00"))
+        },
+        "top1": None,
+        "logs": str(result.logs),
+    }
+
+
+_MODULE = "inferkit.serve.load.replicate"
+
+
+def run_service(spec: ServiceSpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Replicate:
+    """One replicate of a service case in a fresh process. See inferkit.measure.jobs.launch.run_job for the errors."""
+    return replicate_of(*run_job("service", spec.as_dict(), name, timeout=timeout, by=by, module=_MODULE), name)
+
+
+def _service(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    replicate = measure_service(ServiceSpec(**spec))
+    return replicate.as_dict(), {"trace": replicate.trace}
+
+
+if __name__ == "__main__":
+    sys.exit(main({"service": _service}))

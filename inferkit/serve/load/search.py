@@ -1,0 +1,92 @@
+"""The highest rate that holds a latency bound, found by bisection; each trial is a run of the load generator."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inferkit.errors import UsageError
+from inferkit.serve.batching.layout import Layout
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Session
+    from inferkit.serve.load.samples import Samples
+
+_LOWEST_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Found:
+    """`rate` is the highest that was VALID in every one of its runs (None where none was), in queries per second.
+
+    `trials` are all rates tried, in order, with what came out.
+    """
+
+    rate: float | None
+    trials: tuple[tuple[float, bool], ...]
+
+
+def find_rate(
+    is_valid: Callable[[float], bool], upper: float, *, precision: float = 0.02, confirm: int = 2, span: float = 64.0
+) -> Found:
+    """Bisect geometrically between `upper`, which no rate can exceed (the throughput offline), and `upper / span`.
+
+    Ends where the bracket is within `precision` (a share). No rate holds where the lowest fails three times in a row:
+    once is a hiccup of the machine. The highest valid rate is run `confirm` times again, since
+    one run may be lucky and validity is not monotone; where it fails, the rate is lowered by `precision` and must hold
+    again, down to half of what was found.
+    """
+    if not (upper > 0 and math.isfinite(upper)) or not 0 < precision < 1 or span <= 1 or confirm < 0:
+        raise UsageError(f"no rates to search: upper {upper:g}, precision {precision:g}, span {span:g}")
+    trials: list[tuple[float, bool]] = []
+
+    def attempt(rate: float) -> bool:
+        trials.append((rate, is_valid(rate)))
+        return trials[-1][1]
+
+    low, high = upper / span, upper
+    if attempt(high):
+        low = high
+    elif not any(attempt(low) for _ in range(_LOWEST_TRIES)):
+        return Found(None, tuple(trials))
+    while high / low > 1 + precision:
+        middle = math.sqrt(low * high)
+        if attempt(middle):
+            low = middle
+        else:
+            high = middle
+    floor = low / 2
+    while low >= floor:
+        if all(attempt(low) for _ in range(confirm)):
+            return Found(low, tuple(trials))
+        low *= 1 - precision
+    return Found(None, tuple(trials))
+
+
+_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Probed:
+    """`rate`: images per second in full batches. `expected`: a lower bound of the seconds that one query takes."""
+
+    rate: float
+    expected: float
+
+
+def probe(session: Session, samples: Samples, max_batch: int, seconds: float = _SECONDS) -> Probed:
+    """Run full batches for `seconds`, at least three, and take the quickest."""
+    size = Layout(session.inputs).batch or max_batch
+    batch = samples.rows([index % len(samples) for index in range(size)])
+    session.run(batch)
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        session.run(batch)
+        times.append(time.perf_counter() - start)
+    best = min(times)
+    return Probed(size / best, best / size / 2)

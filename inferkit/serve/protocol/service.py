@@ -1,0 +1,139 @@
+"""One model as a service, whatever the protocol: metadata, the token, one inference, and how its end is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inferkit.serve.batching.batcher import Batcher
+from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
+from inferkit.serve.batching.staging import refuse_nan
+from inferkit.serve.protocol.metrics import Metrics
+from inferkit.serve.protocol.tensors import datatype
+
+if TYPE_CHECKING:
+    from inferkit.backends.base import Session
+    from inferkit.network.network import TensorInfo
+    from inferkit.serve.batching.layout import Arrays
+    from inferkit.serve.batching.requests import Outputs
+
+VERSION = "1"
+
+
+class Unauthorized(BadRequest):
+    """The request has no token, or a wrong one."""
+
+
+class UnknownModel(BadRequest):
+    """The request names a model, or a version of it, that this server does not have."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Name, the protocol's datatype and shape (-1 is free) of an input or output."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class Service:
+    """Runs requests on a session through a batcher of its own; `close` drains it. The session stays the caller's."""
+
+    def __init__(
+        self,
+        name: str,
+        session: Session,
+        max_batch: int,
+        *,
+        platform: str = "inferkit",
+        delay: float = 0.002,
+        queue_limit: int = 1024,
+        token: str | None = None,
+    ) -> None:
+        self.name, self.platform = name, platform
+        self.inputs, self.outputs = _tensors(session.inputs), _tensors(session.outputs)
+        self._token = token
+        self.metrics = Metrics(max_batch, lambda: self.batcher.waiting)
+        self.is_ready = True
+        self.batcher = Batcher(
+            session, max_batch, delay=delay, queue_limit=queue_limit, observer=lambda record: self.metrics.batch(record)
+        )
+
+    def close(self) -> None:
+        """Take no more requests, answer those that wait."""
+        self.is_ready = False
+        self.batcher.close()
+
+    def is_allowed(self, authorization: str | None) -> bool:
+        """Whether a request with this Authorization header may be served."""
+        if self._token is None:
+            return True
+        given = (authorization or "").encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(given, f"Bearer {self._token}".encode())
+
+    def check_token(self, authorization: str | None) -> None:
+        """Raise Unauthorized unless `is_allowed`."""
+        if not self.is_allowed(authorization):
+            raise Unauthorized("the token is missing or wrong")
+
+    def check_model(self, name: str, version: str | None) -> None:
+        """Raise UnknownModel unless this is the model, and its version where one is asked for."""
+        if name != self.name or version not in (None, "", VERSION):
+            asked = f"{name}, version {version}" if version else name
+            raise UnknownModel(f"there is no model {asked}; there is {self.name}, version {VERSION}")
+
+    async def infer(self, inputs: Arrays, wanted: Sequence[str], deadline: float | None = None) -> Outputs:
+        """The outputs that are `wanted` (all where none is named). Raises the batcher's errors and BadRequest."""
+        known = [tensor.name for tensor in self.outputs]
+        for name in wanted:
+            if name not in known:
+                raise BadRequest(f"the network has no output {name}; it has {', '.join(known)}")
+        if not self.batcher.refuses_nan:  # else the engine would refuse the whole batch
+            refuse_nan(inputs)
+        outputs = await self.batcher.asubmit(inputs, deadline=deadline)
+        return {name: outputs[name] for name in wanted or known}
+
+    @contextmanager
+    def counted(self, protocol: str) -> Iterator[None]:
+        """Around all that is done for one inference request: counts it by how it ends."""
+        began = time.monotonic()
+        outcome = "failed"
+        try:
+            yield
+            outcome = "answered"
+        except BadRequest:
+            outcome = "refused"
+            raise
+        except (QueueFull, BatcherClosed):
+            outcome = "rejected"
+            raise
+        except DeadlineExceeded:
+            outcome = "late"
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self.metrics.request(protocol, outcome, time.monotonic() - began)
+
+
+def _tensors(infos: Sequence[TensorInfo]) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(info.name, datatype(info.dtype), (-1, *(-1 if dim is None else dim for dim in info.shape[1:])))
+        for info in infos
+    )
+
+
+def timeout_seconds(value: Any) -> float | None:
+    """The protocol's `timeout` parameter, in microseconds, as seconds; None where there is none. BadRequest else."""
+    if value is None or value == 0:
+        return None
+    if type(value) is not int or value < 0:
+        raise BadRequest(f"timeout {value!r} is no number of microseconds")
+    return value / 1e6

@@ -1,0 +1,76 @@
+"""Tensors of the Open Inference Protocol: its names of types, and arrays from a request's bytes or numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit.errors import UsageError
+from inferkit.serve.batching.errors import BadRequest
+
+DATATYPES = {
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+}
+_NAMES = {numpy: name for name, numpy in DATATYPES.items()}
+
+
+def datatype(dtype: str) -> str:
+    """The protocol's name of a numpy type. UsageError where it has none."""
+    if dtype not in _NAMES:
+        raise UsageError(f"tensors of type {dtype} cannot be served: the protocol has no name for them")
+    return _NAMES[dtype]
+
+
+def from_bytes(name: str, kind: str, shape: Sequence[int], content: bytes | memoryview) -> NDArray[Any]:
+    """A tensor of little-endian bytes, without a copy. BadRequest where they do not fill the shape."""
+    dtype = _dtype(name, kind, shape)
+    wanted = math.prod(shape) * dtype.itemsize
+    if len(content) != wanted:
+        raise BadRequest(f"input {name} has {len(content)} bytes; {kind} {list(shape)} takes {wanted}")
+    return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+
+
+def from_numbers(name: str, kind: str, shape: Sequence[int], numbers: Any) -> NDArray[Any]:
+    """A tensor of numbers, flat or nested, row by row. BadRequest where they are none, too many, or out of range."""
+    dtype = _dtype(name, kind, shape)
+    try:
+        given = np.asarray(numbers)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f"input {name}: the data is no tensor ({error})") from None
+    if given.size != math.prod(shape):
+        raise BadRequest(f"input {name} has {given.size} numbers; {list(shape)} takes {math.prod(shape)}")
+    fits = {"b": "b", "u": "biu", "i": "biu", "f": "biuf"}[dtype.kind]
+    if given.size and given.dtype.kind not in fits:
+        raise BadRequest(f"input {name}: the data is not of type {kind}")
+    if given.size and dtype.kind in "ui" and given.dtype.kind != "b":
+        limits = np.iinfo(dtype)
+        if int(given.min()) < limits.min or int(given.max()) > limits.max:
+            raise BadRequest(f"input {name}: the data is outside of {kind}, {limits.min} to {limits.max}")
+    with np.errstate(over="ignore"):
+        tensor = given.astype(dtype).reshape(shape)
+    if dtype.kind == "f" and np.count_nonzero(np.isinf(tensor)) > np.count_nonzero(np.isinf(given)):
+        raise BadRequest(f"input {name}: the data is outside of {kind}, up to {np.finfo(dtype).max:.4g}")
+    return tensor
+
+
+def _dtype(name: str, kind: str, shape: Sequence[int]) -> np.dtype[Any]:
+    if kind not in DATATYPES:
+        raise BadRequest(f"input {name} has the datatype {kind!r}; there are {', '.join(DATATYPES)}")
+    if not 1 <= len(shape) <= 16 or any(type(dim) is not int or not 0 <= dim < 1 << 40 for dim in shape):
+        raise BadRequest(f"input {name} has the shape {list(shape)[:16]}, which is none")
+    return np.dtype(DATATYPES[kind])

@@ -1,0 +1,1 @@
+"""The campaign: every selected case measured in fresh processes, and judged."""

@@ -1,0 +1,120 @@
+"""What a campaign makes before it measures, each thing once: networks at a precision, engines that are files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
+from inferkit.measure.engine.engine_file import FILE_BACKENDS, EngineSpec
+from inferkit.measure.engine.prepared_network import Recipe
+from inferkit.measure.jobs.interpreter import Interpreter, with_environment
+from inferkit.measure.jobs.launch import build_engine_file, prepare_network
+from inferkit.suite.campaign.target import environment_of
+from inferkit.suite.matrix.definition import NetworkDefinition
+
+# Tells of one step while it is done.
+Step = Callable[[str], AbstractContextManager[Any]]
+
+
+def own_cache(engine: str | None, number: int | None) -> dict[str, str]:
+    """The environment in which what one build of several has compiled at run time serves no other."""
+    return {} if engine is None or number is None else {"INFERKIT_CACHE": str(Path(engine).parent / "cache")}
+
+
+class Workshop:
+    """A temporary folder of prepared networks and engines. What could not be made is remembered with its reason.
+
+    `by` makes them, where it is not this Python.
+    """
+
+    def __init__(self, step: Step, by: Interpreter | None = None) -> None:
+        self._step = step
+        self._by = by
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._made: dict[str, Path | InferkitError] = {}
+
+    def close(self) -> None:
+        """Remove everything."""
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._folder, self._made = None, {}
+
+    def network(self, network: NetworkDefinition, precision: str) -> Path:
+        """The folder of the network at this precision. MeasurementError where it cannot be made, at each asking."""
+        recipe = self._recipe(network, precision)
+
+        def make(folder: Path) -> Path:
+            with self._step(f"{recipe.name} at {precision}, preparing"):
+                prepare_network(recipe, folder, by=self._by)
+            return folder
+
+        return self._once(repr(recipe), make)
+
+    def engine(
+        self,
+        prepared: Path,
+        backend: str,
+        precision: str,
+        max_batch: int,
+        build: Mapping[str, Any],
+        name: str,
+        number: int | None = None,
+    ) -> str | None:
+        """The engine's file, None where the backend keeps no files and builds in every process.
+
+        With a `number` it is that build of several, each made anew: neither from the cache of engines nor with timings
+        of an earlier build. What is compiled at run time lies in `own_cache` of its file.
+        Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
+        """
+        if backend not in FILE_BACKENDS:
+            return None
+        what = name
+        if number is not None:
+            build, what = {**build, "cache": False, "timings": False}, f"{name}, build {number + 1}"
+        spec = EngineSpec(str(prepared), backend, max_batch, build)
+
+        def make(folder: Path) -> Path:
+            with self._step(f"{what}, building"):
+                by = with_environment(self._by, environment_of(backend, precision))
+                return Path(build_engine_file(spec, folder, name, by=by))
+
+        return str(self._once(f"{spec!r}{number}", make))
+
+    def adopt_network(self, network: NetworkDefinition, precision: str, folder: Path) -> None:
+        """Take a prepared network that another machine has made."""
+        self._made[repr(self._recipe(network, precision))] = folder
+
+    def adopt_engine(self, prepared: Path, backend: str, max_batch: int, build: Mapping[str, Any], path: Path) -> None:
+        """Take an engine's file that another machine of this kind has built from the prepared network."""
+        self._made[repr(EngineSpec(str(prepared), backend, max_batch, build))] = path
+
+    def _recipe(self, network: NetworkDefinition, precision: str) -> Recipe:
+        return Recipe(
+            network.name,
+            network.model,
+            precision,
+            network.weights,
+            network.dataset,
+            network.preprocessing,
+            network.calibration_images,
+            images=max(network.batch_sizes),
+        )
+
+    def _once(self, key: str, make: Callable[[Path], Path]) -> Path:
+        if key not in self._made:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="inferkit-suite-")
+            folder = Path(self._folder.name, str(len(self._made)))
+            folder.mkdir()
+            try:
+                self._made[key] = make(folder)
+            except (BackendUnavailable, MeasurementError) as error:
+                self._made[key] = error
+        made = self._made[key]
+        if isinstance(made, InferkitError):
+            raise made
+        return made

@@ -1,0 +1,67 @@
+"""When a case is measured on several separately built engines, on which, and how such cases are judged."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from inferkit.gate.builds import build_spread
+from inferkit.gate.files.baseline import CaseBaseline
+from inferkit.gate.outcome import Outcome
+from inferkit.measure.engine.engine_file import FILE_BACKENDS
+from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.matrix.read import MOST_BUILDS as MOST
+
+AUTOMATIC = 3  # builds where something asks for more than one
+PER_BUILD = 2  # processes of each: with fewer, builds and processes could not be told apart
+_DIGITS = 12
+
+
+def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: CaseBaseline | None) -> None:
+    """Decide on how many builds a case is measured. `wanted` is what was asked for; None decides by the baseline.
+
+    Only for backends whose engines are files: the others build in every process anyway.
+    """
+    if record.case.backend not in FILE_BACKENDS:
+        return
+    record.network_digest = json.loads((prepared / "network.json").read_text())["digest"][:_DIGITS]
+    if wanted is not None:
+        record.builds = min(wanted, MOST)
+    elif stored is not None and stored.network is not None and stored.network != record.network_digest:
+        record.builds, record.builds_reason = AUTOMATIC, "the network is another than the baseline's"
+    elif stored is not None and len(set(stored.builds)) > 1:
+        record.builds, record.builds_reason = AUTOMATIC, "the baseline is of several builds"
+
+
+def next_build(record: CaseRecord) -> int | None:
+    """Which build the next replicate is of: the one with the fewest; None where there is one, from the cache."""
+    if record.builds == 1:
+        return None
+    counts = Counter(replicate.build for replicate in record.replicates)
+    return min(range(record.builds), key=lambda build: (counts[build], build))
+
+
+def lacking(record: CaseRecord) -> int:
+    """How many replicates a case of several builds still needs, so that every build has its processes."""
+    return 0 if record.builds == 1 or not record.open else max(PER_BUILD * record.builds - len(record.replicates), 0)
+
+
+def more_processes(record: CaseRecord, replicates: int) -> int:
+    """How many processes the rule's wish for more replicates means: engines, where engines are the replicates."""
+    if record.builds == 1:
+        return replicates
+    record.builds = min(record.builds + replicates, MOST)
+    return lacking(record)
+
+
+def with_spread(outcome: Outcome, record: CaseRecord) -> Outcome:
+    """The outcome with the spread between builds and within one in its reason, where there are several."""
+    builds = record.build_numbers
+    if len(set(builds)) < 2:
+        return outcome
+    told = build_spread(record.log_medians, builds).text
+    if record.builds_reason:
+        told += f" ({record.builds_reason})"
+    return replace(outcome, reason="; ".join(part for part in (outcome.reason, told) if part))

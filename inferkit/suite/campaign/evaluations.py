@@ -1,0 +1,103 @@
+"""Accuracies of a campaign: each case evaluated once, here or by another machine, and judged against its reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from inferkit.errors import BackendUnavailable, InferkitError
+from inferkit.gate.accuracy import judge_reduced, judge_reference
+from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.margins import REFERENCE_TOLERANCE
+from inferkit.measure.accuracy.confusion import confusion
+from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec
+from inferkit.measure.jobs.interpreter import with_environment
+from inferkit.measure.jobs.launch import run_accuracy
+from inferkit.suite.campaign.artifacts import Step, Workshop
+from inferkit.suite.campaign.records import AccuracyRecord, Unsupported
+from inferkit.suite.campaign.target import availability, fingerprint_of, measuring_environment
+from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
+
+ACCURACY_BATCH = 100
+
+
+class Evaluations:
+    """What is known of accuracies so far. `step` tells of one process while it runs."""
+
+    def __init__(self, matrix: Matrix, workshop: Workshop, step: Step) -> None:
+        self._matrix, self._workshop, self._step = matrix, workshop, step
+        self._evaluated: dict[AccuracyCase, Accuracy | InferkitError] = {}
+        self._adopted: dict[AccuracyCase, Fingerprint] = {}
+
+    def evaluate(self, case: AccuracyCase, network: NetworkDefinition) -> tuple[Accuracy, Fingerprint]:
+        """The accuracy of this case on this machine, and the machine's fingerprint. Raises what went wrong."""
+        return self._evaluate(case, network), fingerprint_of(case.backend, self._matrix.settings(case.backend))
+
+    def adopt(self, case: AccuracyCase, found: Accuracy | InferkitError, where: Fingerprint | None) -> None:
+        """Take what another machine found, or what went wrong there: it is not evaluated again."""
+        self._evaluated[case] = found
+        if where is not None:
+            self._adopted[case] = where
+
+    def assess(
+        self, case: AccuracyCase, network: NetworkDefinition, reference: AccuracyCase | None = None
+    ) -> AccuracyRecord:
+        """Evaluate a case and what it is compared with (default: FP32 where it runs), and judge it."""
+        record = AccuracyRecord(case, network)
+        try:
+            if case in self._adopted:
+                record.fingerprint = self._adopted[case]
+            elif availability(case.backend, case.precision).ok:
+                record.fingerprint = fingerprint_of(case.backend, self._matrix.settings(case.backend))
+            if case.precision != "fp32":
+                record.reference = self._evaluate(reference or self._reference_of(case), network)
+            record.found = self._evaluate(case, network)
+            if record.reference is None:
+                record.outcome = judge_reference(case.id, record.found, network.top1, REFERENCE_TOLERANCE)
+            else:
+                record.outcome = judge_reduced(case.id, record.reference, record.found, network.accuracy_tolerance)
+                assert network.dataset is not None
+                record.confusion = confusion(record.reference.predictions, record.found.predictions, network.dataset)
+        except BackendUnavailable as error:
+            record.unsupported = Unsupported(error.reason, error.hint)
+        except InferkitError as error:
+            record.failure = str(error)
+        return record
+
+    def _reference_of(self, case: AccuracyCase) -> AccuracyCase:
+        """FP32 on the same backend, or on the one that runs everywhere where that backend has no FP32."""
+        same = availability(case.backend, "fp32").ok
+        return replace(case, precision="fp32", backend=case.backend if same else "onnxruntime")
+
+    def _evaluate(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
+        """The accuracy of this case, measured once however many cases are compared with it."""
+        if case not in self._evaluated:
+            try:
+                self._evaluated[case] = self._evaluate_now(case, network)
+            except InferkitError as error:
+                self._evaluated[case] = error
+        found = self._evaluated[case]
+        if isinstance(found, InferkitError):
+            raise found
+        return found
+
+    def _evaluate_now(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
+        found = availability(case.backend, case.precision)
+        if not found.ok:
+            raise BackendUnavailable(found.reason, found.hint)
+        assert network.dataset is not None
+        folder = self._workshop.network(network, case.precision)
+        backend = self._matrix.settings(case.backend)
+        engine = self._workshop.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
+        spec = AccuracySpec(
+            str(folder),
+            case.backend,
+            network.dataset,
+            network.preprocessing,
+            ACCURACY_BATCH,
+            backend.build,
+            backend.session,
+            engine,
+        )
+        with self._step(f"{case.id}, accuracy"):
+            by = with_environment(None, measuring_environment(case.backend, case.precision, backend.session))
+            return run_accuracy(spec, case.id, by=by)

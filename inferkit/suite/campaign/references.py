@@ -1,0 +1,129 @@
+"""The reference network within a campaign: which backends it is measured on, and what it says of the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inferkit.gate.files.baseline import Baseline
+from inferkit.gate.reference import Beside, Movement
+from inferkit.measure.case import Case
+from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.matrix.definition import NetworkDefinition
+
+# The zoo's name of each backend's reference, its precision and batch: small layers that wait for each other on a CPU, a
+# batch that keeps a GPU at work (in FP16: TensorRT-RTX 1.4 cannot run strict FP32 at such a batch; of a larger batch
+# most is copying in, which varies more). A backend that is not here has no reference (real Caffe reads the same CPU as
+# ONNX Runtime, and its processes take a second to start).
+NETWORKS = {"onnxruntime": ("reference-2", "fp32", 1), "tensorrt": ("reference-1", "fp16", 64)}
+
+
+@dataclass
+class References:
+    """The reference of each kind of machine (fingerprint slug) that a campaign measures on, measured once."""
+
+    records: dict[str, CaseRecord] = field(default_factory=dict)
+    movements: dict[str, Movement] = field(default_factory=dict)
+
+    def fresh(self, records: Iterable[CaseRecord], empty: Callable[..., CaseRecord]) -> list[CaseRecord]:
+        """Empty records (made by `empty`) of the references that these cases need and that are not there yet."""
+        found = []
+        for record in records:
+            backend = record.case.backend
+            if backend not in NETWORKS or not record.open or record.fingerprint is None:
+                continue
+            if record.fingerprint.slug in self.records:
+                continue
+            name, precision, size = NETWORKS[backend]
+            network = NetworkDefinition(name, name, batch_sizes=(size,), backends=(backend,))
+            reference = empty(Case(name, precision, size, backend), network)
+            if reference.open and reference.fingerprint == record.fingerprint:
+                self.records[record.fingerprint.slug] = reference
+                found.append(reference)
+        return found
+
+    def by_id(self) -> dict[str, CaseRecord]:
+        """The references by their case's id."""
+        return {record.case.id: record for record in self.records.values()}
+
+    def alongside(self, cases: Mapping[str, CaseRecord], wanted: Mapping[str, int]) -> dict[str, int]:
+        """How often references are measured when cases are `wanted` so often again: like the most wanted case."""
+        counts: dict[str, int] = {}
+        for name, count in wanted.items():
+            fingerprint = cases[name].fingerprint
+            reference = self.records.get(fingerprint.slug) if fingerprint is not None else None
+            if reference is not None and reference.open:
+                counts[reference.case.id] = max(count, counts.get(reference.case.id, 0))
+        return counts
+
+    def judge(self, records: Sequence[CaseRecord], baseline_of: Callable[[CaseRecord], Baseline | None]) -> None:
+        """Compare every reference with its baseline; where it moved, what the records say of times is the machine's."""
+        for slug, reference in self.records.items():
+            stored = baseline_of(reference)
+            before = stored.reference if stored is not None else None
+            name = _version(reference)
+            if stored is None or before is None or before.name != name or not usable(reference):
+                continue
+            mine = [each for each in records if each.fingerprint is not None and each.fingerprint.slug == slug]
+            others = [
+                (stored.cases[each.case.id].log_medians, each.log_medians)
+                for each in mine
+                if each.open and each.replicates and each.case.id in stored.cases
+            ]
+            beside = Beside(name, before.log_medians, reference.log_medians, others, reference.margin)
+            self.movements[slug] = beside.overall
+            for each in mine:
+                moved = beside.of(len(each.replicates))
+                if each.outcome is not None:
+                    each.outcome = moved.blamed(each.outcome)
+                each.sides = tuple(map(moved.blamed, each.sides))
+
+    def lines(self, records: Sequence[CaseRecord]) -> list[str]:
+        """What a report says of the machine: one line for each kind of machine that there is something to say of."""
+        found = [f"{record.case.backend}: {_useless(record)}" for record in self.records.values() if not usable(record)]
+        for slug, moved in self.movements.items():
+            outcomes = [
+                each.outcome
+                for each in records
+                if each.outcome is not None and each.fingerprint is not None and each.fingerprint.slug == slug
+            ]
+            line = moved.line(outcomes)
+            if line:
+                found.append(f"{self.records[slug].case.backend}: {line}")
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a run's JSON, by fingerprint slug; without those that could not be measured properly."""
+        return {
+            slug: {
+                "name": _version(record),
+                "case": record.case.id,
+                "log_medians": list(record.log_medians),
+                "margin": record.margin,
+                **(self.movements[slug].as_dict() if slug in self.movements else {}),
+            }
+            for slug, record in self.records.items()
+            if usable(record)
+        }
+
+
+def _version(record: CaseRecord) -> str:
+    """What a stored time of the reference belongs to, for the same machine: the network and its precision.
+
+    Another batch wants another network in NETWORKS, or stored times would be taken for those of the new batch.
+    """
+    case = record.case
+    return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}"
+
+
+def _useless(record: CaseRecord) -> str:
+    """Why a reference says nothing of the machine."""
+    invalid = dict.fromkeys(reason for each in record.replicates for reason in each.invalid)
+    why = record.failure or (record.unsupported.reason if record.unsupported else ", ".join(invalid))
+    return f"the reference network could not be measured, so a machine that moved would not be known: {why}"
+
+
+def usable(record: CaseRecord) -> bool:
+    """Whether a reference says anything of the machine: it was measured, and in a state to measure."""
+    return record.open and bool(record.replicates) and not any(each.invalid for each in record.replicates)

@@ -1,0 +1,77 @@
+"""Service cases of a campaign: what one process of theirs is asked for, and the verdict on its accuracy mode."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from inferkit.gate.margins import REFERENCE_TOLERANCE
+from inferkit.gate.outcome import ACCURACY, Outcome, Verdict
+from inferkit.serve.load.replicate import ServiceSpec
+from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.matrix.definition import BackendSettings, ServiceDefinition
+
+_SMOKE_SECONDS = 0.05
+
+
+class Logs:
+    """The folder of the load generators' logs, made when the first is written; a temporary one stays, too."""
+
+    def __init__(self, wanted: Path | None) -> None:
+        self._wanted = wanted
+        self.folder: Path | None = None
+
+    def of(self, case: str, number: int) -> Path:
+        """A folder for one process of this case."""
+        if self.folder is None:
+            self.folder = self._wanted or Path(tempfile.mkdtemp(prefix="inferkit-loadgen-"))
+        return self.folder / case / str(number)
+
+
+def service_spec(
+    record: CaseRecord,
+    service: ServiceDefinition,
+    backend: BackendSettings,
+    *,
+    prepared: Path,
+    engine: str | None,
+    logs: Logs,
+    smoke: bool,
+) -> ServiceSpec:
+    """What the next process of this case runs. Accuracy mode is asked of the first only: it always says the same."""
+    number = len(record.replicates) + len(record.discarded) + 1
+    case, network = record.case, record.network
+    return ServiceSpec(
+        str(prepared),
+        case.backend,
+        case.batch_size,
+        case.mode,
+        str(logs.of(case.id, number)),
+        build=backend.build,
+        session=backend.session,
+        engine=engine,
+        dataset=network.dataset,
+        preprocessing=network.preprocessing,
+        delay=service.delay,
+        bound=service.p99,
+        seconds=_SMOKE_SECONDS if smoke else service.duration,
+        samples=service.samples,
+        samples_per_query=service.samples_per_query,
+        accuracy=service.accuracy and network.dataset is not None and number == 1 and not smoke,
+        search=not smoke,
+    )
+
+
+def judge_accuracy(record: CaseRecord) -> tuple[Outcome, ...]:
+    """Top-1 of accuracy mode against what the network declares; nothing where either is not known."""
+    found, declared = record.service_top1, record.network.top1
+    if found is None or declared is None:
+        return ()
+    is_reference = record.case.precision == "fp32"
+    tolerance = REFERENCE_TOLERANCE if is_reference else record.network.accuracy_tolerance
+    lost = declared - found
+    # A reference that is better than it should be is another network, or other images.
+    is_worse = abs(lost) > tolerance if is_reference else lost > tolerance
+    verdict = Verdict.REGRESSED if is_worse else Verdict.PASS
+    outcome = Outcome(record.case.id, ACCURACY, verdict, declared, found, lost, margin=tolerance)
+    return (outcome,)

@@ -1,0 +1,1 @@
+"""Base and head measured in turns: two commits or two settings, block by block."""

@@ -1,0 +1,71 @@
+"""Commits as sides of an A/B run: for `inferkit ab BASE HEAD`, and for `pytest bench --against REF`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.interleaved import MARGIN
+from inferkit.measure.case import Case
+from inferkit.measure.jobs.interpreter import Interpreter
+from inferkit.suite.campaign.campaign import Campaign
+from inferkit.suite.campaign.records import Unsupported
+from inferkit.suite.interleaved.run import run_ab
+from inferkit.suite.interleaved.sides import Side
+from inferkit.suite.interleaved.worktree import checkout, commit_of, installed, repository_of
+from inferkit.suite.matrix.read import load_matrix
+
+
+def commit_side(name: str, folder: Path, matrix: Path, repository: Path, extras: str | None = None) -> Side:
+    """The side made of a commit's files in `folder`, with its own matrix where it has one, and its own inferkit.
+
+    Given `extras` (which may be empty), the commit is installed into an environment of its own first.
+    """
+    there = folder / matrix.relative_to(repository) if matrix.is_relative_to(repository) else matrix
+    # Engines that one commit has built must not serve the other.
+    environment = {"INFERKIT_CACHE": str(folder.parent / "cache")}
+    home = str(folder) if (folder / "inferkit" / "measure" / "process.py").is_file() else None
+    by = Interpreter(home=home, environment=environment)
+    if extras is not None:
+        by = Interpreter(installed(folder, folder.parent / "venv", extras), None, environment)
+    return Side(name, load_matrix(there if there.is_file() else matrix), by)
+
+
+def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: str) -> int:
+    """Measure these cases interleaved with the commit `ref`; leave the outcomes in the campaign, return the seed.
+
+    A case that the commit does not have is left to the campaign, which judges it by the stored baseline. UsageError
+    where there is no such commit.
+    """
+    repository = repository_of(matrix.parent)
+    commit = commit_of(repository, ref)
+    networks = campaign.matrix.cases()
+    margins = {case.id: campaign.matrix.latency_margin(case, networks[case], MARGIN) for case in cases}
+    with checkout(repository, commit) as folder:
+        base = commit_side("BASE", folder, matrix.resolve(), repository)
+        if base.by is not None:
+            base.by.check()
+        wanted = set(cases)
+        result = run_ab(
+            base,
+            Side("HEAD", campaign.matrix),
+            wanted.__contains__,
+            margin=margins.__getitem__,
+            min_time=campaign.settings.min_time,
+            seed=int(commit[:8], 16),
+            progress=campaign.progress,
+        )
+    outcomes = {outcome.case: outcome for outcome in result.outcomes}
+    for case in cases:
+        outcome = outcomes[case.id]
+        if outcome.verdict is Verdict.NO_BASELINE:
+            continue
+        record = campaign.record(case, networks[case], margins[case.id])
+        before, now = result.replicates.get(case.id, ((), ()))
+        record.against, record.before, record.replicates = ref, list(before), list(now)
+        record.outcome, record.why = outcome, result.layers.get(case.id)
+        if outcome.verdict is Verdict.UNSUPPORTED:
+            record.unsupported = Unsupported(outcome.reason, outcome.hint)
+        campaign.latency[case] = record
+    return result.seed

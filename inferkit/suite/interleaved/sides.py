@@ -1,0 +1,154 @@
+"""The two sides of an A/B run: what each is made of, and how one replicate of a case of it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from inferkit.errors import InferkitError, UsageError
+from inferkit.measure.case import Case
+from inferkit.measure.jobs.interpreter import Interpreter, with_environment
+from inferkit.measure.jobs.launch import run_replicate
+from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
+from inferkit.suite.campaign.artifacts import Step, Workshop
+from inferkit.suite.campaign.target import measuring_environment
+from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
+
+ENGINE_FILES = (".engine", ".plan", ".trt")
+MODEL_FILES = (".onnx", ".prototxt")
+# The precision in the id of a case whose engine is given: it is what it was built as.
+AS_BUILT = "engine"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side. `by` runs it (None: this Python and this inferkit), `engine` is a file where that is the side.
+
+    `session` and `build` are laid over the matrix's settings; `inject` slows it really.
+    """
+
+    name: str
+    matrix: Matrix
+    by: Interpreter | None = None
+    session: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, Any] = field(default_factory=dict)
+    inject: Mapping[str, float] = field(default_factory=dict)
+    engine: str | None = None
+
+
+class Bench:
+    """Where a side's replicates are measured; keeps its prepared networks until `close`."""
+
+    def __init__(self, side: Side, step: Step, min_time: float) -> None:
+        self.side = side
+        self._step = step
+        self._min_time = min_time
+        self._workshop = Workshop(step, side.by)
+        self._networks = {case.id: network for case, network in side.matrix.cases().items()}
+
+    def close(self) -> None:
+        """Remove the prepared networks."""
+        self._workshop.close()
+
+    def replicate(self, case: Case, what: str, *, details: bool = False) -> Replicate:
+        """One more replicate in a fresh process. Raises the errors of `run_replicate` and of the preparation.
+
+        `details` asks for what the backend tells of itself, layer by layer; after the measurement.
+        """
+        spec = replace(self._spec(case), details=details)
+        with self._step(f"{case.id}, {what}"):
+            precision = case.precision if self.side.engine is None else _built_as(self.side.engine)
+            environment = measuring_environment(case.backend, precision, spec.session)
+            by = with_environment(self.side.by, environment)
+            return run_replicate(spec, f"{case.id} ({self.side.name})", by=by)
+
+    def prepare(self, case: Case) -> None:
+        """Make what the case's replicates need. Raises what stands in the way."""
+        self._spec(case)
+
+    def _spec(self, case: Case) -> ReplicateSpec:
+        side = self.side
+        settings = side.matrix.settings(case.backend)
+        build, session = {**settings.build, **side.build}, {**settings.session, **side.session}
+        if case.mode != "latency":
+            session["mode"] = case.mode
+        prepared, engine = "", side.engine
+        if engine is None:
+            folder = self._workshop.network(self._networks[case.id], case.precision)
+            prepared = str(folder)
+            engine = self._workshop.engine(folder, case.backend, case.precision, case.batch_size, build, case.id)
+        return ReplicateSpec(
+            prepared,
+            case.backend,
+            case.batch_size,
+            build,
+            session,
+            min_time=self._min_time,
+            engine=engine,
+            inject=side.inject,
+        )
+
+
+def _built_as(engine: str) -> str:
+    """The precision of an engine file, as far as its metadata can be read: opening it tells what is wrong with it."""
+    from inferkit.backends.tensorrt.building.plan import read_info
+
+    try:
+        return read_info(engine).precision
+    except InferkitError:
+        return AS_BUILT
+
+
+def file_sides(
+    base: Path, head: Path, *, precisions: tuple[str, ...], batch_sizes: tuple[int, ...], backends: tuple[str, ...]
+) -> tuple[Side, Side]:
+    """Two models, or two engines, as the two sides of cases that bear the head's name.
+
+    UsageError for files that are neither, or one of each.
+    """
+    kinds = {_kind(base), _kind(head)}
+    if len(kinds) != 1:
+        raise UsageError(f"{base.name} and {head.name}: a model and an engine; build the model first (inferkit build)")
+    engines = kinds == {"engine"}
+    if engines and (precisions or backends):
+        raise UsageError("engine files are what they were built as: leave out --precision and --backend")
+    name = "".join(char if char.isalnum() or char in "_." else "_" for char in head.stem).lstrip("_.") or "model"
+
+    def side_of(path: Path, which: str) -> Side:
+        weights = path.with_suffix(".caffemodel")
+        network = NetworkDefinition(
+            name,
+            str(path.absolute()),
+            str(weights.absolute()) if path.suffix == ".prototxt" and weights.is_file() else None,
+            precisions=(AS_BUILT,) if engines else precisions or ("fp32",),
+            batch_sizes=batch_sizes or (1,),
+            backends=("tensorrt",) if engines else backends or ("onnxruntime",),
+            accuracy=False,
+        )
+        return Side(which, Matrix((network,)), engine=str(path.absolute()) if engines else None)
+
+    return side_of(base, "BASE"), side_of(head, "HEAD")
+
+
+def _kind(path: Path) -> str:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    if path.suffix in ENGINE_FILES:
+        return "engine"
+    if path.suffix in MODEL_FILES:
+        return "model"
+    raise UsageError(f"{path}: neither a model ({', '.join(MODEL_FILES)}) nor an engine ({', '.join(ENGINE_FILES)})")
+
+
+def is_file_side(word: str) -> bool:
+    """Whether a word names a model or engine file rather than a commit."""
+    return Path(word).suffix in (*ENGINE_FILES, *MODEL_FILES)
+
+
+def with_settings(side: Side, words: Mapping[str, Any]) -> Side:
+    """The side with `KEY=VALUE` settings: of the session, or of the build where the key begins with `build.`."""
+    build = {key.removeprefix("build."): value for key, value in words.items() if key.startswith("build.")}
+    session = {key: value for key, value in words.items() if not key.startswith("build.")}
+    return replace(side, session={**side.session, **session}, build={**side.build, **build})

@@ -1,0 +1,73 @@
+"""Another commit side by side: a git worktree in a temporary folder, removed whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from inferkit.errors import UsageError
+
+
+def repository_of(folder: Path) -> Path:
+    """The top folder of the git repository that `folder` is in. UsageError where it is in none."""
+    return Path(git(folder, "rev-parse", "--show-toplevel", what=f"{folder} is in no git repository"))
+
+
+def commit_of(repository: Path, ref: str) -> str:
+    """The full id of a commit. UsageError where there is no such ref."""
+    said = f"{ref!r} is neither a file nor a commit of {repository}"
+    if ref.startswith("-"):
+        raise UsageError(said)
+    return git(repository, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", what=said)
+
+
+@contextlib.contextmanager
+def checkout(repository: Path, commit: str) -> Iterator[Path]:
+    """A folder with the files of a commit, while the context lasts. The repository's own files are not touched."""
+    outer = Path(tempfile.mkdtemp(prefix="inferkit-ab-")).resolve()
+    folder = outer / commit[:12]
+    try:
+        git(repository, "worktree", "add", "--detach", str(folder), commit, what=f"{commit} cannot be checked out")
+        yield folder
+    finally:
+        # In a session of its own, so that a second Ctrl-C does not stop the cleaning.
+        for command in (["worktree", "remove", "--force", str(folder)], ["worktree", "prune"]):
+            subprocess.run(["git", *command], cwd=repository, capture_output=True, start_new_session=True, check=False)
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def git(folder: Path, *arguments: str, what: str) -> str:
+    """What git says in `folder`. UsageError, beginning with `what`, where it fails or is not there."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    except OSError as error:
+        raise UsageError(f"git cannot be run: {error}") from error
+    if done.returncode != 0:
+        message = done.stderr.strip()
+        raise UsageError(f"{what}{': ' + message if message else ''}")
+    return done.stdout.strip()
+
+
+def installed(source: Path, folder: Path, extras: str = "") -> str:
+    """Install `source` (with these extras) into a new environment in `folder`; returns its Python.
+
+    UsageError with pip's last words where that fails.
+    """
+    _run([sys.executable, "-m", "venv", str(folder)], f"{folder}: no environment could be made")
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    wanted = f"{source}[{extras}]" if extras else str(source)
+    _run([str(python), "-m", "pip", "install", "--quiet", wanted], f"{wanted}: cannot be installed")
+    return str(python)
+
+
+def _run(command: list[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UsageError(f"{what}: {last}")

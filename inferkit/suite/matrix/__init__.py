@@ -1,0 +1,1 @@
+"""The matrix: the networks and cases that a project declares in matrix.toml."""

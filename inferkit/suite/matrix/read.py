@@ -1,0 +1,274 @@
+"""From matrix.toml to a Matrix: every key checked, every error with file and line, nothing guessed.
+
+include = ["gpu.toml"]              # more networks and backends from files beside this one
+
+[suite]                             # replicates, min_time and time_budget (seconds), builds
+[defaults]                          # values for every network of this file
+[[networks]]                        # one per network: five lines add yours
+name = "mine"                       # what the case ids say
+model = "mine.onnx"                 # or a .prototxt with `weights`, or a zoo name; default: the name
+dataset = "val_lmdb"                # a folder, or the name of an embedded dataset
+batch_sizes = [1, 8]
+precisions = ["fp32", "int8"]
+[[services]]                        # a network of this file under MLPerf's scenarios, behind the batcher
+network = "mine"
+scenarios = ["server", "offline"]   # p99, delay, duration in seconds; max_batch; see ServiceDefinition
+[backends.onnxruntime]              # latency_margin, and `build` and `session` arguments
+[margins]                           # "lenet-*-b1-*" = 0.4: a margin for the cases that match
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from inferkit.backends import BACKENDS
+from inferkit.errors import InferkitError
+from inferkit.network.network import PRECISIONS
+from inferkit.serve.load.loadgen import SCENARIOS
+from inferkit.suite.matrix.definition import (
+    BackendSettings,
+    Matrix,
+    NetworkDefinition,
+    ServiceDefinition,
+    SuiteSettings,
+)
+from inferkit.suite.matrix.toml_table import Table, nearest, read_toml
+
+MOST_BUILDS = 6  # of one case: against a baseline of one engine, more add next to nothing
+MODES = ("latency", "throughput")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+_MOST_NETWORKS = 10_000
+EMBEDDED = "fashion_mnist"
+
+
+def load_matrix(path: str | os.PathLike[str]) -> Matrix:
+    """Read a matrix and what it includes. UsageError with file, line and reason for anything that does not fit."""
+    return _load(Path(path).absolute(), ())
+
+
+def _load(path: Path, including: tuple[Path, ...]) -> Matrix:
+    top = read_toml(path)
+    folder = path.parent
+    included = []
+    for name in top.list_of("include", str, ()):
+        other = (folder / name).resolve()
+        if other in (*including, path.resolve()):
+            raise top.fail(f"{name!r} includes itself", "include")
+        included.append(_load(other, (*including, path.resolve())))
+    suite = _suite(top.table("suite"))
+    defaults = _network(top.table("defaults"), folder, NetworkDefinition(name="", model=""), is_default=True)
+    networks = [_network(table, folder, defaults) for table in top.tables("networks")]
+    services = [_service(table) for table in top.tables("services")]
+    backends = _backends(top.table("backends"))
+    margins = _margins(top.table("margins"))
+    top.finish()
+    matrix = Matrix(tuple(networks), backends, margins, suite, tuple(services))
+    for other_matrix in included:
+        matrix = _merged(matrix, other_matrix, top)
+    _check_unique(matrix, top)
+    return matrix
+
+
+def _suite(table: Table) -> SuiteSettings:
+    default = SuiteSettings()
+    settings = SuiteSettings(
+        replicates=table.number("replicates", default.replicates, above=0, most=1000, kind=int),
+        builds=table.number("builds", default.builds, above=0, most=MOST_BUILDS, kind=int),
+        min_time=table.number("min_time", default.min_time, above=0, most=3600),
+        time_budget=table.number("time_budget", default.time_budget, above=0, most=1e6),
+        reference=table.take("reference", bool, default.reference),
+    )
+    table.finish()
+    return settings
+
+
+def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default: bool = False) -> NetworkDefinition:
+    """One network; what it does not say is taken from `base`. The defaults may say anything but name and model."""
+    name, model, weights = base.name, base.model, base.weights
+    if not is_default:
+        name = table.take("name", str)
+        if name is None:
+            raise table.fail("every network needs a name")
+        if not _NAME.fullmatch(name):
+            raise table.fail(f"{name!r} must be letters, digits, '_' and '.': case ids are made of it", "name")
+        model = _path_or_name(table.take("model", str, name), folder)
+        weights = table.take("weights", str)
+        weights = None if weights is None else str(folder / weights)
+        if weights and not model.endswith((".prototxt", ".txt", ".pbtxt")):
+            raise table.fail(f"only a Caffe prototxt takes weights, not the model {model!r}", "weights")
+    dataset = table.take("dataset", str)
+    definition = replace(
+        base,
+        name=name,
+        model=model,
+        weights=weights,
+        dataset=base.dataset if dataset is None else _dataset(dataset, folder),
+        preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)},
+        precisions=_known(table, "precisions", PRECISIONS, base.precisions),
+        batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
+        backends=_known(table, "backends", BACKENDS, base.backends),
+        modes=_known(table, "modes", MODES, base.modes),
+        accuracy=table.take("accuracy", bool, base.accuracy),
+        top1=table.number("top1", base.top1, above=0, most=100),
+        latency_margin=table.number("latency_margin", base.latency_margin, above=0, most=10),
+        accuracy_tolerance=table.number("accuracy_tolerance", base.accuracy_tolerance, above=0, most=100),
+        calibration_images=table.number(
+            "calibration_images", base.calibration_images, above=0, most=1_000_000, kind=int
+        ),
+    )
+    definition = definition if is_default else _with_card(definition)
+    if any(not 1 <= size <= 65_536 for size in definition.batch_sizes):
+        raise table.fail(f"must be from 1 to 65536, not {list(definition.batch_sizes)}", "batch_sizes")
+    table.finish()
+    return definition
+
+
+def _service(table: Table) -> ServiceDefinition:
+    """One service. Its network is looked for when the whole matrix is there: an included file may have it."""
+    name = table.take("network", str)
+    if name is None:
+        raise table.fail("every service names its network")
+    base = ServiceDefinition(name, tuple(SCENARIOS))
+    service = replace(
+        base,
+        scenarios=_known(table, "scenarios", base.scenarios, base.scenarios),
+        precisions=_known(table, "precisions", PRECISIONS, base.precisions),
+        backends=_known(table, "backends", BACKENDS, base.backends),
+        max_batch=table.number("max_batch", base.max_batch, above=0, most=65_536, kind=int),
+        delay=table.number("delay", base.delay, above=-1e-9, most=10),
+        p99=table.number("p99", base.p99, above=0, most=3600),
+        duration=table.number("duration", base.duration, above=0, most=86_400),
+        samples=table.number("samples", base.samples, above=0, most=10_000_000, kind=int),
+        samples_per_query=table.number("samples_per_query", base.samples_per_query, above=0, most=65_536, kind=int),
+        accuracy=table.take("accuracy", bool, base.accuracy),
+        margin=table.number("margin", base.margin, above=0, most=10),
+    )
+    table.finish()
+    return service
+
+
+def _with_card(network: NetworkDefinition) -> NetworkDefinition:
+    """What the zoo knows of a network that it has trained on this dataset, where the matrix does not say otherwise."""
+    if network.dataset != EMBEDDED or network.weights or network.model.endswith(".onnx"):
+        return network
+    # Imported only here, as the zoo's catalogue is not needed for networks of the user's own.
+    from inferkit.network import zoo
+
+    if network.model not in zoo.names() or not zoo.is_trained(network.model):
+        return network
+    card = zoo.card(network.model)
+    top1 = network.top1 if network.top1 is not None else 100 * card["accuracy"]["caffe"]["top1"]
+    return replace(network, preprocessing=network.preprocessing or card["preprocessing"], top1=top1)
+
+
+def _path_or_name(value: str, folder: Path) -> str:
+    """An absolute path where the value looks like one or exists beside the matrix, else the name as it is."""
+    looks_like_path = bool(re.search(r"[/\\]|\.(onnx|prototxt|pbtxt|txt|mdb|engine|plan)$", value))
+    if looks_like_path or (folder / value).exists():
+        return str((folder / Path(value).expanduser()).resolve())
+    return value
+
+
+def _dataset(value: str, folder: Path) -> str:
+    """An embedded dataset by name, else a path: one that is not there is then told with the place it was looked for."""
+    return value if value == EMBEDDED else str((folder / Path(value).expanduser()).resolve())
+
+
+def _known(table: Table, key: str, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    values: tuple[str, ...] = table.list_of(key, str, default)
+    for value in values:
+        if value not in allowed:
+            raise table.fail(f"{value!r} is not one of them{nearest(value, allowed)}", key)
+    return values
+
+
+def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
+    """The fields of a Preprocessing, checked by making one; `mean` is a file and is read when the images are."""
+    values = table.rest()
+    if values:
+        # Imported only here: most matrices name no preprocessing, and collection must stay fast.
+        from inferkit.data import Preprocessing
+
+        allowed = [field.name for field in fields(Preprocessing)]
+        for key in values:
+            if key not in allowed:
+                raise table.fail(f"is not a preprocessing step{nearest(key, allowed)}", key)
+        mean = values.pop("mean", None)
+        try:
+            Preprocessing(**values)
+        except (InferkitError, TypeError, ValueError) as error:
+            raise table.fail(f"make no preprocessing: {error}") from error
+        if mean is not None:
+            if not isinstance(mean, str):
+                raise table.fail("is the path of a mean image; means of the channels are mean_values", "mean")
+            values["mean"] = str(folder / mean)
+    return values
+
+
+def _backends(table: Table) -> dict[str, BackendSettings]:
+    found = {}
+    for name in table.names():
+        if name not in BACKENDS:
+            raise table.fail(f"is not a backend{nearest(name, BACKENDS)}", name)
+        inner = table.table(name)
+        found[name] = BackendSettings(
+            build=inner.take("build", dict, {}),
+            session=inner.take("session", dict, {}),
+            latency_margin=inner.number("latency_margin", None, above=0, most=10),
+        )
+        inner.finish()
+    return found
+
+
+def _margins(table: Table) -> tuple[tuple[str, float], ...]:
+    margins = []
+    for pattern, value in table.rest().items():
+        if type(value) not in (int, float) or not 0 < value <= 10:
+            raise table.fail(f"a margin is a share above 0 (0.05 for 5 %), not {value!r}", pattern)
+        margins.append((pattern, float(value)))
+    return tuple(margins)
+
+
+def _merged(matrix: Matrix, other: Matrix, top: Table) -> Matrix:
+    twice = set(matrix.backends) & set(other.backends)
+    if twice:
+        raise top.fail(f"[backends.{min(twice)}] stands here and in an included file", "include")
+    return replace(
+        matrix,
+        networks=matrix.networks + other.networks,
+        backends={**matrix.backends, **other.backends},
+        margins=other.margins + matrix.margins,
+        services=matrix.services + other.services,
+    )
+
+
+def _check_unique(matrix: Matrix, top: Table) -> None:
+    if len(matrix.networks) > _MOST_NETWORKS:
+        raise top.fail(f"more than {_MOST_NETWORKS} networks")
+    seen: set[str] = set()
+    for network in matrix.networks:
+        ids = {case.id for case in Matrix((network,)).cases()}
+        if seen & ids:
+            raise top.fail(
+                f"the case {min(seen & ids)!r} is declared twice (networks named {network.name!r})", "networks"
+            )
+        seen |= ids
+    if not matrix.networks:
+        raise top.fail("declares no [[networks]]")
+    names = [network.name for network in matrix.networks]
+    for service in matrix.services:
+        if service.network not in names:
+            raise top.fail(f"the service of {service.network!r} has no such network{nearest(service.network, names)}")
+        ids = {case.id for case in Matrix(matrix.networks, services=(service,)).service_cases()}
+        if seen & ids:
+            raise top.fail(f"the case {min(seen & ids)!r} is declared twice", "services")
+        seen |= ids
+    for pattern, _ in matrix.margins:
+        if not any(fnmatchcase(case_id, pattern) for case_id in seen):
+            raise top.fail(f"the margin pattern {pattern!r} matches no case", pattern)

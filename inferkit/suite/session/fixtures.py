@@ -1,0 +1,184 @@
+"""What a test of the suite does with its case: hand the times to pytest-benchmark, and turn the outcome into a result.
+
+REGRESSED and MISSING fail, and so does a case that could not be measured. NO_BASELINE, UNSUPPORTED, INCONCLUSIVE and
+INVALID are skips to pytest, each under its own word, so that none of them looks like a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pytest
+
+from inferkit.gate.outcome import FAILING, LATENCY, Outcome, Verdict, deciding
+from inferkit.measure.case import Case
+from inferkit.suite.campaign.facts import accuracy_facts, accuracy_row, latency_facts, latency_row
+from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported
+from inferkit.suite.matrix.definition import AccuracyCase
+from inferkit.suite.session.replay import replay, thinned
+from inferkit.suite.session.state import MissingCase, Parameter, Suite
+from inferkit.suite.session.xdist import is_worker
+
+RESULT = pytest.StashKey["Result"]()
+
+# Backends whose latencies suffer from what else the CPU does; a GPU is leased, so its cases do not meet.
+CPU_BACKENDS = ("onnxruntime", "caffe")
+XDIST_REASON = "latency cases share the CPU with the other workers of pytest-xdist"
+XDIST_HINT = "run them without -n"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a test leaves for the reports: JSON-able, so that it travels from a worker of pytest-xdist."""
+
+    verdict: str
+    line: str
+    row: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a report."""
+        return {"verdict": self.verdict, "line": self.line, "row": dict(self.row)}
+
+
+class Check:
+    """The fixture's value: `check()` is all that a test does."""
+
+    def __init__(self, suite: Suite, parameter: Parameter, benchmark: Any, item: pytest.Item) -> None:
+        self._suite = suite
+        self._parameter = parameter
+        self._benchmark = benchmark
+        self._item = item
+        self._strict = bool(suite.config.option.inferkit_strict)
+
+    @property
+    def case(self) -> Case | AccuracyCase | MissingCase:
+        """The case that this test is about."""
+        return self._parameter.case
+
+    def _judged(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
+        """Pass, skip or fail as the verdict says."""
+        self._leave(outcome.verdict, outcome.line, row)
+        failing = outcome.verdict in FAILING or (self._strict and outcome.verdict is Verdict.INCONCLUSIVE)
+        if failing:
+            pytest.fail(outcome.line, pytrace=False)
+        if outcome.verdict not in (Verdict.PASS, Verdict.IMPROVED):
+            pytest.skip(outcome.line)
+
+    def _unmeasured(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
+        """As `_judged`, of a case that no campaign has: the run's record gets its outcome from here."""
+        if outcome not in self._suite.unmeasured:  # another plugin may run a failed test again
+            self._suite.unmeasured.append(outcome)
+        self._judged(outcome, row)
+
+    def _unsupported(self, why: Unsupported, metric: str) -> NoReturn:
+        outcome = Outcome(self.case.id, metric, Verdict.UNSUPPORTED, reason=why.reason, hint=why.hint)
+        row = {"kind": "unsupported", "case": self.case.id, "reason": why.reason, "hint": why.hint}
+        self._leave(Verdict.UNSUPPORTED, outcome.line, row)
+        pytest.skip(outcome.line)
+
+    def _failed(self, reason: str) -> NoReturn:
+        self._leave("FAILED", reason, {"kind": "failed", "case": self.case.id, "reason": reason})
+        pytest.fail(f"{self.case.id}: not measured: {reason.removeprefix(self.case.id + ': ')}", pytrace=False)
+
+    def _leave(self, verdict: str, line: str, row: Mapping[str, Any]) -> None:
+        self._item.stash[RESULT] = Result(str(verdict), line, row)
+        # JUnit writes these as properties of the test case.
+        self._item.user_properties += [("verdict", str(verdict)), ("inferkit", line)]
+
+    def _hand_over(self, times: list[float], facts: Mapping[str, Any]) -> None:
+        config = self._suite.config
+        if is_worker(config) and not config.getoption("benchmark_disable", False):
+            # pytest-benchmark is off beside other workers, which would disturb what it times; this was timed already.
+            self._benchmark.disabled = False
+        self._benchmark.extra_info.update(facts)
+        replay(self._benchmark, self._parameter.timer, times)
+
+
+class LatencyCheck(Check):
+    """Latency of one case against this machine's baseline."""
+
+    def check(self) -> None:
+        """Pass, skip or fail; measures now where the campaign has not."""
+        case = self.case
+        if isinstance(case, MissingCase):
+            self._unmeasured(missing(case), {"kind": "missing", "case": case.id, "file": case.file})
+            return
+        assert isinstance(case, Case)
+        if case.backend in CPU_BACKENDS and is_worker(self._suite.config):
+            outcome = Outcome(case.id, LATENCY, Verdict.INVALID, reason=XDIST_REASON, hint=XDIST_HINT)
+            self._unmeasured(outcome, {"kind": "invalid", "case": case.id, "reason": XDIST_REASON})
+            return
+        campaign = self._suite.campaign(self._parameter.matrix)
+        if case not in campaign.latency:
+            campaign.run([case])
+        record = campaign.latency[case]
+        if record.unsupported is not None:
+            self._unsupported(record.unsupported, LATENCY)
+        if record.failure is not None:
+            self._failed(record.failure)
+        if record.outcome is not None and not record.replicates:
+            # An interleaved run that came to no block: there are no times to hand over.
+            kind = "invalid" if record.outcome.verdict is Verdict.INVALID else "failed"
+            self._judged(record.outcome, {"kind": kind, "case": case.id, "reason": record.outcome.reason})
+            return
+        self._hand_over(thinned([each.walls for each in record.replicates]), latency_facts(record))
+        if record.outcome is not None:
+            self._judged(*with_sides(record.outcome, record.sides, latency_row(record)))
+
+    @property
+    def record(self) -> CaseRecord | None:
+        """What was measured, once `check` has run."""
+        campaign = self._suite.campaign(self._parameter.matrix)
+        return campaign.latency.get(self.case) if isinstance(self.case, Case) else None
+
+
+class ServiceCheck(LatencyCheck):
+    """A network under one of MLPerf's scenarios: its datum against this machine's baseline, like a latency."""
+
+
+class AccuracyCheck(Check):
+    """Top-1 of one case against FP32 on the same images, or against what the matrix declares."""
+
+    def check(self) -> None:
+        """Pass, skip or fail; evaluates now where the campaign has not."""
+        case = self.case
+        assert isinstance(case, AccuracyCase)
+        campaign = self._suite.campaign(self._parameter.matrix)
+        if case not in campaign.accuracy:
+            campaign.run([], [case])
+        record = campaign.accuracy[case]
+        if record.unsupported is not None:
+            self._unsupported(record.unsupported, "top-1")
+        if record.failure is not None or record.found is None:
+            self._failed(record.failure or "nothing was found")
+        self._hand_over([record.found.elapsed], accuracy_facts(record))
+        if record.outcome is not None:
+            self._judged(record.outcome, accuracy_row(record))
+
+    @property
+    def record(self) -> AccuracyRecord | None:
+        """What was found, once `check` has run."""
+        campaign = self._suite.campaign(self._parameter.matrix)
+        return campaign.accuracy.get(self.case) if isinstance(self.case, AccuracyCase) else None
+
+
+def with_sides(outcome: Outcome, sides: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
+    """What a case is judged by, and its row; where that is not the latency, the row says what it is."""
+    said = deciding([outcome, *sides])
+    if said is outcome:
+        return outcome, row
+    reason = "; ".join(side.line for side in sides if side.verdict is said.verdict)
+    return said, {**row, "verdict": str(said.verdict), "because_of": said.metric, "reason": reason}
+
+
+def missing(case: MissingCase) -> Outcome:
+    """The outcome of a case that vanished."""
+    return Outcome(
+        case.id,
+        LATENCY,
+        Verdict.MISSING,
+        reason=f"it is in {case.file}, but no matrix of this run declares it",
+        hint="declare it again, run the tests of the matrix that does with these, or promote a run without it",
+    )

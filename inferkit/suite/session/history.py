@@ -1,0 +1,67 @@
+"""What a run leaves in the history, and what the history then says: cases that slipped little by little."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from inferkit.errors import HistoryError, InferkitError, UsageError
+from inferkit.suite.session.options import HISTORY_INI, option
+from inferkit.suite.session.state import Suite
+
+_NONE = "none"
+
+
+def history_file(suite: Suite) -> Path | None:
+    """Where this run is remembered: --history, else the ini file's, else in the cache. None: nowhere.
+
+    Nowhere also where nothing was measured for a verdict (--benchmark-disable).
+    """
+    from inferkit.gate.history.store import default_path
+
+    config = suite.config
+    smoke = any(campaign.settings.smoke for campaign in suite.campaigns.values())
+    if option(config, "no-history") or smoke or any(found.record["smoke"] for found in suite.gathered):
+        return None
+    if not (suite.gathered or any(campaign.records() for campaign in suite.campaigns.values())):
+        return None
+    given = option(config, "history")
+    if given is not None:
+        return Path(os.path.abspath(config.invocation_params.dir / given))
+    stated = str(config.getini(HISTORY_INI) or "").strip()
+    if stated == _NONE:
+        return None
+    folder = config.inipath.parent if config.inipath is not None else config.rootpath
+    return folder / stated if stated else default_path()
+
+
+def remember(suite: Suite, path: Path, content: bytes) -> None:
+    """Append a run's JSON to the history, and leave the ratchet's outcomes and notes in the suite.
+
+    What goes wrong here is told and fails nothing: the run's verdicts do not rest on it.
+    """
+    from inferkit.gate.files.checked_json import parse_json
+    from inferkit.gate.files.run_file import run_of
+    from inferkit.gate.history.ratchet import slips
+    from inferkit.gate.history.store import History
+    from inferkit.gate.history.summary import summary_of
+    from inferkit.suite.session.releases import ratchet_of
+
+    try:
+        run = run_of(parse_json(content, "this run"))
+        if not (run.cases or run.accuracy):
+            return
+        summary = summary_of(run)
+        history = History(path)
+        history.append([summary])
+        found = ratchet_of(history, summary.run, suite.config.rootpath)
+    except UsageError as error:
+        suite.notes.append(f"the ratchet could not look back: {error}")
+    except HistoryError as error:
+        suite.notes.append(f"ERROR: this run is not remembered: {error}")
+    except InferkitError as error:
+        suite.notes.append(f"ERROR: this run could not be remembered: {error}")
+    else:
+        suite.ratchet = found.outcomes
+        slipped = slips(found.outcomes)
+        suite.notes += [f"SLIPPED little by little: {outcome.line}" for outcome in slipped]

@@ -1,0 +1,139 @@
+"""The suite's pytest options: long names always, short ones only where no one else has taken them.
+
+A project's conftest.py may define `--model` itself, and a plugin that took the name first would break it. So the long
+names (`--inferkit-model`) are registered with the plugin, and the short ones after the project's own conftest files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from inferkit.suite.matrix.selection import Selection
+
+HISTORY_INI = "inferkit_history"
+_GROUP = "inferkit: which cases of the matrix are measured, how, and against what"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `--NAME`, `--inferkit-NAME`. A `kind` of None is a flag."""
+
+    name: str
+    kind: Callable[[str], Any] | None
+    metavar: str
+    help: str
+    repeated: bool = False
+    short: bool = True
+
+    @property
+    def dest(self) -> str:
+        """The attribute of config.option that both names fill."""
+        return "inferkit_" + self.name.replace("-", "_")
+
+    def keywords(self) -> dict[str, Any]:
+        """The arguments of addoption that both names share."""
+        if self.kind is None:
+            return {"dest": self.dest, "action": "store_true", "default": False, "help": self.help}
+        action = "append" if self.repeated else "store"
+        return {
+            "dest": self.dest,
+            "action": action,
+            "type": self.kind,
+            "default": None,
+            "metavar": self.metavar,
+            "help": self.help,
+        }
+
+
+def _positive(kind: type) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not 0 < value < 1e9:
+            raise argparse.ArgumentTypeError(f"must be a {'whole ' if kind is int else ''}number above 0, not {text!r}")
+        return value
+
+    return parse
+
+
+OPTIONS = (
+    Option("model", str, "NAME", "only these networks (repeat it, or separate by commas)", repeated=True),
+    Option("precision", str, "NAME", "only these precisions", repeated=True),
+    Option("batch-size", str, "N", "only these batch sizes", repeated=True),
+    Option("backend", str, "NAME", "only these backends", repeated=True),
+    Option("matrix", str, "FILE", "the table of cases (default: matrix.toml beside the tests)"),
+    Option("baseline-dir", str, "DIR", "where the baselines are (default: baselines/ in the root folder)"),
+    Option("replicates", _positive(int), "N", "fresh processes per latency case (default: the matrix's, 3)"),
+    Option(
+        "for-baseline", None, "", "measure noisy cases on (up to 20 processes) until they make a baseline that can gate"
+    ),
+    Option("builds", _positive(int), "N", "engines built anew per TensorRT case (default: 3 if the network changed)"),
+    Option("min-time", _positive(float), "SECONDS", "time measured per process (default: the matrix's, 0.5)"),
+    Option("time-budget", _positive(float), "SECONDS", "time for all latency cases together: each gets its share"),
+    Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),
+    Option("against", str, "REF", "judge latencies against this commit, measured now and interleaved"),
+    Option("ray", str, "ADDRESS", "measure on the workers of this Ray cluster (127.0.0.1:6379, local)"),
+    Option("verdict-json", str, "FILE", "write every case's verdict as JSON, for machines"),
+    Option("history", str, "FILE", "remember the run in this file (default: history.duckdb in $INFERKIT_CACHE)"),
+    Option("no-history", None, "", "do not remember the run"),
+    Option("github", None, "", "annotations on the job and its summary, for GitHub Actions"),
+    Option("strict", None, "", "an INCONCLUSIVE case fails too", short=False),
+)
+
+
+def add_long_options(parser: pytest.Parser) -> None:
+    """Register `--inferkit-…`, and what a project can state in its ini file."""
+    group = parser.getgroup("inferkit", _GROUP)
+    parser.addini(HISTORY_INI, "as --history FILE, relative to the ini file; none: no run is remembered", default="")
+    for option in OPTIONS:
+        group.addoption(f"--inferkit-{option.name}", **option.keywords())
+
+
+def add_short_options(parser: pytest.Parser) -> None:
+    """Register the short names that are still free."""
+    group = parser.getgroup("inferkit", _GROUP)
+    taken = _taken(parser)
+    for option in OPTIONS:
+        if option.short and f"--{option.name}" not in taken:
+            with contextlib.suppress(ValueError, argparse.ArgumentError):
+                group.addoption(f"--{option.name}", **option.keywords())
+
+
+def _taken(parser: pytest.Parser) -> set[str]:
+    """The options of other groups, which pytest 8 would only find to be the same when it parses, and then ends.
+
+    pytest 9 keeps no such lists: it refuses a name when it is added.
+    """
+    groups = [*getattr(parser, "_groups", ()), getattr(parser, "_anonymous", None)]
+    options = [option for group in groups for option in getattr(group, "options", ())]
+    return {name for option in options if hasattr(option, "names") for name in option.names()}
+
+
+def option(config: pytest.Config, name: str) -> Any:
+    """The value of an option, None (or False) where it was not given."""
+    return getattr(config.option, "inferkit_" + name.replace("-", "_"), None)
+
+
+def selection(config: pytest.Config) -> Selection:
+    """What --model, --precision, --batch-size and --backend leave of the matrix."""
+    return Selection(*(_listed(option(config, name)) for name in ("model", "precision", "batch-size", "backend")))
+
+
+def _listed(values: Sequence[str] | None) -> tuple[str, ...]:
+    """Every word of a repeated, comma-separated option."""
+    return tuple(word for value in values or () for word in value.replace(",", " ").split())
+
+
+def benchmark_json(config: pytest.Config) -> str | None:
+    """What --benchmark-json names; pytest-benchmark before 5.0 has opened it already."""
+    given = getattr(config.option, "benchmark_json", None)
+    return given if given is None else str(given if isinstance(given, str | os.PathLike) else given.name)

@@ -1,0 +1,237 @@
+"""One pytest run over the suite: measuring with progress, the JSON written whole, the table, the exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inferkit.errors import InferkitError, UsageError
+from inferkit.files import write_atomically
+from inferkit.gate.outcome import Verdict
+from inferkit.measure.case import Case
+from inferkit.report.progress import progress_on
+from inferkit.report.table import stdout_look
+from inferkit.report.terminal import render
+from inferkit.suite.campaign.campaign import Campaign
+from inferkit.suite.matrix.definition import AccuracyCase
+from inferkit.suite.session import history as remember
+from inferkit.suite.session import reports as show_files
+from inferkit.suite.session.options import benchmark_json, option
+from inferkit.suite.session.run_json import run_record, traces_npz, traces_path
+from inferkit.suite.session.state import Parameter, Suite
+from inferkit.suite.session.xdist import Benchmark, Found, by_name, is_controller, send
+
+# As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
+EXIT_INVALID, EXIT_NOTHING = 10, 12
+EXIT_NOT_WRITTEN = int(pytest.ExitCode.INTERNAL_ERROR)
+
+_DISPLAY = ("compare", "compare_fail", "histogram", "cprofile", "verbose", "csv", "group_by", "columns", "sort")
+
+
+def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
+    """Run one campaign per matrix over the cases of these parameters."""
+    reporter = suite.config.pluginmanager.getplugin("terminalreporter")
+    for path in dict.fromkeys(parameter.matrix for parameter in parameters):
+        here = [parameter.case for parameter in parameters if parameter.matrix == path]
+        latency = list(dict.fromkeys(case for case in here if isinstance(case, Case)))
+        accuracy = list(dict.fromkeys(case for case in here if isinstance(case, AccuracyCase)))
+        campaign = suite.campaign(path)
+        campaign.progress = progress_on(reporter)
+        against = option(suite.config, "against")
+        plain = [case for case in latency if case in campaign.matrix.cases()]
+        if against and plain and not campaign.settings.smoke:
+            _against(suite, campaign, path, plain, against)
+        cluster = option(suite.config, "ray")
+        if cluster:
+            _on_cluster(campaign, cluster, latency, accuracy, against)
+        campaign.run(latency, accuracy)
+        suite.notes += campaign.references.lines(list(campaign.latency.values()))
+        if campaign.logs.folder is not None:
+            suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
+
+
+def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case], ref: str) -> None:
+    from inferkit.suite.interleaved.commits import run_against
+
+    try:
+        seed = run_against(campaign, path, cases, ref)
+    except UsageError as error:
+        raise pytest.UsageError(f"--against {ref}: {error}") from None
+    suite.notes.append(f"latencies are judged against {ref}, measured in interleaved blocks (order from seed {seed})")
+
+
+def _on_cluster(
+    campaign: Campaign, address: str, cases: Sequence[Case], accuracy: Sequence[AccuracyCase], against: str | None
+) -> None:
+    from inferkit.cluster.campaign import run_on_cluster
+
+    if against:
+        raise pytest.UsageError("--against measures two commits on this machine, and --ray on others: choose one")
+    try:
+        run_on_cluster(campaign, address, cases, accuracy)
+    except InferkitError as error:
+        raise pytest.UsageError(f"--ray {address}: {error}") from None
+
+
+def check_json_path(config: pytest.Config) -> None:
+    """UsageError where --benchmark-json or --report names a place that cannot be written to."""
+    named = {"--benchmark-json": benchmark_json(config), "--report": option(config, "report")}
+    named["--verdict-json"] = option(config, "verdict-json")
+    for name, path in named.items():
+        if path is None:
+            continue
+        folder = Path(path).absolute().parent
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK) or Path(path).is_dir():
+            raise pytest.UsageError(f"{name} {path} cannot be written there")
+
+
+def write_json(suite: Suite, code: int, interrupted: bool) -> int:
+    """Write --benchmark-json in pytest-benchmark's stead, whole or not at all, and remember the run; the exit code.
+
+    pytest-benchmark writes in place, so that a killed run leaves half a file. The content comes from its own hooks, and
+    so has its own format. An interrupted run writes nothing: a part of a run is not one. The raw traces go beside it,
+    first, so that there is no JSON without them.
+    """
+    session = suite.config.pluginmanager.getplugin("pytest-benchmark")
+    if session is None:
+        return code
+    named, session.json = benchmark_json(suite.config), None
+    path = None if named is None else Path(named)
+    if interrupted:
+        session.save = session.autosave = None
+    history = remember.history_file(suite)
+    if path is None and not show_files.wanted(suite) and history is None:
+        return code
+    if interrupted:
+        for file in filter(None, (path, option(suite.config, "report"))):
+            suite.notes.append(f"{file} is not written: the run did not come to its end")
+        return code
+    if path is None and not show_files.wanted(suite):
+        assert history is not None
+        remember.remember(suite, history, _record(suite))
+        return code
+    gathered = [Benchmark(entry) for found in suite.gathered for entry in found.benchmarks]
+    content = _content(suite.config, [*session.benchmarks, *gathered])
+    if history is not None:
+        remember.remember(suite, history, content)
+    if show_files.wanted(suite) and not show_files.show_run(suite, content):
+        code = code or EXIT_NOT_WRITTEN
+    if path is None:
+        return code
+    traces = traces_path(path)
+    try:
+        write_atomically(traces, traces_npz(suite))
+        write_atomically(path, content)
+    except OSError as error:
+        suite.notes.append(f"ERROR: {path} could not be written: {error.strerror or error}")
+        return code or EXIT_NOT_WRITTEN
+    suite.notes.append(f"written: {path} and {traces.name}")
+    return code
+
+
+def hand_over(suite: Suite) -> None:
+    """What a worker of pytest-xdist does in place of writing: leave what it found for the controller."""
+    session = suite.config.pluginmanager.getplugin("pytest-benchmark")
+    entries = []
+    traces = b""
+    if session is not None:
+        if benchmark_json(suite.config) is not None or show_files.wanted(suite):
+            traces = traces_npz(suite)
+        session.json = session.save = session.autosave = None
+        entries = [bench.as_dict(include_data=True) for bench in session.benchmarks if not bench.has_error]
+    lines = [line for c in suite.campaigns.values() for line in c.references.lines(list(c.latency.values()))]
+    send(suite.config, Found(finite(run_record(suite)), [*suite.notes, *lines], finite(entries), traces))
+
+
+def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:
+    hook: Any = config.hook
+    machine = hook.pytest_benchmark_generate_machine_info(config=config)
+    hook.pytest_benchmark_update_machine_info(config=config, machine_info=machine)
+    commit = hook.pytest_benchmark_generate_commit_info(config=config)
+    hook.pytest_benchmark_update_commit_info(config=config, commit_info=commit)
+    output = hook.pytest_benchmark_generate_json(
+        config=config, benchmarks=benchmarks, include_data=True, machine_info=machine, commit_info=commit
+    )
+    hook.pytest_benchmark_update_json(config=config, benchmarks=benchmarks, output_json=output)
+    return json.dumps(finite(output), default=str, indent=1, allow_nan=False).encode()
+
+
+def _record(suite: Suite) -> bytes:
+    """The same without pytest-benchmark's part, which needs a second to find the CPU's name: for the history."""
+    hook: Any = suite.config.hook
+    commit = hook.pytest_benchmark_generate_commit_info(config=suite.config)
+    hook.pytest_benchmark_update_commit_info(config=suite.config, commit_info=commit)
+    output = {"machine_info": {}, "commit_info": commit, "benchmarks": [], "datetime": datetime.now(UTC).isoformat()}
+    output["inferkit"] = run_record(suite)
+    return json.dumps(finite(output), default=str, allow_nan=False).encode()
+
+
+def finite(value: Any) -> Any:
+    """The same without NaN and infinities, which JSON does not have: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def exit_code(suite: Suite, code: int) -> int:
+    """What pytest would exit with, unless nothing failed and nothing was said either.
+
+    12 where every case is UNSUPPORTED: a gate that measured nothing must not look green. 10 where a measurement is
+    INVALID.
+    """
+    if code == 0 and is_controller(suite.config):
+        # Each test's result came with its report; a case that was refused left nothing else.
+        verdicts = {result["verdict"] for result in results_of(suite.config).values()}
+        return EXIT_NOTHING if verdicts == {"UNSUPPORTED"} else EXIT_INVALID if "INVALID" in verdicts else code
+    records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
+    if code != 0 or not records:
+        return code
+    if all(record.unsupported is not None for record in records):
+        return EXIT_NOTHING
+    outcomes = [record.outcome for record in records] + [o for r in records for o in getattr(r, "sides", ())]
+    invalid = any(outcome is not None and outcome.verdict is Verdict.INVALID for outcome in outcomes)
+    return EXIT_INVALID if invalid else code
+
+
+def results_of(config: pytest.Config) -> dict[str, dict[str, Any]]:
+    """What each test left for the reports, by its id, in the order they ran."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    groups = reporter.stats.values() if reporter is not None else ()
+    reports = [report for group in groups for report in group if hasattr(report, "inferkit")]
+    # The reporter has them by category: passed, failed, each of ours.
+    return {report.nodeid: report.inferkit for report in sorted(reports, key=lambda report: report.start)}
+
+
+def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) -> None:
+    """Write the table, and keep pytest-benchmark from showing the same times again, unless it was asked to."""
+    found = list(results)
+    if suite is not None and suite.gathered:
+        found.sort(key=lambda result: by_name(str(result["row"].get("case", ""))))
+    if found:
+        reporter.section("inferkit", sep="=")
+        width, _ = stdout_look()
+        for line in render(found, width=width, color=bool(reporter._tw.hasmarkup)):
+            reporter.write_line(line)
+    for note in suite.notes if suite is not None else ():
+        reporter.write_line(note)
+    if suite is not None and not _display_wanted(suite.config):
+        session = suite.config.pluginmanager.getplugin("pytest-benchmark")
+        ours = {record.case.id for campaign in suite.campaigns.values() for record in campaign.records()}
+        if session is not None and all(bench.extra_info.get("case") in ours for bench in session.benchmarks):
+            session.groups = None
+
+
+def _display_wanted(config: pytest.Config) -> bool:
+    """Whether an option about pytest-benchmark's own table was given."""
+    given = " ".join(config.invocation_params.args)
+    return any(f"--benchmark-{name.replace('_', '-')}" in given for name in _DISPLAY)

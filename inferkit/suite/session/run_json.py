@@ -1,0 +1,90 @@
+"""The `inferkit` key of the benchmark JSON, and the file of raw traces beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inferkit import __version__
+from inferkit.gate.files.run_file import SCHEMA
+from inferkit.measure.latency.iterations import COLUMNS
+from inferkit.measure.machine.host import HostState, cpu_model, usable_cpus
+from inferkit.suite.campaign.facts import accuracy_row, latency_details
+from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord
+from inferkit.suite.session.options import selection
+from inferkit.suite.session.state import Suite
+from inferkit.suite.session.xdist import merged
+
+
+def run_record(suite: Suite) -> dict[str, Any]:
+    """Everything that inferkit knows of a run, JSON-able: see inferkit.gate.files.run_file for what reads it."""
+    if suite.gathered:
+        return merged([found.record for found in suite.gathered])
+    campaigns = list(suite.campaigns.values())
+    latency = [record for campaign in campaigns for record in campaign.latency.values()]
+    accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]
+    everything: list[CaseRecord | AccuracyRecord] = [*latency, *accuracy]
+    outcomes = [record.outcome for record in everything if record.outcome is not None]
+    outcomes += [outcome for record in latency for outcome in record.sides]
+    outcomes += suite.unmeasured
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "narrowed": selection(suite.config).narrows,
+        "smoke": any(campaign.settings.smoke for campaign in campaigns),
+        "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
+        "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
+        "declared": _declared(suite),
+        "baselines": {slug: dict(found.origin) for c in campaigns for slug, found in c.baselines().items()},
+        "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
+        "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
+        "references": {slug: told for campaign in campaigns for slug, told in campaign.references.as_dict().items()},
+        "remarks": [line for c in campaigns for line in c.references.lines(list(c.latency.values()))],
+        "outcomes": [outcome.as_dict() for outcome in outcomes],
+        "unsupported": {r.case.id: r.unsupported.__dict__ for r in everything if r.unsupported},
+        "failures": {r.case.id: r.failure for r in everything if r.failure},
+    }
+
+
+def _accuracy(record: AccuracyRecord) -> dict[str, Any]:
+    """The row of the table, with everything that a comparison of two files needs, and the images that changed."""
+    told = {key: value for key, value in accuracy_row(record).items() if key != "kind"}
+    return told if record.confusion is None else {**told, "confusion": dict(record.confusion)}
+
+
+def _declared(suite: Suite) -> dict[str, list[str]]:
+    """The ids of every case of the matrices by fingerprint: what a baseline may keep when it is promoted."""
+    latency = [record for campaign in suite.campaigns.values() for record in campaign.latency.values()]
+    measured = {record.case.backend for record in latency if record.replicates}
+    return {slug: list(ids) for slug, ids in suite.declared(measured).items()}
+
+
+def traces_path(json_path: Path) -> Path:
+    """Where the raw traces of a benchmark JSON lie: `run.json` has `run.traces.npz`."""
+    return json_path.with_suffix(".traces.npz")
+
+
+def traces_npz(suite: Suite) -> bytes:
+    """Raw timestamps: one array [iterations, columns] per case and replicate, and the predictions of accuracy cases."""
+    arrays: dict[str, Any] = {"columns": np.array(COLUMNS)}
+    for campaign in suite.campaigns.values():
+        latency: Iterable[CaseRecord] = campaign.latency.values()
+        for record in latency:
+            for number, replicate in enumerate(record.replicates):
+                arrays[f"{record.case.id}/{number}"] = replicate.trace
+            for number, replicate in enumerate(record.before):
+                arrays[f"{record.case.id}/before{number}"] = replicate.trace
+        for found in campaign.accuracy.values():
+            if found.found is not None:
+                arrays[f"{found.case.id}/predictions"] = found.found.predictions
+    for part in suite.gathered:
+        if part.traces:
+            with np.load(io.BytesIO(part.traces), allow_pickle=False) as content:
+                arrays |= {name: content[name] for name in content.files}
+    written = io.BytesIO()
+    np.savez_compressed(written, **arrays)
+    return written.getvalue()

@@ -1,0 +1,203 @@
+"""The suite within one pytest run: its matrices, its campaigns, and what was selected of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from inferkit.errors import BaselineError, UsageError
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.outcome import Outcome
+from inferkit.gate.rules.rule import Rule
+from inferkit.measure.case import Case
+from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.campaign.target import fingerprint_of
+from inferkit.suite.matrix.definition import AccuracyCase, Matrix
+from inferkit.suite.matrix.read import load_matrix
+from inferkit.suite.session.options import benchmark_json, option, selection
+from inferkit.suite.session.replay import ReplayTimer
+from inferkit.suite.session.xdist import Found, is_worker
+
+DEFAULT_MATRIX = "matrix.toml"
+
+
+@dataclass(frozen=True)
+class MissingCase:
+    """A case that the baseline of this machine has, in `file` and for the fingerprint `slug`, and a matrix has not."""
+
+    id: str
+    backend: str
+    slug: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a test is parametrized with: a case, the matrix that declares it, and the timer to replay its times."""
+
+    case: Case | AccuracyCase | MissingCase
+    matrix: Path
+    timer: ReplayTimer
+
+    @property
+    def id(self) -> str:
+        """The case's."""
+        return self.case.id
+
+    @property
+    def group(self) -> str:
+        """In whose table pytest-benchmark shows it: latencies by network, accuracy runs by themselves."""
+        return self.case.model if isinstance(self.case, Case) else "accuracy"
+
+
+@dataclass
+class Suite:
+    """Everything that lives for one pytest run. Nothing is read before a test asks for cases.
+
+    `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
+    of comparing with runs of long ago. `unmeasured` are those of cases that no campaign has: they vanished, or were
+    refused. In a worker of pytest-xdist `family` is how many cases all workers judge; in its controller `gathered` is
+    what the workers found.
+    """
+
+    config: pytest.Config
+    matrices: dict[Path, Matrix] = field(default_factory=dict)
+    campaigns: dict[Path, Campaign] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    ratchet: tuple[Outcome, ...] = ()
+    unmeasured: list[Outcome] = field(default_factory=list)
+    family: int = 0
+    gathered: list[Found] = field(default_factory=list)
+
+    @property
+    def store(self) -> BaselineStore:
+        """Where the baselines are."""
+        given = option(self.config, "baseline-dir")
+        return BaselineStore(Path(given) if given else self.config.rootpath / "baselines")
+
+    def matrix_path(self, test_file: Path) -> Path:
+        """The matrix that a test file is about. UsageError where there is none."""
+        given = option(self.config, "matrix")
+        path = self.config.invocation_params.dir / given if given else test_file.parent / DEFAULT_MATRIX
+        if not path.is_file():
+            raise UsageError(f"{path}: there is no such matrix; write one beside the tests, or name one with --matrix")
+        return path
+
+    def matrix(self, path: Path) -> Matrix:
+        """The matrix in this file, read once and checked against the selection."""
+        if path not in self.matrices:
+            matrix = load_matrix(path)
+            selection(self.config).check(matrix.all_cases())
+            self.matrices[path] = matrix
+        return self.matrices[path]
+
+    def latency_parameters(self, test_file: Path) -> list[Parameter]:
+        """The selected latency cases, then what the baselines have and the matrix has not."""
+        path = self.matrix_path(test_file)
+        matrix = self.matrix(path)
+        chosen = selection(self.config)
+        cases: list[Case | MissingCase] = [*chosen.of(matrix.cases()), *self._missing(matrix)]
+        return [Parameter(case, path, ReplayTimer()) for case in cases]
+
+    def accuracy_parameters(self, test_file: Path) -> list[Parameter]:
+        """The selected accuracy cases."""
+        path = self.matrix_path(test_file)
+        cases = selection(self.config).of(self.matrix(path).accuracy_cases())
+        return [Parameter(case, path, ReplayTimer()) for case in cases]
+
+    def service_parameters(self, test_file: Path) -> list[Parameter]:
+        """The selected service cases."""
+        path = self.matrix_path(test_file)
+        cases = selection(self.config).of(self.matrix(path).service_cases())
+        return [Parameter(case, path, ReplayTimer()) for case in cases]
+
+    def declared(self, backends: Collection[str]) -> dict[str, dict[str, None]]:
+        """The ids of all cases on these backends in the matrices of this run, by fingerprint slug.
+
+        Matrices that share a backend share its baseline. Complete once all tests are collected.
+        """
+        found: dict[str, dict[str, None]] = {}
+        for matrix in self.matrices.values():
+            cases = matrix.all_cases()
+            for backend in dict.fromkeys(case.backend for case in cases if case.backend in backends):
+                slug = fingerprint_of(backend, matrix.settings(backend)).slug
+                found.setdefault(slug, {}).update((case.id, None) for case in cases if case.backend == backend)
+        return found
+
+    def needless(self, parameters: Iterable[Parameter]) -> list[Parameter]:
+        """Those of cases that vanished from one matrix only, or that the tests of another matrix tell already."""
+        vanished = [(each, each.case) for each in parameters if isinstance(each.case, MissingCase)]
+        declared = self.declared({case.backend for _, case in vanished})
+        told: dict[MissingCase, Path] = {}
+        return [
+            each
+            for each, case in vanished
+            if case.id in declared.get(case.slug, ()) or told.setdefault(case, each.matrix) != each.matrix
+        ]
+
+    def campaign(self, path: Path) -> Campaign:
+        """The campaign over the matrix in this file."""
+        if path not in self.campaigns:
+            self.campaigns[path] = Campaign(self.matrix(path), self.store, self._settings(path), self._rule())
+        return self.campaigns[path]
+
+    def _rule(self) -> Rule | None:
+        """The rule of a worker; None: that of a whole suite."""
+        if not is_worker(self.config):
+            return None
+        from inferkit.gate.rules.moderated import OneByOne  # needs scipy
+
+        return OneByOne(self.family)
+
+    def close(self) -> None:
+        """Remove what the campaigns prepared."""
+        for campaign in self.campaigns.values():
+            campaign.close()
+
+    def _settings(self, path: Path) -> Settings:
+        declared = self.matrix(path).suite
+        disabled = bool(getattr(self.config.option, "benchmark_disable", False)) and not bool(
+            getattr(self.config.option, "benchmark_enable", False)
+        )
+        budget = option(self.config, "time-budget") or declared.time_budget
+        if budget is not None and is_worker(self.config):
+            # A worker's campaign is given its cases one by one: each gets its part.
+            budget *= self.config.workerinput["workercount"] / max(self.family, 1)  # type: ignore[attr-defined]
+        return Settings(
+            replicates=option(self.config, "replicates") or declared.replicates,
+            min_time=option(self.config, "min-time") or declared.min_time,
+            time_budget=budget,
+            reference=declared.reference,
+            smoke=disabled,
+            builds=option(self.config, "builds") or declared.builds,
+            for_baseline=bool(option(self.config, "for-baseline")),
+            logs=self._logs,
+            family=self.family if is_worker(self.config) else None,
+        )
+
+    @property
+    def _logs(self) -> Path | None:
+        """Where load generators leave their logs: beside the run's JSON, where there is one."""
+        path = benchmark_json(self.config)
+        return None if path is None else Path(path).absolute().with_suffix(".loadgen")
+
+    def _missing(self, matrix: Matrix) -> Iterable[MissingCase]:
+        """Cases in this machine's baselines that this matrix does not declare; a narrowed run misses nothing.
+
+        Whether another matrix of the run does is known once that is read: see `needless`.
+        """
+        if selection(self.config).narrows or not self.store.files():
+            return
+        declared = {case.id for case in matrix.all_cases()}
+        for backend in dict.fromkeys(case.backend for case in matrix.all_cases()):
+            fingerprint = fingerprint_of(backend, matrix.settings(backend))
+            try:
+                baseline = self.store.find(fingerprint)
+            except BaselineError:
+                continue  # every case of this backend fails for it, with the reason
+            for case_id in baseline.cases if baseline else ():
+                if case_id not in declared:
+                    yield MissingCase(case_id, backend, fingerprint.slug, str(self.store.path(fingerprint)))
