@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from inferkit.errors import BaselineError, UsageError
 
 if TYPE_CHECKING:
-    from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, CaseBaseline
     from inferkit.gate.promotion import Promotion
+    from inferkit.gate.run import Measured, Run
 
 EXIT_NOTHING = 12
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _promote(args: argparse.Namespace) -> int:
     from inferkit.gate.files.baseline import BaselineStore
-    from inferkit.gate.files.pooling import pooled_run
+    from inferkit.gate.files.pooling import pooled, require_alike
     from inferkit.gate.files.run_file import read_run
     from inferkit.gate.promotion import plan_promotion, promote
 
@@ -64,9 +64,12 @@ def _promote(args: argparse.Namespace) -> int:
     if reason is not None and not reason.strip():
         raise UsageError("--accept-regression wants a reason that a reader can judge")
     store = BaselineStore(args.baseline_dir)
-    run = pooled_run([read_run(path) for path in args.run])
+    runs = [read_run(path) for path in args.run]
+    if len(runs) > 1:
+        require_alike(runs)
+    run = pooled(runs)
     promotions = plan_promotion(run, store, accept=reason, skip_invalid=args.skip_invalid)
-    if not any(promotion.after.cases or promotion.after.accuracy for promotion in promotions):
+    if not any(promotion.head.cases or promotion.head.accuracy for promotion in promotions):
         raise BaselineError(f"{run.name}: holds nothing that could be promoted")
     if args.json:
         print(json.dumps([_as_json(promotion) for promotion in promotions], indent=1))
@@ -88,14 +91,14 @@ def _print_promotion(promotion: Promotion) -> None:
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()
-    print(f"{promotion.path}{'' if promotion.before else ' (new)'}")
+    print(f"{promotion.path}{'' if promotion.base else ' (new)'}")
     for line in outcome_lines(promotion.outcomes, width=width, color=color):
         print(line)
-    for name, found in promotion.after.accuracy.items():
+    for name, found in promotion.head.accuracy.items():
         if name in promotion.kept:
             continue
-        before = promotion.before.accuracy.get(name) if promotion.before else None
-        was = f", before {before.top1:.2f} %" if before else ""
+        base = promotion.base.accuracy.get(name) if promotion.base else None
+        was = f", base {base.top1:.2f} %" if base else ""
         print(f"{name}: top-1 {found.top1:.2f} % of {found.images} images{was}")
     for cases, what in (
         (promotion.removed, "removed, no longer declared"),
@@ -112,7 +115,7 @@ def _print_promotion(promotion: Promotion) -> None:
 def _as_json(promotion: Promotion) -> dict[str, Any]:
     return {
         "path": str(promotion.path),
-        "new": promotion.before is None,
+        "new": promotion.base is None,
         "outcomes": [outcome.as_dict() for outcome in promotion.outcomes],
         "refused": [outcome.as_dict() for outcome in promotion.refused],
         "removed": promotion.removed,
@@ -123,7 +126,7 @@ def _as_json(promotion: Promotion) -> dict[str, Any]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from inferkit.gate.files.baseline import BaselineStore, read_baseline
+    from inferkit.gate.files.baseline import BaselineStore, baseline_bytes, read_baseline
 
     store = BaselineStore(args.baseline_dir)
     files = [_named(store.folder, args.baseline)] if args.baseline else store.files()
@@ -132,9 +135,8 @@ def _show(args: argparse.Namespace) -> int:
         return EXIT_NOTHING
     found = [(path, read_baseline(path)) for path in files]
     if args.json:
-        print(
-            json.dumps([{"path": str(path), **json.loads(baseline.as_bytes())} for path, baseline in found], indent=1)
-        )
+        content = [{"path": str(path), **json.loads(baseline_bytes(baseline))} for path, baseline in found]
+        print(json.dumps(content, indent=1))
         return 0
     for path, baseline in found:
         _print_baseline(path, baseline, cases=bool(args.baseline))
@@ -146,19 +148,21 @@ def _named(folder: Path, name: str) -> Path:
     return here if here.exists() else Path(name)
 
 
-def _print_baseline(path: Path, baseline: Baseline, cases: bool) -> None:
-    from inferkit.gate.outcome import percent, seconds
+def _print_baseline(path: Path, baseline: Run, cases: bool) -> None:
+    from inferkit.gate.files.baseline import origin_of
+    from inferkit.gate.units import percent, seconds
     from inferkit.measure.latency.statistics import centre, spread
 
     print(f"{path}: {len(baseline.cases)} latency cases, {len(baseline.accuracy)} accuracy cases")
-    print("  " + ", ".join(f"{name} {value}" for name, value in baseline.fingerprint.fields))
-    if baseline.origin:
-        print("  from " + ", ".join(f"{name} {value}" for name, value in baseline.origin.items()))
+    (fingerprint,) = baseline.fingerprints.values()
+    print("  " + ", ".join(f"{name} {value}" for name, value in fingerprint.fields))
+    if origin := origin_of(baseline):
+        print("  from " + ", ".join(f"{name} {value}" for name, value in origin.items()))
     if not cases:
         return
-    if baseline.reference is not None:
-        logs = baseline.reference.log_medians
-        print(f"  {baseline.reference.name} (the reference network): {seconds(centre(logs))}, replicates {len(logs)}")
+    for reference in baseline.references.values():
+        logs = reference.log_medians
+        print(f"  {reference.case} (the reference network): {seconds(centre(logs))}, replicates {len(logs)}")
     for name, case in baseline.cases.items():
         half = spread(case.log_medians)
         noise = "" if half is None else f" ±{half:.1%}"
@@ -166,8 +170,9 @@ def _print_baseline(path: Path, baseline: Baseline, cases: bool) -> None:
         print(f"  {name}: {seconds(centre(case.log_medians))}{noise}, {known}")
     for name, found in baseline.accuracy.items():
         known = f"{found.images} images{_accepted(found)}"
-        print(f"  {name}: top-1 {percent(found.top1)}, top-5 {percent(found.top5)} of {known}")
+        top5 = "" if found.top5 is None else f", top-5 {percent(found.top5)}"
+        print(f"  {name}: top-1 {percent(found.top1)}{top5} of {known}")
 
 
-def _accepted(case: CaseBaseline | AccuracyBaseline) -> str:
+def _accepted(case: Measured) -> str:
     return f", accepted: {case.accepted}" if case.accepted else ""

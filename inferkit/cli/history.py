@@ -102,7 +102,7 @@ def _ratchet(history: History, args: argparse.Namespace) -> int:
 
 
 def _show(history: History, args: argparse.Namespace) -> int:
-    from inferkit.gate.outcome import REFERENCE
+    from inferkit.gate.metrics import REFERENCE
 
     everything = history.series(project=args.project)
     references = [series for series in everything if series.metric == REFERENCE]
@@ -151,7 +151,7 @@ def _changes(chosen: Sequence[Series], references: Sequence[Series]) -> tuple[li
 
 
 def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint]], last: int) -> None:
-    from inferkit.gate.outcome import shower
+    from inferkit.gate.metrics import shower
     from inferkit.report.table import Column, sparkline, stdout_look, table_lines
 
     machines = list(dict.fromkeys(series.fingerprint for series in chosen))
@@ -185,7 +185,7 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
 
 
 def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> None:
-    from inferkit.gate.outcome import shower
+    from inferkit.gate.metrics import shower
     from inferkit.measure.latency.statistics import spread
     from inferkit.report.table import Column, sparkline, stdout_look, table_lines
 
@@ -195,14 +195,14 @@ def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> No
     rows = []
     for point in points:
         change = starts.get(point.run.run_id)
-        half = spread(_logs(point.figure.values))
+        half = spread(_logs(point.values))
         rows.append(
             {
                 "date": f"{point.run.date:%Y-%m-%d %H:%M}",
                 "commit": (point.run.commit[:9] + ("+" if point.run.dirty else "")) or None,
                 series.metric: show(point.centre),
                 "±": None if half is None else f"{half:.1%}",
-                "replicates": str(len(point.figure.values)) if point.figure.replicates_known else None,
+                "replicates": str(len(point.values)) if point.replicates_known else None,
                 "verdict": point.verdict,
                 "": f"<- {change.change:+.1%} in {change.commits}" if change else None,
             }
@@ -235,7 +235,7 @@ def _as_json(series: Series, changes: Sequence[ChangePoint], last: int) -> dict[
         "metric": series.metric,
         "fingerprint": series.fingerprint,
         "points": [
-            {**asdict(point.run), "date": point.run.date.isoformat(), **_figure(point.figure)}
+            {**asdict(point.run), "date": point.run.date.isoformat(), **{key: getattr(point, key) for key in _KEPT}}
             for point in series.points[-last:]
         ],
         "change_points": [
@@ -252,6 +252,5 @@ def _as_json(series: Series, changes: Sequence[ChangePoint], last: int) -> dict[
     }
 
 
-def _figure(figure: Any) -> dict[str, Any]:
-    kept = asdict(figure)
-    return {key: kept[key] for key in ("values", "verdict", "change", "margin", "reason", "replicates_known")}
+# What is said of a point beside its run.
+_KEPT = ("values", "verdict", "change", "margin", "reason", "replicates_known")

@@ -106,7 +106,7 @@ class _Cluster:
 
         def submit(actor: Any, worker: Worker, task: Task) -> Any:
             case = records[task.name].case
-            empty = replace(records[task.name], replicates=[], discarded=[], outcome=None, sides=())
+            empty = replace(records[task.name], replicates=[], discarded=[], outcome=None, others=())
             content = self._content(case, case.batch_size)
             return actor.measure.remote(self._shipped(case), empty, counts[task.name], *content)
 

@@ -1,6 +1,7 @@
-"""Is it less right: a reduced precision against FP32 image by image, FP32 against what the matrix declares.
+"""Is it less right: head against base image by image, or against a percentage where that is all there is.
 
-Accuracy does not depend on the hardware, so it is judged everywhere, with a baseline or without.
+Base is FP32 on the same images for a reduced precision, what the matrix declares for FP32, the same case of an earlier
+run in a comparison of files. Accuracy does not depend on the hardware, so it is judged everywhere.
 """
 
 from __future__ import annotations
@@ -9,31 +10,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import MeasurementError
-from inferkit.gate.outcome import ACCURACY, Outcome, Verdict
+from inferkit.gate.metrics import ACCURACY
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.run import AccuracyRun
 from inferkit.gate.stats.paired import paired_drop
-from inferkit.measure.accuracy.top_k import Accuracy
 
 CONFIDENCE = 0.95
 
 
-def judge_reduced(case: str, reference: Accuracy, found: Accuracy, tolerance: float) -> Outcome:
-    """Compare a reduced precision with FP32 on the same images; `tolerance` in points of top-1.
+def judge_accuracy(base: AccuracyRun, head: AccuracyRun, tolerance: float) -> Outcome:
+    """The verdict on top-1; `tolerance` in points.
+
+    REGRESSED when more is lost than the tolerance, or when more outputs are no finite numbers. Paired where both know
+    which images were right: see `judge_pair`. Else IMPROVED when more is gained than the tolerance. INVALID where the
+    two did not see the same images.
+    """
+    if base.right is None or head.right is None:
+        return _difference(base, head, tolerance)
+    if (head.dataset, head.images) != (base.dataset, base.images):
+        reason = f"other images (head {head.images} of {head.dataset}, base {base.images} of {base.dataset})"
+        return Outcome(head.case, ACCURACY, Verdict.INVALID, base.top1, head.top1, reason=reason)
+    broken = head.not_finite if head.not_finite > base.not_finite else 0
+    return judge_pair(head.case, base.right, head.right, tolerance, not_finite=broken)
+
+
+def judge_pair(
+    case: str, base: NDArray[np.bool_], head: NDArray[np.bool_], tolerance: float, *, not_finite: int = 0
+) -> Outcome:
+    """From which images were right in base and in head, in the same order.
 
     REGRESSED when more is lost on these images than the tolerance. PASS when, in addition, the one-sided 95 % bound of
     the drop (Tango's) stays within it; INCONCLUSIVE when the images are too few to say so. MeasurementError where the
     two did not see the same number of images.
     """
-    return judge_pair(case, reference.top1, found.top1, tolerance, not_finite=found.not_finite)
-
-
-def judge_pair(
-    case: str, before: NDArray[np.bool_], now: NDArray[np.bool_], tolerance: float, *, not_finite: int = 0
-) -> Outcome:
-    """As `judge_reduced`, from which images were right before and now, in the same order."""
-    images = len(now)
-    if len(before) != images:
-        raise MeasurementError(f"{case}: {len(before)} images there, {images} here: they cannot be paired")
-    lost, gained = int((before & ~now).sum()), int((~before & now).sum())
+    images = len(head)
+    if len(base) != images:
+        raise MeasurementError(f"{case}: {len(base)} images of base, {images} of head: they cannot be paired")
+    lost, gained = int((base & ~head).sum()), int((~base & head).sum())
     drop = paired_drop(lost, gained, images, CONFIDENCE)
     counts = f"{lost} images lost, {gained} gained of {images}"
     if not_finite:
@@ -48,8 +61,8 @@ def judge_pair(
         case,
         ACCURACY,
         verdict,
-        baseline=100 * float(before.mean()),
-        now=100 * float(now.mean()),
+        base=100 * float(base.mean()),
+        head=100 * float(head.mean()),
         change=100 * drop.drop,
         upper=100 * drop.upper,
         margin=tolerance,
@@ -57,23 +70,14 @@ def judge_pair(
     )
 
 
-def judge_reference(case: str, found: Accuracy, declared: float | None, tolerance: float) -> Outcome:
-    """Compare FP32 with the top-1 (percent) that the matrix declares, within `tolerance` points.
-
-    NO_BASELINE where none is declared: the outcome shows the line to add.
-    """
-    now = found.top1_percent
-    if found.not_finite:
-        reason = f"{found.not_finite} outputs of {found.images} are not finite numbers"
-        return Outcome(case, ACCURACY, Verdict.REGRESSED, baseline=declared, now=now, reason=reason)
-    if declared is None:
-        hint = f"add `top1 = {now:.2f}` to its table in the matrix"
-        reason = "the matrix declares no top-1"
-        return Outcome(case, ACCURACY, Verdict.NO_BASELINE, now=now, reason=reason, hint=hint)
-    change = declared - now
+def _difference(base: AccuracyRun, head: AccuracyRun, tolerance: float) -> Outcome:
+    if head.not_finite:
+        reason = f"{head.not_finite} outputs of {head.images} are not finite numbers"
+        return Outcome(head.case, ACCURACY, Verdict.REGRESSED, base=base.top1, head=head.top1, reason=reason)
+    change = base.top1 - head.top1
     verdict = Verdict.PASS
     if change > tolerance:
         verdict = Verdict.REGRESSED
     elif change < -tolerance:
         verdict = Verdict.IMPROVED
-    return Outcome(case, ACCURACY, verdict, baseline=declared, now=now, change=change, margin=tolerance)
+    return Outcome(head.case, ACCURACY, verdict, base=base.top1, head=head.top1, change=change, margin=tolerance)

@@ -1,7 +1,7 @@
-"""Build variance told apart from run variance: several engines built of the same network, several processes of each.
+"""Build variance and run variance, separated: several engines built of the same network, several processes of each.
 
 A builder that times its tactics may pick other kernels each time, and every process of one engine shares them: its
-replicates then agree with each other and say nothing about the next build. Where a case was measured on several builds
+replicates then agree with each other and show nothing of the next build. Where a case was measured on several builds
 the engine is therefore the replicate: one datum a build, the mean of its processes' log-medians. Pure.
 """
 
@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from inferkit.gate.outcome import Outcome
-from inferkit.gate.rules.rule import CaseLatency, Rule
+from inferkit.gate.rules.rule import LogSamples, Rule
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,18 @@ def _groups(log_medians: Sequence[float], builds: Sequence[int]) -> dict[int, li
 
 
 def comparable(
-    now: Sequence[float], builds_now: Sequence[int], before: Sequence[float], builds_before: Sequence[int]
+    base: Sequence[float], base_builds: Sequence[int], head: Sequence[float], head_builds: Sequence[int]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Both sides' data on one level: processes where neither side has several builds, else engines.
+    """Base and head on one level: processes where neither has several builds, else engines.
 
-    A side of one engine is then one datum, however many processes it was measured in.
+    One engine is then one datum, however many processes it was measured in.
     """
-    if len(set(builds_now)) < 2 and len(set(builds_before)) < 2:
-        return tuple(now), tuple(before)
-    return by_build(now, builds_now), by_build(before, builds_before)
+    if len(set(base_builds)) < 2 and len(set(head_builds)) < 2:
+        return tuple(base), tuple(head)
+    return by_build(base, base_builds), by_build(head, head_builds)
 
 
-def judge_levels(rule: Rule, evidence: Sequence[CaseLatency], rebuilt: Mapping[str, bool]) -> list[Outcome]:
+def judge_levels(rule: Rule, suite: Sequence[LogSamples], of_engines: Mapping[str, bool]) -> list[Outcome]:
     """The outcomes in the order given; cases whose replicates are engines are judged as a suite of their own.
 
     Their variance is another one: shared with that of processes, it would be taken for much too small. With both
@@ -105,9 +105,9 @@ def judge_levels(rule: Rule, evidence: Sequence[CaseLatency], rebuilt: Mapping[s
     """
     from inferkit.gate.rules.moderated import ModeratedRule  # needs scipy
 
-    engines = [case for case in evidence if rebuilt[case.case]]
-    processes = [case for case in evidence if not rebuilt[case.case]]
+    engines = [case for case in suite if of_engines[case.case]]
+    processes = [case for case in suite if not of_engines[case.case]]
     if engines and processes and isinstance(rule, ModeratedRule):
         rule = replace(rule, policy=replace(rule.policy, alpha=rule.policy.alpha / 2))
-    found = {outcome.case: outcome for group in (processes, engines) if group for outcome in rule.judge(group)}
-    return [found[case.case] for case in evidence]
+    judged = {outcome.case: outcome for group in (processes, engines) if group for outcome in rule.judge(group)}
+    return [judged[case.case] for case in suite]

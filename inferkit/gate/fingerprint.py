@@ -44,13 +44,13 @@ class Fingerprint:
         canonical = json.dumps(sorted(self.fields)).encode()
         return f"{words[:_MOST_CHARACTERS].rstrip('-.')}-{hashlib.sha256(canonical).hexdigest()[:8]}"
 
-    def differences(self, other: Fingerprint) -> list[str]:
-        """Each bucket that differs, as `name: here 1.31, there 1.30`; empty where the two are equal."""
-        here, there = self.as_dict(), other.as_dict()
+    def differences(self, head: Fingerprint, words: tuple[str, str] = ("base", "head")) -> list[str]:
+        """Each bucket that differs, as `name: base 1.30, head 1.31`, this one being base; empty where equal."""
+        own, others = self.as_dict(), head.as_dict()
         return [
-            f"{name}: here {here.get(name, 'none')}, there {there.get(name, 'none')}"
-            for name in dict.fromkeys([*here, *there])
-            if here.get(name) != there.get(name)
+            f"{name}: {words[0]} {own.get(name, 'none')}, {words[1]} {others.get(name, 'none')}"
+            for name in dict.fromkeys([*others, *own])
+            if own.get(name) != others.get(name)
         ]
 
 

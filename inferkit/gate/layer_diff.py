@@ -1,8 +1,8 @@
-"""Why did it change: the layer tables of two sides, matched and compared. Pure; no verdict rests on it.
+"""Why did it change: the layer tables of base and head, matched and compared. Pure; no verdict rests on it.
 
-Layers are matched by what they compute, not by what they are called: rows of both sides that share a layer of the
+Layers are matched by what they compute, not by what they are called: rows of both that share a layer of the
 network belong together (the connected components of that relation), so a fusion that is put together otherwise, or has
-another name, is still compared with what it replaces. A group that takes more rows now was split, one that takes
+another name, is still compared with what it replaces. A group that takes more rows in head was split, one that takes
 fewer was merged. What the backend added itself (a copy, a change of format) computes no layer of the network and is
 matched by its name.
 """
@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict, seconds
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.units import seconds
 from inferkit.measure.layers.table import LayerRow, LayerTable, total_seconds
 
 _NAMED = 3  # layers that a verdict's line names
@@ -30,42 +32,42 @@ _WIDE = 48  # characters of a kernel's name in a line
 
 @dataclass(frozen=True)
 class LayerChange:
-    """One group: the same layers of the network on both sides. `layers` are their names, in the network's order.
+    """One group: the same layers of the network in base and head. `layers` are their names, in the network's order.
 
     `kind` is same, changed (kernel, precision or format), split, merged, regrouped, new or gone.
     """
 
     layers: tuple[str, ...]
-    before: LayerTable
-    now: LayerTable
+    base: LayerTable
+    head: LayerTable
 
     @property
     def delta(self) -> float | None:
-        """Seconds that the group takes more now; None where a side that has it was not timed."""
-        times = [total_seconds(rows) if rows else 0.0 for rows in (self.before, self.now)]
+        """Seconds that the group takes more in head; None where one that has it was not timed."""
+        times = [total_seconds(rows) if rows else 0.0 for rows in (self.base, self.head)]
         return None if times[0] is None or times[1] is None else times[1] - times[0]
 
     @property
     def kind(self) -> str:
         """What became of the group."""
-        if not self.before or not self.now:
-            return "gone" if self.before else "new"
-        if len(self.before) == len(self.now):
-            if _parts(self.before) != _parts(self.now):
+        if not self.base or not self.head:
+            return "gone" if self.base else "new"
+        if len(self.base) == len(self.head):
+            if _parts(self.base) != _parts(self.head):
                 return "regrouped"
             return "changed" if self.properties else "same"
-        if len(self.before) < len(self.now):
-            return "split" if len(self.before) == 1 else "regrouped"
-        return "merged" if len(self.now) == 1 else "regrouped"
+        if len(self.base) < len(self.head):
+            return "split" if len(self.base) == 1 else "regrouped"
+        return "merged" if len(self.head) == 1 else "regrouped"
 
     @property
     def properties(self) -> tuple[tuple[str, str, str], ...]:
-        """(name, before, now) of precision, kernel and format where they differ; "a, b" where a side has several."""
+        """(name, base, head) of precision, kernel and format where they differ; "a, b" where one has several."""
         found = []
         for name in _PROPERTIES:
-            before, now = (", ".join(_values(rows, name)) for rows in (self.before, self.now))
-            if before and now and before != now:
-                found.append((name, before, now))
+            base, head = (", ".join(_values(rows, name)) for rows in (self.base, self.head))
+            if base and head and base != head:
+                found.append((name, base, head))
         return tuple(found)
 
     @property
@@ -80,8 +82,8 @@ class LayerChange:
         if self.kind in ("new", "gone"):
             words.append(self.kind)
         if self.kind in ("split", "merged", "regrouped"):
-            words.append(f"{self.kind} {len(self.before)} -> {len(self.now)}")
-        known = {name: (before, now) for name, before, now in self.properties}
+            words.append(f"{self.kind} {len(self.base)} -> {len(self.head)}")
+        known = {name: (base, head) for name, base, head in self.properties}
         if "precision" in known:
             words.append(" -> ".join(known["precision"]))
         elif "kernel" in known:
@@ -98,15 +100,15 @@ class LayerChange:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: microseconds."""
-        before, now = (total_seconds(rows) for rows in (self.before, self.now))
+        base, head = (total_seconds(rows) for rows in (self.base, self.head))
         return {
             "layers": list(self.layers),
             "kind": self.kind,
             "what": self.what,
-            "before_us": _micros(before),
-            "now_us": _micros(now),
+            "base_us": _micros(base),
+            "head_us": _micros(head),
             "delta_us": _micros(self.delta),
-            **{name: [before, now] for name, before, now in self.properties},
+            **{name: [base, head] for name, base, head in self.properties},
         }
 
 
@@ -118,11 +120,11 @@ class LayerDiff:
 
     @property
     def delta(self) -> float | None:
-        """Seconds that all layers together take more now; None where a side was not timed."""
-        before, now = (
-            total_seconds(row for change in self.changes for row in getattr(change, side)) for side in ("before", "now")
+        """Seconds that all layers together take more in head; None where one was not timed."""
+        base, head = (
+            total_seconds(row for change in self.changes for row in getattr(change, side)) for side in ("base", "head")
         )
-        return None if before is None or now is None else now - before
+        return None if base is None or head is None else head - base
 
     @property
     def altered(self) -> tuple[LayerChange, ...]:
@@ -143,8 +145,8 @@ class LayerDiff:
             told += abs(change.delta or 0.0)
         return tuple(chosen)
 
-    def summary(self, baseline: float | None = None, now: float | None = None) -> str:
-        """One sentence for a verdict's line. `baseline` and `now` are the latency itself, in seconds.
+    def summary(self, base: float | None = None, head: float | None = None) -> str:
+        """One sentence for a verdict's line. `base` and `head` are the latency itself, in seconds.
 
         Where the layers' own times do not show its change it says so, and what of the engine is different all the same.
         They show it with a third to three times its seconds, or, on a machine that was slower or faster while they
@@ -153,8 +155,8 @@ class LayerDiff:
         total = self.delta
         if total is None:
             return f"layers were not timed; {self._structure()}" if self.altered else ""
-        change = None if baseline is None or now is None else now - baseline
-        if change and not self._shows(total, change, (now or 0.0) / (baseline or 1.0)):
+        change = None if base is None or head is None else head - base
+        if change and not self._shows(total, change, (head or 0.0) / (base or 1.0)):
             return (
                 f"the layers' own times do not show it ({signed(total)} of {signed(change)}; {self._structure()}): "
                 "look at launching, copies, threads and clocks"
@@ -168,18 +170,18 @@ class LayerDiff:
     def _shows(self, total: float, change: float, ratio: float) -> bool:
         if _OF_CHANGE[0] <= total / change <= _OF_CHANGE[1]:
             return True
-        before, now = (
-            total_seconds(row for each in self.changes for row in getattr(each, side)) for side in ("before", "now")
+        base, head = (
+            total_seconds(row for each in self.changes for row in getattr(each, side)) for side in ("base", "head")
         )
-        if not before or not now or ratio <= 0:
+        if not base or not head or ratio <= 0:
             return False
         wanted = math.log(ratio)
-        return bool(wanted) and _OF_RATIO[0] <= math.log(now / before) / wanted <= _OF_RATIO[1]
+        return bool(wanted) and _OF_RATIO[0] <= math.log(head / base) / wanted <= _OF_RATIO[1]
 
     def _structure(self) -> str:
         altered = self.altered
         if not altered:
-            return "the same kernels on both sides"
+            return "the same kernels in base and head"
         names = ", ".join(f"{each.name} ({each.what or each.kind})" for each in altered[:_NAMED])
         more = f" and {len(altered) - _NAMED} more" if len(altered) > _NAMED else ""
         return f"{len(altered)} groups of layers differ: {names}{more}"
@@ -190,8 +192,8 @@ class LayerDiff:
         return {"delta_us": _micros(self.delta), "groups": len(self.changes), "changes": changes}
 
 
-def diff_layers(before: Sequence[LayerRow], now: Sequence[LayerRow]) -> LayerDiff:
-    """Match and compare two layer tables. Every row of either side is in exactly one group."""
+def diff_layers(base: Sequence[LayerRow], head: Sequence[LayerRow]) -> LayerDiff:
+    """Match and compare two layer tables. Every row of either is in exactly one group."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -200,12 +202,12 @@ def diff_layers(before: Sequence[LayerRow], now: Sequence[LayerRow]) -> LayerDif
             key = parent[key]
         return key
 
-    for row in (*before, *now):
+    for row in (*base, *head):
         first, *others = _keys(row)
         for other in others:
             parent[root(other)] = root(first)
     groups: dict[str, tuple[list[LayerRow], list[LayerRow]]] = {}
-    for side, rows in enumerate((before, now)):
+    for side, rows in enumerate((base, head)):
         for row in rows:
             groups.setdefault(root(_keys(row)[0]), ([], []))[side].append(row)
     changes = [LayerChange(_layers((*one, *other)), tuple(one), tuple(other)) for one, other in groups.values()]
@@ -249,17 +251,17 @@ EXPLAINED = (Verdict.REGRESSED, Verdict.IMPROVED)
 
 def wants_explaining(outcome: Outcome) -> bool:
     """Whether there is a change of the latency to explain."""
-    changed = outcome.baseline is not None and outcome.now is not None
+    changed = outcome.base is not None and outcome.head is not None
     return outcome.metric == LATENCY and outcome.verdict in EXPLAINED and changed
 
 
-def explain(outcome: Outcome, before: LayerTable, now: LayerTable) -> tuple[Outcome, LayerDiff | None]:
+def explain(outcome: Outcome, base: LayerTable, head: LayerTable) -> tuple[Outcome, LayerDiff | None]:
     """The outcome with the layers added to its reason, and the difference; as it was, and None, without tables."""
-    if not wants_explaining(outcome) or not before or not now:
+    if not wants_explaining(outcome) or not base or not head:
         return outcome, None
-    assert outcome.baseline is not None
-    assert outcome.now is not None
-    diff = diff_layers(before, now)
-    told = diff.summary(outcome.baseline, outcome.now)
+    assert outcome.base is not None
+    assert outcome.head is not None
+    diff = diff_layers(base, head)
+    told = diff.summary(outcome.base, outcome.head)
     reason = "; ".join(part for part in (outcome.reason, told) if part)
     return replace(outcome, reason=reason), diff

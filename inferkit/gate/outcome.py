@@ -1,11 +1,13 @@
-"""What the gate says of one case: the verdict and the one line that says it all."""
+"""What the gate says of one metric of one case: the verdict, the figures it rests on, and the line that says it all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
+
+from inferkit.gate.metrics import MAIN, Test, named, shower
 
 
 class Verdict(StrEnum):
@@ -19,50 +21,38 @@ class Verdict(StrEnum):
     NO_BASELINE = "NO_BASELINE"
     MISSING = "MISSING"
     UNSUPPORTED = "UNSUPPORTED"
+    FAILED = "FAILED"
 
-
-LATENCY = "latency"
-ACCURACY = "top-1"
-TOP5 = "top-5"
-P99 = "p99"
-EXECUTION = "execution"  # on the device, by its own clock: the wall time without copies and the host
-BUILD_TIME = "build time"
-COLD_START = "cold start"
-HOST_MEMORY = "host memory"
-DEVICE_MEMORY = "device memory"
-ENGINE_SIZE = "engine size"
-# Times beside the latency: what spoils or slows the machine makes these longer too.
-SIDE_TIMES = (EXECUTION, P99, BUILD_TIME, COLD_START)
-REFERENCE = "reference"  # the latency of the reference network
-_BYTES = (HOST_MEMORY, DEVICE_MEMORY, ENGINE_SIZE)
-
-_RENAMED = {"way_out": "hint"}  # in files of schema 1
 
 # What fails a build. INVALID has an exit code of its own; the others are neutral but always shown.
-FAILING = frozenset({Verdict.REGRESSED, Verdict.MISSING})
+FAILING = frozenset({Verdict.REGRESSED, Verdict.MISSING, Verdict.FAILED})
+
+# How files of schema 1 call these fields.
+_FORMER = {"baseline": "base", "now": "head", "way_out": "hint", "replicates": "head_replicates",
+           "baseline_replicates": "base_replicates"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A verdict on one metric of one case, with what it rests on. None where something is not known.
 
-    A `change` above 0 is worse. Latencies are seconds, their changes, bounds, `margin` and `mde` shares (0.05: 5 %
-    slower); bytes likewise. Accuracies are percent, their changes, bounds and `margin` percentage points lost (0.5:
-    half a point). `machine` is by how much the reference network moved, where INVALID means that the machine did: the
-    measurement is sound, but not comparable.
+    `base` and `head` are the metric's values. A `change` above 0 is worse. Latencies are seconds, their changes,
+    bounds, `margin` and `mde` (the smallest detectable change) shares (0.05: 5 % slower); bytes likewise. Accuracies
+    are percent, their changes, bounds and `margin` percentage points lost (0.5: half a point). `machine` is by how much
+    the reference network moved, where INVALID means that the machine did: the measurement is sound, but not comparable.
     """
 
     case: str
     metric: str
     verdict: Verdict
-    baseline: float | None = None
-    now: float | None = None
+    base: float | None = None
+    head: float | None = None
     change: float | None = None
     lower: float | None = None
     upper: float | None = None
     margin: float | None = None
-    replicates: int = 0
-    baseline_replicates: int = 0
+    head_replicates: int = 0
+    base_replicates: int = 0
     mde: float | None = None
     reason: str = ""
     hint: str = ""
@@ -74,81 +64,58 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
-        """The inverse of `as_dict`."""
-        renamed = {_RENAMED.get(name, name): value for name, value in values.items()}
+        """The inverse of `as_dict`, also of files of schema 1."""
+        renamed = {_FORMER.get(name, name): value for name, value in values.items()}
         return cls(**{**renamed, "verdict": Verdict(values["verdict"])})
 
     @property
     def line(self) -> str:
-        """One line: case, verdict, baseline, now, change with bounds, margin, replicates, reason, hint."""
-        said = [f"{self.case} {self.metric}: {self.verdict}"]
-        if self.now is not None:
-            said.append(self._figures())
+        """One line: case, verdict, base, head, change with bounds, margin, replicates, reason, hint."""
+        parts = [f"{self.case} {self.metric}: {self.verdict}"]
+        if self.head is not None:
+            parts.append(self._figures())
         if self.reason:
-            said.append(self.reason)
-        text = ": ".join(said[:2]) + "".join(f"; {more}" for more in said[2:])
+            parts.append(self.reason)
+        text = ": ".join(parts[:2]) + "".join(f"; {more}" for more in parts[2:])
         return f"{text}; {self.hint}" if self.hint else text
 
     def _figures(self) -> str:
         show = shower(self.metric)
-        assert self.now is not None
-        if self.baseline is None or self.change is None:
-            text = show(self.now)
+        assert self.head is not None
+        if self.base is None or self.change is None:
+            text = show(self.head)
         else:
-            text = f"{show(self.baseline)} -> {show(self.now)}, {self.shown_change(self.change)}"
+            text = f"{show(self.base)} -> {show(self.head)}, {self.shown_change(self.change)}"
         if self.lower is not None and self.upper is not None:
             text += f" (between {self.shown_change(self.lower)} and {self.shown_change(self.upper)})"
         elif self.upper is not None:
-            text += f" (at worst {self.shown_change(self.upper)})"
+            text += f" (upper bound {self.shown_change(self.upper)})"
         if self.margin is not None:
-            text += f", {'tolerance' if self.metric == ACCURACY else 'margin'} {self.shown_amount(self.margin)}"
+            text += f", {'tolerance' if self._in_points else 'margin'} {self.shown_amount(self.margin)}"
         if self.mde is not None:
             text += f", detectable {self.shown_amount(self.mde)}"
-        if self.replicates:
-            against = f" against {self.baseline_replicates}" if self.baseline_replicates else ""
-            text += f", replicates {self.replicates}{against}"
+        if self.head_replicates:
+            against = f" against {self.base_replicates}" if self.base_replicates else ""
+            text += f", replicates {self.head_replicates}{against}"
         return text
 
+    @property
+    def _in_points(self) -> bool:
+        metric = named(self.metric)
+        return metric is not None and metric.test is Test.PAIRED
+
     def shown_change(self, value: float) -> str:
-        """A change of this metric in words: `+3.1%` slower, or `-0.12 points`."""
-        return f"{round(-value, 2) + 0.0:+.2f} points" if self.metric == ACCURACY else f"{value:+.1%}"
+        """A change of this metric in words: `+3.1%` slower, or `-0.12 points`; what is better when higher falls."""
+        if self._in_points:
+            return f"{round(-value, 2) + 0.0:+.2f} points"
+        metric = named(self.metric)
+        if metric is not None and metric.higher_is_better and value > -1:
+            value = 1 / (1 + value) - 1
+        return f"{value:+.1%}"
 
     def shown_amount(self, value: float) -> str:
         """A margin of this metric in words: `25 %`, `0.5 points`."""
-        return f"{value:g} points" if self.metric == ACCURACY else f"{100 * value:.3g} %"
-
-
-def shower(metric: str) -> Callable[[float], str]:
-    """What shows a value of this metric."""
-    if metric in (ACCURACY, TOP5):
-        return percent
-    return size if metric in _BYTES else seconds
-
-
-def size(value: float) -> str:
-    """Bytes with a unit that suits them: `12.35 MB`."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= scale:
-            return f"{value / scale:.4g} {unit}"
-    return f"{value:.0f} B"
-
-
-def seconds(value: float) -> str:
-    """A time with a unit that suits it and four significant digits: `512.3 µs`."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
-            return f"{value / scale:.4g} {unit}"
-    return f"{value * 1e9:.4g} ns"
-
-
-def percent(value: float) -> str:
-    """A share that is in percent already: `91.03 %`."""
-    return f"{value:.2f} %"
-
-
-# What a case is about, the first that there is (a service has both); all else that is judged stands beside it.
-MAIN = (LATENCY, ACCURACY)
-FAILED = "FAILED"  # what reports say of a test that broke before there was anything to judge
+        return f"{value:g} points" if self._in_points else f"{100 * value:.3g} %"
 
 
 class Judged(Protocol):
@@ -164,7 +131,7 @@ class Judged(Protocol):
 
     @property
     def verdict(self) -> str:
-        """A Verdict, or FAILED."""
+        """A Verdict."""
 
 
 Figure = TypeVar("Figure", bound=Judged)
@@ -172,15 +139,15 @@ Figure = TypeVar("Figure", bound=Judged)
 
 def fails(verdict: str) -> bool:
     """Whether it fails a build."""
-    return verdict == FAILED or verdict in FAILING
+    return verdict in FAILING
 
 
 def by_case(figures: Iterable[Figure]) -> Mapping[str, Sequence[Figure]]:
     """Everything that was judged of each case, in the order of the cases."""
-    found: dict[str, list[Figure]] = {}
+    groups: dict[str, list[Figure]] = {}
     for figure in figures:
-        found.setdefault(figure.case, []).append(figure)
-    return found
+        groups.setdefault(figure.case, []).append(figure)
+    return groups
 
 
 def main_figure(of_case: Sequence[Figure]) -> Figure:

@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from inferkit import __version__
 from inferkit.errors import BaselineError
-from inferkit.gate.builds import comparable, judge_levels
-from inferkit.gate.comparison import side_case
-from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
+from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import read_layers, write_layers
-from inferkit.gate.files.run_file import RunCase, RunFile
-from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.margins import CPU_MARGIN
-from inferkit.gate.outcome import REFERENCE, Outcome, Verdict
-from inferkit.gate.reference import Movement, moved_between
-from inferkit.gate.rules.default import default_rule
-from inferkit.gate.rules.rule import CaseLatency, Rule
-from inferkit.gate.side import SideFacts, judge_sides
-from inferkit.measure.layers.table import LayerTable, readable_table
+from inferkit.gate.judging import judge
+from inferkit.gate.metrics import CPU_MARGIN, LATENCY, REFERENCE
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.reference import Movement
+from inferkit.gate.rules.rule import Rule
+from inferkit.gate.run import AccuracyRun, CaseRun, Measured, Origin, Run
+from inferkit.measure.layers.table import LayerTable
 
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
 _MOST_REFERENCES = 12
+_DIGITS = 6  # of a percentage
 _REFUSED = (Verdict.REGRESSED, Verdict.INVALID)
+_Kind = TypeVar("_Kind", bound=Measured)
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What happens to one baseline. `outcomes` compare the run's latencies and other figures with what it had.
+    """What happens to one baseline: `base` is the stored one, None where there is none, `head` what it becomes.
 
-    `removed` are cases that the matrix no longer declares, `kept` those that it does but the run did not measure (of
-    which it `failed` at some), `left_out` those measured as INVALID that keep what they had. `refused` is empty, or
-    what needs a reason to be promoted. `layers` are the layer tables that are kept beside the baseline, `remarks` tell
-    what the reference network says of the machine.
+    `outcomes` compare the run's latencies and other figures with what it had. `removed` are cases that the matrix no
+    longer declares, `kept` those that it does but the run did not measure (of which it `failed` at some), `left_out`
+    those measured as INVALID that keep what they had. `refused` is empty, or what needs a reason to be promoted.
+    `layers` are the layer tables that are kept beside the baseline, `remarks` what the reference network says of the
+    machine.
     """
 
     path: Path
-    before: Baseline | None
-    after: Baseline
+    base: Run | None
+    head: Run
     outcomes: tuple[Outcome, ...]
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -52,7 +51,7 @@ class Promotion:
 
 
 def plan_promotion(
-    run: RunFile,
+    run: Run,
     store: BaselineStore,
     *,
     accept: str | None = None,
@@ -70,174 +69,113 @@ def plan_promotion(
     if run.smoke:
         raise BaselineError(f"{run.name}: was made with --benchmark-disable; its times say nothing")
     stored = {slug: store.find(fingerprint) for slug, fingerprint in run.fingerprints.items()}
-    planned = (_Plan(run, slug, before, skip_invalid) for slug, before in stored.items())
-    return [plan.promotion(store, accept, rule or default_rule(measuring=False)) for plan in planned]
+    return [_planned(run, slug, base, store, accept, skip_invalid, rule) for slug, base in stored.items()]
 
 
-class _Plan:
-    """One fingerprint of a run beside its baseline."""
-
-    def __init__(self, run: RunFile, slug: str, before: Baseline | None, skip_invalid: bool) -> None:
-        self.run, self.slug, self.before = run, slug, before
-        self.fingerprint: Fingerprint = run.fingerprints[slug]
-        mine = {name: case for name, case in run.cases.items() if case.fingerprint == slug}
-        # Where the reference network moved the measurement is sound: the comparison below comes to its own verdict.
-        self.spoiled = {
-            outcome.case: outcome.reason or "measured as INVALID"
-            for outcome in run.outcomes
-            if outcome.verdict is Verdict.INVALID and outcome.machine is None
-        }
-        self.left_out = tuple(name for name in mine if name in self.spoiled) if skip_invalid else ()
-        self.cases = {name: case for name, case in mine.items() if name not in self.left_out}
-        self.accuracies = {name: found for name, found in run.accuracy.items() if found.fingerprint == slug}
-        self.old: Mapping[str, CaseBaseline] = before.cases if before else {}
-        declared = set(run.declared.get(slug, ()))
-        self.removed = tuple(name for name in self.old if declared and name not in declared)
-        self.kept = {
-            name: case for name, case in self.old.items() if name not in self.cases and name not in self.removed
-        }
-        stored = before.accuracy if before else {}
-        self.kept_accuracies = {name: case for name, case in stored.items() if name not in self.accuracies}
-
-    def promotion(self, store: BaselineStore, accept: str | None, rule: Rule) -> Promotion:
-        moved = self._moved()
-        outcomes = self._compared(rule)
-        if moved is not None:
-            outcomes = [moved.blamed(outcome) for outcome in outcomes]
-        refused = self._refused(outcomes, moved)
-        reasons = {outcome.case: accept for outcome in refused} if accept else {}
-        accuracies = {
-            name: AccuracyBaseline(round(a.top1, 6), round(a.top5, 6), a.images, reasons.get(name))
-            for name, a in self.accuracies.items()
-        }
-        after = Baseline(
-            self.fingerprint,
-            {**self.kept, **{name: _stored(case, reasons.get(name)) for name, case in self.cases.items()}},
-            {**self.kept_accuracies, **accuracies},
-            _origin(self.run),
-            self._reference(moved),
-        )
-        line = moved.line(outcomes) if moved is not None else ""
-        return Promotion(
-            store.path(self.fingerprint),
-            self.before,
-            after,
-            tuple(outcomes),
-            self.removed,
-            (*self.kept, *self.kept_accuracies),
-            self.left_out,
-            () if accept else tuple(refused),
-            {
-                **{name: table for name, table in _kept_layers(store, self.fingerprint).items() if name in self.kept},
-                **{name: readable_table(case.facts.get("layers")) for name, case in self.cases.items()},
-            },
-            (line,) if line else (),
-            tuple(self.run.failures),
-        )
-
-    def _compared(self, rule: Rule) -> list[Outcome]:
-        """Latencies, and what else changed: on the level that `compare` judges them on, processes or engines."""
-        before = {name: _as_measured(self.old[name], self.slug) for name in self.cases if name in self.old}
-        suite = [self._evidence(name, case, before.get(name)) for name, case in self.cases.items()]
-        rebuilt = {
-            name: bool(case.builds or (name in before and before[name].builds)) for name, case in self.cases.items()
-        }
-        pairs = [(name, self.cases[name], there) for name, there in before.items()]
-        sides = judge_sides([side_case(name, here, there, _margin(here.margin)) for name, here, there in pairs])
-        changed = [side for side in sides if side.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)]
-        return [*judge_levels(rule, suite, rebuilt), *changed]
-
-    def _evidence(self, name: str, here: RunCase, there: RunCase | None) -> CaseLatency:
-        now: tuple[float, ...] = here.log_medians
-        before: tuple[float, ...] = ()
-        if there is not None:
-            now, before = comparable(now, here.builds, there.log_medians, there.builds)
-        invalid = (self.spoiled[name],) if name in self.spoiled else ()
-        return CaseLatency(name, now, before, _margin(here.margin), no_baseline="new", invalid=invalid)
-
-    def _refused(self, outcomes: Sequence[Outcome], moved: Movement | None) -> list[Outcome]:
-        """What must not become a baseline without a reason: worse, INVALID, or of two states of the machine."""
-        refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED]
-        known = {(outcome.case, outcome.metric) for outcome in refused}
-        refused += [
-            outcome
-            for outcome in self.run.outcomes
-            if outcome.verdict in _REFUSED
-            and outcome.machine is None
-            and (outcome.case, outcome.metric) not in known
-            and (outcome.case in self.cases or outcome.case in self.accuracies)
-        ]
-        if moved is not None and moved.moved and self.kept:
-            reason = f"it moved by {moved.change:+.1%}: the machine did; {len(self.kept)} cases would stay as before"
-            hint = "promote a run of all cases"
-            refused.append(Outcome(moved.name, REFERENCE, Verdict.INVALID, reason=reason, hint=hint))
-        return refused
-
-    def _moved(self) -> Movement | None:
-        """How the reference network moved since the stored baseline; None where one side has none of this version."""
-        now = self.run.references.get(self.slug)
-        before = self.before.reference if self.before else None
-        if now is None or before is None or now.name != before.name:
-            return None
-        both = [(self.old[name].log_medians, case.log_medians) for name, case in self.cases.items() if name in self.old]
-        return moved_between(now.name, before.log_medians, now.log_medians, both, _margin(now.margin))
-
-    def _reference(self, moved: Movement | None) -> ReferenceBaseline | None:
-        """The run's; with the stored one's replicates where cases of then are kept, and the machine is as it was."""
-        now = self.run.references.get(self.slug)
-        before = self.before.reference if self.before else None
-        if now is None:
-            return before if self.kept else None
-        logs = tuple(round(value, 6) for value in now.log_medians)
-        if before is not None and self.kept and moved is not None and not moved.moved:
-            logs = (*before.log_medians, *logs)[-_MOST_REFERENCES:]
-        return ReferenceBaseline(now.name, logs)
-
-
-def _kept_layers(store: BaselineStore, fingerprint: Fingerprint) -> Mapping[str, LayerTable]:
-    """The layer tables there are; none of a damaged file, which is written anew: no verdict rests on it."""
-    try:
-        return read_layers(store.path(fingerprint))
-    except BaselineError:
-        return {}
-
-
-def _margin(stated: float | None) -> float:
-    return CPU_MARGIN if stated is None else stated
-
-
-def _as_measured(case: CaseBaseline, slug: str) -> RunCase:
-    """A stored case as the file of its run had it."""
-    return RunCase(case.log_medians, slug, facts=case.__dict__, builds=case.builds)
-
-
-def _stored(case: RunCase, accepted: str | None) -> CaseBaseline:
-    facts: Mapping[str, Any] = case.facts
-    side = SideFacts.of(facts)
-    # Six decimals of a logarithm are a millionth of the time: enough, and a review can read them.
-    return CaseBaseline(
-        tuple(round(value, 6) for value in case.log_medians),
-        _whole(facts.get("memory")),
-        _whole(facts.get("device_memory")),
-        _whole(facts.get("engine_bytes")),
-        tuple(round(value, 6) for value in facts.get("build_seconds") or ()),
-        tuple(round(value, 6) for value in facts.get("cold_start") or ()),
-        accepted,
-        tuple(round(value, 6) for value in side.log_p99),
-        side.memories,
-        case.builds,
-        text if isinstance(text := facts.get("network"), str) else None,
-        tuple(round(value, 6) for value in side.log_execution),
+def _planned(
+    run: Run, slug: str, stored: Run | None, store: BaselineStore, accept: str | None, skip_invalid: bool,
+    rule: Rule | None,
+) -> Promotion:  # fmt: skip
+    mine, base = run.of(slug), stored or Run()
+    left_out = tuple(name for name in mine.cases if name in run.invalid) if skip_invalid else ()
+    measured = {name: case for name, case in mine.cases.items() if name not in left_out}
+    declared = set(run.declared.get(slug, ()))
+    removed = tuple(name for name in base.cases if declared and name not in declared)
+    kept = {name: case for name, case in base.cases.items() if name not in measured and name not in removed}
+    kept_accuracies = {name: case for name, case in base.accuracy.items() if name not in mine.accuracy}
+    head = replace(mine, cases=measured, failures={})
+    judged = judge(
+        replace(base.only(list(measured)), accuracy={}),
+        replace(head, accuracy={}),
+        default_margin=CPU_MARGIN,
+        rule=rule,
+        absent=dict.fromkeys(measured, "new"),
+    )
+    outcomes = [each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _TOLD]
+    moved = judged.movements.get(slug)
+    refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED]
+    refused += _refused_in_run(head, refused)
+    if moved is not None and moved.moved and kept:
+        refused.append(_of_two_states(moved, len(kept)))
+    reasons = {outcome.case: accept for outcome in refused} if accept else {}
+    reference = _reference(mine.references.get(slug), base.references.get(slug), bool(kept), moved)
+    after = Run(
+        fingerprints={slug: run.fingerprints[slug]},
+        cases={**kept, **_accepted(measured, reasons)},
+        accuracy={**kept_accuracies, **_accepted(_rounded(mine.accuracy), reasons)},
+        references={} if reference is None else {slug: reference},
+        origin=Origin(Path(run.name).name, run.origin.commit, run.origin.date, version=__version__),
+    )
+    tables = _stored_layers(store.path(run.fingerprints[slug]))
+    return Promotion(
+        store.path(run.fingerprints[slug]),
+        stored,
+        after,
+        tuple(outcomes),
+        removed,
+        (*kept, *kept_accuracies),
+        left_out,
+        () if accept else tuple(refused),
+        {
+            **{name: table for name, table in tables.items() if name in kept},
+            **{name: case.layers for name, case in measured.items()},
+        },
+        judged.remarks,
+        tuple(run.failures),
     )
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+# Of the metrics beside the latency only what changed is shown.
+_TOLD = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INVALID)
 
 
-def _origin(run: RunFile) -> dict[str, str]:
-    told = {"run": Path(run.name).name, "commit": run.commit, "date": run.date, "inferkit": __version__}
-    return {name: value for name, value in told.items() if value}
+def _refused_in_run(head: Run, refused: Sequence[Outcome]) -> list[Outcome]:
+    """What the run itself was judged as: it must not become a baseline without a reason either."""
+    known = {(outcome.case, outcome.metric) for outcome in refused}
+    return [
+        outcome
+        for outcome in head.outcomes
+        if outcome.verdict in _REFUSED
+        and outcome.machine is None
+        and (outcome.case, outcome.metric) not in known
+        and (outcome.case in head.cases or outcome.case in head.accuracy)
+    ]
+
+
+def _of_two_states(moved: Movement, kept: int) -> Outcome:
+    reason = f"it moved by {moved.change:+.1%}: the machine did; {kept} cases would stay as before"
+    return Outcome(moved.name, REFERENCE, Verdict.INVALID, reason=reason, hint="promote a run of all cases")
+
+
+def _accepted(cases: Mapping[str, _Kind], reasons: Mapping[str, str]) -> dict[str, _Kind]:
+    return {name: replace(case, accepted=reasons.get(name)) for name, case in cases.items()}
+
+
+def _rounded(cases: Mapping[str, AccuracyRun]) -> dict[str, AccuracyRun]:
+    return {
+        name: replace(
+            case, top1=round(case.top1, _DIGITS), top5=None if case.top5 is None else round(case.top5, _DIGITS)
+        )
+        for name, case in cases.items()
+    }
+
+
+def _reference(head: CaseRun | None, base: CaseRun | None, kept: bool, moved: Movement | None) -> CaseRun | None:
+    """The run's; with the stored one's replicates where cases are kept, and the machine is as it was."""
+    if head is None:
+        return base if kept else None
+    if base is None or not kept or moved is None or moved.moved:
+        return head
+    (datum,) = base.data
+    return replace(head, data={datum: (*base.data[datum], *head.data[datum])[-_MOST_REFERENCES:]})
+
+
+def _stored_layers(path: Path) -> Mapping[str, LayerTable]:
+    """The layer tables there are; none of a damaged file, which is written anew: no verdict rests on it."""
+    try:
+        return read_layers(path)
+    except BaselineError:
+        return {}
 
 
 def promote(promotions: list[Promotion], store: BaselineStore) -> list[Path]:
@@ -251,14 +189,10 @@ def promote(promotions: list[Promotion], store: BaselineStore) -> list[Path]:
             f"{len(refused)} regressed or INVALID figures are not promoted without a reason:{lines}\n"
             f"say why with --accept-regression REASON, which is stored in the baseline{other}"
         )
-    written = []
+    paths = []
     for promotion in promotions:
-        if _holds_anything(promotion.after):
-            path = store.write(promotion.after)
+        if promotion.head.cases or promotion.head.accuracy:
+            path = store.write(promotion.head)
             layers = write_layers(path, promotion.layers)
-            written += [path] if layers is None else [path, layers]
-    return written
-
-
-def _holds_anything(baseline: Baseline) -> bool:
-    return bool(baseline.cases or baseline.accuracy)
+            paths += [path] if layers is None else [path, layers]
+    return paths

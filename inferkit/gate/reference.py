@@ -20,33 +20,38 @@ four robust standard deviations: within it, it says nothing of the machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from inferkit.gate.outcome import LATENCY, SIDE_TIMES, Outcome, Verdict
+from inferkit.gate.metrics import LATENCY, is_timed
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.rules.rule import LogSamples
 
 if TYPE_CHECKING:
     from inferkit.gate.stats.effect import Evidence
 
+# How a rule sees the change of a case (rules/rule.py).
+EvidenceOf = Callable[[LogSamples], "Evidence"]
+
 _ALPHA = 0.05
-_FEWEST_CASES = 3  # of whose changes a middle is worth a word
-_TIMES = (LATENCY, *SIDE_TIMES)
+_FEWEST_CASES = 3  # of whose changes a median is worth a word
 # How much more than the reference others reacted when a machine changed its state: up to 1.2 times, in logarithms.
 _REACTION = 1.5
 # Robust standard deviations (1.4826 median absolute deviations) around the median that are ordinary scatter.
 _ORDINARY = 4 * 1.4826
-HINT = "judge it where the machine cancels: pytest bench --against REF, or inferkit ab"
+_FEWEST_STATES = 2  # replicates of head that can show two states of the machine
+HINT = "measure base and head in turns: pytest bench --against REF, or inferkit ab"
 
 
 @dataclass(frozen=True)
 class Movement:
     """How the reference network's latency changed: shares, with one-sided 99 % bounds. `moved`: shown to have.
 
-    `lowest` and `highest` are its fastest and slowest replicate now, as changes from the mean of those before; 0 where
-    they are ordinary scatter.
+    `lowest` and `highest` are its fastest and slowest replicate of head, as changes from the mean of base; 0 where they
+    are ordinary scatter.
     """
 
     name: str
@@ -64,8 +69,7 @@ class Movement:
 
     def blamed(self, outcome: Outcome) -> Outcome:
         """The outcome of a time, INVALID where it is REGRESSED or IMPROVED and the machine moved."""
-        timed = any(outcome.metric == metric or outcome.metric.startswith(f"{metric} ") for metric in _TIMES)
-        if not timed or outcome.verdict not in (Verdict.REGRESSED, Verdict.IMPROVED):
+        if not is_timed(outcome.metric) or outcome.verdict not in (Verdict.REGRESSED, Verdict.IMPROVED):
             return outcome
         if self.moved:
             machine, reason = self.change, f"the reference network moved by {self.change:+.1%}: the machine did"
@@ -87,11 +91,11 @@ class Movement:
         return extreme if same_way and within else None
 
     def line(self, outcomes: Sequence[Outcome]) -> str:
-        """What a run's report says of it and of the middle of the latencies of its kind of machine; may be empty."""
+        """What a report says of it and of the median of the latencies of its kind of machine; may be empty."""
         changes = [o.change for o in outcomes if o.metric == LATENCY and o.change is not None]
         if self.moved:
-            said = f"the reference network moved by {self.change:+.1%}: the machine did"
-            return f"{said}, and what passes may hide as much" if self.change < 0 else said
+            text = f"the reference network moved by {self.change:+.1%}: the machine did"
+            return f"{text}, and what passes may hide as much" if self.change < 0 else text
         if len(changes) < _FEWEST_CASES:
             return ""
         middle = median(changes)
@@ -104,59 +108,55 @@ class Movement:
         return ""
 
 
-def movement(name: str, evidence: Evidence, others: Sequence[Evidence], margin: float) -> Movement:
-    """Judge the reference's change; `others` are the cases' evidence, whose variances it shares. `margin`: a share."""
+def movement(
+    reference: LogSamples, cases: Sequence[LogSamples], evidence: Callable[[LogSamples], Evidence]
+) -> Movement:
+    """Judge the change of the reference; it shares the variances of the `cases` measured with it.
+
+    `evidence` is the rule's.
+    """
+    from inferkit.gate.stats.analyses import SINGLE_ANALYSIS
     from inferkit.gate.stats.judge import Policy, judge
-    from inferkit.gate.stats.looks import SINGLE_LOOK
     from inferkit.gate.stats.sharing import share
     from inferkit.gate.stats.variance import NO_PRIOR
 
-    everything = [evidence, *(each for each in others if each is not evidence)]
+    own = evidence(reference)
+    everything = [own, *map(evidence, cases)]
     shared = share([each.variance for each in everything], [each.dof for each in everything])
     prior = NO_PRIOR if shared.apart[0] else shared.prior
     policy = Policy(alpha=_ALPHA)
-    (found,) = judge([evidence], [math.log1p(margin)], plan=SINGLE_LOOK, look=0, policy=policy, prior=prior)
-    moved = min(found.p_worse, found.p_better) <= policy.alpha / 2
-    return Movement(name, math.expm1(found.effect), _share(found.lower), _share(found.upper), margin, moved)
+    (judged,) = judge([own], [math.log1p(reference.margin)], plan=SINGLE_ANALYSIS, policy=policy, prior=prior)
+    moved = min(judged.p_worse, judged.p_better) <= policy.alpha / 2
+    change, bounds = math.expm1(judged.effect), (_share(judged.lower), _share(judged.upper))
+    return Movement(reference.case, change, *bounds, reference.margin, moved, *_extremes(reference))
 
 
-def moved_between(
-    name: str,
-    before: Sequence[float],
-    now: Sequence[float],
-    cases: Sequence[tuple[Sequence[float], Sequence[float]]],
-    margin: float,
-) -> Movement:
-    """`movement` of the reference's log-medians; `cases` are those (before, now) of the cases measured with it."""
-    from inferkit.gate.stats.effect import independent
-
-    found = movement(name, independent(before, now), [independent(*case) for case in cases], margin)
-    if not before or not now:
-        return found
-    level, everything = fmean(before), [*before, *now]
+def _extremes(reference: LogSamples) -> tuple[float, float]:
+    """The fastest and the slowest replicate of head as changes from base; 0 where they are ordinary scatter."""
+    if len(reference.head) < _FEWEST_STATES:
+        return 0.0, 0.0
+    level, everything = fmean(reference.base), [*reference.base, *reference.head]
     middle = median(everything)
     ordinary = _ORDINARY * median(abs(each - middle) for each in everything)
-    lowest, highest = (_share(each - level) if abs(each - middle) > ordinary else 0.0 for each in (min(now), max(now)))
-    return replace(found, lowest=lowest, highest=highest)
+    lowest, highest = (
+        _share(each - level) if abs(each - middle) > ordinary else 0.0
+        for each in (min(reference.head), max(reference.head))
+    )
+    return lowest, highest
 
 
 class Beside:
-    """What the reference says of each case that it was measured beside; arguments as for `moved_between`.
+    """What the reference says of each case that it was measured beside; arguments as for `movement`.
 
     The reference is measured as long as any case is. What it did after a case's last replicate may hide what it did
     before, so a case with fewer replicates is also held against as many of the reference's.
     """
 
     def __init__(
-        self,
-        name: str,
-        before: Sequence[float],
-        now: Sequence[float],
-        cases: Sequence[tuple[Sequence[float], Sequence[float]]],
-        margin: float,
+        self, reference: LogSamples, cases: Sequence[LogSamples], evidence: Callable[[LogSamples], Evidence]
     ) -> None:
-        self._count = len(now)
-        self._first = cache(lambda count: moved_between(name, before, now[:count], cases, margin))
+        self._count = len(reference.head)
+        self._first = cache(lambda count: movement(replace(reference, head=reference.head[:count]), cases, evidence))
 
     @property
     def overall(self) -> Movement:
@@ -165,8 +165,8 @@ class Beside:
 
     def of(self, replicates: int) -> Movement:
         """The movement that a case with so many replicates (0: it failed) is to be judged by."""
-        found = self._first(min(replicates, self._count) or self._count)
-        return found if found.moved else self.overall
+        first = self._first(min(replicates, self._count) or self._count)
+        return first if first.moved else self.overall
 
 
 def _share(log_ratio: float) -> float:

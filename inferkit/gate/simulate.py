@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.gate.rules.enough import more_for_baseline
-from inferkit.gate.rules.moderated import CONFIRMED, LOOKS
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.rules.moderated import ANALYSES, CONFIRMED
+from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence, independent, paired
 from inferkit.gate.stats.judge import Judgement, Policy
-from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sequential import advance, begin
 
-BASELINE_LOOKS = LookPlan(LOOKS, least=CONFIRMED)
-AB_LOOKS = LookPlan((4, 8, 12, 20))
+BASELINE_LOOKS = AnalysisPlan(ANALYSES, least=CONFIRMED)
+AB_LOOKS = AnalysisPlan((4, 8, 12, 20))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def against_baseline(
     *,
     baseline_replicates: int | None = 5,
     margin: float = 0.02,
-    plan: LookPlan = BASELINE_LOOKS,
+    plan: AnalysisPlan = BASELINE_LOOKS,
     policy: Policy | None = None,
     session: Session | None = None,
 ) -> Outcome:
@@ -135,11 +135,11 @@ def against_baseline(
 
 
 def _grown(
-    noises: Sequence[Drawn], random: np.random.Generator, margin: float, plan: LookPlan
+    noises: Sequence[Drawn], random: np.random.Generator, margin: float, plan: AnalysisPlan
 ) -> list[NDArray[np.float64]]:
     measured = [noise.medians(plan.counts[0], random) for noise in noises]
     while True:
-        suite = [CaseLatency(str(case), tuple(values), (), margin) for case, values in enumerate(measured)]
+        suite = [LogSamples(str(case), tuple(values), (), margin) for case, values in enumerate(measured)]
         wanted = more_for_baseline(suite, plan.counts)
         if not wanted:
             return measured
@@ -154,7 +154,7 @@ def interleaved(
     random: np.random.Generator,
     *,
     margin: float = 0.02,
-    plan: LookPlan = AB_LOOKS,
+    plan: AnalysisPlan = AB_LOOKS,
     policy: Policy | None = None,
 ) -> Outcome:
     """One interleaved A/B run: each block holds a fresh process of either side. Effects are log ratios."""
@@ -170,7 +170,7 @@ def _play(
     evidence: Callable[[int, int], Evidence],
     cases: int,
     margin: float,
-    plan: LookPlan,
+    plan: AnalysisPlan,
     policy: Policy | None,
     suspicion: float,
 ) -> Outcome:

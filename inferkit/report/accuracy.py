@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inferkit.gate.outcome import percent
+from inferkit.gate.units import percent
 from inferkit.report.page.confusion import confusion_of
 from inferkit.report.table import Column, table_lines
 

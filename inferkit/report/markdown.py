@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inferkit.gate.outcome import shower
+from inferkit.gate.metrics import shower
 from inferkit.report.page.escape import clean
 from inferkit.report.page.layers import layer_changes, markdown_rows
 from inferkit.report.page.view import CaseView, headline, verdict_counts
 
 LIMIT = 65_536
 _HEAD = (
-    "| case | metric | before | now | change | bounds | verdict |",
+    "| case | metric | base | head | change | bounds | verdict |",
     "| --- | --- | ---: | ---: | ---: | --- | --- |",
 )
 _QUIET = ("PASS", "NO_BASELINE", "UNSUPPORTED")
@@ -78,17 +78,17 @@ def _table(cases: Sequence[CaseView], room: int) -> tuple[list[str], int, int]:
 def _row(case: CaseView) -> str:
     outcome = case.outcome
     show = shower(case.metric)
-    before = now = change = bounds = "–"
+    base = head = change = bounds = "–"
     if outcome is not None:
-        before = before if outcome.baseline is None else show(outcome.baseline)
-        now = now if outcome.now is None else show(outcome.now)
+        base = base if outcome.base is None else show(outcome.base)
+        head = head if outcome.head is None else show(outcome.head)
         change = change if outcome.change is None else outcome.shown_change(outcome.change)
         if outcome.lower is not None and outcome.upper is not None:
             bounds = f"{outcome.shown_change(outcome.lower)} … {outcome.shown_change(outcome.upper)}"
         elif outcome.upper is not None:
-            bounds = f"at worst {outcome.shown_change(outcome.upper)}"
+            bounds = f"upper bound {outcome.shown_change(outcome.upper)}"
     verdict = f"**{case.verdict}**" if case.fails else case.verdict
-    cells = (f"<code>{plain(case.case)}</code>", plain(case.metric), before, now, change, bounds, verdict)
+    cells = (f"<code>{plain(case.case)}</code>", plain(case.metric), base, head, change, bounds, verdict)
     return f"| {' | '.join(cells)} |"
 
 

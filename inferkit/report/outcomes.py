@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from inferkit.gate.outcome import Outcome, Verdict, shower
+from inferkit.gate.metrics import shower
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.report.page.escape import clean
 from inferkit.report.table import Column, table_lines, unsupported_lines
 
 _COLUMNS = (
     Column("case", "case", str, left=True),
     Column("metric", "metric", str, rank=2, left=True),
-    Column("before", "before", str, rank=1),
-    Column("now", "now", str),
+    Column("base", "base", str, rank=1),
+    Column("head", "head", str),
     Column("change", "change", str),
     Column("margin", "margin", str, rank=2),
     Column("replicates", "replicates", str, rank=3),
     Column("verdict", "verdict", str, left=True),
 )
-_EXPLAINED = (Verdict.REGRESSED, Verdict.INVALID, Verdict.INCONCLUSIVE)
+_EXPLAINED = (Verdict.REGRESSED, Verdict.FAILED, Verdict.INVALID, Verdict.INCONCLUSIVE)
 
 
 def outcome_lines(outcomes: Iterable[Outcome], *, width: int = 0, color: bool = False) -> list[str]:
@@ -39,10 +40,10 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     return {
         "case": outcome.case,
         "metric": outcome.metric,
-        "before": None if outcome.baseline is None else show(outcome.baseline),
-        "now": None if outcome.now is None else show(outcome.now),
+        "base": None if outcome.base is None else show(outcome.base),
+        "head": None if outcome.head is None else show(outcome.head),
         "change": None if outcome.change is None else outcome.shown_change(outcome.change),
         "margin": None if outcome.margin is None else outcome.shown_amount(outcome.margin),
-        "replicates": f"{outcome.baseline_replicates} | {outcome.replicates}" if outcome.replicates else None,
+        "replicates": f"{outcome.base_replicates} | {outcome.head_replicates}" if outcome.head_replicates else None,
         "verdict": outcome.verdict,
     }

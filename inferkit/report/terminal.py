@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from inferkit.gate.outcome import percent, seconds, size
+from inferkit.gate.units import percent, seconds, size
 from inferkit.report.page.layers import layer_lines
 from inferkit.report.table import Column, table_lines, unsupported_lines, which_cases
 
@@ -43,32 +43,32 @@ _LATENCY = (
     Column("p99", "p99", seconds, rank=3),
     Column("images/s", "images_per_second", _rate, rank=2),
     Column("memory", "memory", size, rank=5),
-    Column("baseline", "baseline", seconds, rank=1),
+    Column("base", "base", seconds, rank=1),
     Column("change", "change", _share),
     Column("verdict", "verdict", _plain, left=True),
-    Column("because of", "because_of", _plain, rank=2, left=True),
+    Column("deciding metric", "deciding_metric", _plain, rank=2, left=True),
 )
 _SERVICE = (
     Column("service", "case", _plain, left=True),
-    Column("judged by", "centre", seconds),
+    Column("datum", "centre", seconds),
     Column("±", "spread", _spread, rank=1),
     Column("images/s", "images_per_second", _rate),
     Column("p50", "p50", seconds, rank=4),
     Column("p99", "p99", seconds, rank=2),
     Column("MLPerf", "loadgen", _plain, left=True),
-    Column("baseline", "baseline", seconds, rank=1),
+    Column("base", "base", seconds, rank=1),
     Column("change", "change", _share),
     Column("verdict", "verdict", _plain, left=True),
-    Column("because of", "because_of", _plain, rank=2, left=True),
+    Column("deciding metric", "deciding_metric", _plain, rank=2, left=True),
 )
 _ACCURACY = (
     Column("case", "case", _plain, left=True),
     Column("images", "images", _plain, rank=2),
     Column("top-1", "top1", percent),
     Column("top-5", "top5", percent, rank=4),
-    Column("against", "baseline", percent),
+    Column("base", "base", percent),
     Column("points", "change", _points),
-    Column("at worst", "upper", _points),
+    Column("upper bound", "upper", _points),
     Column("lost", "lost", _plain, rank=1),
     Column("gained", "gained", _plain, rank=1),
     Column("images/s", "images_per_second", _rate, rank=3),

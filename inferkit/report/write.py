@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.files import write_atomically
-from inferkit.gate.files.run_file import RunFile
+from inferkit.gate.run import Run
 from inferkit.report.charts.load_curves import LoadCurves
 from inferkit.report.markdown import markdown
 from inferkit.report.page.html import render_html
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inferkit.gate.history.store import History
 
 
-def view_of_files(run: RunFile, base: Sequence[RunFile], json_path: Path, baselines: Path | None = None) -> ReportView:
+def view_of_files(run: Run, base: Sequence[Run], json_path: Path, baselines: Path | None = None) -> ReportView:
     """The view of a run; raw traces are taken from beside the files where they are there."""
     traces, *base_traces = (
         read_traces(path.with_suffix(".traces.npz")) for path in (json_path, *(Path(file.name) for file in base))

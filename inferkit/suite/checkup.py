@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inferkit.errors import InferkitError
-from inferkit.gate.files.baseline import Baseline, BaselineStore
+from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.rules.default import default_rule
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.run import Run
 from inferkit.measure.case import Case
 from inferkit.report.doctor import NOTE, OK, PROBLEM, Finding
 from inferkit.suite.campaign.target import availability, fingerprint_of
@@ -71,10 +72,10 @@ def _baseline(name: str, matrix: Matrix, cases: list[Case]) -> Iterator[Finding]
     yield from _detectable(name, stored, known, path)
 
 
-def _detectable(name: str, stored: Baseline, cases: list[Case], path: Path) -> Iterator[Finding]:
+def _detectable(name: str, stored: Run, cases: list[Case], path: Path) -> Iterator[Finding]:
     """How small a slowdown as many processes as were stored would show, if they are as noisy as those."""
     same = {case.id: stored.cases[case.id].log_medians for case in cases}
-    outcomes = default_rule().judge([CaseLatency(each, logs, logs, _GATE) for each, logs in same.items()])
+    outcomes = default_rule().judge([LogSamples(each, logs, logs, _GATE) for each, logs in same.items()])
     found = sorted(outcome.mde for outcome in outcomes if outcome.mde is not None)
     if not found:
         return

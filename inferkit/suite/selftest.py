@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from inferkit.errors import UsageError
-from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
-from inferkit.gate.outcome import BUILD_TIME, HOST_MEMORY, LATENCY, P99, Outcome, Verdict
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.metrics import BUILD_TIME, HOST_MEMORY, LATENCY, P99
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.power import Detection, SelfTest, Share, SuiteData, case_powers
-from inferkit.gate.side import SideFacts
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.artifacts import Workshop
 from inferkit.suite.campaign.campaign import Campaign, Settings
-from inferkit.suite.campaign.facts import latency_facts
+from inferkit.suite.campaign.records import run_of
 from inferkit.suite.matrix.definition import Matrix
 
 # What a slowdown of each kind must be found in.
@@ -182,9 +182,9 @@ class _Runner:
                 continue
             kept.append(case)
             measured = [(record, baseline.cases[case.id].log_medians)]
-            if baseline.reference is not None:
+            for reference in baseline.references.values():
                 references = campaign.references.fresh([record], campaign.record)
-                measured += [(each, baseline.reference.log_medians) for each in references]
+                measured += [(each, reference.log_medians) for each in references]
             for each, logs in measured:
                 medians[each.case.id], margins[each.case.id] = logs, each.margin
         self.cases = tuple(kept)
@@ -195,19 +195,9 @@ class _Runner:
         campaign = self._campaign(replace(self._settings, for_baseline=True))
         campaign.run(cases)
         records = [record for record in campaign.latency.values() if record.open and record.replicates]
-        by_fingerprint: dict[str, Baseline] = {}
-        for record in records:
-            assert record.fingerprint is not None
-            side = SideFacts.of(latency_facts(record))
-            case = CaseBaseline(record.log_medians, **side.__dict__)
-            known = by_fingerprint.get(record.fingerprint.slug, Baseline(record.fingerprint))
-            stored: Mapping[str, CaseBaseline] = {**known.cases, record.case.id: case}
-            by_fingerprint[record.fingerprint.slug] = replace(known, cases=stored)
-        references = campaign.references.as_dict()
-        for slug, baseline in by_fingerprint.items():
-            told = references.get(slug)
-            reference = ReferenceBaseline(told["name"], tuple(told["log_medians"])) if told else None
-            self._store.write(replace(baseline, reference=reference))
+        run = run_of(records, campaign.references.measured())
+        for slug in run.fingerprints:
+            self._store.write(replace(run.of(slug), invalid={}))
         self.cases = tuple(record.case for record in records)
         measured = [*campaign.references.records.values(), *records]
         medians = {record.case.id: record.log_medians for record in measured}
@@ -219,7 +209,7 @@ class _Runner:
         campaign = self._campaign(replace(self._settings, inject={case: {kind: share} for case in slowed}))
         campaign.run(self.cases)
         outcomes = [record.outcome for record in campaign.latency.values() if record.outcome is not None]
-        outcomes += [outcome for record in campaign.latency.values() for outcome in record.sides]
+        outcomes += [outcome for record in campaign.latency.values() for outcome in record.others]
         measured = [*campaign.references.records.values(), *campaign.latency.values()]
         medians = {record.case.id: record.log_medians for record in measured if record.replicates}
         data = SuiteData(kind, share, slowed, medians)

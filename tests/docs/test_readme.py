@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inferkit.cli.main import COMMANDS
-from inferkit.gate.outcome import seconds, size
+from inferkit.gate.units import seconds, size
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.interleaved import BLOCKS, Blocks, ab_outcome, head_first, without
-from inferkit.gate.stats.looks import LookPlan
+from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.sequential import advance, begin
 
-PLAN = LookPlan(BLOCKS)
+PLAN = AnalysisPlan(BLOCKS)
 
 
 def blocks(name, slowdown, sd=0.002, drift=0.0, count=4, margin=0.02):
@@ -56,7 +56,7 @@ def test_a_case_that_cannot_be_measured_leaves_the_others_where_they_were():
     trial, _ = judged(cases)
     assert trial.waiting == (0, 1, 2)
     left = without(trial, 1)
-    assert (left.waiting, left.looks, len(left.judgements)) == ((0, 1), (1, 1), 2)
+    assert (left.waiting, left.analyses, len(left.judgements)) == ((0, 1), (1, 1), 2)
     assert left.count(0) == BLOCKS[1]
 
 

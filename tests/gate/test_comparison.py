@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inferkit.gate.simple import SimpleRule
 
 from inferkit.errors import BaselineError
 from inferkit.gate.comparison import compare
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.outcome import ACCURACY, LATENCY, Verdict
-from inferkit.gate.simple import SimpleRule
+from inferkit.gate.metrics import ACCURACY, LATENCY
+from inferkit.gate.outcome import Verdict
 from tests.gate.run_files import MACHINE, accuracy_of, foreign, ours, write
 
 CASE = "lenet-fp32-b1-onnxruntime"
@@ -98,7 +99,7 @@ def test_a_regression_outweighs_an_invalid_case(tmp_path):
 
 def test_several_files_of_a_side_are_replicates(tmp_path):
     result = comparison(tmp_path, [ours({CASE: FAST}), ours({CASE: FAST})], ours({CASE: FAST}))
-    assert (result.outcomes[0].baseline_replicates, result.outcomes[0].replicates) == (6, 3)
+    assert (result.outcomes[0].base_replicates, result.outcomes[0].replicates) == (6, 3)
 
 
 def test_files_of_different_machines_are_no_side(tmp_path):

@@ -7,24 +7,24 @@ import pytest
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.enough import FEWEST, more_for_baseline
-from inferkit.gate.rules.moderated import LOOKS, ModeratedRule
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.rules.moderated import ANALYSES, ModeratedRule
+from inferkit.gate.rules.rule import LogSamples
 
 
-def measured(random: np.random.Generator, noise: list[float], counts: list[int], margin: float) -> list[CaseLatency]:
+def measured(random: np.random.Generator, noise: list[float], counts: list[int], margin: float) -> list[LogSamples]:
     return [
-        CaseLatency(f"case{index}", tuple(random.normal(0, each, count)), (), margin)
+        LogSamples(f"case{index}", (), tuple(random.normal(0, each, count)), margin)
         for index, (each, count) in enumerate(zip(noise, counts, strict=True))
     ]
 
 
-def grown(noise: list[float], margin: float, seed: int) -> list[CaseLatency]:
+def grown(noise: list[float], margin: float, seed: int) -> list[LogSamples]:
     """Measured on until there is enough of every case."""
     random = np.random.default_rng(seed)
-    suite = measured(random, noise, [LOOKS[0]] * len(noise), margin)
+    suite = measured(random, noise, [ANALYSES[0]] * len(noise), margin)
     while wanted := more_for_baseline(suite):
         suite = [
-            CaseLatency(c.case, c.now + tuple(random.normal(0, noise[i], wanted.get(c.case, 0))), (), margin)
+            LogSamples(c.case, (), c.now + tuple(random.normal(0, noise[i], wanted.get(c.case, 0))), margin)
             for i, c in enumerate(suite)
         ]
     return suite
@@ -36,8 +36,8 @@ def test_quiet_cases_have_enough_with_six() -> None:
 
 def test_a_noisy_case_among_quiet_ones_is_measured_on_alone() -> None:
     counts = [len(case.now) for case in grown([0.002] * 11 + [0.03], 0.02, seed=2)]
-    assert counts[-1] == LOOKS[-1]
-    assert max(counts[:-1]) <= LOOKS[1]
+    assert counts[-1] == ANALYSES[-1]
+    assert max(counts[:-1]) <= ANALYSES[1]
 
 
 def test_a_wide_margin_needs_fewer() -> None:
@@ -47,7 +47,7 @@ def test_a_wide_margin_needs_fewer() -> None:
 
 
 def test_a_single_replicate_says_nothing_and_asks_for_nothing() -> None:
-    assert more_for_baseline([CaseLatency("one", (0.1,), (), 0.02)]) == {}
+    assert more_for_baseline([LogSamples("one", (), (0.1,), 0.02)]) == {}
     assert more_for_baseline([]) == {}
 
 
@@ -58,7 +58,7 @@ def test_against_such_a_baseline_the_rule_finds_what_it_was_made_for(noise: floa
         random = np.random.default_rng(100 + seed)
         base = grown([noise] * 12, slowdown, seed)
         suite = [
-            CaseLatency(c.case, tuple(random.normal(np.log1p(slowdown) if i == 0 else 0, noise, 20)), c.now, 0.02)
+            LogSamples(c.case, c.now, tuple(random.normal(np.log1p(slowdown) if i == 0 else 0, noise, 20)), 0.02)
             for i, c in enumerate(base)
         ]
         found += ModeratedRule().judge(suite)[0].verdict is Verdict.REGRESSED

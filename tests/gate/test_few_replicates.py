@@ -6,14 +6,14 @@ import pytest
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.default import default_rule
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.rules.rule import LogSamples
 
 
 @pytest.mark.parametrize("measuring", [True, False])
 @pytest.mark.parametrize("change", [0.0, 0.08, -0.08])
 def test_one_replicate_a_side_is_told_and_decides_little(measuring, change):
     suite = [
-        CaseLatency(f"case-{number}", (math.log(0.01 * (1 + change)),), (math.log(0.01),), 0.05) for number in range(5)
+        LogSamples(f"case-{number}", (math.log(0.01),), (math.log(0.01 * (1 + change)),), 0.05) for number in range(5)
     ]
     for outcome in default_rule(measuring).judge(suite):
         assert outcome.verdict in (Verdict.INCONCLUSIVE, Verdict.PASS)

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.power import Share, case_powers
 
 

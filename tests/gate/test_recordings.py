@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from inferkit.gate.outcome import Verdict
+from inferkit.gate.stats.analyses import SINGLE_ANALYSIS
 from inferkit.gate.stats.effect import independent
 from inferkit.gate.stats.judge import judge
-from inferkit.gate.stats.looks import SINGLE_LOOK
 from tools.gate_numbers import medians, read_recordings, splits
 
 CASES = {name: medians(case) for name, case in read_recordings().items()}
@@ -17,7 +17,7 @@ def share_regressed(values, slowdown):
     hits = 0
     for base, head in ways:
         evidence = independent(values[list(base)], values[list(head)] + np.log1p(slowdown))
-        hits += judge([evidence], [0.02], plan=SINGLE_LOOK, look=0)[0].verdict is Verdict.REGRESSED
+        hits += judge([evidence], [0.02], plan=SINGLE_ANALYSIS)[0].verdict is Verdict.REGRESSED
     return hits / len(ways)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from inferkit.gate.comparison import compare
 from inferkit.gate.files.run_file import read_run
-from inferkit.gate.outcome import HOST_MEMORY, LATENCY, P99, Outcome, Verdict
+from inferkit.gate.metrics import HOST_MEMORY, LATENCY, P99
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.reference import HINT, moved_between
 from tests.gate.run_files import MACHINE, ours, write
 

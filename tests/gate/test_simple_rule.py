@@ -5,10 +5,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inferkit.gate.simple import SimpleRule
 
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.gate.rules.rule import CaseLatency
-from inferkit.gate.simple import SimpleRule
+from inferkit.gate.rules.rule import LogSamples
 
 CASE = "lenet-fp32-b1-onnxruntime"
 MIRROR = {Verdict.REGRESSED: Verdict.IMPROVED, Verdict.IMPROVED: Verdict.REGRESSED, Verdict.PASS: Verdict.PASS}
@@ -22,7 +22,7 @@ def logs(*times):
 
 
 def judge(now, baseline, margin=0.25, **more):
-    return SimpleRule().judge([CaseLatency(CASE, now, baseline, margin, **more)])[0]
+    return SimpleRule().judge([LogSamples(CASE, baseline, now, margin, **more)])[0]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_one_replicate_is_judged_and_said():
 
 def test_a_regression_is_measured_again_once():
     rule = SimpleRule()
-    outcomes = rule.judge([CaseLatency(CASE, logs(0.02, 0.02, 0.02), logs(0.01, 0.01), 0.25)])
+    outcomes = rule.judge([LogSamples(CASE, logs(0.01, 0.01), logs(0.02, 0.02, 0.02), 0.25)])
     assert rule.more(outcomes, 0) == {CASE: 3}
     assert rule.more(outcomes, 1) == {}
 

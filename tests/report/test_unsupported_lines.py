@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.report.outcomes import outcome_lines
 from inferkit.report.table import unsupported_lines
 

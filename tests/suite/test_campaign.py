@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from inferkit.gate.files.baseline import BaselineStore
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.measure.progress import Progress
 from inferkit.suite.campaign.campaign import Campaign, Settings
 from inferkit.suite.matrix.read import load_matrix

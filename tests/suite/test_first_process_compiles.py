@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from inferkit.gate.outcome import COLD_START, HOST_MEMORY, Verdict
 from inferkit.gate.side import SideCase, SideFacts, judge_sides
+
+from inferkit.gate.metrics import COLD_START, HOST_MEMORY
+from inferkit.gate.outcome import Verdict
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.suite.campaign.facts import latency_facts

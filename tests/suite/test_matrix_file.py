@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.errors import UsageError
-from inferkit.gate.margins import CPU_MARGIN, GPU_MARGIN
+from inferkit.gate.metrics import CPU_MARGIN, GPU_MARGIN
 from inferkit.measure.case import Case
 from inferkit.suite.matrix.read import load_matrix
 

@@ -12,7 +12,7 @@ import pytest
 
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.history.store import History
-from inferkit.gate.outcome import REFERENCE
+from inferkit.gate.metrics import REFERENCE
 from inferkit.report.page.view import view_of
 from tests.suite.tiny_project import MATRIX, make_project
 

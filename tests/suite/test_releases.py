@@ -9,7 +9,8 @@ import pytest
 
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import Figure, RunInfo, RunSummary
-from inferkit.gate.outcome import LATENCY, REFERENCE, Verdict
+from inferkit.gate.metrics import LATENCY, REFERENCE
+from inferkit.gate.outcome import Verdict
 from inferkit.suite.session.releases import ratchet_of
 from tests.git_folder import git
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from inferkit.gate.history.store import History
-from inferkit.gate.outcome import ACCURACY, COLD_START, HOST_MEMORY, LATENCY
+from inferkit.gate.metrics import ACCURACY, COLD_START, HOST_MEMORY, LATENCY
 
 CASE = "tiny-fp32-b1-onnxruntime"
 

@@ -12,7 +12,8 @@ import pytest
 from inferkit.cli.main import main
 from inferkit.errors import UsageError
 from inferkit.gate.files.baseline import BaselineStore
-from inferkit.gate.outcome import ACCURACY, Verdict
+from inferkit.gate.metrics import ACCURACY
+from inferkit.gate.outcome import Verdict
 from inferkit.serve.load.loadgen import SCENARIOS
 from inferkit.suite.campaign.facts import latency_details
 from inferkit.suite.matrix.read import load_matrix

@@ -10,9 +10,10 @@ import inferkit
 from inferkit.backends.tensorrt import load_engine
 from inferkit.gate.builds import judge_levels
 from inferkit.gate.files.baseline import CaseBaseline
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.moderated import ModeratedRule
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.rules.rule import LogSamples
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.suite.campaign.artifacts import own_cache
@@ -96,10 +97,10 @@ def test_the_line_and_the_facts_tell_the_spread_between_builds_and_within():
 def test_engines_and_processes_are_judged_apart_in_the_order_given():
     """Quiet processes must not make the few engines of another case look quiet."""
     random = np.random.default_rng(3)
-    quiet = [CaseLatency(f"quiet{n}", *(tuple(random.normal(0, 0.002, 5)) for _ in "ab"), 0.05) for n in range(20)]
-    engines = CaseLatency("engines", (0.05, 0.06, 0.04), (0.0,), 0.05)
+    quiet = [LogSamples(f"quiet{n}", *(tuple(random.normal(0, 0.002, 5)) for _ in "ab"), 0.05) for n in range(20)]
+    engines = LogSamples("engines", (0.0,), (0.05, 0.06, 0.04), 0.05)
     suite = [*quiet[:3], engines, *quiet[3:]]
-    rule = ModeratedRule(looks=())
+    rule = ModeratedRule(analyses=())
     rebuilt = {case.case: case is engines for case in suite}
     apart = judge_levels(rule, suite, rebuilt)
     assert [outcome.case for outcome in apart] == [case.case for case in suite]

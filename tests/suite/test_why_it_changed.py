@@ -7,16 +7,17 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from inferkit.suite.campaign.explain import explain_records
 from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.cli.main import main
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import layers_path, write_layers
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.measure.case import Case
 from inferkit.measure.layers.table import LayerRow
-from inferkit.suite.campaign.explain import explain_records
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.definition import NetworkDefinition
 from tests.suite.tiny_project import Project

@@ -10,7 +10,7 @@ import pytest
 
 from inferkit.backends.tensorrt import gpus
 from inferkit.gate.history.store import History
-from inferkit.gate.outcome import ACCURACY
+from inferkit.gate.metrics import ACCURACY
 from inferkit.suite.session.xdist import by_name, merged, take_gpu
 from tests.suite.tiny_project import MATRIX, make_project
 

@@ -1,8 +1,8 @@
-"""A pytest-benchmark JSON as the gate sees it: cases with their replicates, from our own files or from anyone's.
+"""A pytest-benchmark JSON as a Run: cases with their replicates, from our own files or from anyone's.
 
-A file that inferkit wrote has an `inferkit` key: log-medians of each replicate, fingerprints, accuracies. From any
-other, a benchmark's median over all rounds is the one datum of its case: how many processes it came from, and how much
-they differ, the file does not say.
+A file that inferkit wrote has an `inferkit` key: the data of each replicate, fingerprints, accuracies. From any other,
+a benchmark's median over all rounds is the one datum of its case: how many processes it came from, and how much they
+differ, the file does not say.
 """
 
 from __future__ import annotations
@@ -12,103 +12,33 @@ import binascii
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inferkit.gate.files.checked_json import Place, read_json
+from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_reference
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.outcome import Outcome
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
+from inferkit.measure.layers.table import readable_table
 
-SCHEMA = 1
+SCHEMA = 2
 NO_COMMIT = ("unversioned", "unknown")  # what pytest-benchmark writes where there is no repository
 
-_FIGURES = (
-    "baseline",
-    "now",
-    "change",
-    "lower",
-    "upper",
-    "margin",
-    "mde",
-    "replicates",
-    "baseline_replicates",
-    "machine",
-)
-_FASTEST, _SLOWEST = 1e-9, 86_400.0  # seconds that a batch can take
+_FIGURES = ("base", "head", "change", "lower", "upper", "margin", "mde", "head_replicates", "base_replicates",
+            "machine")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class RunCase:
-    """A latency case of a file. `replicates_known` is False where the one datum hides how many processes there were."""
-
-    log_medians: tuple[float, ...]
-    fingerprint: str
-    margin: float | None = None
-    replicates_known: bool = True
-    facts: Mapping[str, object] = field(default_factory=dict)
-    builds: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class RunReference:
-    """The reference network's log-medians on one kind of machine; `name` is its version."""
-
-    name: str
-    log_medians: tuple[float, ...]
-    margin: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class RunAccuracy:
-    """An accuracy case of a file; `right` tells for each image whether its label scored best."""
-
-    top1: float
-    top5: float
-    images: int
-    dataset: str
-    fingerprint: str
-    tolerance: float | None
-    right: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class RunFile:
-    """What a file holds. `ours` is False for files that inferkit did not write; `declared` and `references` are by
-    fingerprint slug, `failures` are the reasons of cases that could not be measured.
-
-    `record` is the whole `inferkit` key, unchecked: for showing, never for a verdict.
-    """
-
-    name: str
-    ours: bool
-    fingerprints: Mapping[str, Fingerprint]
-    cases: Mapping[str, RunCase]
-    accuracy: Mapping[str, RunAccuracy] = field(default_factory=dict)
-    outcomes: tuple[Outcome, ...] = ()
-    declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    narrowed: bool = False
-    smoke: bool = False
-    commit: str = ""
-    date: str = ""
-    project: str = ""
-    branch: str = ""
-    dirty: bool = False
-    references: Mapping[str, RunReference] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)
-    record: Mapping[str, object] = field(default_factory=dict)
-
-
-def read_run(path: str | os.PathLike[str], *, foreign: bool = False) -> RunFile:
-    """Read and check a benchmark JSON; `foreign` looks at what any such file has, also in one of ours.
+def read_run(path: str | os.PathLike[str], *, foreign: bool = False) -> Run:
+    """Read and check a benchmark JSON; `foreign` reads what any such file has, also in one of ours.
 
     BaselineError for a file that is damaged, newer, or no benchmark JSON.
     """
     return run_of(read_json(path), foreign=foreign)
 
 
-def run_of(top: Place, *, foreign: bool = False) -> RunFile:
+def run_of(top: Place, *, foreign: bool = False) -> Run:
     """As `read_run`, of a JSON object that is at hand (checked_json.parse_json)."""
     if "benchmarks" not in top.values or "machine_info" not in top.values:
         raise top.fail("is no pytest-benchmark JSON: it has no benchmarks or no machine_info")
@@ -117,7 +47,7 @@ def run_of(top: Place, *, foreign: bool = False) -> RunFile:
     return _foreign(top)
 
 
-def _ours(top: Place, place: Place) -> RunFile:
+def _ours(top: Place, place: Place) -> Run:
     schema = place.values.get("schema")
     if type(schema) is not int or schema < 1:
         raise place.fail(f"is damaged: the schema is {schema!r}", "schema")
@@ -127,53 +57,75 @@ def _ours(top: Place, place: Place) -> RunFile:
         slug: Fingerprint.of({name: buckets.text(name) for name in buckets.values})
         for slug, buckets in place.place("fingerprints").places().items()
     }
-    cases = {name: _case(case, fingerprints) for name, case in place.place("cases").places().items()}
+    cases = {name: _case(name, case, fingerprints, schema) for name, case in place.place("cases").places().items()}
+    accuracy = {name: _accuracy(name, found) for name, found in place.place("accuracy").places().items()}
+    outcomes = _outcomes(place)
     declared = place.place("declared")
-    return RunFile(
-        top.file,
-        True,
-        fingerprints,
-        cases,
-        {name: _accuracy(found) for name, found in place.place("accuracy").places().items()},
-        _outcomes(place),
-        {slug: _texts(declared, slug) for slug in declared.values},
-        bool(place.values.get("narrowed")),
-        bool(place.values.get("smoke")),
-        *_origin(top),
-        references={slug: _reference(found) for slug, found in place.place("references").places().items()},
+    return Run(
+        name=top.file,
+        fingerprints=fingerprints,
+        cases=cases,
+        accuracy=accuracy,
+        references={slug: read_reference(each, slug) for slug, each in place.place("references").places().items()},
+        outcomes=outcomes,
+        # A case that was refused unmeasured (by workers of pytest-xdist) spoils nobody's replicates.
+        invalid={
+            outcome.case: outcome.reason or "measured as INVALID"
+            for outcome in outcomes
+            if outcome.verdict is Verdict.INVALID
+            and outcome.machine is None
+            and (outcome.case in cases or outcome.case in accuracy)
+        },
         failures=_reasons(place.values.get("failures")),
+        declared={slug: _texts(declared, slug) for slug in declared.values},
+        origin=_origin(top, str(place.values.get("version") or "")),
+        narrowed=bool(place.values.get("narrowed")),
+        smoke=bool(place.values.get("smoke")),
         record=place.values,
     )
 
 
-def _case(place: Place, fingerprints: Mapping[str, Fingerprint]) -> RunCase:
-    logs = place.numbers("log_medians", above=math.log(_FASTEST), most=math.log(_SLOWEST))
-    if not logs:
-        raise place.fail("holds no replicate", "log_medians")
+def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], schema: int) -> CaseRun:
+    data = read_data(place)
     slug = place.text("fingerprint")
     if slug not in fingerprints:
         raise place.fail(f"names the fingerprint {slug!r}, which the file does not have", "fingerprint")
-    for key in ("build_seconds", "cold_start"):
-        place.numbers(key, above=-1e-9)
-    for key in ("log_p99", "log_execution"):
-        place.numbers(key, above=math.log(_FASTEST), most=math.log(_SLOWEST))
-    place.numbers("memories", above=-1)
-    for key in ("memory", "device_memory", "engine_bytes"):
-        place.optional(key, above=-1)
-    builds = tuple(int(number) for number in place.numbers("builds", above=-1, most=1e6))
-    if builds and len(builds) != len(logs):
-        raise place.fail(f"has {len(builds)} entries for {len(logs)} replicates", "builds")
-    return RunCase(logs, slug, place.optional("margin", above=0), facts=place.values, builds=builds)
+    place.optional("memory", above=-1)
+    facts = place.values
+    rebuilt = facts.get("backend") == _REBUILT_IN_SCHEMA_1 if schema == 1 else facts.get("rebuilt") is True
+    network = facts.get("network")
+    return CaseRun(
+        case=name,
+        fingerprint=slug,
+        data=data,
+        margin=place.optional("margin", above=0),
+        builds=read_builds(place, len(data["log_medians"])),
+        network=network if isinstance(network, str) else None,
+        rebuilt=rebuilt,
+        layers=readable_table(facts.get("layers")),
+        facts=_renamed_layers(facts) if schema == 1 else facts,
+    )
 
 
-def _reference(place: Place) -> RunReference:
-    logs = place.numbers("log_medians", above=math.log(_FASTEST), most=math.log(_SLOWEST))
-    if not logs:
-        raise place.fail("holds no replicate", "log_medians")
-    return RunReference(place.text("name"), logs, place.optional("margin", above=0))
+# Schema 1 did not say whether an engine was chosen by timing; it was so of one backend.
+_REBUILT_IN_SCHEMA_1 = "tensorrt"
 
 
-def _accuracy(place: Place) -> RunAccuracy:
+def _renamed_layers(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts of schema 1, whose layers that explain a change had other words for base and head."""
+    why = facts.get("why")
+    changes = why.get("changes") if isinstance(why, dict) else None
+    if not isinstance(changes, list):
+        return facts
+    words = {"before_us": "base_us", "now_us": "head_us"}
+    renamed = [
+        {words.get(key, key): value for key, value in change.items()} if isinstance(change, dict) else change
+        for change in changes
+    ]
+    return {**facts, "why": {**facts["why"], "changes": renamed}}
+
+
+def _accuracy(name: str, place: Place) -> AccuracyRun:
     images = int(place.number("images", above=0, most=1e9))
     try:
         packed = np.frombuffer(base64.b64decode(place.text("top1_bits"), validate=True), np.uint8)
@@ -185,27 +137,33 @@ def _accuracy(place: Place) -> RunAccuracy:
     top1 = place.number("top1", above=-1e-9, most=100)
     if abs(100 * float(right.mean()) - top1) > 1e-6:
         raise place.fail(f"{top1} does not fit the bits of the images", "top1")
-    return RunAccuracy(
-        top1,
-        place.number("top5", above=-1e-9, most=100),
-        images,
-        place.text("dataset"),
-        place.text("fingerprint"),
-        place.optional("tolerance", above=0),
-        right,
+    return AccuracyRun(
+        case=name,
+        fingerprint=place.text("fingerprint"),
+        margin=place.optional("tolerance", above=0),
+        facts=place.values,
+        top1=top1,
+        top5=place.number("top5", above=-1e-9, most=100),
+        images=images,
+        dataset=place.text("dataset"),
+        right=right,
+        not_finite=int(place.optional("not_finite", above=-1, most=1e9) or 0),
     )
 
 
 def _outcomes(place: Place) -> tuple[Outcome, ...]:
     values = place.values.get("outcomes", [])
     try:
+        outcomes = tuple(Outcome.from_dict(value) for value in values)
         for value in values:
-            known = Place(value, place.file, "inferkit/outcomes")
-            known.text("case")
-            known.text("metric")
+            each = Place(value, place.file, "inferkit/outcomes")
+            each.text("case")
+            each.text("metric")
+        for outcome in outcomes:
+            each = Place(outcome.as_dict(), place.file, "inferkit/outcomes")
             for key in _FIGURES:
-                known.optional(key)
-        return tuple(Outcome.from_dict(value) for value in values)
+                each.optional(key)
+        return outcomes
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise place.fail(f"is damaged: {error}", "outcomes") from error
 
@@ -217,27 +175,26 @@ def _texts(place: Place, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _reasons(told: object) -> dict[str, str]:
+def _reasons(content: object) -> dict[str, str]:
     """Reasons by case, empty where one is no text: they are words to be shown, and no figure rests on them."""
-    found = told if isinstance(told, dict) else {}
-    return {name: text if isinstance(text, str) else "" for name, text in found.items()}
+    reasons = content if isinstance(content, dict) else {}
+    return {name: text if isinstance(text, str) else "" for name, text in reasons.items()}
 
 
-def _origin(top: Place) -> tuple[str, str, str, str, bool]:
-    """Commit, date, project, branch, and whether there were changes that no commit has."""
-    told = top.place("commit_info").values
-    date = top.values.get("datetime")
-    commit, project, branch = (str(told.get(key) or "") for key in ("id", "project", "branch"))
-    return commit, str(date or ""), project, branch, told.get("dirty") is True
+def _origin(top: Place, version: str = "") -> Origin:
+    info = top.place("commit_info").values
+    commit, project, branch = (str(info.get(key) or "") for key in ("id", "project", "branch"))
+    date = str(top.values.get("datetime") or "")
+    return Origin(top.file, commit, date, project, branch, version, info.get("dirty") is True)
 
 
-def _foreign(top: Place) -> RunFile:
+def _foreign(top: Place) -> Run:
     """The benchmarks of a file that inferkit did not write, under pytest-benchmark's own full names."""
     fingerprint = _machine(top.place("machine_info"))
     benchmarks = top.values["benchmarks"]
     if not isinstance(benchmarks, list):
         raise top.fail("must be a list", "benchmarks")
-    cases: dict[str, RunCase] = {}
+    cases: dict[str, CaseRun] = {}
     for number, value in enumerate(benchmarks):
         if not isinstance(value, dict):
             raise top.fail("must be an object", f"benchmarks/{number}")
@@ -245,24 +202,16 @@ def _foreign(top: Place) -> RunFile:
         name = place.text("fullname")
         if name in cases:
             raise place.fail(f"{name!r} stands there twice", "fullname")
-        median = place.place("stats").number("median", above=_FASTEST, most=_SLOWEST)
-        cases[name] = RunCase((math.log(median),), fingerprint.slug, replicates_known=False)
-    commit, date, project, branch, dirty = _origin(top)
-    return RunFile(
-        top.file,
-        False,
-        {fingerprint.slug: fingerprint},
-        cases,
-        commit=commit,
-        date=date,
-        project=project,
-        branch=branch,
-        dirty=dirty,
+        median = place.place("stats").number("median", above=FASTEST, most=SLOWEST)
+        data = {"log_medians": (math.log(median),)}
+        cases[name] = CaseRun(case=name, fingerprint=fingerprint.slug, data=data, replicates_known=False)
+    return Run(
+        name=top.file, fingerprints={fingerprint.slug: fingerprint}, cases=cases, origin=_origin(top), ours=False
     )
 
 
 def _machine(info: Place) -> Fingerprint:
-    """What pytest-benchmark tells of a machine, in buckets: its measured clock and its host name are left out."""
+    """A machine as pytest-benchmark describes it, in buckets: its measured clock and its host name are left out."""
     cpu = info.values.get("cpu")
     cpu = cpu if isinstance(cpu, dict) else {}
     version = info.values.get("python_version")

@@ -7,12 +7,12 @@
         series.fingerprint, series.metric, series.project   # one series per kind of machine
         for point in series.points:                         # oldest first; `series.usable` leaves INVALID ones out
             point.run.date, point.run.commit, point.run.run_id, point.run.version, point.run.branch, point.run.dirty
-            point.centre, point.figure.values               # seconds, bytes or percent: the middle, each replicate's
-            point.verdict, point.figure.change, point.figure.margin, point.figure.reason
+            point.centre, point.values                      # seconds, bytes or percent: the median, each replicate's
+            point.verdict, point.change, point.margin, point.reason
     history.runs(); history.fingerprints()                  # where runs came from; kinds of machines by slug
 
-Metrics are those of `inferkit.gate.outcome`, `top-5`, and `reference` (the reference network's latency, whose case is
-its name). A file that does not exist yet reads as empty. HistoryError tells what is wrong with a file.
+Metrics are those of `inferkit.gate.metrics`; `reference` is the reference network's latency, whose case is its
+version. A file that does not exist yet reads as empty. HistoryError tells what is wrong with a file.
 
 `summary` is what is kept of a run, `store` the file, `changes` finds change points (Apache Otava), `ratchet` compares
 with a release and with 30 days ago.

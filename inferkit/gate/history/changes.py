@@ -13,7 +13,7 @@ from typing import Any
 
 from inferkit.errors import UsageError
 from inferkit.gate.history.series import Point, Series
-from inferkit.gate.outcome import REFERENCE
+from inferkit.gate.metrics import REFERENCE
 
 P_VALUE = 0.001  # Otava's own default
 LEAST_CHANGE = 0.01

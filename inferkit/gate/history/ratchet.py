@@ -1,7 +1,7 @@
-"""The ratchet: this run against the last release and against 30 days ago, so that many small slips are seen as one.
+"""The ratchet: this run against the last release and against 30 days ago, so that a gradual regression is found.
 
-Each of ten slips of 1 % passes; together they are 10 %. What is compared are runs, not processes: a machine differs a
-little from day to day, and so the datum is one value per run (the middle of its log-medians), and the noise is what
+Each of ten steps of 1 % passes; together they are 10 %. What is compared are runs, not processes: a machine differs a
+little from day to day, and so the datum is one value per run (the median of its log-medians), and the noise is what
 runs differ by from one to the next, taken over the recent runs. Successive differences (von Neumann) are blind to a
 slow drift, which a plain variance would take for noise and then not see. The judgement is the gate's own: moderated
 over the cases, Holm over cases and moments compared, tested against a quarter of the margin.
@@ -10,18 +10,22 @@ over the cases, Holm over cases and moments compared, tested against a quarter o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import pairwise
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
-from inferkit.gate.history.series import Point, Series
-from inferkit.gate.history.summary import RunInfo
-from inferkit.gate.margins import CPU_MARGIN
-from inferkit.gate.outcome import LATENCY, REFERENCE, Outcome, Verdict
-from inferkit.gate.stats.effect import Evidence
+from inferkit.gate.history.series import Point, RunInfo, Series
+from inferkit.gate.judging import judge
+from inferkit.gate.metrics import CPU_MARGIN, LATENCY, METRICS, REFERENCE
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.run import CaseRun, Run
+
+if TYPE_CHECKING:
+    from inferkit.gate.stats.effect import Evidence
 
 # Drift is looked for more finely than one run can be judged, since the noise of runs is known from their history.
 MARGIN = 0.05
@@ -69,44 +73,38 @@ def needed(runs: Sequence[RunInfo], current: RunInfo, moments: Sequence[Moment])
 
 
 def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment], margin: float = MARGIN) -> list[Outcome]:
-    """One outcome per case of the run `current` and moment that has runs of the case: REGRESSED is a slip.
+    """One outcome per case of the run `current` and moment that has runs of it: REGRESSED is a gradual regression.
 
     `series` hold latencies (see `needed`), and references of the same runs. The metric names the moment: `latency since
     v1.2`. The margin is the case's own where that is finer. Where the reference network moved as well between the same
     runs, the machine did: INVALID.
     """
-    from inferkit.gate.reference import Movement, movement  # needs scipy
-    from inferkit.gate.stats.judge import Policy, judge
-    from inferkit.gate.stats.looks import SINGLE_LOOK
-
-    cases = [each for each in series if each.metric == LATENCY]
-    pairs = [pair for each in cases for moment in moments if (pair := _pair(each, current, moment, margin))]
+    latencies = [each for each in series if each.metric == LATENCY]
+    pairs = {
+        f"{moment.name} {each.fingerprint} {each.case}": pair
+        for each in latencies
+        for moment in moments
+        if (pair := _pair(each, current, moment, margin))
+    }
     if not pairs:
         return []
-    judged = judge(
-        [pair.evidence for pair in pairs],
-        [math.log1p(pair.margin) for pair in pairs],
-        plan=SINGLE_LOOK,
-        look=0,
-        policy=Policy(alpha=_ALPHA),
-    )
-    everything = [pair.evidence for pair in pairs]
-
-    @cache
-    def moved(fingerprint: str, then: frozenset[str]) -> Movement | None:
-        for each in series:
-            if each.metric == REFERENCE and each.fingerprint == fingerprint:
-                pair = _pair(each, current, Moment("", then), margin)
-                if pair is not None:
-                    return movement(each.case, pair.evidence, everything, margin)
-        return None
-
-    outcomes = []
-    for pair, item in zip(pairs, judged, strict=True):
-        outcome = _outcome(pair, item)
-        reference = moved(pair.series.fingerprint, frozenset(point.run.run_id for point in pair.then))
-        outcomes.append(reference.blamed(outcome) if reference is not None else outcome)
-    return outcomes
+    references: dict[str, _Pair] = {}
+    for pair in pairs.values():
+        if pair.place in references:
+            continue
+        moment = Moment("", frozenset(point.run.run_id for point in pair.then))
+        where = (REFERENCE, pair.series.fingerprint)
+        candidates = [each for each in series if (each.metric, each.fingerprint) == where]
+        reference = next(filter(None, (_pair(each, current, moment, margin) for each in candidates)), None)
+        if reference is not None:
+            references[pair.place] = reference
+    base, head = (_run(pairs, references, of_head) for of_head in (False, True))
+    rule = _Ratchet({**pairs, **{_reference_id(place): pair for place, pair in references.items()}})
+    judged = {each.case: each for each in judge(base, head, rule=rule).outcomes if each.metric == LATENCY}
+    return [
+        replace(judged[name], case=pair.series.case, metric=pair.moment.metric, head_replicates=0, base_replicates=0)
+        for name, pair in pairs.items()
+    ]
 
 
 def slips(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -116,14 +114,86 @@ def slips(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """One series' current value against one moment's, as log values of runs."""
+    """The values of a series that are compared: those of a moment, and the current one. `noise` is that of runs:
+    the variance of one run's datum and its degrees of freedom."""
 
     series: Series
     moment: Moment
     then: tuple[Point, ...]
     now: Point
     margin: float
-    evidence: Evidence
+    noise: tuple[float, float]
+
+    def run(self, case: str, slug: str, of_head: bool) -> CaseRun:
+        """The one or the other as a measured case: a run is a replicate."""
+        points = (self.now,) if of_head else self.then
+        data = {METRICS[LATENCY].datum: tuple(map(_datum, points))}
+        return CaseRun(case=case, fingerprint=slug, margin=self.margin, data=data)
+
+    @property
+    def place(self) -> str:
+        """On which kind of machine, and against which runs: pairs of one place have one reference."""
+        return " ".join([self.series.fingerprint, *sorted(point.run.run_id for point in self.then)])
+
+    @property
+    def against(self) -> str:
+        """In words what is compared with."""
+        last = self.then[-1].run
+        runs = f"{len(self.then)} run{'' if len(self.then) == 1 else 's'}"
+        commit = f" ({last.commit[:9]})" if last.commit else ""
+        return f"against {runs} until {last.date:%Y-%m-%d}{commit}"
+
+
+def _run(pairs: Mapping[str, _Pair], references: Mapping[str, _Pair], of_head: bool) -> Run:
+    """Every pair as a case under a name of its own, and the references of the same runs."""
+    return Run(
+        cases={name: pair.run(name, pair.place, of_head) for name, pair in pairs.items()},
+        references={place: pair.run(_reference_id(place), place, of_head) for place, pair in references.items()},
+    )
+
+
+def _reference_id(place: str) -> str:
+    return f"{REFERENCE} {place}"
+
+
+class _Ratchet:
+    """The rule: the gate's own judgement, with the noise of runs as it is known from their history."""
+
+    def __init__(self, pairs: Mapping[str, _Pair]) -> None:
+        self._pairs = pairs
+
+    def evidence(self, samples: LogSamples) -> Evidence:
+        """The change of the current run's datum from the mean of the moment's."""
+        from inferkit.gate.stats.effect import Evidence  # needs scipy
+
+        (value,) = samples.head
+        variance, dof = self._pairs[samples.case].noise
+        information = 1 / (1 + 1 / len(samples.base))
+        return Evidence(value - fmean(samples.base), variance, dof, information, robust=value - median(samples.base))
+
+    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
+        """One outcome per case, in the order given."""
+        from inferkit.gate.rules.moderated import outcome_of
+        from inferkit.gate.stats.analyses import SINGLE_ANALYSIS
+        from inferkit.gate.stats.judge import Policy, judge
+
+        judged = judge(
+            [self.evidence(case) for case in suite],
+            [math.log1p(case.margin) for case in suite],
+            plan=SINGLE_ANALYSIS,
+            policy=Policy(alpha=_ALPHA),
+        )
+        outcomes = []
+        for case, item in zip(suite, judged, strict=True):
+            reason = self._pairs[case.case].against
+            if not item.can_gate:
+                reason += ": how much runs differ is not known yet"
+            outcomes.append(outcome_of(case, item, reason))
+        return outcomes
+
+    def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
+        """Nothing: past runs cannot be measured further."""
+        return {}
 
 
 def _pair(series: Series, current: str, moment: Moment, margin: float) -> _Pair | None:
@@ -136,16 +206,12 @@ def _pair(series: Series, current: str, moment: Moment, margin: float) -> _Pair 
     if moment.of_one_commit:
         then = [point for point in then if point.run.commit == then[-1].run.commit]
     recent = [point for point in points if point.run.date <= now.run.date][-RECENT:]
-    variance, dof = _noise(recent)
-    before = [_datum(point) for point in then]
-    value = _datum(now)
-    evidence = Evidence(value - fmean(before), variance, dof, 1 / (1 + 1 / len(then)), robust=value - median(before))
-    stated = now.figure.margin if now.figure.margin is not None else CPU_MARGIN
-    return _Pair(series, moment, tuple(then), now, min(stated, margin), evidence)
+    stated = now.margin if now.margin is not None else CPU_MARGIN
+    return _Pair(series, moment, tuple(then), now, min(stated, margin), _noise(recent))
 
 
 def _datum(point: Point) -> float:
-    return median(math.log(value) for value in point.figure.values)
+    return median(math.log(value) for value in point.values)
 
 
 def _noise(points: Sequence[Point]) -> tuple[float, float]:
@@ -163,19 +229,3 @@ def _noise(points: Sequence[Point]) -> tuple[float, float]:
     if not differences:
         return 0.0, 0.0
     return fmean(each * each for each in differences) / 2, 2 * len(differences) / 3
-
-
-def _outcome(pair: _Pair, item: object) -> Outcome:
-    from inferkit.gate.rules.moderated import outcome_of
-    from inferkit.gate.stats.judge import Judgement
-
-    assert isinstance(item, Judgement)
-    last = pair.then[-1].run
-    runs = f"{len(pair.then)} run{'' if len(pair.then) == 1 else 's'}"
-    commit = f" ({last.commit[:9]})" if last.commit else ""
-    reason = f"against {runs} until {last.date:%Y-%m-%d}{commit}"
-    if not item.can_gate:
-        reason += ": how much runs differ is not known yet"
-    before = [_datum(point) for point in pair.then]
-    outcome = outcome_of(pair.series.case, pair.margin, before, [_datum(pair.now)], item, reason)
-    return replace(outcome, metric=pair.moment.metric, replicates=0, baseline_replicates=0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,11 @@ from filelock import FileLock, Timeout
 from inferkit.cache import cache_root
 from inferkit.errors import HistoryError
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.history.series import Point, Series
-from inferkit.gate.history.summary import Figure, RunInfo, RunSummary
+from inferkit.gate.history.series import Point, RunInfo, Series, metric_named
+from inferkit.gate.history.summary import RunSummary
+from inferkit.gate.metrics import ACCURACY, TOP5, Metric
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.run import AccuracyRun, CaseRun, Measured
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -108,12 +112,13 @@ class History:
         columns = ", ".join(f"r.{name.strip()}" for name in _RUN.split(","))
         rows = self._query(f"SELECT {columns}, {_FIGURE} FROM h.figures JOIN h.runs r USING (run_id) {where} "
                            f"{_IN_ORDER}, h.figures.rowid", values)  # fmt: skip
-        found: dict[tuple[str, str, str, str], list[Point]] = {}
+        groups: dict[tuple[str, str, str, str], list[Point]] = {}
         for row in rows:
-            run, figure = _run(row[:8]), _figure(row[8:])
-            key = (run.project, figure.case, figure.metric, figure.fingerprint)
-            found.setdefault(key, []).append(Point(run, figure))
-        return [Series(*key, tuple(points)) for key, points in found.items()]
+            run = _run(row[:8])
+            point = _point(run, *row[8:])
+            key = (run.project, point.measured.case, point.metric, point.measured.fingerprint)
+            groups.setdefault(key, []).append(point)
+        return [Series(*key, tuple(points)) for key, points in groups.items()]
 
     def fingerprints(self) -> dict[str, Fingerprint]:
         """Every kind of machine there is, by its slug."""
@@ -195,9 +200,9 @@ def _insert(database: DuckDBPyConnection, summary: RunSummary) -> None:
     row = [run.run_id, run.date.replace(tzinfo=None), run.commit, run.dirty, run.branch, run.project, run.version]
     database.execute(f"INSERT INTO h.runs ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*row, run.source])
     columns: list[list[object]] = [[] for _ in _FIGURE.split(",")]
-    for f in summary.figures:
-        values = (f.case, f.metric, f.fingerprint, list(f.values), f.verdict, f.change, f.margin, f.reason)
-        for column, value in zip(columns, (*values, f.replicates_known, f.machine), strict=True):
+    for p in summary.points:
+        values = (p.measured.case, p.metric, p.measured.fingerprint, list(p.values), p.verdict, p.change, p.margin)
+        for column, value in zip(columns, (*values, p.reason, p.replicates_known, p.machine), strict=True):
             column.append(value)
     # One statement for all of them: a row at a time takes a second for 10,000.
     lists = ", ".join(["unnest(?::TEXT[])"] * 3 + ["unnest(?::DOUBLE[][])", "unnest(?::TEXT[])"])
@@ -227,5 +232,29 @@ def _run(row: Sequence[Any]) -> RunInfo:
     return RunInfo(row[0], row[1].replace(tzinfo=UTC), *row[2:])
 
 
-def _figure(row: Sequence[Any]) -> Figure:
-    return Figure(row[0], row[1], row[2], tuple(row[3]), *row[4:])
+def _point(
+    run: RunInfo, case: str, metric: str, fingerprint: str, values: Sequence[float], verdict: str | None,
+    change: float | None, margin: float | None, reason: str, replicates_known: bool, machine: float | None,
+) -> Point:  # fmt: skip
+    """A row as what was measured and what it was judged as."""
+    outcome = None
+    if verdict is not None:
+        outcome = Outcome(case, metric, Verdict(verdict), change=change, margin=margin, reason=reason, machine=machine)
+    row = metric_named(metric)
+    measured: Measured
+    if metric in (ACCURACY, TOP5):
+        top1, top5 = (values[0], None) if metric == ACCURACY else (math.nan, values[0])
+        measured = AccuracyRun(case=case, fingerprint=fingerprint, margin=margin, top1=top1, top5=top5)
+    else:
+        measured = CaseRun(
+            case=case,
+            fingerprint=fingerprint,
+            margin=margin,
+            data={row.datum: _as_data(row, values)},
+            replicates_known=replicates_known,
+        )
+    return Point(run, metric, measured, outcome)
+
+
+def _as_data(metric: Metric, values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(math.log(value) for value in values) if metric.logarithmic else tuple(values)

@@ -1,7 +1,7 @@
 """How many replicates a baseline needs: so many that a slowdown of the margin would be seen against it.
 
 However often a suspicious case is measured again, its change is no surer than its baseline: three replicates of a noisy
-case are a yardstick that bends. Pure, like the rule that judges later (moderated.py), whose looks it uses.
+case are an uncertain base. Pure, like the rule that judges later (moderated.py), whose analyses it uses.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from inferkit.gate.rules.moderated import LOOKS
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.rules.moderated import ANALYSES
+from inferkit.gate.rules.rule import LogSamples
 from inferkit.gate.stats.judge import Policy
 from inferkit.gate.stats.sharing import share
 
@@ -22,23 +22,23 @@ FEWEST = 6
 
 
 def more_for_baseline(
-    suite: Sequence[CaseLatency], looks: Sequence[int] = LOOKS, policy: Policy | None = None
+    suite: Sequence[LogSamples], analyses: Sequence[int] = ANALYSES, policy: Policy | None = None
 ) -> Mapping[str, int]:
-    """Replicates that each case of `suite` still needs until its next count of `looks`; empty: all have enough.
+    """Replicates that each case of `suite` still needs until its next count of `analyses`; empty: all have enough.
 
     A case has enough when as many replicates again would show a slowdown of its margin with the policy's power, and at
-    the last count in any case. Only `now` and `margin` of the cases count.
+    the last count in any case. Only `head` and `margin` of the cases count.
     """
     rules = policy or Policy()
-    cases = [case for case in suite if len(case.now) > 1]
-    variance = np.array([np.var(case.now, ddof=1) for case in cases])
-    dof = np.array([len(case.now) - 1.0 for case in cases])
+    cases = [case for case in suite if len(case.head) > 1]
+    variance = np.array([np.var(case.head, ddof=1) for case in cases])
+    dof = np.array([len(case.head) - 1.0 for case in cases])
     moderated, freedom = share(variance, dof).posterior(variance, dof)
     alpha = rules.alpha / 2 / max(len(suite), 1)
     wanted = {}
     for case, deviation, known in zip(cases, np.sqrt(moderated), freedom, strict=True):
-        count = len(case.now)
-        following = [planned for planned in looks if planned > count]
+        count = len(case.head)
+        following = [planned for planned in analyses if planned > count]
         found = _detectable(deviation, known + count - 1, count, alpha, rules)
         if following and (count < FEWEST or found > math.log1p(case.margin)):
             wanted[case.case] = following[0] - count

@@ -1,53 +1,35 @@
-"""Interleaved A/B, the part without measurements: in which order the sides run, and what their blocks say.
+"""The rule of interleaved A/B: in which order base and head run, and what their blocks say.
 
-A block is one fresh process of each side, run one right after the other; what drifts between blocks cancels. Cases are
-looked at after 4, 8, 12 and 20 blocks: most pass at the first look, and only the undecided are measured further.
+A block is one fresh process of base and one of head, one right after the other; what drifts between blocks cancels.
+Cases are analysed after 4, 8, 12 and 20 blocks: most pass at the first, and only the undecided are measured further.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.gate.rules.moderated import outcome_of
+from inferkit.gate.rules.moderated import outcome_of, unjudged
+from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence, paired
-from inferkit.gate.stats.judge import Judgement
-from inferkit.gate.stats.looks import LookPlan
-from inferkit.gate.stats.sequential import Trial
+from inferkit.gate.stats.sequential import Trial, advance, begin
 
 BLOCKS = (4, 8, 12, 20)
-# Sides that alternate within seconds on one machine are compared more finely than with a baseline of another day.
+# Processes that alternate within seconds on one machine are compared more finely than with a baseline of another day.
 MARGIN = 0.02
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """What one case's blocks measured: log-medians of each side, block by block. `margin` is a share."""
-
-    case: str
-    margin: float
-    base: tuple[float, ...] = field(default=())
-    head: tuple[float, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        if len(self.base) != len(self.head):
-            raise ValueError(f"{self.case}: {len(self.base)} replicates of one side, {len(self.head)} of the other")
-
-    @property
-    def evidence(self) -> Evidence:
-        """The change, from the differences of the blocks. ValueError without any block."""
-        return paired(np.subtract(self.head, self.base))
-
-
 def head_first(seed: int, case: str, counts: Sequence[int] = BLOCKS) -> tuple[bool, ...]:
-    """For every block of a case whether its head runs first: random, and as often as not by each look.
+    """For every block of a case whether its head runs first: random, and as often as not by each analysis.
 
-    A look of an odd number of blocks more has one order once more than the other. The same seed and case give the
-    same orders.
+    Where an analysis adds an odd number of blocks, one order comes once more than the other. The same seed and case
+    give the same orders.
     """
     chance = random.Random(f"{seed}/{case}")
     orders: list[bool] = []
@@ -60,21 +42,69 @@ def head_first(seed: int, case: str, counts: Sequence[int] = BLOCKS) -> tuple[bo
     return tuple(orders)
 
 
-def without(trial: Trial, index: int) -> Trial:
+class InterleavedRule:
+    """Judges blocks as they come: base and head of a case have one value for each block, in the order of the blocks.
+
+    Remembers what it judged: a case that is decided is not tested again. A case that is not given any more, since it
+    cannot be measured further, leaves the suite.
+    """
+
+    def __init__(self, counts: Sequence[int] = BLOCKS) -> None:
+        self.plan = AnalysisPlan(tuple(counts))
+        self._names: list[str] = []
+        self._trial: Trial | None = None
+
+    def evidence(self, samples: LogSamples) -> Evidence:
+        """The change, from the differences of the blocks. ValueError without any block, or of unequal counts."""
+        if len(samples.base) != len(samples.head):
+            raise ValueError(f"{samples.case}: {len(samples.base)} replicates of base, {len(samples.head)} of head")
+        return paired(np.subtract(samples.head, samples.base))
+
+    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
+        """One outcome per case, in the order given. A new analysis where every waiting case has the blocks for it."""
+        cases = [case for case in suite if case.comparable]
+        if self._trial is None:
+            self._names = [case.case for case in cases]
+            self._trial = begin([math.log1p(case.margin) for case in cases], self.plan, suspicion=0)
+        by_name = {case.case: case for case in cases}
+        for index in reversed(range(len(self._names))):
+            if self._names[index] not in by_name:
+                del self._names[index]
+                self._trial = _without(self._trial, index)
+        ordered = [by_name[name] for name in self._names]
+        waiting = self._trial.waiting
+        if waiting and all(len(ordered[index].base) >= self._trial.count(index) for index in waiting):
+            self._trial = advance(self._trial, [self.evidence(case) for case in ordered])
+        judged = dict(zip(self._names, self._trial.judgements, strict=True)) if self._trial.judgements else {}
+        outcomes = []
+        for case in suite:
+            item = judged.get(case.case) if case.comparable else None
+            if item is None:
+                outcomes.append(unjudged(case))
+                continue
+            reason = ""
+            if (item.verdict or Verdict.INCONCLUSIVE) is Verdict.INCONCLUSIVE:
+                most = self.plan.counts[-1]
+                reason = f"cannot gate at {100 * case.margin:g} % with this noise and at most {most} blocks"
+            outcomes.append(outcome_of(case, item, reason))
+        return outcomes
+
+    def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
+        """The further blocks of every undecided case until its next analysis."""
+        if self._trial is None:
+            return {outcome.case: self.plan.counts[0] for outcome in outcomes}
+        measured = {outcome.case: outcome.head_replicates for outcome in outcomes}
+        waiting = {self._names[index]: self._trial.count(index) for index in self._trial.waiting}
+        return {name: count - measured[name] for name, count in waiting.items() if name in measured}
+
+
+def _without(trial: Trial, index: int) -> Trial:
     """The trial less one case, which cannot be measured (any further)."""
-
-    def less(values: tuple[float, ...]) -> tuple[float, ...]:
-        return values[:index] + values[index + 1 :]
-
     waiting = tuple(case - (case > index) for case in trial.waiting if case != index)
-    judgements = trial.judgements[:index] + trial.judgements[index + 1 :]
-    looks = tuple(int(look) for look in less(trial.looks))
-    return replace(trial, margins=less(trial.margins), looks=looks, judgements=judgements, waiting=waiting)
-
-
-def ab_outcome(blocks: Blocks, judged: Judgement, plan: LookPlan) -> Outcome:
-    """The outcome of a case from the last judgement of its blocks."""
-    reason = ""
-    if (judged.verdict or Verdict.INCONCLUSIVE) is Verdict.INCONCLUSIVE:
-        reason = f"cannot gate at {100 * blocks.margin:g} % with this noise and at most {plan.counts[-1]} blocks"
-    return outcome_of(blocks.case, blocks.margin, blocks.base, blocks.head, judged, reason)
+    return replace(
+        trial,
+        margins=trial.margins[:index] + trial.margins[index + 1 :],
+        analyses=trial.analyses[:index] + trial.analyses[index + 1 :],
+        judgements=trial.judgements[:index] + trial.judgements[index + 1 :],
+        waiting=waiting,
+    )

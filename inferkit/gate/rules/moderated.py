@@ -1,7 +1,8 @@
-"""The gate's rule for latencies: moderated t over the whole suite, planned looks, suspicious cases measured further.
+"""The gate's rule for latencies: moderated t over the whole suite, interim analyses, suspicious cases measured further.
 
-Stateless: the looks that a case has had are read off its replicates, so the same evidence gives the same outcome in
-the campaign, in a comparison of files and in a test.
+Stateless: the analyses that a case has had are read off its replicates, so the same evidence gives the same outcome in
+the campaign, in a comparison of files and in a test. Beside it, the rule for cases that are judged one by one, as in
+the workers of pytest-xdist: its error is shared out beforehand.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.stats.analyses import SINGLE_ANALYSIS, AnalysisPlan
 from inferkit.gate.stats.effect import Evidence, independent
 from inferkit.gate.stats.judge import Judgement, Policy, judge
-from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import NO_PRIOR, VariancePrior
 
-LOOKS = (3, 6, 12, 20)
+ANALYSES = (3, 6, 12, 20)
 # Fewer replicates make no regression where more can be measured: what stands out is confirmed first.
 CONFIRMED = 6
-ONE_REPLICATE = "one replicate a side: how much processes differ is not known"
-ASSUMED = "one replicate a side: how much processes differ is assumed, not measured"
+ONE_REPLICATE = "one replicate each of base and head: how much processes differ is not known"
+ASSUMED = "one replicate each of base and head: how much processes differ is assumed, not measured"
 
 # Where no case has a second replicate: processes are taken to differ by this much (standard deviation of the
 # log-median, a noisy card or a shared CPU), worth so many degrees of freedom, until the spread of the cases says more.
@@ -37,69 +39,69 @@ _MAD_EFFICIENCY = 0.37  # of the median absolute deviation against the standard 
 class ModeratedRule:
     """Judges a suite against stored replicates.
 
-    `looks` are the counts of replicates at which an undecided case is judged (those below what was measured at first
-    are left out); none: there is one look, as in a comparison of files. An undecided case is measured further while
-    its change exceeds `suspicion` of its margin. `prior` stands in for the suite's own variances where there is
-    history to learn from.
+    `analyses` are the counts of replicates at which an undecided case is judged (those below what was measured at first
+    are left out); none: there is one, as in a comparison of files. An undecided case is measured further while its
+    change exceeds `suspicion` of its margin. `prior` stands in for the suite's own variances where there is history to
+    learn from.
     """
 
-    looks: tuple[int, ...] = LOOKS
+    analyses: tuple[int, ...] = ANALYSES
     policy: Policy = field(default_factory=Policy)
     suspicion: float = 0.5
     prior: VariancePrior | None = None
 
-    def judge(self, suite: Sequence[CaseLatency]) -> list[Outcome]:
-        """One outcome per case, in the order given; INCONCLUSIVE where the replicates do not decide."""
-        judged = self._judgements([case for case in suite if _comparable(case)])
-        outcomes = []
-        for case in suite:
-            outcomes.append(_outcome(case, judged[case.case]) if _comparable(case) else _unjudged(case))
-        return outcomes
+    def evidence(self, samples: LogSamples) -> Evidence:
+        """The change from base to head, as two groups of a common variance."""
+        return independent(samples.base, samples.head)
 
-    def more(self, outcomes: Sequence[Outcome], rounds: int) -> Mapping[str, int]:
-        """Replicates that the undecided, suspicious cases need until their next look."""
+    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
+        """One outcome per case, in the order given; INCONCLUSIVE where the replicates do not decide."""
+        judged = self._judgements([case for case in suite if case.comparable])
+        return [_outcome(case, judged[case.case]) if case.comparable else unjudged(case) for case in suite]
+
+    def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
+        """Replicates that the undecided, suspicious cases need until their next analysis."""
         wanted = {}
         for outcome in outcomes:
             undecided = outcome.verdict is Verdict.INCONCLUSIVE and outcome.change is not None and outcome.margin
             if undecided and math.log1p(outcome.change) > self.suspicion * math.log1p(outcome.margin):  # type: ignore[arg-type]
-                following = [count for count in self.looks if count > outcome.replicates]
+                following = [count for count in self.analyses if count > outcome.head_replicates]
                 if following:
-                    wanted[outcome.case] = following[0] - outcome.replicates
+                    wanted[outcome.case] = following[0] - outcome.head_replicates
         return wanted
 
-    def _plan(self, counts: Sequence[int]) -> LookPlan:
-        """The looks of a suite whose cases have `counts` replicates; one where nothing is measured further."""
-        if not self.looks:
-            return SINGLE_LOOK
-        first, last = min(counts), max(self.looks[-1], *counts)
-        later = [count for count in self.looks if first < count < last]
-        return LookPlan((first, *later, last) if last > first else (first,), least=CONFIRMED)
+    def _plan(self, counts: Sequence[int]) -> AnalysisPlan:
+        """The analyses of a suite whose cases have `counts` replicates; one where nothing is measured further."""
+        if not self.analyses:
+            return SINGLE_ANALYSIS
+        first, last = min(counts), max(self.analyses[-1], *counts)
+        later = [count for count in self.analyses if first < count < last]
+        return AnalysisPlan((first, *later, last) if last > first else (first,), least=CONFIRMED)
 
-    def _judgements(self, cases: Sequence[CaseLatency]) -> dict[str, Judgement]:
-        """The suite judged at every look that its cases have had; each look's p-values count at the later ones."""
+    def _judgements(self, cases: Sequence[LogSamples]) -> dict[str, Judgement]:
+        """The suite judged at every analysis that its cases have had; the p-values of each count at the later ones."""
         if not cases:
             return {}
-        plan = self._plan([len(case.now) for case in cases])
-        reached = [_look(plan, len(case.now)) for case in cases]
+        plan = self._plan([len(case.head) for case in cases])
+        own = [_analysis(plan, len(case.head)) for case in cases]
         margins = [math.log1p(case.margin) for case in cases]
         earlier: list[tuple[float, float]] | None = None
         judged: list[Judgement] = []
-        for look in range(max(reached) + 1):
-            looked = [min(look, own) for own in reached]
-            # At its own last look a case counts with all its replicates, also those short of the next planned count.
+        for number in range(max(own) + 1):
+            reached = [min(number, last) for last in own]
+            # At its own last analysis a case counts with all its replicates, also those short of the next count.
             evidence = [
-                independent(case.baseline, case.now if at == own else case.now[: plan.counts[at]])
-                for case, at, own in zip(cases, looked, reached, strict=True)
+                independent(case.base, case.head if at == last else case.head[: plan.counts[at]])
+                for case, at, last in zip(cases, reached, own, strict=True)
             ]
             judged = judge(
                 evidence,
                 margins,
                 plan=plan,
-                look=0,
                 policy=self.policy,
                 prior=self.prior or _assumed(evidence),
                 earlier=earlier,
-                looked=looked,
+                reached=reached,
             )
             earlier = [(item.p_worse, item.p_better) for item in judged]
         return {case.case: item for case, item in zip(cases, judged, strict=True)}
@@ -120,35 +122,28 @@ def _assumed(evidence: Sequence[Evidence]) -> VariancePrior | None:
     return VariancePrior(dof, (_ASSUMED_DOF * ASSUMED_NOISE**2 + weight * spread**2) / dof, pooled_dof=dof)
 
 
-def _look(plan: LookPlan, count: int) -> int:
+def _analysis(plan: AnalysisPlan, count: int) -> int:
     return max(index for index, planned in enumerate(plan.counts) if planned <= count)
 
 
-def _comparable(case: CaseLatency) -> bool:
-    return bool(case.now and case.baseline and not case.invalid)
+def _outcome(case: LogSamples, item: Judgement) -> Outcome:
+    return outcome_of(case, item, _reason(case, item, item.verdict or Verdict.INCONCLUSIVE))
 
 
-def _outcome(case: CaseLatency, item: Judgement) -> Outcome:
-    reason = _reason(case, item, item.verdict or Verdict.INCONCLUSIVE)
-    return outcome_of(case.case, case.margin, case.baseline, case.now, item, reason)
-
-
-def outcome_of(
-    case: str, margin: float, base: Sequence[float], head: Sequence[float], item: Judgement, reason: str
-) -> Outcome:
-    """The outcome of a case whose log-medians of both sides were judged; undecided is INCONCLUSIVE."""
+def outcome_of(case: LogSamples, item: Judgement, reason: str) -> Outcome:
+    """The outcome of a case whose base and head were judged; undecided is INCONCLUSIVE."""
     return Outcome(
-        case,
+        case.case,
         LATENCY,
         item.verdict or Verdict.INCONCLUSIVE,
-        baseline=math.exp(float(np.mean(base))),
-        now=math.exp(float(np.mean(head))),
+        base=math.exp(float(np.mean(case.base))),
+        head=math.exp(float(np.mean(case.head))),
         change=math.expm1(item.effect),
         lower=_share(item.lower),
         upper=_share(item.upper),
-        margin=margin,
-        replicates=len(head),
-        baseline_replicates=len(base),
+        margin=case.margin,
+        head_replicates=len(case.head),
+        base_replicates=len(case.base),
         mde=_share(item.mde),
         reason=reason,
     )
@@ -159,22 +154,23 @@ def _share(log_ratio: float) -> float | None:
     return math.expm1(log_ratio) if abs(log_ratio) < 10 else None
 
 
-def _reason(case: CaseLatency, item: Judgement, verdict: Verdict) -> str:
+def _reason(case: LogSamples, item: Judgement, verdict: Verdict) -> str:
     if not item.can_gate:
         return ONE_REPLICATE
-    if len(case.now) + len(case.baseline) == 2:
+    if len(case.head) + len(case.base) == 2:
         return ASSUMED
     if verdict is not Verdict.INCONCLUSIVE:
         return ""
     return f"cannot gate at {100 * case.margin:g} % with this noise and so many replicates"
 
 
-def _unjudged(case: CaseLatency) -> Outcome:
-    now = math.exp(float(np.mean(case.now))) if case.now else None
+def unjudged(case: LogSamples) -> Outcome:
+    """The outcome of a case that has no base, or was measured in a bad state of the machine."""
+    head = math.exp(float(np.mean(case.head))) if case.head else None
     verdict, reason = Verdict.NO_BASELINE, case.no_baseline or "no baseline of this case on this machine"
     if case.invalid:
         verdict, reason = Verdict.INVALID, ", ".join(case.invalid)
-    return Outcome(case.case, LATENCY, verdict, now=now, replicates=len(case.now), reason=reason)
+    return Outcome(case.case, LATENCY, verdict, head=head, head_replicates=len(case.head), reason=reason)
 
 
 _FEWEST = 2  # cases whose variances are worth sharing
@@ -190,23 +186,27 @@ class OneByOne:
         self._family = max(family, 1)
         self._seen: dict[str, Evidence] = {}
 
-    def judge(self, suite: Sequence[CaseLatency]) -> list[Outcome]:
+    def evidence(self, samples: LogSamples) -> Evidence:
+        """As the rule of a whole suite."""
+        return independent(samples.base, samples.head)
+
+    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
         """One outcome per case, in the order given."""
         for case in suite:
-            if case.now and case.baseline and not case.invalid:
-                self._seen[case.case] = independent(case.baseline, case.now)
+            if case.comparable:
+                self._seen[case.case] = self.evidence(case)
         return [self._rule(case.case).judge([case])[0] for case in suite]
 
-    def more(self, outcomes: Sequence[Outcome], rounds: int) -> Mapping[str, int]:
+    def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
         """As the rule of a whole suite."""
-        return ModeratedRule().more(outcomes, rounds)
+        return ModeratedRule().more(outcomes)
 
     def _rule(self, case: str) -> ModeratedRule:
         names = list(self._seen)
         prior = None
         if case in self._seen and len(names) >= _FEWEST:
-            known = [self._seen[name] for name in names]
-            shared = share([each.variance for each in known], [each.dof for each in known])
+            evidence = [self._seen[name] for name in names]
+            shared = share([each.variance for each in evidence], [each.dof for each in evidence])
             prior = NO_PRIOR if shared.apart[names.index(case)] else shared.prior
         policy = Policy()
         return ModeratedRule(policy=replace(policy, alpha=policy.alpha / self._family), prior=prior)

@@ -1,44 +1,54 @@
-"""The seam between measuring and judging: what a rule is given, what it answers, and whether it wants more.
+"""What a rule is given, what it answers, and whether it wants more replicates.
 
-A rule sees the whole suite at once, because error control and shared variances need all cases together. It is asked
-again after every round of re-measurement until it wants nothing more.
+A rule judges the latencies of a whole suite at once, because error control and shared variances need all cases
+together. It carries the error budget: the false-alarm rate of the suite, and the interim analyses that share it. It is
+asked again after every round of re-measurement until it wants nothing more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from inferkit.gate.outcome import Outcome
 
+if TYPE_CHECKING:
+    from inferkit.gate.stats.effect import Evidence
+
 
 @dataclass(frozen=True)
-class CaseLatency:
-    """One case: log-medians of the wall time of fresh processes, now and in the baseline, and its margin.
+class LogSamples:
+    """One case: logarithms of a metric, one value for each replicate of base and of head, and its margin (a share).
 
-    `baseline` is empty where there is none; `no_baseline` then says why. `invalid` says why the machine was not in a
-    state to measure.
+    Larger is worse. `base` is empty where there is none; `no_baseline` then says why. `invalid` says why the machine
+    was not in a state to measure.
     """
 
     case: str
-    now: tuple[float, ...]
-    baseline: tuple[float, ...]
+    base: tuple[float, ...]
+    head: tuple[float, ...]
     margin: float
     no_baseline: str = ""
     invalid: tuple[str, ...] = ()
 
+    @property
+    def comparable(self) -> bool:
+        """Whether there is something to judge."""
+        return bool(self.base and self.head and not self.invalid)
+
 
 class Rule(Protocol):
-    """Judges latencies. Pure: the same evidence gives the same outcomes."""
+    """Judges logarithms of a metric over a suite."""
 
-    def judge(self, suite: Sequence[CaseLatency]) -> list[Outcome]:
-        """One outcome per case, in the order given."""
+    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
+        """One outcome per case, in the order given, with the latency as its metric."""
         ...
 
-    def more(self, outcomes: Sequence[Outcome], rounds: int) -> Mapping[str, int]:
-        """How many further replicates each case needs before its verdict stands, after `rounds` of re-measurement.
+    def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
+        """How many further replicates each case needs before its verdict stands. Empty: every verdict stands."""
+        ...
 
-        Empty: every verdict stands.
-        """
+    def evidence(self, samples: LogSamples) -> Evidence:
+        """The change of a case as this rule sees it. ValueError without a replicate of base or head."""
         ...

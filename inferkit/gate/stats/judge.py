@@ -1,10 +1,10 @@
 """From evidence to verdicts, for a whole suite at once: pure, the same for a baseline, an A/B run and two files.
 
 For each case: H0 "slower by at most the tolerance" is tested one-sided with a moderated t; the p-value pays for the
-looks (looks.py) and for the suite (Holm). The median-based estimate must be above the tolerance as well, so that no
-single odd process makes a regression. A case PASSes as soon as the upper bound of its change is below its margin:
-that is a demonstration, not the absence of one. Both rules may be undecided: then the case needs more replicates, and
-at the last look it is INCONCLUSIVE.
+interim analyses (analyses.py) and for the suite (Holm). The median-based estimate must be above the
+tolerance as well, so that no single odd process makes a regression. A case PASSes as soon as the upper bound of its
+change is below its margin: that is a demonstration, not the absence of one. Both rules may be undecided: then the case
+needs more replicates, and at the last analysis it is INCONCLUSIVE.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inferkit.gate.outcome import Verdict
+from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence, bound, detectable, p_above
-from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import VariancePrior
 
@@ -63,18 +63,17 @@ def judge(
     evidence: Sequence[Evidence],
     margins: Sequence[float],
     *,
-    plan: LookPlan,
-    look: int,
+    plan: AnalysisPlan,
     policy: Policy | None = None,
     prior: VariancePrior | None = None,
     earlier: Sequence[tuple[float, float]] | None = None,
-    looked: Sequence[int] | None = None,
+    reached: Sequence[int] | None = None,
 ) -> list[Judgement]:
     """Judge all cases of a suite. `margins` are log ratios (0.02: a change of 2 % must be found).
 
-    `prior` replaces the variance prior fitted to these cases (for instance one learnt from history). `looked` gives
-    the look that each case is at where they differ (cases that were clear early are not measured further), else all
-    are at `look`. `earlier` are (p_worse, p_better) that cases had at earlier looks: the smallest counts.
+    `prior` replaces the variance prior fitted to these cases (for instance one learnt from history). `reached` is the
+    interim analysis of the plan that each case is at (cases that were clear early are not measured further), None the
+    first for all. `earlier` are (p_worse, p_better) that cases had at earlier analyses: the smallest counts.
     """
     rules = policy or Policy()
     if not evidence:
@@ -87,12 +86,11 @@ def judge(
     moderated, freedom = (share(variance, dof) if prior is None else prior).posterior(variance, dof)
     error = np.sqrt(moderated / np.array([item.information for item in evidence]))
     tolerance = rules.tolerance_share * margin
-    looks = np.full(len(evidence), look) if looked is None else np.asarray(looked)
+    analyses = np.zeros(len(evidence), int) if reached is None else np.asarray(reached)
 
-    worse = _paid(plan, looks, np.where(robust > tolerance, p_above(effect, tolerance, error, freedom), 1.0))
-    better = _paid(
-        replace(plan, least=0), looks, np.where(-robust > tolerance, p_above(-effect, tolerance, error, freedom), 1.0)
-    )
+    slower = np.where(robust > tolerance, p_above(effect, tolerance, error, freedom), 1.0)
+    faster = np.where(-robust > tolerance, p_above(-effect, tolerance, error, freedom), 1.0)
+    worse, better = _paid(plan, analyses, slower), _paid(replace(plan, least=0), analyses, faster)
     known = freedom > 0
     worse, better = np.where(known, worse, 1.0), np.where(known, better, 1.0)
     if earlier is not None:
@@ -102,7 +100,7 @@ def judge(
     regressed, improved = holm(worse) <= half, holm(better) <= half
     width = np.where(known, bound(effect, error, freedom, rules.confidence), np.inf)
     alone = np.array([float(plan.allowance(at, half / len(evidence))) for at in range(len(plan.counts))])[
-        np.maximum(looks, plan.first)
+        np.maximum(analyses, plan.first)
     ]
     # A regression must clear both rules: significantly above the tolerance, and not shown to be below the margin.
     clears = margin - width + bound(effect, error, freedom, rules.power)
@@ -115,7 +113,7 @@ def judge(
             verdict = Verdict.IMPROVED if improved[i] and lower < -margin[i] else Verdict.PASS
         elif regressed[i]:
             verdict = Verdict.REGRESSED
-        elif looks[i] >= plan.last:
+        elif analyses[i] >= plan.last:
             verdict = Verdict.INCONCLUSIVE
         judgements.append(
             Judgement(
@@ -132,11 +130,11 @@ def judge(
     return judgements
 
 
-def _paid(plan: LookPlan, looks: NDArray[np.int_], p: NDArray[np.float64]) -> NDArray[np.float64]:
+def _paid(plan: AnalysisPlan, analyses: NDArray[np.int_], p: NDArray[np.float64]) -> NDArray[np.float64]:
     result = np.ones_like(p)
-    for look in np.unique(looks):
-        here = looks == look
-        result[here] = plan.sequential_p(int(look), p[here])
+    for analysis in np.unique(analyses):
+        chosen = analyses == analysis
+        result[chosen] = plan.sequential_p(int(analysis), p[chosen])
     return result
 
 

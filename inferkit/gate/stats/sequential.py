@@ -1,4 +1,4 @@
-"""A suite judged look by look: who is clear, who must be measured further, and what was said in the end.
+"""A suite judged at interim analyses: which cases are decided, which are measured further, and the verdicts.
 
 `begin` and `advance` are pure: the caller measures the cases in `waiting` up to the next count of the plan and calls
 `advance` with the evidence of all cases (the unmeasured ones unchanged) until nobody waits.
@@ -10,34 +10,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inferkit.gate.outcome import Verdict
+from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence
 from inferkit.gate.stats.judge import Judgement, Policy, judge
-from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.variance import VariancePrior
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Where a suite stands: the look each case is at, its judgement so far, and the cases to measure further.
+    """Where a suite stands: the analysis each case is at, its judgement so far, and the cases to measure further.
 
     `waiting` are indices of cases; when it is empty, every judgement has a verdict.
     """
 
-    plan: LookPlan
+    plan: AnalysisPlan
     policy: Policy
     margins: tuple[float, ...]
     suspicion: float
-    looks: tuple[int, ...]
+    analyses: tuple[int, ...]
     judgements: tuple[Judgement, ...] = ()
     waiting: tuple[int, ...] = ()
 
     def count(self, case: int) -> int:
-        """Replicates (or blocks) that this case must have at its current look."""
-        return self.plan.counts[self.looks[case]]
+        """Replicates (or blocks) that this case must have at its current analysis."""
+        return self.plan.counts[self.analyses[case]]
 
 
-def begin(margins: Sequence[float], plan: LookPlan, policy: Policy | None = None, suspicion: float = 0.5) -> Trial:
-    """A trial in which every case waits for its first look.
+def begin(margins: Sequence[float], plan: AnalysisPlan, policy: Policy | None = None, suspicion: float = 0.5) -> Trial:
+    """A trial in which every case waits for its first analysis.
 
     `suspicion` is the share of its margin that a case's change must exceed to be measured further when it is
     undecided; 0 or less measures every undecided case further (interleaved A/B).
@@ -53,11 +53,10 @@ def advance(trial: Trial, evidence: Sequence[Evidence], prior: VariancePrior | N
         evidence,
         trial.margins,
         plan=trial.plan,
-        look=0,
         policy=trial.policy,
         prior=prior,
         earlier=earlier,
-        looked=trial.looks,
+        reached=trial.analyses,
     )
     suspicious = {
         case
@@ -67,7 +66,7 @@ def advance(trial: Trial, evidence: Sequence[Evidence], prior: VariancePrior | N
     if trial.suspicion <= 0:
         suspicious = {case for case in trial.waiting if judged[case].verdict is None}
     waiting = tuple(sorted(suspicious))
-    looks = tuple(look + 1 if case in suspicious else look for case, look in enumerate(trial.looks))
+    analyses = tuple(index + 1 if case in suspicious else index for case, index in enumerate(trial.analyses))
     if not waiting:
         judged = [item if item.verdict else replace(item, verdict=Verdict.INCONCLUSIVE) for item in judged]
-    return replace(trial, looks=looks, judgements=tuple(judged), waiting=waiting)
+    return replace(trial, analyses=analyses, judgements=tuple(judged), waiting=waiting)

@@ -3,7 +3,7 @@
 One enqueue-bound case of 7 % noise among graph replays of 0.3 % would widen the prior until it says nothing of anyone.
 As in limma's robust fit, such cases are told by how improbable their variance is under the prior of the others, and
 keep their own variance with its own degrees of freedom. Only noisy cases are set apart, and at most a third of the
-suite: a case that looks quiet by chance must go on being drawn up towards the others, or it would cry wolf.
+suite: a case that looks quiet by chance must go on being drawn up towards the others, or it would give false alarms.
 
 Source of the idea: B. Phipson et al., "Robust hyperparameter estimation protects against hypervariable genes and
 improves power to detect differential expression", Annals of Applied Statistics 10 (2016).

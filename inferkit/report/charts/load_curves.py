@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inferkit.gate.files.checked_json import Place, read_json
-from inferkit.gate.outcome import seconds
+from inferkit.gate.units import seconds
 from inferkit.report.charts.study import Chart, Series, slug
 
 KIND = "latency-over-load"

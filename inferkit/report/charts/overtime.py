@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inferkit.gate.outcome import seconds
+from inferkit.gate.units import seconds
 from inferkit.measure.machine.gpu import DISTURBING
 from inferkit.report.charts.svg import element, log_ticks, make_scale, padded, short, ticks
 from inferkit.report.page.escape import escape

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferkit.gate.layer_diff import signed
-from inferkit.gate.outcome import ACCURACY, FAILING, Outcome, Verdict, seconds
+from inferkit.gate.metrics import ACCURACY
+from inferkit.gate.outcome import FAILING, Outcome, Verdict
+from inferkit.gate.units import seconds
 from inferkit.report.charts.svg import Scale, element, log_ticks, make_scale, marker, padded, ticks
 from inferkit.report.page.escape import escape
 from inferkit.report.page.facts import mapping, mappings, number

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from inferkit.gate.files.run_file import RunFile
+from inferkit.gate.run import Run
 from inferkit.network.network import PRECISIONS
 from inferkit.report.page.facts import accuracy_facts, mapping, number, text
 
@@ -51,7 +51,7 @@ class Point:
     limit: float | None
 
 
-def charts_of(run: RunFile) -> tuple[Chart, ...]:
+def charts_of(run: Run) -> tuple[Chart, ...]:
     """Every chart that a run has figures for, network by network."""
     points = _points(run)
     charts: list[Chart] = []
@@ -61,11 +61,11 @@ def charts_of(run: RunFile) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def _models(run: RunFile) -> Iterable[str]:
+def _models(run: Run) -> Iterable[str]:
     return (text(facts, "model") or name for name, facts in accuracy_facts(run).items())
 
 
-def _points(run: RunFile) -> list[Point]:
+def _points(run: Run) -> list[Point]:
     found = []
     for case in run.cases.values():
         facts = case.facts
@@ -128,7 +128,7 @@ def _latency_charts(model: str, points: list[Point]) -> list[Chart]:
     ]  # fmt: skip
 
 
-def _accuracy_chart(model: str, run: RunFile) -> list[Chart]:
+def _accuracy_chart(model: str, run: Run) -> list[Chart]:
     found = []
     for name, facts in accuracy_facts(run).items():
         if (text(facts, "model") or name) == model:
@@ -142,7 +142,10 @@ def _accuracy_chart(model: str, run: RunFile) -> list[Chart]:
         here.sort(key=lambda pair: pair[0])
         series += [
             Series(f"top-1 {backend}".strip(), tuple((float(x), accuracy.top1) for x, accuracy in here)),
-            Series(f"top-5 {backend}".strip(), tuple((float(x), accuracy.top5) for x, accuracy in here)),
+            Series(
+                f"top-5 {backend}".strip(),
+                tuple((float(x), accuracy.top5) for x, accuracy in here if accuracy.top5 is not None),
+            ),
         ]
     title = f"{model}: top-1 and top-5 by precision"
     return [

@@ -13,18 +13,9 @@ from typing import Any
 from markupsafe import Markup
 
 from inferkit.gate.builds import BuildSpread
-from inferkit.gate.outcome import (
-    ACCURACY,
-    LATENCY,
-    Outcome,
-    by_case,
-    deciding,
-    main_figure,
-    percent,
-    seconds,
-    shower,
-    size,
-)
+from inferkit.gate.metrics import ACCURACY, LATENCY, shower
+from inferkit.gate.outcome import Outcome, by_case, deciding, main_figure
+from inferkit.gate.units import percent, seconds, size
 from inferkit.measure.latency.statistics import PERCENTILES, samples_needed
 from inferkit.measure.layers.table import readable_table
 from inferkit.report.charts.overtime import draw_over_time, over_time
@@ -85,12 +76,12 @@ def _page(
     main, telling = main_figure(group), deciding(group)
     facts, outcome = main.facts, telling.outcome
     show = shower(telling.metric)
-    now = outcome.now if outcome is not None else None
-    if now is None and telling is main:
-        now = number(facts, "top1") if main.metric == ACCURACY else number(facts, "centre")
-    baseline = outcome.baseline if outcome is not None else None
+    head = outcome.head if outcome is not None else None
+    if head is None and telling is main:
+        head = number(facts, "top1") if main.metric == ACCURACY else number(facts, "centre")
+    base = outcome.base if outcome is not None else None
     change = outcome.change if outcome is not None else None
-    sides = [("now", main.now)] + ([("before", main.before)] if main.before else [])
+    sides = [("head", main.head)] + ([("base", main.base)] if main.base else [])
     told = over_time(facts, main.pace)
     return {
         "id": anchor,
@@ -102,19 +93,19 @@ def _page(
         "precision": text(facts, "precision") or "",
         "backend": text(facts, "backend") or "",
         "search": " ".join(dict.fromkeys(_words(group))),
-        "now": now,
-        "now_text": None if now is None else show(now),
-        "baseline": baseline,
-        "baseline_text": None if baseline is None else show(baseline),
+        "head": head,
+        "head_text": None if head is None else show(head),
+        "base": base,
+        "base_text": None if base is None else show(base),
         "change": None if change is None else max(min(change, _SORT_LIMIT), -_SORT_LIMIT),
         "change_text": None if change is None or outcome is None else outcome.shown_change(change),
         "mark": Markup(change_mark(outcome)) if outcome is not None else "",
         "rate": number(facts, "images_per_second"),
         "lines": [_line(view) for view in group if view is telling or view.fails],
-        "judged": [_judged(view) for view in group if view.outcome is not None and view.outcome.now is not None],
-        "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.now else "",
+        "judged": [_judged(view) for view in group if view.outcome is not None and view.outcome.head is not None],
+        "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.head else "",
         "fresh": bool(facts),  # of files of other programs nobody knows how many processes there were
-        "builds": any(strip.build is not None for strip in main.now),
+        "builds": any(strip.build is not None for strip in main.head),
         "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
         "bounds": next((Markup(drawn) for v in group if v.outcome and (drawn := bounds_plot(v.outcome))), ""),
         "split": Markup(split_bar(main.split)) if main.split else "",
@@ -155,8 +146,8 @@ def _judged(view: CaseView) -> dict[str, Any]:
     return {
         "metric": view.metric,
         "verdict": view.verdict,
-        "before": "–" if outcome.baseline is None else show(outcome.baseline),
-        "now": "–" if outcome.now is None else show(outcome.now),
+        "base": "–" if outcome.base is None else show(outcome.base),
+        "head": "–" if outcome.head is None else show(outcome.head),
         "change": "–" if outcome.change is None else outcome.shown_change(outcome.change),
         "bounds": shown_bounds(outcome),
         "margin": "–" if outcome.margin is None else outcome.shown_amount(outcome.margin),
@@ -168,7 +159,7 @@ def shown_bounds(outcome: Outcome) -> str:
     """The bounds of a change in words, a dash where there are none."""
     if outcome.lower is not None and outcome.upper is not None:
         return f"{outcome.shown_change(outcome.lower)} … {outcome.shown_change(outcome.upper)}"
-    return "–" if outcome.upper is None else f"at worst {outcome.shown_change(outcome.upper)}"
+    return "–" if outcome.upper is None else f"upper bound {outcome.shown_change(outcome.upper)}"
 
 
 def _confusion(group: Sequence[CaseView]) -> Confusion | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inferkit.gate.files.run_file import RunFile
+    from inferkit.gate.run import Run
 
 
 def number(values: Mapping[str, Any], key: str) -> float | None:
@@ -59,7 +59,7 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def accuracy_facts(run: RunFile) -> dict[str, Mapping[str, Any]]:
+def accuracy_facts(run: Run) -> dict[str, Mapping[str, Any]]:
     """What a run tells of each of its accuracy cases, beyond what verdicts rest on."""
     told = mapping(run.record, "accuracy")
     return {name: mapping(told, name) for name in run.accuracy}

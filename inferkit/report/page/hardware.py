@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from inferkit.gate.files.run_file import NO_COMMIT, RunFile
+from inferkit.gate.files.run_file import NO_COMMIT
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.run import Run
 
 _NAMES = {
     "gpu": "GPU",
@@ -48,17 +49,18 @@ class Machine:
     cases: int
 
 
-def origin_of(run: RunFile) -> Origin:
+def origin_of(run: Run) -> Origin:
     """The file, its commit with the branch, and its date."""
-    commit = run.commit[:12] if run.commit not in NO_COMMIT else ""
+    known = run.origin
+    commit = known.commit[:12] if known.commit not in NO_COMMIT else ""
     if commit:
-        commit += f" on {run.branch}" if run.branch else ""
-        commit += " (with uncommitted changes)" if run.dirty else ""
+        commit += f" on {known.branch}" if known.branch else ""
+        commit += " (with uncommitted changes)" if known.dirty else ""
     name = PurePosixPath(run.name.replace("\\", "/")).name
-    return Origin(name, commit or "no commit", run.date[:16].replace("T", " ") or "no date")
+    return Origin(name, commit or "no commit", known.date[:16].replace("T", " ") or "no date")
 
 
-def machines_of(run: RunFile) -> tuple[Machine, ...]:
+def machines_of(run: Run) -> tuple[Machine, ...]:
     """Every kind of machine that a run's cases were measured on."""
     slugs = [case.fingerprint for case in run.cases.values()] + [case.fingerprint for case in run.accuracy.values()]
     return tuple(
@@ -83,12 +85,12 @@ def machine_line(fingerprint: Fingerprint) -> str:
     return ", ".join(parts) or "not known"
 
 
-def differing(here: Sequence[RunFile], there: Sequence[RunFile]) -> tuple[str, ...]:
-    """What differs between the machines of two sides, where each has one; none where they are equal."""
-    one, other = ([*dict.fromkeys(f for run in runs for f in run.fingerprints.values())] for runs in (here, there))
-    if len(one) != 1 or len(other) != 1:
+def differing(base: Sequence[Run], head: Sequence[Run]) -> tuple[str, ...]:
+    """What differs between the machines of base and head, where each has one; none where they are equal."""
+    of_base, of_head = ([*dict.fromkeys(f for run in runs for f in run.fingerprints.values())] for runs in (base, head))
+    if len(of_base) != 1 or len(of_head) != 1:
         return ()
-    return tuple(one[0].differences(other[0]))
+    return tuple(of_base[0].differences(of_head[0]))
 
 
 def _worded(told: Mapping[str, str], name: str, words: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferkit.gate.layer_diff import LayerDiff, signed
-from inferkit.gate.outcome import seconds
+from inferkit.gate.units import seconds
 from inferkit.report.page.facts import mapping, mappings, number, text
 from inferkit.report.table import Column, table_lines
 
@@ -15,8 +15,8 @@ WHY = "why"  # the key of a case's facts
 _MOST = 8
 _COLUMNS = (
     Column("layer", "layer", lambda text: shortened(text), left=True),
-    Column("before", "before", str, rank=1),
-    Column("now", "now", str, rank=1),
+    Column("base", "base", str, rank=1),
+    Column("head", "head", str, rank=1),
     Column("change", "change", str),
     Column("what", "what", str, left=True),
 )
@@ -27,14 +27,14 @@ class LayerChangeRow:
     """One group of layers; texts are plain and must be escaped. `change` is empty where it was not timed."""
 
     layer: str
-    before: str
-    now: str
+    base: str
+    head: str
     change: str
     what: str
 
 
 def layer_changes(facts: Mapping[str, Any], most: int = _MOST) -> tuple[LayerChangeRow, ...]:
-    """The layers that changed most between the baseline and now, from the facts of a latency case (CaseView.facts).
+    """The layers that changed most between base and head, from the facts of a latency case (CaseView.facts).
 
     This is the function that every report calls. Empty where nothing was compared. The whole is in the case's line.
     """
@@ -46,8 +46,8 @@ def layer_changes(facts: Mapping[str, Any], most: int = _MOST) -> tuple[LayerCha
             found.append(
                 LayerChangeRow(
                     names[0] if len(names) == 1 else f"{names[0]} (+{len(names) - 1})",
-                    _time(told, "before_us"),
-                    _time(told, "now_us"),
+                    _time(told, "base_us"),
+                    _time(told, "head_us"),
                     "" if (delta := number(told, "delta_us")) is None else signed(delta / 1e6),
                     text(told, "what") or "",
                 )
@@ -77,8 +77,8 @@ def diff_lines(layers: Mapping[str, LayerDiff], *, width: int = 0, color: bool =
 
 def markdown_rows(rows: Sequence[LayerChangeRow], plain: Any) -> list[str]:
     """Rows of a Markdown table, every text made harmless by `plain`."""
-    head = ["| layer | before | now | change | what |", "| --- | ---: | ---: | ---: | --- |"]
-    cells = [(plain(r.layer), plain(r.before), plain(r.now), plain(r.change), plain(r.what)) for r in rows]
+    head = ["| layer | base | head | change | what |", "| --- | ---: | ---: | ---: | --- |"]
+    cells = [(plain(r.layer), plain(r.base), plain(r.head), plain(r.change), plain(r.what)) for r in rows]
     return [*head, *(f"| {' | '.join(cell or '–' for cell in row)} |" for row in cells)]
 
 

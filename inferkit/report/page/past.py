@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inferkit.errors import HistoryError, UsageError
-from inferkit.gate.files.run_file import RunFile
-from inferkit.gate.outcome import ACCURACY, LATENCY, REFERENCE, shower
+from inferkit.gate.metrics import ACCURACY, LATENCY, REFERENCE, shower
+from inferkit.gate.run import Run
 from inferkit.report.charts.svg import element, make_scale, marker, padded, ticks
 from inferkit.report.page.escape import escape
 
@@ -33,7 +33,7 @@ class Past:
     changes: tuple[str, ...]
 
 
-def pasts_of(history: History, run: RunFile) -> tuple[dict[str, Past], str]:
+def pasts_of(history: History, run: Run) -> tuple[dict[str, Past], str]:
     """By case of the run, its history on the same kind of machine; and a remark on what could not be told.
 
     Empty where there is no history, or fewer than two runs of a case. What is wrong with the file is in the remark.
@@ -41,7 +41,7 @@ def pasts_of(history: History, run: RunFile) -> tuple[dict[str, Past], str]:
     machines = {name: case.fingerprint for name, case in run.cases.items()}
     machines |= {name: case.fingerprint for name, case in run.accuracy.items()}
     try:
-        everything = history.series(project=run.project) if history.path.exists() else []
+        everything = history.series(project=run.origin.project) if history.path.exists() else []
     except (HistoryError, ImportError) as error:
         return {}, f"no history is shown: {error}"
     chosen = [
@@ -73,7 +73,7 @@ def _changes(series: Series, references: Sequence[Series]) -> list[ChangePoint]:
 def draw_past(series: Series, points: Sequence[Point], changes: Sequence[ChangePoint]) -> str:
     """The picture: medians joined, the range of the replicates behind, a dashed line where the series changed."""
     show = shower(series.metric)
-    values = [value for point in points for value in point.figure.values]
+    values = [value for point in points for value in point.values]
     low, high = padded(min(values), max(values))
     x_scale = make_scale(0.0, max(len(points) - 1, 1), _LEFT + 8, _WIDTH - _RIGHT - 8, False)
     y_scale = make_scale(low, high, _TOP + _HEIGHT, _TOP, False)
@@ -126,7 +126,7 @@ def _marks(
     for number, (x, point) in enumerate(places):
         y = y_of(point.centre)
         if point.usable:
-            low, high = min(point.figure.values), max(point.figure.values)
+            low, high = min(point.values), max(point.values)
             ranges.append(f"M{x:.0f} {y_of(low):.1f}V{y_of(high) - 0.5:.1f}")
         if point.usable and point.verdict not in _KINDS and number < len(places) - _TOLD:
             spots.append(f"M{x:.0f} {y:.1f}h0")

@@ -14,9 +14,11 @@ from typing import Any
 
 from inferkit.gate.comparison import compare
 from inferkit.gate.files.baseline import BaselineStore
-from inferkit.gate.files.run_file import NO_COMMIT, RunFile
+from inferkit.gate.files.run_file import NO_COMMIT
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.outcome import ACCURACY, LATENCY, MAIN, Outcome, Verdict, by_case, deciding, fails
+from inferkit.gate.metrics import ACCURACY, LATENCY, MAIN
+from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, fails
+from inferkit.gate.run import Run
 from inferkit.report.charts.overtime import Curve
 from inferkit.report.charts.strips import Strip
 from inferkit.report.page.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
@@ -27,15 +29,15 @@ from inferkit.report.page.traces import Traces, pace, quantiles, split
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case and metric. `verdict` may be FAILED: a test that broke before there was anything to judge."""
+    """One case and metric, with the replicates of head and base."""
 
     case: str
     metric: str
     verdict: str
     outcome: Outcome | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    now: tuple[Strip, ...] = ()
-    before: tuple[Strip, ...] = ()
+    head: tuple[Strip, ...] = ()
+    base: tuple[Strip, ...] = ()
     split: tuple[tuple[str, float], ...] = ()
     pace: tuple[Curve, ...] = ()
     reason: str = ""
@@ -54,11 +56,11 @@ class ReportView:
     `differences` is what the machines of both sides differ in.
     """
 
-    run: RunFile
+    run: Run
     cases: tuple[CaseView, ...]
     against: str
     remarks: tuple[str, ...]
-    base: tuple[RunFile, ...] = ()
+    base: tuple[Run, ...] = ()
     differences: tuple[str, ...] = ()
 
     @property
@@ -126,8 +128,8 @@ def _cases(count: int) -> str:
 
 
 def view_of(
-    run: RunFile,
-    base: Sequence[RunFile] = (),
+    run: Run,
+    base: Sequence[Run] = (),
     *,
     traces: Traces | None = None,
     base_traces: Sequence[Traces] = (),
@@ -151,17 +153,17 @@ def view_of(
         told = run.record.get("remarks")
         remarks += tuple(remark for remark in told if isinstance(remark, str)) if isinstance(told, list) else ()
     judged = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
-    before = _before(run, base, traces or {}, base_traces, baselines)
-    cases = [_latency(name, run, judged.pop((name, LATENCY), None), before, traces or {}) for name in run.cases]
+    strips = _base_strips(run, base, traces or {}, base_traces, baselines)
+    cases = [_latency(name, run, judged.pop((name, LATENCY), None), strips, traces or {}) for name in run.cases]
     told = accuracy_facts(run)
     for name in run.accuracy:
         accuracy = judged.pop((name, ACCURACY), None)
         cases.append(_judged(name, ACCURACY, accuracy, told[name]))
     cases += cases_of(tuple(judged.values()))
     known = {case.case for case in cases}
-    cases += [case for case in _unmeasured(run) if case.case not in known or case.verdict == "FAILED"]
+    cases += [case for case in _unmeasured(run) if case.case not in known]
     cases = [case if layers is None else _with_layers(case, layers) for case in cases]
-    return ReportView(run, _sorted(cases), _against(run, base), remarks, tuple(base), differing([run], base))
+    return ReportView(run, _sorted(cases), _against(run, base), remarks, tuple(base), differing(base, [run]))
 
 
 def cases_of(outcomes: Sequence[Outcome], layers: Mapping[str, LayerDiff] | None = None) -> tuple[CaseView, ...]:
@@ -191,7 +193,7 @@ def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
     return tuple(sorted(cases, key=key))
 
 
-def _against(run: RunFile, base: Sequence[RunFile]) -> str:
+def _against(run: Run, base: Sequence[Run]) -> str:
     if base:
         return "compared with " + ", ".join(_named(file) for file in base)
     refs = {text(mapping(case.facts, AGAINST), "ref") for case in run.cases.values()} - {None}
@@ -204,7 +206,7 @@ def _against(run: RunFile, base: Sequence[RunFile]) -> str:
     ]
     if stored:
         return f"compared with the stored baseline{'s' if len(stored) > 1 else ''} {', '.join(stored)}"
-    judged = any(outcome.baseline is not None for outcome in run.outcomes)
+    judged = any(outcome.base is not None for outcome in run.outcomes)
     return "compared with the stored baseline" if judged else "compared with nothing"
 
 
@@ -215,14 +217,14 @@ def _with_origin(file: str, commit: str, date: str) -> str:
     return f"{file} ({told})" if told else file
 
 
-def _named(file: RunFile) -> str:
-    return _with_origin(Path(file.name).name, file.commit, file.date)
+def _named(file: Run) -> str:
+    return _with_origin(Path(file.name).name, file.origin.commit, file.origin.date)
 
 
-def _before(
-    run: RunFile, base: Sequence[RunFile], own: Traces, traces: Sequence[Traces], baselines: Path | None
+def _base_strips(
+    run: Run, base: Sequence[Run], own: Traces, traces: Sequence[Traces], baselines: Path | None
 ) -> dict[str, tuple[Strip, ...]]:
-    """The replicates of the other side, by case: of the base files, else of the commit that the run itself measured
+    """The replicates of base, by case: of the base files, else of the commit that the run itself measured
     in turns, else of the baseline, which keeps medians only."""
     found: dict[str, tuple[Strip, ...]] = {}
     nothing: Traces = {}
@@ -232,15 +234,20 @@ def _before(
             found[name] = found.get(name, ()) + _strips(name, case.log_medians, known)
     if base:
         return found
-    found = _before_of_baseline(run, baselines) if baselines is not None else {}
+    found = _strips_of_baseline(run, baselines) if baselines is not None else {}
     for name, case in run.cases.items():
         measured = tuple(datum for datum in numbers(mapping(case.facts, AGAINST), "log_medians") if abs(datum) < _MOST)
         if measured:  # what the verdict rests on comes before what lies in a baseline
-            found[name] = _strips(name, measured, own, "before")
+            found[name] = _strips(name, measured, own, _prefix(name, own))
     return found
 
 
-def _before_of_baseline(run: RunFile, baselines: Path) -> dict[str, tuple[Strip, ...]]:
+def _prefix(case: str, traces: Traces) -> str:
+    """What the traces of the base of an interleaved run are named by; earlier versions wrote `before0`."""
+    return "before" if f"{case}/before0" in traces else "base"
+
+
+def _strips_of_baseline(run: Run, baselines: Path) -> dict[str, tuple[Strip, ...]]:
     found: dict[str, tuple[Strip, ...]] = {}
     store = BaselineStore(baselines)
     for slug, fingerprint in run.fingerprints.items():
@@ -262,7 +269,7 @@ def _judged(case: str, metric: str, outcome: Outcome | None, facts: Mapping[str,
 
 
 def _latency(
-    name: str, run: RunFile, outcome: Outcome | None, before: Mapping[str, tuple[Strip, ...]], traces: Traces
+    name: str, run: Run, outcome: Outcome | None, base: Mapping[str, tuple[Strip, ...]], traces: Traces
 ) -> CaseView:
     case = run.cases[name]
     plain = _judged(name, LATENCY, outcome, case.facts)
@@ -274,8 +281,8 @@ def _latency(
         strips = tuple(replace(strip, build=int(build)) for strip, build in zip(strips, builds, strict=True))
     return replace(
         plain,
-        now=strips,
-        before=before.get(name, ()),
+        head=strips,
+        base=base.get(name, ()),
         split=() if in_rounds(case.facts) else split(known),  # parts of a round overlap: they have no shares of it
         pace=tuple(() if trace is None else pace(trace) for trace in found),
     )
@@ -290,7 +297,7 @@ def _strips(name: str, log_medians: Sequence[float], traces: Traces, prefix: str
     )
 
 
-def _unmeasured(run: RunFile) -> list[CaseView]:
+def _unmeasured(run: Run) -> list[CaseView]:
     """Cases that could not run, and those that broke."""
     found = []
     for name in mapping(run.record, "unsupported"):

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from inferkit.gate.builds import build_spread
-from inferkit.gate.files.baseline import CaseBaseline
 from inferkit.gate.outcome import Outcome
+from inferkit.gate.run import CaseRun
 from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.read import MOST_BUILDS as MOST
@@ -19,7 +19,7 @@ PER_BUILD = 2  # processes of each: with fewer, builds and processes could not b
 _DIGITS = 12
 
 
-def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: CaseBaseline | None) -> None:
+def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: CaseRun | None) -> None:
     """Decide on how many builds a case is measured. `wanted` is what was asked for; None decides by the baseline.
 
     Only for backends whose engines are files: the others build in every process anyway.
@@ -31,7 +31,7 @@ def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: 
         record.builds = min(wanted, MOST)
     elif stored is not None and stored.network is not None and stored.network != record.network_digest:
         record.builds, record.builds_reason = AUTOMATIC, "the network is another than the baseline's"
-    elif stored is not None and len(set(stored.builds)) > 1:
+    elif stored is not None and stored.several_builds:
         record.builds, record.builds_reason = AUTOMATIC, "the baseline is of several builds"
 
 

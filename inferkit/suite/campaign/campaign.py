@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
-from inferkit.gate.builds import comparable, judge_levels
-from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
-from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.judging import Judgements, judge
+from inferkit.gate.layer_diff import wants_explaining
+from inferkit.gate.metrics import LATENCY
 from inferkit.gate.rules.default import default_rule
-from inferkit.gate.rules.rule import CaseLatency, Rule
-from inferkit.gate.side import SideCase, SideFacts, judge_sides
+from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.measure.case import Case
 from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.jobs.interpreter import with_environment
@@ -29,12 +29,11 @@ from inferkit.serve.load.replicate import run_service
 from inferkit.suite.campaign.artifacts import Workshop, own_cache
 from inferkit.suite.campaign.builds import lacking, more_processes, next_build, plan_builds, with_spread
 from inferkit.suite.campaign.evaluations import Evaluations
-from inferkit.suite.campaign.explain import explain_records
-from inferkit.suite.campaign.facts import latency_facts
-from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported
+from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported, run_of
 from inferkit.suite.campaign.references import References
 from inferkit.suite.campaign.services import Logs, judge_accuracy, service_spec
 from inferkit.suite.campaign.settings import Settings
+from inferkit.suite.campaign.stored import StoredBaselines
 from inferkit.suite.campaign.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
 
@@ -62,6 +61,7 @@ class Campaign:
     ) -> None:
         self.matrix = matrix
         self.store = store
+        self.baselines = StoredBaselines(store)
         self.settings = settings or Settings()
         self.progress = progress or Progress()
         self.latency: dict[Case, CaseRecord] = {}
@@ -74,7 +74,6 @@ class Campaign:
         self._rule: Rule = rule or default_rule()
         self._workshop = workshop or Workshop(self._step)
         self.evaluations = Evaluations(matrix, self._workshop, self._step)
-        self._baselines: dict[str, Baseline | str] = {}
         self._overheads: list[float] = []
         self._began: float | None = None
 
@@ -137,10 +136,26 @@ class Campaign:
         self._measure_builds(records)
         if self.settings.for_baseline:
             self._measure_enough([*self.references.records.values(), *records])
-        self._judge(records)
-        explain_records(records, self.store)
-        self._judge_sides(records)
-        self.references.judge(records, self._stored)
+        while True:
+            judged = self._judged(records)
+            more = self._rule.more([outcome for outcome in judged.outcomes if outcome.metric == LATENCY])
+            by_id = {record.case.id: record for record in records}
+            counts = {case: more_processes(by_id[case], count) for case, count in more.items() if count > 0}
+            wanted = {case: count for case, count in counts.items() if count > 0}
+            if not wanted:
+                break
+            wanted |= self.references.alongside(by_id, wanted)
+            by_id |= self.references.by_id()
+            self.progress.more(sum(wanted.values()))
+            self.measure_again(by_id, wanted)
+            self._replace_invalid([by_id[case] for case in wanted])
+        self.references.movements |= judged.movements
+        for record in records:
+            outcomes = [outcome for outcome in judged.outcomes if outcome.case == record.case.id]
+            record.outcome = next((with_spread(each, record) for each in outcomes if each.metric == LATENCY), None)
+            record.others = tuple(each for each in outcomes if each.metric != LATENCY) + judge_accuracy(record)
+            record.why = judged.layers.get(record.case.id)
+            self._tell_damaged_layers(record)
 
     def records(self) -> list[CaseRecord | AccuracyRecord]:
         """Every case so far."""
@@ -176,7 +191,7 @@ class Campaign:
             backend = self.matrix.settings(case.backend)
             given = self.settings.smoke or case in self._services or case.id in self.references.by_id()
             if not (record.replicates or given):
-                plan_builds(record, self.settings.builds, folder, self._stored_case(record))
+                plan_builds(record, self.settings.builds, folder, self.baselines.case(record))
             number = next_build(record)
             engine = self._workshop.engine(
                 folder, case.backend, case.precision, case.batch_size, backend.build, case.id, number
@@ -253,60 +268,34 @@ class Campaign:
         by_id = {record.case.id: record for record in records}
         while True:
             open_ones = [record for record in records if record.open and record.replicates]
-            evidence = [CaseLatency(each.case.id, each.log_medians, (), each.margin) for each in open_ones]
-            wanted = more_for_baseline(evidence)
+            wanted = more_for_baseline(
+                [LogSamples(each.case.id, (), each.log_medians, each.margin) for each in open_ones]
+            )
             if not wanted:
                 return
             self.progress.more(sum(wanted.values()))
             self.measure_again(by_id, wanted)
             self._replace_invalid(open_ones)
 
-    def _judge(self, records: list[CaseRecord]) -> None:
-        """Ask the rule until it wants no more replicates, then give every case its outcome."""
-        rounds = 0
-        while True:
-            judged = [record for record in records if self._has_evidence(record)]
-            rebuilt = {record.case.id: self._on_engines(record) for record in judged}
-            outcomes = judge_levels(self._rule, [self._evidence(record) for record in judged], rebuilt)
-            by_id = {record.case.id: record for record in judged}
-            for outcome in outcomes:
-                by_id[outcome.case].outcome = with_spread(outcome, by_id[outcome.case])
-            more = self._rule.more(outcomes, rounds)
-            counts = {case: more_processes(by_id[case], count) for case, count in more.items() if count > 0}
-            wanted = {case: count for case, count in counts.items() if count > 0}
-            if not wanted:
-                return
-            wanted |= self.references.alongside(by_id, wanted)
-            by_id |= self.references.by_id()
-            self.progress.more(sum(wanted.values()))
-            self.measure_again(by_id, wanted)
-            self._replace_invalid([by_id[case] for case in wanted])
-            rounds += 1
+    def _judged(self, records: Sequence[CaseRecord]) -> Judgements:
+        """Every case that can be judged against its stored baseline, with what the reference networks say."""
+        judged = [record for record in records if self._has_evidence(record)]
+        base, absent = self.baselines.base(judged)
+        head = run_of(judged, self.references.measured())
+        return judge(base, head, rule=self._rule, family=self.settings.family, absent=absent)
 
-    def _judge_sides(self, records: Sequence[CaseRecord]) -> None:
-        """The metrics beside the latency, for the cases that have one to be compared with."""
-        cases = []
-        for record in records:
-            if record.outcome is None or record.outcome.baseline is None or record.fingerprint is None:
-                continue
-            stored = self._baseline(record.fingerprint)
-            assert isinstance(stored, Baseline)
-            before = SideFacts.of(stored.cases[record.case.id].__dict__)
-            now = SideFacts.of(latency_facts(record))
-            if bool(record.build_numbers) != (len(set(stored.cases[record.case.id].builds)) > 1):
-                now = now.without_building()
-            rebuilt = record.case.backend in FILE_BACKENDS
-            cases.append(SideCase(record.case.id, now, before, record.margin, rebuilt))
-        outcomes = judge_sides(cases, self.settings.family)
-        for record in records:
-            of_case = tuple(outcome for outcome in outcomes if outcome.case == record.case.id)
-            record.sides = of_case + judge_accuracy(record)
+    def _tell_damaged_layers(self, record: CaseRecord) -> None:
+        slug = record.fingerprint.slug if record.fingerprint is not None else ""
+        damage = self.baselines.damaged_layers.get(slug)
+        if damage is not None and record.outcome is not None and wants_explaining(record.outcome):
+            parts = (record.outcome.reason, f"its layers cannot be compared: {damage}")
+            record.outcome = replace(record.outcome, reason="; ".join(filter(None, parts)))
 
     def _has_evidence(self, record: CaseRecord) -> bool:
         """Whether the case can be judged; a damaged baseline is the case's failure, not a missing baseline."""
         if record.open and record.fingerprint is not None:
             try:
-                self._baseline(record.fingerprint)
+                self.baselines.find(record.fingerprint)
             except BaselineError as error:
                 record.failure = str(error)
         return record.open and bool(record.replicates)
@@ -320,29 +309,6 @@ class Campaign:
                     self._replicate(by_id[case], left, f"again {number + 1} of {count}", details=number < _PROFILED)
                     left -= 1
 
-    def _evidence(self, record: CaseRecord) -> CaseLatency:
-        assert record.fingerprint is not None
-        invalid = tuple(dict.fromkeys(reason for each in record.replicates for reason in each.invalid))
-        stored = self._baseline(record.fingerprint)
-        if isinstance(stored, str):
-            return CaseLatency(record.case.id, record.log_medians, (), record.margin, stored, invalid)
-        if record.case.id not in stored.cases:
-            absence = f"the baseline {self.store.path(record.fingerprint).name} does not have this case"
-            return CaseLatency(record.case.id, record.log_medians, (), record.margin, absence, invalid)
-        case = stored.cases[record.case.id]
-        now, baseline = comparable(record.log_medians, record.build_numbers, case.log_medians, case.builds)
-        return CaseLatency(record.case.id, now, baseline, record.margin, invalid=invalid)
-
-    def _stored_case(self, record: CaseRecord) -> CaseBaseline | None:
-        """What that baseline has of the record's case."""
-        found = self._stored(record)
-        return None if found is None else found.cases.get(record.case.id)
-
-    def _on_engines(self, record: CaseRecord) -> bool:
-        """Whether a case's replicates are engines: either side has several builds."""
-        stored = self._stored_case(record)
-        return bool(record.build_numbers or (stored is not None and len(set(stored.builds)) > 1))
-
     def _measure_builds(self, records: Sequence[CaseRecord]) -> None:
         """What is lacking of the cases that are measured on several builds."""
         wanted = {record.case.id: count for record in records if (count := lacking(record))}
@@ -350,24 +316,6 @@ class Campaign:
             self.progress.more(sum(wanted.values()))
             self.measure_again({record.case.id: record for record in records}, wanted)
             self._replace_invalid([record for record in records if record.case.id in wanted])
-
-    def baselines(self) -> dict[str, Baseline]:
-        """The stored baselines that this run was compared with, by fingerprint."""
-        return {slug: found for slug, found in self._baselines.items() if isinstance(found, Baseline)}
-
-    def _baseline(self, fingerprint: Fingerprint) -> Baseline | str:
-        """The stored baseline, or why there is none. BaselineError where it is damaged."""
-        slug = fingerprint.slug
-        if slug not in self._baselines:
-            self._baselines[slug] = self.store.find(fingerprint) or self.store.absence(fingerprint)
-        return self._baselines[slug]
-
-    def _stored(self, record: CaseRecord) -> Baseline | None:
-        """The baseline that a record is compared with; None where there is none, or none that can be read."""
-        with contextlib.suppress(BaselineError):
-            found = self._baseline(record.fingerprint) if record.fingerprint is not None else None
-            return found if isinstance(found, Baseline) else None
-        return None
 
     @contextlib.contextmanager
     def _step(self, what: str) -> Any:

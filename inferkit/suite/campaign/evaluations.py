@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inferkit.errors import BackendUnavailable, InferkitError
-from inferkit.gate.accuracy import judge_reduced, judge_reference
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.margins import REFERENCE_TOLERANCE
+from inferkit.gate.judging import judge
+from inferkit.gate.metrics import REFERENCE_TOLERANCE
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.run import AccuracyRun, Run
 from inferkit.measure.accuracy.confusion import confusion
 from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec
 from inferkit.measure.jobs.interpreter import with_environment
@@ -51,10 +53,8 @@ class Evaluations:
             if case.precision != "fp32":
                 record.reference = self._evaluate(reference or self._reference_of(case), network)
             record.found = self._evaluate(case, network)
-            if record.reference is None:
-                record.outcome = judge_reference(case.id, record.found, network.top1, REFERENCE_TOLERANCE)
-            else:
-                record.outcome = judge_reduced(case.id, record.reference, record.found, network.accuracy_tolerance)
+            record.outcome = _judged(record)
+            if record.reference is not None:
                 assert network.dataset is not None
                 record.confusion = confusion(record.reference.predictions, record.found.predictions, network.dataset)
         except BackendUnavailable as error:
@@ -101,3 +101,24 @@ class Evaluations:
         with self._step(f"{case.id}, accuracy"):
             by = with_environment(None, measuring_environment(case.backend, case.precision, backend.session))
             return run_accuracy(spec, case.id, by=by)
+
+
+def _judged(record: AccuracyRecord) -> Outcome:
+    """A reduced precision against FP32 on the same images, FP32 against what the matrix declares."""
+    assert record.found is not None
+    head, declared = record.measured(record.found), record.network.top1
+    base: AccuracyRun | None = None
+    tolerance = REFERENCE_TOLERANCE
+    if record.reference is not None:
+        base, tolerance = record.measured(record.reference), record.network.accuracy_tolerance
+    elif declared is not None:
+        base = AccuracyRun(case=head.case, fingerprint=head.fingerprint, top1=declared)
+    (outcome,) = judge(
+        Run(accuracy={} if base is None else {head.case: base}),
+        Run(accuracy={head.case: head}),
+        tolerance=tolerance,
+        absent={head.case: "the matrix declares no top-1"},
+    ).outcomes
+    if outcome.verdict is Verdict.NO_BASELINE:
+        return replace(outcome, hint=f"add `top1 = {head.top1:.2f}` to its table in the matrix")
+    return outcome

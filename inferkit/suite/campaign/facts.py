@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -12,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.gate.builds import build_spread
+from inferkit.gate.files.data import written
+from inferkit.gate.metrics import middle, of_replicates
+from inferkit.gate.run import CaseRun
 from inferkit.measure.latency import statistics
-from inferkit.measure.latency.iterations import COMPUTE
 from inferkit.measure.latency.replicate import Replicate
-from inferkit.suite.campaign.explain import layers_of
-from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord
+from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, layers_of
 
 _SHOWN_LAYERS = 8
 
 
 def latency_facts(record: CaseRecord) -> dict[str, Any]:
     """What is known of a measured latency case. Times in seconds, memory in bytes; None where it is not known."""
-    replicates = record.replicates
-    started = _started_alike(replicates)
+    replicates, measured = record.replicates, record.measured()
     walls = np.concatenate([each.walls for each in replicates])
     centre = statistics.centre(record.log_medians)
     return {
@@ -34,31 +33,26 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "batch_size": record.case.batch_size,
         "backend": record.case.backend,
         "mode": record.case.mode,
-        "fingerprint": record.fingerprint.slug if record.fingerprint else None,
+        "fingerprint": measured.fingerprint or None,
         "margin": record.margin,
-        "log_medians": list(record.log_medians),
+        "rebuilt": measured.rebuilt,
         "centre": centre,
         "spread": statistics.spread(record.log_medians),
-        "log_p99": [] if _in_rounds(record) else log_p99(replicates),
-        "log_execution": [] if _in_rounds(record) else log_execution(replicates),
-        "memories": [each.memory for each in started],
         **_percentiles(record, walls),
         "samples": len(walls),
         "images_per_second": statistics.images_per_second(centre, record.case.batch_size),
-        "memory": _middle([each.memory for each in started]),
-        "device_memory": _middle([each.device_memory for each in replicates]),
-        "engine_bytes": _middle([each.engine_bytes for each in replicates]),
-        "build_seconds": _all([each.build_seconds for each in replicates]),
-        "cold_start": _all([each.cold_start for each in started]),
+        "memory": next(iter(middle([int(each) for each in measured.data.get("memories", ())])), None),
+        **_data(measured),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
         **_service_facts(record),
         **_builds(record),
     }
 
 
-def _started_alike(replicates: Sequence[Replicate]) -> Sequence[Replicate]:
-    """Those that found their kernels compiled, where there are any: compiling takes seconds and a gigabyte."""
-    return [each for each in replicates if not each.compiled] or replicates
+def _data(measured: CaseRun) -> dict[str, Any]:
+    """The data of every metric as files keep them; empty, or None for those of the engine, where there are none."""
+    empty: dict[str, Any] = {metric.datum: None if metric.of_engine else [] for metric in of_replicates()}
+    return {**empty, **written(measured, digits=None)}
 
 
 def _percentiles(record: CaseRecord, walls: NDArray[np.float64]) -> dict[str, float | None]:
@@ -103,20 +97,6 @@ def _service_facts(record: CaseRecord) -> dict[str, Any]:
     }
 
 
-def log_p99(replicates: Sequence[Replicate]) -> list[float]:
-    """Logarithms of each replicate's 99th percentile; none where a replicate has too few samples for one."""
-    found = [statistics.percentile(each.walls, 99.0) for each in replicates]
-    return [] if None in found else [float(np.log(value)) for value in found if value is not None]
-
-
-def log_execution(replicates: Sequence[Replicate]) -> list[float]:
-    """Logarithms of each replicate's median execution on its GPU; none on a CPU, where it is the wall time."""
-    if any(each.gpu is None for each in replicates):
-        return []
-    found = [float(np.median(each.trace[:, COMPUTE])) for each in replicates]
-    return [math.log(value) for value in found] if all(value > 0 for value in found) else []
-
-
 def latency_details(record: CaseRecord) -> dict[str, Any]:
     """The facts, and what is too long for pytest-benchmark's extra_info: each replicate, the backend's own details."""
     told = next((each.details for each in record.replicates if each.details), {})
@@ -130,13 +110,13 @@ def latency_details(record: CaseRecord) -> dict[str, Any]:
         "details": {key: value for key, value in told.items() if key != "layers"},
         **({"layers": layers} if layers else {}),
         **({"why": record.why.as_dict()} if record.why is not None else {}),
-        **({"against": _against(record)} if record.before else {}),
+        **({"against": _against(record)} if record.base else {}),
     }
 
 
 def _against(record: CaseRecord) -> dict[str, Any]:
-    """The other side of an interleaved run; its raw traces are in the file of traces as `CASE/before0`, …"""
-    return {"ref": record.against, "log_medians": [each.log_median for each in record.before]}
+    """The base of an interleaved run; its raw traces are in the file of traces as `CASE/base0`, …"""
+    return {"ref": record.base_ref, "log_medians": [each.log_median for each in record.base]}
 
 
 def _replicate(replicate: Replicate) -> dict[str, Any]:
@@ -154,7 +134,7 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
         "kind": "service" if "service" in facts else "latency",
         **facts,
         "loadgen": _loadgen(facts),
-        "baseline": outcome.baseline if outcome else None,
+        "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,
         "reason": outcome.reason if outcome else None,
         **({"why": record.why.as_dict(most=_SHOWN_LAYERS)} if record.why is not None else {}),
@@ -199,7 +179,7 @@ def accuracy_row(record: AccuracyRecord) -> dict[str, Any]:
     assert found is not None
     row = {"kind": "accuracy", **accuracy_facts(record)}
     row |= {
-        "baseline": outcome.baseline if outcome else None,
+        "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,
         "upper": outcome.upper if outcome else None,
     }
@@ -208,12 +188,3 @@ def accuracy_row(record: AccuracyRecord) -> dict[str, Any]:
         row["gained"] = int((~reference.top1 & found.top1).sum())
         row["agreement"] = float((reference.predictions == found.predictions).mean())
     return row
-
-
-def _middle(values: list[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return int(median(known)) if known else None
-
-
-def _all(values: list[float | None]) -> list[float]:
-    return [value for value in values if value is not None]

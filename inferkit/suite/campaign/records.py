@@ -1,17 +1,22 @@
-"""What a campaign knows of each case: what was measured, what went wrong, and the gate's outcome."""
+"""A case on its way through a campaign: what was measured so far, what went wrong, and the gate's outcomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
+from inferkit.gate.metrics import data_of
 from inferkit.gate.outcome import Outcome
+from inferkit.gate.run import AccuracyRun, CaseRun, Run
 from inferkit.measure.accuracy.top_k import Accuracy
 from inferkit.measure.case import Case
+from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.latency.replicate import Replicate
+from inferkit.measure.layers.table import LayerTable, median_table, readable_table
+from inferkit.measure.layers.tensorrt import engine_layers
 from inferkit.suite.matrix.definition import AccuracyCase, NetworkDefinition
 
 
@@ -28,10 +33,10 @@ class CaseRecord:
     """One latency case. `failure` says why it has no verdict; then what was measured before is not judged.
 
     `discarded` are replicates that the machine was not in a state to measure and that were measured again.
-    `sides` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
+    `others` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
     `builds` is on how many separately built engines it is measured, for `builds_reason`; `network_digest` is of the
     network, for engines that are files.
-    `before` are the replicates of the commit `against` that an interleaved run measured, none of a stored baseline.
+    `base` are the replicates of the commit `base_ref` that an interleaved run measured, none of a stored baseline.
     """
 
     case: Case
@@ -43,13 +48,13 @@ class CaseRecord:
     unsupported: Unsupported | None = None
     failure: str | None = None
     outcome: Outcome | None = None
-    sides: tuple[Outcome, ...] = ()
+    others: tuple[Outcome, ...] = ()
     why: LayerDiff | None = None
     builds: int = 1
     builds_reason: str = ""
     network_digest: str | None = None
-    against: str = ""
-    before: list[Replicate] = field(default_factory=list)
+    base_ref: str = ""
+    base: list[Replicate] = field(default_factory=list)
 
     @property
     def log_medians(self) -> tuple[float, ...]:
@@ -76,6 +81,46 @@ class CaseRecord:
         """Whether there is something to measure."""
         return self.failure is None and self.unsupported is None
 
+    @property
+    def invalid(self) -> str:
+        """Why the machine was not in a state to measure; empty where it was."""
+        return ", ".join(dict.fromkeys(reason for each in self.replicates for reason in each.invalid))
+
+    def measured(self) -> CaseRun:
+        """What was measured so far, for the gate."""
+        return CaseRun(
+            case=self.case.id,
+            fingerprint=self.fingerprint.slug if self.fingerprint is not None else "",
+            margin=self.margin,
+            data=data_of(self.case.mode, self.replicates),
+            builds=self.build_numbers,
+            network=self.network_digest,
+            rebuilt=self.case.backend in FILE_BACKENDS,
+            layers=layers_of(self.replicates),
+        )
+
+
+def run_of(records: Iterable[CaseRecord], references: Mapping[str, CaseRun] | None = None) -> Run:
+    """What was measured of these cases as a run, for the gate; `references` by fingerprint slug."""
+    judged = [record for record in records if record.open and record.replicates and record.fingerprint is not None]
+    return Run(
+        fingerprints={record.fingerprint.slug: record.fingerprint for record in judged if record.fingerprint},
+        cases={record.case.id: record.measured() for record in judged},
+        references=references or {},
+        invalid={record.case.id: record.invalid for record in judged if record.invalid},
+    )
+
+
+def layers_of(replicates: Iterable[Replicate]) -> LayerTable:
+    """The layer table of these replicates: the medians of those that were profiled; empty where none was."""
+    tables = []
+    for replicate in replicates:
+        # An older commit's replicate has TensorRT's own figures only.
+        table = readable_table(replicate.details.get("layers")) or engine_layers(replicate.details)
+        if table:
+            tables.append(table)
+    return median_table(tables)
+
 
 @dataclass
 class AccuracyRecord:
@@ -94,3 +139,16 @@ class AccuracyRecord:
     failure: str | None = None
     outcome: Outcome | None = None
     confusion: Mapping[str, Any] | None = None
+
+    def measured(self, found: Accuracy) -> AccuracyRun:
+        """What was counted (`found`), for the gate."""
+        return AccuracyRun(
+            case=self.case.id,
+            fingerprint=self.fingerprint.slug if self.fingerprint is not None else "",
+            top1=found.top1_percent,
+            top5=found.top5_percent,
+            images=found.images,
+            dataset=self.network.dataset or "",
+            right=found.top1,
+            not_finite=found.not_finite,
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from inferkit.gate.files.baseline import Baseline
-from inferkit.gate.reference import Beside, Movement
+from inferkit.gate.reference import Movement
+from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.definition import NetworkDefinition
@@ -57,27 +57,13 @@ class References:
                 counts[reference.case.id] = max(count, counts.get(reference.case.id, 0))
         return counts
 
-    def judge(self, records: Sequence[CaseRecord], baseline_of: Callable[[CaseRecord], Baseline | None]) -> None:
-        """Compare every reference with its baseline; where it moved, what the records say of times is the machine's."""
-        for slug, reference in self.records.items():
-            stored = baseline_of(reference)
-            before = stored.reference if stored is not None else None
-            name = _version(reference)
-            if stored is None or before is None or before.name != name or not usable(reference):
-                continue
-            mine = [each for each in records if each.fingerprint is not None and each.fingerprint.slug == slug]
-            others = [
-                (stored.cases[each.case.id].log_medians, each.log_medians)
-                for each in mine
-                if each.open and each.replicates and each.case.id in stored.cases
-            ]
-            beside = Beside(name, before.log_medians, reference.log_medians, others, reference.margin)
-            self.movements[slug] = beside.overall
-            for each in mine:
-                moved = beside.of(len(each.replicates))
-                if each.outcome is not None:
-                    each.outcome = moved.blamed(each.outcome)
-                each.sides = tuple(map(moved.blamed, each.sides))
+    def measured(self) -> dict[str, CaseRun]:
+        """Those that say anything of the machine, for the gate, by fingerprint slug; a reference is its version."""
+        return {
+            slug: replace(record.measured(), case=_version(record), layers=())
+            for slug, record in self.records.items()
+            if usable(record)
+        }
 
     def lines(self, records: Sequence[CaseRecord]) -> list[str]:
         """What a report says of the machine: one line for each kind of machine that there is something to say of."""

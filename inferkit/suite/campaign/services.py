@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from inferkit.gate.margins import REFERENCE_TOLERANCE
-from inferkit.gate.outcome import ACCURACY, Outcome, Verdict
+from inferkit.gate.metrics import ACCURACY, REFERENCE_TOLERANCE
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.serve.load.replicate import ServiceSpec
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.definition import BackendSettings, ServiceDefinition

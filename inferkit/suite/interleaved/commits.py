@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from inferkit.gate.outcome import Verdict
+from inferkit.gate.outcome import Verdict, by_case
 from inferkit.gate.rules.interleaved import MARGIN
 from inferkit.measure.case import Case
 from inferkit.measure.jobs.interpreter import Interpreter
@@ -56,15 +56,15 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
             seed=int(commit[:8], 16),
             progress=campaign.progress,
         )
-    outcomes = {outcome.case: outcome for outcome in result.outcomes}
+    outcomes = by_case(result.outcomes)
     for case in cases:
-        outcome = outcomes[case.id]
+        outcome, *others = outcomes[case.id]
         if outcome.verdict is Verdict.NO_BASELINE:
             continue
         record = campaign.record(case, networks[case], margins[case.id])
-        before, now = result.replicates.get(case.id, ((), ()))
-        record.against, record.before, record.replicates = ref, list(before), list(now)
-        record.outcome, record.why = outcome, result.layers.get(case.id)
+        base_replicates, head_replicates = result.replicates.get(case.id, ((), ()))
+        record.base_ref, record.base, record.replicates = ref, list(base_replicates), list(head_replicates)
+        record.outcome, record.others, record.why = outcome, tuple(others), result.layers.get(case.id)
         if outcome.verdict is Verdict.UNSUPPORTED:
             record.unsupported = Unsupported(outcome.reason, outcome.hint)
         campaign.latency[case] = record

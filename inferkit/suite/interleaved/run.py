@@ -1,4 +1,4 @@
-"""The interleaved A/B run: blocks of fresh processes of both sides, looked at until every case has its verdict."""
+"""The interleaved A/B run: blocks of fresh processes of base and head, until every case has its verdict."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inferkit.errors import BackendUnavailable, InferkitError
+from inferkit.gate.judging import Judgements, judge
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.outcome import LATENCY, Outcome, Verdict
-from inferkit.gate.rules.interleaved import BLOCKS, Blocks, ab_outcome, head_first, without
-from inferkit.gate.stats.looks import LookPlan
-from inferkit.gate.stats.sequential import advance, begin
+from inferkit.gate.metrics import LATENCY, data_of
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.rules.interleaved import BLOCKS, InterleavedRule, head_first
+from inferkit.gate.run import CaseRun, Run
 from inferkit.measure.case import Case
+from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.measure.progress import Progress
-from inferkit.suite.campaign.explain import explain_sides
+from inferkit.suite.campaign.records import layers_of
 from inferkit.suite.interleaved.sides import Bench, Side
 
 _INVALID_RETRIES = 2
 _PROFILED = 3  # blocks after whose measurement the layers are timed: one profile may have been disturbed
-# Sides whose clocks differ by more were not measured on the same card in the same state, unless power was the limit:
-# then the clock follows from what the engine draws, and is the engine's own.
+# Base and head whose clocks differ by more were not measured on the same card in the same state, unless power was the
+# limit: then the clock follows from what the engine draws, and is the engine's own.
 _CLOCK_DIFFERENCE = 0.02
 
 
 @dataclass
-class _Run:
+class _Blocks:
     """One case on its way: its blocks so far, or how it ended early."""
 
     case: Case
@@ -37,14 +39,19 @@ class _Run:
     head: list[Replicate] = field(default_factory=list)
     ended: Outcome | None = None
 
-    @property
-    def blocks(self) -> Blocks:
-        return Blocks(
-            self.case.id,
-            self.margin,
-            tuple(each.log_median for each in self.base),
-            tuple(each.log_median for each in self.head),
+    def measured(self, replicates: Sequence[Replicate]) -> CaseRun:
+        """The replicates of base or of head, for the gate."""
+        return CaseRun(
+            case=self.case.id,
+            fingerprint=_HERE,
+            margin=self.margin,
+            data=data_of(self.case.mode, replicates),
+            rebuilt=self.case.backend in FILE_BACKENDS,
+            layers=layers_of(replicates),
         )
+
+
+_HERE = "here"  # base and head are measured on one machine: it needs no name
 
 
 @dataclass(frozen=True)
@@ -73,53 +80,63 @@ def run_ab(
 ) -> ABResult:
     """Measure and judge every wanted case that both sides declare; `margin` gives a case id's, as a share.
 
-    A case of one side only is MISSING or NO_BASELINE. One that the head fails at and the base does not is REGRESSED;
-    one that the base fails at is INVALID, since nothing can be said of it.
+    A case of one side only is MISSING or NO_BASELINE. One that head fails at and base does not is FAILED; one that base
+    fails at is INVALID, since nothing can be said of it.
     """
     session = _Session(base, head, min_time, progress or Progress())
-    plan = LookPlan(tuple(counts))
-    there, here = ({case: None for case in side.matrix.cases() if wanted(case)} for side in (base, head))
-    runs = [_Run(case, margin(case.id), head_first(seed, case.id, plan.counts)) for case in here if case in there]
+    rule = InterleavedRule(counts)
+    in_base, in_head = ([case for case in side.matrix.cases() if wanted(case)] for side in (base, head))
+    runs = [
+        _Blocks(case, margin(case.id), head_first(seed, case.id, rule.plan.counts))
+        for case in in_head
+        if case in in_base
+    ]
     progress = session.progress
     networks = {(run.case.model, run.case.precision) for run in runs}
-    progress.begin(2 * plan.counts[0] * len(runs) + 2 * len(networks))
+    progress.begin(2 * rule.plan.counts[0] * len(runs) + 2 * len(networks))
     try:
         for run in runs:
             session.prepare(run)
-        judged = _judge(session, [run for run in runs if run.ended is None], plan)
+        judged = _judged(session, runs, rule)
     finally:
         session.close()
         progress.end()
-    found = [explain_sides(run.ended or judged[run.case.id], run.base, run.head) for run in runs]
-    outcomes = [outcome for outcome, _ in found]
-    layers = {outcome.case: diff for outcome, diff in found if diff is not None}
-    outcomes += [_only(case, Verdict.MISSING, "BASE") for case in there if case not in here]
-    outcomes += [_only(case, Verdict.NO_BASELINE, "HEAD") for case in here if case not in there]
-    return ABResult(tuple(outcomes), {run.case.id: (run.base, run.head) for run in runs if run.base}, seed, layers)
+    outcomes = [outcome for run in runs for outcome in _outcomes(run, judged)]
+    outcomes += [_only(case, Verdict.MISSING, "base") for case in in_base if case not in in_head]
+    outcomes += [_only(case, Verdict.NO_BASELINE, "head") for case in in_head if case not in in_base]
+    replicates = {run.case.id: (run.base, run.head) for run in runs if run.base}
+    return ABResult(tuple(outcomes), replicates, seed, judged.layers)
 
 
 def _only(case: Case, verdict: Verdict, side: str) -> Outcome:
     return Outcome(case.id, LATENCY, verdict, reason=f"only {side} has it")
 
 
-def _judge(session: _Session, runs: list[_Run], plan: LookPlan) -> dict[str, Outcome]:
-    """Look, measure the undecided further, look again; returns the outcomes of those that did not end early."""
-    trial = begin([math.log1p(run.margin) for run in runs], plan, suspicion=0)
-    while trial.waiting:
-        _measure(session, [(runs[index], trial.count(index)) for index in trial.waiting])
-        for index in reversed(range(len(runs))):
-            if runs[index].ended is not None:
-                del runs[index]
-                trial = without(trial, index)
-        if not runs:
-            return {}
-        trial = advance(trial, [run.blocks.evidence for run in runs])
-        session.progress.more(2 * sum(trial.count(index) - len(runs[index].base) for index in trial.waiting))
-    judged = zip(runs, trial.judgements, strict=True)
-    return {run.case.id: ab_outcome(run.blocks, item, plan) for run, item in judged}
+def _outcomes(run: _Blocks, judged: Judgements) -> list[Outcome]:
+    """What a case was judged as, the latency first; how it ended where it ended early."""
+    if run.ended is not None:
+        return [run.ended]
+    return [outcome for outcome in judged.outcomes if outcome.case == run.case.id]
 
 
-def _measure(session: _Session, wanted: Sequence[tuple[_Run, int]]) -> None:
+def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule) -> Judgements:
+    """Measure, judge, measure the undecided further, until every case is decided or has ended early."""
+    wanted: Mapping[str, int] = {run.case.id: rule.plan.counts[0] for run in runs if run.ended is None}
+    judged = Judgements()
+    while wanted:
+        _measure(session, [(run, len(run.base) + wanted[run.case.id]) for run in runs if run.case.id in wanted])
+        sound = [run for run in runs if run.ended is None]
+        base, head = (
+            Run(cases={run.case.id: run.measured(replicates) for run, replicates in each})
+            for each in ([(run, run.base) for run in sound], [(run, run.head) for run in sound])
+        )
+        judged = judge(base, head, rule=rule)
+        wanted = rule.more([outcome for outcome in judged.outcomes if outcome.metric == LATENCY])
+        session.progress.more(2 * sum(wanted.values()))
+    return judged
+
+
+def _measure(session: _Session, wanted: Sequence[tuple[_Blocks, int]]) -> None:
     """One block of every case, then the next of every case: what drifts falls on all alike."""
     most = max((count - len(run.base) for run, count in wanted), default=0)
     for _ in range(most):
@@ -140,13 +157,13 @@ class _Session:
         self._base.close()
         self._head.close()
 
-    def prepare(self, run: _Run) -> None:
+    def prepare(self, run: _Blocks) -> None:
         for bench in (self._base, self._head):
             if run.ended is None:
                 with self._ending(run, bench):
                     bench.prepare(run.case)
 
-    def block(self, run: _Run) -> None:
+    def block(self, run: _Blocks) -> None:
         """One more block; measured again, at most twice, where the machine was not in a state to measure."""
         reasons: tuple[str, ...] = ()
         number = len(run.base)
@@ -171,13 +188,13 @@ class _Session:
         run.ended = Outcome(run.case.id, LATENCY, Verdict.INVALID, reason=reason)
 
     @contextlib.contextmanager
-    def _ending(self, run: _Run, bench: Bench) -> Iterator[None]:
+    def _ending(self, run: _Blocks, bench: Bench) -> Iterator[None]:
         try:
             yield
         except BackendUnavailable as error:
             run.ended = Outcome(run.case.id, LATENCY, Verdict.UNSUPPORTED, reason=error.reason, hint=error.hint)
         except InferkitError as error:
-            verdict = Verdict.REGRESSED if bench is self._head else Verdict.INVALID
+            verdict = Verdict.FAILED if bench is self._head else Verdict.INVALID
             reason = f"{bench.side.name} could not be measured: {error}"
             run.ended = Outcome(run.case.id, LATENCY, verdict, reason=reason)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from inferkit.gate.margins import ACCURACY_TOLERANCE, CPU_MARGIN, GPU_MARGIN
+from inferkit.gate.metrics import ACCURACY_TOLERANCE, CPU_MARGIN, GPU_MARGIN
 from inferkit.measure.case import Case
 
 

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from inferkit.gate.outcome import FAILING, LATENCY, Outcome, Verdict, deciding
+from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import FAILING, Outcome, Verdict, deciding
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.facts import accuracy_facts, accuracy_row, latency_facts, latency_row
 from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported
@@ -125,7 +126,7 @@ class LatencyCheck(Check):
             return
         self._hand_over(thinned([each.walls for each in record.replicates]), latency_facts(record))
         if record.outcome is not None:
-            self._judged(*with_sides(record.outcome, record.sides, latency_row(record)))
+            self._judged(*decided(record.outcome, record.others, latency_row(record)))
 
     @property
     def record(self) -> CaseRecord | None:
@@ -164,13 +165,13 @@ class AccuracyCheck(Check):
         return campaign.accuracy.get(self.case) if isinstance(self.case, AccuracyCase) else None
 
 
-def with_sides(outcome: Outcome, sides: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
+def decided(outcome: Outcome, others: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
     """What a case is judged by, and its row; where that is not the latency, the row says what it is."""
-    said = deciding([outcome, *sides])
+    said = deciding([outcome, *others])
     if said is outcome:
         return outcome, row
-    reason = "; ".join(side.line for side in sides if side.verdict is said.verdict)
-    return said, {**row, "verdict": str(said.verdict), "because_of": said.metric, "reason": reason}
+    reason = "; ".join(other.line for other in others if other.verdict is said.verdict)
+    return said, {**row, "verdict": str(said.verdict), "deciding_metric": said.metric, "reason": reason}
 
 
 def missing(case: MissingCase) -> Outcome:

@@ -11,7 +11,8 @@ from inferkit.gate.history.ratchet import Moment, days_ago, needed, ratchet, rel
 from inferkit.gate.history.series import joined
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import RunInfo
-from inferkit.gate.outcome import LATENCY, REFERENCE, Outcome
+from inferkit.gate.metrics import LATENCY, REFERENCE
+from inferkit.gate.outcome import Outcome
 from inferkit.suite.interleaved.worktree import git
 
 

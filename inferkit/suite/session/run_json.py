@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from inferkit import __version__
+from inferkit.gate.files.baseline import origin_of
 from inferkit.gate.files.run_file import SCHEMA
 from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.machine.host import HostState, cpu_model, usable_cpus
@@ -29,7 +30,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
     accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]
     everything: list[CaseRecord | AccuracyRecord] = [*latency, *accuracy]
     outcomes = [record.outcome for record in everything if record.outcome is not None]
-    outcomes += [outcome for record in latency for outcome in record.sides]
+    outcomes += [outcome for record in latency for outcome in record.others]
     outcomes += suite.unmeasured
     return {
         "schema": SCHEMA,
@@ -39,7 +40,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
         "declared": _declared(suite),
-        "baselines": {slug: dict(found.origin) for c in campaigns for slug, found in c.baselines().items()},
+        "baselines": {slug: origin_of(found) for c in campaigns for slug, found in c.baselines.found().items()},
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
         "references": {slug: told for campaign in campaigns for slug, told in campaign.references.as_dict().items()},
@@ -76,8 +77,8 @@ def traces_npz(suite: Suite) -> bytes:
         for record in latency:
             for number, replicate in enumerate(record.replicates):
                 arrays[f"{record.case.id}/{number}"] = replicate.trace
-            for number, replicate in enumerate(record.before):
-                arrays[f"{record.case.id}/before{number}"] = replicate.trace
+            for number, replicate in enumerate(record.base):
+                arrays[f"{record.case.id}/base{number}"] = replicate.trace
         for found in campaign.accuracy.values():
             if found.found is not None:
                 arrays[f"{found.case.id}/predictions"] = found.found.predictions

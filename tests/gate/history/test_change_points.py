@@ -11,7 +11,7 @@ from inferkit.errors import UsageError
 from inferkit.gate.history.changes import change_points
 from inferkit.gate.history.series import Point, Series
 from inferkit.gate.history.summary import Figure
-from inferkit.gate.outcome import LATENCY, REFERENCE
+from inferkit.gate.metrics import LATENCY, REFERENCE
 from tests.gate.history.test_ratchet import runs
 
 

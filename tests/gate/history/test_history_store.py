@@ -18,7 +18,7 @@ from inferkit.gate.files.run_file import read_run
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import summary_of
-from inferkit.gate.outcome import ACCURACY, BUILD_TIME, HOST_MEMORY, LATENCY, TOP5
+from inferkit.gate.metrics import ACCURACY, BUILD_TIME, HOST_MEMORY, LATENCY, TOP5
 from tests.gate.run_files import MACHINE, foreign, ours, write
 
 TIMES = [0.0100, 0.0101, 0.0102]

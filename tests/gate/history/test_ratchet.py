@@ -11,7 +11,8 @@ import pytest
 from inferkit.gate.history.ratchet import MARGIN, RECENT, Moment, days_ago, needed, ratchet, release, slips
 from inferkit.gate.history.series import Point, Series
 from inferkit.gate.history.summary import Figure, RunInfo
-from inferkit.gate.outcome import LATENCY, REFERENCE, Verdict
+from inferkit.gate.metrics import LATENCY, REFERENCE
+from inferkit.gate.outcome import Verdict
 
 BEGAN = datetime(2026, 9, 1, tzinfo=UTC)
 REPLICATES = 3

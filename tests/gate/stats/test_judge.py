@@ -10,9 +10,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from inferkit.gate.outcome import Verdict
+from inferkit.gate.stats.analyses import SINGLE_ANALYSIS, AnalysisPlan
 from inferkit.gate.stats.effect import independent, p_above, paired
 from inferkit.gate.stats.judge import Policy, holm, judge
-from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
 
 MARGIN = 0.02
 
@@ -45,7 +45,7 @@ def test_p_values_on_identical_data_are_uniform():
 def judge_one_look(suite, tolerance=0.25, robust=True):
     if not robust:
         suite = [replace(e, robust=np.inf) for e in suite]  # the guard against odd processes off: it only adds caution
-    return judge(suite, [MARGIN] * len(suite), plan=SINGLE_LOOK, look=0, policy=Policy(tolerance_share=tolerance))
+    return judge(suite, [MARGIN] * len(suite), plan=SINGLE_ANALYSIS, policy=Policy(tolerance_share=tolerance))
 
 
 @settings(max_examples=30)
@@ -93,8 +93,8 @@ def test_one_replicate_a_side_decides_nothing():
 
 def test_an_unclear_case_asks_for_more_until_the_last_look():
     noisy = [independent([0.0, 0.05, -0.05], [0.03, 0.08, -0.02])]
-    plan = LookPlan((3, 6))
-    assert judge(noisy, [MARGIN], plan=plan, look=0)[0].verdict is None
+    plan = AnalysisPlan((3, 6))
+    assert judge(noisy, [MARGIN], plan=plan)[0].verdict is None
     assert judge(noisy, [MARGIN], plan=plan, look=1)[0].verdict is Verdict.INCONCLUSIVE
 
 

@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inferkit.gate.outcome import Verdict
+from inferkit.gate.stats.analyses import SINGLE_ANALYSIS
 from inferkit.gate.stats.effect import independent
 from inferkit.gate.stats.judge import judge
-from inferkit.gate.stats.looks import SINGLE_LOOK
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import fit_prior
 
@@ -77,5 +77,5 @@ def test_one_enqueue_bound_case_does_not_hide_a_slowdown_of_two_percent_in_the_q
             independent(random.normal(0, each, 3), random.normal(np.log(1.02) if case == 0 else 0, each, 3))
             for case, each in enumerate(noise)
         ]
-        found += judge(evidence, [0.02] * 9, plan=SINGLE_LOOK, look=0)[0].verdict is Verdict.REGRESSED
+        found += judge(evidence, [0.02] * 9, plan=SINGLE_ANALYSIS)[0].verdict is Verdict.REGRESSED
     assert found >= 90

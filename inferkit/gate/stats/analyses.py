@@ -1,9 +1,9 @@
-"""Looking more than once without paying for it in false alarms: planned looks and alpha spending.
+"""Interim analyses without more false alarms: the counts at which a case is tested, and alpha spending.
 
 A case that is not clear yet is measured further, so it is tested several times. A plan says at which counts of
-replicates, and a spending function how much of the error each look may use. The looks share the error by the union
-bound (a look's p-value is compared with what it adds to the spent alpha), which holds whatever the correlation of the
-looks: between paired blocks, and between a fixed baseline and growing measurements. The exact boundaries of
+replicates, and a spending function how much of the error each analysis may use. They share the error by the union
+bound (the p-value of one is compared with what it adds to the spent alpha), which holds whatever their correlation:
+between paired blocks, and between a fixed baseline and growing measurements. The exact boundaries of
 independent increments would be 0.05 to 0.1 standard errors lower; that is the price of the plainness.
 
 Sources: K. K. G. Lan and D. L. DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983);
@@ -22,7 +22,7 @@ from scipy.stats import norm
 SPENDING = ("power", "obrien-fleming", "pocock")
 
 _BISECTIONS = 80
-# Above this level Lan and DeMets' functions no longer add more at a look when the level grows; nobody tests there.
+# Above this level Lan and DeMets' functions no longer add more at a analysis when the level grows; nobody tests there.
 _LARGEST_LEVEL = 0.2
 
 
@@ -45,11 +45,12 @@ def spent(fraction: float, alpha: ArrayLike, family: str = "power", exponent: fl
 
 
 @dataclass(frozen=True)
-class LookPlan:
-    """At which counts of replicates (or blocks) a case is looked at, and how the error is spent on the looks.
+class AnalysisPlan:
+    """At which counts of replicates (or blocks) a case is tested, and how the error is spent on these analyses.
 
-    `least`: looks at fewer replicates reject nothing, they only say what is measured again; their share of the error
-    goes to the first look that may. Two slow processes of three look like a slowdown, and hardly ever come again.
+    `least`: analyses at fewer replicates reject nothing, they only say what is measured again; their share of the
+    error goes to the first analysis that may. Two slow processes of three look like a slowdown, and are rarely seen
+    again.
     """
 
     counts: tuple[int, ...]
@@ -59,43 +60,43 @@ class LookPlan:
 
     def __post_init__(self) -> None:
         if not self.counts or self.counts[0] < 1 or any(np.diff(self.counts) <= 0):
-            raise ValueError(f"looks must be at increasing counts from 1, not {self.counts}")
+            raise ValueError(f"analyses must be at increasing counts from 1, not {self.counts}")
 
     @property
     def last(self) -> int:
-        """The index of the last look."""
+        """The index of the last analysis."""
         return len(self.counts) - 1
 
     @property
     def first(self) -> int:
-        """The first look that may reject: the last one may in any case."""
-        enough = (look for look, count in enumerate(self.counts) if count >= self.least)
+        """The first analysis that may reject: the last one may in any case."""
+        enough = (analysis for analysis, count in enumerate(self.counts) if count >= self.least)
         return next(enough, self.last)
 
-    def allowance(self, look: int, alpha: ArrayLike) -> NDArray[np.float64]:
-        """The level at which look number `look` (from 0) may reject, of `alpha` over the whole plan."""
-        if look < self.first:
+    def allowance(self, analysis: int, alpha: ArrayLike) -> NDArray[np.float64]:
+        """The level at which analysis number `analysis` (from 0) may reject, of `alpha` over the whole plan."""
+        if analysis < self.first:
             return np.zeros_like(np.asarray(alpha, float))
-        before = self.counts[look - 1] / self.counts[-1] if look > self.first else 0.0
-        now = self.counts[look] / self.counts[-1]
+        before = self.counts[analysis - 1] / self.counts[-1] if analysis > self.first else 0.0
+        now = self.counts[analysis] / self.counts[-1]
         return spent(now, alpha, self.family, self.exponent) - spent(before, alpha, self.family, self.exponent)
 
-    def sequential_p(self, look: int, p: ArrayLike) -> NDArray[np.float64]:
-        """The p-value that has paid for the looks: the smallest overall level whose allowance at `look` reaches `p`.
+    def sequential_p(self, analysis: int, p: ArrayLike) -> NDArray[np.float64]:
+        """The p-value that has paid for the analyses: the smallest overall level whose allowance there reaches `p`.
 
-        The smallest over the looks taken is a valid p-value at any stopping time, so Holm's rule holds with it.
+        The smallest over the analyses taken is a valid p-value at any stopping time, so Holm's rule holds with it.
         """
         wanted = np.clip(np.asarray(p, float), 1e-300, 1.0)
-        if look < self.first:
+        if analysis < self.first:
             return np.ones_like(wanted)
         if self.family == "power":
-            return np.minimum(wanted / float(self.allowance(look, 1.0)), 1.0)
+            return np.minimum(wanted / float(self.allowance(analysis, 1.0)), 1.0)
         low, high = np.full(wanted.shape, -690.0), np.full(wanted.shape, np.log(_LARGEST_LEVEL))
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
-            enough = self.allowance(look, np.exp(middle)) >= wanted
+            enough = self.allowance(analysis, np.exp(middle)) >= wanted
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        return np.where(self.allowance(look, _LARGEST_LEVEL) >= wanted, np.exp(high), 1.0)
+        return np.where(self.allowance(analysis, _LARGEST_LEVEL) >= wanted, np.exp(high), 1.0)
 
 
-SINGLE_LOOK = LookPlan((1,))
+SINGLE_ANALYSIS = AnalysisPlan((1,))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.gate.stats.looks import SPENDING, LookPlan, spent
+from inferkit.gate.stats.analyses import SPENDING, AnalysisPlan, spent
 
 # Lan and DeMets' O'Brien-Fleming-type function at one-sided 0.025, four equal looks, as tabulated in
 # Proschan, Lan and Wittes, "Statistical Monitoring of Clinical Trials" (2006): cumulative alpha.
@@ -38,7 +38,7 @@ def test_spending_grows_from_nothing_to_all(family, alpha, one, other):
     st.floats(1e-9, 1.0),
 )
 def test_a_sequential_p_is_the_smallest_level_that_allows_it(family, counts, p):
-    plan = LookPlan(counts, family)
+    plan = AnalysisPlan(counts, family)
     for look in range(len(counts)):
         level = float(plan.sequential_p(look, p))
         assert level >= p * (1 - 1e-9)
@@ -49,7 +49,7 @@ def test_a_sequential_p_is_the_smallest_level_that_allows_it(family, counts, p):
 @pytest.mark.parametrize("family", SPENDING)
 def test_peeking_at_every_look_keeps_the_error(family):
     random = np.random.default_rng(7)
-    plan = LookPlan((4, 8, 12, 20), family)
+    plan = AnalysisPlan((4, 8, 12, 20), family)
     from scipy.stats import norm
 
     paths = np.cumsum(random.standard_normal((40_000, 20)), axis=1)
@@ -65,13 +65,13 @@ def test_peeking_at_every_look_keeps_the_error(family):
 @pytest.mark.parametrize("counts", [(), (0, 4), (4, 4), (8, 4)])
 def test_a_plan_must_grow(counts):
     with pytest.raises(ValueError, match="increasing"):
-        LookPlan(counts)
+        AnalysisPlan(counts)
 
 
 def test_looks_below_the_least_reject_nothing_and_leave_their_error_to_the_first_that_may():
-    plain, plan = LookPlan((3, 6, 12, 20)), LookPlan((3, 6, 12, 20), least=6)
+    plain, plan = AnalysisPlan((3, 6, 12, 20)), AnalysisPlan((3, 6, 12, 20), least=6)
     assert plan.allowance(0, 0.05) == 0
     assert plan.allowance(1, 0.05) == pytest.approx(plain.allowance(0, 0.05) + plain.allowance(1, 0.05))
     assert sum(plan.allowance(look, 0.05) for look in range(4)) == pytest.approx(0.05)
     assert plan.sequential_p(0, [1e-9]) == [1.0]
-    assert LookPlan((3,), least=6).allowance(0, 0.05) == pytest.approx(0.05)
+    assert AnalysisPlan((3,), least=6).allowance(0, 0.05) == pytest.approx(0.05)

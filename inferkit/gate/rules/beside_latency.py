@@ -1,0 +1,135 @@
+"""The tests of the metrics beside the latency: whatever metrics.py has a row for.
+
+What varies from process to process is judged on logarithms of each replicate like the latency, with an error of 1 % of
+its own over the suite. What a build fixes (device memory, engine size) is compared byte by byte: growth beyond the
+margin is a regression, growth within it is named.
+
+An engine that is built once and run by many processes has one build time, however often it is written down. Fewer than
+three builds of base or head do not show how much builds differ: only more than twice as long, and two seconds, is
+slower.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from inferkit.gate.metrics import FEWEST, Metric, Test, of_replicates
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.run import CaseRun
+
+# Of fewer builds than show their own noise: builds of a second have differed by half, and wait for others at work.
+FEW_BUILDS_MARGIN, FEW_BUILDS_FLOOR = 1.0, 2.0
+_ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case that base and head have, with the margin of its latency (a share)."""
+
+    base: CaseRun
+    head: CaseRun
+    margin: float
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether engines of this case are chosen by timing."""
+        return self.head.rebuilt
+
+
+# A case with its values of one metric: base, head.
+_Values = tuple[Pair, tuple[float, ...], tuple[float, ...]]
+
+
+def judge_metrics(pairs: Sequence[Pair], family: int | None = None) -> list[Outcome]:
+    """The outcomes of every metric but the latency that both base and head have, metric by metric.
+
+    `family` is how many cases are judged in all where these are only some of them: they get their part of the error.
+    """
+    part = 1.0 if family is None else min(len(pairs) / max(family, 1), 1.0)
+    outcomes: list[Outcome] = []
+    for metric in of_replicates():
+        values: list[_Values] = [
+            (pair, pair.base.data.get(metric.datum, ()), pair.head.data.get(metric.datum, ())) for pair in pairs
+        ]
+        if metric.test is Test.EXACT:
+            for pair, base, head in values:
+                if base and head and (pair.rebuilt or not metric.only_rebuilt):
+                    outcomes.append(_exact(metric, pair, base[0], head[0]))
+        elif metric.test is Test.BUILDS:
+            repeated = [each for each in values if not _few(each[1], each[2], metric.fewest)]
+            by_build: list[_Values] = [(pair, _builds(base), _builds(head)) for pair, base, head in repeated]
+            outcomes += [_of_few_builds(metric, *each) for each in by_build if _few(each[1], each[2], metric.fewest)]
+            outcomes += _varying(metric, by_build, part)
+        elif metric.test is not Test.SUITE:
+            outcomes += _varying(metric, values, part)
+    return outcomes
+
+
+def _varying(metric: Metric, values: Sequence[_Values], part: float) -> list[Outcome]:
+    from inferkit.gate.rules.moderated import ModeratedRule  # needs scipy
+    from inferkit.gate.stats.judge import Policy
+
+    logs = [(pair, metric.logs(base), metric.logs(head)) for pair, base, head in values]
+    suite = [
+        LogSamples(pair.head.case, base, head, metric.margin_of(pair.margin, pair.rebuilt))
+        for pair, base, head in logs
+        if not _few(base, head, metric.fewest)
+    ]
+    policy = Policy(alpha=part * _ALPHA)
+    if metric.test is not Test.SHARE:
+        policy = replace(policy, tolerance_share=1.0)
+    rule = ModeratedRule(analyses=(), policy=policy)
+    return [_in_unit(metric, outcome) for outcome in rule.judge(suite)]
+
+
+def _in_unit(metric: Metric, outcome: Outcome) -> Outcome:
+    """The outcome of this metric; small things differ a lot for reasons of their own: below the floor is no change."""
+    base, head = outcome.base, outcome.head
+    if metric.higher_is_better and base and head:
+        base, head = 1 / base, 1 / head  # judged on negative logarithms
+    outcome = replace(outcome, metric=metric.name, base=base, head=head)
+    if not metric.floor or outcome.verdict is Verdict.PASS or abs((head or 0.0) - (base or 0.0)) > metric.floor:
+        return outcome
+    return replace(outcome, verdict=Verdict.PASS, reason=f"less than {metric.unit.show(metric.floor)} either way")
+
+
+def _few(base: Sequence[float], head: Sequence[float], fewest: int) -> bool:
+    """Whether base or head has fewer than `fewest`, or neither has enough to show its noise."""
+    return min(len(base), len(head)) < fewest or max(len(base), len(head)) < FEWEST
+
+
+def _builds(seconds: Sequence[float]) -> tuple[float, ...]:
+    """One time for each build: processes that ran one engine all have the same."""
+    return tuple(dict.fromkeys(seconds))
+
+
+def _of_few_builds(metric: Metric, pair: Pair, base: Sequence[float], head: Sequence[float]) -> Outcome:
+    former, latter = median(base), median(head)
+    change = latter / former - 1 if former > 0 else 0.0
+    verdict = Verdict.PASS
+    if abs(latter - former) > FEW_BUILDS_FLOOR:
+        if change > FEW_BUILDS_MARGIN:
+            verdict = Verdict.REGRESSED
+        elif change < 1 / (1 + FEW_BUILDS_MARGIN) - 1:
+            verdict = Verdict.IMPROVED
+    counts = f"builds {len(head)} against {len(base)}: how much builds differ is not known"
+    return Outcome(
+        pair.head.case, metric.name, verdict, former, latter, change, margin=FEW_BUILDS_MARGIN, reason=counts
+    )
+
+
+def _exact(metric: Metric, pair: Pair, base: float, head: float) -> Outcome:
+    margin = metric.margin_of(pair.margin, pair.rebuilt)
+    change = head / base - 1 if base else (math.inf if head else 0.0)
+    grown = head - base
+    verdict, reason = Verdict.PASS, f"{grown:,.0f} bytes more" if grown > 0 else ""
+    if change > margin:
+        verdict = Verdict.REGRESSED
+    elif change < -margin:
+        verdict, reason = Verdict.IMPROVED, f"{-grown:,.0f} bytes less"
+    shown = change if math.isfinite(change) else None
+    return Outcome(pair.head.case, metric.name, verdict, base, head, shown, margin=margin, reason=reason)
