@@ -108,9 +108,7 @@ class Movement:
         return ""
 
 
-def movement(
-    reference: LogSamples, cases: Sequence[LogSamples], evidence: Callable[[LogSamples], Evidence]
-) -> Movement:
+def movement(reference: LogSamples, cases: Sequence[LogSamples], evidence: EvidenceOf) -> Movement:
     """Judge the change of the reference; it shares the variances of the `cases` measured with it.
 
     `evidence` is the rule's.
@@ -152,9 +150,7 @@ class Beside:
     before, so a case with fewer replicates is also held against as many of the reference's.
     """
 
-    def __init__(
-        self, reference: LogSamples, cases: Sequence[LogSamples], evidence: Callable[[LogSamples], Evidence]
-    ) -> None:
+    def __init__(self, reference: LogSamples, cases: Sequence[LogSamples], evidence: EvidenceOf) -> None:
         self._count = len(reference.head)
         self._first = cache(lambda count: movement(replace(reference, head=reference.head[:count]), cases, evidence))
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.history.series import Point, RunInfo
+from inferkit.gate.metrics import METRICS
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.run import CaseRun, Origin, Run
 
 MACHINE = Fingerprint.of({"cpu": "AMD EPYC 7B13", "cpus": 2, "backend": "onnxruntime", "version": "1.31.1"})
 MACHINE_INFO = {
@@ -84,3 +89,32 @@ def write(path: Path, content: dict[str, Any]) -> Path:
     """The file."""
     path.write_text(json.dumps(content))
     return path
+
+
+def measured(name: str, log_medians: Iterable[float], **more: Any) -> CaseRun:
+    """A case with these log-medians; `more` are other fields, or data by their keys in files."""
+    data = {key: tuple(more.pop(key)) for key in list(more) if any(key == m.datum for m in METRICS.values())}
+    logs = {"log_medians": tuple(log_medians)}
+    data = {**(logs if logs["log_medians"] else {}), **data}
+    return CaseRun(case=name, fingerprint=more.pop("fingerprint", MACHINE.slug), data=data, **more)
+
+
+def stored(
+    cases: dict[str, Sequence[float]], *, reference: Sequence[float] = (), version: str = "reference-1",
+    machine: Fingerprint = MACHINE, origin: Origin | None = None,
+) -> Run:  # fmt: skip
+    """A baseline with these log-medians by case."""
+    return Run(
+        fingerprints={machine.slug: machine},
+        cases={name: measured(name, logs, fingerprint=machine.slug) for name, logs in cases.items()},
+        references={machine.slug: measured(version, reference, fingerprint=machine.slug)} if reference else {},
+        origin=origin or Origin(),
+    )
+
+
+def point(
+    info: RunInfo, case: str, metric: str, values: Sequence[float], verdict: str = "PASS", margin: float | None = None
+) -> Point:
+    """A point of the history: seconds of each replicate, and what the run judged the case as."""
+    run = measured(case, [math.log(value) for value in values], fingerprint="m", margin=margin)
+    return Point(info, metric, run, Outcome(case, metric, Verdict(verdict), margin=margin))

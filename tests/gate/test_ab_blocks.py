@@ -1,4 +1,4 @@
-"""The order of the sides, and what blocks of known values say."""
+"""The order of base and head, and what blocks of known values say."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.gate.outcome import Verdict
-from inferkit.gate.rules.interleaved import BLOCKS, Blocks, ab_outcome, head_first, without
-from inferkit.gate.stats.analyses import AnalysisPlan
-from inferkit.gate.stats.sequential import advance, begin
-
-PLAN = AnalysisPlan(BLOCKS)
+from inferkit.gate.rules.interleaved import BLOCKS, InterleavedRule, head_first
+from inferkit.gate.rules.rule import LogSamples
 
 
 def blocks(name, slowdown, sd=0.002, drift=0.0, count=4, margin=0.02):
@@ -18,16 +15,16 @@ def blocks(name, slowdown, sd=0.002, drift=0.0, count=4, margin=0.02):
     common = np.log(0.001) + drift * np.arange(count)
     base = common + sd * random.standard_normal(count)
     head = common + np.log1p(slowdown) + sd * random.standard_normal(count)
-    return Blocks(name, margin, tuple(base), tuple(head))
+    return LogSamples(name, tuple(base), tuple(head), margin)
 
 
-def judged(cases, plan=PLAN):
-    trial = advance(begin([np.log1p(c.margin) for c in cases], plan, suspicion=0), [c.evidence for c in cases])
-    return trial, [ab_outcome(c, j, plan) for c, j in zip(cases, trial.judgements, strict=True)]
+def judged(cases):
+    rule = InterleavedRule()
+    return rule, rule.judge(cases)
 
 
 @given(st.integers(0, 2**32), st.text(max_size=20))
-def test_each_arm_is_first_as_often_as_the_other_at_every_look(seed, name):
+def test_head_is_first_as_often_as_base_by_every_analysis(seed, name):
     orders = head_first(seed, name)
     assert len(orders) == BLOCKS[-1]
     assert all(2 * sum(orders[:count]) == count for count in BLOCKS)
@@ -38,11 +35,11 @@ def test_the_order_differs_between_cases_and_seeds():
     assert len({head_first(seed, name) for seed in range(10) for name in "ab"}) > 10
 
 
-def test_identical_arms_pass_at_the_first_look_and_a_drift_moves_nothing():
-    trial, outcomes = judged([blocks(f"c{i}", 0.0, drift=0.1) for i in range(6)])
+def test_what_is_identical_passes_at_the_first_analysis_and_a_drift_moves_nothing():
+    rule, outcomes = judged([blocks(f"c{i}", 0.0, drift=0.1) for i in range(6)])
     assert [o.verdict for o in outcomes] == [Verdict.PASS] * 6
-    assert not trial.waiting
-    assert outcomes[0].replicates == 4
+    assert not rule.more(outcomes)
+    assert outcomes[0].head_replicates == 4
 
 
 def test_a_slowdown_above_the_margin_is_named_with_bounds_that_hold_it():
@@ -52,14 +49,22 @@ def test_a_slowdown_above_the_margin_is_named_with_bounds_that_hold_it():
 
 
 def test_a_case_that_cannot_be_measured_leaves_the_others_where_they_were():
-    cases = [blocks(f"c{i}", 0.0, sd=0.05) for i in range(3)]
-    trial, _ = judged(cases)
-    assert trial.waiting == (0, 1, 2)
-    left = without(trial, 1)
-    assert (left.waiting, left.analyses, len(left.judgements)) == ((0, 1), (1, 1), 2)
-    assert left.count(0) == BLOCKS[1]
+    rule, outcomes = judged([blocks(f"c{i}", 0.0, sd=0.05) for i in range(3)])
+    assert rule.more(outcomes) == {"c0": 4, "c1": 4, "c2": 4}
+    left = [blocks(f"c{i}", 0.0, sd=0.05) for i in (0, 2)]
+    assert [o.case for o in rule.judge(left)] == ["c0", "c2"]
+    assert set(rule.more(outcomes)) == {"c0", "c2"}
 
 
-def test_arms_of_different_lengths_are_no_blocks():
-    with pytest.raises(ValueError, match="2 replicates of one side, 1 of the other"):
-        Blocks("c", 0.02, (0.1, 0.2), (0.1,))
+def test_a_decided_case_is_not_judged_anew_while_others_are_measured_further():
+    quiet, noisy = blocks("quiet", 0.0), blocks("noisy", 0.0, sd=0.05)
+    rule, (first, _) = judged([quiet, noisy])
+    assert first.verdict is Verdict.PASS
+    again, _ = rule.judge([quiet, blocks("noisy", 0.0, sd=0.05, count=8)])
+    assert again.verdict is Verdict.PASS
+    assert set(rule.more([again])) <= {"noisy"}
+
+
+def test_base_and_head_of_different_lengths_are_no_blocks():
+    with pytest.raises(ValueError, match="2 replicates of base, 1 of head"):
+        InterleavedRule().evidence(LogSamples("c", (0.1, 0.2), (0.1,), 0.02))

@@ -9,32 +9,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.errors import BaselineError
-from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, BaselineStore, CaseBaseline, read_baseline
+from inferkit.gate.files.baseline import BaselineStore, baseline_bytes, read_baseline
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
+from tests.gate.run_files import stored
 
 MACHINE = Fingerprint.of({"cpu": "AMD EPYC 7B13", "cpus": 2, "backend": "onnxruntime", "version": "1.31.1"})
 CASE = "lenet-fp32-b1-onnxruntime"
 
 names = st.text("abcdefghij0123456789_.-", min_size=1, max_size=20)
-sizes = st.none() | st.integers(0, 2**60)
-times = st.lists(st.floats(0, 1e4), max_size=4).map(tuple)
-case_baselines = st.builds(
-    CaseBaseline,
-    st.lists(st.floats(-20, 11), min_size=1, max_size=6).map(tuple),
-    sizes,
-    sizes,
-    sizes,
-    times,
-    times,
-    st.none() | st.text(max_size=20),
+times = st.lists(st.floats(0, 1e4).map(lambda value: round(value, 6)), min_size=1, max_size=4).map(tuple)
+logs = st.lists(st.floats(-20, 11).map(lambda value: round(value, 6)), min_size=1, max_size=6).map(tuple)
+sizes = st.lists(st.integers(0, 2**50), min_size=1, max_size=4).map(tuple)
+one_size = st.integers(0, 2**60).map(lambda value: (value,))
+data = st.fixed_dictionaries(
+    {"log_medians": logs},
+    optional={
+        **dict.fromkeys(("log_p99", "log_execution"), logs),
+        **dict.fromkeys(("build_seconds", "cold_start"), times),
+        **dict.fromkeys(("device_memory", "engine_bytes"), one_size),
+        "memories": sizes,
+    },
 )
-accuracy_baselines = st.builds(AccuracyBaseline, st.floats(0, 100), st.floats(0, 100), st.integers(1, 10**7))
+accepted = st.none() | st.text(max_size=20)
+
+
+def baseline_of(cases, accuracies, origin):
+    """A run of one fingerprint from data and accuracies by name."""
+    slug = MACHINE.slug
+    return Run(
+        fingerprints={slug: MACHINE},
+        cases={n: CaseRun(case=n, fingerprint=slug, data=d, accepted=why) for n, (d, why) in cases.items()},
+        accuracy={
+            n: AccuracyRun(case=n, fingerprint=slug, top1=top1, top5=top5, images=images)
+            for n, (top1, top5, images) in accuracies.items()
+        },
+        origin=origin,
+    )
+
+
+def content_of(run):
+    """What two baselines are compared by."""
+    accuracies = {n: (a.top1, a.top5, a.images, a.accepted) for n, a in run.accuracy.items()}
+    return run.fingerprints, run.cases, accuracies, run.references, run.origin
+
+
+percents = st.floats(0, 100)
 baselines = st.builds(
-    Baseline,
-    st.just(MACHINE),
-    st.dictionaries(names, case_baselines, max_size=5),
-    st.dictionaries(names, accuracy_baselines, max_size=5),
-    st.dictionaries(names, st.text(max_size=20), max_size=3),
+    baseline_of,
+    st.dictionaries(names, st.tuples(data, accepted), max_size=5),
+    st.dictionaries(names, st.tuples(percents, percents, st.integers(1, 10**7)), max_size=5),
+    st.builds(Origin, *(st.text(max_size=20) for _ in range(3))),
 )
 
 
@@ -46,13 +71,13 @@ def folder(tmp_path_factory):
 @given(baseline=baselines)
 def test_what_is_written_is_read_back(folder, baseline):
     store = BaselineStore(folder)
-    store.path(MACHINE).write_bytes(baseline.as_bytes())  # without the fsync of store.write, which is slow
-    assert store.find(MACHINE) == baseline
+    store.path(MACHINE).write_bytes(baseline_bytes(baseline))  # without the fsync of store.write, which is slow
+    assert content_of(store.find(MACHINE)) == content_of(baseline)
 
 
 @given(baseline=baselines, data=st.data())
 def test_a_file_cut_anywhere_is_refused(folder, baseline, data):
-    content = baseline.as_bytes().rstrip()
+    content = baseline_bytes(baseline).rstrip()
     path = folder / "cut.json"
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(BaselineError, match=r"cut\.json"):
@@ -68,7 +93,7 @@ json_values = st.recursive(
 
 @given(baseline=baselines, data=st.data(), value=json_values)
 def test_whatever_is_put_anywhere_is_read_or_refused_but_never_crashes(folder, baseline, data, value):
-    content = json.loads(baseline.as_bytes())
+    content = json.loads(baseline_bytes(baseline))
     place, key = content, data.draw(st.sampled_from(sorted(content)))
     while isinstance(place[key], dict) and place[key] and data.draw(st.booleans()):
         place, key = place[key], data.draw(st.sampled_from(sorted(place[key])))
@@ -84,8 +109,7 @@ def test_whatever_is_put_anywhere_is_read_or_refused_but_never_crashes(folder, b
 
 def edited(folder, **changes):
     """A good file with some top-level values replaced."""
-    good = Baseline(MACHINE, {CASE: CaseBaseline((-9.0, -9.1))})
-    content = {**json.loads(good.as_bytes()), **changes}
+    content = {**json.loads(baseline_bytes(stored({CASE: (-9.0, -9.1)}))), **changes}
     path = folder / "hand.json"
     path.write_text(json.dumps(content))
     return path
@@ -104,7 +128,7 @@ def edited(folder, **changes):
         ({"cases": {CASE: {"log_medians": []}}}, "holds no replicate"),
         ({"cases": {CASE: {"log_medians": ["-9"]}}}, "must be a number, not '-9'"),
         ({"cases": {CASE: {"log_medians": [-9.0], "memory": -5}}}, "memory: -5 cannot be"),
-        ({"cases": {CASE: {"log_medians": [-9.0], "memory": 0.5}}}, "whole bytes"),
+        ({"cases": {CASE: {"log_medians": [-9.0], "engine_bytes": 0.5}}}, "whole bytes"),
         ({"cases": {CASE: {"log_medians": [-9.0], "memroy": 5}}}, "memroy: is not known here"),
         ({"cases": {CASE: {"log_medians": [-9.0], "build_seconds": [-1.0]}}}, "build_seconds/0: -1.0 cannot be"),
         ({"accuracy": {"lenet-int8-onnxruntime": {"top1": 101, "top5": 1, "images": 1}}}, "top1: 101 cannot be"),
@@ -133,8 +157,9 @@ def test_a_key_that_stands_there_twice_is_refused(tmp_path):
 
 def test_the_store_writes_the_file_that_it_finds(tmp_path):
     store = BaselineStore(tmp_path / "baselines")
-    baseline = Baseline(MACHINE, {CASE: CaseBaseline((-9.0, -9.1))}, origin={"from": "run.json"})
-    assert read_baseline(store.write(baseline)) == store.find(MACHINE) == baseline
+    baseline = stored({CASE: (-9.0, -9.1)}, origin=Origin("run.json", "0123abc"))
+    assert content_of(read_baseline(store.write(baseline))) == content_of(baseline)
+    assert content_of(store.find(MACHINE)) == content_of(baseline)
     assert [path.name for path in store.folder.iterdir()] == [f"{MACHINE.slug}.json"]
 
 
@@ -142,19 +167,19 @@ def test_no_file_is_no_baseline_and_names_the_nearest(tmp_path):
     store = BaselineStore(tmp_path)
     assert store.find(MACHINE) is None
     assert store.absence(MACHINE).endswith(f"{tmp_path}/")
-    store.write(Baseline(Fingerprint.of({**MACHINE.as_dict(), "backend": "tensorrt"})))
+    store.write(stored({}, machine=Fingerprint.of({**MACHINE.as_dict(), "backend": "tensorrt"})))
     assert store.absence(MACHINE).endswith(f"{tmp_path}/"), "a GPU's baseline is not near a CPU's"
     older = Fingerprint.of({**MACHINE.as_dict(), "version": "1.30.0"})
-    store.write(Baseline(older))
+    store.write(stored({}, machine=older))
     (tmp_path / "broken.json").write_text("{")
     assert store.find(MACHINE) is None
-    assert "version: here 1.31.1, there 1.30.0" in store.absence(MACHINE)
+    assert "version: base 1.30.0, head 1.31.1" in store.absence(MACHINE)
 
 
 def test_a_file_renamed_to_another_machine_is_refused(tmp_path):
     store = BaselineStore(tmp_path)
     other = Fingerprint.of({**MACHINE.as_dict(), "cpus": 64})
-    store.write(Baseline(other)).rename(store.path(MACHINE))
+    store.write(stored({}, machine=other)).rename(store.path(MACHINE))
     with pytest.raises(BaselineError, match="does not fit its name"):
         store.find(MACHINE)
 
@@ -162,10 +187,10 @@ def test_a_file_renamed_to_another_machine_is_refused(tmp_path):
 def test_a_folder_that_cannot_be_written_is_an_error_and_not_a_traceback(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BaselineError, match="cannot be written"):
-        BaselineStore(tmp_path / "file").write(Baseline(MACHINE))
+        BaselineStore(tmp_path / "file").write(stored({}))
 
 
 def test_ten_thousand_cases(tmp_path):
-    cases = {f"net{i}-fp32-b1-onnxruntime": CaseBaseline((-9.0, -9.1, -9.2)) for i in range(10_000)}
-    path = BaselineStore(tmp_path).write(Baseline(MACHINE, cases))
+    cases = {f"net{i}-fp32-b1-onnxruntime": (-9.0, -9.1, -9.2) for i in range(10_000)}
+    path = BaselineStore(tmp_path).write(stored(cases))
     assert len(read_baseline(path).cases) == 10_000

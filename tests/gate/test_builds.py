@@ -77,10 +77,10 @@ def test_another_build_of_the_same_network_is_no_regression_and_a_real_one_is_fo
     def regressed(shift, engines):
         cases = []
         for number in range(10):
-            now = simulated(random, 3, 2, 0.02, 0.002, shift if number == 0 else 0.0)
-            before = simulated(random, 3, 2, 0.02, 0.002)
-            # Else as if processes were replicates, and each side had one engine.
-            sides = comparable(*now, *before) if engines else (now[0][:2], before[0][:2])
+            head = simulated(random, 3, 2, 0.02, 0.002, shift if number == 0 else 0.0)
+            base = simulated(random, 3, 2, 0.02, 0.002)
+            # Else as if processes were replicates, of one engine each.
+            sides = comparable(*base, *head) if engines else (base[0][:2], head[0][:2])
             cases.append(LogSamples(f"case{number}", *sides, 0.05))
         return [outcome.verdict is Verdict.REGRESSED for outcome in rule.judge(cases)]
 
@@ -99,9 +99,9 @@ def test_what_building_anew_costs_is_not_held_against_an_engine_from_the_cache(t
     found = {outcome.metric: outcome for outcome in compare([base], [head]).outcomes}
     assert "build time" not in found
     assert "cold start" not in found
-    assert (found["latency"].replicates, found["latency"].base_replicates) == (3, 1)
+    assert (found["latency"].head_replicates, found["latency"].base_replicates) == (3, 1)
     pooled = compare([head, head], [head]).outcomes[0]
-    assert (pooled.replicates, pooled.base_replicates) == (3, 6)
+    assert (pooled.head_replicates, pooled.base_replicates) == (3, 6)
 
 
 def test_a_promotion_judges_on_the_level_that_compare_judges_on(tmp_path):
@@ -118,7 +118,7 @@ def test_a_promotion_judges_on_the_level_that_compare_judges_on(tmp_path):
     store = BaselineStore(tmp_path / "baselines")
     promote(plan_promotion(base, store), store)
     (promotion,) = plan_promotion(head, store)
-    told = [(o.case, o.metric, o.verdict, o.replicates, o.base_replicates) for o in promotion.outcomes]
+    told = [(o.case, o.metric, o.verdict, o.head_replicates, o.base_replicates) for o in promotion.outcomes]
     assert told == [
         ("slower", "latency", Verdict.INCONCLUSIVE, 3, 1),
         ("same", "latency", Verdict.PASS, 3, 1),
@@ -131,7 +131,7 @@ def test_a_promotion_judges_on_the_level_that_compare_judges_on(tmp_path):
         case["build_seconds"] = [30.0, 30.3, 30.6] * 2
     (again,) = plan_promotion(read_run(write(tmp_path / "c.json", anew)), store)
     # Both sides are of three builds now, so building is compared too.
-    assert {(o.metric, o.replicates, o.base_replicates) for o in again.outcomes} == {
+    assert {(o.metric, o.head_replicates, o.base_replicates) for o in again.outcomes} == {
         ("latency", 3, 3),
         ("build time", 3, 3),
     }

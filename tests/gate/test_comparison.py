@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inferkit.gate.simple import SimpleRule
 
 from inferkit.errors import BaselineError
 from inferkit.gate.comparison import compare
@@ -31,7 +30,7 @@ def comparison(folder, base, head, **options):
         [read_run(write(folder / f"{name}{number}.json", content)) for number, content in enumerate(side)]
         for name, side in (("base", base), ("head", head))
     ]
-    return compare(*sides, rule=SimpleRule(), **options)
+    return compare(*sides, **options)
 
 
 def verdicts(result):
@@ -68,9 +67,8 @@ def test_a_case_that_failed_in_head_is_no_pass(tmp_path):
     base = ours({CASE: FAST, "other": FAST}, accuracy={"lenet": images})
     head = ours({CASE: FAST}, failures={"other": "no such file", "lenet": "no images"})
     result = comparison(tmp_path, base, head)
-    assert verdicts(result) == {CASE: Verdict.PASS, "other": Verdict.INVALID, "lenet": Verdict.INVALID}
+    assert verdicts(result) == {CASE: Verdict.PASS, "other": Verdict.FAILED, "lenet": Verdict.FAILED}
     reasons = {outcome.case: outcome.reason for outcome in result.outcomes}
-    assert reasons["other"].startswith("it failed in ")
     assert reasons["other"].endswith("head0.json: no such file")
     assert result.exit_code() == 10
     back = comparison(tmp_path, head, base)
@@ -83,8 +81,8 @@ def test_another_machine_is_invalid_and_says_what_differs(tmp_path):
     other = Fingerprint.of({**MACHINE.as_dict(), "version": "1.30.0"})
     result = comparison(tmp_path, ours({CASE: FAST}), ours({CASE: SLOW}, machine=other))
     assert verdicts(result) == {CASE: Verdict.INVALID}
-    assert "version: here 1.30.0, there 1.31.1" in result.outcomes[0].line
-    assert result.outcomes[0].change == pytest.approx(0.495, abs=0.01)
+    assert "version: base 1.31.1, head 1.30.0" in result.outcomes[0].line
+    assert result.outcomes[0].head == pytest.approx(SLOW[1], rel=0.01)
     assert result.exit_code() == 10
 
 
@@ -99,13 +97,13 @@ def test_a_regression_outweighs_an_invalid_case(tmp_path):
 
 def test_several_files_of_a_side_are_replicates(tmp_path):
     result = comparison(tmp_path, [ours({CASE: FAST}), ours({CASE: FAST})], ours({CASE: FAST}))
-    assert (result.outcomes[0].base_replicates, result.outcomes[0].replicates) == (6, 3)
+    assert (result.outcomes[0].base_replicates, result.outcomes[0].head_replicates) == (6, 3)
 
 
 def test_files_of_different_machines_are_no_side(tmp_path):
     other = Fingerprint.of({**MACHINE.as_dict(), "cpus": 64})
     result = comparison(tmp_path, [ours({CASE: FAST}), ours({CASE: FAST}, machine=other)], ours({CASE: FAST}))
-    assert "the files of one side are of different machines" in result.outcomes[0].line
+    assert "its files are of different machines" in result.outcomes[0].line
 
 
 def test_margins_are_the_callers_else_the_files_else_5_percent(tmp_path):
@@ -125,7 +123,7 @@ def test_a_file_that_inferkit_did_not_write_is_compared_and_what_it_lacks_is_sai
     result = comparison(tmp_path, foreign({"test_a.py::test_x": 0.010}), foreign({"test_a.py::test_x": 0.014}))
     assert verdicts(result) == {"test_a.py::test_x": Verdict.REGRESSED}
     assert "how much processes differ is not known" in result.remarks[0]
-    assert "one replicate only" in result.outcomes[0].line
+    assert "one replicate each of base and head" in result.outcomes[0].line
 
 
 @pytest.mark.parametrize(
@@ -180,21 +178,23 @@ def test_every_case_of_either_side_has_exactly_one_verdict(place, base, head):
 
 @given(base=sides, head=sides)
 def test_swapping_the_files_mirrors_the_verdicts(place, base, head):
-    there, back = comparison(place, ours(base), ours(head)), comparison(place, ours(head), ours(base))
+    """What is no slower for sure may be no faster for sure, so PASS may become INCONCLUSIVE; a change may not."""
+    forth, back = comparison(place, ours(base), ours(head)), comparison(place, ours(head), ours(base))
     mirror = {
         Verdict.REGRESSED: Verdict.IMPROVED,
         Verdict.IMPROVED: Verdict.REGRESSED,
         Verdict.MISSING: Verdict.NO_BASELINE,
         Verdict.NO_BASELINE: Verdict.MISSING,
-        Verdict.PASS: Verdict.PASS,
     }
-    assert {case: mirror[verdict] for case, verdict in verdicts(there).items()} == verdicts(back)
+    for one, other in ((forth, back), (back, forth)):
+        mirrored = {case: mirror[verdict] for case, verdict in verdicts(one).items() if verdict in mirror}
+        assert mirrored.items() <= verdicts(other).items()
 
 
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"schema": 2}, "inferkit/schema: was written by a newer inferkit"),
+        ({"schema": 3}, "inferkit/schema: was written by a newer inferkit"),
         ({"cases": {CASE: {"log_medians": [], "fingerprint": MACHINE.slug}}}, "holds no replicate"),
         ({"cases": {CASE: {"log_medians": [99], "fingerprint": MACHINE.slug}}}, "log_medians/0: 99 cannot be"),
         ({"cases": {CASE: {"log_medians": [-5], "fingerprint": "other"}}}, "names the fingerprint 'other'"),

@@ -24,25 +24,25 @@ def grown(noise: list[float], margin: float, seed: int) -> list[LogSamples]:
     suite = measured(random, noise, [ANALYSES[0]] * len(noise), margin)
     while wanted := more_for_baseline(suite):
         suite = [
-            LogSamples(c.case, (), c.now + tuple(random.normal(0, noise[i], wanted.get(c.case, 0))), margin)
+            LogSamples(c.case, (), c.head + tuple(random.normal(0, noise[i], wanted.get(c.case, 0))), margin)
             for i, c in enumerate(suite)
         ]
     return suite
 
 
 def test_quiet_cases_have_enough_with_six() -> None:
-    assert all(len(case.now) == FEWEST for case in grown([0.002] * 12, 0.02, seed=1))
+    assert all(len(case.head) == FEWEST for case in grown([0.002] * 12, 0.02, seed=1))
 
 
 def test_a_noisy_case_among_quiet_ones_is_measured_on_alone() -> None:
-    counts = [len(case.now) for case in grown([0.002] * 11 + [0.03], 0.02, seed=2)]
+    counts = [len(case.head) for case in grown([0.002] * 11 + [0.03], 0.02, seed=2)]
     assert counts[-1] == ANALYSES[-1]
     assert max(counts[:-1]) <= ANALYSES[1]
 
 
 def test_a_wide_margin_needs_fewer() -> None:
-    narrow = sum(len(case.now) for case in grown([0.01] * 12, 0.02, seed=3))
-    wide = sum(len(case.now) for case in grown([0.01] * 12, 0.10, seed=3))
+    narrow = sum(len(case.head) for case in grown([0.01] * 12, 0.02, seed=3))
+    wide = sum(len(case.head) for case in grown([0.01] * 12, 0.10, seed=3))
     assert wide == 12 * FEWEST < narrow
 
 
@@ -58,7 +58,7 @@ def test_against_such_a_baseline_the_rule_finds_what_it_was_made_for(noise: floa
         random = np.random.default_rng(100 + seed)
         base = grown([noise] * 12, slowdown, seed)
         suite = [
-            LogSamples(c.case, c.now, tuple(random.normal(np.log1p(slowdown) if i == 0 else 0, noise, 20)), 0.02)
+            LogSamples(c.case, c.head, tuple(random.normal(np.log1p(slowdown) if i == 0 else 0, noise, 20)), 0.02)
             for i, c in enumerate(base)
         ]
         found += ModeratedRule().judge(suite)[0].verdict is Verdict.REGRESSED

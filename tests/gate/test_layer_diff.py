@@ -28,18 +28,18 @@ def near(one, other):
 
 
 @given(tables, tables)
-def test_every_row_is_in_one_group_and_groups_share_no_layer(before, now):
-    changes = diff_layers(before, now).changes
-    assert sorted(map(repr, before)) == sorted(repr(row) for change in changes for row in change.before)
-    assert sorted(map(repr, now)) == sorted(repr(row) for change in changes for row in change.now)
-    touched = [{name for row in (*change.before, *change.now) for name in row.origins} for change in changes]
+def test_every_row_is_in_one_group_and_groups_share_no_layer(base, head):
+    changes = diff_layers(base, head).changes
+    assert sorted(map(repr, base)) == sorted(repr(row) for change in changes for row in change.base)
+    assert sorted(map(repr, head)) == sorted(repr(row) for change in changes for row in change.head)
+    touched = [{name for row in (*change.base, *change.head) for name in row.origins} for change in changes]
     assert sum(map(len, touched)) == len(set().union(*touched))
 
 
 @given(tables, tables)
-def test_the_changes_add_up_to_the_change_of_the_whole(before, now):
-    diff = diff_layers(before, now)
-    whole = math.fsum(row.seconds for row in now) - math.fsum(row.seconds for row in before)
+def test_the_changes_add_up_to_the_change_of_the_whole(base, head):
+    diff = diff_layers(base, head)
+    whole = math.fsum(row.seconds for row in head) - math.fsum(row.seconds for row in base)
     assert near(math.fsum(change.delta for change in diff.changes), whole)
 
 
@@ -52,9 +52,9 @@ def test_a_table_does_not_differ_from_itself(table):
 
 
 @given(tables, tables)
-def test_exchanging_the_sides_turns_every_change_around(before, now):
-    there = {frozenset(c.layers): c.delta for c in diff_layers(before, now).changes}
-    back = {frozenset(c.layers): c.delta for c in diff_layers(now, before).changes}
+def test_exchanging_the_sides_turns_every_change_around(base, head):
+    there = {frozenset(c.layers): c.delta for c in diff_layers(base, head).changes}
+    back = {frozenset(c.layers): c.delta for c in diff_layers(head, base).changes}
     assert there.keys() == back.keys()
     assert all(near(there[key], -back[key]) for key in there)
 
@@ -67,12 +67,12 @@ def test_neither_names_nor_order_matter_to_what_computes_layers(table, random):
     diff = diff_layers(known, renamed)
     assert near(diff.delta, 0)
     assert all(near(change.delta, 0) for change in diff.changes)
-    assert all(change.before and change.now for change in diff.changes)
+    assert all(change.base and change.head for change in diff.changes)
 
 
 @given(tables, tables)
-def test_culprits_pull_in_the_direction_of_the_change(before, now):
-    diff = diff_layers(before, now)
+def test_culprits_pull_in_the_direction_of_the_change(base, head):
+    diff = diff_layers(base, head)
     assert len(diff.culprits()) <= 3
     assert all(change.delta * diff.delta > 0 for change in diff.culprits())
     json.dumps(diff.as_dict(), allow_nan=False)
@@ -93,7 +93,7 @@ def row(name, micros, *origins, **more):
     return LayerRow(name, seconds=micros / 1e6, origins=origins or (name,), **more)
 
 
-BEFORE = (
+BASE = (
     row("conv1 + relu1", 40, "conv1", "relu1", precision="fp16", kernel="sm90_a"),
     row("conv2", 30, precision="fp16", kernel="sm90_a"),
     row("pool", 5, precision="fp16"),
@@ -101,48 +101,48 @@ BEFORE = (
 
 
 def test_a_layer_that_lost_its_precision_is_named():
-    now = (BEFORE[0], row("conv2", 71, precision="fp32", kernel="sm80_b"), BEFORE[2])
-    diff = diff_layers(BEFORE, now)
+    head = (BASE[0], row("conv2", 71, precision="fp32", kernel="sm80_b"), BASE[2])
+    diff = diff_layers(BASE, head)
     assert diff.summary() == "layers: conv2 +41 µs (fp16 -> fp32); all layers together +41 µs"
     assert diff.summary(80e-6, 120e-6).endswith("; all layers together +41 µs of +40 µs")
     assert [change.kind for change in diff.changes] == ["changed", "same", "same"]
 
 
 def test_a_split_fusion_is_compared_with_what_it_was():
-    now = (row("conv1", 39, precision="fp16"), row("relu1", 9, precision="fp16"), *BEFORE[1:])
-    (split,) = diff_layers(BEFORE, now).altered
+    head = (row("conv1", 39, precision="fp16"), row("relu1", 9, precision="fp16"), *BASE[1:])
+    (split,) = diff_layers(BASE, head).altered
     assert (split.kind, split.layers) == ("split", ("conv1", "relu1"))
     assert split.short == "conv1 (+1) +8 µs (split 1 -> 2)"
-    (merged,) = diff_layers(now, BEFORE).altered
+    (merged,) = diff_layers(head, BASE).altered
     assert merged.kind == "merged"
 
 
 def test_a_copy_that_was_added_is_new():
-    now = (*BEFORE, LayerRow("reformat to conv2", "Reformat", seconds=7e-6))
-    assert diff_layers(BEFORE, now).summary(80e-6, 87e-6).startswith("layers: reformat to conv2 +7 µs (new)")
+    head = (*BASE, LayerRow("reformat to conv2", "Reformat", seconds=7e-6))
+    assert diff_layers(BASE, head).summary(80e-6, 87e-6).startswith("layers: reformat to conv2 +7 µs (new)")
 
 
 def test_a_change_that_is_not_in_the_layers_is_said_not_to_be():
-    told = diff_layers(BEFORE, BEFORE).summary(80e-6, 140e-6)
-    assert told.startswith("the layers' own times do not show it (±0 of +60 µs; the same kernels on both sides)")
+    told = diff_layers(BASE, BASE).summary(80e-6, 140e-6)
+    assert told.startswith("the layers' own times do not show it (±0 of +60 µs; the same kernels in base and head)")
 
 
 def test_layers_whose_times_changed_far_more_than_the_latency_explain_nothing():
-    now = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 9, r.origins) for r in BEFORE)
-    told = diff_layers(BEFORE, now).summary(80e-6, 82e-6)
-    assert told.startswith("the layers' own times do not show it (+600 µs of +2 µs; the same kernels on both sides)")
+    head = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 9, r.origins) for r in BASE)
+    told = diff_layers(BASE, head).summary(80e-6, 82e-6)
+    assert told.startswith("the layers' own times do not show it (+600 µs of +2 µs; the same kernels in base and head)")
 
 
 def test_layers_timed_while_the_machine_was_faster_still_show_a_change_of_the_same_ratio():
-    now = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 2, r.origins) for r in BEFORE)
-    diff = diff_layers(BEFORE, now)
+    head = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 2, r.origins) for r in BASE)
+    diff = diff_layers(BASE, head)
     assert diff.summary(1e-3, 2.1e-3).startswith("layers: conv1 (+1) +40 µs, conv2 +30 µs; ")
     assert diff.summary(1e-3, 9e-3).startswith("the layers' own times do not show it")
 
 
 def test_untimed_layers_still_tell_what_is_different():
-    before, now = LayerRow("conv", kernel="a", origins=("conv",)), LayerRow("conv", kernel="b", origins=("conv",))
-    diff = diff_layers([before], [now])
+    base, head = LayerRow("conv", kernel="a", origins=("conv",)), LayerRow("conv", kernel="b", origins=("conv",))
+    diff = diff_layers([base], [head])
     assert diff.delta is None
     assert diff.summary(1e-3, 2e-3) == "layers were not timed; 1 groups of layers differ: conv (a -> b)"
 

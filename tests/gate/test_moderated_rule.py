@@ -23,12 +23,12 @@ def test_a_quiet_suite_passes_and_its_slow_case_is_named():
     suite = [case(f"c{i}") for i in range(10)] + [case("slow", 0.03)]
     first = RULE.judge(suite)
     assert [o.verdict for o in first] == [Verdict.PASS] * 10 + [Verdict.INCONCLUSIVE]
-    assert RULE.more(first, 0) == {"slow": 3}
+    assert RULE.more(first) == {"slow": 3}
     outcomes = RULE.judge([*suite[:-1], case("slow", 0.03, replicates=6)])
     assert [o.verdict for o in outcomes] == [Verdict.PASS] * 10 + [Verdict.REGRESSED]
     assert outcomes[-1].lower < 0.03 < outcomes[-1].upper
     assert "slow latency: REGRESSED" in outcomes[-1].line
-    assert RULE.more(outcomes, 0) == {}
+    assert RULE.more(outcomes) == {}
 
 
 def test_an_improvement_is_told_and_fails_nothing():
@@ -41,9 +41,9 @@ def test_only_suspicious_undecided_cases_are_measured_further_until_the_last_loo
     calm = LogSamples("calm", (0.0, 0.05, -0.05), (-0.03, 0.0, -0.02), 0.02)
     outcomes = RULE.judge([noisy, calm])
     assert [o.verdict for o in outcomes] == [Verdict.INCONCLUSIVE] * 2
-    assert RULE.more(outcomes, 0) == {"noisy": 3}
-    exhausted = LogSamples("noisy", noisy.baseline, noisy.now * 7, 0.02)
-    assert RULE.more(RULE.judge([exhausted]), 5) == {}
+    assert RULE.more(outcomes) == {"noisy": 3}
+    exhausted = LogSamples("noisy", noisy.base, noisy.head * 7, 0.02)
+    assert RULE.more(RULE.judge([exhausted])) == {}
     assert "cannot gate at 2 %" in outcomes[0].reason
 
 
@@ -94,5 +94,5 @@ def test_every_case_gets_one_outcome_whatever_the_numbers(values):
     assert [o.case for o in outcomes] == [c.case for c in suite]
     for outcome in outcomes:
         assert outcome.verdict in (Verdict.PASS, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE)
-    assert all(count > 0 for count in RULE.more(outcomes, 0).values())
+    assert all(count > 0 for count in RULE.more(outcomes).values())
     assert RULE.judge(suite) == outcomes

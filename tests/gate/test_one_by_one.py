@@ -53,4 +53,4 @@ def test_an_undecided_case_is_measured_further():
     case = LogSamples("a", tuple(chance.normal(-7, 0.05, 3)), tuple(chance.normal(-6.95, 0.05, 3)), 0.05)
     outcomes = rule.judge([case])
     assert outcomes[0].verdict is Verdict.INCONCLUSIVE
-    assert rule.more(outcomes, 0) == {"a": 3}
+    assert rule.more(outcomes) == {"a": 3}

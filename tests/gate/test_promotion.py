@@ -1,40 +1,40 @@
 """Moving a baseline: what changes is shown, what is worse needs a reason, what was not measured is kept."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from inferkit.errors import BaselineError
-from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline, ReferenceBaseline
+from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.promotion import plan_promotion, promote
-from inferkit.gate.simple import SimpleRule
-from tests.gate.run_files import MACHINE, foreign, ours, write
+from tests.gate.run_files import MACHINE, foreign, measured, ours, stored, write
 
 FAST, SLOW = [0.0100, 0.0101, 0.0102], [0.0150, 0.0151, 0.0152]
 
 
-def plan(folder, content, *, old=None, accept=None, skip_invalid=False, reference=None):
+def plan(folder, content, *, old=None, accept=None, skip_invalid=False, reference=()):
     store = BaselineStore(folder / "baselines")
     if old is not None:
-        logs = {name: CaseBaseline(tuple(math.log(time) for time in times)) for name, times in old.items()}
-        store.write(Baseline(MACHINE, logs, reference=reference))
+        logs = {name: [math.log(time) for time in times] for name, times in old.items()}
+        store.write(stored(logs, reference=STEADY))
     run = read_run(write(folder / "run.json", content))
-    return plan_promotion(run, store, accept=accept, skip_invalid=skip_invalid, rule=SimpleRule()), store
+    return plan_promotion(run, store, accept=accept, skip_invalid=skip_invalid), store
 
 
 def test_a_first_baseline_holds_every_replicate_and_where_it_came_from(tmp_path):
     promotions, store = plan(tmp_path, ours({"a": FAST}, accuracy={"x": np.ones(50, bool)}))
     (path,) = promote(promotions, store)
-    stored = store.find(MACHINE)
+    kept = store.find(MACHINE)
     assert path == store.path(MACHINE)
-    assert [math.exp(value) for value in stored.cases["a"].log_medians] == pytest.approx(FAST, rel=1e-5)
-    assert stored.cases["a"].memory == 1 << 20
-    assert stored.accuracy["x"].images == 50
-    assert stored.origin["commit"] == "0123abc"
-    assert stored.origin["run"] == "run.json"
+    assert [math.exp(value) for value in kept.cases["a"].log_medians] == pytest.approx(FAST, rel=1e-5)
+    assert kept.cases["a"].data["build_seconds"] == (0.1,) * 3
+    assert kept.accuracy["x"].images == 50
+    assert kept.origin.commit == "0123abc"
+    assert kept.origin.source == "run.json"
 
 
 def test_a_regression_needs_a_reason_and_nothing_is_written_without(tmp_path):
@@ -49,8 +49,8 @@ def test_a_regression_needs_a_reason_and_nothing_is_written_without(tmp_path):
 def test_the_reason_is_stored_with_the_cases_that_needed_it(tmp_path):
     promotions, store = plan(tmp_path, ours({"a": SLOW, "b": FAST}), old={"a": FAST, "b": FAST}, accept="new layers")
     promote(promotions, store)
-    stored = store.find(MACHINE)
-    assert (stored.cases["a"].accepted, stored.cases["b"].accepted) == ("new layers", None)
+    kept = store.find(MACHINE)
+    assert (kept.cases["a"].accepted, kept.cases["b"].accepted) == ("new layers", None)
 
 
 def test_a_lost_accuracy_needs_a_reason_too(tmp_path):
@@ -74,16 +74,17 @@ def test_an_invalid_case_needs_a_reason_or_keeps_its_old_value(tmp_path):
     assert "b" in store.find(MACHINE).cases
     promotions, _ = plan(tmp_path, content, accept="the card is always throttled")
     promote(promotions, store)
-    stored = store.find(MACHINE).cases["a"]
-    assert stored.log_medians[0] == pytest.approx(math.log(SLOW[0]), abs=1e-5)
-    assert stored.accepted == "the card is always throttled"
+    kept = store.find(MACHINE).cases["a"]
+    assert kept.log_medians[0] == pytest.approx(math.log(SLOW[0]), abs=1e-5)
+    assert kept.accepted == "the card is always throttled"
 
 
 def test_more_memory_is_refused_too_and_shown(tmp_path):
     heavy = ours({"a": FAST})
     heavy["inferkit"]["cases"]["a"]["engine_bytes"] = 2_000_000
     store = BaselineStore(tmp_path / "baselines")
-    store.write(Baseline(MACHINE, {"a": CaseBaseline(tuple(map(math.log, FAST)), engine_bytes=1_000_000)}))
+    light = measured("a", map(math.log, FAST), engine_bytes=[1_000_000])
+    store.write(replace(stored({}), cases={"a": light}))
     promotions, _ = plan(tmp_path, heavy)
     assert [(o.metric, o.verdict) for o in promotions[0].outcomes] == [
         ("latency", Verdict.PASS),
@@ -106,6 +107,10 @@ STEADY = tuple(map(math.log, (0.00100, 0.00101, 0.00102)))
 MOVED = tuple(value + math.log(1.35) for value in STEADY)
 
 
+def kept_reference(store):
+    return store.find(MACHINE).references[MACHINE.slug]
+
+
 def referred(logs, times=None, **more):
     """A run with the reference network's log-medians."""
     reference = {"name": "reference-1", "log_medians": list(logs), "margin": 0.25}
@@ -115,35 +120,34 @@ def referred(logs, times=None, **more):
 def test_the_reference_network_goes_with_the_cases(tmp_path):
     promotions, store = plan(tmp_path, referred(STEADY))
     promote(promotions, store)
-    assert store.find(MACHINE).reference == ReferenceBaseline("reference-1", tuple(round(v, 6) for v in STEADY))
+    assert kept_reference(store).log_medians == tuple(round(v, 6) for v in STEADY)
+    assert kept_reference(store).case == "reference-1"
     promotions, _ = plan(tmp_path, ours({"a": FAST, "b": FAST}))
     promote(promotions, store)
-    assert store.find(MACHINE).reference is None  # that of another run would speak for these cases
+    assert store.find(MACHINE).references == {}  # that of another run would speak for these cases
 
 
 def test_what_the_machine_did_is_not_called_a_regression_but_needs_a_reason(tmp_path):
-    reference = ReferenceBaseline("reference-1", STEADY)
     slow = {"a": SLOW, "b": SLOW}
-    promotions, store = plan(tmp_path, referred(MOVED, slow), old={"a": FAST, "b": FAST}, reference=reference)
+    promotions, store = plan(tmp_path, referred(MOVED, slow), old={"a": FAST, "b": FAST}, reference=STEADY)
     assert {outcome.verdict for outcome in promotions[0].outcomes} == {Verdict.INVALID}
     assert promotions[0].remarks == ("the reference network moved by +35.0%: the machine did",)
     with pytest.raises(BaselineError, match=r"moved by \+35.0%: the machine did"):
         promote(promotions, store)
     promotions, _ = plan(tmp_path, referred(MOVED, slow), accept="new kernel on all runners")
     promote(promotions, store)
-    assert store.find(MACHINE).reference.log_medians[0] == pytest.approx(MOVED[0], abs=1e-5)
+    assert kept_reference(store).log_medians[0] == pytest.approx(MOVED[0], abs=1e-5)
 
 
 def test_a_part_of_the_cases_of_another_machine_state_is_not_mixed_in(tmp_path):
-    reference = ReferenceBaseline("reference-1", STEADY)
     part = referred(MOVED, {"a": FAST}, declared={MACHINE.slug: ["a", "b"]}, narrowed=True)
-    promotions, store = plan(tmp_path, part, old={"a": FAST, "b": FAST}, reference=reference)
+    promotions, store = plan(tmp_path, part, old={"a": FAST, "b": FAST}, reference=STEADY)
     with pytest.raises(BaselineError, match="1 cases would stay as before; promote a run of all cases"):
         promote(promotions, store)
     part = referred(STEADY, {"a": FAST}, declared={MACHINE.slug: ["a", "b"]}, narrowed=True)
     promotions, store = plan(tmp_path, part)
     promote(promotions, store)
-    assert len(store.find(MACHINE).reference.log_medians) == 6  # both runs', as both kinds of cases are there
+    assert len(kept_reference(store).log_medians) == 6  # both runs', as both kinds of cases are there
 
 
 def test_a_narrowed_run_keeps_what_it_did_not_measure(tmp_path):

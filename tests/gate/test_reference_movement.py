@@ -11,7 +11,9 @@ from inferkit.gate.comparison import compare
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.metrics import HOST_MEMORY, LATENCY, P99
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.gate.reference import HINT, moved_between
+from inferkit.gate.reference import HINT, movement
+from inferkit.gate.rules.moderated import ModeratedRule
+from inferkit.gate.rules.rule import LogSamples
 from tests.gate.run_files import MACHINE, ours, write
 
 MARGIN = 0.25
@@ -19,6 +21,12 @@ MARGIN = 0.25
 
 def replicates(seed: int, change: float = 0.0, noise: float = 0.03, count: int = 3) -> tuple[float, ...]:
     return tuple(math.log(0.002) + math.log1p(change) + np.random.default_rng(seed).normal(0, noise, count))
+
+
+def moved_between(name, base, head, cases, margin):
+    """The movement of a reference; `cases` are (base, head) of the cases measured with it."""
+    samples = [LogSamples(f"c{number}", *case, margin) for number, case in enumerate(cases)]
+    return movement(LogSamples(name, base, head, margin), samples, ModeratedRule().evidence)
 
 
 def moved(seed: int, change: float, noise: float = 0.03, margin: float = MARGIN):
@@ -50,24 +58,24 @@ def test_a_quiet_card_shows_a_small_movement():
 
 
 def test_times_become_invalid_with_the_reason_and_the_hint():
-    movement = moved(1, 0.3)
-    blamed = movement.blamed(outcome(Verdict.REGRESSED))
+    found = moved(1, 0.3)
+    blamed = found.blamed(outcome(Verdict.REGRESSED))
     assert blamed.verdict is Verdict.INVALID
     assert blamed.reason.startswith("the reference network moved by +2")
     assert "the machine did; seen" in blamed.reason
-    assert (blamed.hint, blamed.machine) == (HINT, movement.change)
-    assert movement.blamed(outcome(Verdict.IMPROVED, P99)).verdict is Verdict.INVALID
-    assert movement.blamed(outcome(Verdict.REGRESSED, "latency since v1")).verdict is Verdict.INVALID
+    assert (blamed.hint, blamed.machine) == (HINT, found.change)
+    assert found.blamed(outcome(Verdict.IMPROVED, P99)).verdict is Verdict.INVALID
+    assert found.blamed(outcome(Verdict.REGRESSED, "latency since v1")).verdict is Verdict.INVALID
 
 
 @pytest.mark.parametrize("change", [0.3, -0.25])
 def test_a_case_that_went_much_further_or_the_other_way_is_not_called_regressed_either(change):
     """How strongly a network reacts to what befell the machine is not known; both figures stand in the line."""
-    movement = moved(1, change)
-    blamed = movement.blamed(outcome(Verdict.REGRESSED, change=3.0))
+    found = moved(1, change)
+    blamed = found.blamed(outcome(Verdict.REGRESSED, change=3.0))
     assert blamed.verdict is Verdict.INVALID
     assert "+300.0%" in blamed.line
-    assert f"the reference network moved by {movement.change:+.1%}" in blamed.line
+    assert f"the reference network moved by {found.change:+.1%}" in blamed.line
 
 
 # A machine that is half as slow again for some seconds and quick for others; the replicates of twelve rounds.
@@ -112,9 +120,9 @@ def test_ordinary_scatter_of_the_reference_hides_no_regression():
 
 
 def test_what_is_no_time_and_what_did_not_change_keep_their_verdicts():
-    movement = moved(1, 0.3)
+    found = moved(1, 0.3)
     for kept in (outcome(Verdict.REGRESSED, HOST_MEMORY), outcome(Verdict.PASS), outcome(Verdict.INCONCLUSIVE)):
-        assert movement.blamed(kept) is kept
+        assert found.blamed(kept) is kept
     regressed = outcome(Verdict.REGRESSED)
     assert moved(1, 0.0).blamed(regressed) is regressed
 

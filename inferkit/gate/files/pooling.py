@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inferkit.errors import BaselineError
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import CaseRun, Run
 
 
@@ -41,7 +42,7 @@ def pooled(runs: Sequence[Run]) -> Run:
         cases=cases,
         accuracy={name: case for run in runs for name, case in run.accuracy.items()},
         references=_pooled_references(runs),
-        outcomes=tuple(outcome for run in runs for outcome in run.outcomes),
+        outcomes=tuple(outcome for run in runs for outcome in run.outcomes if _of_replicates(run, outcome)),
         invalid=invalid,
         failures={name: reason for run in runs for name, reason in run.failures.items()},
         declared={slug: tuple(names) for slug, names in declared.items()},
@@ -78,6 +79,11 @@ def require_alike(runs: Sequence[Run]) -> None:
                 )
             if known.network != case.network:
                 raise BaselineError(f"{run.name}: {name} is another network than in the files before it")
+
+
+def _of_replicates(run: Run, outcome: Outcome) -> bool:
+    """Not so of a case that was refused unmeasured, by workers of pytest-xdist: that spoils no other run."""
+    return outcome.verdict is not Verdict.INVALID or outcome.case in run.cases or outcome.case in run.accuracy
 
 
 def _pooled_references(runs: Sequence[Run]) -> dict[str, CaseRun]:

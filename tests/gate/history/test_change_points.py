@@ -9,10 +9,10 @@ import pytest
 
 from inferkit.errors import UsageError
 from inferkit.gate.history.changes import change_points
-from inferkit.gate.history.series import Point, Series
-from inferkit.gate.history.summary import Figure
+from inferkit.gate.history.series import Series
 from inferkit.gate.metrics import LATENCY, REFERENCE
 from tests.gate.history.test_ratchet import runs
+from tests.gate.run_files import point
 
 
 def stepped(at: int, step: float, count: int = 30, metric: str = LATENCY, spoiled: int | None = None) -> Series:
@@ -23,7 +23,7 @@ def stepped(at: int, step: float, count: int = 30, metric: str = LATENCY, spoile
         seconds = 0.002 * np.exp(chance.normal(0, 0.005)) * (1 + step * (number >= at))
         verdict = "INVALID" if number == spoiled else "PASS"
         value = seconds * (10 if number == spoiled else 1)
-        points.append(Point(info, Figure("a", metric, "m", (float(value),), verdict)))
+        points.append(point(info, "a", metric, (float(value),), verdict))
     return Series("mine", "a", metric, "m", tuple(points))
 
 

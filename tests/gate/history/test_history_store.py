@@ -62,12 +62,12 @@ def test_what_is_appended_is_read_back(tmp_path):
     assert runs[0].date.isoformat() == "2026-11-22T10:01:00+00:00"
     (series,) = history.series("a", metric=LATENCY)
     assert [point.run for point in series.points] == runs
-    figure = series.points[0].figure
-    assert figure.values == pytest.approx(TIMES, rel=1e-12)
+    first = series.points[0]
+    assert first.values == pytest.approx(TIMES, rel=1e-12)
     assert series.points[0].centre == pytest.approx(0.0101)
-    assert (figure.verdict, figure.change, figure.margin, figure.reason) == ("PASS", 0.01, 0.25, "fine")
+    assert (first.verdict, first.change, first.margin, first.reason) == ("PASS", 0.01, 0.25, "fine")
     assert {each.metric for each in history.series("x")} == {ACCURACY, TOP5}
-    assert history.series("a", metric=BUILD_TIME)[0].points[0].figure.values == (0.1, 0.1, 0.1)
+    assert history.series("a", metric=BUILD_TIME)[0].points[0].values == (0.1, 0.1, 0.1)
     assert history.fingerprints() == {MACHINE.slug: MACHINE}
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["history.duckdb", "history.duckdb.lock"]
 
@@ -269,8 +269,8 @@ def test_a_file_of_any_benchmark_can_be_remembered(tmp_path):
     content = foreign({"test_x.py::test_it": 0.02})
     content["commit_info"] = {"id": "unversioned", "dirty": True}
     kept = summary_of(read_run(write(tmp_path / "run.json", content)))
-    (figure,) = kept.figures
-    assert (figure.case, figure.metric, figure.replicates_known) == ("test_x.py::test_it", LATENCY, False)
-    assert figure.values == pytest.approx((0.02,))
+    (found,) = kept.points
+    assert (found.measured.case, found.metric, found.replicates_known) == ("test_x.py::test_it", LATENCY, False)
+    assert found.values == pytest.approx((0.02,))
     assert (kept.run.commit, kept.run.dirty) == ("", True)
     assert math.isclose(History(tmp_path / "h.duckdb").append([kept])[0].date.timestamp(), 1795341600)

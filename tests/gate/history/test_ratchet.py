@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from inferkit.gate.history.ratchet import MARGIN, RECENT, Moment, days_ago, needed, ratchet, release, slips
-from inferkit.gate.history.series import Point, Series
-from inferkit.gate.history.summary import Figure, RunInfo
+from inferkit.gate.history.series import Point, RunInfo, Series
 from inferkit.gate.metrics import LATENCY, REFERENCE
 from inferkit.gate.outcome import Verdict
+from tests.gate.run_files import point
 
 BEGAN = datetime(2026, 9, 1, tzinfo=UTC)
 REPLICATES = 3
@@ -49,9 +49,8 @@ def history(
             centre = np.log(0.001 * (number + 1)) + np.log1p(rate) * max(index - slips_from, 0)
             logs = centre + chance.normal(0, session) + chance.normal(0, process, REPLICATES)
             name, metric = ("reference-1", REFERENCE) if number == cases else (f"case-{number}", LATENCY)
-            points.append(Point(info, Figure(name, metric, "m", tuple(np.exp(logs)), "PASS", margin=margin)))
-        first = points[0].figure
-        found.append(Series("mine", first.case, first.metric, "m", tuple(points)))
+            points.append(point(info, name, metric, np.exp(logs), margin=margin))
+        found.append(Series("mine", name, metric, "m", tuple(points)))
     return found
 
 
@@ -121,10 +120,10 @@ def test_a_step_that_was_named_does_not_hide_later_slips():
     infos = runs(14)
     series = history(2, infos, slip=0.01, slips_from=3)[0]
     mended = []
-    for number, point in enumerate(series.points):
-        values = tuple(np.array(point.figure.values) * (1.5 if number == 2 else 1.0))
+    for number, each in enumerate(series.points):
+        values = np.array(each.values) * (1.5 if number == 2 else 1.0)
         verdict = "REGRESSED" if number == 2 else "PASS"
-        mended.append(Point(point.run, Figure("case-0", LATENCY, "m", values, verdict, margin=0.05)))
+        mended.append(point(each.run, "case-0", LATENCY, values, verdict, 0.05))
     found = ratchet(
         [Series("mine", "case-0", LATENCY, "m", tuple(mended))], "r013", [Moment("v1", frozenset({"r003"}))]
     )
@@ -134,7 +133,7 @@ def test_a_step_that_was_named_does_not_hide_later_slips():
 def test_runs_measured_as_invalid_are_not_compared_with():
     infos = runs(6)
     series = history(1, infos, cases=1)[0]
-    spoiled = Point(infos[0], Figure("case-0", LATENCY, "m", (9.0,), "INVALID"))
+    spoiled = point(infos[0], "case-0", LATENCY, (9.0,), "INVALID")
     assert ratchet([Series("mine", "case-0", LATENCY, "m", (spoiled, *series.points[1:]))], "r005",
                    [Moment("v1", frozenset({"r000"}))]) == []  # fmt: skip
 
@@ -151,7 +150,7 @@ def test_a_moment_has_every_run_that_may_stand_for_it():
 def only(series: Series, numbers) -> Series:
     """As if these runs alone had measured it."""
     wanted = {f"r{n:03}" for n in numbers}
-    return replace(series, points=tuple(point for point in series.points if point.run.run_id in wanted))
+    return replace(series, points=tuple(each for each in series.points if each.run.run_id in wanted))
 
 
 def test_each_series_is_compared_with_the_newest_runs_that_it_has_itself():
@@ -176,12 +175,12 @@ def test_the_reference_is_looked_at_between_the_runs_that_the_case_is_of():
     What the reference did since those says nothing of what happened to this case.
     """
 
-    def slower(point: Point) -> Point:
-        if int(point.run.run_id[1:]) < 10:
-            return point
-        values = tuple(1.3 * value for value in point.figure.values)
+    def slower(each: Point) -> Point:
+        if int(each.run.run_id[1:]) < 10:
+            return each
+        values = tuple(1.3 * value for value in each.values)
         # The gate saw it when it came.
-        return replace(point, figure=replace(point.figure, values=values, verdict="REGRESSED"))
+        return point(each.run, each.measured.case, each.metric, values, "REGRESSED", each.margin)
 
     infos = runs(30)
     series = [replace(each, points=tuple(map(slower, each.points))) for each in history(1, infos, cases=2)]

@@ -38,11 +38,11 @@ def test_p_values_on_identical_data_are_uniform():
     p = []
     for _ in range(60):  # suites of 50 cases, all with the same noise: sharing makes the test sharper, not looser
         suite = [independent(a, b) for a, b in 0.003 * random.standard_normal((50, 2, 3))]
-        p += [item.p_worse for item in judge_one_look(suite, tolerance=0.0, robust=False)]
+        p += [item.p_worse for item in judge_once(suite, tolerance=0.0, robust=False)]
     assert stats.kstest(p, "uniform").pvalue > 0.001
 
 
-def judge_one_look(suite, tolerance=0.25, robust=True):
+def judge_once(suite, tolerance=0.25, robust=True):
     if not robust:
         suite = [replace(e, robust=np.inf) for e in suite]  # the guard against odd processes off: it only adds caution
     return judge(suite, [MARGIN] * len(suite), plan=SINGLE_ANALYSIS, policy=Policy(tolerance_share=tolerance))
@@ -55,8 +55,8 @@ def test_swapping_the_sides_swaps_the_verdicts(seed):
     cases = [
         (0.004 * random.standard_normal(4), 0.004 * random.standard_normal(4) + s) for s in (-0.1, 0, 0, 0.05, 0.1)
     ]
-    there = judge_one_look([independent(a, b) for a, b in cases])
-    back = judge_one_look([independent(b, a) for a, b in cases])
+    there = judge_once([independent(a, b) for a, b in cases])
+    back = judge_once([independent(b, a) for a, b in cases])
     swap = {Verdict.REGRESSED: Verdict.IMPROVED, Verdict.IMPROVED: Verdict.REGRESSED}
     for one, other in zip(there, back, strict=True):
         assert one.effect == pytest.approx(-other.effect)
@@ -71,7 +71,7 @@ def test_two_percent_is_found_with_three_quiet_replicates_a_side():
     for _ in range(200):
         cases = 0.003 * random.standard_normal((12, 2, 3))
         cases[0, 1] += np.log(1.02)
-        verdicts = [item.verdict for item in judge_one_look([independent(a, b) for a, b in cases])]
+        verdicts = [item.verdict for item in judge_once([independent(a, b) for a, b in cases])]
         found += verdicts[0] is Verdict.REGRESSED
         false += Verdict.REGRESSED in verdicts[1:]
     assert found >= 190
@@ -81,28 +81,28 @@ def test_two_percent_is_found_with_three_quiet_replicates_a_side():
 def test_a_precise_small_change_is_no_regression():
     random = np.random.default_rng(5)
     suite = [paired(0.004 + 0.001 * random.standard_normal(20)) for _ in range(10)]
-    assert {item.verdict for item in judge_one_look(suite)} == {Verdict.PASS}
+    assert {item.verdict for item in judge_once(suite)} == {Verdict.PASS}
 
 
 def test_one_replicate_a_side_decides_nothing():
     suite = [independent([0.0], [0.3]), independent([1.0], [1.0])]
-    judgements = judge_one_look(suite)
+    judgements = judge_once(suite)
     assert {item.verdict for item in judgements} == {Verdict.INCONCLUSIVE}
     assert not any(item.can_gate for item in judgements)
 
 
-def test_an_unclear_case_asks_for_more_until_the_last_look():
+def test_an_unclear_case_asks_for_more_until_the_last_analysis():
     noisy = [independent([0.0, 0.05, -0.05], [0.03, 0.08, -0.02])]
     plan = AnalysisPlan((3, 6))
     assert judge(noisy, [MARGIN], plan=plan)[0].verdict is None
-    assert judge(noisy, [MARGIN], plan=plan, look=1)[0].verdict is Verdict.INCONCLUSIVE
+    assert judge(noisy, [MARGIN], plan=plan, reached=[1])[0].verdict is Verdict.INCONCLUSIVE
 
 
 def test_one_outlying_process_is_not_a_regression():
     suite = [independent([0.0, 0.001, -0.001, 0.0005], [0.0, 0.25, 0.001, -0.001])] + [
         independent(a, b) for a, b in 0.002 * np.random.default_rng(1).standard_normal((9, 2, 4))
     ]
-    assert judge_one_look(suite)[0].verdict is not Verdict.REGRESSED
+    assert judge_once(suite)[0].verdict is not Verdict.REGRESSED
 
 
 def test_the_detectable_effect_is_detected_as_often_as_promised():
@@ -111,16 +111,14 @@ def test_the_detectable_effect_is_detected_as_often_as_promised():
     mde = np.median(
         [
             j.mde
-            for j in judge_one_look(
-                [independent(a, b) for a, b in sd * random.standard_normal((200, 2, n))][:suite_size]
-            )
+            for j in judge_once([independent(a, b) for a, b in sd * random.standard_normal((200, 2, n))][:suite_size])
         ]
     )
     found = 0
     for _ in range(200):
         cases = sd * random.standard_normal((suite_size, 2, n))
         cases[0, 1] += mde
-        found += judge_one_look([independent(a, b) for a, b in cases])[0].verdict is Verdict.REGRESSED
+        found += judge_once([independent(a, b) for a, b in cases])[0].verdict is Verdict.REGRESSED
     assert found / 200 > 0.88  # promised 0.95 for a known variance; the fitted one differs from suite to suite
 
 
