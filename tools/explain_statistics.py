@@ -75,29 +75,29 @@ def moderation(axes: Any, cases: int = 60) -> None:
     axes.set_yticks([], minor=True)
     axes.set_xlabel("60 cases of a simulated suite, by their true noise")
     axes.set_ylabel("standard deviation between processes, %")
-    axes.set_title("Three replicates say little of one case, and much of a suite")
+    axes.set_title("Three replicates say little about one case, those of a suite say much")
     axes.legend(frameon=False)
 
 
 def spending(axes: Any) -> None:
-    """How much of the error each look may use, and all looks up to it."""
+    """How much of the error each interim analysis may spend, and all of them up to it."""
     plan = LookPlan(LOOKS)
     each = [100 * float(plan.allowance(look, 0.025)) for look in range(len(LOOKS))]
     axes.bar(range(len(LOOKS)), np.cumsum(each), color="#d0d0d0", label="spent up to here")
-    axes.bar(range(len(LOOKS)), each, bottom=np.cumsum(each) - each, color=BLUE, label="of this look")
+    axes.bar(range(len(LOOKS)), each, bottom=np.cumsum(each) - each, color=BLUE, label="at this analysis")
     for look, value in enumerate(each):
         axes.text(look, float(np.cumsum(each)[look]) + 0.04, f"{value:.2f}", ha="center")
     axes.axhline(2.5, color=RED, ls="--", lw=1)
     axes.set_ylim(0, 2.9)
     axes.set_xticks(range(len(LOOKS)), [str(count) for count in LOOKS])
-    axes.set_xlabel("replicates at the look")
+    axes.set_xlabel("replicates at the interim analysis")
     axes.set_ylabel("error, % (of a suite, for REGRESSED)")
-    axes.set_title("Looking four times costs no more error than looking once")
+    axes.set_title("Four interim analyses spend no more error than one analysis")
     axes.legend(frameon=False, loc="upper left")
 
 
 def regions(axes: Any, margin: float = 0.05, grid: int = 160) -> None:
-    """The verdict at the last look over the change that was estimated and its standard error."""
+    """The verdict at the last analysis over the estimated change and its standard error."""
     effects, errors = np.linspace(-0.09, 0.14, grid), np.linspace(0.0005, 0.035, grid)
     colours = np.ones((grid, grid, 3))
     prior = VariancePrior(20.0, 1.0, 60.0)
@@ -118,7 +118,7 @@ def regions(axes: Any, margin: float = 0.05, grid: int = 160) -> None:
         axes.text(*place, text, weight="bold")
     axes.set_xlabel("estimated change, % (right: slower)")
     axes.set_ylabel("standard error of the change, %")
-    axes.set_title("What is said of a case, by its change and how well it is known (margin 5 %)")
+    axes.set_title("The verdict, by the estimated change and its standard error (margin 5 %)")
 
 
 def power(axes: Any, suites: int, cases: int = 12) -> None:
@@ -132,7 +132,7 @@ def power(axes: Any, suites: int, cases: int = 12) -> None:
     axes.set_xlabel("true slowdown, %")
     axes.set_ylabel("suites that find it, %")
     axes.set_ylim(-2, 102)
-    axes.set_title("What a margin of 2 % can see, by the noise between processes")
+    axes.set_title("Slowdowns found with a margin of 2 %, by the noise between processes")
     axes.legend(frameon=False, loc="lower right")
 
 

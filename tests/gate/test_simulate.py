@@ -1,4 +1,4 @@
-"""The gate on suites with known truth; the long versions are what docs/gate.md reports."""
+"""The gate on suites with known truth; the long versions are what docs/gate-measured.md reports."""
 
 import numpy as np
 import pytest
