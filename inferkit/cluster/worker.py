@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inferkit import __version__
 from inferkit.cluster.packing import pack_files, unpack
 from inferkit.cluster.schedule import UNKNOWN
 from inferkit.errors import BackendUnavailable, InferkitError
+from inferkit.version import __version__
 
 Answer = dict[str, Any]
 
