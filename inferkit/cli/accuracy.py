@@ -215,7 +215,7 @@ def _batches(info: TensorInfo, dataset: str | None, steps: Mapping[str, Any], si
     import numpy as np
 
     from inferkit.data import open_dataset
-    from inferkit.data.dataset import Batch
+    from inferkit.data.stream import Batch
     from inferkit.measure.images import preprocessing_from, stand_in
 
     if dataset is None:

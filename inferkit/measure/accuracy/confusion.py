@@ -82,7 +82,7 @@ def picture(source: Dataset, index: int, longest: int = THUMBNAIL) -> tuple[str,
 
     None in place of the PNG where the image has neither one nor three channels, or cannot be decoded.
     """
-    from inferkit.data.lmdb.file import Scratch
+    from inferkit.data.memory import Scratch
 
     entry = next(iter(source.entries(index)))
     key = source.key(entry)
