@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.data.opening import open_batches
 from inferkit.errors import DataError, MeasurementError, UsageError
 from inferkit.measure.engine import inject
 from inferkit.measure.engine.engine_file import EngineSpec, open_engine
-from inferkit.measure.images import open_batches
 from inferkit.measure.machine.lease import device_lease
 
 if TYPE_CHECKING:
