@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.data.opening import open_batches, open_dataset
 from inferkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ class ImageSource:
         if self._dataset is None:
             yield from self._standing_in(batch_size, batch_size)
             return
+        from inferkit.data.opening import open_batches  # processes that time a network read no dataset
+
         name = self._inputs[0].name
         if len(self._inputs) != 1:
             raise DataError(f"{self._dataset}: a dataset feeds one input; the network has {len(self._inputs)}")
@@ -104,6 +105,8 @@ def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:
 
 def _embedded(count: int, start: int) -> NDArray[np.uint8]:
     """`count` embedded images from number `start` on, repeated where the dataset ends, uint8 [count, 28, 28]."""
+    from inferkit.data.opening import open_dataset
+
     parts, skipped, wanted = [], 0, count
     while wanted > 0:
         for batch in open_dataset(EMBEDDED).batches(max(count, 1), dtype="uint8"):

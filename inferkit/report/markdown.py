@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 
 from inferkit.gate.metrics import shower
-from inferkit.report.page.escape import clean
-from inferkit.report.page.layers import layer_changes, markdown_rows
+from inferkit.report.escape import clean
+from inferkit.report.layers import layer_changes, markdown_rows
 from inferkit.report.page.view import CaseView, headline, verdict_counts
 
 LIMIT = 65_536

@@ -8,7 +8,7 @@ from typing import Any
 
 from inferkit.gate.layer_diff import LayerDiff, signed
 from inferkit.gate.units import seconds
-from inferkit.report.page.facts import mapping, mappings, number, text
+from inferkit.report.facts import mapping, mappings, number, text
 from inferkit.report.table import Column, table_lines
 
 WHY = "why"  # the key of a case's facts
