@@ -144,8 +144,14 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     if _may_measure(session) and _parameters(session):
         from inferkit.suite.session.run import measure
 
-        measure(_suite(session.config), _parameters(session))
+        measure(_suite(session.config), _parameters(session), _run_on_cluster)
     return (yield)
+
+
+def _run_on_cluster(*campaign_and_cases: Any) -> None:
+    from inferkit.cluster.campaign import run_on_cluster
+
+    run_on_cluster(*campaign_and_cases)
 
 
 def _may_measure(session: pytest.Session) -> bool:

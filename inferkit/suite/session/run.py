@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,17 @@ from inferkit.suite.session.xdist import Benchmark, Found, by_name, is_controlle
 EXIT_INVALID, EXIT_NOTHING = 10, 12
 EXIT_NOT_WRITTEN = int(pytest.ExitCode.INTERNAL_ERROR)
 
+# Campaign, address of the cluster, latency and accuracy cases: the campaign has their records afterwards.
+ClusterRun = Callable[[Campaign, str, Sequence[Case], Sequence[AccuracyCase]], None]
+
 _DISPLAY = ("compare", "compare_fail", "histogram", "cprofile", "verbose", "csv", "group_by", "columns", "sort")
 
 
-def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
-    """Run one campaign per matrix over the cases of these parameters."""
+def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRun) -> None:
+    """Run one campaign per matrix over the cases of these parameters; `on_cluster` measures them where --ray is given.
+
+    It is handed in, since a cluster stands on the suite.
+    """
     reporter = suite.config.pluginmanager.getplugin("terminalreporter")
     for path in dict.fromkeys(parameter.matrix for parameter in parameters):
         here = [parameter.case for parameter in parameters if parameter.matrix == path]
@@ -50,7 +56,14 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
             _against(suite, campaign, path, plain, against)
         cluster = option(suite.config, "ray")
         if cluster:
-            _on_cluster(campaign, cluster, latency, accuracy, against)
+            if against:
+                raise pytest.UsageError(
+                    "--against measures two commits on this machine, and --ray on others: choose one"
+                )
+            try:
+                on_cluster(campaign, cluster, latency, accuracy)
+            except InferkitError as error:
+                raise pytest.UsageError(f"--ray {cluster}: {error}") from None
         campaign.run(latency, accuracy)
         suite.notes += campaign.references.lines(list(campaign.latency.values()))
         if campaign.logs.folder is not None:
@@ -65,19 +78,6 @@ def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case]
     except UsageError as error:
         raise pytest.UsageError(f"--against {ref}: {error}") from None
     suite.notes.append(f"latencies are judged against {ref}, measured in interleaved blocks (order from seed {seed})")
-
-
-def _on_cluster(
-    campaign: Campaign, address: str, cases: Sequence[Case], accuracy: Sequence[AccuracyCase], against: str | None
-) -> None:
-    from inferkit.cluster.campaign import run_on_cluster
-
-    if against:
-        raise pytest.UsageError("--against measures two commits on this machine, and --ray on others: choose one")
-    try:
-        run_on_cluster(campaign, address, cases, accuracy)
-    except InferkitError as error:
-        raise pytest.UsageError(f"--ray {address}: {error}") from None
 
 
 def check_json_path(config: pytest.Config) -> None:
