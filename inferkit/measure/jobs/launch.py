@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,9 +68,11 @@ def _needed(field: Any) -> bool:
 
 def _stated(spec: Any) -> dict[str, Any]:
     """A spec without what it leaves at its default: an older commit need not know every option that there is now."""
-    values: dict[str, Any] = spec.as_dict()
     defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(spec)}
-    return {key: value for key, value in values.items() if value != defaults.get(key, MISSING)}
+    values = {key: getattr(spec, key) for key in defaults}
+    return {
+        key: _stated(value) if is_dataclass(value) else value for key, value in values.items() if value != defaults[key]
+    }
 
 
 def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Accuracy:
