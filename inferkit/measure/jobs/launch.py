@@ -22,6 +22,7 @@ from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec
 from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter
+from inferkit.measure.jobs.older import is_older, older_job
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
 
 PROCESS = "inferkit.measure.jobs.process"
@@ -97,11 +98,14 @@ def run_job(
     Raises BackendUnavailable where the backend said so, MeasurementError where the job failed, the process died (with
     the signal and its last words) or took more than `timeout` seconds. An interrupt ends the process too.
     """
+    by = by or this_interpreter()
+    if module == PROCESS and is_older(by):
+        module, spec = older_job(spec)
     with tempfile.TemporaryDirectory(prefix="inferkit-job-") as folder:
         output, log = Path(folder, "result.npz"), Path(folder, "log.txt")
         job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
         with log.open("wb") as words:
-            code = _run(module, job, words, timeout, by or this_interpreter())
+            code = _run(module, job, words, timeout, by)
         last = _last_words(log)
         if code is None:
             raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
