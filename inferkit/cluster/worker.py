@@ -234,13 +234,13 @@ def machine_id() -> str:
         return socket.gethostname()
 
 
-def sockets(cpus: Path = _CPUS) -> dict[str, tuple[int, ...]]:
+def sockets() -> dict[str, tuple[int, ...]]:
     """The CPUs that this process may use, by the socket they are in; one socket where the system does not tell."""
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     found: dict[str, list[int]] = {}
     for cpu in usable:
         try:
-            name = (cpus / f"cpu{cpu}" / "topology" / "physical_package_id").read_text().strip()
+            name = (_CPUS / f"cpu{cpu}" / "topology" / "physical_package_id").read_text().strip()
         except OSError:
             name = "0"
         found.setdefault(name, []).append(cpu)

@@ -26,27 +26,25 @@ from inferkit.measure.jobs.older import is_older, older_job
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
 
 PROCESS = "inferkit.measure.jobs.process"
+# Seconds after which a process that has not answered is ended.
+_SHORT, LONG = 900.0, 3600.0
 _LAST_LINES = 12
 
 
-def prepare_network(
-    recipe: Recipe, folder: Path, *, timeout: float = 900.0, by: Interpreter | None = None
-) -> dict[str, Any]:
+def prepare_network(recipe: Recipe, folder: Path, *, by: Interpreter | None = None) -> dict[str, Any]:
     """Make a network ready in a process of its own; returns what is known of it. See `run_job` for the errors."""
     job = {"recipe": _stated(recipe), "folder": str(folder)}
-    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=timeout, by=by)[0]
+    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=_SHORT, by=by)[0]
 
 
-def build_engine_file(
-    spec: EngineSpec, folder: Path, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None
-) -> str:
+def build_engine_file(spec: EngineSpec, folder: Path, name: str, *, by: Interpreter | None = None) -> str:
     """Build an engine that is a file, in a process of its own; returns its path. See `run_job` for the errors."""
     job = {"engine": _stated(spec), "folder": str(folder)}
-    return str(run_job("build", job, name, timeout=timeout, by=by)[0]["file"])
+    return str(run_job("build", job, name, timeout=LONG, by=by)[0]["file"])
 
 
 def run_replicate(
-    spec: ReplicateSpec, name: str, *, timeout: float = 900.0, by: Interpreter | None = None
+    spec: ReplicateSpec, name: str, *, timeout: float = _SHORT, by: Interpreter | None = None
 ) -> Replicate:
     """One replicate in a fresh process. See `run_job` for the errors."""
     job = _stated(replace(spec, spawned=time.monotonic()))
@@ -76,9 +74,9 @@ def _stated(spec: Any) -> dict[str, Any]:
     }
 
 
-def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Accuracy:
+def run_accuracy(spec: AccuracySpec, name: str, *, by: Interpreter | None = None) -> Accuracy:
     """Top-1 and top-5 over a dataset, in a process of its own. See `run_job` for the errors."""
-    facts, arrays = run_job("accuracy", _stated(spec), name, timeout=timeout, by=by)
+    facts, arrays = run_job("accuracy", _stated(spec), name, timeout=LONG, by=by)
     return Accuracy(**cast(dict[str, Any], arrays), **facts)
 
 

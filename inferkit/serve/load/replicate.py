@@ -20,7 +20,7 @@ import numpy as np
 from inferkit.errors import MeasurementError
 from inferkit.measure.engine.engine_file import EngineJob, open_engine
 from inferkit.measure.jobs.interpreter import Interpreter
-from inferkit.measure.jobs.launch import replicate_of, run_job
+from inferkit.measure.jobs.launch import LONG, replicate_of, run_job
 from inferkit.measure.jobs.process import Arrays, main
 from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.latency.replicate import Replicate
@@ -217,9 +217,9 @@ def _told(result: Result, found: Found | None) -> dict[str, Any]:
 _MODULE = "inferkit.serve.load.replicate"
 
 
-def run_service(spec: ServiceSpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Replicate:
+def run_service(spec: ServiceSpec, name: str, *, by: Interpreter | None = None) -> Replicate:
     """One replicate of a service case in a fresh process. See inferkit.measure.jobs.launch.run_job for the errors."""
-    return replicate_of(*run_job("service", spec.as_dict(), name, timeout=timeout, by=by, module=_MODULE), name)
+    return replicate_of(*run_job("service", spec.as_dict(), name, timeout=LONG, by=by, module=_MODULE), name)
 
 
 def _service(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
