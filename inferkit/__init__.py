@@ -9,14 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import InferkitError
+from inferkit.version import __version__
 
 if TYPE_CHECKING:
     from inferkit.backends import build as build
     from inferkit.network.load import load as load
     from inferkit.network.network import Network as Network
     from inferkit.precision import at_precision as at_precision
-
-__version__ = "0.1.0"
 
 _WHERE = {
     "Network": "inferkit.network.network",

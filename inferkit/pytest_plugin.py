@@ -128,7 +128,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _suite(session.config).family = sum(backend not in CPU_BACKENDS for backend in backends)
         if "tensorrt" in backends:
             workers.take_gpu(session.config)
-    if not session.config.pluginmanager.hasplugin("pytest-benchmark"):
+    from inferkit.suite.session.pytest_benchmark import is_on
+
+    if not is_on(session.config):
         raise pytest.UsageError(
             "the suite hands its times to pytest-benchmark, which is switched off (-p no:benchmark) or not installed; "
             "use --benchmark-skip to leave the cases out"
@@ -144,8 +146,14 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     if _may_measure(session) and _parameters(session):
         from inferkit.suite.session.run import measure
 
-        measure(_suite(session.config), _parameters(session))
+        measure(_suite(session.config), _parameters(session), _run_on_cluster)
     return (yield)
+
+
+def _run_on_cluster(*campaign_and_cases: Any) -> None:
+    from inferkit.cluster.campaign import run_on_cluster
+
+    run_on_cluster(*campaign_and_cases)
 
 
 def _may_measure(session: pytest.Session) -> bool:

@@ -43,8 +43,8 @@ def lines(name: str, precisions: list[str], methods: Any, images: int) -> list[s
     """The table's lines for one network."""
     import inferkit
     from inferkit.data import open_dataset
+    from inferkit.data.opening import preprocessing_from
     from inferkit.gate.stats.paired import paired_drop
-    from inferkit.measure.images import preprocessing_from
     from inferkit.network import zoo
     from inferkit.precision import collect_ranges
 

@@ -28,11 +28,12 @@ def backend(name: str) -> Backend:
     return found
 
 
+_by_name = backend  # in `build` that is the name of a parameter
+
+
 def build(network: Network, backend: str = "onnxruntime", max_batch: int = 1, **options: Any) -> Engine:
     """Build an engine that runs `network` for batches of 1 to `max_batch`; see the backend for its options.
 
     Raises UsageError for an unknown backend, BackendUnavailable where it cannot run here, BackendError where it fails.
     """
-    from inferkit import backends
-
-    return backends.backend(backend).build(network, max_batch, **options)
+    return _by_name(backend).build(network, max_batch, **options)

@@ -244,8 +244,8 @@ def _print(result: ABResult, base: Side, head: Side, code: int, as_json: bool) -
         told = {"outcomes": outcomes, "log_medians": logs, "seed": result.seed, "exit_code": code}
         print(json.dumps({**told, "layers": {case: diff.as_dict() for case, diff in result.layers.items()}}, indent=1))
         return
+    from inferkit.report.layers import diff_lines
     from inferkit.report.outcomes import outcome_lines
-    from inferkit.report.page.layers import diff_lines
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()

@@ -105,7 +105,7 @@ def _source(args: argparse.Namespace) -> tuple[Any, Preprocessing | None]:
 
 
 def _preprocessing(args: argparse.Namespace) -> Preprocessing:
-    from inferkit.measure.images import preprocessing_from
+    from inferkit.data.opening import preprocessing_from
     from inferkit.network import zoo
 
     steps = steps_of(args)

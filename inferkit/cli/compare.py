@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
         told = {"outcomes": outcomes, "remarks": comparison.remarks, "layers": layers, "exit_code": code}
         print(json.dumps(told, indent=1))
         return code
+    from inferkit.report.layers import diff_lines
     from inferkit.report.outcomes import outcome_lines
-    from inferkit.report.page.layers import diff_lines
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()

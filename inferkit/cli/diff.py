@@ -100,7 +100,7 @@ def _tell(args: argparse.Namespace, found: list[Difference], layers: LayerDiff |
     if not differs:
         print("no difference" if layers is None or not layers.changes else "no difference but in time")
     if layers is not None and layers.changes:
-        from inferkit.report.page.layers import WHY, layer_lines
+        from inferkit.report.layers import WHY, layer_lines
         from inferkit.report.table import stdout_look
 
         width, color = stdout_look()

@@ -95,11 +95,13 @@ def _run(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
 
 def _here(job: Evaluation, prepared: Path) -> Accuracy:
     from inferkit.measure.accuracy.top_k import AccuracySpec
+    from inferkit.measure.engine.engine_file import EngineSpec
     from inferkit.measure.jobs.interpreter import with_environment
     from inferkit.measure.jobs.launch import run_accuracy
     from inferkit.suite.campaign.target import measuring_environment
 
-    spec = AccuracySpec(str(prepared), job.backend, job.dataset, job.preprocessing, job.batch_size)
+    engine = EngineSpec(str(prepared), job.backend, job.batch_size)
+    spec = AccuracySpec(engine, job.dataset, job.preprocessing)
     return run_accuracy(spec, job.key, by=with_environment(None, measuring_environment(job.backend, job.precision, {})))
 
 

@@ -129,7 +129,7 @@ def _print(
     network: Network, rows: list[dict[str, Any]], totals: dict[str, int], limit: dict[str, Any] | None, batch: int
 ) -> None:
     from inferkit.gate.units import seconds
-    from inferkit.report.page.layers import shortened
+    from inferkit.report.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     columns = (
@@ -161,7 +161,7 @@ def _print(
 def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) -> None:
     """What the engine is, one fact a line, and its layers where a GPU here runs it."""
     from inferkit.gate.units import seconds, size
-    from inferkit.report.page.layers import shortened
+    from inferkit.report.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     smallest, best, largest = info["profile"]

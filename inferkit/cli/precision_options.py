@@ -115,7 +115,7 @@ def calibration_options(args: argparse.Namespace, network: Network) -> tuple[Any
 def _calibration_preprocessing(args: argparse.Namespace, network: Network, dataset: Dataset) -> Preprocessing:
     """What a trained network of the zoo wants, unless a mean or scale is given; images are resized to the input."""
     from inferkit.data import Preprocessing
-    from inferkit.measure.images import preprocessing_from
+    from inferkit.data.opening import preprocessing_from
     from inferkit.network import zoo
 
     given = args.calibration_mean or args.calibration_scale != 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,13 +100,12 @@ def _specs(args: argparse.Namespace, names: list[str], precision: str, folder: P
     # One size of batch is run: the engine that fixes it in the graph is the fastest.
     build: dict[str, Any] = {"static": True, "device": names[0]} if on_gpu else {}
     session = {"mode": "throughput"} if on_gpu else {}
-    engine = None
+    engine = EngineSpec(str(folder / "network"), args.backend, args.batch_size, build)
     environment = dict(environment_of(args.backend, precision))
     if on_gpu:
-        made = EngineSpec(str(folder / "network"), args.backend, args.batch_size, build)
-        engine = build_engine_file(made, folder, args.model, by=with_environment(None, environment))
-    common = (str(folder / "network"), args.backend, args.batch_size, build, session, engine)
+        file = build_engine_file(engine, folder, args.model, by=with_environment(None, environment))
+        engine = replace(engine, file=file)
     return {
-        name: WindowSpec(*common, cpus=sets.get(name, ()), device=name if on_gpu else None, environment=environment)
+        name: WindowSpec(engine, session, sets.get(name, ()), name if on_gpu else None, environment=environment)
         for name in names
     }

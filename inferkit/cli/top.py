@@ -86,7 +86,7 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
 
 def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:
     from inferkit.gate.units import seconds
-    from inferkit.report.page.layers import shortened
+    from inferkit.report.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     columns = (

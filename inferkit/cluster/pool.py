@@ -11,11 +11,11 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
-from inferkit import __version__
 from inferkit.cluster.schedule import Schedule, Task, Worker
 from inferkit.cluster.worker import Answer, ClusterWorker, probe_node
 from inferkit.errors import BackendUnavailable, MeasurementError, UsageError
 from inferkit.measure.jobs.interpreter import this_interpreter
+from inferkit.version import __version__
 
 Submit = Callable[[Any, Worker, Task], Any]
 Accept = Callable[[Task, Worker, Answer], None]

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inferkit import __version__
 from inferkit.cluster.packing import pack_files, unpack
 from inferkit.cluster.schedule import UNKNOWN
 from inferkit.errors import BackendUnavailable, InferkitError
+from inferkit.version import __version__
 
 Answer = dict[str, Any]
 
@@ -98,7 +98,8 @@ class ClusterWorker:
             prepared = self._adopt(shipped, case, network, content)
             campaign = self._campaign
             build = campaign.matrix.settings(case.backend).build
-            path = Path(campaign.workshop.engine(prepared, case.backend, case.precision, batch, build, case.id))
+            engine = campaign.workshop.engine(prepared, case.backend, case.precision, batch, build, case.id)
+            path = Path(engine.file)
             return pack_files(path, path.with_name(f"{path.name}.json"))
 
         return _answered(work)
@@ -190,24 +191,16 @@ class ClusterWorker:
     ) -> dict[str, Any]:
         from inferkit.data import open_dataset
         from inferkit.measure.accuracy.top_k import AccuracySpec
+        from inferkit.measure.engine.engine_file import EngineSpec
         from inferkit.measure.jobs.interpreter import with_environment
         from inferkit.measure.jobs.launch import run_accuracy
         from inferkit.suite.campaign.target import environment_of
 
         with open_dataset(job.dataset) as dataset:
             images = len(dataset)
-        spec = AccuracySpec(
-            str(self._at(job.key, network)),
-            job.backend,
-            job.dataset,
-            job.preprocessing,
-            job.batch_size,
-            job.build,
-            job.session,
-            None if engine is None else str(self._plan(f"{job.key} engine", engine)),
-            start=start,
-            count=count,
-        )
+        file = None if engine is None else str(self._plan(f"{job.key} engine", engine))
+        made = EngineSpec(str(self._at(job.key, network)), job.backend, job.batch_size, job.build, file)
+        spec = AccuracySpec(made, job.dataset, job.preprocessing, job.session, start=start, count=count)
         by = with_environment(None, environment_of(job.backend, job.precision))
         found = run_accuracy(spec, f"{job.key}, images {start} to {start + count}", by=by)
         return {"accuracy": found, "images": images}
@@ -241,13 +234,13 @@ def machine_id() -> str:
         return socket.gethostname()
 
 
-def sockets(cpus: Path = _CPUS) -> dict[str, tuple[int, ...]]:
+def sockets() -> dict[str, tuple[int, ...]]:
     """The CPUs that this process may use, by the socket they are in; one socket where the system does not tell."""
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     found: dict[str, list[int]] = {}
     for cpu in usable:
         try:
-            name = (cpus / f"cpu{cpu}" / "topology" / "physical_package_id").read_text().strip()
+            name = (_CPUS / f"cpu{cpu}" / "topology" / "physical_package_id").read_text().strip()
         except OSError:
             name = "0"
         found.setdefault(name, []).append(cpu)

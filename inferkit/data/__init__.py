@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inferkit.data.arrays import ArrayDataset as ArrayDataset
-    from inferkit.data.dataset import Batch as Batch
     from inferkit.data.dataset import Dataset as Dataset
+    from inferkit.data.dataset import compute_mean as compute_mean
     from inferkit.data.image_files import ImageFilesDataset as ImageFilesDataset
     from inferkit.data.image_files import read_folder as read_folder
     from inferkit.data.image_files import read_list as read_list
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from inferkit.data.lmdb.dataset import LmdbDataset as LmdbDataset
     from inferkit.data.lmdb.write import write_lmdb as write_lmdb
     from inferkit.data.opening import open_dataset as open_dataset
-    from inferkit.data.pixels.mean import compute_mean as compute_mean
     from inferkit.data.pixels.mean import read_mean as read_mean
     from inferkit.data.pixels.mean import write_binaryproto as write_binaryproto
     from inferkit.data.pixels.preprocessing import Preprocessing as Preprocessing
     from inferkit.data.pixels.transform_param import preprocessing_of as preprocessing_of
+    from inferkit.data.stream import Batch as Batch
 
 _WHERE = {
     "ArrayDataset": "arrays",
-    "Batch": "dataset",
+    "Batch": "stream",
     "Dataset": "dataset",
     "ImageFilesDataset": "image_files",
     "LmdbDataset": "lmdb.dataset",
     "Preprocessing": "pixels.preprocessing",
-    "compute_mean": "pixels.mean",
+    "compute_mean": "dataset",
     "open_dataset": "opening",
     "preprocessing_of": "pixels.transform_param",
     "read_folder": "image_files",

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inferkit.data.dataset import Dataset, Picture
-from inferkit.data.lmdb.file import Scratch
+from inferkit.data.dataset import Dataset
+from inferkit.data.memory import Scratch
 from inferkit.data.npy import MAX_BYTES, read_arrays
+from inferkit.data.stream import Picture
 from inferkit.errors import DataError
 
 

@@ -1,53 +1,27 @@
-"""A dataset: images with labels, in a fixed order, streamed in batches."""
+"""A dataset: images with labels, in a fixed order, streamed in batches; and the mean of its images."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from collections.abc import Generator
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from inferkit.data.lmdb.file import Scratch
 from inferkit.data.pixels.decode import MAX_PIXELS
 from inferkit.data.pixels.preprocessing import Preprocessing
+from inferkit.data.stream import Batch, Output, Reader, stream
 from inferkit.errors import UsageError
 
-Output = NDArray[Any] | Sequence[NDArray[Any]]
 LAST = ("short", "drop", "pad")
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """`images` [N, C, H, W] float32 or uint8, `labels` int64 [N], and `keys`, the images' names in the dataset.
-
-    `count` images are real. N is `count`, except for a padded last batch: there it is the batch size, what follows
-    after `count` repeats the last real image, with the label -1, and `keys` has only the real ones.
-    """
-
-    images: NDArray[Any]
-    labels: NDArray[np.int64]
-    keys: tuple[str, ...]
-    count: int
-
-
-class Picture(NamedTuple):
-    """One image as a dataset stores it: [C, H, W] or [H, W, C] as `layout` says, uint8 or float32; and its label."""
-
-    pixels: NDArray[Any]
-    layout: str
-    label: int
-
-
-class Dataset(ABC):
+class Dataset(Reader):
     """Images with labels. Close it, or use it as a context manager, where it holds a file open.
 
-    `source` is what messages call it. `max_pixels` limits the images that are decoded: DataError beyond it.
+    `max_pixels` limits the images that are decoded: DataError beyond it.
     """
 
-    source: str
     max_pixels: int = MAX_PIXELS
 
     @abstractmethod
@@ -95,8 +69,6 @@ class Dataset(ABC):
         Raises UsageError for arguments without sense; DataError, at the batch that it concerns, for an image that is
         damaged or does not fit, naming its key.
         """
-        from inferkit.data.stream import stream
-
         if batch_size < 1 or threads < 1 or start < 0 or (limit is not None and limit < 0):
             raise UsageError(
                 f"batches of {batch_size} images by {threads} threads, from {start} on, at most {limit}: "
@@ -117,26 +89,7 @@ class Dataset(ABC):
             last=last,
         )
 
-    @abstractmethod
-    def first(self, color: bool | None) -> Picture:
-        """The first image: what batches take their shape from. `color` as in Preprocessing."""
-
-    @abstractmethod
-    def entries(self, start: int) -> Iterator[Any]:
-        """What identifies each image from the `start`-th on; cheap, nothing is decoded."""
-
-    @abstractmethod
-    def read(self, entry: Any, color: bool | None, scratch: Scratch) -> Picture:
-        """The image of an entry; it may lie in `scratch`. Called by several threads, each with its own scratch."""
-
-    @abstractmethod
-    def key(self, entry: Any) -> str:
-        """The name of an entry."""
-
-    def check_unchanged(self) -> None:  # noqa: B027 - most datasets cannot change
-        """DataError where what was read may be mixed up, since someone changed the dataset meanwhile."""
-
-    def close(self) -> None:  # noqa: B027 - most datasets hold nothing open
+    def close(self) -> None:
         """Release files; safe to call twice."""
 
     def __enter__(self) -> Dataset:
@@ -144,6 +97,19 @@ class Dataset(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def compute_mean(dataset: Dataset) -> NDArray[np.float32]:
+    """The mean image [C, H, W] of a dataset of images of one size, as compute_image_mean finds it, bit for bit.
+
+    Like Caffe it adds float32 numbers one image after another. That is exact up to 65,793 uint8 images (their sum
+    stays below 2**24); beyond, both round alike. DataError where images differ in shape.
+    """
+    total = np.zeros(dataset.shape, np.float32)
+    for batch in dataset.batches(32):
+        for image in batch.images:
+            total += image
+    return np.divide(total, np.float32(len(dataset)), dtype=np.float32)
 
 
 def _spread(there: range, count: int) -> list[int]:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.data.dataset import Dataset, Picture
+from inferkit.data.dataset import Dataset
 from inferkit.data.labels import read_at_most
-from inferkit.data.lmdb.file import Scratch
+from inferkit.data.memory import Scratch
 from inferkit.data.pixels.decode import check_bytes, decode_image, pixel_limit
+from inferkit.data.stream import Picture
 from inferkit.errors import DataError
 from inferkit.files import inside
 

@@ -1,13 +1,24 @@
-"""Opens whatever a user names as a dataset: the embedded one, an LMDB, arrays, a list of files, a folder of images."""
+"""Opens whatever a user names as a dataset: the embedded one, an LMDB, arrays, a list of files, a folder of images.
+
+Whole, or in batches that are preprocessed for the input of a network.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from inferkit.data.dataset import Dataset
 from inferkit.data.fashion_mnist import NAME, open_fashion_mnist
+from inferkit.data.pixels.mean import read_mean
+from inferkit.data.pixels.preprocessing import Preprocessing
+from inferkit.data.stream import Batch
 from inferkit.errors import DataError
+from inferkit.network.network import TensorInfo
 
 EMBEDDED = (NAME,)
 
@@ -39,6 +50,57 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     return _open_file(path, beginning, max_pixels)
+
+
+def open_batches(
+    dataset: str,
+    batch_size: int,
+    steps: Mapping[str, Any],
+    info: TensorInfo,
+    *,
+    start: int = 0,
+    limit: int | None = None,
+    spread: bool = False,
+    out: Sequence[NDArray[Any]] | None = None,
+) -> Iterator[Batch]:
+    """Batches of a dataset by name or path, preprocessed for an input. DataError of the data.
+
+    At most `limit` images from the `start`-th on, with `spread` evenly over all that follow. The last batch is filled
+    up to `batch_size`, which engines of a fixed size need; its `count` says how many are real. `steps` are
+    Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file. With `out`, arrays of a
+    batch each, images are decoded straight into these in turn and are valid until the next batch.
+    """
+    options: dict[str, Any] = {
+        "preprocessing": preprocessing_from(steps),
+        "dtype": "uint8" if info.dtype == "uint8" else "float32",
+        "start": start,
+    }
+    with open_dataset(dataset) as images:
+        if out:  # what does not fit is said of the image and the network, not of the memory between them
+            for first in images.batches(1, limit=1, **options):
+                _check_shape(first.images.shape[1:], info, dataset)
+        for batch in images.batches(batch_size, last="pad", limit=limit, spread=spread, out=out or None, **options):
+            _check_shape(batch.images.shape[1:], info, dataset)
+            yield batch
+
+
+def _check_shape(found: tuple[int, ...], info: TensorInfo, dataset: str) -> None:
+    wanted = info.shape[1:]
+    fits = len(found) == len(wanted) and all(dim in (None, size) for dim, size in zip(wanted, found, strict=True))
+    if not fits:
+        given, taken = (" × ".join("any" if dim is None else str(dim) for dim in shape) for shape in (found, wanted))
+        raise DataError(
+            f"{dataset}: an image is {given} after preprocessing, input {info.name!r} takes {taken} (channels, height, "
+            "width); `preprocessing` of the network can change it: color, resize, crop"
+        )
+
+
+def preprocessing_from(steps: Mapping[str, Any]) -> Preprocessing:
+    """A Preprocessing from its fields as TOML and JSON have them. DataError for a mean file that cannot be read."""
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in steps.items()}
+    if isinstance(fields.get("mean"), str):
+        fields["mean"] = read_mean(fields["mean"])
+    return Preprocessing(**fields)
 
 
 def _open_folder(path: Path, max_pixels: int | None) -> Dataset:

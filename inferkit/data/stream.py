@@ -7,28 +7,74 @@ arrive in order, at the batch that they concern.
 
 from __future__ import annotations
 
-import math
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from inferkit.data.lmdb.file import Scratch
+from inferkit.data.memory import BufferPool, Scratch
 from inferkit.data.pixels.geometry import Plan
 from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    from inferkit.data.dataset import Batch, Dataset, Output
+Output = NDArray[Any] | Sequence[NDArray[Any]]
 
 _LARGEST_SLICE = 32  # images: so that closing a stream never waits for more than these
 _AHEAD = 32  # images that are at least waiting while the caller works, beside the batch that is being filled
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """`images` [N, C, H, W] float32 or uint8, `labels` int64 [N], and `keys`, the images' names in the dataset.
+
+    `count` images are real. N is `count`, except for a padded last batch: there it is the batch size, what follows
+    after `count` repeats the last real image, with the label -1, and `keys` has only the real ones.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[np.int64]
+    keys: tuple[str, ...]
+    count: int
+
+
+class Picture(NamedTuple):
+    """One image as a dataset stores it: [C, H, W] or [H, W, C] as `layout` says, uint8 or float32; and its label."""
+
+    pixels: NDArray[Any]
+    layout: str
+    label: int
+
+
+class Reader(ABC):
+    """Reads single images: what a stream of batches needs of a dataset. `source` is what messages call it."""
+
+    source: str
+
+    @abstractmethod
+    def first(self, color: bool | None) -> Picture:
+        """The first image: what batches take their shape from. `color` as in Preprocessing."""
+
+    @abstractmethod
+    def entries(self, start: int) -> Iterator[Any]:
+        """What identifies each image from the `start`-th on; cheap, nothing is decoded."""
+
+    @abstractmethod
+    def read(self, entry: Any, color: bool | None, scratch: Scratch) -> Picture:
+        """The image of an entry; it may lie in `scratch`. Called by several threads, each with its own scratch."""
+
+    @abstractmethod
+    def key(self, entry: Any) -> str:
+        """The name of an entry."""
+
+    def check_unchanged(self) -> None:  # noqa: B027 - most datasets cannot change
+        """DataError where what was read may be mixed up, since someone changed the dataset meanwhile."""
 
 
 @dataclass
@@ -43,7 +89,7 @@ class _Pending:
 
 
 def stream(
-    dataset: Dataset,
+    dataset: Reader,
     indices: Sequence[int],
     batch_size: int,
     *,
@@ -107,7 +153,7 @@ def _stream(
 class _Filler:
     """Reads, decodes and preprocesses slices of batches; its `fill` runs in several threads."""
 
-    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dataset: Reader, preprocessing: Preprocessing, dtype: np.dtype[Any]) -> None:
         self.dataset = dataset
         self.dtype = dtype
         self.stop = threading.Event()
@@ -154,7 +200,7 @@ class _Filler:
 
 
 def _plan(
-    dataset: Dataset, indices: Sequence[int], batch_size: int, drop: bool
+    dataset: Reader, indices: Sequence[int], batch_size: int, drop: bool
 ) -> Iterator[tuple[Sequence[Any], Exception | None]]:
     """The entries of each batch; an error that stops the walk comes in its place, as the last."""
     entries = _entries(dataset, indices)
@@ -169,7 +215,7 @@ def _plan(
         yield batch, None
 
 
-def _entries(dataset: Dataset, indices: Sequence[int]) -> Iterator[Any]:
+def _entries(dataset: Reader, indices: Sequence[int]) -> Iterator[Any]:
     """The entries with these indices, which increase: one walk along the dataset."""
     walk: Iterator[Any] = dataset.entries(indices[0]) if indices else iter(())
     if isinstance(indices, range):
@@ -183,8 +229,6 @@ def _entries(dataset: Dataset, indices: Sequence[int]) -> Iterator[Any]:
 
 def _finish(filler: _Filler, pending: _Pending, pad: bool) -> Batch:
     """Wait for a batch, and give it its final form."""
-    from inferkit.data.dataset import Batch
-
     if pending.error is not None:
         filler.dataset.check_unchanged()
         raise pending.error
@@ -207,33 +251,3 @@ def _outputs(out: Output | None) -> list[NDArray[Any]]:
     if not arrays:
         raise UsageError("out is an empty list: give at least one array")
     return arrays
-
-
-class BufferPool:
-    """Arrays of one shape and type; at most `spare` that nobody uses are kept."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, spare: int) -> None:
-        self._shape = shape
-        self._dtype = np.dtype(dtype)
-        self._spare: deque[NDArray[np.uint8]] = deque(maxlen=spare)  # appending beyond it drops the oldest
-
-    def take(self) -> NDArray[Any]:
-        """An array whose content is undefined."""
-        try:
-            memory = self._spare.pop()
-        except IndexError:
-            memory = np.empty(math.prod(self._shape) * self._dtype.itemsize, np.uint8)
-        # numpy's views of views refer to the first object that is no array: all views of the result keep the lease.
-        return np.asarray(_Lease(memory, self._spare)).view(self._dtype).reshape(self._shape)
-
-
-class _Lease:
-    """Holds the memory while an array refers to it, and then gives it back."""
-
-    def __init__(self, memory: NDArray[np.uint8], home: deque[NDArray[np.uint8]]) -> None:
-        self._memory = memory
-        self._home = home
-        self.__array_interface__ = memory.__array_interface__
-
-    def __del__(self) -> None:
-        self._home.append(self._memory)

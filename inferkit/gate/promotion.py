@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from inferkit import __version__
 from inferkit.errors import BaselineError
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import read_layers, write_layers
@@ -18,6 +17,7 @@ from inferkit.gate.reference import Movement
 from inferkit.gate.rules.rule import Rule
 from inferkit.gate.run import AccuracyRun, CaseRun, Measured, Origin, Run
 from inferkit.measure.layers.table import LayerTable
+from inferkit.version import __version__
 
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
 _MOST_REFERENCES = 12

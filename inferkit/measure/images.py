@@ -5,7 +5,7 @@ Never zeros: denormal and zero inputs are faster on some hardware, and calibrati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,8 @@ class ImageSource:
         if self._dataset is None:
             yield from self._standing_in(batch_size, batch_size)
             return
+        from inferkit.data.opening import open_batches  # processes that time a network read no dataset
+
         name = self._inputs[0].name
         if len(self._inputs) != 1:
             raise DataError(f"{self._dataset}: a dataset feeds one input; the network has {len(self._inputs)}")
@@ -78,66 +80,6 @@ class ImageSource:
         for start in range(0, count, batch_size):
             size = min(batch_size, count - start)
             yield {info.name: stand_in(info, size, start) for info in self._inputs}
-
-
-def _open(dataset: str) -> Any:
-    from inferkit.data import open_dataset
-
-    return open_dataset(dataset)
-
-
-def open_batches(
-    dataset: str,
-    batch_size: int,
-    steps: Mapping[str, Any],
-    info: TensorInfo,
-    *,
-    start: int = 0,
-    limit: int | None = None,
-    spread: bool = False,
-    out: Sequence[NDArray[Any]] | None = None,
-) -> Iterator[Any]:
-    """Batches of a dataset by name or path, preprocessed for an input. DataError of the data.
-
-    At most `limit` images from the `start`-th on, with `spread` evenly over all that follow. The last batch is filled
-    up to `batch_size`, which engines of a fixed size need; its `count` says how many are real. `steps` are
-    Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file. With `out`, arrays of a
-    batch each, images are decoded straight into these in turn and are valid until the next batch.
-    """
-    options: dict[str, Any] = {
-        "preprocessing": preprocessing_from(steps),
-        "dtype": "uint8" if info.dtype == "uint8" else "float32",
-        "start": start,
-    }
-    with _open(dataset) as images:
-        if out:  # what does not fit is said of the image and the network, not of the memory between them
-            for first in images.batches(1, limit=1, **options):
-                _check_shape(first.images.shape[1:], info, dataset)
-        for batch in images.batches(batch_size, last="pad", limit=limit, spread=spread, out=out or None, **options):
-            _check_shape(batch.images.shape[1:], info, dataset)
-            yield batch
-
-
-def _check_shape(found: tuple[int, ...], info: TensorInfo, dataset: str) -> None:
-    wanted = info.shape[1:]
-    fits = len(found) == len(wanted) and all(dim in (None, size) for dim, size in zip(wanted, found, strict=True))
-    if not fits:
-        given, taken = (" × ".join("any" if dim is None else str(dim) for dim in shape) for shape in (found, wanted))
-        raise DataError(
-            f"{dataset}: an image is {given} after preprocessing, input {info.name!r} takes {taken} (channels, height, "
-            "width); `preprocessing` of the network can change it: color, resize, crop"
-        )
-
-
-def preprocessing_from(steps: Mapping[str, Any]) -> Any:
-    """A Preprocessing from its fields as TOML and JSON have them. DataError for a mean file that cannot be read."""
-    from inferkit.data import Preprocessing
-    from inferkit.data.pixels.mean import read_mean
-
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in steps.items()}
-    if isinstance(fields.get("mean"), str):
-        fields["mean"] = read_mean(fields["mean"])
-    return Preprocessing(**fields)
 
 
 def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:
@@ -163,9 +105,11 @@ def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:
 
 def _embedded(count: int, start: int) -> NDArray[np.uint8]:
     """`count` embedded images from number `start` on, repeated where the dataset ends, uint8 [count, 28, 28]."""
+    from inferkit.data.opening import open_dataset
+
     parts, skipped, wanted = [], 0, count
     while wanted > 0:
-        for batch in _open(EMBEDDED).batches(max(count, 1), dtype="uint8"):
+        for batch in open_dataset(EMBEDDED).batches(max(count, 1), dtype="uint8"):
             pixels = batch.images[max(start - skipped, 0) :][:wanted]
             skipped += len(batch.images)
             if len(pixels):

@@ -57,7 +57,8 @@ def load(
         return read_onnx(path, name, input_shape)
     from inferkit.network import zoo
 
-    network = zoo.load(str(prototxt))
+    files = zoo.files(str(prototxt))
+    network = load(files.prototxt, files.caffemodel, name=str(prototxt))
     return network if name is None else network.with_model(network.model, name=name)
 
 

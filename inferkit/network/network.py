@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
@@ -71,8 +71,6 @@ class Network:
         The weights are hashed one by one, so that no copy of them all is made; protobuf could not even serialize a
         model of 2 GiB at once.
         """
-        from inferkit.network.onnx_file import without_weights
-
         content = hashlib.sha256(without_weights(self.model).SerializeToString(deterministic=True))
         for tensor in self.model.graph.initializer:
             content.update(tensor.SerializeToString(deterministic=True))
@@ -83,6 +81,33 @@ class Network:
         """The same network with another graph: inputs and outputs are read anew, `changes` replace other fields."""
         fresh = Network.from_model(model, self.name)
         return replace(self, model=model, inputs=fresh.inputs, outputs=fresh.outputs, **changes)  # type: ignore[arg-type]
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model that lacks its initializers."""
+    copy = type(model)()
+    for part, value in model.ListFields():
+        if part.name == "graph":
+            for inner, content in value.ListFields():
+                if inner.name != "initializer":
+                    _copy_field(copy.graph, inner.name, content)
+        else:
+            _copy_field(copy, part.name, value)
+    return copy
+
+
+def _copy_field(target: Any, name: str, value: Any) -> None:
+    if hasattr(value, "CopyFrom"):
+        getattr(target, name).CopyFrom(value)
+    elif isinstance(value, bytes):  # protobuf gives a text that is no UTF-8 as bytes, and does not take it back
+        try:
+            setattr(target, name, value)
+        except UnicodeDecodeError:
+            setattr(target, name, value.decode("utf-8", "replace"))
+    elif isinstance(value, str | int | float):
+        setattr(target, name, value)
+    else:
+        getattr(target, name).extend(value)
 
 
 def _tensor_info(value: onnx.ValueInfoProto) -> TensorInfo:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from inferkit.errors import NetworkError
 from inferkit.files import inside, is_engine_file, replacing, write_atomically
 from inferkit.network.limit import check_bytes, read_file
-from inferkit.network.network import Network
+from inferkit.network.network import Network, without_weights
 from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
 
 if TYPE_CHECKING:
@@ -204,33 +204,6 @@ def _stored_bytes(tensor: onnx.TensorProto) -> int:
     except (KeyError, TypeError, ValueError):
         itemsize = 8  # no type of ONNX's; the checker says so
     return math.prod(tensor.dims) * itemsize
-
-
-def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the model that lacks its initializers."""
-    copy = type(model)()
-    for field, value in model.ListFields():
-        if field.name == "graph":
-            for part, content in value.ListFields():
-                if part.name != "initializer":
-                    _copy_field(copy.graph, part.name, content)
-        else:
-            _copy_field(copy, field.name, value)
-    return copy
-
-
-def _copy_field(target: Any, name: str, value: Any) -> None:
-    if hasattr(value, "CopyFrom"):
-        getattr(target, name).CopyFrom(value)
-    elif isinstance(value, bytes):  # protobuf gives a text that is no UTF-8 as bytes, and does not take it back
-        try:
-            setattr(target, name, value)
-        except UnicodeDecodeError:
-            setattr(target, name, value.decode("utf-8", "replace"))
-    elif isinstance(value, str | int | float):
-        setattr(target, name, value)
-    else:
-        getattr(target, name).extend(value)
 
 
 def _move_out(tensor: onnx.TensorProto, kept: onnx.TensorProto, location: str, file: IO[bytes]) -> None:

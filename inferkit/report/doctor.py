@@ -21,11 +21,12 @@ from typing import Any
 
 import psutil
 
-from inferkit import __version__
-from inferkit.backends import BACKENDS, backend
+from inferkit.backends import BACKENDS, backend, build
 from inferkit.cache import cache_root
 from inferkit.measure.machine.gpu import DISTURBING, GpuTelemetry
 from inferkit.measure.machine.host import HostState, cpu_model, cpu_quota, usable_cpus
+from inferkit.network.load import load
+from inferkit.version import __version__
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 REQUIRED = "onnxruntime"  # the default suite needs this backend; the others are UNSUPPORTED without their parts
@@ -182,9 +183,7 @@ def _trial() -> Iterator[Finding]:
     """The proof: one batch of the smallest network through the backend that the default suite needs."""
     import numpy as np
 
-    import inferkit
-
-    with inferkit.build(inferkit.load("lenet"), backend=REQUIRED).session() as session:
+    with build(load("lenet"), backend=REQUIRED).session() as session:
         session.run(np.zeros((1, 1, 28, 28), np.float32))
         trace = session.last_trace
     told = "" if trace is None else f" in {trace.wall * 1e3:.2f} ms"
@@ -196,7 +195,6 @@ def _padding() -> Iterator[Finding]:
     import numpy as np
     from onnx import TensorProto, helper
 
-    import inferkit
     from inferkit.network.network import Network
 
     shape = [1, 1, 3, 2]
@@ -206,7 +204,7 @@ def _padding() -> Iterator[Finding]:
         [helper.make_node("AveragePool", ["x"], ["y"], **window)], "padding", sides[:1], sides[1:]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
-    with inferkit.build(Network.from_model(model, "padding"), backend=REQUIRED).session() as session:
+    with build(Network.from_model(model, "padding"), backend=REQUIRED).session() as session:
         rows = session.run(np.ones(shape, np.float32))["y"][0, 0, :, 0]
     if not np.allclose(rows, [2 / 3, 1, 2 / 3]):
         told = "AveragePool with uneven padding that counts (count_include_pad) is computed wrongly by this version"

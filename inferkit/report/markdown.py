@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 
 from inferkit.gate.metrics import shower
-from inferkit.report.page.escape import clean
-from inferkit.report.page.layers import layer_changes, markdown_rows
+from inferkit.report.escape import clean
+from inferkit.report.layers import layer_changes, markdown_rows
 from inferkit.report.page.view import CaseView, headline, verdict_counts
 
 LIMIT = 65_536
@@ -20,17 +20,18 @@ _HEAD = (
     "| --- | --- | ---: | ---: | ---: | --- | --- |",
 )
 _QUIET = ("PASS", "NO_BASELINE", "UNSUPPORTED")
+_LONGEST = 600  # characters of one text
 _ROOM = 200  # characters for what is said last
 
 
-def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = (), *, limit: int = LIMIT) -> str:
-    """The text, fewer than `limit` characters; cases that do not fit are counted in its last line."""
+def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = ()) -> str:
+    """The text, fewer than LIMIT characters; cases that do not fit are counted in its last line."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdict_counts(cases).items())
     lines = [f"### {headline(cases)}", "", counts, ""]
     lines += [f"> {plain(remark)}\n" for remark in remarks]
     loud = [case for case in cases if case.verdict not in _QUIET]
     quiet = [case for case in cases if case.verdict in _QUIET]
-    room = limit - sum(len(line) + 1 for line in lines) - 2 * _ROOM
+    room = LIMIT - sum(len(line) + 1 for line in lines) - 2 * _ROOM
     left = 0
     if loud:
         taken, room, left = _table(loud, room)
@@ -97,9 +98,9 @@ def _reason(case: CaseView) -> str:
     return f"{case.case}: {told}" if told else ""
 
 
-def plain(text: str, most: int = 600) -> str:
+def plain(text: str) -> str:
     """Text that Markdown and HTML take as it is: other characters than words' own become entities."""
-    short = text if len(text) <= most else text[: most - 1] + "…"
+    short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     short = re.sub(r"\s+", " ", clean(short))
     # GitHub looks for mentions and issue numbers after entities were resolved: a joint without width stops it.
     short = re.sub(r"[@#]", lambda found: f"{found[0]}\u200b", short)

@@ -7,7 +7,7 @@ from typing import Any
 
 from inferkit.gate.metrics import shower
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.report.page.escape import clean
+from inferkit.report.escape import clean
 from inferkit.report.table import Column, table_lines, unsupported_lines
 
 _COLUMNS = (

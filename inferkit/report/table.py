@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from inferkit.report.page.escape import clean
+from inferkit.report.escape import clean
 
 if TYPE_CHECKING:
     from rich.table import Table

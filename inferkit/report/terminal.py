@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inferkit.gate.units import percent, seconds, size
-from inferkit.report.page.layers import layer_lines
+from inferkit.report.layers import layer_lines
 from inferkit.report.table import Column, table_lines, unsupported_lines, which_cases
 
 

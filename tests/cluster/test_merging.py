@@ -14,6 +14,7 @@ from inferkit.cluster.packing import pack, pack_files, unpack
 from inferkit.cluster.worker import machine_id, socket_of_gpu, sockets
 from inferkit.errors import MeasurementError
 from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec, evaluate
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe, prepare
 
 
@@ -49,8 +50,9 @@ def test_a_gap_or_an_overlap_is_no_result(stretches):
 def test_a_part_gives_what_the_whole_gives(tmp_path: Path):
     prepare(Recipe("lenet", "lenet", "fp32"), tmp_path)
     steps = {"scale": 0.00390625}
-    whole = evaluate(AccuracySpec(str(tmp_path), "onnxruntime", "fashion_mnist", steps, 100))
-    some = evaluate(AccuracySpec(str(tmp_path), "onnxruntime", "fashion_mnist", steps, 100, start=9700, count=250))
+    engine = EngineSpec(str(tmp_path), "onnxruntime", 100)
+    whole = evaluate(AccuracySpec(engine, "fashion_mnist", steps))
+    some = evaluate(AccuracySpec(engine, "fashion_mnist", steps, start=9700, count=250))
     np.testing.assert_array_equal(some.predictions, whole.predictions[9700:9950])
     np.testing.assert_array_equal(some.top5, whole.top5[9700:9950])
 

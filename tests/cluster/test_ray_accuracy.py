@@ -19,6 +19,7 @@ from inferkit.cluster.worker import Evaluation
 from inferkit.data import open_dataset, write_lmdb
 from inferkit.errors import UsageError
 from inferkit.measure.accuracy.top_k import AccuracySpec
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe, prepare
 from inferkit.measure.jobs.launch import run_accuracy
 
@@ -57,7 +58,8 @@ def test_a_node_that_is_killed_loses_nothing_and_nothing_is_counted_twice(
     assert sum("is lost" in line for line in lines) == 1
     assert len(parts) == 20
     assert len({part.worker for part in parts}) == 3
-    alone = run_accuracy(AccuracySpec(str(tmp_path / "lenet"), "onnxruntime", many_images, STEPS, 100), "alone")
+    engine = EngineSpec(str(tmp_path / "lenet"), "onnxruntime", 100)
+    alone = run_accuracy(AccuracySpec(engine, many_images, STEPS), "alone")
     assert found.images == alone.images == 50_000
     assert int(found.top1.sum()) == int(alone.top1.sum())
     np.testing.assert_array_equal(found.predictions, alone.predictions)

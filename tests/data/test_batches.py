@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inferkit.data import ArrayDataset, Batch, Dataset, Preprocessing
-from inferkit.data.dataset import Picture
-from inferkit.data.lmdb.file import Scratch
+from inferkit.data.memory import Scratch
+from inferkit.data.stream import Picture
 from inferkit.errors import DataError, UsageError
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inferkit.data.stream import BufferPool
+from inferkit.data.memory import BufferPool
 
 
 @given(st.lists(st.sampled_from(["take", "view", "drop first", "drop last"]), max_size=60))

@@ -1,11 +1,14 @@
 """What is injected is there: measured in real processes of a tiny network, or on the wrapper itself."""
 
+from dataclasses import replace
+
 import pytest
 
 from inferkit.backends.base import Session, Trace
 from inferkit.errors import UsageError
 from inferkit.measure.accuracy.top_k import AccuracySpec
 from inferkit.measure.engine import inject
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.launch import prepare_network, run_accuracy, run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
@@ -64,8 +67,8 @@ def prepared(tmp_path_factory):
 
 
 def test_a_process_is_slower_by_what_was_injected(prepared):
-    spec = ReplicateSpec(str(prepared / "prepared"), "onnxruntime", 1, min_time=0.02, warmup_limit=0.1)
-    slow = ReplicateSpec(**{**spec.as_dict(), "inject": {"latency": 20.0, "memory": 1.0}})
+    spec = ReplicateSpec(EngineSpec(str(prepared / "prepared"), "onnxruntime", 1), min_time=0.02, warmup_limit=0.1)
+    slow = replace(spec, inject={"latency": 20.0, "memory": 1.0})
     plain, slower = run_replicate(spec, "plain"), run_replicate(slow, "slow")
     # A factor of 21, in the quickest executions: neighbours on the machine can only make the others slower.
     assert slower.walls.min() > 5 * plain.walls.min()
@@ -73,8 +76,8 @@ def test_a_process_is_slower_by_what_was_injected(prepared):
 
 
 def test_a_share_of_the_predictions_becomes_wrong(prepared):
-    spec = AccuracySpec(str(prepared / "prepared"), "onnxruntime", str(prepared / "images.npz"))
-    hurt = AccuracySpec(**{**spec.as_dict(), "inject": {"accuracy": 0.5}})
+    spec = AccuracySpec(EngineSpec(str(prepared / "prepared"), "onnxruntime", 100), str(prepared / "images.npz"))
+    hurt = replace(spec, inject={"accuracy": 0.5})
     plain, worse = run_accuracy(spec, "plain"), run_accuracy(hurt, "hurt")
     assert worse.top1.mean() < plain.top1.mean() / 1.5
     assert not (worse.top1 & ~plain.top1).any()

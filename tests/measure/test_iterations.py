@@ -15,6 +15,7 @@ import pytest
 
 import inferkit
 from inferkit.backends.base import Session, Trace
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.latency.iterations import COLUMNS, LOOK_SECONDS, iterate
 from inferkit.measure.latency.replicate import ReplicateSpec
 from inferkit.measure.machine.quiet_core import QuietCore
@@ -31,7 +32,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 def limits(**changes: Any) -> ReplicateSpec:
-    return ReplicateSpec("", "onnxruntime", 1, **{"max_iterations": 10**7, **changes})
+    return ReplicateSpec(EngineSpec("", "onnxruntime", 1), **{"max_iterations": 10**7, **changes})
 
 
 def test_looking_is_no_measuring(session: Session) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import pytest
 from inferkit.backends.onnxruntime.session import OnnxSession
 from inferkit.errors import BackendError, BackendUnavailable, MeasurementError
 from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe, load_prepared, timing_batch
 from inferkit.measure.jobs.launch import prepare_network, run_accuracy, run_job, run_replicate
 from inferkit.measure.latency.iterations import COLUMNS
@@ -42,7 +44,7 @@ def prepared(folder):
 
 
 def test_a_replicate_brings_back_its_raw_times_and_what_surrounded_them(prepared):
-    spec = ReplicateSpec(str(prepared), "onnxruntime", 4, min_time=0.02, details=True)
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 4), min_time=0.02, details=True)
     found = run_replicate(spec, "tiny")
     assert found.trace.shape[1] == len(COLUMNS)
     assert len(found.trace) >= 11
@@ -59,15 +61,15 @@ def test_a_replicate_brings_back_its_raw_times_and_what_surrounded_them(prepared
 
 
 def test_iterations_stop_at_their_limits(prepared):
-    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=60, max_iterations=7, warmup_limit=0)
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=60, max_iterations=7, warmup_limit=0)
     assert len(measure_replicate(spec).trace) == 7
-    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0, min_iterations=13, warmup_limit=0)
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=0, min_iterations=13, warmup_limit=0)
     assert len(measure_replicate(spec).trace) == 13
 
 
 def test_a_slow_network_gets_as_many_iterations_as_fit(prepared):
     limits = {"min_iterations": 10**6, "min_time": 0.0, "max_time": 0.01, "warmup_limit": 0}
-    found = measure_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1, **limits))
+    found = measure_replicate(ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), **limits))
     assert 3 <= len(found.trace) < 10**6
 
 
@@ -89,7 +91,7 @@ def test_without_a_dataset_embedded_images_stand_in_and_are_never_zeros(folder, 
 
 
 def test_accuracy_is_counted_over_every_image(folder, prepared):
-    spec = AccuracySpec(str(prepared), "onnxruntime", str(folder / "images.npz"), {"scale": 0.01}, batch_size=50)
+    spec = AccuracySpec(EngineSpec(str(prepared), "onnxruntime", 50), str(folder / "images.npz"), {"scale": 0.01})
     found = run_accuracy(spec, "tiny")
     assert found.images == IMAGES
     assert found.top1_percent == pytest.approx(95.0)
@@ -112,7 +114,7 @@ def test_int8_is_calibrated_once_and_says_with_what(folder, tmp_path):
     [("unlabelled.npz", "without a label"), ("many.npz", "the network has 4 classes"), ("none.npz", "no such file")],
 )
 def test_datasets_that_do_not_fit_are_refused_with_the_reason(folder, prepared, dataset, said):
-    spec = AccuracySpec(str(prepared), "onnxruntime", str(folder / dataset), {"scale": 0.01})
+    spec = AccuracySpec(EngineSpec(str(prepared), "onnxruntime", 100), str(folder / dataset), {"scale": 0.01})
     with pytest.raises(MeasurementError, match=said):
         run_accuracy(spec, "tiny")
 
@@ -120,7 +122,7 @@ def test_datasets_that_do_not_fit_are_refused_with_the_reason(folder, prepared, 
 def test_a_backend_that_says_no_is_unsupported_and_not_failed(folder, tmp_path):
     prepare_network(recipe(folder, precision="bf16"), tmp_path / "bf16")
     with pytest.raises(BackendUnavailable, match="no BF16 arithmetic on the CPU") as refused:
-        run_replicate(ReplicateSpec(str(tmp_path / "bf16"), "onnxruntime", 1), "tiny")
+        run_replicate(ReplicateSpec(EngineSpec(str(tmp_path / "bf16"), "onnxruntime", 1)), "tiny")
     assert refused.value.hint
 
 
@@ -129,11 +131,11 @@ def test_a_process_that_dies_is_told_with_its_last_words(prepared, tmp_path, mon
     (tmp_path / "sitecustomize.py").write_text(crash)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(MeasurementError, match=r"killed by SIGABRT(?s:.*)out of luck"):
-        run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1), "tiny")
+        run_replicate(ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1)), "tiny")
 
 
 def test_a_process_on_a_cpu_imports_nothing_that_it_has_no_use_for(prepared, tmp_path):
-    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.01, warmup_limit=0.01)
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=0.01, warmup_limit=0.01)
     job = {"kind": "latency", "output": str(tmp_path / "result.npz"), "spec": spec.as_dict()}
     slow = ["filelock", "numpy.ma", "scipy", "cv2", "lmdb", "inferkit.data", "duckdb", "matplotlib", "pytest"]
     code = (
@@ -147,20 +149,21 @@ def test_a_process_on_a_cpu_imports_nothing_that_it_has_no_use_for(prepared, tmp
 
 
 def test_a_process_that_takes_too_long_is_ended(prepared):
-    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=60, max_iterations=10**9)
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=60, max_iterations=10**9)
     with pytest.raises(MeasurementError, match="was ended after 2 s without a result"):
         run_replicate(spec, "tiny", timeout=2)
 
 
 def test_a_prepared_folder_that_is_not_whole_is_refused(tmp_path):
     with pytest.raises(MeasurementError, match="cannot be read"):
-        run_job("latency", ReplicateSpec(str(tmp_path), "onnxruntime", 1).as_dict(), "tiny", timeout=60)
+        run_job("latency", ReplicateSpec(EngineSpec(str(tmp_path), "onnxruntime", 1)).as_dict(), "tiny", timeout=60)
 
 
 def test_the_caller_s_folder_cannot_shadow_a_library(prepared, tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("raise RuntimeError('not numpy')")
     monkeypatch.chdir(tmp_path)
-    assert run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.01), "tiny").log_median < 0
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=0.01)
+    assert run_replicate(spec, "tiny").log_median < 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
@@ -169,7 +172,7 @@ def test_a_killed_parent_takes_the_process_along(prepared, tmp_path):
 
     parent_code = (
         "import sys; from inferkit.measure.jobs.launch import *\n"
-        f"spec = ReplicateSpec({str(prepared)!r}, 'onnxruntime', 1, min_time=600, max_iterations=10**9)\n"
+        f"spec = ReplicateSpec(EngineSpec({str(prepared)!r}, 'onnxruntime', 1), min_time=600, max_iterations=10**9)\n"
         "print('go', flush=True); run_replicate(spec, 'tiny')\n"
     )
     with subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE) as parent:
@@ -186,7 +189,7 @@ def test_a_killed_parent_takes_the_process_along(prepared, tmp_path):
 
 def test_a_result_that_cannot_be_written_is_an_exit_code_and_no_part_of_a_file(prepared, tmp_path):
     (tmp_path / "file").write_text("")
-    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0, max_iterations=1, warmup_limit=0)
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=0, max_iterations=1, warmup_limit=0)
     job = {"kind": "latency", "output": str(tmp_path / "file" / "result.npz"), "spec": spec.as_dict()}
     command = [sys.executable, "-P", "-m", "inferkit.measure.jobs.process"]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
@@ -195,8 +198,8 @@ def test_a_result_that_cannot_be_written_is_an_exit_code_and_no_part_of_a_file(p
 
 
 def test_a_last_batch_that_is_short_counts_only_its_own_images(folder, prepared):
-    spec = AccuracySpec(str(prepared), "onnxruntime", str(folder / "images.npz"), {"scale": 0.01}, batch_size=50)
-    odd = AccuracySpec(**{**spec.as_dict(), "batch_size": 77})
+    spec = AccuracySpec(EngineSpec(str(prepared), "onnxruntime", 50), str(folder / "images.npz"), {"scale": 0.01})
+    odd = replace(spec, engine=replace(spec.engine, max_batch=77))
     assert (evaluate(odd).predictions == evaluate(spec).predictions).all()
     assert evaluate(odd).images == IMAGES
 
@@ -212,7 +215,7 @@ def test_an_engine_that_computes_something_else_each_time_is_not_measured(folder
     onnx.save(random, str(folder / "dice.onnx"))
     dice = Recipe("dice", str(folder / "dice.onnx"), "fp32", images=4)
     prepare_network(dice, folder / "dice")
-    spec = ReplicateSpec(str(folder / "dice"), "onnxruntime", 4, min_time=0.02)
+    spec = ReplicateSpec(EngineSpec(str(folder / "dice"), "onnxruntime", 4), min_time=0.02)
     with pytest.raises(MeasurementError, match=r"'prob' differs by .* its times say nothing"):
         run_replicate(spec, "dice")
 
@@ -226,7 +229,7 @@ def test_an_engine_that_computes_nothing_finite_is_not_measured(folder):
     onnx.save(graph, str(folder / "nan.onnx"))
     prepare_network(Recipe("nan", str(folder / "nan.onnx"), "fp32"), folder / "nan")
     with pytest.raises(MeasurementError, match="no finite value of output 'out'"):
-        measure_replicate(ReplicateSpec(str(folder / "nan"), "onnxruntime", 1, min_time=0.01))
+        measure_replicate(ReplicateSpec(EngineSpec(str(folder / "nan"), "onnxruntime", 1), min_time=0.01))
 
 
 def test_looking_closer_is_no_reason_to_lose_a_measurement(prepared, monkeypatch):
@@ -234,7 +237,7 @@ def test_looking_closer_is_no_reason_to_lose_a_measurement(prepared, monkeypatch
         raise BackendError("no memory for another context")
 
     monkeypatch.setattr(OnnxSession, "details", refused)
-    spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0.01, warmup_limit=0.1, details=True)
+    spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=0.01, warmup_limit=0.1, details=True)
     found = measure_replicate(spec)
     assert len(found.trace) >= 11
     assert found.details == {"failed": "no memory for another context"}

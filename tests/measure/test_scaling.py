@@ -11,6 +11,7 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.errors import MeasurementError, UsageError
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe, prepare
 from inferkit.measure.machine.lease import device_lease
 from inferkit.measure.scaling.scaling import Window, measure_scaling, summarize
@@ -72,7 +73,7 @@ def test_the_command_measures_each_alone_and_all_together(tmp_path: Path, capsys
 
 
 def test_a_process_that_is_killed_ends_the_measurement_and_frees_its_device(prepared: Path):
-    spec = WindowSpec(str(prepared), "onnxruntime", 2, cpus=tuple(CPUS[:1]))
+    spec = WindowSpec(EngineSpec(str(prepared), "onnxruntime", 2), cpus=tuple(CPUS[:1]))
 
     def kill(line: str) -> None:
         for child in psutil.Process().children():
@@ -85,7 +86,7 @@ def test_a_process_that_is_killed_ends_the_measurement_and_frees_its_device(prep
 
 
 def test_a_device_that_is_in_use_is_said(prepared: Path):
-    spec = WindowSpec(str(prepared), "onnxruntime", 2, cpus=tuple(CPUS[:1]), lease_timeout=0.1)
+    spec = WindowSpec(EngineSpec(str(prepared), "onnxruntime", 2), cpus=tuple(CPUS[:1]), lease_timeout=0.1)
     with (
         device_lease(f"cpu-{CPUS[0]}"),
         pytest.raises(MeasurementError, match=f"one: cpu-{CPUS[0]} is in use"),

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pycaffe_oracle import CaffeAborted, oracle
 
 from inferkit.errors import NetworkError
+from inferkit.network.caffe.files.fillers import RandomFiller, fill
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import BlobProto, FillerParameter, NetParameter
 from inferkit.network.caffe.files.weights import BlobSpec, Weights, match_blobs, shapes_agree
 from inferkit.network.caffe.files.wire import put_values
-from inferkit.network.caffe.fillers import RandomFiller, fill
 from inferkit.network.caffe.prototxt.definition import read_upgraded
 
 CONSTANT = FillerParameter(value=0.5)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 import inferkit
 from inferkit.data import open_dataset
+from inferkit.data.opening import preprocessing_from
 from inferkit.gate.stats.paired import paired_drop
-from inferkit.measure.images import preprocessing_from
 from inferkit.network import zoo
 from inferkit.network.network import Network
 from inferkit.precision import collect_ranges

@@ -1,11 +1,10 @@
 """The plugin's manners: narrowing, pytest-benchmark's own switches, other projects, other plugins."""
 
 import argparse
-from types import SimpleNamespace
 
 import pytest
 
-from inferkit.suite.session.options import OPTIONS, benchmark_json
+from inferkit.suite.session.options import OPTIONS
 from tests.suite.tiny_project import MATRIX
 
 TINY = "tiny-fp32-b1-onnxruntime"
@@ -147,13 +146,3 @@ def test_a_checkout_that_is_not_installed_has_the_plugin_by_its_conftest(project
     run = project.run("--collect-only", "-q", "--batch-size=4", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert run.code == 0, run.text
     assert [name for name in collected(run) if "latency" in name] == ["test_latency[tiny-fp32-b4-onnxruntime]"]
-
-
-def test_a_file_that_pytest_benchmark_has_opened_already_is_taken_by_its_name(tmp_path):
-    path = tmp_path / "run.json"
-    with path.open("wb") as opened:
-        config = SimpleNamespace(option=SimpleNamespace(benchmark_json=opened))
-        assert benchmark_json(config) == str(path)
-    assert benchmark_json(SimpleNamespace(option=SimpleNamespace(benchmark_json="x.json"))) == "x.json"
-    assert benchmark_json(SimpleNamespace(option=SimpleNamespace(benchmark_json=path))) == str(path)
-    assert benchmark_json(SimpleNamespace(option=SimpleNamespace())) is None

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
-from inferkit.backends.tensorrt.building.messages import Recorder, make_logger
+from inferkit.backends.tensorrt.messages import Recorder, make_logger
 from inferkit.errors import BackendError, BackendUnavailable, EngineError, UsageError
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.data.dataset import Dataset, Picture
+from inferkit.data.dataset import Dataset
 from inferkit.data.lmdb.datum import Datum, find_label, parse_datum, pixels
-from inferkit.data.lmdb.file import Entry, LmdbFile, Scratch, spelled
+from inferkit.data.lmdb.file import Entry, LmdbFile, spelled
+from inferkit.data.memory import Scratch
 from inferkit.data.pixels.decode import check_bytes, check_pixels, decode_image, pixel_limit
+from inferkit.data.stream import Picture
 from inferkit.errors import DataError
 
 _SMALL = 4096  # bytes: what is read whole faster than in parts

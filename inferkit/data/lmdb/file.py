@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from inferkit.data.memory import Scratch
 from inferkit.errors import DataError
 
 _META = struct.Struct("<IIQQ IHHQQQQQ IHHQQQQQ QQ")
@@ -53,19 +54,6 @@ class Snapshot:
     depth: int
     entries: int
     tree_pages: int
-
-
-class Scratch:
-    """Memory for one value at a time, kept from one to the next; each thread needs its own."""
-
-    def __init__(self) -> None:
-        self._memory = bytearray()
-
-    def view(self, size: int) -> memoryview:
-        """`size` bytes; they are others than before only where those were too few, so that old views stay valid."""
-        if len(self._memory) < size:
-            self._memory = bytearray(size)
-        return memoryview(self._memory)[:size]
 
 
 class LmdbFile:

@@ -1,11 +1,11 @@
-"""Mean images: read from `.binaryproto` and `.npy`, written, and computed as Caffe's compute_image_mean does."""
+"""Mean images: read from `.binaryproto` and `.npy`, and written."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from inferkit.wire import (
     too_many_fields,
     varint,
 )
-
-if TYPE_CHECKING:
-    from inferkit.data.dataset import Dataset
 
 MAX_BYTES = 2**31  # no mean image is larger; protobuf's own limit for a message
 
@@ -70,19 +67,6 @@ def write_binaryproto(path: str | os.PathLike[str], mean: NDArray[Any]) -> None:
     shape = b"\x08\x01\x10%s\x18%s\x20%s" % tuple(varint(size) for size in mean.shape)
     numbers = np.ascontiguousarray(mean, "<f4").tobytes()
     write_atomically(path, shape + b"\x2a" + varint(len(numbers)) + numbers)
-
-
-def compute_mean(dataset: Dataset) -> NDArray[np.float32]:
-    """The mean image [C, H, W] of a dataset of images of one size, as compute_image_mean finds it, bit for bit.
-
-    Like Caffe it adds float32 numbers one image after another. That is exact up to 65,793 uint8 images (their sum
-    stays below 2**24); beyond, both round alike. DataError where images differ in shape.
-    """
-    total = np.zeros(dataset.shape, np.float32)
-    for batch in dataset.batches(32):
-        for image in batch.images:
-            total += image
-    return np.divide(total, np.float32(len(dataset)), dtype=np.float32)
 
 
 def parse_blob(content: bytes | memoryview) -> NDArray[Any]:

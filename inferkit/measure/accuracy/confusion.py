@@ -29,8 +29,6 @@ def confusion(
     now: NDArray[np.integer[Any]],
     dataset: str,
     *,
-    pairs: int = MOST_PAIRS,
-    images: int = MOST_IMAGES,
     first: bool = False,
 ) -> dict[str, Any]:
     """The images whose predicted class `before` [N] and `now` [N] differ; JSON-able.
@@ -55,7 +53,7 @@ def confusion(
         changed = np.flatnonzero(before != now)
         counted = Counter((int(labels[i]), int(before[i]), int(now[i])) for i in changed)
         right = before[changed] == labels[changed]
-        chosen = [*changed[right], *changed[~right]][:images]
+        chosen = [*changed[right], *changed[~right]][:MOST_IMAGES]
         names = _names(dataset)
         seen = {number for pair in counted for number in pair}
         return {
@@ -66,7 +64,7 @@ def confusion(
             "classes": {str(number): names[number] for number in sorted(seen) if 0 <= number < len(names)},
             "pairs": [
                 {"label": label, "before": one, "now": other, "count": count}
-                for (label, one, other), count in counted.most_common(pairs)
+                for (label, one, other), count in counted.most_common(MOST_PAIRS)
             ],
             "images": [_image(source, int(i), int(labels[i]), int(before[i]), int(now[i])) for i in chosen],
         }
@@ -82,7 +80,7 @@ def picture(source: Dataset, index: int, longest: int = THUMBNAIL) -> tuple[str,
 
     None in place of the PNG where the image has neither one nor three channels, or cannot be decoded.
     """
-    from inferkit.data.lmdb.file import Scratch
+    from inferkit.data.memory import Scratch
 
     entry = next(iter(source.entries(index)))
     key = source.key(entry)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from inferkit.backends import build
 from inferkit.errors import UsageError
 from inferkit.measure.layers.roofline import tensors_of
 from inferkit.network.network import Network
@@ -83,16 +84,14 @@ def with_blobs(network: Network, names: Sequence[str]) -> Network:
 def open_probe(network: Network, backend: str, batch: int) -> Probe:
     """A probe of `network` for batches up to `batch`. Raises the backend's errors; UsageError for a precision that the
     backend has no way to show blob by blob."""
-    import inferkit
-
     kinds = layer_blobs(network)
     if backend == "caffe":
-        return CaffeProbe(inferkit.build(network, backend="caffe", max_batch=batch).session(), kinds)
+        return CaffeProbe(build(network, backend="caffe", max_batch=batch).session(), kinds)
     if network.precision == "tf32" and backend != "tensorrt":
         raise UsageError("TF32 is a mode of NVIDIA's tensor cores: compare its layers with --backend tensorrt")
     options: dict[str, Any] = {}
     if backend == "onnxruntime":
         # Node by node: fusing would keep the blobs and round elsewhere. What a CPU lacks is rounded in FP32.
         options = {"optimization": "none", "integers": False, "emulate": network.precision in ("bf16", "fp8")}
-    built = inferkit.build(with_blobs(network, list(kinds)), backend=backend, max_batch=batch, **options)
+    built = build(with_blobs(network, list(kinds)), backend=backend, max_batch=batch, **options)
     return Probe(built.session(), kinds)

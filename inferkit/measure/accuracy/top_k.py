@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.data.opening import open_batches
 from inferkit.errors import DataError, MeasurementError, UsageError
 from inferkit.measure.engine import inject
-from inferkit.measure.engine.engine_file import EngineSpec, open_engine
-from inferkit.measure.images import open_batches
+from inferkit.measure.engine.engine_file import EngineJob, open_engine
 from inferkit.measure.machine.lease import device_lease
 
 if TYPE_CHECKING:
@@ -36,28 +36,19 @@ _MEMORIES = 3
 
 
 @dataclass(frozen=True)
-class AccuracySpec:
-    """What one process evaluates; JSON-able. `engine`: a file that it is loaded from; `inject`: see inject.py.
+class AccuracySpec(EngineJob):
+    """What one process evaluates, in batches of the engine's largest size. `inject`: see inject.py.
 
     A part of the dataset, `count` images from number `start` on, gives what the whole gives for its images, bit by bit,
     where `start` is a multiple of the batch size: the batches are the same then.
     """
 
-    prepared: str
-    backend: str
     dataset: str
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
-    batch_size: int = 100
-    build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
-    engine: str | None = None
     inject: Mapping[str, float] = field(default_factory=dict)
     start: int = 0
     count: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `AccuracySpec(**spec.as_dict())` is the same spec."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,16 +103,16 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     in_engine = 0.0
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     lost = 0
-    device = backend(spec.backend).device(**spec.session)
+    device = backend(spec.engine.backend).device(**spec.session)
     with contextlib.ExitStack() as stack:
         stack.enter_context(device_lease(device))
-        engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
+        engine = open_engine(spec.engine)
         began = time.perf_counter()
         session = stack.enter_context(engine.session(**spec.session))
         if len(session.inputs) != 1:
             raise UsageError(f"accuracy needs a network with one input; this one has {len(session.inputs)}")
         output = scores_output([info.name for info in session.outputs])
-        batch_size = batch_for(session.inputs[0], spec.batch_size)
+        batch_size = batch_for(session.inputs[0], spec.engine.max_batch)
         info = session.inputs[0]
         memory = [session.host_memory(batch_size) for _ in range(_MEMORIES)]
         out = [arrays[info.name] for arrays in memory if arrays is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from inferkit.measure.engine.prepared_network import load_prepared
 from inferkit.measure.machine.lease import device_lease
@@ -36,6 +36,22 @@ class EngineSpec:
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `EngineSpec(**spec.as_dict())` is the same spec."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class EngineJob:
+    """What one process does with an engine; each kind of job adds what it needs besides. JSON-able."""
+
+    engine: EngineSpec
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `from_dict` makes the same job of it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The job that `as_dict` was called on, or one that leaves out what is as by default."""
+        return cls(**{**values, "engine": EngineSpec(**values["engine"])})
 
 
 def build_file(spec: EngineSpec, folder: Path) -> dict[str, Any]:

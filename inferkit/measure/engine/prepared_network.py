@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from inferkit.errors import MeasurementError, UsageError
 from inferkit.files import write_atomically
 from inferkit.measure import images as timing_images
+from inferkit.network.load import load
+from inferkit.precision import at_precision
 
 if TYPE_CHECKING:
     from inferkit.network.network import CaffeSource, Network
@@ -53,9 +55,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
     Raises NetworkError, DataError and PrecisionError of the parts.
     """
-    import inferkit
-
-    network = inferkit.load(*([recipe.model, recipe.weights] if recipe.weights else [recipe.model]))
+    network = load(*([recipe.model, recipe.weights] if recipe.weights else [recipe.model]))
     source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing)
     if recipe.precision != network.precision:
         network = _at_precision(network, recipe, source)
@@ -77,12 +77,10 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def _at_precision(network: Network, recipe: Recipe, source: timing_images.ImageSource) -> Network:
-    import inferkit
-
     if recipe.precision not in ("int8", "fp8"):
-        return inferkit.at_precision(network, recipe.precision)
+        return at_precision(network, recipe.precision)
     batches = source.calibration(recipe.calibration_images)
-    return inferkit.at_precision(network, recipe.precision, calibration=batches, images=recipe.calibration_images)
+    return at_precision(network, recipe.precision, calibration=batches, images=recipe.calibration_images)
 
 
 def _save_model(network: Network, folder: Path) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,30 +22,29 @@ from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec
 from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter
+from inferkit.measure.jobs.older import is_older, older_job
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
 
 PROCESS = "inferkit.measure.jobs.process"
+# Seconds after which a process that has not answered is ended.
+_SHORT, LONG = 900.0, 3600.0
 _LAST_LINES = 12
 
 
-def prepare_network(
-    recipe: Recipe, folder: Path, *, timeout: float = 900.0, by: Interpreter | None = None
-) -> dict[str, Any]:
+def prepare_network(recipe: Recipe, folder: Path, *, by: Interpreter | None = None) -> dict[str, Any]:
     """Make a network ready in a process of its own; returns what is known of it. See `run_job` for the errors."""
     job = {"recipe": _stated(recipe), "folder": str(folder)}
-    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=timeout, by=by)[0]
+    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=_SHORT, by=by)[0]
 
 
-def build_engine_file(
-    spec: EngineSpec, folder: Path, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None
-) -> str:
+def build_engine_file(spec: EngineSpec, folder: Path, name: str, *, by: Interpreter | None = None) -> str:
     """Build an engine that is a file, in a process of its own; returns its path. See `run_job` for the errors."""
     job = {"engine": _stated(spec), "folder": str(folder)}
-    return str(run_job("build", job, name, timeout=timeout, by=by)[0]["file"])
+    return str(run_job("build", job, name, timeout=LONG, by=by)[0]["file"])
 
 
 def run_replicate(
-    spec: ReplicateSpec, name: str, *, timeout: float = 900.0, by: Interpreter | None = None
+    spec: ReplicateSpec, name: str, *, timeout: float = _SHORT, by: Interpreter | None = None
 ) -> Replicate:
     """One replicate in a fresh process. See `run_job` for the errors."""
     job = _stated(replace(spec, spawned=time.monotonic()))
@@ -68,14 +67,16 @@ def _needed(field: Any) -> bool:
 
 def _stated(spec: Any) -> dict[str, Any]:
     """A spec without what it leaves at its default: an older commit need not know every option that there is now."""
-    values: dict[str, Any] = spec.as_dict()
     defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(spec)}
-    return {key: value for key, value in values.items() if value != defaults.get(key, MISSING)}
+    values = {key: getattr(spec, key) for key in defaults}
+    return {
+        key: _stated(value) if is_dataclass(value) else value for key, value in values.items() if value != defaults[key]
+    }
 
 
-def run_accuracy(spec: AccuracySpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Accuracy:
+def run_accuracy(spec: AccuracySpec, name: str, *, by: Interpreter | None = None) -> Accuracy:
     """Top-1 and top-5 over a dataset, in a process of its own. See `run_job` for the errors."""
-    facts, arrays = run_job("accuracy", _stated(spec), name, timeout=timeout, by=by)
+    facts, arrays = run_job("accuracy", _stated(spec), name, timeout=LONG, by=by)
     return Accuracy(**cast(dict[str, Any], arrays), **facts)
 
 
@@ -95,11 +96,14 @@ def run_job(
     Raises BackendUnavailable where the backend said so, MeasurementError where the job failed, the process died (with
     the signal and its last words) or took more than `timeout` seconds. An interrupt ends the process too.
     """
+    by = by or this_interpreter()
+    if module == PROCESS and is_older(by):
+        module, spec = older_job(spec)
     with tempfile.TemporaryDirectory(prefix="inferkit-job-") as folder:
         output, log = Path(folder, "result.npz"), Path(folder, "log.txt")
         job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
         with log.open("wb") as words:
-            code = _run(module, job, words, timeout, by or this_interpreter())
+            code = _run(module, job, words, timeout, by)
         last = _last_words(log)
         if code is None:
             raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")

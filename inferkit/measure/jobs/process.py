@@ -62,14 +62,14 @@ def _build(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
 def _latency(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
     from inferkit.measure.latency.replicate import ReplicateSpec, measure_replicate
 
-    replicate = measure_replicate(ReplicateSpec(**spec))
+    replicate = measure_replicate(ReplicateSpec.from_dict(spec))
     return replicate.as_dict(), {"trace": replicate.trace}
 
 
 def _accuracy(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
     from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
 
-    found = evaluate(AccuracySpec(**spec))
+    found = evaluate(AccuracySpec.from_dict(spec))
     facts = {"seconds": found.seconds, "elapsed": found.elapsed, "not_finite": found.not_finite}
     return facts, {"predictions": found.predictions, "top1": found.top1, "top5": found.top5}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inferkit.backends.agreement import TOLERANCE, Outputs, differences
 from inferkit.errors import InferkitError, MeasurementError
 from inferkit.measure.engine import inject
-from inferkit.measure.engine.engine_file import EngineSpec, open_engine
+from inferkit.measure.engine.engine_file import EngineJob, open_engine
 from inferkit.measure.engine.prepared_network import load_prepared, timing_batch
 from inferkit.measure.images import stand_in
 from inferkit.measure.latency import statistics
@@ -32,19 +32,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReplicateSpec:
-    """What one process measures; JSON-able. Times in seconds.
+class ReplicateSpec(EngineJob):
+    """What one process measures, with batches of the engine's largest size. Times in seconds.
 
     Iterations run until `min_time` has passed and there are `min_iterations`, at most `max_iterations`; a network so
-    slow that these take more than `max_time` gets as many as fit, at least three. `engine` is a file that the engine
-    is loaded from. `spawned` is the parent's time.monotonic() before it started the process: cold start counts from
-    there. `inject` asks for a real slowdown, by kind: see inject.py. `prepared` is empty for an engine without network.
+    slow that these take more than `max_time` gets as many as fit, at least three. `spawned` is
+    the parent's time.monotonic() before it started the process: cold start counts from there. `inject` asks for a real
+    slowdown, by kind: see inject.py. `engine.prepared` is empty for an engine file that comes without its network.
     """
 
-    prepared: str
-    backend: str
-    batch_size: int
-    build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
     min_time: float = 0.5
     min_iterations: int = 11
@@ -52,13 +48,8 @@ class ReplicateSpec:
     max_time: float = 20.0
     warmup_limit: float = 1.0
     details: bool = False
-    engine: str | None = None
     spawned: float | None = None
     inject: Mapping[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `ReplicateSpec(**spec.as_dict())` is the same spec."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +98,16 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
 
     injected = inject.checked(spec.inject)
     memory = HighWater()
-    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
+    engine = open_engine(spec.engine)
     build_seconds = inject.longer_build(injected, engine.info.build_seconds)
-    device = backend(spec.backend).device(**spec.session)
+    device = backend(spec.engine.backend).device(**spec.session)
     with device_lease(device) as waited, engine.session(**spec.session) as opened:
         session = inject.slowed(opened, injected)
         session.load(_feeds(session, spec))
         session.execute()
         cold_start = None if spec.spawned is None else time.monotonic() - spec.spawned - waited
         first = session.fetch()
-        _check_finite(first, spec.backend)
+        _check_finite(first, spec.engine.backend)
         gpu = None if session.device is None else GpuTelemetry(session.device)
         gc.collect()
         gc.freeze()
@@ -126,13 +117,13 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         )
         measured = _measure(session, spec, gpu)
         gc.enable()
-        _check_results(first, session.fetch(), spec.backend)
+        _check_results(first, session.fetch(), spec.engine.backend)
         extra = inject.ballast(injected, memory.peak())
         peak = memory.peak()
         del extra
         return Replicate(
             trace=measured.trace,
-            log_median=_datum(measured.trace, spec.backend),
+            log_median=_datum(measured.trace, spec.engine.backend),
             memory=peak,
             device_memory=session.memory_bytes(),
             build_seconds=build_seconds,
@@ -161,9 +152,9 @@ class _Measured:
 
 def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
     """The prepared images, or stand-ins for an engine file that comes without its network."""
-    if spec.prepared:
-        return timing_batch(Path(spec.prepared), spec.batch_size)
-    return {info.name: stand_in(info, spec.batch_size) for info in session.inputs}
+    if spec.engine.prepared:
+        return timing_batch(Path(spec.engine.prepared), spec.engine.max_batch)
+    return {info.name: stand_in(info, spec.engine.max_batch) for info in session.inputs}
 
 
 def _check_finite(outputs: Outputs, backend: str) -> None:
@@ -195,7 +186,7 @@ def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) ->
         with gpu.watch() as watch, contextlib.closing(QuietCore(session.execute)) as placed:
             trace = iterate(session.execute, spec, placed.look)
             where = placed.as_dict()
-        seen = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.batch_size)
+        seen = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.engine.max_batch)
     ended = float(trace[-1, 0] + trace[-1, WALL] * session.batches_per_round)
     activity = HostActivity.between(before, HostState.now(), ended)
     invalid = activity.disturbances(usable_cpus()) if seen is None else seen.disturbances()
@@ -238,9 +229,9 @@ def _details(
         details.pop("inspector", None)
         details["layers"] = [row.as_dict() for row in table]
     card = card_of(gpu.facts().get("name")) if gpu is not None else None
-    if card is not None and spec.prepared:
-        network = load_prepared(Path(spec.prepared))
-        limit = limit_of(work_of(network), network.precision, spec.batch_size, card)
+    if card is not None and spec.engine.prepared:
+        network = load_prepared(Path(spec.engine.prepared))
+        limit = limit_of(work_of(network), network.precision, spec.engine.max_batch, card)
         compute = float(np.median(trace[:, COMPUTE]))
         details["limit"] = {**limit.as_dict(), "share": limit.seconds / compute if compute > 0 else None}
     return details

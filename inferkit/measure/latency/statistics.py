@@ -23,21 +23,21 @@ CONFIDENCE = 0.99
 
 
 @cache
-def samples_needed(percentile: float, above: int = 1, confidence: float = CONFIDENCE) -> int:
+def samples_needed(percentile: float, above: int = 1) -> int:
     """The smallest number of samples that supports `percentile` (0 to 100, exclusive) with `above` samples above it.
 
-    Raises ValueError for a percentile, count or confidence outside its range.
+    Raises ValueError for a percentile or count outside its range.
     """
-    if not 0 < percentile < 100 or above < 0 or not 0 < confidence < 1:
-        raise ValueError(f"no such percentile claim: p{percentile:g}, {above} above, confidence {confidence}")
+    if not 0 < percentile < 100 or above < 0:
+        raise ValueError(f"no such percentile claim: p{percentile:g}, {above} above")
     beyond = 1 - percentile / 100
     # The probability falls with n: double until it is small enough, then bisect.
     low, high = above, above + 1
-    while _at_most(above, high, beyond) > 1 - confidence:
+    while _at_most(above, high, beyond) > 1 - CONFIDENCE:
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        if _at_most(above, middle, beyond) > 1 - confidence:
+        if _at_most(above, middle, beyond) > 1 - CONFIDENCE:
             low = middle
         else:
             high = middle

@@ -9,6 +9,7 @@ from statistics import median
 
 _WINDOWS = 3
 _FEWEST_RUNS = 3
+_TOLERANCE = 0.02  # share by which the medians of windows may differ
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,10 @@ def warm_up(
     *,
     limit: float = 2.0,
     window: float = 0.05,
-    tolerance: float = 0.02,
     clock: Callable[[], float | None] | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> WarmUp:
-    """Call `run` (returns the seconds it took) until the medians of three windows in a row agree within `tolerance`.
+    """Call `run` (returns the seconds it took) until the medians of three windows in a row agree within 2 %.
 
     A window is at least `window` seconds and three runs. Where `clock` can tell the device's frequency, that must
     agree too. Ends after `limit` seconds in any case, but never in mid-run.
@@ -49,12 +49,12 @@ def warm_up(
         medians.append(median(times))
         frequency = clock() if clock else None
         clocks.append(frequency if frequency else 1.0)
-        if _steady(medians, tolerance) and _steady(clocks, tolerance):
+        if _steady(medians) and _steady(clocks):
             return WarmUp(runs, now() - start, True)
         if now() - start >= limit:
             return WarmUp(runs, now() - start, False)
 
 
-def _steady(values: list[float], tolerance: float) -> bool:
+def _steady(values: list[float]) -> bool:
     last = values[-_WINDOWS:]
-    return len(last) == _WINDOWS and max(last) <= min(last) * (1 + tolerance)
+    return len(last) == _WINDOWS and max(last) <= min(last) * (1 + _TOLERANCE)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from inferkit.backends import backend as backend_named
+from inferkit.backends import build
 from inferkit.errors import BackendError, InferkitError
 from inferkit.measure.images import stand_in
 from inferkit.measure.layers.table import LayerRow, LayerTable
@@ -25,11 +27,8 @@ def profile_network(
     Times are medians over `runs` batches (TensorRT: over ten). Raises the backend's errors, and BackendError
     where it does not time layers.
     """
-    import inferkit
-    from inferkit.backends import backend as backend_named
-
     with device_lease(backend_named(backend).device()):  # some builders time tactics on it
-        return _profiled(inferkit.build(network, backend=backend, max_batch=batch, **options), backend, batch, runs)
+        return _profiled(build(network, backend=backend, max_batch=batch, **options), backend, batch, runs)
 
 
 def profile_engine(path: str | os.PathLike[str], *, batch: int) -> LayerTable:
@@ -43,8 +42,6 @@ def profile_engine(path: str | os.PathLike[str], *, batch: int) -> LayerTable:
 
 
 def _profiled(engine: Engine, backend: str, batch: int, runs: int | None) -> LayerTable:
-    from inferkit.backends import backend as backend_named
-
     settings: Mapping[str, Any] = {}
     with device_lease(backend_named(backend).device()), engine.session() as session:
         feeds = {info.name: stand_in(info, batch) for info in session.inputs}

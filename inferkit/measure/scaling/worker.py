@@ -15,12 +15,12 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import InferkitError, UsageError
-from inferkit.measure.engine.engine_file import EngineSpec, open_engine
+from inferkit.measure.engine.engine_file import EngineJob, open_engine
 from inferkit.measure.engine.prepared_network import timing_batch
 from inferkit.measure.jobs.process import end_with_parent
 from inferkit.measure.latency.warmup import warm_up
@@ -34,26 +34,18 @@ _WARM_UP = 3.0
 
 
 @dataclass(frozen=True)
-class WindowSpec:
-    """What one process runs; JSON-able. `cpus` are those that it is bound to (empty: all that it may use).
+class WindowSpec(EngineJob):
+    """What one process runs, with batches of the engine's largest size.
 
-    `device` is a GPU's index or UUID; None for a backend that computes on the CPU. `environment` is for the process.
+    `cpus` are those that it is bound to (empty: all that it may use),
+    `device` is a GPU's index or UUID, None for a backend that computes on the CPU. `environment` is for the process.
     """
 
-    prepared: str
-    backend: str
-    batch_size: int
-    build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
-    engine: str | None = None
     cpus: tuple[int, ...] = ()
     device: str | None = None
     lease_timeout: float = 60.0
     environment: Mapping[str, str] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `WindowSpec(**spec.as_dict())` is the same spec."""
-        return asdict(self)
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -79,13 +71,13 @@ def main() -> int:
     def say(**answer: Any) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
-    spec = WindowSpec(**json.loads(sys.stdin.readline()))
+    spec = WindowSpec.from_dict(json.loads(sys.stdin.readline()))
     try:
         with contextlib.ExitStack() as stack:
             session = _open(spec, stack)
             say(ready=True, device=session.device, settled=_warm(session))
             for line in iter(sys.stdin.readline, ""):
-                say(**_window(session, spec.batch_size, **json.loads(line)))
+                say(**_window(session, spec.engine.max_batch, **json.loads(line)))
     except InferkitError as error:
         say(failed=str(error))
         return 1
@@ -99,12 +91,12 @@ def _open(spec: WindowSpec, stack: contextlib.ExitStack) -> Session:
     if spec.cpus:
         _bind(spec.cpus)
     settings = dict(spec.session) if spec.device is None else {**spec.session, "device": spec.device}
-    leased = [backend(spec.backend).device(**settings), *(f"cpu-{cpu}" for cpu in spec.cpus)]
+    leased = [backend(spec.engine.backend).device(**settings), *(f"cpu-{cpu}" for cpu in spec.cpus)]
     for device in leased:
         stack.enter_context(device_lease(device, timeout=spec.lease_timeout))
-    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.batch_size, spec.build, spec.engine))
+    engine = open_engine(spec.engine)
     session = stack.enter_context(engine.session(**settings))
-    session.load(timing_batch(Path(spec.prepared), spec.batch_size))
+    session.load(timing_batch(Path(spec.engine.prepared), spec.engine.max_batch))
     return session
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.dims import Batch, Dim, Shape, shape_now, show
 from inferkit.network.limit import check_bytes
+from inferkit.version import __version__
 
 if TYPE_CHECKING:
     import onnx
@@ -155,8 +156,6 @@ class Graph:
             [_constant(key, value) for key, value in self.constants.items() if value.size <= _SMALL],
             value_info=[_value(tensor) for key, tensor in self.tensors.items() if key not in final],
         )
-        from inferkit import __version__
-
         model: onnx.ModelProto = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

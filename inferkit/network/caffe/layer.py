@@ -72,9 +72,9 @@ class Layer:
         if not holds:
             self.refuse(reason)
 
-    def axis(self, index: int, tensor: Tensor | None = None) -> int:
-        """The axis that `index` (negative: from the end) means, as Caffe's CanonicalAxisIndex."""
-        shape = (tensor or self.bottom).shape
+    def axis(self, index: int) -> int:
+        """The axis of bottom 0 that `index` (negative: from the end) means, as Caffe's CanonicalAxisIndex."""
+        shape = self.bottom.shape
         if not -len(shape) <= index < len(shape):
             self.refuse(f"axis {index} is out of range for a {len(shape)}-D blob of shape {show(shape)}")
         return index % len(shape)

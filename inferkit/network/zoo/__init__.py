@@ -6,15 +6,10 @@ for comparing precisions, while their accuracy means nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from inferkit.network.zoo.catalogue import CATALOGUE, REFERENCES, build, entry
 from inferkit.network.zoo.store import card, files, write
 
-if TYPE_CHECKING:
-    from inferkit.network.network import Network
-
-__all__ = ["build", "card", "files", "is_trained", "knows", "load", "names", "prototxt", "write"]
+__all__ = ["build", "card", "files", "is_trained", "knows", "names", "prototxt", "write"]
 
 
 def names() -> tuple[str, ...]:
@@ -42,11 +37,3 @@ def prototxt(name: str, batch: int = 1) -> str:
 def is_trained(name: str) -> bool:
     """Whether `name` is stored with trained weights. Raises UsageError for a name that the zoo does not have."""
     return entry(name).trained
-
-
-def load(name: str) -> Network:
-    """The network imported from its Caffe files, which `source` names. Raises UsageError for an unknown name."""
-    from inferkit.network.load import load as load_files
-
-    source = files(name)
-    return load_files(source.prototxt, source.caffemodel, name=name)

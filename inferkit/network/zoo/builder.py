@@ -113,13 +113,13 @@ class NetBuilder:
             (outputs, *spatial),
         )
 
-    def fc(self, name: str, outputs: int, *, bottom: str | None = None) -> str:
+    def fc(self, name: str, outputs: int) -> str:
         """InnerProduct over the flattened image."""
-        weights = (outputs, prod(self._shape(bottom)))
+        weights = (outputs, prod(self.shapes[self.top]))
         settings = {"inner_product_param": {"num_output": outputs}}
-        bottoms = self._bottoms(bottom)
         return self._add(
-            Layer(name, "InnerProduct", bottoms, (name,), settings, (weights, (outputs,)), prod(weights)), (outputs,)
+            Layer(name, "InnerProduct", (self.top,), (name,), settings, (weights, (outputs,)), prod(weights)),
+            (outputs,),
         )
 
     def batch_norm(
@@ -129,13 +129,11 @@ class NetBuilder:
         *,
         eps: float = 1e-5,
         top: str | None = None,
-        bottom: str | None = None,
         gain: float = 1.0,
     ) -> str:
         """BatchNorm by running statistics, then Scale (called `scale`) with a bias; in place unless `top` is given."""
-        shape = self._shape(bottom)
+        source, shape = self.top, self.shapes[self.top]
         channels = shape[:1]
-        source = bottom or self.top
         top = top or source
         # Caffe's default is 1e-5, and published prototxts leave it out.
         settings: dict[str, Any] = {"use_global_stats": True} | ({} if eps == 1e-5 else {"eps": eps})
@@ -146,18 +144,18 @@ class NetBuilder:
 
     # Layers without weights.
 
-    def relu(self, name: str, *, bottom: str | None = None) -> str:
+    def relu(self, name: str) -> str:
         """ReLU in place."""
-        return self._in_place(name, "ReLU", {}, bottom)
+        return self._in_place(name, "ReLU", {})
 
-    def dropout(self, name: str, ratio: float = 0.5, *, bottom: str | None = None) -> str:
+    def dropout(self, name: str, ratio: float = 0.5) -> str:
         """Dropout in place: nothing at inference."""
-        return self._in_place(name, "Dropout", {"dropout_param": {"dropout_ratio": ratio}}, bottom)
+        return self._in_place(name, "Dropout", {"dropout_param": {"dropout_ratio": ratio}})
 
-    def lrn(self, name: str, *, bottom: str | None = None) -> str:
+    def lrn(self, name: str) -> str:
         """Local response normalization across 5 channels with AlexNet's alpha and beta."""
         settings = {"lrn_param": {"local_size": 5, "alpha": 1e-4, "beta": 0.75}}
-        return self._add(Layer(name, "LRN", self._bottoms(bottom), (name,), settings), self._shape(bottom))
+        return self._add(Layer(name, "LRN", (self.top,), (name,), settings), self.shapes[self.top])
 
     def max_pool(self, name: str, kernel: int, stride: int, *, pad: int = 0, bottom: str | None = None) -> str:
         """Maximum over square windows."""
@@ -167,11 +165,11 @@ class NetBuilder:
         """Mean over square windows, padding counted as Caffe counts it."""
         return self._pool(name, "AVE", kernel, stride, pad, bottom)
 
-    def global_pool(self, name: str, *, bottom: str | None = None) -> str:
+    def global_pool(self, name: str) -> str:
         """Mean over the whole plane."""
         settings = {"pooling_param": {"pool": "AVE", "global_pooling": True}}
-        shape = (self._shape(bottom)[0], 1, 1)
-        return self._add(Layer(name, "Pooling", self._bottoms(bottom), (name,), settings), shape)
+        shape = (self.shapes[self.top][0], 1, 1)
+        return self._add(Layer(name, "Pooling", (self.top,), (name,), settings), shape)
 
     def concat(self, name: str, bottoms: Sequence[str]) -> str:
         """Concatenation along the channels."""
@@ -187,9 +185,9 @@ class NetBuilder:
             raise ValueError(f"layer {name}: shapes differ: {shapes}")
         return self._add(Layer(name, "Eltwise", tuple(bottoms), (name,)), shapes[0])
 
-    def softmax(self, name: str = "prob", *, bottom: str | None = None) -> str:
+    def softmax(self, name: str = "prob") -> str:
         """Softmax over the channels."""
-        return self._add(Layer(name, "Softmax", self._bottoms(bottom), (name,)), self._shape(bottom))
+        return self._add(Layer(name, "Softmax", (self.top,), (name,)), self.shapes[self.top])
 
     # What the methods above share.
 
@@ -200,9 +198,8 @@ class NetBuilder:
         shape = (channels, *(_pooled(s, kernel, stride, pad) for s in size))
         return self._add(Layer(name, "Pooling", self._bottoms(bottom), (name,), {"pooling_param": settings}), shape)
 
-    def _in_place(self, name: str, kind: str, settings: Mapping[str, Any], bottom: str | None) -> str:
-        blob = bottom or self.top
-        return self._add(Layer(name, kind, (blob,), (blob,), settings), self.shapes[blob])
+    def _in_place(self, name: str, kind: str, settings: Mapping[str, Any]) -> str:
+        return self._add(Layer(name, kind, (self.top,), (self.top,), settings), self.shapes[self.top])
 
     def _shape(self, bottom: str | None) -> Shape:
         return self.shapes[bottom or self.top]

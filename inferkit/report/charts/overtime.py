@@ -13,8 +13,8 @@ from typing import Any
 from inferkit.gate.units import seconds
 from inferkit.measure.machine.gpu import DISTURBING
 from inferkit.report.charts.svg import element, log_ticks, make_scale, padded, short, ticks
-from inferkit.report.page.escape import escape
-from inferkit.report.page.facts import mapping, mappings, number
+from inferkit.report.escape import escape
+from inferkit.report.facts import mapping, mappings, number
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18
 _PANEL, _BETWEEN, _GAP = 46, 26, 10

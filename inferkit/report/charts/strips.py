@@ -11,9 +11,9 @@ from inferkit.gate.metrics import ACCURACY
 from inferkit.gate.outcome import FAILING, Outcome, Verdict
 from inferkit.gate.units import seconds
 from inferkit.report.charts.svg import Scale, element, log_ticks, make_scale, marker, padded, ticks
-from inferkit.report.page.escape import escape
-from inferkit.report.page.facts import mapping, mappings, number
-from inferkit.report.page.layers import WHY
+from inferkit.report.escape import escape
+from inferkit.report.facts import mapping, mappings, number
+from inferkit.report.layers import WHY
 
 _WIDTH, _LEFT, _RIGHT = 520, 96, 18
 _ROW = 24

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from inferkit.gate.run import Run
 from inferkit.network.network import PRECISIONS
-from inferkit.report.page.facts import accuracy_facts, mapping, number, text
+from inferkit.report.facts import accuracy_facts, mapping, number, text
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from inferkit.report.charts.palette import SERIES, STANDALONE_STYLE
 from inferkit.report.charts.study import Chart, Series
-from inferkit.report.page.escape import escape
+from inferkit.report.escape import escape
 
 WIDTH, PLOT_HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 14, 46

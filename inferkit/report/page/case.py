@@ -20,9 +20,9 @@ from inferkit.measure.latency.statistics import PERCENTILES, samples_needed
 from inferkit.measure.layers.table import readable_table
 from inferkit.report.charts.overtime import draw_over_time, over_time
 from inferkit.report.charts.strips import bounds_plot, change_mark, layer_bars, split_bar, strip_plot
+from inferkit.report.facts import in_rounds, mapping, number, shown, text
+from inferkit.report.layers import layer_changes
 from inferkit.report.page.confusion import Confusion, confusion_of
-from inferkit.report.page.facts import in_rounds, mapping, number, shown, text
-from inferkit.report.page.layers import layer_changes
 from inferkit.report.page.past import Past
 from inferkit.report.page.view import ORDER, CaseView, telemetry_rows
 

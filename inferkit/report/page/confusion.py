@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inferkit.report.page.facts import mapping, mappings, number, text
+from inferkit.report.facts import mapping, mappings, number, text
 
 # Nothing but such a PNG may reach a page: the file that it comes from may be anyone's.
 _PNG = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]{1,60000}={0,2}")

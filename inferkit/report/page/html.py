@@ -16,17 +16,17 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from inferkit import __version__
 from inferkit.report.charts.load_curves import LoadCurves, load_charts
 from inferkit.report.charts.palette import CHART_STYLE, DARK_VARIABLES, LIGHT_VARIABLES
 from inferkit.report.charts.study import Chart, charts_of
 from inferkit.report.charts.svg import draw
+from inferkit.report.escape import clean
+from inferkit.report.facts import mapping, shown
 from inferkit.report.page.case import case_pages
-from inferkit.report.page.escape import clean
-from inferkit.report.page.facts import mapping, shown
 from inferkit.report.page.hardware import machines_of, origin_of
 from inferkit.report.page.past import Past
 from inferkit.report.page.view import ReportView
+from inferkit.version import __version__
 
 _SIGNS = {"REGRESSED": "▲", "MISSING": "∅", "FAILED": "✕", "INVALID": "!", "INCONCLUSIVE": "?", "IMPROVED": "▼",
           "PASS": "✓", "NO_BASELINE": "○", "UNSUPPORTED": "–"}  # fmt: skip

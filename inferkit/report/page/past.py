@@ -11,7 +11,7 @@ from inferkit.errors import HistoryError, UsageError
 from inferkit.gate.metrics import ACCURACY, LATENCY, REFERENCE, shower
 from inferkit.gate.run import Run
 from inferkit.report.charts.svg import element, make_scale, marker, padded, ticks
-from inferkit.report.page.escape import escape
+from inferkit.report.escape import escape
 
 if TYPE_CHECKING:
     from inferkit.gate.history.changes import ChangePoint

@@ -21,9 +21,9 @@ from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, fails
 from inferkit.gate.run import Run
 from inferkit.report.charts.overtime import Curve
 from inferkit.report.charts.strips import Strip
-from inferkit.report.page.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
+from inferkit.report.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
+from inferkit.report.layers import WHY
 from inferkit.report.page.hardware import differing
-from inferkit.report.page.layers import WHY
 from inferkit.report.page.traces import Traces, pace, quantiles, split
 
 

@@ -105,10 +105,10 @@ def load_generator() -> ModuleType:
         ) from error
 
 
-def run_load(batcher: Batcher, samples: Samples, load: Load, logs: Path, *, output: str | None = None) -> Result:
+def run_load(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
     """Put the load on the batcher and wait for its end; the load generator's logs go to the folder `logs`.
 
-    `output` names the class scores (default: the network's only output, or the one with a usual name).
+    Class scores are the network's only output, or the one with a usual name.
     Raises UsageError for a load that makes no sense, MeasurementError where a request failed or a log is missing.
     """
     if load.scenario not in SCENARIOS:
@@ -117,7 +117,7 @@ def run_load(batcher: Batcher, samples: Samples, load: Load, logs: Path, *, outp
         raise UsageError(f"accuracy needs labels, and {samples.description} has none")
     generator = load_generator()
     logs.mkdir(parents=True, exist_ok=True)
-    system = _System(generator, batcher, samples, load, output)
+    system = _System(generator, batcher, samples, load)
     log_settings = generator.LogSettings()
     log_settings.log_output.outdir = str(logs)
     log_settings.log_output.copy_summary_to_stdout = False
@@ -142,11 +142,8 @@ def run_load(batcher: Batcher, samples: Samples, load: Load, logs: Path, *, outp
 class _System:
     """The system under test: samples become requests, and answers become responses."""
 
-    def __init__(
-        self, generator: ModuleType, batcher: Batcher, samples: Samples, load: Load, output: str | None
-    ) -> None:
+    def __init__(self, generator: ModuleType, batcher: Batcher, samples: Samples, load: Load) -> None:
         self._generator, self._batcher, self._samples = generator, batcher, samples
-        self._output = output
         self._wants_classes = load.accuracy
         self._under_way = threading.BoundedSemaphore(_UNDER_WAY)
         self._has_queue = load.scenario == "offline"
@@ -203,7 +200,7 @@ class _System:
     def _classes(self, outputs: Outputs, rows: int) -> Any:
         from inferkit.measure.accuracy.top_k import scores_output
 
-        name = self._output or scores_output(list(outputs))
+        name = scores_output(list(outputs))
         scores = outputs[name].reshape(rows, -1)
         # As the accuracy of every other case: a score that is not finite makes its image wrong.
         best = scores.argmax(axis=1).astype("<i4")

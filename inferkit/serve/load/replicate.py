@@ -11,16 +11,16 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inferkit.errors import MeasurementError
-from inferkit.measure.engine.engine_file import EngineSpec, open_engine
+from inferkit.measure.engine.engine_file import EngineJob, open_engine
 from inferkit.measure.jobs.interpreter import Interpreter
-from inferkit.measure.jobs.launch import replicate_of, run_job
+from inferkit.measure.jobs.launch import LONG, replicate_of, run_job
 from inferkit.measure.jobs.process import Arrays, main
 from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.latency.replicate import Replicate
@@ -48,21 +48,16 @@ _EVERYTHING = 1 << 30
 
 
 @dataclass(frozen=True)
-class ServiceSpec:
-    """What one process puts on an engine; JSON-able. Times in seconds, `bound` at the 99th percentile of `server`.
+class ServiceSpec(EngineJob):
+    """What one process puts on an engine. Times in seconds, `bound` at the 99th percentile of `server`.
 
     `accuracy` also runs the scenario in accuracy mode over the whole dataset, which must fit into memory. `search`
     False runs `server` once at half of the engine's throughput. The load generator's logs go below `logs`.
     """
 
-    prepared: str
-    backend: str
-    max_batch: int
     scenario: str
     logs: str
-    build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
-    engine: str | None = None
     dataset: str | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     delay: float = 0.002
@@ -72,10 +67,6 @@ class ServiceSpec:
     samples_per_query: int = 8
     accuracy: bool = False
     search: bool = True
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `ServiceSpec(**spec.as_dict())` is the same spec."""
-        return asdict(self)
 
 
 def measure_service(spec: ServiceSpec) -> Replicate:
@@ -88,10 +79,10 @@ def measure_service(spec: ServiceSpec) -> Replicate:
 
     load_generator()
     memory = HighWater()
-    engine = open_engine(EngineSpec(spec.prepared, spec.backend, spec.max_batch, spec.build, spec.engine))
-    with device_lease(backend(spec.backend).device(**spec.session)), _opened(engine, spec) as session:
+    engine = open_engine(spec.engine)
+    with device_lease(backend(spec.engine.backend).device(**spec.session)), _opened(engine, spec) as session:
         samples = read_samples(session.inputs, spec.dataset, spec.samples, spec.preprocessing)
-        probed = probe(session, samples, spec.max_batch)
+        probed = probe(session, samples, spec.engine.max_batch)
         load = Load(
             spec.scenario,
             spec.seconds,
@@ -143,7 +134,7 @@ def measure_service(spec: ServiceSpec) -> Replicate:
 
 def _opened(engine: Engine, spec: ServiceSpec) -> Session:
     """The session that is served."""
-    return service_session(engine, spec.backend, spec.max_batch, **spec.session)
+    return service_session(engine, spec.engine.backend, spec.engine.max_batch, **spec.session)
 
 
 def _watched(gpu: GpuTelemetry | None) -> Any:
@@ -153,7 +144,7 @@ def _watched(gpu: GpuTelemetry | None) -> Any:
 def _batcher(session: Session, spec: ServiceSpec) -> Batcher:
     # In the other scenarios nobody else's request could come while one waits.
     delay = spec.delay if spec.scenario == "server" else 0.0
-    return Batcher(session, spec.max_batch, delay=delay, queue_limit=_QUEUE_LIMIT)
+    return Batcher(session, spec.engine.max_batch, delay=delay, queue_limit=_QUEUE_LIMIT)
 
 
 def _measured(
@@ -226,13 +217,13 @@ def _told(result: Result, found: Found | None) -> dict[str, Any]:
 _MODULE = "inferkit.serve.load.replicate"
 
 
-def run_service(spec: ServiceSpec, name: str, *, timeout: float = 3600.0, by: Interpreter | None = None) -> Replicate:
+def run_service(spec: ServiceSpec, name: str, *, by: Interpreter | None = None) -> Replicate:
     """One replicate of a service case in a fresh process. See inferkit.measure.jobs.launch.run_job for the errors."""
-    return replicate_of(*run_job("service", spec.as_dict(), name, timeout=timeout, by=by, module=_MODULE), name)
+    return replicate_of(*run_job("service", spec.as_dict(), name, timeout=LONG, by=by, module=_MODULE), name)
 
 
 def _service(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
-    replicate = measure_service(ServiceSpec(**spec))
+    replicate = measure_service(ServiceSpec.from_dict(spec))
     return replicate.as_dict(), {"trace": replicate.trace}
 
 

@@ -42,7 +42,8 @@ def read_samples(
     `dataset` is a name or a path; None takes the embedded images brought to the inputs' shapes, without labels.
     `steps` are Preprocessing's fields. Raises DataError of the data, UsageError where a dataset has to feed two inputs.
     """
-    from inferkit.measure.images import open_batches, stand_in
+    from inferkit.data.opening import open_batches
+    from inferkit.measure.images import stand_in
 
     if count < 1:
         raise UsageError(f"{count} samples: a load needs at least one")

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from inferkit.backends.base import Session
     from inferkit.serve.load.samples import Samples
 
+_SPAN = 64.0  # how far below the upper bound rates are tried
+_PRECISION = 0.02
+_CONFIRMED = 2
 _LOWEST_TRIES = 3
+_PROBED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,30 +33,29 @@ class Found:
     trials: tuple[tuple[float, bool], ...]
 
 
-def find_rate(
-    is_valid: Callable[[float], bool], upper: float, *, precision: float = 0.02, confirm: int = 2, span: float = 64.0
-) -> Found:
-    """Bisect geometrically between `upper`, which no rate can exceed (the throughput offline), and `upper / span`.
+def find_rate(is_valid: Callable[[float], bool], upper: float) -> Found:
+    """Bisect geometrically between `upper`, which no rate can exceed (the throughput offline), and a 64th of it.
 
-    Ends where the bracket is within `precision` (a share). No rate holds where the lowest fails three times in a row:
-    once is a hiccup of the machine. The highest valid rate is run `confirm` times again, since
-    one run may be lucky and validity is not monotone; where it fails, the rate is lowered by `precision` and must hold
-    again, down to half of what was found.
+    Ends where the bracket is within 2 %. No rate holds where the lowest fails three times in a row: once is a hiccup of
+    the machine. The highest valid rate is run twice again, since one run may be lucky and validity is not monotone;
+    where it fails, the rate is lowered by 2 % and must hold again, down to half of what was found.
+
+    UsageError where `upper` is no rate.
     """
-    if not (upper > 0 and math.isfinite(upper)) or not 0 < precision < 1 or span <= 1 or confirm < 0:
-        raise UsageError(f"no rates to search: upper {upper:g}, precision {precision:g}, span {span:g}")
+    if not (upper > 0 and math.isfinite(upper)):
+        raise UsageError(f"no rates to search: upper {upper:g}")
     trials: list[tuple[float, bool]] = []
 
     def attempt(rate: float) -> bool:
         trials.append((rate, is_valid(rate)))
         return trials[-1][1]
 
-    low, high = upper / span, upper
+    low, high = upper / _SPAN, upper
     if attempt(high):
         low = high
     elif not any(attempt(low) for _ in range(_LOWEST_TRIES)):
         return Found(None, tuple(trials))
-    while high / low > 1 + precision:
+    while high / low > 1 + _PRECISION:
         middle = math.sqrt(low * high)
         if attempt(middle):
             low = middle
@@ -60,13 +63,10 @@ def find_rate(
             high = middle
     floor = low / 2
     while low >= floor:
-        if all(attempt(low) for _ in range(confirm)):
+        if all(attempt(low) for _ in range(_CONFIRMED)):
             return Found(low, tuple(trials))
-        low *= 1 - precision
+        low *= 1 - _PRECISION
     return Found(None, tuple(trials))
-
-
-_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ class Probed:
     expected: float
 
 
-def probe(session: Session, samples: Samples, max_batch: int, seconds: float = _SECONDS) -> Probed:
-    """Run full batches for `seconds`, at least three, and take the quickest."""
+def probe(session: Session, samples: Samples, max_batch: int) -> Probed:
+    """Run full batches for half a second, at least three, and take the quickest."""
     size = Layout(session.inputs).batch or max_batch
     batch = samples.rows([index % len(samples) for index in range(size)])
     session.run(batch)
     times: list[float] = []
     began = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - began < seconds:
+    while len(times) < 3 or time.perf_counter() - began < _PROBED_SECONDS:
         start = time.perf_counter()
         session.run(batch)
         times.append(time.perf_counter() - start)

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from inferkit import __version__
 from inferkit.errors import InferkitError
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.protocol.messages import SERVICE, messages
 from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, timeout_seconds
 from inferkit.serve.protocol.tensors import from_bytes, from_numbers
+from inferkit.version import __version__
 
 if TYPE_CHECKING:
     from inferkit.serve.batching.layout import Arrays

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inferkit import __version__
 from inferkit.errors import BackendError, InferkitError
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, timeout_seconds
 from inferkit.serve.protocol.tensors import from_bytes, from_numbers
+from inferkit.version import __version__
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

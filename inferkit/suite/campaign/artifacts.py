@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,26 +64,27 @@ class Workshop:
         build: Mapping[str, Any],
         name: str,
         number: int | None = None,
-    ) -> str | None:
-        """The engine's file, None where the backend keeps no files and builds in every process.
+    ) -> EngineSpec:
+        """What the engine is opened from: its file, or where the backend keeps no files what each process builds it of.
 
         With a `number` it is that build of several, each made anew: neither from the cache of engines nor with timings
         of an earlier build. What is compiled at run time lies in `own_cache` of its file.
         Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
         """
+        ready = spec = EngineSpec(str(prepared), backend, max_batch, build)
         if backend not in FILE_BACKENDS:
-            return None
+            return ready
         what = name
         if number is not None:
-            build, what = {**build, "cache": False, "timings": False}, f"{name}, build {number + 1}"
-        spec = EngineSpec(str(prepared), backend, max_batch, build)
+            spec = replace(spec, build={**build, "cache": False, "timings": False})
+            what = f"{name}, build {number + 1}"
 
         def make(folder: Path) -> Path:
             with self._step(f"{what}, building"):
                 by = with_environment(self._by, environment_of(backend, precision))
                 return Path(build_engine_file(spec, folder, name, by=by))
 
-        return str(self._once(f"{spec!r}{number}", make))
+        return replace(ready, file=str(self._once(f"{spec!r}{number}", make)))
 
     def adopt_network(self, network: NetworkDefinition, precision: str, folder: Path) -> None:
         """Take a prepared network that another machine has made."""

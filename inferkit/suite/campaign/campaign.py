@@ -197,14 +197,13 @@ class Campaign:
                 folder, case.backend, case.precision, case.batch_size, backend.build, case.id, number
             )
             environment = measuring_environment(case.backend, case.precision, backend.session)
-            by = with_environment(None, {**environment, **own_cache(engine, number)})
+            by = with_environment(None, {**environment, **own_cache(engine.file, number)})
             if case in self._services:
                 spec_of_service = service_spec(
                     record,
                     self._services[case],
-                    backend,
-                    prepared=folder,
-                    engine=engine,
+                    engine,
+                    backend.session,
                     logs=self.logs,
                     smoke=self.settings.smoke,
                 )
@@ -214,15 +213,11 @@ class Campaign:
             session = dict(backend.session) if case.mode == "latency" else {**backend.session, "mode": case.mode}
             min_time = self._share(left)
             spec = ReplicateSpec(
-                str(folder),
-                case.backend,
-                case.batch_size,
-                backend.build,
+                engine,
                 session,
                 min_time=min_time,
                 # The first may have been spoiled and thrown away.
                 details=details or not any(each.details for each in record.replicates),
-                engine=engine,
                 inject=self.settings.inject.get(case.id, {}),
             )
             if self.settings.smoke:

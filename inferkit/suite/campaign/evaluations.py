@@ -88,16 +88,7 @@ class Evaluations:
         folder = self._workshop.network(network, case.precision)
         backend = self._matrix.settings(case.backend)
         engine = self._workshop.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
-        spec = AccuracySpec(
-            str(folder),
-            case.backend,
-            network.dataset,
-            network.preprocessing,
-            ACCURACY_BATCH,
-            backend.build,
-            backend.session,
-            engine,
-        )
+        spec = AccuracySpec(engine, network.dataset, network.preprocessing, backend.session)
         with self._step(f"{case.id}, accuracy"):
             by = with_environment(None, measuring_environment(case.backend, case.precision, backend.session))
             return run_accuracy(spec, case.id, by=by)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from inferkit.gate.metrics import ACCURACY, REFERENCE_TOLERANCE
 from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.serve.load.replicate import ServiceSpec
 from inferkit.suite.campaign.records import CaseRecord
-from inferkit.suite.matrix.definition import BackendSettings, ServiceDefinition
+from inferkit.suite.matrix.definition import ServiceDefinition
 
 _SMOKE_SECONDS = 0.05
 
@@ -31,10 +34,9 @@ class Logs:
 def service_spec(
     record: CaseRecord,
     service: ServiceDefinition,
-    backend: BackendSettings,
+    engine: EngineSpec,
+    session: Mapping[str, Any],
     *,
-    prepared: Path,
-    engine: str | None,
     logs: Logs,
     smoke: bool,
 ) -> ServiceSpec:
@@ -42,14 +44,10 @@ def service_spec(
     number = len(record.replicates) + len(record.discarded) + 1
     case, network = record.case, record.network
     return ServiceSpec(
-        str(prepared),
-        case.backend,
-        case.batch_size,
+        engine,
         case.mode,
         str(logs.of(case.id, number)),
-        build=backend.build,
-        session=backend.session,
-        engine=engine,
+        session,
         dataset=network.dataset,
         preprocessing=network.preprocessing,
         delay=service.delay,

@@ -25,7 +25,7 @@ def commit_side(name: str, folder: Path, matrix: Path, repository: Path, extras:
     there = folder / matrix.relative_to(repository) if matrix.is_relative_to(repository) else matrix
     # Engines that one commit has built must not serve the other.
     environment = {"INFERKIT_CACHE": str(folder.parent / "cache")}
-    home = str(folder) if (folder / "inferkit" / "measure" / "process.py").is_file() else None
+    home = str(folder) if (folder / "inferkit" / "pytest_plugin.py").is_file() else None
     by = Interpreter(home=home, environment=environment)
     if extras is not None:
         by = Interpreter(installed(folder, folder.parent / "venv", extras), None, environment)

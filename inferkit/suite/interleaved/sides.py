@@ -9,6 +9,7 @@ from typing import Any
 
 from inferkit.errors import InferkitError, UsageError
 from inferkit.measure.case import Case
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.jobs.interpreter import Interpreter, with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
@@ -74,21 +75,12 @@ class Bench:
         build, session = {**settings.build, **side.build}, {**settings.session, **side.session}
         if case.mode != "latency":
             session["mode"] = case.mode
-        prepared, engine = "", side.engine
-        if engine is None:
+        if side.engine is None:
             folder = self._workshop.network(self._networks[case.id], case.precision)
-            prepared = str(folder)
             engine = self._workshop.engine(folder, case.backend, case.precision, case.batch_size, build, case.id)
-        return ReplicateSpec(
-            prepared,
-            case.backend,
-            case.batch_size,
-            build,
-            session,
-            min_time=self._min_time,
-            engine=engine,
-            inject=side.inject,
-        )
+        else:
+            engine = EngineSpec("", case.backend, case.batch_size, build, side.engine)
+        return ReplicateSpec(engine, session, min_time=self._min_time, inject=side.inject)
 
 
 def _built_as(engine: str) -> str:

@@ -18,6 +18,7 @@ from inferkit.measure.case import Case
 from inferkit.suite.campaign.facts import accuracy_facts, accuracy_row, latency_facts, latency_row
 from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported
 from inferkit.suite.matrix.definition import AccuracyCase
+from inferkit.suite.session import pytest_benchmark
 from inferkit.suite.session.replay import replay, thinned
 from inferkit.suite.session.state import MissingCase, Parameter, Suite
 from inferkit.suite.session.xdist import is_worker
@@ -90,9 +91,8 @@ class Check:
 
     def _hand_over(self, times: list[float], facts: Mapping[str, Any]) -> None:
         config = self._suite.config
-        if is_worker(config) and not config.getoption("benchmark_disable", False):
-            # pytest-benchmark is off beside other workers, which would disturb what it times; this was timed already.
-            self._benchmark.disabled = False
+        if is_worker(config) and not pytest_benchmark.is_disabled(config):
+            pytest_benchmark.enable(self._benchmark)  # what other workers would disturb was timed already
         self._benchmark.extra_info.update(facts)
         replay(self._benchmark, self._parameter.timer, times)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,9 +130,3 @@ def selection(config: pytest.Config) -> Selection:
 def _listed(values: Sequence[str] | None) -> tuple[str, ...]:
     """Every word of a repeated, comma-separated option."""
     return tuple(word for value in values or () for word in value.replace(",", " ").split())
-
-
-def benchmark_json(config: pytest.Config) -> str | None:
-    """What --benchmark-json names; pytest-benchmark before 5.0 has opened it already."""
-    given = getattr(config.option, "benchmark_json", None)
-    return given if given is None else str(given if isinstance(given, str | os.PathLike) else given.name)

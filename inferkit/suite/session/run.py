@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,26 @@ from inferkit.report.terminal import render
 from inferkit.suite.campaign.campaign import Campaign
 from inferkit.suite.matrix.definition import AccuracyCase
 from inferkit.suite.session import history as remember
+from inferkit.suite.session import pytest_benchmark
 from inferkit.suite.session import reports as show_files
-from inferkit.suite.session.options import benchmark_json, option
+from inferkit.suite.session.options import option
 from inferkit.suite.session.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.session.state import Parameter, Suite
-from inferkit.suite.session.xdist import Benchmark, Found, by_name, is_controller, send
+from inferkit.suite.session.xdist import Found, by_name, is_controller, send
 
 # As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
 EXIT_INVALID, EXIT_NOTHING = 10, 12
 EXIT_NOT_WRITTEN = int(pytest.ExitCode.INTERNAL_ERROR)
 
-_DISPLAY = ("compare", "compare_fail", "histogram", "cprofile", "verbose", "csv", "group_by", "columns", "sort")
+# Campaign, address of the cluster, latency and accuracy cases: the campaign has their records afterwards.
+ClusterRun = Callable[[Campaign, str, Sequence[Case], Sequence[AccuracyCase]], None]
 
 
-def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
-    """Run one campaign per matrix over the cases of these parameters."""
+def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRun) -> None:
+    """Run one campaign per matrix over the cases of these parameters; `on_cluster` measures them where --ray is given.
+
+    It is handed in, since a cluster stands on the suite.
+    """
     reporter = suite.config.pluginmanager.getplugin("terminalreporter")
     for path in dict.fromkeys(parameter.matrix for parameter in parameters):
         here = [parameter.case for parameter in parameters if parameter.matrix == path]
@@ -50,7 +55,14 @@ def measure(suite: Suite, parameters: Sequence[Parameter]) -> None:
             _against(suite, campaign, path, plain, against)
         cluster = option(suite.config, "ray")
         if cluster:
-            _on_cluster(campaign, cluster, latency, accuracy, against)
+            if against:
+                raise pytest.UsageError(
+                    "--against measures two commits on this machine, and --ray on others: choose one"
+                )
+            try:
+                on_cluster(campaign, cluster, latency, accuracy)
+            except InferkitError as error:
+                raise pytest.UsageError(f"--ray {cluster}: {error}") from None
         campaign.run(latency, accuracy)
         suite.notes += campaign.references.lines(list(campaign.latency.values()))
         if campaign.logs.folder is not None:
@@ -67,22 +79,9 @@ def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case]
     suite.notes.append(f"latencies are judged against {ref}, measured in interleaved blocks (order from seed {seed})")
 
 
-def _on_cluster(
-    campaign: Campaign, address: str, cases: Sequence[Case], accuracy: Sequence[AccuracyCase], against: str | None
-) -> None:
-    from inferkit.cluster.campaign import run_on_cluster
-
-    if against:
-        raise pytest.UsageError("--against measures two commits on this machine, and --ray on others: choose one")
-    try:
-        run_on_cluster(campaign, address, cases, accuracy)
-    except InferkitError as error:
-        raise pytest.UsageError(f"--ray {address}: {error}") from None
-
-
 def check_json_path(config: pytest.Config) -> None:
     """UsageError where --benchmark-json or --report names a place that cannot be written to."""
-    named = {"--benchmark-json": benchmark_json(config), "--report": option(config, "report")}
+    named = {"--benchmark-json": pytest_benchmark.json_path(config), "--report": option(config, "report")}
     named["--verdict-json"] = option(config, "verdict-json")
     for name, path in named.items():
         if path is None:
@@ -100,13 +99,11 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     so has its own format. An interrupted run writes nothing: a part of a run is not one. The raw traces go beside it,
     first, so that there is no JSON without them.
     """
-    session = suite.config.pluginmanager.getplugin("pytest-benchmark")
-    if session is None:
+    if not pytest_benchmark.is_on(suite.config):
         return code
-    named, session.json = benchmark_json(suite.config), None
+    pytest_benchmark.keep_from_writing(suite.config, also_storage=interrupted)
+    named = pytest_benchmark.json_path(suite.config)
     path = None if named is None else Path(named)
-    if interrupted:
-        session.save = session.autosave = None
     history = remember.history_file(suite)
     if path is None and not show_files.wanted(suite) and history is None:
         return code
@@ -118,8 +115,9 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         assert history is not None
         remember.remember(suite, history, _record(suite))
         return code
-    gathered = [Benchmark(entry) for found in suite.gathered for entry in found.benchmarks]
-    content = _content(suite.config, [*session.benchmarks, *gathered])
+    gathered = [entry for found in suite.gathered for entry in found.benchmarks]
+    whole = finite(pytest_benchmark.run_json(suite.config, gathered))
+    content = json.dumps(whole, default=str, indent=1, allow_nan=False).encode()
     if history is not None:
         remember.remember(suite, history, content)
     if show_files.wanted(suite) and not show_files.show_run(suite, content):
@@ -139,36 +137,17 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
 
 def hand_over(suite: Suite) -> None:
     """What a worker of pytest-xdist does in place of writing: leave what it found for the controller."""
-    session = suite.config.pluginmanager.getplugin("pytest-benchmark")
-    entries = []
-    traces = b""
-    if session is not None:
-        if benchmark_json(suite.config) is not None or show_files.wanted(suite):
-            traces = traces_npz(suite)
-        session.json = session.save = session.autosave = None
-        entries = [bench.as_dict(include_data=True) for bench in session.benchmarks if not bench.has_error]
+    wanted = pytest_benchmark.json_path(suite.config) is not None or show_files.wanted(suite)
+    traces = traces_npz(suite) if wanted and pytest_benchmark.is_on(suite.config) else b""
+    pytest_benchmark.keep_from_writing(suite.config, also_storage=True)
+    entries = pytest_benchmark.entries(suite.config)
     lines = [line for c in suite.campaigns.values() for line in c.references.lines(list(c.latency.values()))]
     send(suite.config, Found(finite(run_record(suite)), [*suite.notes, *lines], finite(entries), traces))
 
 
-def _content(config: pytest.Config, benchmarks: list[Any]) -> bytes:
-    hook: Any = config.hook
-    machine = hook.pytest_benchmark_generate_machine_info(config=config)
-    hook.pytest_benchmark_update_machine_info(config=config, machine_info=machine)
-    commit = hook.pytest_benchmark_generate_commit_info(config=config)
-    hook.pytest_benchmark_update_commit_info(config=config, commit_info=commit)
-    output = hook.pytest_benchmark_generate_json(
-        config=config, benchmarks=benchmarks, include_data=True, machine_info=machine, commit_info=commit
-    )
-    hook.pytest_benchmark_update_json(config=config, benchmarks=benchmarks, output_json=output)
-    return json.dumps(finite(output), default=str, indent=1, allow_nan=False).encode()
-
-
 def _record(suite: Suite) -> bytes:
     """The same without pytest-benchmark's part, which needs a second to find the CPU's name: for the history."""
-    hook: Any = suite.config.hook
-    commit = hook.pytest_benchmark_generate_commit_info(config=suite.config)
-    hook.pytest_benchmark_update_commit_info(config=suite.config, commit_info=commit)
+    commit = pytest_benchmark.commit_info(suite.config)
     output = {"machine_info": {}, "commit_info": commit, "benchmarks": [], "datetime": datetime.now(UTC).isoformat()}
     output["inferkit"] = run_record(suite)
     return json.dumps(finite(output), default=str, allow_nan=False).encode()
@@ -224,14 +203,6 @@ def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) 
             reporter.write_line(line)
     for note in suite.notes if suite is not None else ():
         reporter.write_line(note)
-    if suite is not None and not _display_wanted(suite.config):
-        session = suite.config.pluginmanager.getplugin("pytest-benchmark")
+    if suite is not None:
         ours = {record.case.id for campaign in suite.campaigns.values() for record in campaign.records()}
-        if session is not None and all(bench.extra_info.get("case") in ours for bench in session.benchmarks):
-            session.groups = None
-
-
-def _display_wanted(config: pytest.Config) -> bool:
-    """Whether an option about pytest-benchmark's own table was given."""
-    given = " ".join(config.invocation_params.args)
-    return any(f"--benchmark-{name.replace('_', '-')}" in given for name in _DISPLAY)
+        pytest_benchmark.hide_table(suite.config, ours)

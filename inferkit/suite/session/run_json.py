@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from inferkit import __version__
 from inferkit.gate.files.baseline import origin_of
 from inferkit.gate.files.run_file import SCHEMA
 from inferkit.measure.latency.iterations import COLUMNS
@@ -19,6 +18,7 @@ from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord
 from inferkit.suite.session.options import selection
 from inferkit.suite.session.state import Suite
 from inferkit.suite.session.xdist import merged
+from inferkit.version import __version__
 
 
 def run_record(suite: Suite) -> dict[str, Any]:

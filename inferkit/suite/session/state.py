@@ -17,7 +17,8 @@ from inferkit.suite.campaign.campaign import Campaign, Settings
 from inferkit.suite.campaign.target import fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix
 from inferkit.suite.matrix.read import load_matrix
-from inferkit.suite.session.options import benchmark_json, option, selection
+from inferkit.suite.session.options import option, selection
+from inferkit.suite.session.pytest_benchmark import is_disabled, json_path
 from inferkit.suite.session.replay import ReplayTimer
 from inferkit.suite.session.xdist import Found, is_worker
 
@@ -159,9 +160,6 @@ class Suite:
 
     def _settings(self, path: Path) -> Settings:
         declared = self.matrix(path).suite
-        disabled = bool(getattr(self.config.option, "benchmark_disable", False)) and not bool(
-            getattr(self.config.option, "benchmark_enable", False)
-        )
         budget = option(self.config, "time-budget") or declared.time_budget
         if budget is not None and is_worker(self.config):
             # A worker's campaign is given its cases one by one: each gets its part.
@@ -171,7 +169,7 @@ class Suite:
             min_time=option(self.config, "min-time") or declared.min_time,
             time_budget=budget,
             reference=declared.reference,
-            smoke=disabled,
+            smoke=is_disabled(self.config),
             builds=option(self.config, "builds") or declared.builds,
             for_baseline=bool(option(self.config, "for-baseline")),
             logs=self._logs,
@@ -181,7 +179,7 @@ class Suite:
     @property
     def _logs(self) -> Path | None:
         """Where load generators leave their logs: beside the run's JSON, where there is one."""
-        path = benchmark_json(self.config)
+        path = json_path(self.config)
         return None if path is None else Path(path).absolute().with_suffix(".loadgen")
 
     def _missing(self, matrix: Matrix) -> Iterable[MissingCase]:

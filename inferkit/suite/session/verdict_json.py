@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from inferkit import __version__
 from inferkit.files import write_atomically
 from inferkit.suite.session.options import option
 from inferkit.suite.session.run_json import run_record
 from inferkit.suite.session.state import Suite
+from inferkit.version import __version__
 
 SCHEMA = 1
 

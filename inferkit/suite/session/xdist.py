@@ -70,19 +70,6 @@ class Found:
     traces: bytes
 
 
-class Benchmark:
-    """An entry that pytest-benchmark made in a worker, as its hook for JSON takes it."""
-
-    has_error = False
-
-    def __init__(self, entry: dict[str, Any]) -> None:
-        self._entry = entry
-
-    def as_dict(self, **_: object) -> dict[str, Any]:
-        """The entry as it came, with its times."""
-        return self._entry
-
-
 def send(config: pytest.Config, found: Found) -> None:
     """Leave what this worker found for the controller, which gets it when the worker ends."""
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)

@@ -21,6 +21,7 @@ from inferkit.backends.tensorrt.building.uint8_input import Uint8Input
 from inferkit.backends.tensorrt.gpus import find_gpu, narrowed
 from inferkit.cli.main import main
 from inferkit.errors import BackendError, EngineError, UsageError
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.launch import prepare_network, run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
@@ -374,7 +375,7 @@ def test_details_can_be_stored(tiny: Network, images: Any, mode: str) -> None:
 def test_a_replicate_is_measured_on_one_core_at_a_time(tmp_path: Path) -> None:
     onnx.save(tiny_model(), str(tmp_path / "tiny.onnx"))
     prepare_network(Recipe("tiny", str(tmp_path / "tiny.onnx"), "fp32"), tmp_path / "prepared")
-    found = run_replicate(ReplicateSpec(str(tmp_path / "prepared"), "tensorrt", 1, min_time=0.6), "tiny")
+    found = run_replicate(ReplicateSpec(EngineSpec(str(tmp_path / "prepared"), "tensorrt", 1), min_time=0.6), "tiny")
     assert found.gpu is not None
     assert found.host["core"] in os.sched_getaffinity(0)
     assert 1 <= found.host["moves"] <= found.host["searches"]
@@ -385,7 +386,8 @@ def test_energy_is_told_per_image_however_many_batches_a_round_has(tmp_path: Pat
     prepare_network(Recipe("tiny", str(tmp_path / "tiny.onnx"), "fp32"), tmp_path / "prepared")
     per_image = {}
     for mode in ("latency", "throughput"):
-        spec = ReplicateSpec(str(tmp_path / "prepared"), "tensorrt", 8, session={"mode": mode}, min_time=1.0)
+        engine = EngineSpec(str(tmp_path / "prepared"), "tensorrt", 8)
+        spec = ReplicateSpec(engine, session={"mode": mode}, min_time=1.0)
         gpu = run_replicate(spec, "tiny").gpu
         assert gpu is not None
         if gpu["energy_per_image"] is None:

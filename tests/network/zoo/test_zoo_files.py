@@ -110,7 +110,7 @@ def test_a_cache_that_cannot_be_written_to_is_named_with_the_hint(
 
 
 def test_an_unknown_name_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    for action in (lambda: zoo.write("lenett", tmp_path), lambda: zoo.files("lenett"), lambda: zoo.load("lenett")):
+    for action in (lambda: zoo.write("lenett", tmp_path), lambda: zoo.files("lenett")):
         with pytest.raises(UsageError, match="lenet"):
             action()
     assert list(tmp_path.iterdir()) == []

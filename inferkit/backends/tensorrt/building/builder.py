@@ -13,16 +13,17 @@ import onnx
 
 from inferkit.backends.tensorrt.building.batch_range import Profile
 from inferkit.backends.tensorrt.building.blobs import BlobCache
-from inferkit.backends.tensorrt.building.messages import Messages, captured_errors
 from inferkit.backends.tensorrt.building.monitor import monitor
 from inferkit.backends.tensorrt.building.plan import Plan, PlanInfo, sha256
 from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.messages import Messages, captured_errors
 from inferkit.errors import BackendError
 from inferkit.network.network import Network, TensorInfo
 from inferkit.precision.rewrite.fold import fold_constants
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, set_attribute
 from inferkit.progress import is_heard
+from inferkit.version import __version__
 
 # The study gave the builder 1 << 25 bytes of workspace, the usual figure of TensorRT 3. Recorded, not used: by default
 # TensorRT decides, and takes what the GPU has.
@@ -114,7 +115,7 @@ def build_plan(
         build_seconds=seconds,
         size_bytes=len(content),
         sha256=sha256(content),
-        inferkit=_own_version(),
+        inferkit=__version__,
         warnings=(*flavour.caveats(network.precision), *messages.warnings),
     )
     return Built(Plan(content, info), messages)
@@ -166,12 +167,6 @@ def _info(tensor: Any) -> TensorInfo:
     dtype = tensor.dtype.name
     shape = tuple(None if dim < 0 else int(dim) for dim in tensor.shape)
     return TensorInfo(tensor.name, _DTYPES.get(dtype, dtype.lower()), shape)
-
-
-def _own_version() -> str:
-    from inferkit import __version__
-
-    return __version__
 
 
 def readable(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
+from inferkit.network.caffe.files.fillers import RandomFiller, fill
 from inferkit.network.caffe.files.read import CaffeModel
 from inferkit.network.caffe.files.schema import BlobProto, FillerParameter, LayerParameter, NetParameter, ParamSpec
 from inferkit.network.caffe.files.wire import blob_values
-from inferkit.network.caffe.fillers import RandomFiller, fill
 
 Slot = tuple[int, int]  # a blob of the network: index of its layer, index within the layer
 Floats = NDArray[np.float32]

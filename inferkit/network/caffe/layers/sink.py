@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inferkit.network.caffe.files.fillers import RandomFiller, fill
 from inferkit.network.caffe.files.schema import FillerParameter
-from inferkit.network.caffe.fillers import RandomFiller, fill
 from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from inferkit.errors import NetworkError
 from inferkit.files import inside
+from inferkit.network.caffe.files.fillers import RANDOM
 from inferkit.network.caffe.files.read import CaffeModel
 from inferkit.network.caffe.files.schema import BlobProto, LayerParameter, NetParameter
 from inferkit.network.caffe.files.weights import legacy_shape
-from inferkit.network.caffe.fillers import RANDOM
 from inferkit.network.caffe.flow import Flow, Top, trace_flow
 from inferkit.network.caffe.prototxt.deploy import is_data
 from inferkit.network.limit import read_file

@@ -8,11 +8,12 @@ from typing import Any
 
 from inferkit.gate.layer_diff import LayerDiff, signed
 from inferkit.gate.units import seconds
-from inferkit.report.page.facts import mapping, mappings, number, text
+from inferkit.report.facts import mapping, mappings, number, text
 from inferkit.report.table import Column, table_lines
 
 WHY = "why"  # the key of a case's facts
 _MOST = 8
+_WIDEST = 44  # characters of a layer's name
 _COLUMNS = (
     Column("layer", "layer", lambda text: shortened(text), left=True),
     Column("base", "base", str, rank=1),
@@ -82,9 +83,9 @@ def markdown_rows(rows: Sequence[LayerChangeRow], plain: Any) -> list[str]:
     return [*head, *(f"| {' | '.join(cell or '–' for cell in row)} |" for row in cells)]
 
 
-def shortened(text: str, most: int = 44) -> str:
+def shortened(text: str) -> str:
     """A long name in a table: its beginning and its end, which tell kernels and fusions apart."""
-    return text if len(text) <= most else f"{text[: most - 13]}…{text[-12:]}"
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 13]}…{text[-12:]}"
 
 
 def _sparse(row: LayerChangeRow) -> dict[str, str | None]:
