@@ -143,7 +143,7 @@ def measure_service(spec: ServiceSpec) -> Replicate:
 
 def _opened(engine: Engine, spec: ServiceSpec) -> Session:
     """The session that is served."""
-    return service_session(engine, spec.backend, spec.max_batch, **spec.session)
+    return service_session(engine, spec.max_batch, **spec.session)
 
 
 def _watched(gpu: GpuTelemetry | None) -> Any:

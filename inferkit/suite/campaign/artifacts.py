@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from inferkit.backends import backend as backend_named
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
-from inferkit.measure.engine.engine_file import FILE_BACKENDS, EngineSpec
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.interpreter import Interpreter, with_environment
 from inferkit.measure.jobs.launch import build_engine_file, prepare_network
@@ -70,11 +71,12 @@ class Workshop:
         of an earlier build. What is compiled at run time lies in `own_cache` of its file.
         Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
         """
-        if backend not in FILE_BACKENDS:
+        facts = backend_named(backend).facts
+        if not facts.keeps_engine_files:
             return None
         what = name
         if number is not None:
-            build, what = {**build, "cache": False, "timings": False}, f"{name}, build {number + 1}"
+            build, what = {**build, **facts.build_anew}, f"{name}, build {number + 1}"
         spec = EngineSpec(str(prepared), backend, max_batch, build)
 
         def make(folder: Path) -> Path:
