@@ -59,17 +59,20 @@ def _announced() -> dict[str, tuple[str, str]]:
     from importlib.metadata import entry_points
 
     found = dict.fromkeys(BUILT_IN, ("", "inferkit"))
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        if BUILT_IN.get(point.name) == point.value:
+    points = (
+        (point.name, f"{point.dist.name} {point.dist.version}" if point.dist else "unknown", point.value)
+        for point in entry_points(group=GROUP)
+    )
+    for name, distribution, value in sorted(points):
+        if BUILT_IN.get(name) == value:
             continue  # by inferkit's own metadata
-        distribution = "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
-        if point.name in found:
-            both = f"{found[point.name][1]} and {distribution}"
-            raise UsageError(f"two distributions announce the backend {point.name!r}: {both}; uninstall one of them")
-        if not _NAME.fullmatch(point.name):
+        if name in found:
+            both = f"{found[name][1]} and {distribution}"
+            raise UsageError(f"two distributions announce the backend {name!r}: {both}; uninstall one of them")
+        if not _NAME.fullmatch(name):
             letters = "must be letters, digits, '_' and '.': case ids are made of it"
-            raise UsageError(f"the name of the backend {point.name!r} of {distribution} {letters}")
-        found[point.name] = (point.value, distribution)
+            raise UsageError(f"the name of the backend {name!r} of {distribution} {letters}")
+        found[name] = (value, distribution)
     return {name: announced for name, announced in found.items() if name not in BUILT_IN}
 
 
