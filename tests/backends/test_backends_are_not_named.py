@@ -27,7 +27,7 @@ OTHER_MEANINGS = {
     ("cli/zoo.py", "caffe"): "whose accuracy the card of a zoo network states",
     ("suite/matrix/read.py", "caffe"): "whose accuracy the card of a zoo network states",
     ("report/doctor.py", "onnxruntime"): "a package of PyPI, and the module in it",
-    ("gate/comparison.py", "tensorrt"): "what run files had before they said that engines are rebuilt by timing",
+    ("gate/files/run_file.py", "tensorrt"): "whose engines were chosen by timing, in files that do not say so yet",
 }
 
 

@@ -56,7 +56,7 @@ def test_a_gpu_finds_the_baseline_that_was_committed_for_it(machine, version: st
     assert STORE.path(found).is_file()
     stored = STORE.find(found)
     assert stored is not None
-    assert stored.fingerprint == found  # in the order of the file, too
+    assert stored.fingerprints[found.slug] == found  # in the order of the file, too
 
 
 def test_the_gpu_is_the_one_that_the_session_names(machine) -> None:
