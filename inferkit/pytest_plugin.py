@@ -122,11 +122,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     from inferkit.suite.session import xdist as workers
 
     if workers.is_worker(session.config):
-        from inferkit.suite.session.fixtures import CPU_BACKENDS
+        from inferkit.backends import backend
 
-        backends = [getattr(each.case, "backend", None) for each in parameters if hasattr(each.case, "batch_size")]
-        _suite(session.config).family = sum(backend not in CPU_BACKENDS for backend in backends)
-        if "tensorrt" in backends:
+        cases = [each.case for each in parameters if hasattr(each.case, "batch_size")]
+        on_gpu = sum(backend(case.backend).facts.on_gpu for case in cases)
+        _suite(session.config).family = on_gpu
+        if on_gpu:
             workers.take_gpu(session.config)
     from inferkit.suite.session.pytest_benchmark import is_on
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.moderated import LOOKS, ModeratedRule
@@ -22,7 +23,6 @@ from inferkit.gate.rules.rule import CaseLatency
 from inferkit.gate.simulate import Noise, against_baseline
 from inferkit.gate.stats.effect import Evidence
 from inferkit.gate.stats.judge import judge
-from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import VariancePrior
 from tools.gate_numbers import read_recordings

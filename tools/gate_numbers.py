@@ -19,6 +19,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from inferkit.gate.stats.looks import SINGLE_LOOK
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
@@ -26,7 +27,6 @@ from inferkit.gate import simulate
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.effect import independent
 from inferkit.gate.stats.judge import judge
-from inferkit.gate.stats.looks import SINGLE_LOOK
 from tools.peer_rules import RULES
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "tests" / "gate" / "recordings"

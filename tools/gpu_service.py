@@ -169,7 +169,7 @@ def main() -> int:
             return len(FAILURES)
         opened = time.perf_counter()
         settings = {} if args.backend == "tensorrt" else {"threads": 1}
-        with service_session(engine, args.backend, most, **settings) as session:
+        with service_session(engine, most, **settings) as session:
             told = {"seconds": time.perf_counter() - opened, "kind": type(session).__name__, "device": session.device}
             results.put("session", told)
             say(f"session: {told}")

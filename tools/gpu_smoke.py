@@ -164,9 +164,7 @@ def run_throughput(engine: Any, batch: int, launch: str, want: Any, images: Any)
             "us_execution_only": round(alone * 1e6, 1),
             "share": round(alone / wall, 4),
             "batches_per_round": session.batches_per_round,
-            "details": {
-                key: value for key, value in details.items() if key not in ("inspector", "layer_seconds", "gpu")
-            },
+            "details": {key: value for key, value in details.items() if key != "gpu"},
         }
 
 
@@ -184,15 +182,14 @@ def run_details(engine: Any, images: Any) -> dict[str, Any]:
     with engine.session() as session:
         session.load(images[:8])
         session.execute()
-        details = session.details()
-        layers = details["layer_seconds"]
+        layers, inspected = session.layer_times(10), session.inspect()
         check(bool(layers), "the profiler saw no layer")
-        check(bool(details["inspector"]), "the inspector said nothing")
+        check(bool(inspected), "the inspector said nothing")
         return {
-            **{key: value for key, value in details.items() if key not in ("inspector", "layer_seconds")},
+            **session.details(),
             "layers": len(layers),
-            "layer_sum_us": round(sum(layers.values()) * 1e6, 1),
-            "inspector": type(details["inspector"]).__name__,
+            "layer_sum_us": round(sum(row.seconds or 0.0 for row in layers) * 1e6, 1),
+            "inspector": type(inspected).__name__,
             "memory_bytes": session.memory_bytes(),
         }
 
@@ -216,8 +213,8 @@ def run_errors(engine: Any, images: Any) -> list[str]:
 def run_out_of_memory(images: Any, want: Any) -> str:
     """A case that does not fit fails with the sizes, and the next one runs."""
     import inferkit
+    from inferkit.backends.gpus import find_gpu
     from inferkit.backends.tensorrt.device import open_device
-    from inferkit.backends.tensorrt.gpus import find_gpu
 
     engine = inferkit.build(smoke_network("fp16"), backend="tensorrt", max_batch=512)
     device = open_device(find_gpu())
@@ -332,7 +329,7 @@ def main() -> int:
         child()
         return 0
     import inferkit
-    from inferkit.backends.tensorrt.gpus import visible_gpus
+    from inferkit.backends.gpus import visible_gpus
 
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     random = np.random.default_rng(3)

@@ -26,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from inferkit.backends import backend
 from inferkit.cli.pixels import preprocessing_of, recipe_of
 from inferkit.cluster.accuracy import build_engines, evaluate_on, value_of
 from inferkit.cluster.cost import Parts, best_shard, dataset_seconds
@@ -35,7 +36,6 @@ from inferkit.cluster.schedule import Task, Worker
 from inferkit.cluster.worker import Answer, Evaluation
 from inferkit.data import open_dataset, write_lmdb
 from inferkit.measure.accuracy.top_k import Accuracy
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.jobs.launch import prepare_network
 from inferkit.measure.machine.host import HostActivity
 
@@ -130,7 +130,7 @@ def nodes(count: int) -> Iterator[str]:
 
 def check(args: argparse.Namespace, address: str) -> None:
     """Measure, predict, run, compare, on the cluster there."""
-    on_gpu = args.backend in FILE_BACKENDS
+    on_gpu = backend(args.backend).facts.on_gpu
     with tempfile.TemporaryDirectory(prefix="inferkit-cost-") as folder:
         data = dataset_of(args.images, Path(folder))
         steps = preprocessing_of(args)

@@ -1,15 +1,26 @@
-"""The interface that every backend fills: an engine is built, opens sessions, and a session runs batches."""
+"""The interface that every backend fills: an engine is built, opens sessions, and a session runs batches.
+
+A backend needs little: `availability`, `build`, and a session that runs a batch. What else the program must know of it
+has a default, and stands in its `facts` or in a method: nowhere else does a backend's name decide anything.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from numpy.typing import NDArray
 
+from inferkit.backends.cores import usable_cores
+from inferkit.backends.layer_table import LayerTable
+from inferkit.errors import BackendError, EngineError
+from inferkit.files import info_path
 from inferkit.network.network import Network, TensorInfo
 
 Feeds = NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -41,8 +52,58 @@ class Availability:
 
 
 @dataclass(frozen=True)
+class ReferenceNetwork:
+    """A small network of the zoo that is measured beside a backend's cases: where it moved too, the machine did.
+
+    Stored times belong to the network and its precision; another batch size wants another network.
+    """
+
+    name: str
+    precision: str = "fp32"
+    batch_size: int = 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the program must know of a backend. The defaults are those of one that computes on the CPU.
+
+    `runs_on`: a GPU is leased, so that its cases never meet; latencies on a CPU suffer from what else it does.
+    `latency_margin` is how much slower a case may get (0.05: 5 %) where nobody states it. Without a `reference` nothing
+    tells a slower machine from slower software. `engine_suffixes` end the names of engine files, the first those of new
+    ones; without any, every process builds its engine. `rebuilt_by_timing`: two builds of one network differ, since the
+    builder times what it chooses from; `build_anew` are the options of a build that takes nothing from earlier ones.
+    `emulates` names precisions that `build(…, emulate=True)` computes in FP32, right in accuracy and not in speed.
+    `build_settings` and `session_settings` are what `build` and `Engine.session` take.
+    """
+
+    runs_on: Literal["cpu", "gpu"] = "cpu"
+    # Replicates on a shared CPU differ by 10 % on a bad day: a smaller margin would raise false alarms there.
+    latency_margin: float = 0.25
+    reference: ReferenceNetwork | None = None
+    engine_suffixes: tuple[str, ...] = ()
+    rebuilt_by_timing: bool = False
+    build_anew: Mapping[str, Any] = field(default_factory=dict)
+    emulates: tuple[str, ...] = ()
+    build_settings: tuple[str, ...] = ()
+    session_settings: tuple[str, ...] = ()
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return self.runs_on == "gpu"
+
+    @property
+    def keeps_engine_files(self) -> bool:
+        """Whether an engine can be a file, which is built once and loaded by many processes."""
+        return bool(self.engine_suffixes)
+
+
+@dataclass(frozen=True)
 class EngineInfo:
-    """What is known of an engine without opening it. Sizes in bytes, times in seconds."""
+    """What is known of an engine without opening it. Sizes in bytes, times in seconds.
+
+    `network` is the name of the network, empty where nobody wrote it down.
+    """
 
     backend: str
     precision: str
@@ -53,6 +114,7 @@ class EngineInfo:
     version: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     min_batch: int = 1
+    network: str = ""
 
 
 class Session(ABC):
@@ -67,6 +129,7 @@ class Session(ABC):
     device: str | None = None  # what a device lease is keyed by (a GPU's UUID); None where nothing is exclusive
     batches_per_round: int = 1  # that one `execute` runs: more where it overlaps them; known after the first
     compiled: bool | None = None  # whether `load` had to compile kernels; None where none are compiled at run time
+    prepares_each_size: bool = False  # whether a batch of another size takes longer to make ready than many batches
 
     @abstractmethod
     def load(self, images: Feeds) -> None:
@@ -108,9 +171,16 @@ class Session(ABC):
     def details(self) -> dict[str, Any]:
         """What else the backend knows of this session, JSON-able, for the results; taken outside the timed region.
 
-        May run the engine (per-layer times): call it after the measurement.
+        May run the engine: call it after the measurement.
         """
         return {}
+
+    def layer_times(self, runs: int) -> LayerTable:
+        """Median times of every layer over `runs` runs of the loaded batch; empty where layers cannot be timed.
+
+        Profiling slows an engine down: call it after the measurement.
+        """
+        return ()
 
     def __enter__(self) -> Self:
         return self
@@ -122,10 +192,23 @@ class Session(ABC):
 
 
 class Engine(ABC):
-    """A built engine. `network` is what it was built from."""
+    """A built engine. `network` is what it was built from; one that was loaded from a file does not have it.
+
+    Where a backend keeps engine files, `save` writes two: `path`, and its metadata beside it, JSON at `info_path(path)`
+    with the backend's name as `backend`.
+    """
 
     network: Network
     info: EngineInfo
+
+    @property
+    def path(self) -> Path | None:
+        """Where the engine's file lies; None for one in memory."""
+        return None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the engine and its metadata. BackendError where the backend keeps no engine files."""
+        raise BackendError(f"{self.info.backend} makes its engines when they are opened: there is nothing to write")
 
     @abstractmethod
     def session(self, **settings: Any) -> Session:
@@ -133,14 +216,22 @@ class Engine(ABC):
 
 
 class Backend(ABC):
-    """A way to compute: says whether it can run here, and builds engines."""
+    """A way to compute: says whether it can run here, and builds engines. Found by entry points (backends/__init__)."""
 
     name: str
     precisions: tuple[str, ...]
+    facts: Facts = Facts()
 
     @abstractmethod
     def availability(self, precision: str = "fp32") -> Availability:
         """Whether this backend can run `precision` on this machine. Never raises, never imports at module level."""
+
+    @abstractmethod
+    def build(self, network: Network, max_batch: int, **options: Any) -> Engine:
+        """Build an engine for batches of 1 to `max_batch`.
+
+        Raises BackendUnavailable where it cannot run here, BackendError with the builder's messages where it fails.
+        """
 
     def device(self, **settings: Any) -> str | None:
         """What a lease must be keyed by before a session with these settings is opened: a GPU's UUID.
@@ -157,9 +248,40 @@ class Backend(ABC):
         """What lets a process that opens a session with these settings see no other device than that session's."""
         return {}
 
-    @abstractmethod
-    def build(self, network: Network, max_batch: int, **options: Any) -> Engine:
-        """Build an engine for batches of 1 to `max_batch`.
+    def fingerprint_parts(self, build: Mapping[str, Any], session: Mapping[str, Any]) -> dict[str, object]:
+        """What latencies with these settings belong to, beside the host, the backend's name and its version.
 
-        Raises BackendUnavailable where it cannot run here, BackendError with the builder's messages where it fails.
+        In buckets that are set, never measured; None for what is not known. By default how many threads compute.
         """
+        return {"threads": session.get("threads") or build.get("threads") or usable_cores()}
+
+    def probe(self, network: Network, max_batch: int) -> Session:
+        """A session that shows inner values: `network` has them among its outputs, and is computed as it says.
+
+        Outputs that the backend cannot show are left out. Raises what `build` does.
+        """
+        return self.build(network, max_batch).session()
+
+    def load_engine(self, path: str | os.PathLike[str]) -> Engine:
+        """The engine in a file. EngineError where file or metadata are missing, damaged or foreign."""
+        raise EngineError(f"{path}: {self.name} keeps no engine files")
+
+    def read_info(self, path: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
+        """The metadata beside an engine file, JSON-able; `verify`: checked against the file's bytes.
+
+        At least `network`, `precision` and `profile` (smallest, best and largest batch). EngineError as `load_engine`.
+        """
+        raise EngineError(f"{path}: {self.name} keeps no engine files")
+
+    def owns(self, path: str | os.PathLike[str]) -> bool:
+        """Whether an engine file is this backend's, by the metadata beside it; False where there is none."""
+        return metadata_of(path).get("backend") == self.name
+
+
+def metadata_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON object beside an engine file, unchecked; empty where there is none."""
+    try:
+        found = json.loads(info_path(path).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.backends import DEFAULT_BACKEND, backend, backend_names
 from inferkit.cli.output import add_json, print_json
 from inferkit.cli.pixels import add_preprocessing, steps_of
 from inferkit.errors import UsageError
@@ -40,7 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-w", "--weights", nargs="+", action="extend", metavar="FILE", help="the caffemodels of prototxts, in order"
     )
     parser.add_argument("--precision", metavar="P[,P]", help="of both sides, or of the second against the first's FP32")
-    parser.add_argument("--backend", metavar="B[,B]", help="of both sides, or of the second (default: onnxruntime)")
+    parser.add_argument(
+        "--backend", metavar="B[,B]", help=f"of both sides, or of the second (default: {DEFAULT_BACKEND})"
+    )
     parser.add_argument("--dataset", metavar="D", help="name or path (default: what a trained zoo network has)")
     parser.add_argument("--images", type=int, metavar="N", help="the first N (default: all; for layers 64)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images per batch (default: 50; for layers 16)")
@@ -106,7 +109,6 @@ def run(args: argparse.Namespace) -> int:
 
 def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
     """Both sides from what was typed. UsageError for too many words, or two sides that are the same."""
-    from inferkit.backends import BACKENDS
     from inferkit.precision import normalize
 
     if len(args.models) > 2:
@@ -116,19 +118,19 @@ def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
     precisions = [normalize(word) for word in _words(args.precision, "--precision")]
     backends = _words(args.backend, "--backend")
     for word in backends:
-        if word not in BACKENDS:
-            raise UsageError(f"--backend {word}: there are {', '.join(BACKENDS)}")
+        if word not in backend_names():
+            raise UsageError(f"--backend {word}: there are {', '.join(backend_names())}")
     if len(precisions) == 1:
         precisions = [*(precisions if two else ["fp32"]), *precisions]
     if len(backends) == 1:
         alone = not two and not precisions
-        backends = [*(["onnxruntime"] if alone else backends), *backends]
+        backends = [*([DEFAULT_BACKEND] if alone else backends), *backends]
     first, second = (
         Side(
             args.models[index if two else 0],
             weights[index if two else 0],
             precisions[index] if precisions else None,
-            backends[index] if backends else "onnxruntime",
+            backends[index] if backends else DEFAULT_BACKEND,
         )
         for index in (0, 1)
     )
@@ -265,8 +267,8 @@ def _compare_classes(
 
 
 def _emulated(network: Network, side: Side) -> dict[str, Any]:
-    """What ONNX Runtime has no kernels for on a CPU is rounded in FP32: right in accuracy, which is all that counts."""
-    return {"emulate": True} if side.backend == "onnxruntime" and network.precision in ("bf16", "fp8") else {}
+    """What the backend has no kernels for is rounded in FP32: right in accuracy, which is all that counts."""
+    return {"emulate": True} if network.precision in backend(side.backend).facts.emulates else {}
 
 
 def _count(dataset: str | None, limit: int | None) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.backends import BACKENDS
+from inferkit.backends import DEFAULT_BACKEND, backend
+from inferkit.cli.backend_options import add_backend
 from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.errors import UsageError
 
@@ -28,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preprocessing", type=_steps, metavar="JSON", help='such as {"scale": 0.004} (default: the zoo\'s, or none)'
     )
-    parser.add_argument("--backend", choices=BACKENDS, default="onnxruntime", help="default: %(default)s")
+    add_backend(parser, DEFAULT_BACKEND)
     parser.add_argument("--precision", default="fp32", help="fp32, tf32, fp16, bf16, int8, fp8 (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=100, metavar="N", help="default: %(default)s")
     parser.add_argument("--ray", metavar="ADDRESS", help="spread it over the Ray cluster there (127.0.0.1:6379, local)")
@@ -108,9 +109,8 @@ def _here(job: Evaluation, prepared: Path) -> Accuracy:
 def _on_cluster(args: argparse.Namespace, job: Evaluation, prepared: Path) -> tuple[Accuracy, list[Part]]:
     from inferkit.cluster.accuracy import evaluate_on
     from inferkit.cluster.pool import Pool
-    from inferkit.measure.engine.engine_file import FILE_BACKENDS
 
-    on_gpu = args.backend in FILE_BACKENDS
+    on_gpu = backend(args.backend).facts.on_gpu
     with Pool(args.ray, on_gpu=on_gpu, on_cpu=not on_gpu) as pool:
         print(", ".join(f"{count} × {kind}" for kind, count in pool.kinds.items()), flush=True)
         return evaluate_on(pool, job, prepared, shard=args.shard, told=lambda line: print(line, flush=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from inferkit.errors import InferkitError
 from inferkit.files import is_engine_file
 
 if TYPE_CHECKING:
+    from inferkit.backends.layer_table import LayerTable
     from inferkit.measure.layers.network_layers import Layer
-    from inferkit.measure.layers.table import LayerTable
     from inferkit.network.network import Network
 
 _EXAMPLES = "H200, H100 PCIe, H100 80GB HBM3, A100-SXM4-80GB, L40S, L4, A10, T4, GeForce RTX 4090"
@@ -73,15 +74,15 @@ def batch_for(asked: int | None, *engines: Mapping[str, Any]) -> int:
 
 def engine_info(path: str) -> dict[str, Any] | None:
     """What lies beside an engine file, checked against it; None for no engine, EngineError for a damaged one."""
-    from inferkit.backends.tensorrt.building.plan import read_plan
+    from inferkit.backends import engine_backend
 
     if not is_engine_file(path):
         return None
-    return {"engine": path, **json.loads(read_plan(path).info.to_json())}
+    return {"engine": path, **engine_backend(path).read_info(path, verify=True)}
 
 
 def engine_table(path: str, batch: int) -> LayerTable | str:
-    """The engine's layers, as this machine's GPU runs them; why they are not known where none does."""
+    """The engine's layers, as this machine runs them; why they are not known where it does not."""
     from inferkit.errors import InferkitError
     from inferkit.measure.layers.profile import profile_engine
 
@@ -109,7 +110,7 @@ def _limit(network: Network, batch: int, gpu: str | None) -> dict[str, Any] | No
 
 def _own_gpu() -> str | None:
     """The name of the GPU that this process would run on; None where there is none."""
-    from inferkit.backends.tensorrt.gpus import find_gpu
+    from inferkit.backends.gpus import find_gpu
 
     try:
         return find_gpu().name
@@ -159,33 +160,35 @@ def _print(
 
 
 def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) -> None:
-    """What the engine is, one fact a line, and its layers where a GPU here runs it."""
+    """What the engine is, one fact a line, and its layers where this machine runs it."""
     from inferkit.gate.units import seconds, size
     from inferkit.report.layers import shortened
     from inferkit.report.table import Column, stdout_look, table_lines
 
     smallest, best, largest = info["profile"]
     batches = f"{largest} only" if smallest == largest else f"{smallest} to {largest}, best at {best}"
+    known = defaultdict(lambda: None, info)  # a backend writes down what it has; these three every one does
+    took = f", in {seconds(known['build_seconds'])}" if known["build_seconds"] is not None else ""
     facts = {
         "engine": info["engine"],
         "network": f"{info['network']} at {info['precision']}",
-        "built by": f"{info['flavour']} {info['version']}, in {seconds(info['build_seconds'])}",
-        "runs on": ", ".join(info["targets"])
-        or (info["gpu"] or {}).get("name")
-        or "any GPU that this version supports",
-        "size": f"{size(info['size_bytes'])} ({info['size_bytes']:,} bytes)",
-        "batches": f"{batches}{', fixed in the graph' if info['static'] else ''}",
-        "inputs": tensors_text(info["inputs"]),
-        "outputs": tensors_text(info["outputs"]),
-        "calibration": info["calibration"],
-        "workspace": None if info["workspace_bytes"] is None else size(info["workspace_bytes"]),
-        "graph": info["network_digest"][:12],
-        "SHA-256": info["sha256"],
+        "built by": f"{known['flavour'] or known['backend']} {known['version'] or ''}{took}",
+        "runs on": None
+        if known["targets"] is None
+        else ", ".join(known["targets"]) or (known["gpu"] or {}).get("name") or "any GPU that this version supports",
+        "size": known["size_bytes"] and f"{size(known['size_bytes'])} ({known['size_bytes']:,} bytes)",
+        "batches": f"{batches}{', fixed in the graph' if known['static'] else ''}",
+        "inputs": known["inputs"] and tensors_text(known["inputs"]),
+        "outputs": known["outputs"] and tensors_text(known["outputs"]),
+        "calibration": known["calibration"],
+        "workspace": known["workspace_bytes"] and size(known["workspace_bytes"]),
+        "graph": known["network_digest"] and known["network_digest"][:12],
+        "SHA-256": known["sha256"],
     }
     for name, value in facts.items():
         if value is not None:
             print(f"{name + ':':<13}{value}")
-    for warning in info["warnings"]:
+    for warning in known["warnings"] or ():
         print(f"warning:     {warning}")
     if isinstance(layers, str):
         print(f"its layers are not shown: {layers}")

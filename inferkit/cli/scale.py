@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.backends import BACKENDS
+from inferkit.backends import DEFAULT_ENGINE_BACKEND, backend
+from inferkit.cli.backend_options import add_backend, takes
 from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.cli.serving import seconds
 from inferkit.errors import UsageError
@@ -29,9 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--devices",
         required=True,
         metavar="LIST",
-        help="by commas: GPUs by index or UUID (tensorrt), or sets of CPUs (0-3,4-7)",
+        help="by commas: GPUs by index or UUID, or sets of CPUs (0-3,4-7) for a backend that computes there",
     )
-    parser.add_argument("--backend", choices=BACKENDS, default="tensorrt", help="default: %(default)s")
+    add_backend(parser, DEFAULT_ENGINE_BACKEND)
     parser.add_argument("--precision", default="fp32", help="fp32, tf32, fp16, bf16, int8, fp8 (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: %(default)s")
     parser.add_argument("--seconds", type=seconds, default=5.0, metavar="TIME", help="of each window (default: 5s)")
@@ -85,24 +86,27 @@ def _tell(line: str) -> None:
 def _specs(args: argparse.Namespace, names: list[str], precision: str, folder: Path) -> dict[str, WindowSpec]:
     """Prepare the network and build its engine once; a spec for every device."""
     from inferkit.cli.pixels import recipe_of
-    from inferkit.measure.engine.engine_file import FILE_BACKENDS, EngineSpec
+    from inferkit.measure.engine.engine_file import EngineSpec
     from inferkit.measure.jobs.interpreter import with_environment
     from inferkit.measure.jobs.launch import build_engine_file, prepare_network
     from inferkit.measure.scaling.worker import WindowSpec, parse_cpus
     from inferkit.suite.campaign.target import environment_of
 
-    on_gpu = args.backend in FILE_BACKENDS
+    facts = backend(args.backend).facts
+    on_gpu = facts.on_gpu
     sets = {} if on_gpu else {name: parse_cpus(name) for name in names}
     taken = [cpu for cpus in sets.values() for cpu in cpus]
     if len(set(taken)) < len(taken):
         raise UsageError(f"--devices {args.devices}: two of the sets share a CPU")
     prepare_network(recipe_of(args, precision, images=args.batch_size), folder / "network")
     # One size of batch is run: the engine that fixes it in the graph is the fastest.
-    build: dict[str, Any] = {"static": True, "device": names[0]} if on_gpu else {}
-    session = {"mode": "throughput"} if on_gpu else {}
+    build: dict[str, Any] = {"static": True} if takes(args.backend, "static", "build") else {}
+    if on_gpu and takes(args.backend, "device", "build"):
+        build["device"] = names[0]
+    session = {"mode": "throughput"} if takes(args.backend, "mode", "session") else {}
     engine = EngineSpec(str(folder / "network"), args.backend, args.batch_size, build)
     environment = dict(environment_of(args.backend, precision))
-    if on_gpu:
+    if facts.keeps_engine_files:
         file = build_engine_file(engine, folder, args.model, by=with_environment(None, environment))
         engine = replace(engine, file=file)
     return {

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from inferkit.backends import BACKENDS
+from inferkit.backends import DEFAULT_BACKEND, backend, engine_backend
+from inferkit.cli.backend_options import add_backend, check_taken, takes
 from inferkit.errors import UsageError
 from inferkit.files import is_engine_file
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Session
-    from inferkit.backends.tensorrt.backend import TensorRTEngine
+    from inferkit.backends.base import Engine, Session
     from inferkit.network.network import Network
 
 _MAX_BATCH = 32
@@ -26,7 +26,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "model", metavar="MODEL", help="a prototxt, an ONNX model, a network of the zoo, or an engine file"
     )
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
-    parser.add_argument("--backend", choices=BACKENDS, help="default: onnxruntime, or the engine file's")
+    add_backend(parser, None, f"default: {DEFAULT_BACKEND}, or the engine file's")
     parser.add_argument(
         "--precision", help="fp32, tf32, fp16, bf16, int8, fp8 (default: fp32, or what the engine file was built at)"
     )
@@ -36,8 +36,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay", type=seconds, default=0.002, metavar="TIME", help="longest wait for a fuller batch (default: 2ms)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (onnxruntime)")
-    parser.add_argument("--device", metavar="GPU", help="index or UUID of the GPU (tensorrt)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine, on a CPU")
+    parser.add_argument("--device", metavar="GPU", help="index or UUID of the GPU")
     from inferkit.cli.precision_options import add_precision_options
 
     add_precision_options(parser)
@@ -57,7 +57,7 @@ def settle(args: argparse.Namespace) -> None:
     UsageError where the options do not fit it, EngineError for a damaged one.
     """
     args.engine = _loaded(args) if is_engine_file(args.model) else None
-    own = {"backend": "onnxruntime", "precision": "fp32", "max_batch": _MAX_BATCH}
+    own = {"backend": DEFAULT_BACKEND, "precision": "fp32", "max_batch": _MAX_BATCH}
     if args.engine is not None:
         own = {name: getattr(args.engine.info, name) for name in own}
     for name, value in own.items():
@@ -67,12 +67,11 @@ def settle(args: argparse.Namespace) -> None:
         raise UsageError(f"--max-batch {args.max_batch}: a batch needs at least one image")
 
 
-def _loaded(args: argparse.Namespace) -> TensorRTEngine:
-    from inferkit.backends.tensorrt import load_engine
+def _loaded(args: argparse.Namespace) -> Engine:
     from inferkit.cli.precision_options import given_options
     from inferkit.precision import normalize
 
-    engine = load_engine(args.model)
+    engine = engine_backend(args.model).load_engine(args.model)
     info = engine.info
     building = given_options(args) + (["--weights"] if args.weights else [])
     if building:
@@ -93,23 +92,20 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
 
     Gives the network's name and the session, and closes all at the end. `settle` comes first.
     """
-    from inferkit.backends import backend
     from inferkit.measure.machine.lease import device_lease
     from inferkit.serve.batching.buckets import service_session
 
     settings: dict[str, Any] = {}
-    for name, belongs in (("threads", "onnxruntime"), ("device", "tensorrt")):
+    for name in ("threads", "device"):
         value = getattr(args, name)
-        if value is None:
-            continue
-        if args.backend != belongs:
-            raise UsageError(f"--{name} is for {belongs}, not for {args.backend}")
-        settings[name] = value
+        if value is not None:
+            check_taken(name, args.backend, name, "session")
+            settings[name] = value
     network = _network(args) if args.engine is None else None
     with device_lease(backend(args.backend).device(**settings), timeout=60):
         engine = _built(network, args) if network is not None else args.engine
-        name = network.name if network is not None else engine.plan_info.network
-        with service_session(engine, args.backend, args.max_batch, **settings) as session:
+        name = network.name if network is not None else engine.info.network
+        with service_session(engine, args.max_batch, **settings) as session:
             yield name, session
 
 
@@ -132,5 +128,5 @@ def _built(network: Network, args: argparse.Namespace) -> Any:
 
 
 def settings_of_build(args: argparse.Namespace) -> dict[str, Any]:
-    """What building needs of the options: TensorRT tunes on the GPU that it is to run on."""
-    return {"device": args.device} if args.backend == "tensorrt" and args.device is not None else {}
+    """What building needs of the options: some builders tune on the GPU that it is to run on."""
+    return {"device": args.device} if args.device is not None and takes(args.backend, "device", "build") else {}

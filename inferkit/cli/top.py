@@ -6,10 +6,12 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from inferkit.backends import DEFAULT_BACKEND
+from inferkit.cli.backend_options import add_backend, check_taken
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inferkit.measure.layers.table import LayerTable
+    from inferkit.backends.layer_table import LayerTable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "exit codes: 0 shown · 1 cannot be read or run · 2 usage"
     parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, a network of the zoo, or an engine")
     parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
-    parser.add_argument("--backend", default="onnxruntime", metavar="B", help="onnxruntime (default), tensorrt, caffe")
+    add_backend(parser, DEFAULT_BACKEND)
     parser.add_argument("--precision", metavar="P", help="bring the network to this precision first")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images per batch (1; an engine's least)")
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="batches to profile (default: 20)")
-    parser.add_argument("--threads", type=int, metavar="N", help="ONNX Runtime's threads (default: the physical cores)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the backend (default: the physical cores)")
     parser.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="layers to show, 0 for all (20)")
     parser.add_argument("--json", action="store_true", help="print JSON, which `inferkit diff` compares")
 
@@ -57,7 +59,6 @@ def run(args: argparse.Namespace) -> int:
 def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
     """What was profiled, at which batch, and its layers."""
     import inferkit
-    from inferkit.backends import BACKENDS
     from inferkit.cli.inspect import batch_for, engine_info
     from inferkit.measure.images import ImageSource
     from inferkit.measure.layers.profile import profile_engine, profile_network
@@ -68,11 +69,9 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
         if args.precision or args.threads:
             raise UsageError("an engine is what it was built as: leave out --precision and --threads")
         batch = batch_for(args.batch_size, info)
-        return f"{info['network']} {info['precision']}", batch, profile_engine(args.model, batch=batch)
-    if args.backend not in BACKENDS:
-        raise UsageError(f"--backend {args.backend}: there are {', '.join(BACKENDS)}")
-    if args.threads is not None and args.backend != "onnxruntime":
-        raise UsageError("--threads is ONNX Runtime's")
+        return f"{info['network']} {info['precision']}", batch, profile_engine(args.model, batch=batch, runs=args.runs)
+    if args.threads is not None:
+        check_taken("threads", args.backend, "threads", "build")
     network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
     precision = normalize(args.precision) if args.precision else network.precision
     if precision != network.precision:

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from inferkit.backends import backend
 from inferkit.cluster.packing import pack
 from inferkit.cluster.pool import Pool
 from inferkit.cluster.schedule import Task, Worker
 from inferkit.cluster.worker import Answer, Evaluation
 from inferkit.errors import BackendUnavailable, MeasurementError, UsageError
 from inferkit.measure.accuracy.top_k import Accuracy
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,12 @@ def evaluate_on(
 
 def build_engines(pool: Pool, job: Evaluation, network: Any, told: Callable[[str], None]) -> Mapping[str, Any]:
     """The engine of every kind of device in the pool, kept in the cluster; empty where the backend keeps no files."""
-    if job.backend not in FILE_BACKENDS:
+    facts = backend(job.backend).facts
+    if not facts.keeps_engine_files:
         return {}
     engines: dict[str, Any] = {}
-    names = {f"{job.key}, engine for {kind}": kind for kind in pool.kinds if not kind.startswith("CPU ")}
+    kinds = [kind for kind in pool.kinds if kind.startswith("CPU ") is not facts.on_gpu]
+    names = {f"{job.key}, engine for {kind}": kind for kind in kinds}
 
     def accept(task: Task, worker: Worker, answer: Answer) -> None:
         engines[names[task.name]] = pool.put(value_of(answer, task.name))

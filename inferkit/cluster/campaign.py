@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inferkit.backends import DEFAULT_BACKEND
+from inferkit.backends import backend as backend_named
 from inferkit.cluster.packing import pack
 from inferkit.cluster.pool import Pool
 from inferkit.cluster.schedule import Task, Worker
 from inferkit.cluster.worker import Answer
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
 from inferkit.measure.case import Case
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.suite.campaign.campaign import Campaign
 from inferkit.suite.campaign.evaluations import ACCURACY_BATCH
 from inferkit.suite.campaign.records import CaseRecord, Unsupported
@@ -32,9 +33,9 @@ def run_on_cluster(
 
     Raises what Pool raises. One case's failure is kept in its record and stops nothing else.
     """
-    backends = {case.backend for case in cases} | {case.backend for case in accuracy_cases}
-    on_gpu = any(backend in FILE_BACKENDS for backend in backends)
-    with Pool(address, on_gpu=on_gpu, on_cpu=any(backend not in FILE_BACKENDS for backend in backends)) as pool:
+    names = {case.backend for case in cases} | {case.backend for case in accuracy_cases}
+    on_gpu = {backend_named(name).facts.on_gpu for name in names}
+    with Pool(address, on_gpu=True in on_gpu, on_cpu=False in on_gpu) as pool:
         cluster = _Cluster(campaign, pool)
         cluster.latency([case for case in cases if case not in campaign.latency])
         cluster.accuracy([case for case in accuracy_cases if case not in campaign.accuracy])
@@ -46,7 +47,7 @@ class _Cluster:
     def __init__(self, campaign: Campaign, pool: Pool) -> None:
         self._campaign, self._pool = campaign, pool
         self._networks: dict[tuple[str, str], Any] = {}
-        self._engines: dict[tuple[str, str, int], Any] = {}  # by model, precision and batch: backend has one kind
+        self._engines: dict[tuple[str, str, str, int], Any] = {}  # by backend, model, precision and batch
         self._kinds: dict[tuple[str, str], tuple[str | None, BackendUnavailable | None]] = {}
         campaign.measure_again = self._measure_again
 
@@ -138,22 +139,22 @@ class _Cluster:
                 continue
             ready.append(case)
             size = batch or case.batch_size
-            key = (case.model, case.precision, size)
-            if case.backend in FILE_BACKENDS and key not in self._engines:
-                missing[f"{case.model} {case.precision} batch {size}, engine for {kind}"] = (case, key)
+            key = (case.backend, case.model, case.precision, size)
+            if backend_named(case.backend).facts.keeps_engine_files and key not in self._engines:
+                missing[f"{case.model} {case.precision} batch {size}, {case.backend} engine for {kind}"] = (case, key)
 
         def submit(actor: Any, worker: Worker, task: Task) -> Any:
             case, key = missing[task.name]
             network = self._networks[case.model, case.precision]
-            return actor.engine.remote(self._shipped(case), case, cases[case], key[2], network)
+            return actor.engine.remote(self._shipped(case), case, cases[case], key[3], network)
 
         def accept(task: Task, worker: Worker, answer: Answer) -> None:
-            case, key = missing[task.name]
+            key = missing[task.name][1]
             try:
                 self._engines[key] = self._pool.put(_value(answer))
             except InferkitError as error:
-                for other in [o for o in ready if (o.model, o.precision) == key[:2] and o.backend == case.backend]:
-                    if (batch or other.batch_size) == key[2]:
+                for other in [each for each in ready if (each.backend, each.model, each.precision) == key[:3]]:
+                    if (batch or other.batch_size) == key[3]:
                         ready.remove(other)
                         self._failed(other, error)
             self._tell(task.name)
@@ -187,7 +188,7 @@ class _Cluster:
         return kind
 
     def _find_kind(self, backend: str, precision: str) -> tuple[str | None, BackendUnavailable | None]:
-        on_gpu = backend in FILE_BACKENDS
+        on_gpu = backend_named(backend).facts.on_gpu
         kinds = {kind: count for kind, count in self._pool.kinds.items() if kind.startswith("CPU ") is not on_gpu}
         refusal = BackendUnavailable(
             f"the cluster has no {'GPU' if on_gpu else 'CPUs'} for {backend}", "add such nodes"
@@ -208,7 +209,8 @@ class _Cluster:
 
     def _content(self, case: Any, batch: int) -> tuple[Any, Any]:
         """The shipped network and engine of a case."""
-        return self._networks[case.model, case.precision], self._engines.get((case.model, case.precision, batch))
+        engine = self._engines.get((case.backend, case.model, case.precision, batch))
+        return self._networks[case.model, case.precision], engine
 
     def _shipped(self, case: Any) -> Any:
         return self._campaign.matrix, replace(self._campaign.settings, logs=None)
@@ -218,7 +220,7 @@ class _Cluster:
         try:
             self._kind(same)
         except InferkitError:
-            return replace(same, backend="onnxruntime")
+            return replace(same, backend=DEFAULT_BACKEND)
         return same
 
     def _tell(self, line: str) -> None:

@@ -153,7 +153,7 @@ class ClusterWorker:
             from inferkit.measure.machine.host import cpu_model
 
             return f"CPU {cpu_model()}", None
-        from inferkit.backends.tensorrt.gpus import find_gpu
+        from inferkit.backends.gpus import find_gpu
 
         gpu = find_gpu()
         with contextlib.suppress(Exception):  # no NVML, or a GPU that it does not know: the socket stays unknown

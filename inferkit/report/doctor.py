@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from inferkit.backends import BACKENDS, backend, build
+from inferkit.backends import DEFAULT_BACKEND, backend, backend_names, build
 from inferkit.cache import cache_root
 from inferkit.measure.machine.gpu import DISTURBING, GpuTelemetry
 from inferkit.measure.machine.host import HostState, cpu_model, cpu_quota, usable_cpus
@@ -29,7 +29,6 @@ from inferkit.network.load import load
 from inferkit.version import __version__
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
-REQUIRED = "onnxruntime"  # the default suite needs this backend; the others are UNSUPPORTED without their parts
 
 # What a package is called at PyPI, and what is imported: several packages bring cv2 or onnxruntime.
 _PACKAGES = {
@@ -162,10 +161,10 @@ def _version(name: str, module: str) -> str:
 
 
 def _backends() -> Iterator[Finding]:
-    for name in BACKENDS:
+    for name in backend_names():
         asked = backend(name)
         found = asked.availability()
-        needed = name == REQUIRED
+        needed = name == DEFAULT_BACKEND  # of the default suite; the others are UNSUPPORTED without their parts
         if not found.ok:
             state = PROBLEM if needed else NOTE
             yield Finding(f"backend {name}", state, f"does not run: {found.reason}", found.hint, blocks=needed)
@@ -183,11 +182,11 @@ def _trial() -> Iterator[Finding]:
     """The proof: one batch of the smallest network through the backend that the default suite needs."""
     import numpy as np
 
-    with build(load("lenet"), backend=REQUIRED).session() as session:
+    with build(load("lenet"), backend=DEFAULT_BACKEND).session() as session:
         session.run(np.zeros((1, 1, 28, 28), np.float32))
         trace = session.last_trace
     told = "" if trace is None else f" in {trace.wall * 1e3:.2f} ms"
-    yield Finding("trial", OK, f"lenet ran in {REQUIRED}{told}")
+    yield Finding("trial", OK, f"lenet ran in {DEFAULT_BACKEND}{told}")
 
 
 def _padding() -> Iterator[Finding]:
@@ -204,7 +203,7 @@ def _padding() -> Iterator[Finding]:
         [helper.make_node("AveragePool", ["x"], ["y"], **window)], "padding", sides[:1], sides[1:]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
-    with build(Network.from_model(model, "padding"), backend=REQUIRED).session() as session:
+    with build(Network.from_model(model, "padding"), backend=DEFAULT_BACKEND).session() as session:
         rows = session.run(np.ones(shape, np.float32))["y"][0, 0, :, 0]
     if not np.allclose(rows, [2 / 3, 1, 2 / 3]):
         told = "AveragePool with uneven padding that counts (count_include_pad) is computed wrongly by this version"

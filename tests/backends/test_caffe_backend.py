@@ -136,8 +136,12 @@ def test_a_session_that_is_closed_or_has_nothing_loaded_says_so(engine: Engine) 
 @pytest.mark.pycaffe
 def test_layers_are_timed_one_by_one(engine: Engine) -> None:
     with engine.session(threads=1) as session:
-        layers = session.profile(np.zeros((1, 3, 4, 5), np.float32))  # type: ignore[attr-defined]
-        assert [(name, kind) for name, kind, _ in layers if kind != "Split"] == [
+        with pytest.raises(BackendError, match="load"):
+            session.layer_times(3)
+        session.load(np.zeros((1, 3, 4, 5), np.float32))
+        layers = session.layer_times(3)
+        assert all(row.seconds is not None and row.seconds >= 0 for row in layers)
+        assert [(row.name, row.kind) for row in layers if row.kind != "Split"] == [
             ("data", "Input"),
             ("doubled", "Power"),
             ("sum", "Reduction"),

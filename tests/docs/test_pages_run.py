@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,13 @@ def test_the_tutorial_goes_as_it_says(tmp_path):
     page = ROOT / "docs" / "tutorial.md"
     every_command = page.read_text().count("\n$ ")
     assert follow(page, home, {**kept, **author, **cache, "HOME": str(home)}) == every_command > 20
+
+
+@pytest.mark.slow
+def test_a_backend_is_added_as_its_page_says(installed, tmp_path):
+    """By pip, which writes the metadata that the fast tests of backends lay down themselves."""
+    page = ROOT / "docs" / "how-to" / "add-backend.md"
+    try:
+        assert follow(page, tmp_path, installed) == page.read_text().count("\n$ ") == 2
+    finally:
+        subprocess.run(["pip", "uninstall", "--yes", "--quiet", "numpy-backend"], env=installed, check=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.measure.machine import gpu as telemetry
+from inferkit.backends import nvml
 from inferkit.measure.machine.gpu import REASONS, SERIES_LENGTH, GpuTelemetry, Reading, reason_names, summarize
 
 readings = st.lists(
@@ -113,7 +113,7 @@ def test_a_slice_is_found_by_the_name_that_nvml_gives_it(monkeypatch: pytest.Mon
                 raise LookupError
             return "handle"
 
-    monkeypatch.setattr(telemetry, "_nvml", Nvml)
+    monkeypatch.setattr(nvml, "nvml_module", Nvml)
     assert GpuTelemetry("GPU-aaaa-1").available
     assert asked == ["GPU-aaaa-1", "MIG-aaaa-1"]
 

@@ -15,6 +15,8 @@ from inferkit.errors import BackendError
 class OwningSession(Session):
     """ONNX Runtime behind; `loaded` holds the rows of every batch. With `strict`, only its own memory is taken."""
 
+    prepares_each_size = True
+
     def __init__(self, engine: Any, *, strict: bool) -> None:
         self._inner = engine.session(threads=1)
         self.inputs, self.outputs = self._inner.inputs, self._inner.outputs

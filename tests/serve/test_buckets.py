@@ -69,17 +69,17 @@ def test_an_engine_for_larger_batches_gets_no_smaller_one(engine, least):
 
 
 def test_only_where_sizes_are_dear(engine):
-    with service_session(engine, "onnxruntime", 6, threads=1) as session:
+    with service_session(engine, 6, threads=1) as session:
         assert not isinstance(session, Buckets)
-    with service_session(engine, "tensorrt", 6, threads=1) as session:
+    with service_session(OwningEngine(engine), 6) as session:
         assert isinstance(session, Buckets)
-    with service_session(engine, "tensorrt", 1, threads=1) as session:
+    with service_session(OwningEngine(engine), 1) as session:
         assert not isinstance(session, Buckets)
 
 
 def test_the_session_that_was_asked_first_serves_too(engine):
     owning = OwningEngine(engine)
-    with service_session(owning, "tensorrt", 6) as session:
+    with service_session(owning, 6) as session:
         assert len(owning.opened) == len(sizes_up_to(6))
         session.run(stand_in(session.inputs[0], 1))
     for opened in owning.opened:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferkit.errors import UsageError
-from inferkit.gate.metrics import CPU_MARGIN, GPU_MARGIN
 from inferkit.measure.case import Case
 from inferkit.suite.matrix.read import load_matrix
 
@@ -88,10 +87,7 @@ def test_a_margin_is_the_last_pattern_else_the_networks_the_backends_the_devices
 
 def test_margins_that_nobody_states_are_wide_on_a_cpu_and_narrow_on_a_gpu(tmp_path):
     matrix = load(tmp_path, '[[networks]]\nname = "a"\nbackends = ["onnxruntime", "tensorrt"]\n')
-    assert [matrix.latency_margin(case, network) for case, network in matrix.cases().items()] == [
-        CPU_MARGIN,
-        GPU_MARGIN,
-    ]
+    assert [matrix.latency_margin(case, network) for case, network in matrix.cases().items()] == [0.25, 0.05]
 
 
 def test_included_files_add_their_networks_with_their_own_defaults(tmp_path):

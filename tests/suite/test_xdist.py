@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from inferkit.backends.tensorrt import gpus
+from inferkit.backends import gpus
 from inferkit.gate.history.store import History
 from inferkit.gate.metrics import ACCURACY
 from inferkit.suite.session.xdist import by_name, merged, take_gpu

@@ -18,7 +18,7 @@ SLOWER = 0.02
 
 def run(results: Results, seconds: float) -> None:
     """Unchanged suites and suites in which every second case is 2 % slower, in turn; whatever was judged is kept."""
-    from inferkit.backends.tensorrt.gpus import visible_gpus
+    from inferkit.backends.gpus import visible_gpus
 
     start = time.perf_counter()
     running = {gpu.index: _start(gpu.index, seconds) for gpu in visible_gpus()}

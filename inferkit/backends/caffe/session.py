@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from numpy.typing import NDArray
 
 from inferkit.backends.agreement import count_nonfinite
-from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds, Session, Trace
+from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Facts, Feeds, Session, Trace
 from inferkit.backends.caffe.net import CaffeNet
 from inferkit.backends.caffe.open import NetState, choose, open_net
 from inferkit.backends.caffe.root import handed_over
 from inferkit.backends.feeds import check_feeds
+from inferkit.backends.layer_table import LayerRow, LayerTable
 from inferkit.errors import BackendError, BackendUnavailable
-from inferkit.network.network import Network
+from inferkit.network.network import Network, TensorInfo
 
 
 class CaffeBackend(Backend):
@@ -23,6 +25,8 @@ class CaffeBackend(Backend):
 
     name = "caffe"
     precisions = ("fp32",)
+    # No reference network: it would read the same CPU as ONNX Runtime's, and its processes take a second to start.
+    facts = Facts(build_settings=("caffe_root", "gpu", "in_process"), session_settings=("threads", "timeout"))
 
     def availability(self, precision: str = "fp32") -> Availability:
         if precision not in self.precisions:
@@ -73,8 +77,14 @@ class CaffeBackend(Backend):
         place = choose(caffe_root, in_process)
         sizes = [Path(file).stat().st_size for file in (source.prototxt, source.caffemodel) if file is not None]
         details = {"runs": "in this process" if place.root is None else f"in a worker of {place.root.path}", "gpu": gpu}
-        info = EngineInfo("caffe", "fp32", max_batch, sum(sizes), version=place.version, details=details)
+        info = EngineInfo(
+            "caffe", "fp32", max_batch, sum(sizes), version=place.version, details=details, network=network.name
+        )
         return CaffeEngine(network, info, caffe_root, gpu, in_process)
+
+    def probe(self, network: Network, max_batch: int) -> CaffeSession:
+        """The blobs that Caffe has of them; one that a later layer changes in place has its last value."""
+        return self.build(network, max_batch).opened(partial=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +101,10 @@ class CaffeEngine(Engine):
         """Open the network. `threads` are OpenBLAS's (None: the cores that are ours); `timeout` bounds every step."""
         if settings:
             raise BackendError(f"a caffe session has no setting {', '.join(sorted(settings))}")
+        return self.opened(threads=threads, timeout=timeout)
+
+    def opened(self, *, threads: int | None = None, timeout: float = 600.0, partial: bool = False) -> CaffeSession:
+        """As `session`; a `partial` one leaves out the outputs that Caffe has no blob of."""
         source = self.network.source
         assert source is not None  # build refused it
         net = open_net(
@@ -105,7 +119,8 @@ class CaffeEngine(Engine):
             input_shapes={info.name: [dim or 1 for dim in info.shape] for info in self.network.inputs},
         )
         try:
-            return CaffeSession(self.network, net, self.info.max_batch)
+            outputs = tuple(info for info in self.network.outputs if not partial or info.name in net.blobs)
+            return CaffeSession(self.network, outputs, net, self.info.max_batch)
         except BaseException:
             net.close()
             raise
@@ -114,8 +129,8 @@ class CaffeEngine(Engine):
 class CaffeSession(Session):
     """A network open in Caffe. The trace's `compute` and `wall` are net.forward() by the worker's own clock."""
 
-    def __init__(self, network: Network, net: CaffeNet, max_batch: int) -> None:
-        self.inputs, self.outputs = network.inputs, network.outputs
+    def __init__(self, network: Network, outputs: tuple[TensorInfo, ...], net: CaffeNet, max_batch: int) -> None:
+        self.inputs, self.outputs = network.inputs, outputs
         self.net = net
         self.nonfinite: dict[str, int] = {}
         self._max_batch = max_batch
@@ -135,9 +150,7 @@ class CaffeSession(Session):
         self._state = "loaded"
 
     def execute(self) -> Trace:
-        self._require_open()
-        if self._state == "opened":
-            raise BackendError("nothing to execute: load a batch first")
+        self._require_loaded("execute")
         seconds = self.net.execute()
         self._state = "executed"
         return Trace(host_to_device=0.0, compute=seconds, device_to_host=0.0, wall=seconds)
@@ -150,10 +163,14 @@ class CaffeSession(Session):
         self.nonfinite = count_nonfinite(outputs)
         return outputs
 
-    def profile(self, images: Feeds) -> list[tuple[str, str, float]]:
-        """(layer, type, seconds) of one pass over `images`, layer by layer."""
-        self.load(images)
-        return self.net.profile()
+    def layer_times(self, runs: int) -> LayerTable:
+        """By running the network layer by layer."""
+        self._require_loaded("profile")
+        passes = [self.net.profile() for _ in range(runs)]
+        return tuple(
+            LayerRow(name, kind, "fp32", kind, "", median(each[position][2] for each in passes), (name,))
+            for position, (name, kind, _) in enumerate(passes[0])
+        )
 
     def overhead(self) -> dict[str, float]:
         """Median seconds that reaching Caffe cost beside the traces, by step; empty in process."""
@@ -177,6 +194,11 @@ class CaffeSession(Session):
     def close(self) -> None:
         self._state = "closed"
         self.net.close()
+
+    def _require_loaded(self, what: str) -> None:
+        self._require_open()
+        if self._state == "opened":
+            raise BackendError(f"nothing to {what}: load a batch first")
 
     def _require_open(self) -> None:
         if self._state == "closed":

@@ -9,17 +9,21 @@ from typing import Any
 
 import psutil
 
-from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Feeds
+from inferkit.backends.base import Availability, Backend, Engine, EngineInfo, Facts, Feeds, ReferenceNetwork, Session
+from inferkit.backends.layer_table import LayerTable
 from inferkit.backends.onnxruntime.integers import lower, worth_lowering
+from inferkit.backends.onnxruntime.layers import onnx_layers
 from inferkit.backends.onnxruntime.lrn import replace_lrn
 from inferkit.backends.onnxruntime.model import Built, build_session, warm_session
 from inferkit.backends.onnxruntime.profile import NodeTime, profile_nodes
-from inferkit.backends.onnxruntime.session import OnnxSession
+from inferkit.backends.onnxruntime.session import Arrays, OnnxSession
 from inferkit.backends.onnxruntime.settings import Settings
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.network.network import Network
 
-_HINT = "run this case with tensorrt, or build with emulate=True for its accuracy (not its speed) on the CPU"
+_ELSEWHERE = "run this case with tensorrt"
+_EMULATE = f"{_ELSEWHERE}, or build with emulate=True for its accuracy (not its speed) on the CPU"
+_HINTS = {"tf32": _ELSEWHERE, "bf16": _EMULATE, "fp8": _EMULATE}
 # What ONNX Runtime's CPU provider lacks, as measured with 1.31: it loads no such graph, or loads one it cannot fuse.
 _REASONS = {
     "tf32": "TF32 is a mode of NVIDIA's tensor cores; a CPU computes such a graph in FP32",
@@ -39,6 +43,13 @@ class OnnxRuntimeBackend(Backend):
 
     name = "onnxruntime"
     precisions = ("fp32", "fp16", "int8")
+    facts = Facts(
+        # Small layers that wait for each other: a CPU that slows down shows in them.
+        reference=ReferenceNetwork("reference-2"),
+        emulates=("bf16", "fp8"),
+        build_settings=("warm_start", "emulate", "integers", *Settings.__dataclass_fields__),
+        session_settings=tuple(Settings.__dataclass_fields__),
+    )
 
     def availability(self, precision: str = "fp32") -> Availability:
         try:
@@ -47,7 +58,7 @@ class OnnxRuntimeBackend(Backend):
             return Availability(False, f"import onnxruntime fails: {error}", "pip install onnxruntime")
         if precision not in self.precisions:
             reason = _REASONS.get(precision, f"there is no precision {precision}")
-            return Availability(False, reason, _HINT if precision in ("bf16", "fp8") else "", ort.__version__)
+            return Availability(False, reason, _HINTS.get(precision, ""), ort.__version__)
         return Availability(True, version=ort.__version__)
 
     def build(
@@ -87,8 +98,14 @@ class OnnxRuntimeBackend(Backend):
             built.build_seconds,
             version=found.version,
             details=details,
+            network=network.name,
         )
         return OnnxEngine(network, known, graph, settings, {settings: built}, before)
+
+    def probe(self, network: Network, max_batch: int) -> Session:
+        """Node by node: fusing would keep the values and round elsewhere. What a CPU lacks is rounded in FP32."""
+        emulate = network.precision in self.facts.emulates
+        return self.build(network, max_batch, optimization="none", integers=False, emulate=emulate).session()
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +124,13 @@ class OnnxEngine(Engine):
         chosen = _settings(settings, self.settings)
         if chosen not in self._built:
             self._built[chosen] = build_session(self.graph, chosen)
+
+        def layers(images: Arrays, runs: int) -> LayerTable:
+            """The model is opened once more, with ONNX Runtime's profiler on."""
+            return onnx_layers(profile_nodes(self.graph, images, chosen, self.info.max_batch, runs), self.network)
+
         runtime = self._built[chosen].session
-        return OnnxSession(self.graph, runtime, chosen, self.info.max_batch, self._memory)
+        return OnnxSession(self.graph, runtime, chosen, self.info.max_batch, self._memory, layers)
 
     def profile(self, images: Feeds, *, runs: int = 5, **settings: Any) -> list[NodeTime]:
         """Median seconds of each node of the optimized graph over `runs` runs of one batch, in execution order.

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.backends.feeds import address_of
-from inferkit.backends.tensorrt.gpus import Gpu
+from inferkit.backends.gpus import Gpu
 from inferkit.errors import BackendError, BackendUnavailable
 
 _LOG = logging.getLogger("inferkit.tensorrt")

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from inferkit.backends import build
-from inferkit.errors import UsageError
+from inferkit import backends
 from inferkit.measure.layers.roofline import tensors_of
 from inferkit.network.network import Network
 
@@ -26,7 +25,8 @@ _NO_LAYERS = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Constan
 
 
 class Probe:
-    """A session that gives every layer's blob. `kinds` are the operators of the blobs, in the graph's order."""
+    """A session that gives every layer's blob that its backend can show. `kinds` are the operators of all of them, in
+    the graph's order."""
 
     def __init__(self, session: Session, kinds: Mapping[str, str]) -> None:
         self.kinds = dict(kinds)
@@ -39,16 +39,6 @@ class Probe:
     def close(self) -> None:
         """Release the session."""
         self._session.close()
-
-
-class CaffeProbe(Probe):
-    """The blobs of a network open in Caffe; one that a later layer changes in place has its last value."""
-
-    def run(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        net = self._session.net  # type: ignore[attr-defined]
-        self._session.load(images)
-        self._session.execute()
-        return dict(net.fetch([name for name in self.kinds if name in net.blobs]))
 
 
 def layer_blobs(network: Network) -> dict[str, str]:
@@ -82,16 +72,7 @@ def with_blobs(network: Network, names: Sequence[str]) -> Network:
 
 
 def open_probe(network: Network, backend: str, batch: int) -> Probe:
-    """A probe of `network` for batches up to `batch`. Raises the backend's errors; UsageError for a precision that the
-    backend has no way to show blob by blob."""
+    """A probe of `network` for batches up to `batch`. Raises the backend's errors, also where it cannot show what a
+    precision computes blob by blob."""
     kinds = layer_blobs(network)
-    if backend == "caffe":
-        return CaffeProbe(build(network, backend="caffe", max_batch=batch).session(), kinds)
-    if network.precision == "tf32" and backend != "tensorrt":
-        raise UsageError("TF32 is a mode of NVIDIA's tensor cores: compare its layers with --backend tensorrt")
-    options: dict[str, Any] = {}
-    if backend == "onnxruntime":
-        # Node by node: fusing would keep the blobs and round elsewhere. What a CPU lacks is rounded in FP32.
-        options = {"optimization": "none", "integers": False, "emulate": network.precision in ("bf16", "fp8")}
-    built = build(with_blobs(network, list(kinds)), backend=backend, max_batch=batch, **options)
-    return Probe(built.session(), kinds)
+    return Probe(backends.backend(backend).probe(with_blobs(network, list(kinds)), batch), kinds)

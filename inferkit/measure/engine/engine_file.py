@@ -1,4 +1,4 @@
-"""Engines that are files (TensorRT's plans): built once in a process of their own, then loaded by every replicate.
+"""Engines that are files: built once in a process of their own, then loaded by every replicate.
 
 So replicates differ by what differs from run to run, not by the tactics that a builder happened to choose, and none
 reads half a gigabyte of weights only to find the engine that is built of them already.
@@ -16,8 +16,6 @@ from inferkit.measure.machine.lease import device_lease
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine
-
-FILE_BACKENDS = ("tensorrt",)
 
 
 @dataclass(frozen=True)
@@ -56,24 +54,24 @@ class EngineJob:
 
 def build_file(spec: EngineSpec, folder: Path) -> dict[str, Any]:
     """Build the engine, or find it in the backend's cache; returns its `file`. Raises the backend's errors."""
-    from inferkit.backends import backend, build
+    from inferkit.backends import backend
 
+    builder = backend(spec.backend)
     # Some builders time tactics on the GPU: that would disturb who measures there, and be disturbed.
-    with device_lease(backend(spec.backend).device(**{k: v for k, v in spec.build.items() if k == "device"})):
-        engine: Any = build(load_prepared(Path(spec.prepared)), spec.backend, spec.max_batch, **spec.build)
+    with device_lease(builder.device(**{k: v for k, v in spec.build.items() if k == "device"})):
+        engine = builder.build(load_prepared(Path(spec.prepared)), spec.max_batch, **spec.build)
     path = engine.path
     if path is None:
-        path = folder / "engine.plan"
+        path = folder / f"engine{builder.facts.engine_suffixes[0]}"
         engine.save(path)
     return {"file": str(path)}
 
 
 def open_engine(spec: EngineSpec) -> Engine:
     """The engine: from its file where there is one, else built here. Raises the backend's errors."""
+    from inferkit.backends import backend
+
+    builder = backend(spec.backend)
     if spec.file is not None:
-        from inferkit.backends.tensorrt import load_engine
-
-        return load_engine(spec.file)
-    from inferkit.backends import build
-
-    return build(load_prepared(Path(spec.prepared)), spec.backend, spec.max_batch, **spec.build)
+        return builder.load_engine(spec.file)
+    return builder.build(load_prepared(Path(spec.prepared)), spec.max_batch, **spec.build)

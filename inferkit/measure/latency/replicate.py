@@ -28,7 +28,7 @@ from inferkit.measure.machine.lease import device_lease
 from inferkit.measure.machine.quiet_core import QuietCore
 
 if TYPE_CHECKING:
-    from inferkit.backends.base import Engine, Session
+    from inferkit.backends.base import Session
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             host=measured.host,
             gpu=None if measured.gpu is None else measured.gpu.as_dict(),
             invalid=measured.invalid,
-            details=_details_or_why(engine, opened, measured.trace, spec, gpu) if spec.details else {},
+            details=_details_or_why(opened, measured.trace, spec, gpu) if spec.details else {},
             compiled=bool(opened.compiled),
         )
 
@@ -201,32 +201,25 @@ def _datum(trace: NDArray[np.float64], backend: str) -> float:
 
 
 def _details_or_why(
-    engine: Engine, session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+    session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
 ) -> dict[str, Any]:
     """The details, or why there are none: looking closer is no reason to lose a measurement."""
     try:
-        return _details(engine, session, trace, spec, gpu)
+        return _details(session, trace, spec, gpu)
     except InferkitError as error:
         return {"failed": str(error)}
 
 
 def _details(
-    engine: Engine, session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
+    session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
 ) -> dict[str, Any]:
-    """What the backend tells, the layer table, and how far the execution is from what a known GPU's sheet allows.
-
-    The inspector's whole view stays behind: the layer table has what is compared, at a tenth of the size.
-    """
+    """What the backend tells, the layer table, and how far the execution is from what a known GPU's sheet allows."""
     from inferkit.measure.layers.profile import layer_table
     from inferkit.measure.layers.roofline import card_of, limit_of, work_of
 
     details = session.details()
-    batch_seconds = float(np.median(trace[:, WALL]))
-    table = layer_table(
-        engine, session, _feeds(session, spec), details, batch_seconds=batch_seconds, settings=spec.session
-    )
+    table = layer_table(session, float(np.median(trace[:, WALL])))
     if table:
-        details.pop("inspector", None)
         details["layers"] = [row.as_dict() for row in table]
     card = card_of(gpu.facts().get("name")) if gpu is not None else None
     if card is not None and spec.engine.prepared:

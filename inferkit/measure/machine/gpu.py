@@ -6,16 +6,15 @@ a report says "not known" then, never zero. Nothing here changes a setting of th
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
+
+from inferkit.backends.nvml import gpu_facts, gpu_handle, nvml_module, quietly, thousandth
 
 # NVML's clock event reasons. The first three change nothing that a measurement must worry about.
 REASONS = {
@@ -157,14 +156,8 @@ class GpuTelemetry:
     """NVML's view of one GPU, by UUID or by NVML's index (which ignores CUDA_VISIBLE_DEVICES). Never raises."""
 
     def __init__(self, gpu: str | int) -> None:
-        self._nvml = _nvml()
-        self._handle: Any = None
-        if self._nvml is not None:
-            by_uuid = isinstance(gpu, str) and not gpu.isdigit()
-            find = self._nvml.nvmlDeviceGetHandleByUUID if by_uuid else self._nvml.nvmlDeviceGetHandleByIndex
-            self._handle = _quietly(find, gpu if by_uuid else int(gpu))
-            if self._handle is None and by_uuid:  # CUDA calls a slice of a partitioned GPU by another name
-                self._handle = _quietly(find, str(gpu).replace("GPU-", "MIG-", 1))
+        self._nvml = nvml_module()
+        self._handle = gpu_handle(gpu)
 
     @property
     def available(self) -> bool:
@@ -175,65 +168,40 @@ class GpuTelemetry:
         nvml, handle = self._nvml, self._handle
         if handle is None:
             return Reading(time.perf_counter())
-        memory = _quietly(nvml.nvmlDeviceGetMemoryInfo, handle)
-        mask = _quietly(_reasons_of(nvml), handle)
+        memory = quietly(nvml.nvmlDeviceGetMemoryInfo, handle)
+        mask = quietly(_reasons_of(nvml), handle)
         return Reading(
             at=time.perf_counter(),
-            sm_mhz=_quietly(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
-            memory_mhz=_quietly(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
-            power_watts=_thousandth(_quietly(nvml.nvmlDeviceGetPowerUsage, handle)),
-            power_limit_watts=_thousandth(_quietly(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
-            temperature=_quietly(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+            sm_mhz=quietly(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
+            memory_mhz=quietly(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
+            power_watts=thousandth(quietly(nvml.nvmlDeviceGetPowerUsage, handle)),
+            power_limit_watts=thousandth(quietly(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            temperature=quietly(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
             reasons=None if mask is None else reason_names(int(mask)),
-            energy_joules=_thousandth(_quietly(nvml.nvmlDeviceGetTotalEnergyConsumption, handle)),
+            energy_joules=thousandth(quietly(nvml.nvmlDeviceGetTotalEnergyConsumption, handle)),
             memory_used_bytes=None if memory is None else int(memory.used),
             other_processes=self._others(own_context),
-            pcie_generation=_quietly(nvml.nvmlDeviceGetCurrPcieLinkGeneration, handle),
-            pcie_width=_quietly(nvml.nvmlDeviceGetCurrPcieLinkWidth, handle),
-            pcie_replays=_quietly(nvml.nvmlDeviceGetPcieReplayCounter, handle),
+            pcie_generation=quietly(nvml.nvmlDeviceGetCurrPcieLinkGeneration, handle),
+            pcie_width=quietly(nvml.nvmlDeviceGetCurrPcieLinkWidth, handle),
+            pcie_replays=quietly(nvml.nvmlDeviceGetPcieReplayCounter, handle),
         )
 
     def sm_clock(self) -> float | None:
         """The SM clock in MHz now: what a warm-up waits for to settle."""
         if self._handle is None:
             return None
-        return _quietly(self._nvml.nvmlDeviceGetClockInfo, self._handle, self._nvml.NVML_CLOCK_SM)
+        return quietly(self._nvml.nvmlDeviceGetClockInfo, self._handle, self._nvml.NVML_CLOCK_SM)
 
     def facts(self) -> dict[str, Any]:
-        """What belongs into a fingerprint: settings and versions, never readings that wander.
-
-        name, uuid, memory_bytes, power_limit_watts, max_sm_mhz, max_memory_mhz, ecc, mig, persistence, compute_mode,
-        pcie_generation, pcie_width (the largest the link can have), driver, cuda (the version that the driver speaks);
-        empty where NVML does not answer.
-        """
-        nvml, handle = self._nvml, self._handle
-        if handle is None:
-            return {}
-        memory = _quietly(nvml.nvmlDeviceGetMemoryInfo, handle)
-        cuda = _quietly(nvml.nvmlSystemGetCudaDriverVersion_v2)
-        return {
-            "name": _text(_quietly(nvml.nvmlDeviceGetName, handle)),
-            "uuid": _text(_quietly(nvml.nvmlDeviceGetUUID, handle)),
-            "memory_bytes": None if memory is None else int(memory.total),
-            "power_limit_watts": _thousandth(_quietly(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
-            "max_sm_mhz": _quietly(nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_SM),
-            "max_memory_mhz": _quietly(nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_MEM),
-            "ecc": _on(_first(_quietly(nvml.nvmlDeviceGetEccMode, handle))),
-            "mig": _on(_first(_quietly(nvml.nvmlDeviceGetMigMode, handle))),
-            "persistence": _on(_quietly(nvml.nvmlDeviceGetPersistenceMode, handle)),
-            "compute_mode": _quietly(nvml.nvmlDeviceGetComputeMode, handle),
-            "pcie_generation": _quietly(nvml.nvmlDeviceGetMaxPcieLinkGeneration, handle),
-            "pcie_width": _quietly(nvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
-            "driver": _text(_quietly(nvml.nvmlSystemGetDriverVersion)),
-            "cuda": None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
-        }
+        """What belongs into a fingerprint: see inferkit.backends.nvml.gpu_facts."""
+        return gpu_facts(self._handle)
 
     def watch(self, interval: float = 0.1) -> Watch:
         """Look now, every `interval` seconds and at the end of a `with` block."""
         return Watch(self, interval)
 
     def _others(self, own_context: bool) -> int | None:
-        running = _quietly(self._nvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        running = quietly(self._nvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
         if running is None:
             return None
         others = [process for process in running if process.pid != os.getpid()]
@@ -279,26 +247,6 @@ class Watch:
             self.readings.append(self._telemetry.read())
 
 
-@cache
-def _nvml() -> Any:
-    """The NVML module, initialized for this process; None where it is missing or there is no driver."""
-    try:
-        nvml = import_module("pynvml")
-        nvml.nvmlInit()
-    except Exception:  # not installed (ImportError), no driver (NVMLError), a driver that does not match
-        return None
-    atexit.register(_quietly, nvml.nvmlShutdown)
-    return nvml
-
-
-def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The function's answer, None where NVML does not support the question on this GPU."""
-    try:
-        return function(*arguments)
-    except Exception:  # NVMLError of many kinds, and missing symbols in old drivers
-        return None
-
-
 def _reasons_of(nvml: Any) -> Callable[..., Any]:
     # Renamed in 2023; the old name is on its way out.
     found: Callable[..., Any] | None = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
@@ -317,19 +265,3 @@ def _last(readings: list[Reading], name: str) -> Any:
 def _increase(readings: list[Reading], name: str) -> Any:
     values = _known(readings, name)
     return values[-1] - values[0] if len(values) > 1 else None
-
-
-def _thousandth(value: int | None) -> float | None:
-    return None if value is None else value / 1e3
-
-
-def _text(value: Any) -> str | None:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, (list, tuple)) and value else None
-
-
-def _on(value: Any) -> bool | None:
-    return None if value is None else bool(value)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from inferkit.backends.base import Engine, Feeds, Session, Trace
 from inferkit.backends.feeds import address_of
 from inferkit.errors import BackendError
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.images import stand_in
 from inferkit.serve.batching.layout import Layout
 
@@ -28,12 +27,10 @@ def sizes_up_to(max_batch: int, min_batch: int = 1) -> tuple[int, ...]:
     return tuple(sorted({min_batch, *(size for size in powers if min_batch < size < max_batch), max_batch}))
 
 
-def service_session(engine: Engine, backend: str, max_batch: int, **settings: Any) -> Session:
+def service_session(engine: Engine, max_batch: int, **settings: Any) -> Session:
     """The session that a service runs: buckets where a change of size is dear and the engine takes several sizes."""
-    if backend not in FILE_BACKENDS:
-        return engine.session(**settings)
     first = engine.session(**settings)
-    if Layout(first.inputs).batch is not None or max_batch == 1:
+    if not first.prepares_each_size or Layout(first.inputs).batch is not None or max_batch == 1:
         return first
     return Buckets(engine, max_batch, first, **settings)
 

@@ -134,7 +134,7 @@ def measure_service(spec: ServiceSpec) -> Replicate:
 
 def _opened(engine: Engine, spec: ServiceSpec) -> Session:
     """The session that is served."""
-    return service_session(engine, spec.engine.backend, spec.engine.max_batch, **spec.session)
+    return service_session(engine, spec.engine.max_batch, **spec.session)
 
 
 def _watched(gpu: GpuTelemetry | None) -> Any:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inferkit.backends import backend as backend_named
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
-from inferkit.measure.engine.engine_file import FILE_BACKENDS, EngineSpec
+from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.interpreter import Interpreter, with_environment
 from inferkit.measure.jobs.launch import build_engine_file, prepare_network
@@ -72,11 +73,12 @@ class Workshop:
         Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
         """
         ready = spec = EngineSpec(str(prepared), backend, max_batch, build)
-        if backend not in FILE_BACKENDS:
+        facts = backend_named(backend).facts
+        if not facts.keeps_engine_files:
             return ready
         what = name
         if number is not None:
-            spec = replace(spec, build={**build, "cache": False, "timings": False})
+            spec = replace(spec, build={**build, **facts.build_anew})
             what = f"{name}, build {number + 1}"
 
         def make(folder: Path) -> Path:

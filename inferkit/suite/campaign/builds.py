@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from inferkit.backends import backend
 from inferkit.gate.builds import build_spread
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.run import CaseRun
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.read import MOST_BUILDS as MOST
 
@@ -24,7 +24,7 @@ def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: 
 
     Only for backends whose engines are files: the others build in every process anyway.
     """
-    if record.case.backend not in FILE_BACKENDS:
+    if not backend(record.case.backend).facts.keeps_engine_files:
         return
     record.network_digest = json.loads((prepared / "network.json").read_text())["digest"][:_DIGITS]
     if wanted is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from inferkit.backends import backend as backend_named
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.judging import Judgements, judge
@@ -20,7 +21,6 @@ from inferkit.gate.metrics import LATENCY
 from inferkit.gate.rules.default import default_rule
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.measure.case import Case
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.jobs.interpreter import with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
@@ -178,7 +178,7 @@ class Campaign:
         networks = {(record.case.model, record.case.precision) for record in measured}
         networks |= {(case.model, case.precision) for case in runs}
         backends = [record.case.backend for record in measured] + [case.backend for case in runs]
-        engines = sum(backend in FILE_BACKENDS for backend in backends)
+        engines = sum(backend_named(name).facts.keeps_engine_files for name in backends)
         return len(measured) * rounds + len(runs) + len(networks) + engines
 
     def _replicate(self, record: CaseRecord, left: int, which: str, details: bool = False) -> None:

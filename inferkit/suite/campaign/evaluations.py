@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from inferkit.backends import DEFAULT_BACKEND
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.judging import judge
@@ -66,7 +67,7 @@ class Evaluations:
     def _reference_of(self, case: AccuracyCase) -> AccuracyCase:
         """FP32 on the same backend, or on the one that runs everywhere where that backend has no FP32."""
         same = availability(case.backend, "fp32").ok
-        return replace(case, precision="fp32", backend=case.backend if same else "onnxruntime")
+        return replace(case, precision="fp32", backend=case.backend if same else DEFAULT_BACKEND)
 
     def _evaluate(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
         """The accuracy of this case, measured once however many cases are compared with it."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from inferkit.backends import backend
+from inferkit.backends.layer_table import LayerTable
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import data_of
@@ -13,10 +15,8 @@ from inferkit.gate.outcome import Outcome
 from inferkit.gate.run import AccuracyRun, CaseRun, Run
 from inferkit.measure.accuracy.top_k import Accuracy
 from inferkit.measure.case import Case
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.latency.replicate import Replicate
-from inferkit.measure.layers.table import LayerTable, median_table, readable_table
-from inferkit.measure.layers.tensorrt import engine_layers
+from inferkit.measure.layers.table import median_table, readable_table
 from inferkit.suite.matrix.definition import AccuracyCase, NetworkDefinition
 
 
@@ -95,7 +95,7 @@ class CaseRecord:
             data=data_of(self.case.mode, self.replicates),
             builds=self.build_numbers,
             network=self.network_digest,
-            rebuilt=self.case.backend in FILE_BACKENDS,
+            rebuilt=backend(self.case.backend).facts.rebuilt_by_timing,
             layers=layers_of(self.replicates),
         )
 
@@ -113,13 +113,8 @@ def run_of(records: Iterable[CaseRecord], references: Mapping[str, CaseRun] | No
 
 def layers_of(replicates: Iterable[Replicate]) -> LayerTable:
     """The layer table of these replicates: the medians of those that were profiled; empty where none was."""
-    tables = []
-    for replicate in replicates:
-        # An older commit's replicate has TensorRT's own figures only.
-        table = readable_table(replicate.details.get("layers")) or engine_layers(replicate.details)
-        if table:
-            tables.append(table)
-    return median_table(tables)
+    tables = (readable_table(replicate.details.get("layers")) for replicate in replicates)
+    return median_table([table for table in tables if table])
 
 
 @dataclass

@@ -6,17 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from inferkit.backends import backend
 from inferkit.gate.reference import Movement
 from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.definition import NetworkDefinition
-
-# The zoo's name of each backend's reference, its precision and batch: small layers that wait for each other on a CPU, a
-# batch that keeps a GPU at work (in FP16: TensorRT-RTX 1.4 cannot run strict FP32 at such a batch; of a larger batch
-# most is copying in, which varies more). A backend that is not here has no reference (real Caffe reads the same CPU as
-# ONNX Runtime, and its processes take a second to start).
-NETWORKS = {"onnxruntime": ("reference-2", "fp32", 1), "tensorrt": ("reference-1", "fp16", 64)}
 
 
 @dataclass
@@ -30,14 +25,14 @@ class References:
         """Empty records (made by `empty`) of the references that these cases need and that are not there yet."""
         found = []
         for record in records:
-            backend = record.case.backend
-            if backend not in NETWORKS or not record.open or record.fingerprint is None:
+            name = record.case.backend
+            known = backend(name).facts.reference
+            if known is None or not record.open or record.fingerprint is None:
                 continue
             if record.fingerprint.slug in self.records:
                 continue
-            name, precision, size = NETWORKS[backend]
-            network = NetworkDefinition(name, name, batch_sizes=(size,), backends=(backend,))
-            reference = empty(Case(name, precision, size, backend), network)
+            network = NetworkDefinition(known.name, known.name, batch_sizes=(known.batch_size,), backends=(name,))
+            reference = empty(Case(known.name, known.precision, known.batch_size, name), network)
             if reference.open and reference.fingerprint == record.fingerprint:
                 self.records[record.fingerprint.slug] = reference
                 found.append(reference)
@@ -95,10 +90,7 @@ class References:
 
 
 def _version(record: CaseRecord) -> str:
-    """What a stored time of the reference belongs to, for the same machine: the network and its precision.
-
-    Another batch wants another network in NETWORKS, or stored times would be taken for those of the new batch.
-    """
+    """What a stored time of the reference belongs to, for the same machine: the network and its precision."""
     case = record.case
     return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}"
 

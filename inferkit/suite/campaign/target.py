@@ -8,7 +8,6 @@ from typing import Any
 
 from inferkit.backends import backend as backend_named
 from inferkit.backends.base import Availability
-from inferkit.backends.cores import usable_cores
 from inferkit.errors import InferkitError
 from inferkit.gate.fingerprint import Fingerprint, fingerprint
 from inferkit.suite.matrix.definition import BackendSettings
@@ -19,8 +18,8 @@ def availability(backend: str, precision: str) -> Availability:
     """Whether the backend can run the precision here; a backend that cannot even be asked is not available."""
     try:
         return backend_named(backend).availability(precision)
-    except (InferkitError, ImportError) as error:
-        return Availability(False, str(error))
+    except Exception as error:  # a backend of another distribution may fail in any way it likes
+        return Availability(False, str(error) or type(error).__name__)
 
 
 @cache
@@ -43,37 +42,7 @@ def measuring_environment(backend: str, precision: str, session: Mapping[str, An
 
 def fingerprint_of(backend: str, settings: BackendSettings) -> Fingerprint:
     """The fingerprint of the latencies that this backend measures here with these settings."""
-    version = next((found.version for found in _asked(backend) if found.version), "")
-    threads = settings.session.get("threads") or settings.build.get("threads") or usable_cores()
-    device = _gpu_buckets(settings.session.get("device")) if backend == "tensorrt" else {}
-    return fingerprint(backend, version, threads=threads, device=device)
-
-
-def _asked(backend: str) -> list[Availability]:
-    try:
-        precisions = backend_named(backend).precisions
-    except (InferkitError, ImportError):
-        return []
-    return [availability(backend, precision) for precision in precisions]
-
-
-def _gpu_buckets(device: Any) -> Mapping[str, object]:
-    """Name, memory, power limit, ECC, MIG, driver and CUDA of the GPU; empty where there is none."""
-    from inferkit.backends.tensorrt.gpus import find_gpu
-    from inferkit.measure.machine.gpu import GpuTelemetry
-
-    try:
-        gpu = find_gpu(device)
-    except InferkitError:
-        return {}
-    facts = GpuTelemetry(gpu.uuid).facts()
-    return {
-        "gpu": gpu.name,
-        # In whole gibibytes: drivers reserve a little more or less of it from version to version.
-        "gpu_memory_gib": round(gpu.memory_bytes / 2**30),
-        "power_limit_watts": facts.get("power_limit_watts"),
-        "ecc": facts.get("ecc"),
-        "mig": facts.get("mig"),
-        "driver": facts.get("driver"),
-        "cuda": facts.get("cuda") or gpu.driver,
-    }
+    asked = (availability(backend, precision) for precision in backend_named(backend).precisions)
+    version = next((found.version for found in asked if found.version), "")
+    parts: dict[str, Any] = backend_named(backend).fingerprint_parts(settings.build, settings.session)
+    return fingerprint(backend, version, threads=parts.pop("threads", None), device=parts)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from inferkit.backends import backend
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.gate.judging import Judgements, judge
 from inferkit.gate.layer_diff import LayerDiff
@@ -15,7 +16,6 @@ from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.interleaved import BLOCKS, InterleavedRule, head_first
 from inferkit.gate.run import CaseRun, Run
 from inferkit.measure.case import Case
-from inferkit.measure.engine.engine_file import FILE_BACKENDS
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.measure.progress import Progress
 from inferkit.suite.campaign.records import layers_of
@@ -46,7 +46,7 @@ class _Blocks:
             fingerprint=_HERE,
             margin=self.margin,
             data=data_of(self.case.mode, replicates),
-            rebuilt=self.case.backend in FILE_BACKENDS,
+            rebuilt=backend(self.case.backend).facts.rebuilt_by_timing,
             layers=layers_of(replicates),
         )
 

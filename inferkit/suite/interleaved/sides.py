@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inferkit.backends import DEFAULT_BACKEND, engine_backend, engine_suffixes
 from inferkit.errors import InferkitError, UsageError
 from inferkit.measure.case import Case
 from inferkit.measure.engine.engine_file import EngineSpec
@@ -17,7 +18,6 @@ from inferkit.suite.campaign.artifacts import Step, Workshop
 from inferkit.suite.campaign.target import measuring_environment
 from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
 
-ENGINE_FILES = (".engine", ".plan", ".trt")
 MODEL_FILES = (".onnx", ".prototxt")
 # The precision in the id of a case whose engine is given: it is what it was built as.
 AS_BUILT = "engine"
@@ -85,10 +85,8 @@ class Bench:
 
 def _built_as(engine: str) -> str:
     """The precision of an engine file, as far as its metadata can be read: opening it tells what is wrong with it."""
-    from inferkit.backends.tensorrt.building.plan import read_info
-
     try:
-        return read_info(engine).precision
+        return str(engine_backend(engine).read_info(engine)["precision"])
     except InferkitError:
         return AS_BUILT
 
@@ -104,8 +102,15 @@ def file_sides(
     if len(kinds) != 1:
         raise UsageError(f"{base.name} and {head.name}: a model and an engine; build the model first (inferkit build)")
     engines = kinds == {"engine"}
-    if engines and (precisions or backends):
-        raise UsageError("engine files are what they were built as: leave out --precision and --backend")
+    if engines:
+        if precisions or backends:
+            raise UsageError("engine files are what they were built as: leave out --precision and --backend")
+        by = [engine_backend(path).name for path in (base, head)]
+        if by[0] != by[1]:
+            raise UsageError(
+                f"{base.name} is an engine of {by[0]}, {head.name} of {by[1]}: build both with one of them"
+            )
+        backends = (by[0],)
     name = "".join(char if char.isalnum() or char in "_." else "_" for char in head.stem).lstrip("_.") or "model"
 
     def side_of(path: Path, which: str) -> Side:
@@ -116,7 +121,7 @@ def file_sides(
             str(weights.absolute()) if path.suffix == ".prototxt" and weights.is_file() else None,
             precisions=(AS_BUILT,) if engines else precisions or ("fp32",),
             batch_sizes=batch_sizes or (1,),
-            backends=("tensorrt",) if engines else backends or ("onnxruntime",),
+            backends=backends or (DEFAULT_BACKEND,),
             accuracy=False,
         )
         return Side(which, Matrix((network,)), engine=str(path.absolute()) if engines else None)
@@ -127,16 +132,17 @@ def file_sides(
 def _kind(path: Path) -> str:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
-    if path.suffix in ENGINE_FILES:
-        return "engine"
     if path.suffix in MODEL_FILES:
         return "model"
-    raise UsageError(f"{path}: neither a model ({', '.join(MODEL_FILES)}) nor an engine ({', '.join(ENGINE_FILES)})")
+    suffixes = engine_suffixes()
+    if path.suffix in suffixes:
+        return "engine"
+    raise UsageError(f"{path}: neither a model ({', '.join(MODEL_FILES)}) nor an engine ({', '.join(suffixes)})")
 
 
 def is_file_side(word: str) -> bool:
     """Whether a word names a model or engine file rather than a commit."""
-    return Path(word).suffix in (*ENGINE_FILES, *MODEL_FILES)
+    return Path(word).suffix in (*MODEL_FILES, *engine_suffixes())
 
 
 def with_settings(side: Side, words: Mapping[str, Any]) -> Side:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from inferkit.gate.metrics import ACCURACY_TOLERANCE, CPU_MARGIN, GPU_MARGIN
+from inferkit.backends import DEFAULT_BACKEND, backend
+from inferkit.gate.metrics import ACCURACY_TOLERANCE
 from inferkit.measure.case import Case
 
 
@@ -40,7 +41,7 @@ class NetworkDefinition:
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     precisions: tuple[str, ...] = ("fp32",)
     batch_sizes: tuple[int, ...] = (1,)
-    backends: tuple[str, ...] = ("onnxruntime",)
+    backends: tuple[str, ...] = (DEFAULT_BACKEND,)
     modes: tuple[str, ...] = ("latency",)
     accuracy: bool = True
     top1: float | None = None
@@ -60,7 +61,7 @@ class ServiceDefinition:
     network: str
     scenarios: tuple[str, ...]
     precisions: tuple[str, ...] = ("fp32",)
-    backends: tuple[str, ...] = ("onnxruntime",)
+    backends: tuple[str, ...] = (DEFAULT_BACKEND,)
     max_batch: int = 32
     delay: float = 0.002
     p99: float = 0.015
@@ -147,7 +148,7 @@ class Matrix:
     def latency_margin(self, case: Case, network: NetworkDefinition, default: float | None = None) -> float:
         """The margin of a case: the last matching pattern, else the service's, network's, backend's, the default.
 
-        Without `default` it is the device's.
+        Without `default` it is the one that the backend says of itself.
         """
         matching = [margin for pattern, margin in self.margins if fnmatchcase(case.id, pattern)]
         service = self.service_cases().get(case)
@@ -159,4 +160,4 @@ class Matrix:
         chosen = matching[-1:] + [margin for margin in stated if margin is not None]
         if not chosen and default is not None:
             return default
-        return chosen[0] if chosen else (GPU_MARGIN if case.backend == "tensorrt" else CPU_MARGIN)
+        return chosen[0] if chosen else backend(case.backend).facts.latency_margin

@@ -26,7 +26,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from inferkit.backends import BACKENDS
+from inferkit.backends import backend_names
 from inferkit.errors import InferkitError
 from inferkit.network.network import PRECISIONS
 from inferkit.serve.load.loadgen import SCENARIOS
@@ -112,7 +112,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)},
         precisions=_known(table, "precisions", PRECISIONS, base.precisions),
         batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
-        backends=_known(table, "backends", BACKENDS, base.backends),
+        backends=_known(table, "backends", backend_names(), base.backends),
         modes=_known(table, "modes", MODES, base.modes),
         accuracy=table.take("accuracy", bool, base.accuracy),
         top1=table.number("top1", base.top1, above=0, most=100),
@@ -139,7 +139,7 @@ def _service(table: Table) -> ServiceDefinition:
         base,
         scenarios=_known(table, "scenarios", base.scenarios, base.scenarios),
         precisions=_known(table, "precisions", PRECISIONS, base.precisions),
-        backends=_known(table, "backends", BACKENDS, base.backends),
+        backends=_known(table, "backends", backend_names(), base.backends),
         max_batch=table.number("max_batch", base.max_batch, above=0, most=65_536, kind=int),
         delay=table.number("delay", base.delay, above=-1e-9, most=10),
         p99=table.number("p99", base.p99, above=0, most=3600),
@@ -214,8 +214,8 @@ def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
 def _backends(table: Table) -> dict[str, BackendSettings]:
     found = {}
     for name in table.names():
-        if name not in BACKENDS:
-            raise table.fail(f"is not a backend{nearest(name, BACKENDS)}", name)
+        if name not in backend_names():
+            raise table.fail(f"is not a backend{nearest(name, backend_names())}", name)
         inner = table.table(name)
         found[name] = BackendSettings(
             build=inner.take("build", dict, {}),

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from inferkit.backends import backend
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import FAILING, Outcome, Verdict, deciding
 from inferkit.measure.case import Case
@@ -25,8 +26,6 @@ from inferkit.suite.session.xdist import is_worker
 
 RESULT = pytest.StashKey["Result"]()
 
-# Backends whose latencies suffer from what else the CPU does; a GPU is leased, so its cases do not meet.
-CPU_BACKENDS = ("onnxruntime", "caffe")
 XDIST_REASON = "latency cases share the CPU with the other workers of pytest-xdist"
 XDIST_HINT = "run them without -n"
 
@@ -107,7 +106,7 @@ class LatencyCheck(Check):
             self._unmeasured(missing(case), {"kind": "missing", "case": case.id, "file": case.file})
             return
         assert isinstance(case, Case)
-        if case.backend in CPU_BACKENDS and is_worker(self._suite.config):
+        if is_worker(self._suite.config) and not backend(case.backend).facts.on_gpu:  # a GPU is leased
             outcome = Outcome(case.id, LATENCY, Verdict.INVALID, reason=XDIST_REASON, hint=XDIST_HINT)
             self._unmeasured(outcome, {"kind": "invalid", "case": case.id, "reason": XDIST_REASON})
             return

@@ -47,7 +47,7 @@ def take_gpu(config: pytest.Config) -> None:
 
     A lease keeps workers that share one from measuring at the same time.
     """
-    from inferkit.backends.tensorrt.gpus import DEVICE, visible_gpus
+    from inferkit.backends.gpus import DEVICE, visible_gpus
 
     if os.environ.get(DEVICE):
         return

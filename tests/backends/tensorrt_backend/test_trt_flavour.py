@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from inferkit.backends.gpus import driver_problem
 from inferkit.backends.tensorrt import flavour as module
 from inferkit.backends.tensorrt.flavour import USED, USED_OF_RTX, Flavour, chosen_flavour, load_flavour
-from inferkit.backends.tensorrt.gpus import driver_problem
 from inferkit.errors import BackendUnavailable, UsageError
 
 

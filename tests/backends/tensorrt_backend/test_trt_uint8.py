@@ -14,7 +14,7 @@ from trt_models import tiny_model
 import inferkit
 from inferkit.backends.tensorrt.building.batch_range import make_profile
 from inferkit.backends.tensorrt.building.builder import BuildOptions, build_plan
-from inferkit.backends.tensorrt.building.uint8_input import Uint8Input, with_uint8_input
+from inferkit.backends.uint8_input import Uint8Input, with_uint8_input
 from inferkit.errors import UsageError
 from inferkit.network.network import Network, TensorInfo
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import inferkit
+from inferkit.backends.gpus import visible_gpus
 from inferkit.backends.tensorrt import BACKEND
-from inferkit.backends.tensorrt.gpus import visible_gpus
 from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.network.network import PRECISIONS, Network
 

@@ -7,15 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from inferkit.backends.tensorrt.backend import TensorRTEngine
+from inferkit.backends.gpus import Gpu, find_gpu
 from inferkit.backends.tensorrt.building.batch_range import make_profile, with_static_batch
 from inferkit.backends.tensorrt.building.blobs import timing_cache
 from inferkit.backends.tensorrt.building.builder import BuildOptions, build_plan
 from inferkit.backends.tensorrt.building.cache import cached_plan, engine_key
 from inferkit.backends.tensorrt.building.plan import Plan
-from inferkit.backends.tensorrt.building.uint8_input import Uint8Input, with_uint8_input
+from inferkit.backends.tensorrt.engine import TensorRTEngine
 from inferkit.backends.tensorrt.flavour import Flavour, load_flavour
-from inferkit.backends.tensorrt.gpus import Gpu, find_gpu
+from inferkit.backends.uint8_input import Uint8Input, with_uint8_input
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 from inferkit.network.network import Network
 

@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from inferkit.backends.agreement import count_nonfinite
 from inferkit.backends.base import Feeds, Session, Trace
 from inferkit.backends.feeds import check_feeds
+from inferkit.backends.gpus import Gpu
+from inferkit.backends.layer_table import LayerTable
 from inferkit.backends.tensorrt.building.plan import Plan
 from inferkit.backends.tensorrt.device import Device, cuda_errors, open_device
 from inferkit.backends.tensorrt.flavour import Flavour
-from inferkit.backends.tensorrt.gpus import Gpu
 from inferkit.backends.tensorrt.running.buffers import shape_at
 from inferkit.backends.tensorrt.running.executor import Executor
+from inferkit.backends.tensorrt.running.layers import engine_layers
 from inferkit.errors import BackendError
 
 # trtexec calls an engine enqueue-bound when submitting takes more than this share of the execution.
 ENQUEUE_BOUND = 0.8
-_PROFILED_RUNS = 10
 _COMPARED_RUNS = 50
 
 _LOG = logging.getLogger("inferkit.tensorrt")
@@ -54,6 +55,7 @@ class GpuSession(Session):
     """A session on one GPU; subclasses say how batches are run. Usable from one thread at a time, any thread."""
 
     mode: str
+    prepares_each_size = True  # a context, its kernels and a captured graph
 
     def __init__(self, plan: Plan, flavour: Flavour, gpu: Gpu, specialization: str) -> None:
         self.gpu = gpu
@@ -125,12 +127,11 @@ class GpuSession(Session):
             return self._executor.peak_bytes
 
     def details(self) -> dict[str, Any]:
-        """Engine, memory, compilation, layers and the inspector's view; runs the engine some more times."""
+        """Engine, memory, compilation and how it is launched; runs the engine some more times."""
         self._require_loaded()
         executor = self._executor
         with self._gpu.active(), cuda_errors(f"looking into {executor.info.network}"):
             extra = self._mode_details()
-            layers = executor.layer_times(self._profiled_buffers(), self._profiled_stream(), _PROFILED_RUNS)
             return {
                 "mode": self.mode,
                 "gpu": self.gpu.as_dict(),
@@ -150,9 +151,21 @@ class GpuSession(Session):
                 },
                 "nonfinite_outputs": count_nonfinite(self._results()),
                 **extra,
-                "layer_seconds": layers,
-                "inspector": executor.inspect(),
             }
+
+    def layer_times(self, runs: int) -> LayerTable:
+        """By IProfiler, in a context of its own, with what the engine inspector says of each layer."""
+        self._require_loaded()
+        executor = self._executor
+        with self._gpu.active(), cuda_errors(f"profiling {executor.info.network}"):
+            seconds = executor.layer_times(self._profiled_buffers(), self._profiled_stream(), runs)
+            return engine_layers(executor.inspect(), seconds)
+
+    def inspect(self) -> Any:
+        """What the engine inspector says, parsed where it is JSON."""
+        self._require_loaded()
+        with self._gpu.active():
+            return self._executor.inspect()
 
     @property
     def batch(self) -> int:

@@ -5,9 +5,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import inferkit
+from inferkit.backends.onnxruntime.layers import onnx_layers
 from inferkit.gate.layer_diff import diff_layers
 from inferkit.measure.images import stand_in
-from inferkit.measure.layers.onnxruntime import onnx_layers
 from inferkit.network.network import Network
 
 NO_LAYERS = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Constant", "Dropout")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from inferkit.measure.layers.table import LayerRow, LayerTable
+from inferkit.backends.layer_table import LayerRow, LayerTable
 
 if TYPE_CHECKING:
     import onnx

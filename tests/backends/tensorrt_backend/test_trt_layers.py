@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferkit.backends.tensorrt.running.layers import engine_layers, fused_names
 from inferkit.gate.layer_diff import diff_layers
-from inferkit.measure.layers.tensorrt import engine_layers, fused_names
 
 FP16, FP32 = "Row major linear FP16 format", "Row major linear FP32"
 WIDE = "Channel major FP16 format where channel % 8 == 0"
@@ -64,7 +64,7 @@ MYELIN_TIMES = {"__mye_conv1_myl0_1": 30e-6, "__myl_Relu_myl0_2": 4e-6, "__myl_M
 
 
 def test_names_precision_kernel_format_and_time_of_a_fusion():
-    copy, conv, pool = engine_layers({"inspector": half(), "layer_seconds": TIMES})
+    copy, conv, pool = engine_layers(half(), TIMES)
     assert (copy.name, copy.origins, copy.seconds) == ("reformat to conv1", (), 2e-6)
     assert copy.format == "row major linear -> channel major where channel % 8 == 0"
     assert (conv.origins, conv.precision, conv.kernel) == (("conv1", "relu1"), "fp16", "sm90_xmma_fprop_f16f16")
@@ -72,8 +72,8 @@ def test_names_precision_kernel_format_and_time_of_a_fusion():
 
 
 def test_two_precisions_of_a_network_are_matched_across_flavours_and_fusions():
-    before = engine_layers({"inspector": half(), "layer_seconds": TIMES})
-    now = engine_layers({"inspector": full(), "layer_seconds": MYELIN_TIMES})
+    before = engine_layers(half(), TIMES)
+    now = engine_layers(full(), MYELIN_TIMES)
     diff = diff_layers(before, now)
     conv = next(change for change in diff.changes if "conv1" in change.layers)
     assert (conv.kind, conv.layers) == ("split", ("conv1", "relu1"))
@@ -87,7 +87,7 @@ def test_tensorrt_11_tells_format_and_type_apart():
     told = tensor("x", "")
     del told["Format/Datatype"]
     told |= {"Format": "Row major linear (kLINEAR)", "DataType": "Int8"}
-    (row,) = engine_layers({"inspector": {"Layers": [layer("conv", "conv", [told], [told], ("conv",))]}})
+    (row,) = engine_layers({"Layers": [layer("conv", "conv", [told], [told], ("conv",))]}, {})
     assert (row.precision, row.format, row.seconds) == ("int8", "row major linear", None)
 
 
@@ -106,9 +106,9 @@ def test_fused_names_without_metadata(name, layers):
 
 
 def test_layers_that_were_timed_and_not_told_are_kept():
-    rows = engine_layers({"inspector": "no JSON", "layer_seconds": {"conv1 + relu1": 1e-5}})
+    rows = engine_layers("no JSON", {"conv1 + relu1": 1e-5})
     assert [(row.name, row.origins, row.seconds) for row in rows] == [("conv1 + relu1", ("conv1", "relu1"), 1e-5)]
-    assert engine_layers({"inspector": {"Layers": ["conv1"]}})[0].name == "conv1"
+    assert engine_layers({"Layers": ["conv1"]}, {})[0].name == "conv1"
 
 
 json_values = st.recursive(
@@ -120,5 +120,5 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_an_unknown_form_gives_fewer_rows_and_no_error(told):
-    engine_layers({"inspector": told})
-    engine_layers({"inspector": {"Layers": [told]}})
+    engine_layers(told, {})
+    engine_layers({"Layers": [told]}, {})

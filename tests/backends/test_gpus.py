@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inferkit.backends.tensorrt import gpus as module
-from inferkit.backends.tensorrt.gpus import Gpu, find_gpu, narrowed, visible_gpus
+from inferkit.backends import gpus as module
+from inferkit.backends.gpus import Gpu, find_gpu, narrowed, visible_gpus
 from inferkit.errors import BackendUnavailable, UsageError
 
 TWO = (

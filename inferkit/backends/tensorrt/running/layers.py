@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from inferkit.measure.layers.table import LayerRow, LayerTable
+from inferkit.backends.layer_table import LayerRow, LayerTable
 
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]\x1e]+)\]")
 _COPY = re.compile(r"Reformatting CopyNode for (?:Input|Output) Tensor \d+ (to|from) (.+)")
@@ -29,15 +29,12 @@ _TYPES = (
 )
 
 
-def engine_layers(details: Mapping[str, Any]) -> LayerTable:
-    """The table of a session's details (`inspector`, `layer_seconds`); layers that were timed and not told come last.
+def engine_layers(inspected: object, seconds: Mapping[str, float]) -> LayerTable:
+    """The table of what the inspector says, with the seconds of each layer by name; those that only have a time last.
 
-    Empty where the details have neither. What the inspector says in another form than is known is left out.
+    What the inspector says in another form than is known is left out.
     """
-    told = details.get("inspector")
-    layers = told.get("Layers") if isinstance(told, Mapping) else None
-    times = details.get("layer_seconds")
-    seconds = {str(k): float(v) for k, v in times.items()} if isinstance(times, Mapping) else {}
+    layers = inspected.get("Layers") if isinstance(inspected, Mapping) else None
     rows, seen = [], set()
     for layer in layers if isinstance(layers, list) else []:
         if isinstance(layer, str):  # an engine built without detailed verbosity tells names only
