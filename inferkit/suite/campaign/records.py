@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inferkit.backends import backend
@@ -88,16 +88,21 @@ class CaseRecord:
 
     def measured(self) -> CaseRun:
         """What was measured so far, for the gate."""
-        return CaseRun(
-            case=self.case.id,
-            fingerprint=self.fingerprint.slug if self.fingerprint is not None else "",
-            margin=self.margin,
-            data=data_of(self.case.mode, self.replicates),
-            builds=self.build_numbers,
-            network=self.network_digest,
-            rebuilt=backend(self.case.backend).facts.rebuilt_by_timing,
-            layers=layers_of(self.replicates),
-        )
+        slug = self.fingerprint.slug if self.fingerprint is not None else ""
+        run = case_run(self.case, self.replicates, self.margin, slug)
+        return replace(run, builds=self.build_numbers, network=self.network_digest)
+
+
+def case_run(case: Case, replicates: Sequence[Replicate], margin: float, fingerprint: str) -> CaseRun:
+    """The replicates of a case, for the gate; `margin` is a share, `fingerprint` a slug."""
+    return CaseRun(
+        case=case.id,
+        fingerprint=fingerprint,
+        margin=margin,
+        data=data_of(case.mode, replicates),
+        rebuilt=backend(case.backend).facts.rebuilt_by_timing,
+        layers=layers_of(replicates),
+    )
 
 
 def run_of(records: Iterable[CaseRecord], references: Mapping[str, CaseRun] | None = None) -> Run:

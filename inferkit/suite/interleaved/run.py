@@ -7,18 +7,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inferkit.backends import backend
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.gate.judging import Judgements, judge
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.metrics import LATENCY, data_of
+from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.interleaved import BLOCKS, InterleavedRule, head_first
-from inferkit.gate.run import CaseRun, Run
+from inferkit.gate.run import Run
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.measure.progress import Progress
-from inferkit.suite.campaign.records import layers_of
+from inferkit.suite.campaign.records import case_run
 from inferkit.suite.interleaved.sides import Bench, Side
 
 _INVALID_RETRIES = 2
@@ -38,17 +37,6 @@ class _Blocks:
     base: list[Replicate] = field(default_factory=list)
     head: list[Replicate] = field(default_factory=list)
     ended: Outcome | None = None
-
-    def measured(self, replicates: Sequence[Replicate]) -> CaseRun:
-        """The replicates of base or of head, for the gate."""
-        return CaseRun(
-            case=self.case.id,
-            fingerprint=_HERE,
-            margin=self.margin,
-            data=data_of(self.case.mode, replicates),
-            rebuilt=backend(self.case.backend).facts.rebuilt_by_timing,
-            layers=layers_of(replicates),
-        )
 
 
 _HERE = "here"  # base and head are measured on one machine: it needs no name
@@ -127,7 +115,7 @@ def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule) -
         _measure(session, [(run, len(run.base) + wanted[run.case.id]) for run in runs if run.case.id in wanted])
         sound = [run for run in runs if run.ended is None]
         base, head = (
-            Run(cases={run.case.id: run.measured(replicates) for run, replicates in each})
+            Run(cases={run.case.id: case_run(run.case, replicates, run.margin, _HERE) for run, replicates in each})
             for each in ([(run, run.base) for run in sound], [(run, run.head) for run in sound])
         )
         judged = judge(base, head, rule=rule)
