@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from inferkit.backends.tensorrt.building.plan import PlanInfo, read_plan, sha256
+from inferkit.backends.tensorrt.plan import PlanInfo, read_plan, sha256
 from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, CaseBaseline, read_baseline
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.fingerprint import Fingerprint

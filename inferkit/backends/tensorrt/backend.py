@@ -10,9 +10,9 @@ from typing import Any
 from inferkit.backends.base import Availability, Backend, Facts, ReferenceNetwork, metadata_of
 from inferkit.backends.gpus import find_gpu, narrowed
 from inferkit.backends.nvml import gpu_parts
-from inferkit.backends.tensorrt.building.plan import read_info, read_plan
 from inferkit.backends.tensorrt.engine import TensorRTEngine, gpu_problem, load_engine
 from inferkit.backends.tensorrt.flavour import FLAVOURS, load_flavour
+from inferkit.backends.tensorrt.plan import read_info, read_plan
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.network.network import PRECISIONS, Network
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from inferkit.backends.base import Engine, EngineInfo
 from inferkit.backends.gpus import driver_problem, find_gpu
-from inferkit.backends.tensorrt.building.plan import Plan, PlanInfo, check_fits, read_plan, write_plan
 from inferkit.backends.tensorrt.flavour import Flavour, chosen_flavour, load_flavour
+from inferkit.backends.tensorrt.plan import Plan, PlanInfo, check_fits, read_plan, write_plan
 from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.network.network import Network
 

@@ -15,12 +15,12 @@ import pytest
 from trt_models import tiny_model
 
 import inferkit
+from inferkit.backends.tensorrt.blobs import BlobCache
 from inferkit.backends.tensorrt.building.batch_range import make_profile
-from inferkit.backends.tensorrt.building.blobs import BlobCache
 from inferkit.backends.tensorrt.building.builder import BuildOptions, build_plan
 from inferkit.backends.tensorrt.building.cache import cached_plan, engine_key
-from inferkit.backends.tensorrt.building.plan import Plan
 from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.plan import Plan
 from inferkit.errors import BackendError, EngineError
 from inferkit.network.network import Network
 
@@ -33,7 +33,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from trt_models import tiny_model
 from inferkit.backends.tensorrt.building import build as module
-from inferkit.backends.tensorrt.building.plan import sha256
+from inferkit.backends.tensorrt.plan import sha256
 from inferkit.network.network import Network
 
 real = module.build_plan

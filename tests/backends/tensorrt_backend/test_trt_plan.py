@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trt_models import tiny_model
 
-from inferkit.backends.tensorrt.building.plan import (
+from inferkit.backends.tensorrt.plan import (
     Plan,
     PlanInfo,
     check_fits,
@@ -172,7 +172,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
         "import resource, sys\n"
         "sys.path[:0] = sys.argv[2:]\n"
         "from test_trt_plan import CONTENT, info_for\n"
-        "from inferkit.backends.tensorrt.building.plan import Plan, write_plan\n"
+        "from inferkit.backends.tensorrt.plan import Plan, write_plan\n"
         "from inferkit.errors import EngineError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"

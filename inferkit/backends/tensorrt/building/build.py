@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferkit.backends.gpus import Gpu, find_gpu
+from inferkit.backends.tensorrt.blobs import timing_cache
 from inferkit.backends.tensorrt.building.batch_range import make_profile, with_static_batch
-from inferkit.backends.tensorrt.building.blobs import timing_cache
 from inferkit.backends.tensorrt.building.builder import BuildOptions, build_plan
 from inferkit.backends.tensorrt.building.cache import cached_plan, engine_key
-from inferkit.backends.tensorrt.building.plan import Plan
 from inferkit.backends.tensorrt.engine import TensorRTEngine
 from inferkit.backends.tensorrt.flavour import Flavour, load_flavour
+from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.uint8_input import Uint8Input, with_uint8_input
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 from inferkit.network.network import Network

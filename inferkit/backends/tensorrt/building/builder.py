@@ -11,12 +11,12 @@ from typing import Any
 
 import onnx
 
+from inferkit.backends.tensorrt.blobs import BlobCache
 from inferkit.backends.tensorrt.building.batch_range import Profile
-from inferkit.backends.tensorrt.building.blobs import BlobCache
 from inferkit.backends.tensorrt.building.monitor import monitor
-from inferkit.backends.tensorrt.building.plan import Plan, PlanInfo, sha256
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.messages import Messages, captured_errors
+from inferkit.backends.tensorrt.plan import Plan, PlanInfo, sha256
 from inferkit.errors import BackendError
 from inferkit.network.network import Network, TensorInfo
 from inferkit.precision.rewrite.fold import fold_constants

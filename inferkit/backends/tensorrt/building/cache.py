@@ -13,8 +13,8 @@ from typing import Any
 from filelock import FileLock
 
 from inferkit.backends.tensorrt.building.builder import BuildOptions
-from inferkit.backends.tensorrt.building.plan import Plan, read_plan, write_plan
 from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.plan import Plan, read_plan, write_plan
 from inferkit.cache import cache_dir
 from inferkit.errors import EngineError
 from inferkit.network.network import Network

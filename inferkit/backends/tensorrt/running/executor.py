@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NoReturn
 
-from inferkit.backends.tensorrt.building.blobs import BlobCache, jit_cache
-from inferkit.backends.tensorrt.building.plan import Plan
+from inferkit.backends.tensorrt.blobs import BlobCache, jit_cache
 from inferkit.backends.tensorrt.device import Device, cuda_errors
 from inferkit.backends.tensorrt.flavour import Context, Flavour
+from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.tensorrt.running.buffers import BufferSet, shape_at
 from inferkit.errors import BackendError, EngineError
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from inferkit.backends.base import Trace
 from inferkit.backends.feeds import address_of
 from inferkit.backends.gpus import Gpu
-from inferkit.backends.tensorrt.building.plan import Plan
 from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.tensorrt.running.buffers import BufferSet
 from inferkit.backends.tensorrt.running.cuda_graph import Graph, GraphEvent, check, elapsed_seconds
 from inferkit.backends.tensorrt.running.replay import WrongResults, check_replay

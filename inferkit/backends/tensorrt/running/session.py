@@ -17,9 +17,9 @@ from inferkit.backends.base import Feeds, Session, Trace
 from inferkit.backends.feeds import check_feeds
 from inferkit.backends.gpus import Gpu
 from inferkit.backends.layer_table import LayerTable
-from inferkit.backends.tensorrt.building.plan import Plan
 from inferkit.backends.tensorrt.device import Device, cuda_errors, open_device
 from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.tensorrt.running.buffers import shape_at
 from inferkit.backends.tensorrt.running.executor import Executor
 from inferkit.backends.tensorrt.running.layers import engine_layers

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from inferkit.backends.base import Feeds, Trace
 from inferkit.backends.feeds import check_feeds
 from inferkit.backends.gpus import Gpu
-from inferkit.backends.tensorrt.building.plan import Plan
 from inferkit.backends.tensorrt.device import cuda_errors
 from inferkit.backends.tensorrt.flavour import Flavour
+from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.tensorrt.running.buffers import BufferSet
 from inferkit.backends.tensorrt.running.cuda_graph import Graph, check
 from inferkit.backends.tensorrt.running.latency import LAUNCHES
