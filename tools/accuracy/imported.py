@@ -1,6 +1,6 @@
 """The table "import accuracy": every zoo network in real PyCaffe and, imported, in ONNX Runtime, on the same images.
 
-    python tools/accuracy/imported.py [NAME ...] [--caffe-root FOLDER] [--batch 2]
+    python -m tools.accuracy.imported [NAME ...] [--caffe-root FOLDER] [--batch 2]
 
 Prints Markdown: for each network the largest difference of any output, relative to the largest output that Caffe
 gives, and on how many images both choose the same class. Random images are uniform 8-bit pixels (less 128, or divided
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.names or zoo.names():
         network = inferkit.load(name)
         for kind, images in _images(network, args.batch):
-            caffe = _outputs(network, images, args.batch, "caffe", caffe_root=args.caffe_root)
-            ours = _outputs(network, images, args.batch, "onnxruntime")
+            caffe = outputs(network, images, args.batch, "caffe", caffe_root=args.caffe_root)
+            ours = outputs(network, images, args.batch, "onnxruntime")
             error = float(np.abs(ours - caffe).max() / np.abs(caffe).max())
             same = int((ours.argmax(axis=1) == caffe.argmax(axis=1)).sum())
             worst = max(worst, error)
@@ -68,10 +68,10 @@ def _images(network: Network, batch: int) -> Iterator[tuple[str, NDArray[np.floa
     yield f"{len(real):,} test images", real * scale
 
 
-def _outputs(
+def outputs(
     network: Network, images: NDArray[np.float32], batch: int, backend: str, **options: object
 ) -> NDArray[np.float32]:
-    """The output `prob` [N, classes] for all images."""
+    """The output `prob` [N, classes] of a network in a backend for all images, `batch` at once."""
     with inferkit.build(network, backend=backend, max_batch=batch, **options).session() as session:
         parts = [session.run(images[start : start + batch])["prob"] for start in range(0, len(images), batch)]
     return np.concatenate(parts).reshape(len(images), -1)

@@ -51,7 +51,7 @@ def lines(name: str, precisions: list[str], methods: Any, images: int) -> list[s
     network = inferkit.load(name)
     dataset, preprocessing = open_dataset("fashion_mnist"), preprocessing_from(zoo.card(name)["preprocessing"])
     exact = correct(network, dataset, preprocessing)
-    found = [f"| {name} | fp32 | | {exact.mean() * 100:.2f} | | | | |"]
+    table = [f"| {name} | fp32 | | {exact.mean() * 100:.2f} | | | | |"]
     ranges = None
     for precision in precisions:
         quantized = precision in ("int8", "fp8")
@@ -62,12 +62,12 @@ def lines(name: str, precisions: list[str], methods: Any, images: int) -> list[s
             right = correct(inferkit.at_precision(network, precision, **options), dataset, preprocessing)
             lost, won = int((exact & ~right).sum()), int((~exact & right).sum())
             drop = paired_drop(lost, won, exact.size, CONFIDENCE)
-            found.append(
+            table.append(
                 f"| {name} | {precision} | {method or ''} | {right.mean() * 100:.2f} | "
                 f"{(lost - won) / exact.size * 100:+.2f} | {drop.lower * 100:+.2f} … {drop.upper * 100:+.2f} | "
                 f"{lost} | {won} |"
             )
-    return found
+    return table
 
 
 def correct(network: Any, dataset: Any, preprocessing: Any) -> NDArray[np.bool_]:
@@ -75,12 +75,12 @@ def correct(network: Any, dataset: Any, preprocessing: Any) -> NDArray[np.bool_]
     import inferkit
 
     engine = inferkit.build(network, "onnxruntime", BATCH, emulate=network.precision in _EMULATED)
-    found = []
+    right = []
     with engine.session() as session:
         for batch in dataset.batches(BATCH, preprocessing=preprocessing):
             [scores] = session.run(batch.images).values()
-            found.append(scores.reshape(len(scores), -1).argmax(axis=1) == batch.labels)
-    return np.concatenate(found)
+            right.append(scores.reshape(len(scores), -1).argmax(axis=1) == batch.labels)
+    return np.concatenate(right)
 
 
 if __name__ == "__main__":

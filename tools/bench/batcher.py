@@ -1,6 +1,6 @@
 """The batcher's two figures: the latency that it adds without load, and its share of the engine's throughput.
 
-    python tools/bench/batcher.py [--model lenet] [--batch 32] [--seconds 5]
+    python -m tools.bench.batcher [--model lenet] [--batch 32] [--seconds 5]
 
 Wants a quiet machine: the engine, the batcher and the client share its cores. Exit code 1 where the median added
 without load is more than the bound and 100 us, or a share is below 95 %.
@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import inferkit
 from inferkit.backends.base import Session
@@ -30,8 +26,8 @@ from inferkit.network.network import TensorInfo
 from inferkit.serve import Batcher
 
 Arrays = dict[str, NDArray[Any]]
-_MOST_ADDED = 100e-6  # seconds over the bound
-_LEAST_SHARE = 0.95
+MOST_ADDED = 100e-6  # seconds over the bound
+LEAST_SHARE = 0.95
 
 
 def added_latency(delay: float, requests: int) -> float:
@@ -76,10 +72,10 @@ def share(name: str, run: Any, call: Callable[[Arrays], Any], batch: Arrays, inp
     pairs = [(direct(call, batch, seconds / 5), batched(run, batch, inputs, seconds / 5)) for _ in range(5)]
     alone, through = (statistics.median(column) for column in zip(*pairs, strict=True))
     part = statistics.median(b / a for a, b in pairs)
-    is_enough = part >= _LEAST_SHARE
+    is_enough = part >= LEAST_SHARE
     print(
         f"{name}: engine {alone:,.0f} images/s, batcher {through:,.0f} images/s, {part:.1%} "
-        f"({'held' if is_enough else 'MISSED'}: at least {_LEAST_SHARE:.0%})"
+        f"({'held' if is_enough else 'MISSED'}: at least {LEAST_SHARE:.0%})"
     )
     return is_enough
 
@@ -95,10 +91,10 @@ def main() -> int:
     for delay in (0.0, 0.002):
         added = added_latency(delay, int(args.seconds / (delay + 0.0002)))
         over = added - delay
-        held.append(over <= _MOST_ADDED)
+        held.append(over <= MOST_ADDED)
         print(
             f"without load, bound {delay * 1e3:g} ms: {added * 1e3:.3f} ms, {over * 1e6:+.0f} us "
-            f"({'held' if held[-1] else 'MISSED'}: at most {_MOST_ADDED * 1e6:.0f} us more)"
+            f"({'held' if held[-1] else 'MISSED'}: at most {MOST_ADDED * 1e6:.0f} us more)"
         )
 
     network = inferkit.load(args.model)

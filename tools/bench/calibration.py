@@ -1,13 +1,13 @@
 """Calibration measured: its memory and time, and its range finding against ONNX Runtime's entropy calibrator.
 
-    python -m tools.bench.calibration                       # VGG16, 500 images of 224 x 224; about 15 minutes
+    python -m tools.bench.calibration      # VGG16, 500 images of 224 x 224; about 15 minutes
     python -m tools.bench.calibration --images 40 --shared-images 8
 
 Range finding is everything but the forward passes, which both sides leave to ONNX Runtime: the time inside
 InferenceSession.run is taken off the whole. Both sides look at the same tensors (the inputs of convolutions and inner
 products) of the same images. ONNX Runtime's calibrator keeps every activation until the end: where the memory is too
-small for all `--images`, both sides get as many as fit for the ratio, and the output says so; inferkit is measured on
-all of them as well. Every measurement has a process of its own.
+small for all `--images`, both get `--shared-images` for the ratio; inferkit is measured on all of them as well. Every
+measurement has a process of its own; memory is what it takes above its start.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+
+from inferkit.measure.machine.host import HighWater
 
 MIB = 1 << 20
 _KEPT = 1.5  # measured with VGG16: 54 MB an image beyond the first ones, whose activations are 36 MB
@@ -35,27 +37,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="vgg16", help="a name of the zoo (default: vgg16)")
     parser.add_argument("--images", type=int, default=500, help="images for inferkit's memory and time (500)")
-    parser.add_argument(
-        "--shared-images", type=int, help="images for both, for the ratio (as many of --images as its memory allows)"
-    )
+    parser.add_argument("--shared-images", type=int, default=160, help="images for both, for the ratio (160)")
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--part", choices=sorted(_PARTS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:
-        print(json.dumps(_PARTS[args.part](args)))
+        memory = HighWater()
+        figures = _PARTS[args.part](args)
+        print(json.dumps({**figures, "peak": memory.peak()}))
         return 0
-    figures = {part: _in_process(part) for part in ("model", "short")}
-    if args.shared_images is None:
-        args.shared_images = min(args.images, _fitting(figures["short"]))
-    # The peer stacks its batches, which must be whole.
-    args.shared_images = max(args.shared_images // args.batch_size, 1) * args.batch_size
-    sys.argv += ["--shared-images", str(args.shared_images)]
-    figures |= {part: _in_process(part) for part in ("long", "shared", "onnxruntime")}
+    if args.shared_images % args.batch_size:
+        parser.error("--shared-images must be whole batches: the peer stacks them")
+    figures = {part: _in_process(part) for part in _PARTS}
     for line in report(args, figures):
         print(line)
-    if args.json:
-        args.json.write_text(json.dumps({"arguments": {**vars(args), "json": None}, **figures}, indent=1) + "\n")
     return 0
 
 
@@ -63,13 +58,8 @@ def _in_process(part: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tools.bench.calibration", *sys.argv[1:], "--part", part]
     print(f"measuring: {part}", file=sys.stderr)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _fitting(figure: dict[str, Any]) -> int:
-    """For how many images ONNX Runtime's calibrator has memory here: three fifths of what is available now."""
-    return max(1, int(0.6 * psutil.virtual_memory().available / _kept_per_image(figure)))
+    figure: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figure
 
 
 def _kept_per_image(figure: dict[str, Any]) -> float:
@@ -79,7 +69,7 @@ def _kept_per_image(figure: dict[str, Any]) -> float:
 
 def report(args: argparse.Namespace, figures: dict[str, Any]) -> list[str]:
     """The figures as text."""
-    model, short, whole, ours, theirs = (figures[k] for k in ("model", "short", "long", "shared", "onnxruntime"))
+    model, short, whole, ours, *theirs = figures.values()
     lines = [
         f"{args.model}, batches of {args.batch_size}, {whole['tensors']} tensors",
         f"  the model alone (FP32 session, one batch run): {model['peak'] / MIB:,.0f} MiB",
@@ -94,37 +84,19 @@ def report(args: argparse.Namespace, figures: dict[str, Any]) -> list[str]:
         need = args.images * _kept_per_image(short) / MIB
         lines.append(
             f"  the peer keeps every activation, about {need:,.0f} MiB for {args.images} images; this machine has "
-            f"{psutil.virtual_memory().total / MIB:,.0f} MiB, so both were compared on {args.shared_images} images:"
+            f"{psutil.virtual_memory().total / MIB:,.0f} MiB; both were compared on {args.shared_images} images:"
         )
     lines += [
         f"  range finding on the same {ours['images']} images, {ours['elements'] / 1e6:,.0f} million values:",
         f"    inferkit, entropy       {ours['ranges']:8.2f} s {ours['elements'] / ours['ranges'] / 1e6:8.0f} million/s",
     ]
-    for bins, seconds, peak in theirs["runs"]:
+    for peer in theirs:
+        seconds, rate = peer["ranges"], peer["elements"] / peer["ranges"] / 1e6
         lines.append(
-            f"    ONNX Runtime, {bins:>4} bins {seconds:8.2f} s {theirs['elements'] / seconds / 1e6:8.0f} million/s: "
-            f"{seconds / ours['ranges']:.1f} times inferkit's, {peak / MIB:,.0f} MiB at its peak"
+            f"    ONNX Runtime, {peer['bins']:>4} bins {seconds:8.2f} s {rate:8.0f} million/s: "
+            f"{seconds / ours['ranges']:.1f} times inferkit's, {peer['peak'] / MIB:,.0f} MiB at its peak"
         )
     return lines
-
-
-class Peak:
-    """The largest resident size of this process while it is open, sampled every few milliseconds."""
-
-    def __enter__(self) -> Peak:
-        self.bytes, self._stop = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        process = psutil.Process()
-        while not self._stop.wait(0.005):
-            self.bytes = max(self.bytes, process.memory_info().rss)
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 class Forward:
@@ -171,13 +143,12 @@ def _model(args: argparse.Namespace) -> dict[str, Any]:
 
     import inferkit
 
-    with Peak() as peak:
-        network = inferkit.load(args.model)
-        session = onnxruntime.InferenceSession(network.model.SerializeToString())
-        [info] = network.inputs
-        for batch in pictures(_shape(info), args.batch_size, args.batch_size):
-            session.run(None, {info.name: batch})
-    return {"peak": peak.bytes}
+    network = inferkit.load(args.model)
+    session = onnxruntime.InferenceSession(network.model.SerializeToString())
+    [info] = network.inputs
+    for batch in pictures(_shape(info), args.batch_size, args.batch_size):
+        session.run(None, {info.name: batch})
+    return {}
 
 
 def _shape(info: Any) -> tuple[int, ...]:
@@ -198,23 +169,21 @@ def _ours(args: argparse.Namespace, images: int) -> dict[str, Any]:
     from inferkit.precision.calibration.collect import Collector
     from inferkit.precision.calibration.methods import calibration_from
 
-    with Peak() as peak:
-        network, graph, placement = _prepared(args)
-        [info] = network.inputs
-        collector = Collector(graph, placement.tensors)
-        Collector(graph, [info.name]).add({info.name: np.zeros((1, *_shape(info)), np.float32)})  # libraries load
-        total = 0.0
-        with Forward() as forward:
-            for batch in pictures(_shape(info), images, args.batch_size):
-                start = time.perf_counter()
-                collector.add({info.name: batch})
-                total += time.perf_counter() - start
+    network, graph, placement = _prepared(args)
+    [info] = network.inputs
+    collector = Collector(graph, placement.tensors)
+    Collector(graph, [info.name]).add({info.name: np.zeros((1, *_shape(info)), np.float32)})  # libraries load
+    total = 0.0
+    with Forward() as forward:
+        for batch in pictures(_shape(info), images, args.batch_size):
             start = time.perf_counter()
-            ranges = collector.ranges()
-            calibration_from(ranges, "entropy")
+            collector.add({info.name: batch})
             total += time.perf_counter() - start
+        start = time.perf_counter()
+        ranges = collector.ranges()
+        calibration_from(ranges, "entropy")
+        total += time.perf_counter() - start
     return {
-        "peak": peak.bytes,
         "images": images,
         "tensors": len(placement.tensors),
         "elements": sum(histogram.total for histogram in ranges.histograms.values()),
@@ -223,15 +192,14 @@ def _ours(args: argparse.Namespace, images: int) -> dict[str, Any]:
     }
 
 
-def _onnxruntime(args: argparse.Namespace) -> dict[str, Any]:
-    """ONNX Runtime's EntropyCalibrater as it comes (128 bins), and with the 2048 bins of the method."""
+def _onnxruntime(args: argparse.Namespace, bins: int) -> dict[str, Any]:
+    """ONNX Runtime's EntropyCalibrater."""
     import onnx
     from onnxruntime.quantization.calibrate import CalibrationDataReader, EntropyCalibrater
 
     network, _, placement = _prepared(args)
     [info] = network.inputs
     wanted = {name for name in placement.tensors if name != info.name}
-    elements = 0
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -249,26 +217,21 @@ def _onnxruntime(args: argparse.Namespace) -> dict[str, Any]:
             _, values = super().select_tensors_to_calibrate(model)
             return {info.name, *wanted}, values
 
-    runs = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         path.write_bytes(network.model.SerializeToString())
-        for bins in (128, 2048):
-            with Peak() as peak:
-                augmented = str(Path(folder, f"{bins}.onnx"))
-                calibrator = SameTensors(str(path), augmented_model_path=augmented, symmetric=True, num_bins=bins)
-                calibrator.augment_graph()
-                calibrator.create_inference_session()
-                reader = Reader()
-                with Forward() as forward:
-                    start = time.perf_counter()
-                    calibrator.collect_data(reader)
-                    calibrator.compute_data()
-                    total = time.perf_counter() - start
-            counts = [sum(histogram[0]) for histogram in calibrator.collector.histogram_dict.values()]
-            elements = int(sum(counts))
-            runs.append((bins, total - forward.seconds - reader.seconds, peak.bytes))
-    return {"runs": runs, "elements": elements}
+        augmented = str(Path(folder, "augmented.onnx"))
+        calibrator = SameTensors(str(path), augmented_model_path=augmented, symmetric=True, num_bins=bins)
+        calibrator.augment_graph()
+        calibrator.create_inference_session()
+        reader = Reader()
+        with Forward() as forward:
+            start = time.perf_counter()
+            calibrator.collect_data(reader)
+            calibrator.compute_data()
+            total = time.perf_counter() - start
+    elements = int(sum(sum(histogram[0]) for histogram in calibrator.collector.histogram_dict.values()))
+    return {"bins": bins, "ranges": total - forward.seconds - reader.seconds, "elements": elements}
 
 
 _PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -276,7 +239,8 @@ _PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "short": lambda args: _ours(args, max(args.batch_size, args.images // 10)),
     "long": lambda args: _ours(args, args.images),
     "shared": lambda args: _ours(args, args.shared_images),
-    "onnxruntime": _onnxruntime,
+    # As it comes, and with the bins of the method.
+    **{f"onnxruntime {bins}": partial(_onnxruntime, bins=bins) for bins in (128, 2048)},
 }
 
 

@@ -1,28 +1,24 @@
 """PyCaffe against ONNX Runtime on this CPU: images per second, same machine, same run, same threads.
 
 Both are open at once and take turns, round by round, so that what disturbs the machine disturbs both; a figure is the
-median over the rounds, its spread the quartiles. Only net.forward() and Run() are timed. Prints a Markdown table;
-`-o` writes everything as JSON. Run it on a quiet machine:
+median over the rounds, its spread the quartiles. Only net.forward() and Run() are timed. Prints a Markdown table. Give
+it a quiet machine:
 
-    python tools/bench/cpu.py --int8 -o results/bench_cpu.json
+    python -m tools.bench.cpu --int8
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import operator
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,7 +28,7 @@ from inferkit.backends.base import Session
 from inferkit.backends.caffe.root import openblas_coretype
 from inferkit.backends.cores import usable_cores
 from inferkit.errors import InferkitError
-from inferkit.files import write_atomically
+from inferkit.measure.machine.host import cpu_model
 
 NETWORKS = ("lenet", "squeezenet1_1", "googlenet", "vgg16")
 CAFFE, ORT, INT8 = "caffe", "onnxruntime", "onnxruntime_int8"
@@ -44,17 +40,14 @@ class Row:
     """One network at one batch size. `images_per_second` by way of running: lower quartile, median, upper quartile.
 
     `ratios` are medians of the rounds' own ratios to the way before: ONNX Runtime to PyCaffe, INT8 to FP32.
+    `difference` is the largest in FP32, relative to the output's scale.
     """
 
     network: str
     batch: int
     images_per_second: dict[str, tuple[float, float, float]]
     ratios: dict[str, float]
-    rounds: int
-    iterations: dict[str, int]
-    largest_difference: float
-    output_scale: float
-    overhead_seconds: dict[str, float]
+    difference: float
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,7 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.5, help="about how long one turn lasts (default: 0.5)")
     parser.add_argument("--int8", action="store_true", help="ONNX Runtime in INT8 too")
     parser.add_argument("--caffe-root", help="the Caffe to use (default: as inferkit finds it)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
     args = parser.parse_args(argv)
     try:
         rows = []
@@ -77,14 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             for batch in args.batches:
                 rows.append(compare(name, batch, args))
                 print(f"{name}, batch {batch}: {rows[-1].ratios[ORT]:.2f} times PyCaffe", file=sys.stderr)
-        about = machine(args)
+        text = markdown(rows, args.threads)
     except InferkitError as error:
         print(f"bench_cpu: {error}", file=sys.stderr)
         return 1
-    print(markdown(rows, about))
-    if args.output is not None:
-        content = {"machine": about, "rows": [asdict(row) for row in rows]}
-        write_atomically(args.output, json.dumps(content, indent=1).encode())
+    print(text)
     return 0
 
 
@@ -109,14 +98,13 @@ def compare(name: str, batch: int, args: argparse.Namespace) -> Row:
             for key in sessions if turn % 2 == 0 else reversed(sessions):
                 sessions[key].execute()  # its caches are cold after the other's turn
                 walls[key].append(statistics.median(sessions[key].execute().wall for _ in range(turns[key])))
-        overhead = sessions[CAFFE].details().get("overhead_seconds", {})
-    rates = {key: quartiles([batch / wall for wall in found]) for key, found in walls.items()}
+    rates = {key: quartiles([batch / wall for wall in seconds]) for key, seconds in walls.items()}
     pairs = itertools.pairwise(walls)
     ratios = {key: statistics.median(map(operator.truediv, walls[base], walls[key])) for base, key in pairs}
     reference = outputs[CAFFE]
     difference = max(float(np.abs(outputs[ORT][key] - values).max()) for key, values in reference.items())
     scale = max(float(np.abs(values).max()) for values in reference.values())
-    return Row(name, batch, rates, ratios, args.rounds, turns, difference, scale, overhead)
+    return Row(name, batch, rates, ratios, difference / scale)
 
 
 def iterations_for(session: Session, seconds: float) -> int:
@@ -134,32 +122,9 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def machine(args: argparse.Namespace) -> dict[str, Any]:
-    """What the figures belong to."""
-    return {
-        "cpu": cpu_model(),
-        "threads": args.threads,
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "caffe": backend("caffe").availability().version,
-        "onnxruntime": backend("onnxruntime").availability().version,
-        "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE") or openblas_coretype(),
-        "inferkit": inferkit.__version__,
-    }
-
-
-def cpu_model() -> str:
-    """The CPU's name as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def markdown(rows: Sequence[Row], about: dict[str, Any]) -> str:
+def markdown(rows: Sequence[Row], threads: int) -> str:
     """The table, and a line on the machine."""
+    coretype = os.environ.get("OPENBLAS_CORETYPE") or openblas_coretype()
     ways = list(rows[0].images_per_second) if rows else [CAFFE, ORT]
     titles = [f"{TITLES[key]} images/s" for key in ways]
     ratios = {ORT: "ONNX Runtime / PyCaffe", INT8: "INT8 / FP32"}
@@ -168,12 +133,13 @@ def markdown(rows: Sequence[Row], about: dict[str, Any]) -> str:
     for row in rows:
         cells = [row.network, str(row.batch), *(shown(row.images_per_second[key]) for key in ways)]
         cells += [f"{row.ratios[key]:.2f}" for key in ways[1:]]
-        lines.append(f"| {' | '.join(cells)} | {row.largest_difference / row.output_scale:.1e} |")
+        lines.append(f"| {' | '.join(cells)} | {row.difference:.1e} |")
     lines += [
         "",
-        f"{about['cpu']}, {about['threads']} threads, load {about['load_average']:.1f} · PyCaffe {about['caffe']} with "
-        f"OPENBLAS_CORETYPE={about['openblas_coretype']} · ONNX Runtime {about['onnxruntime']} · median of the rounds, "
-        "quartiles in brackets; the difference is relative to the output's scale.",
+        f"{cpu_model()}, {threads} threads, load {os.getloadavg()[0]:.1f} · "
+        f"PyCaffe {backend('caffe').availability().version} with OPENBLAS_CORETYPE={coretype} · "
+        f"ONNX Runtime {backend('onnxruntime').availability().version} · median of the rounds, quartiles in brackets; "
+        "the difference is relative to the output's scale.",
     ]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """The data path measured: LMDB to batches, against caffe.io.Transformer and against a bare decode-and-resize loop.
 
     python -m tools.bench.data                       # about two minutes
-    python -m tools.bench.data --threads 1 2 4 8 --json results/bench_data.json
+    python -m tools.bench.data --threads 1 2 4 8
 
 Two databases are made in a temporary folder: raw 256 × 256 × 3 Datums, as ImageNet's is, and JPEGs of 500 × 375 and
 80 KB. Raw images are cropped to 224 × 224 and the mean image is subtracted (uint8: the crop alone), at batch 64, into
@@ -19,15 +19,12 @@ more than the clock does. Ratios are medians of the rounds' ratios, with quartil
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,35 +83,20 @@ for line in sys.stdin:
 """
 
 
-@dataclass(frozen=True)
-class Row:
-    """One way to do one job: images per second by the clock and per CPU second, one per round."""
+class Bench:
+    """Images per second of each job and way, by the clock and per CPU second: a pair for each round.
 
-    job: str
-    way: str
-    by_clock: list[float]
-    by_cpu: list[float]
-
-
-class Memory:
-    """What batches are written to, three of each kind, all of it touched before."""
+    `floats` and `bytes` are what batches are written to, three of each kind, all of it touched before.
+    """
 
     def __init__(self) -> None:
         shape = (BATCH, 3, CROP, CROP)
         self.floats: list[NDArray[Any]] = [np.ones(shape, np.float32) for _ in range(3)]
         self.bytes: list[NDArray[Any]] = [np.ones(shape, np.uint8) for _ in range(3)]
-
-
-class Bench:
-    """The rows in the order in which they were first run."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], Row] = {}
+        self.rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
 
     def add(self, job: str, way: str, images: int, clock: float, cpu: float) -> None:
-        row = self.rows.setdefault((job, way), Row(job, way, [], []))
-        row.by_clock.append(images / clock)
-        row.by_cpu.append(images / cpu)
+        self.rows.setdefault((job, way), []).append((images / clock, images / cpu))
 
     def time(self, job: str, way: str, run: Callable[[], int]) -> None:
         clock, cpu = time.perf_counter(), time.process_time()
@@ -133,7 +115,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--caffe-root", help="the Caffe to use (default: as inferkit finds it; without it, no ratio to it)"
     )
-    parser.add_argument("--json", type=Path, help="write every round's figures here too")
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)  # the bare loop and we alike: scaling is ours to show
     bench = Bench()
@@ -143,17 +124,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raw, jpegs, mean = make(folder, args.images)
             caffe = find_root(args.caffe_root)
             ask = stack.enter_context(in_caffe(caffe, folder, raw, mean)) if caffe else None
-            memory = Memory()
             for number in range(args.rounds + 1):
                 print(f"round {number} of {args.rounds}{' (warm-up)' * (not number)}", file=sys.stderr)
-                one_round(bench if number else Bench(), folder, jpegs, mean, args.threads, memory, ask)
+                one_round(bench, folder, jpegs, mean, args.threads, ask)
+                if number == 0:
+                    bench.rows.clear()
     except InferkitError as error:
         print(f"bench_data: {error}", file=sys.stderr)
         return 1
     print(report(bench, args.threads))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps([asdict(row) for row in bench.rows.values()], indent=1) + "\n")
     return 0
 
 
@@ -186,7 +165,6 @@ def one_round(
     jpegs: list[bytes],
     mean: NDArray[np.float32],
     threads: Sequence[int],
-    memory: Memory,
     ask: Callable[[str, int], tuple[float, float]] | None,
 ) -> None:
     """Each way once. Every run opens its dataset anew; the files are in the system's memory."""
@@ -195,9 +173,9 @@ def one_round(
     resize = Preprocessing(resize=RAW_SIZE, crop=CROP, mean=mean)
     for count in threads:
         way = f"inferkit, {count} thread{'s' * (count > 1)}"
-        bench.time("raw, float32", way, partial(read, folder / "raw", subtract, count, memory.floats))
-        bench.time("raw, uint8", way, partial(read, folder / "raw", crop, count, memory.bytes))
-        bench.time("JPEG, float32", way, partial(read, folder / "jpeg", resize, count, memory.floats, limit=512))
+        bench.time("raw, float32", way, partial(read, folder / "raw", subtract, count, bench.floats))
+        bench.time("raw, uint8", way, partial(read, folder / "raw", crop, count, bench.bytes))
+        bench.time("JPEG, float32", way, partial(read, folder / "jpeg", resize, count, bench.floats, limit=512))
     bench.time("raw, float32", "inferkit, 1 thread, memory of its own", partial(read, folder / "raw", subtract, 1))
     bench.time("JPEG, float32", "bare decode and resize", partial(decode_and_resize, jpegs[:512]))
     if ask is not None:
@@ -262,9 +240,9 @@ def in_caffe(
 def report(bench: Bench, threads: Sequence[int]) -> str:
     """The figures and the ratios as Markdown tables."""
     lines = ["| job | way | images/s | per CPU second |", "| --- | --- | ---: | ---: |"]
-    for row in bench.rows.values():
-        clock, cpu = statistics.median(row.by_clock), statistics.median(row.by_cpu)
-        lines.append(f"| {row.job} | {row.way} | {clock:,.0f} | {cpu:,.0f} |")
+    for (job, way), rates in bench.rows.items():
+        clock, cpu = np.median(rates, axis=0)
+        lines.append(f"| {job} | {way} | {clock:,.0f} | {cpu:,.0f} |")
     first, *more = (f"inferkit, {count} thread{'s' * (count > 1)}" for count in threads)
     pairs = [
         ("raw, float32", first, "caffe.io.Transformer, resized"),
@@ -273,18 +251,13 @@ def report(bench: Bench, threads: Sequence[int]) -> str:
         *((job, way, first) for job in ("raw, float32", "raw, uint8", "JPEG, float32") for way in more),
     ]
     lines += ["", "| job | ratio of | to | by the clock | per CPU second |", "| --- | --- | --- | ---: | ---: |"]
-    for job, one, other in pairs:
-        if (job, one) in bench.rows and (job, other) in bench.rows:
-            a, b = bench.rows[job, one], bench.rows[job, other]
-            ratios = f"{ratio(a.by_clock, b.by_clock)} | {ratio(a.by_cpu, b.by_cpu)}"
-            lines.append(f"| {job} | {one} | {other} | {ratios} |")
+    for job, way, peer in pairs:
+        if (job, way) in bench.rows and (job, peer) in bench.rows:
+            ratios = np.divide(bench.rows[job, way], bench.rows[job, peer])
+            quartiles = np.quantile(ratios, (0.25, 0.5, 0.75), axis=0).T
+            cells = [f"{middle:.2f} ({low:.2f} to {high:.2f})" for low, middle, high in quartiles]
+            lines.append(f"| {job} | {way} | {peer} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def ratio(values: list[float], others: list[float]) -> str:
-    """Median and quartiles of the rounds' ratios."""
-    low, middle, high = np.quantile(np.divide(values, others), (0.25, 0.5, 0.75))
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

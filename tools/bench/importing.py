@@ -23,24 +23,18 @@ from inferkit.network import zoo
 
 SECONDS, TIMES = 2.0, 2.5
 
-# Runs in the fresh process. VmHWM can be set back (5 to clear_refs), so that importing libraries is not counted.
+# Runs in the fresh process; importing libraries is not counted.
 _LOAD = """
 import json, sys, time
 import numpy, onnx, onnx.checker, onnx.shape_inference
 import inferkit
+from inferkit.measure.machine.host import HighWater
 from inferkit.network.caffe import importer
-
-def memory(field):
-    with open("/proc/self/status") as status:
-        return next(1024 * int(line.split()[1]) for line in status if line.startswith(field))
-
-before = memory("VmRSS")
-with open("/proc/self/clear_refs", "w") as refs:
-    refs.write("5")
+memory = HighWater()
 wall, cpu = time.perf_counter(), time.process_time()
 network = inferkit.load(sys.argv[1], sys.argv[2])
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-print(json.dumps([wall, cpu, memory("VmHWM") - before]))
+print(json.dumps([wall, cpu, memory.peak()]))
 """
 
 

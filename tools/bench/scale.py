@@ -1,7 +1,7 @@
 """Checks the cost model of docs/scale.md: its parts are measured one by one, then a whole run against their prediction.
 
-    python tools/bench/scale.py --nodes 2 [--json FILE]
-    python tools/bench/scale.py --ray 10.0.0.1:6379 [--model lenet] [--backend onnxruntime] [--images 40000]
+    python -m tools.bench.scale --nodes 2
+    python -m tools.bench.scale --ray 10.0.0.1:6379 [--model lenet] [--backend onnxruntime] [--images 40000]
 
 `--nodes` starts a cluster here, of that many nodes of one CPU each; they share this machine, and so does the model's
 `Parts.shared`. One worker is measured by itself, then all at once, then a whole run. Wants quiet machines.
@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from inferkit.cli.pixels import preprocessing_of, recipe_of
 from inferkit.cluster.accuracy import build_engines, evaluate_on, value_of
@@ -50,7 +46,7 @@ def dataset_of(images: int, folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Look:
+class Measured:
     """Parts that workers did at the same time, one each, and what it took.
 
     `process`: seconds that are not the reading and running of images, `rate`: images per second of one worker, both
@@ -63,15 +59,15 @@ class Look:
     others: float
 
 
-def look(pool: Pool, job: Evaluation, network: Any, engines: Any, count: int, workers: int) -> Look:
+def measure(pool: Pool, job: Evaluation, network: Any, engines: Any, count: int, workers: int) -> Measured:
     """Give each of the first `workers` workers a part of `count` images, all at once."""
-    found: list[tuple[float, Accuracy]] = []
+    answers: list[tuple[float, Accuracy]] = []
 
     def submit(actor: Any, worker: Worker, task: Task) -> Any:
         return actor.evaluate.remote(job, network, engines.get(worker.kind), 0, count)
 
     def accept(task: Task, worker: Worker, answer: Answer) -> None:
-        found.append((time.monotonic() - began, value_of(answer, task.name)["accuracy"]))
+        answers.append((time.monotonic() - began, value_of(answer, task.name)["accuracy"]))
 
     first = pool.workers[0].kind
     before, _ = pool.ask(first, lambda actor: actor.load.remote())
@@ -79,18 +75,19 @@ def look(pool: Pool, job: Evaluation, network: Any, engines: Any, count: int, wo
     pool.run([Task(f"part {number}") for number in range(workers)], submit, accept)
     took = time.monotonic() - began
     after, _ = pool.ask(first, lambda actor: actor.load.remote())
-    return Look(
-        process=fmean(wall - accuracy.elapsed for wall, accuracy in found),
-        rate=1 / fmean(accuracy.elapsed / count for _, accuracy in found),
+    return Measured(
+        process=fmean(wall - accuracy.elapsed for wall, accuracy in answers),
+        rate=1 / fmean(accuracy.elapsed / count for _, accuracy in answers),
         cores=after.own - before.own,
         others=HostActivity.between(before, after, took).others or 0.0,
     )
 
 
-def looks(count: int, times: int, **how: Any) -> Look:
-    """The medians of several looks."""
-    found = [look(count=count, **how) for _ in range(times)]
-    return Look(*(median(getattr(each, name) for each in found) for name in ("process", "rate", "cores", "others")))
+def medians(count: int, **how: Any) -> Measured:
+    """The medians of three measurements."""
+    times = [measure(count=count, **how) for _ in range(3)]
+    names = ("process", "rate", "cores", "others")
+    return Measured(*(median(getattr(each, name) for each in times) for name in names))
 
 
 def main() -> None:
@@ -104,7 +101,6 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--images", type=int, default=40_000)
     parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     args.weights = None
     with contextlib.ExitStack() as stack:
@@ -149,23 +145,18 @@ def check(args: argparse.Namespace, address: str) -> None:
             began = time.monotonic()
             engines = build_engines(pool, job, network, lambda line: None)
             build = time.monotonic() - began
-            told = checked(pool, job, prepared, args.images, Parts(start, prepare, ship, build, 1, 1), network, engines)
-    report(told)
-    if args.json is not None:
-        args.json.write_text(json.dumps(told, indent=1))
+            compare(pool, job, prepared, args.images, Parts(start, prepare, ship, build, 1, 1), network, engines)
 
 
-def checked(
-    pool: Pool, job: Evaluation, prepared: Path, images: int, paid: Parts, network: Any, engines: Any
-) -> dict[str, Any]:
-    """What one worker takes by itself, what all at once are said to take and take, and the whole run likewise."""
+def compare(pool: Pool, job: Evaluation, prepared: Path, images: int, paid: Parts, network: Any, engines: Any) -> None:
+    """Print what one worker takes by itself, what all at once are said to take and take, and the whole run likewise."""
     workers = len(pool.workers)
     machines = Counter(worker.group.partition("/")[0] for worker in pool.workers)
     neighbours = machines[pool.workers[0].group.partition("/")[0]]
     few, many = job.batch_size, max(images // (2 * workers), 2 * job.batch_size)
     how: dict[str, Any] = {"pool": pool, "job": job, "network": network, "engines": engines}
-    look(count=few, workers=workers, **how)  # unpacks the network everywhere, fills the file cache
-    short, alone = looks(few, 3, workers=1, **how), looks(many, 3, workers=1, **how)
+    measure(count=few, workers=workers, **how)  # unpacks the network everywhere, fills the file cache
+    short, alone = medians(few, workers=1, **how), medians(many, workers=1, **how)
     an_image = max(0.0, (alone.cores - short.cores) / (many - few))
     process_cores = max(0.0, short.cores - few * an_image) / short.process
     one = replace(
@@ -178,52 +169,34 @@ def checked(
     _, cpus = pool.ask(pool.workers[0].kind, lambda actor: actor.load.remote())
     cores = max(cpus - alone.others, 1.0)
     shared = one.shared(neighbours, cores)
-    together = looks(many, 3, workers=workers, **how)
+    together = medians(many, workers=workers, **how)
     shard = best_shard(shared, images, workers, job.batch_size)
     # Starting and preparing are over; putting and building are part of what follows once more.
     begun = {"start": 0.0, "prepare": 0.0}
-    predicted = dataset_seconds(replace(shared, **begun), images, shard, workers)
-    seen = replace(shared, **begun, process=together.process, rate=together.rate)
+
+    def predicted(parts: Parts) -> float:
+        return dataset_seconds(replace(parts, **begun), images, shard, workers)
+
+    at_once = replace(shared, process=together.process, rate=together.rate)
     began = time.monotonic()
-    found, _ = evaluate_on(pool, job, prepared, shard=shard)
+    evaluate_on(pool, job, prepared, shard=shard)
     took = time.monotonic() - began
-    return {
-        "workers": workers,
-        "workers_of_a_machine": neighbours,
-        "cpus": cpus,
-        "cores_of_others": alone.others,
-        "images": images,
-        "shard": shard,
-        "alone": asdict(one),
-        "predicted": {"process": shared.process, "rate": shared.rate, "dataset": predicted},
-        "predicted_without_sharing": dataset_seconds(replace(one, **begun), images, shard, workers),
-        "predicted_from_all_at_once": dataset_seconds(seen, images, shard, workers),
-        "measured": {"process": together.process, "rate": together.rate, "dataset": took},
-        "top1_count": int(found.top1.sum()),
-    }
-
-
-def report(told: dict[str, Any]) -> None:
-    """Print a table: each part alone, as predicted and as measured with all workers at once, and their ratio."""
-    alone, predicted, measured = told["alone"], told["predicted"], told["measured"]
     print(
-        f"{told['workers']} workers, {told['workers_of_a_machine']} on a machine of {told['cpus']} CPUs, of which "
-        f"others use {told['cores_of_others']:.2f}; one worker uses {alone['process_cores']:.2f} while its process "
-        f"starts, {alone['rate_cores']:.2f} while it evaluates"
+        f"{workers} workers, {neighbours} on a machine of {cpus} CPUs, of which others use {alone.others:.2f}; one worker "
+        f"uses {one.process_cores:.2f} while its process starts, {one.rate_cores:.2f} while it evaluates"
     )
     print(f"{'':24}{'alone':>12}{'predicted':>12}{'measured':>12}{'measured / predicted':>22}")
     for name in ("start", "prepare", "ship", "build"):
-        print(f"{name + ', s, once':24}{alone[name]:12.3f}")
-    rows = [
-        ("process, s", alone["process"], predicted["process"], measured["process"]),
-        ("images/s of a worker", alone["rate"], predicted["rate"], measured["rate"]),
-        ("dataset, s", told["predicted_without_sharing"], predicted["dataset"], measured["dataset"]),
-        ("  from all at once", None, told["predicted_from_all_at_once"], measured["dataset"]),
-    ]
-    for label, by_itself, said, was in rows:
+        print(f"{name + ', s, once':24}{getattr(one, name):12.3f}")
+    for label, by_itself, prediction, measured in (
+        ("process, s", one.process, shared.process, together.process),
+        ("images/s of a worker", one.rate, shared.rate, together.rate),
+        ("dataset, s", predicted(one), predicted(shared), took),
+        ("  from all at once", None, predicted(at_once), took),
+    ):
         first = "" if by_itself is None else f"{by_itself:,.3f}"
-        print(f"{label:24}{first:>12}{said:12,.3f}{was:12,.3f}{was / said:22.3f}")
-    if told["cores_of_others"] > 0.1 * told["cpus"]:
+        print(f"{label:24}{first:>12}{prediction:12,.3f}{measured:12,.3f}{measured / prediction:22.3f}")
+    if alone.others > 0.1 * cpus:
         print("others kept more than a tenth of the CPUs busy: this is no check of the model, repeat it")
 
 

@@ -1,6 +1,6 @@
 """Load on a real server by the protocol's own clients: images per second and latency over HTTP and gRPC.
 
-    python tools/bench/server.py [--model lenet] [--clients 8] [--seconds 5] [--json FILE]
+    python -m tools.bench.server [--model lenet] [--clients 8] [--seconds 5] [--json FILE]
 
 Closed loop: each client sends its next request when it has its answer. Clients are threads of another process than the
 server. Traffic stays on 127.0.0.1. Needs tritonclient[http,grpc] and the libraries of the extra `serve`.
@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from inferkit.measure.jobs.interpreter import this_interpreter
 from inferkit.measure.machine.host import cpu_model, usable_cpus

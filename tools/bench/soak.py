@@ -1,6 +1,6 @@
 """Soak of the batcher: over a million requests in ten minutes on an engine that takes no time; memory stays flat.
 
-    python tools/bench/soak.py [--minutes 10] [--rate 2500] [--json FILE]
+    python -m tools.bench.soak [--minutes 10] [--rate 2500]
 
 Threads and an asyncio loop submit at a set rate, some requests are cancelled, some have deadlines, some fail, and the
 queue is full at times: what a service sees in a long life. Exit code 1 where a request was lost, answered twice or
@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import random
 import threading
 import time
 from collections import Counter
 from concurrent.futures import CancelledError, Future
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,7 +169,6 @@ def soak(minutes: float, rate: float, clients: int = 4) -> dict[str, Any]:
         "memory_last": settled[-1],
         "memory_most": max(settled),
         "growth": settled[-1] - settled[0],
-        "memory": memory,
     }
 
 
@@ -193,15 +190,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rate", type=float, default=2500.0, help="requests per second (2500: 1.5 million)")
     parser.add_argument("--growth", type=float, default=8.0, help="MiB that memory may grow (allocators breathe)")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found = soak(args.minutes, args.rate)
     ends = ", ".join(f"{count:,} {how}" for how, count in sorted(found["ended"].items()))
     print(f"{found['submitted']:,} requests in {found['seconds']:.0f} s, {found['batches']:,} batches: {ends}")
     first, last, most = (found[f"memory_{name}"] / 2**20 for name in ("first", "last", "most"))
     print(f"memory after the first tenth {first:.1f} MiB, at the end {last:.1f} MiB, at most {most:.1f} MiB")
-    if args.json is not None:
-        args.json.write_text(json.dumps(found, indent=1))
     wrong = problems(found, int(args.growth * 2**20))
     for line in wrong:
         print(f"FAILED: {line}")

@@ -1,7 +1,6 @@
 """How long things take to start, in many fresh processes: `import inferkit`, `inferkit --help`, collecting 500 cases.
 
-    python -m tools.bench.startup                 # about a minute
-    python -m tools.bench.startup --imports 15    # and the imports that cost most, of each
+    python -m tools.bench.startup      # about a minute
 
 For each: the least and the median wall time, and the least and the median CPU time (user and system, of the process
 and its children), which says more where others use the machine too. The limit is for the least wall time: what else
@@ -54,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table. Exit code 1 where a limit is passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=11, help="processes of each (11)")
-    parser.add_argument("--imports", type=int, default=0, metavar="N", help="show the N costliest imports of each")
     args = parser.parse_args(argv)
     slow = []
     with tempfile.TemporaryDirectory(prefix="inferkit-start-") as name:
@@ -68,9 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"| {start.name} | {figures} | {f'{start.limit} s' if start.limit else ''} |", flush=True)
             if start.limit and min(wall) > start.limit:
                 slow.append(start.name)
-        if args.imports:
-            for start in STARTS:
-                print(f"\n{start.name}:\n{imports(start, folder, args.imports)}")
     return 1 if slow else 0
 
 
@@ -102,15 +97,6 @@ def run(start: Start, folder: Path) -> tuple[float, float]:
     if done.returncode != 0:
         raise SystemExit(f"{start.name}: exit code {done.returncode}: {done.stderr or done.stdout}")
     return wall, after.children_user + after.children_system - before.children_user - before.children_system
-
-
-def imports(start: Start, folder: Path, most: int) -> str:
-    """The imports that cost most themselves, as `-X importtime` tells (microseconds; itself, with what it imports)."""
-    command = [sys.executable, "-X", "importtime", *start.arguments]
-    text = subprocess.run(command, cwd=folder, capture_output=True, text=True).stderr
-    lines = [line for line in text.splitlines() if line.startswith("import time:") and "self [us]" not in line]
-    costly = sorted(lines, key=lambda line: -int(line.split(":")[1].split("|")[0]))
-    return "\n".join(line.removeprefix("import time:") for line in costly[:most])
 
 
 if __name__ == "__main__":

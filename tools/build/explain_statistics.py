@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from inferkit.gate.outcome import Verdict
-from inferkit.gate.rules.moderated import LOOKS, ModeratedRule
-from inferkit.gate.rules.rule import CaseLatency
+from inferkit.gate.rules.moderated import LOOKS
 from inferkit.gate.stats.effect import Evidence
 from inferkit.gate.stats.judge import judge
 from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
@@ -26,6 +25,7 @@ from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import VariancePrior
 from tools import ROOT
 from tools.gate.read import read_recordings
+from tools.gate.rules import latency_outcomes
 from tools.gate.simulate import Noise, against_baseline
 
 FIGURES = ROOT / "docs" / "figures"
@@ -151,12 +151,11 @@ def found(noise: float, effect: float, suites: int, cases: int) -> float:
 def worked_example() -> list[str]:
     """A suite of three cases through the rule itself: the lines that the page shows."""
     random = np.random.default_rng(5)
-    before = {name: tuple(-7 + 0.004 * random.standard_normal(3)) for name in ("same", "slower", "noisy")}
-    now = {name: tuple(-7 + 0.004 * random.standard_normal(3)) for name in before}
-    now["slower"] = tuple(value + 0.08 for value in now["slower"])
-    now["noisy"] = (-7.02, -6.93, -6.98)
-    cases = [CaseLatency(name, now[name], before[name], 0.05) for name in before]
-    return [outcome.line for outcome in ModeratedRule(looks=()).judge(cases)]
+    base, head = ({name: -7 + 0.004 * random.standard_normal(3) for name in ("same", "slower", "noisy")} for _ in "ab")
+    head["slower"] = head["slower"] + 0.08
+    head["noisy"] = np.array([-7.02, -6.93, -6.98])
+    outcomes = latency_outcomes(base, head, dict.fromkeys(base, 0.05), measuring=False)
+    return [outcome.line for outcome in outcomes]
 
 
 def _rgb(colour: str) -> tuple[float, ...]:

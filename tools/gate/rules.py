@@ -30,12 +30,15 @@ def more_for_baseline(measured: Sequence[Iterable[float]], margin: float, counts
     return {int(place): count for place, count in enough.more_for_baseline(suite, counts).items()}
 
 
-def latency_outcomes(base: Logs, head: Logs, margins: Mapping[str, float]) -> list[Outcome]:
-    """The outcomes of the cases that both have, as the reference networks among them leave them."""
+def latency_outcomes(base: Logs, head: Logs, margins: Mapping[str, float], measuring: bool = True) -> list[Outcome]:
+    """The outcomes of the cases that both have, as the reference networks among them leave them.
+
+    Without `measuring` there is one look, as in a comparison of files.
+    """
     both = {name: (tuple(base[name]), tuple(head[name])) for name in head if name in base}
     references = {name: logs for name, logs in both.items() if name.startswith("reference-")}
     cases = [CaseLatency(name, both[name][1], both[name][0], margins[name]) for name in both if name not in references]
-    outcomes = default_rule().judge(cases)
+    outcomes = default_rule(measuring).judge(cases)
     others = [both[case.case] for case in cases]
     for name, logs in references.items():
         beside = Beside(name, *logs, others, margins[name])

@@ -1,31 +1,67 @@
-"""Measure everything on a GPU machine in one go, part by part; a part that was done can be left out the next time.
+"""Measure and check a GPU machine, part by part; a part that was done can be left out the next time.
 
-    python3 -m tools.gpu [--json FILE] [--processes 10] [PART...]
+    python3 -m tools.gpu smoke                                            # a first look, under a minute
+    python3 -m tools.gpu [--json FILE] [--processes 10] [PART...]         # default: prepare to torch
+    python3 -m tools.gpu service [--seconds 8]
+    python3 -m tools.gpu service --backend onnxruntime --model lenet --precision fp32     # the same without a GPU
 
-Parts: prepare, engines, outputs, agreement, latency, throughput, polygraphy, torch; rounding, accumulation, strict,
-placement and sessions on request. Prints a compact table; the exit code counts what fell short.
-INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name fewer networks or batches.
+Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name
+fewer networks or batches, INFERKIT_SUITE_DIR the folder of plans, references and results.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import time
-import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tools.gpu import accumulation, latency, outputs, peers, placement, prepare, rounding, sessions, strict
-from tools.gpu.common import FAILURES, Results, fail, folder, say
+from tools.gpu import arithmetic, latency, outputs, peers, placement, prepare, service, smoke
+from tools.gpu.common import FAILURES, Results, folder, say, step
 
-PARTS = ("prepare", "engines", "outputs", "agreement", "latency", "throughput", "polygraphy", "torch")
-ON_REQUEST = ("rounding", "accumulation", "strict", "placement", "sessions")
+CHILDREN: dict[str, Callable[[str], Any]] = {"latency": latency.child, "peers": peers.child}
+TABLED = ("latency", *peers.PARTS)
+STANDARD = ("prepare", "engines", "outputs", "agreement", *TABLED)
+
+
+def parts(arguments: argparse.Namespace) -> dict[str, Callable[[Results], None]]:
+    """Every part by its name."""
+    return {
+        "prepare": prepare.run,
+        "engines": prepare.run_timed,
+        "outputs": outputs.run_outputs,
+        "agreement": outputs.run_agreement,
+        "latency": partial(latency.run, processes=arguments.processes, ways=arguments.way.split(",")),
+        **{part: partial(peers.run, part=part) for part in peers.PARTS},
+        "rounding": arithmetic.rounding,
+        "accumulation": arithmetic.accumulation,
+        "strict": arithmetic.strict,
+        "placement": placement.placement,
+        "sessions": placement.sessions,
+        "smoke": smoke.run,
+        "service": partial(
+            service.run,
+            backend_name=arguments.backend,
+            model=arguments.model,
+            precision=arguments.precision,
+            seconds=arguments.seconds,
+        ),
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python3 -m tools.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: these); {', '.join(ON_REQUEST)}"
+        "parts",
+        metavar="PART",
+        nargs="*",
+        help=f"{', '.join(STANDARD)} (default: these); rounding, accumulation, strict, placement, sessions, smoke, "
+        "service",
     )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
@@ -35,59 +71,31 @@ def main() -> int:
         help="where the thread of latency waits: quiet (on a quiet core, as the suite's), free (wherever the system "
         "puts it), or quiet,free: process by process (default: %(default)s)",
     )
-    parser.add_argument("--latency-child", help=argparse.SUPPRESS)
-    parser.add_argument("--peer-child", help=argparse.SUPPRESS)
+    of_service = parser.add_argument_group("of the part service")
+    of_service.add_argument("--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt")
+    of_service.add_argument("--model", default="resnet50")
+    of_service.add_argument("--precision", default="fp16")
+    of_service.add_argument("--seconds", type=float, default=8.0, help="of a saturated batch (default: %(default)g)")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.latency_child is not None:
-        latency.child(arguments.latency_child)
+    if arguments.child is not None:
+        part, case = arguments.child
+        print(json.dumps(CHILDREN[part](case), default=str))
         return 0
-    if arguments.peer_child is not None:
-        peers.child(arguments.peer_child)
-        return 0
-    if unknown := set(arguments.parts) - {*PARTS, *ON_REQUEST}:
+    every, wanted = parts(arguments), arguments.parts or list(STANDARD)
+    if unknown := set(wanted) - set(every):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     if unknown := set(arguments.way.split(",")) - set(latency.WAYS):
         parser.error(f"unknown kinds of --way: {', '.join(sorted(unknown))}")
-    wanted = arguments.parts or list(PARTS)
     results = Results(arguments.json or folder() / "results.json")
     for part in wanted:
-        start = time.perf_counter()
-        try:
-            _run(part, results, arguments)
-        except Exception as error:
-            fail(f"{part}: {type(error).__name__}: {error}")
-            traceback.print_exc(file=sys.stdout)
-        say(f"[{part}: {time.perf_counter() - start:.0f} s]")
-    if {"latency", "throughput", "polygraphy", "torch"} & set(wanted):
+        with step(part):
+            every[part](results)
+    if set(TABLED) & set(wanted):
         peers.report(results)
     results.put("failures", FAILURES)
     say(f"{len(FAILURES)} fell short" if FAILURES else "everything as it should be")
     return len(FAILURES)
-
-
-def _run(part: str, results: Results, arguments: argparse.Namespace) -> None:
-    if part == "prepare":
-        prepare.run(results)
-    elif part == "engines":
-        prepare.run_timed(results)
-    elif part == "rounding":
-        rounding.run(results)
-    elif part == "accumulation":
-        accumulation.run(results)
-    elif part == "strict":
-        strict.run(results)
-    elif part == "placement":
-        placement.run(results)
-    elif part == "sessions":
-        sessions.run(results)
-    elif part == "outputs":
-        outputs.run_outputs(results)
-    elif part == "agreement":
-        outputs.run_agreement(results)
-    elif part == "latency":
-        latency.run(results, arguments.processes, arguments.way.split(","))
-    else:
-        peers.run(results, part)
 
 
 if __name__ == "__main__":

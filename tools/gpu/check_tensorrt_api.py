@@ -1,6 +1,6 @@
 """Is every TensorRT name that the backend uses there, in versions that cannot be installed here?
 
-    python3 tools/gpu/check_tensorrt_api.py tensorrt==10.0.1 tensorrt==11.4.0.106 tensorrt_rtx==1.4.0.76 …
+    python3 -m tools.gpu.check_tensorrt_api tensorrt==10.0.1 tensorrt==11.4.0.106 tensorrt_rtx==1.4.0.76 …
 
 PyPI carries the Python bindings of TensorRT on their own, while its libraries, of gigabytes, come from elsewhere.
 The bindings are loaded here against empty libraries (made with gcc, good for nothing but loading), in a process of
@@ -19,8 +19,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from inferkit.backends.tensorrt.flavour import USED, USED_OF_RTX
 
@@ -105,11 +103,11 @@ def missing_names(flavour: str, version: str, folder: Path) -> list[str]:
     )
     if looked.returncode != 0:
         raise RuntimeError(f"the bindings of {flavour} {version} do not load: {looked.stderr.strip()[-300:]}")
-    found: dict[str, str | None] = json.loads(looked.stdout)
-    missing = [name for name, documentation in found.items() if documentation is None]
+    texts: dict[str, str | None] = json.loads(looked.stdout)
+    missing = [name for name, documentation in texts.items() if documentation is None]
     return missing + [
         f"{name} with {given} arguments"
-        for name, documentation in found.items()
+        for name, documentation in texts.items()
         if documentation is not None
         and (given := CALLS.get(name.split(".")[0], {}).get(name.split(".")[1])) is not None
         and not accepts(documentation, name.split(".")[1], given)

@@ -1,13 +1,16 @@
-"""What the parts share: the networks, where things lie, running jobs side by side, and the results file."""
+"""What the parts share: networks, references, fresh processes, and the file of results."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -15,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inferkit.errors import InferkitError
 
 NETWORKS = tuple(os.environ.get("INFERKIT_SUITE_NETWORKS", "lenet googlenet resnet50 vgg16").split())
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
@@ -48,10 +53,24 @@ def timed_plan_path(name: str, batch: int) -> Path:
     return folder("plans") / f"{name}-fp16-b{batch}.plan"
 
 
-def scores_blob(network: Any) -> str:
-    """The tensor that goes into the last softmax, or the network's output where it ends in none."""
+def scored(network: Any) -> Any:
+    """The network whose output are its scores: what goes into the last softmax, if it ends in one."""
+    from inferkit.cli.study_engine import with_output
+
     last = next(node for node in network.model.graph.node if node.output[0] == network.outputs[0].name)
-    return str(last.input[0] if last.op_type == "Softmax" else last.output[0])
+    return with_output(network, str(last.input[0] if last.op_type == "Softmax" else last.output[0]))
+
+
+def by_onnxruntime(network: Any, batches: Iterable[NDArray[Any]], threads: int = 0) -> NDArray[Any]:
+    """The network's first output for all images, [N, values], on the CPU in FP32; 0 threads: as many as cores."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(network.model.SerializeToString(), options, ["CPUExecutionProvider"])
+    output, name = network.outputs[0].name, network.inputs[0].name
+    parts = [session.run([output], {name: images})[0].reshape(len(images), -1) for images in batches]
+    return np.concatenate(parts)
 
 
 def softmax(scores: NDArray[Any]) -> NDArray[Any]:
@@ -87,10 +106,24 @@ def side_by_side(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], work
     return results
 
 
+def in_fresh_process(part: str, case: str, seconds: float, **environment: str) -> Any:
+    """What the part's `child` gives for a case in a process of its own. RuntimeError where it fails or takes longer."""
+    command = [sys.executable, "-m", "tools.gpu", "--child", part, case]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, check=False, env={**os.environ, **environment}
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"a process was not done after {seconds:g} s") from None
+    if done.returncode != 0:
+        raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-800:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
 def variation(values: Iterable[float]) -> float:
     """Coefficient of variation, in percent."""
-    known = list(values)
-    return 100 * stdev(known) / mean(known) if len(known) > 1 else float("nan")
+    each = list(values)
+    return 100 * stdev(each) / mean(each) if len(each) > 1 else float("nan")
 
 
 def settle(run: Callable[[], float], least: float = 0.7, most: float = 3.0) -> None:
@@ -133,4 +166,16 @@ def fail(text: str) -> None:
 
 
 FAILURES: list[str] = []
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Say how long it took; an error is a failure of this step and not the end of the others."""
+    start = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        fail(f"{name}: {type(error).__name__}: {error}")
+        if not isinstance(error, (InferkitError, AssertionError)):
+            traceback.print_exc(file=sys.stdout)
+    say(f"[{name}: {time.perf_counter() - start:.1f} s]")

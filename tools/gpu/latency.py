@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import math
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from tools.gpu.common import BATCHES, TIMED, Results, fail, reference, say, settle, timed_plan_path, variation
+from tools.gpu.common import (
+    BATCHES,
+    TIMED,
+    Results,
+    fail,
+    in_fresh_process,
+    reference,
+    say,
+    settle,
+    timed_plan_path,
+    variation,
+)
 
 SECONDS = 2.0  # measured per case and process: what disturbs a virtual machine comes and goes within tenths of a second
 FEWEST, MOST = 100, 20_000  # iterations
@@ -84,11 +92,11 @@ def measure(name: str, batch: int, way: str) -> dict[str, Any]:
         }
 
 
-def child(case: str) -> None:
-    """A fresh process for one case, `name:batch:way`; prints one line of JSON."""
+def child(case: str) -> dict[str, Any]:
+    """One replicate of one case, `name:batch:way`, in a process that does nothing else."""
     name, batch, way = case.split(":")
     gc.disable()
-    print(json.dumps({"way": way, **measure(name, int(batch), way)}))
+    return {"way": way, **measure(name, int(batch), way)}
 
 
 def run(results: Results, processes: int, ways: Sequence[str]) -> None:
@@ -100,49 +108,44 @@ def run(results: Results, processes: int, ways: Sequence[str]) -> None:
     cases = [(name, batch) for name in TIMED for batch in BATCHES]
     jobs = [(name, batch, ways[number % len(ways)]) for name, batch in cases for number in range(processes)]
     random.Random(1).shuffle(jobs)
-    found: dict[str, list[dict[str, Any]]] = {f"{name}-b{batch}": [] for name, batch in cases}
+    replicates: dict[str, list[dict[str, Any]]] = {f"{name}-b{batch}": [] for name, batch in cases}
     for name, batch, way in jobs:
         case = f"{name}-b{batch}"
-        command = [sys.executable, "-m", "tools.gpu", "--latency-child", f"{name}:{batch}:{way}"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        except subprocess.TimeoutExpired:
-            fail(f"latency {case}: a process was not done after 60 s")
+            replicates[case].append(in_fresh_process("latency", f"{name}:{batch}:{way}", 60))
+        except RuntimeError as error:
+            fail(f"latency {case}: {error}")
             continue
-        if done.returncode != 0:
-            fail(f"latency {case}: exit code {done.returncode}: {done.stderr[-800:]}")
-            continue
-        found[case].append(json.loads(done.stdout.strip().splitlines()[-1]))
-        results.put("latency", found)  # at once: a machine that is taken away takes nothing with it
+        results.put("latency", replicates)  # at once: a machine that is taken away takes nothing with it
     say(f"latency, FP16, graph replay, {processes} fresh processes a case ({time.perf_counter() - start:.0f} s); µs")
     say(
         "  case            wall median (range)     CV % (compute)  in / compute / out     rest  enqueued (submit) bound"
     )
-    for case, replicates in found.items():
-        if replicates:
-            _report(case, replicates)
+    for case, of_case in replicates.items():
+        if of_case:
+            _report(case, of_case)
             if len(ways) > 1:
-                apart = {way: variation(each["wall"] for each in replicates if each["way"] == way) for way in ways}
+                apart = {way: variation(each["wall"] for each in of_case if each["way"] == way) for way in ways}
                 say("      CV " + ", ".join(f"{way} {share:.2f} %" for way, share in apart.items()))
 
 
-def _report(case: str, found: list[dict[str, Any]]) -> None:
+def _report(case: str, replicates: list[dict[str, Any]]) -> None:
     def middle(name: str) -> float:
-        return median(each[name] for each in found) * 1e6
+        return median(each[name] for each in replicates) * 1e6
 
-    walls = [each["wall"] * 1e6 for each in found]
+    walls = [each["wall"] * 1e6 for each in replicates]
     spread, rest = variation(walls), middle("rest")
-    own = variation(each["compute"] for each in found)
-    bound = sum(each["enqueue_submit"] > 0.8 * each["enqueue_compute"] for each in found)
+    own = variation(each["compute"] for each in replicates)
+    bound = sum(each["enqueue_submit"] > 0.8 * each["enqueue_compute"] for each in replicates)
     say(
         f"  {case:13} {median(walls):9.1f} ({min(walls):.1f}-{max(walls):.1f})  {spread:5.2f} ({own:.2f})   "
         f"{middle('host_to_device'):6.1f} / {middle('compute'):7.1f} / {middle('device_to_host'):4.1f}  {rest:6.1f}   "
-        f"{middle('enqueue_wall'):8.1f} ({middle('enqueue_submit'):6.1f})   {bound}/{len(found)}"
+        f"{middle('enqueue_wall'):8.1f} ({middle('enqueue_submit'):6.1f})   {bound}/{len(replicates)}"
     )
     if not (math.isnan(spread) or spread <= MAX_CV):
         fail(f"latency {case}: between-process CV {spread:.2f} % over {MAX_CV} %")
     if case.endswith("-b1") and rest > MAX_REST * 1e6:
         fail(f"latency {case}: {rest:.1f} µs of the wall time are neither copies nor execution")
-    launches = {each["launch"] for each in found}
+    launches = {each["launch"] for each in replicates}
     if launches != {"graph"}:
         fail(f"latency {case}: launched by {launches}, not as a graph")

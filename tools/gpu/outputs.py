@@ -14,6 +14,7 @@ from tools.gpu.common import (
     PRECISIONS,
     TOLERANCE,
     Results,
+    by_onnxruntime,
     fail,
     folder,
     keep_to,
@@ -35,7 +36,7 @@ def compare(name: str, precision: str, batches: tuple[int, ...]) -> dict[str, An
     from inferkit.backends.tensorrt import load_engine
 
     images, scores = reference(name)
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for batch in batches:
         with load_engine(plan_path(name, precision, batch)).session() as session:
             start = time.perf_counter()
@@ -44,7 +45,7 @@ def compare(name: str, precision: str, batches: tuple[int, ...]) -> dict[str, An
             session.execute()
             want = scores[:batch]
             got = next(iter(session.fetch().values())).reshape(want.shape)
-            found[str(batch)] = {
+            figures[str(batch)] = {
                 "error": relative_error(got, want),
                 "largest_probability_error": float(np.abs(softmax(got) - softmax(want)).max()),
                 "top1_agreement": float(np.mean(got.argmax(1) == want.argmax(1))),
@@ -53,7 +54,7 @@ def compare(name: str, precision: str, batches: tuple[int, ...]) -> dict[str, An
                 "replay_difference": session.replay_difference,
                 "probability_error": relative_error(softmax(got), softmax(want)),
             }
-    return found
+    return figures
 
 
 def run_outputs(results: Results) -> None:
@@ -73,10 +74,9 @@ def run_outputs(results: Results) -> None:
     for name in NETWORKS:
         cells = []
         for precision in PRECISIONS:
-            answers_here = [figures[f"{name}-{precision}-b{batch}"] for batch in BATCHES]
+            of_batches = [(str(batch), figures[f"{name}-{precision}-b{batch}"]) for batch in BATCHES]
             errors = [
-                f"{each[str(batch)]['error']:.1e}" if isinstance(each, dict) else "failed"
-                for batch, each in zip(BATCHES, answers_here, strict=True)
+                f"{each[batch]['error']:.1e}" if isinstance(each, dict) else "failed" for batch, each in of_batches
             ]
             cells.append(f"{precision} {' '.join(errors)}")
         say(f"  {name:10} {'  '.join(cells)}")
@@ -85,21 +85,13 @@ def run_outputs(results: Results) -> None:
 
 def cpu_classes(name: str) -> str:
     """ONNX Runtime's class for each of the 10,000 embedded images; stored for the engines to be compared with."""
-    import onnxruntime
-
     import inferkit
     from inferkit.data import open_dataset
 
-    network = inferkit.load(name)
-    session = onnxruntime.InferenceSession(network.model.SerializeToString(), providers=["CPUExecutionProvider"])
-    classes, labels = [], []
-    for batch in open_dataset("fashion_mnist").batches(LARGEST, preprocessing=preprocessing(name)):
-        outputs = session.run([network.outputs[0].name], {network.inputs[0].name: batch.images})[0]
-        classes.append(outputs.reshape(len(outputs), -1).argmax(1))
-        labels.append(batch.labels[: len(outputs)])
-    np.savez(
-        folder("references") / f"{name}-classes.npz", classes=np.concatenate(classes), labels=np.concatenate(labels)
-    )
+    dataset = open_dataset("fashion_mnist")
+    batches = (batch.images for batch in dataset.batches(LARGEST, preprocessing=preprocessing(name)))
+    classes = by_onnxruntime(inferkit.load(name), batches).argmax(1)
+    np.savez(folder("references") / f"{name}-classes.npz", classes=classes, labels=dataset.labels)
     return name
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -14,7 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.gpu.common import BATCHES, TIMED, Results, fail, reference, say, settle, softmax, timed_plan_path
+from tools.gpu.common import (
+    BATCHES,
+    TIMED,
+    Results,
+    fail,
+    in_fresh_process,
+    reference,
+    say,
+    settle,
+    softmax,
+    timed_plan_path,
+)
 
 MIN_SHARE = 0.98  # of the execution-only rate
 FASTER_THAN_POLYGRAPHY = {1: 1.7, 64: 1.25}
@@ -82,32 +89,25 @@ PARTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
 }
 
 
-def child(part: str) -> None:
-    """All cases of one part in a fresh process; prints one line of JSON."""
-    found = {}
+def child(part: str) -> dict[str, Any]:
+    """All cases of one part, in a process of its own."""
+    cases: dict[str, Any] = {}
     for name in TIMED:
         for batch in BATCHES if part != "polygraphy" else [size for size in BATCHES if size != 8]:
             try:
-                found[f"{name}-b{batch}"] = PARTS[part](name, batch)
+                cases[f"{name}-b{batch}"] = PARTS[part](name, batch)
             except Exception as error:
-                found[f"{name}-b{batch}"] = {"failed": f"{type(error).__name__}: {error}"[:600]}
-    print(json.dumps(found, default=str))
+                cases[f"{name}-b{batch}"] = {"failed": f"{type(error).__name__}: {error}"[:600]}
+    return cases
 
 
 def run(results: Results, part: str) -> None:
-    start = time.perf_counter()
-    environment = {**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1"}
-    command = [sys.executable, "-m", "tools.gpu", "--peer-child", part]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
-    if done.returncode != 0:
-        fail(f"{part}: exit code {done.returncode}: {done.stderr[-800:]}")
-        return
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    results.put(part, found)
-    for case, figures in found.items():
+    """All cases of one part in a process of its own."""
+    cases = in_fresh_process("peers", part, 240, POLYGRAPHY_USE_TENSORRT_RTX="1")
+    results.put(part, cases)
+    for case, figures in cases.items():
         if "failed" in figures:
             fail(f"{part} {case}: {figures['failed']}")
-    say(f"{part} done ({time.perf_counter() - start:.0f} s)")
 
 
 def report(results: Results) -> None:
@@ -123,17 +123,17 @@ def report(results: Results) -> None:
     for name in TIMED:
         for batch in BATCHES:
             case = f"{name}-b{batch}"
-            here = replicates.get(case) or []
-            latency = median(each["wall"] for each in here) if here else float("nan")
-            compute = median(each["compute"] for each in here) if here else float("nan")
+            of_case = replicates.get(case) or []
+            latency = median(each["wall"] for each in of_case) if of_case else float("nan")
+            compute = median(each["compute"] for each in of_case) if of_case else float("nan")
             over = results.parts.get("throughput", {}).get(case, {})
             runner = results.parts.get("polygraphy", {}).get(case, {}).get("wall", float("nan"))
             twin = results.parts.get("torch", {}).get(case, {}).get("wall", float("nan"))
-            known = results.parts.get("prepare", {}).get("networks", {}).get(name)
+            network = results.parts.get("prepare", {}).get("networks", {}).get(name)
             floor = float("nan")
-            if card and isinstance(known, dict):
+            if card and isinstance(network, dict):
                 pixels, classes = (int(np.prod(array.shape[1:])) for array in reference(name))
-                work = Work(known["operations"], known["weights"], pixels, classes)
+                work = Work(network["operations"], network["weights"], pixels, classes)
                 floor = limit_of(work, "fp16", batch, card).seconds
             say(
                 f"  {case:13} {latency * 1e6:9.1f}  {over.get('wall', float('nan')) * 1e6:9.1f} "

@@ -1,10 +1,4 @@
-"""Part `placement`: what makes one process slower than another: host memory, core, device memory, or the moment.
-
-One engine, one process. The same few page-locked memories, the same few cores and the same few sessions (each with
-device memory of its own) are visited again and again in random order, a window of iterations at each. A cause that
-belongs to the place comes back with the place: its share of the variance between windows is what `between` shows, and
-the rest is the moment's.
-"""
+"""Parts `placement` and `sessions`: what makes an engine slower: where it runs, the moment, or sessions beside it."""
 
 from __future__ import annotations
 
@@ -15,15 +9,21 @@ from collections.abc import Callable, Sequence
 from statistics import mean, median, variance
 from typing import Any
 
-from tools.gpu.common import BATCHES, TIMED, Results, reference, say, settle, timed_plan_path
+from tools.gpu.common import BATCHES, TIMED, Results, fail, reference, say, settle, side_by_side, timed_plan_path
 
 PLACES, ROUNDS = 6, 10  # a session keeps a graph for each of eight memories
 WINDOW = 0.1  # seconds
 PARTS = ("wall", "host_to_device", "compute", "device_to_host", "rest")
+OTHERS = 5  # sessions of the same plan: a service of batches up to 32 has six
+BESIDE_ROUNDS = 5
 
 
-def measure(name: str, batch: int) -> dict[str, Any]:
-    """Medians of every window: by kind of place, place and part; seconds."""
+def visit_places(name: str, batch: int) -> dict[str, Any]:
+    """Medians of every window: by kind of place, place and part; seconds.
+
+    One engine, one process. The same few page-locked memories, cores and sessions (each with device memory of its own)
+    are visited again and again in random order, a window of iterations at each.
+    """
     from inferkit.backends.tensorrt import load_engine
 
     images, _ = reference(name)
@@ -75,7 +75,10 @@ def window(session: Any) -> dict[str, float]:
 
 
 def between(places: dict[str, list[float]]) -> float:
-    """The share of the variance of all windows that belongs to the places (an intraclass correlation), 0 to 1."""
+    """The share of the variance of all windows that belongs to the places (an intraclass correlation), 0 to 1.
+
+    A cause that belongs to the place comes back with the place; the rest is the moment's.
+    """
     groups = list(places.values())
     size = len(groups[0])
     within = mean(variance(group) for group in groups)
@@ -83,18 +86,71 @@ def between(places: dict[str, list[float]]) -> float:
     return among / (among + within) if among + within else 0.0
 
 
-def run(results: Results) -> None:
+def placement(results: Results) -> None:
     """Every timed network and batch, one after the other. Needs what `prepare` and `engines` made."""
     figures: dict[str, Any] = {}
     for name in TIMED:
         for batch in BATCHES:
-            figures[f"{name}-b{batch}"] = found = measure(name, batch)
-            for kind, places in found.items():
-                told = []
+            figures[f"{name}-b{batch}"] = visited = visit_places(name, batch)
+            for kind, places in visited.items():
+                texts = []
                 for part in PARTS:
                     windows = {place: [each[part] for each in taken] for place, taken in places.items()}
                     values = sorted(value for taken in windows.values() for value in taken)
                     share = f"{100 * between(windows):.0f} % the place's"
-                    told.append(f"{part} {1e6 * values[0]:.1f}-{1e6 * values[-1]:.1f} µs ({share})")
-                say(f"  {name} batch {batch}, by {kind}: " + "; ".join(told))
+                    texts.append(f"{part} {1e6 * values[0]:.1f}-{1e6 * values[-1]:.1f} µs ({share})")
+                say(f"  {name} batch {batch}, by {kind}: " + "; ".join(texts))
     results.put("placement", figures)
+
+
+def run_beside(name: str, batch: int) -> dict[str, Any]:
+    """Windows of the first session, in seconds by part: alone, beside its like, beside another network as well.
+
+    The other sessions are run once and stay idle: those of the same plan share the engine, another network loads one
+    more.
+    """
+    from inferkit.backends.tensorrt import load_engine
+
+    other = next((each for each in TIMED if each != name), None)
+    with contextlib.ExitStack() as stack:
+
+        def opened(engine: Any, images: Any) -> Any:
+            session = stack.enter_context(engine.session())
+            session.load(images)
+            session.execute()
+            return session
+
+        def windows() -> list[dict[str, float]]:
+            return [window(session) for _ in range(BESIDE_ROUNDS)]
+
+        engine, (images, _) = load_engine(timed_plan_path(name, batch)), reference(name)
+        session = opened(engine, images[:batch])
+        settle(lambda: session.execute().wall)
+        taken = {"alone": windows()}
+        memory = {"1": session.memory_bytes()}
+        for _ in range(OTHERS):
+            opened(engine, images[:batch])
+        taken[f"beside {OTHERS} of the same plan"] = windows()
+        memory[str(OTHERS + 1)] = session.memory_bytes()
+        if other is not None:
+            opened(load_engine(timed_plan_path(other, batch)), reference(other)[0][:batch])
+            taken[f"and beside {other}"] = windows()
+    return {"windows": taken, "memory_bytes": memory}
+
+
+def sessions(results: Results) -> None:
+    """Every timed network and batch, each in a fresh process. Needs what `prepare` and `engines` made."""
+    jobs = [(name, batch) for name in TIMED for batch in BATCHES]
+    figures: dict[str, Any] = {}
+    for (name, batch), answer in zip(jobs, side_by_side(run_beside, jobs, 1), strict=True):
+        if isinstance(answer, str):
+            fail(f"sessions {name}-b{batch}: {answer}")
+            continue
+        figures[f"{name}-b{batch}"] = answer
+        executions = ", ".join(
+            f"{how} {1e6 * median(each['compute'] for each in windows):.1f} µs"
+            for how, windows in answer["windows"].items()
+        )
+        memory = ", ".join(f"{count}: {size / 1e6:.0f} MB" for count, size in answer["memory_bytes"].items())
+        say(f"  {name} batch {batch}: execution {executions}; device memory of sessions: {memory}")
+    results.put("sessions", figures)

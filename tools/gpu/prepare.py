@@ -1,4 +1,4 @@
-"""Part `prepare`: networks, references by ONNX Runtime on the CPU, and engines; all processes side by side."""
+"""Parts `prepare` and `engines`: networks, references by ONNX Runtime, engines; all processes side by side."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from tools.gpu.common import (
     PRECISIONS,
     TIMED,
     Results,
+    by_onnxruntime,
     fail,
     folder,
     keep_to,
     plan_path,
     say,
-    scores_blob,
+    scored,
     side_by_side,
     timed_plan_path,
 )
@@ -27,23 +28,16 @@ from tools.gpu.common import (
 
 def make_reference(name: str, threads: int) -> dict[str, Any]:
     """Load a network (which makes its weights), run 64 real images through ONNX Runtime in FP32, store both."""
-    import onnxruntime
-
     import inferkit
-    from inferkit.cli.study_engine import with_output
     from inferkit.measure.images import stand_in
     from inferkit.measure.layers.roofline import work_of
 
     start = time.perf_counter()
-    network = inferkit.load(name)
-    network = with_output(network, scores_blob(network))
+    network = scored(inferkit.load(name))
     loaded = time.perf_counter()
     images = stand_in(network.inputs[0], LARGEST)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(network.model.SerializeToString(), options, ["CPUExecutionProvider"])
-    outputs = session.run([network.outputs[0].name], {network.inputs[0].name: images})[0]
-    np.savez(folder("references") / f"{name}.npz", images=images, scores=outputs.reshape(len(outputs), -1))
+    scores = by_onnxruntime(network, [images], threads)
+    np.savez(folder("references") / f"{name}.npz", images=images, scores=scores)
     work = work_of(network)
     seconds = {"load_seconds": loaded - start, "reference_seconds": time.perf_counter() - loaded}
     return {**seconds, "operations": work.operations, "weights": work.weights}
@@ -53,17 +47,15 @@ def make_engine(name: str, precision: str) -> dict[str, Any]:
     """Rewrite the network and build its engine for batches of 1 to 64 (plan_path), with the scores as output."""
     keep_to(precision)
     import inferkit
-    from inferkit.cli.study_engine import with_output
 
     start = time.perf_counter()
-    network = inferkit.load(name)
-    network = inferkit.at_precision(with_output(network, scores_blob(network)), precision)
+    network = inferkit.at_precision(scored(inferkit.load(name)), precision)
     rewritten = time.perf_counter()
     for batch in BATCHES if precision == "fp32" else (LARGEST,):
         fixed = precision == "fp32"
         engine: Any = inferkit.build(network, backend="tensorrt", max_batch=batch, static=fixed, cache=False)
         engine.save(plan_path(name, precision, batch))
-    return _told(engine, rewritten - start, network.notes)
+    return _facts(engine, rewritten - start, network.notes)
 
 
 def make_timed_engines(name: str) -> dict[str, Any]:
@@ -73,15 +65,15 @@ def make_timed_engines(name: str) -> dict[str, Any]:
     start = time.perf_counter()
     network = inferkit.at_precision(inferkit.load(name), "fp16")
     rewritten = time.perf_counter()
-    found = {}
+    made = {}
     for batch in BATCHES:
         engine: Any = inferkit.build(network, backend="tensorrt", max_batch=batch, static=True, cache=False)
         engine.save(timed_plan_path(name, batch))
-        found[str(batch)] = _told(engine, rewritten - start, network.notes)
-    return found
+        made[str(batch)] = _facts(engine, rewritten - start, network.notes)
+    return made
 
 
-def _told(engine: Any, rewrite_seconds: float, notes: tuple[str, ...]) -> dict[str, Any]:
+def _facts(engine: Any, rewrite_seconds: float, notes: tuple[str, ...]) -> dict[str, Any]:
     return {
         "rewrite_seconds": rewrite_seconds,
         "build_seconds": engine.info.build_seconds,

@@ -64,7 +64,7 @@ def _twin(name: str) -> TorchTwin:
 
 
 class TorchTwin:
-    """Runs an FP32 ONNX model of image classification in `dtype`; KeyError for an operator that it lacks."""
+    """Runs an FP32 ONNX model in `dtype`, as far as the timed networks go; ValueError for another operator."""
 
     def __init__(self, model: Any, device: str, dtype: Any) -> None:
         import torch
@@ -91,90 +91,47 @@ class TorchTwin:
         values[self.graph.input[0].name] = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
         for node, attributes in zip(self.graph.node, self.attributes, strict=True):
             inputs = [values[name] if name else None for name in node.input]
-            values[node.output[0]] = OPERATORS[node.op_type](inputs, attributes)
+            values[node.output[0]] = _computed(node.op_type, inputs, attributes)
         return values[self.graph.output[0].name].float()
 
 
+def _computed(kind: str, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    """One node's output."""
+    from torch.nn import functional
+
+    x, *others = inputs
+    match kind:
+        case "Conv":
+            x, pads = _padded(x, attributes, 0.0)
+            return functional.conv2d(x, others[0], (*others, None)[1], attributes.get("strides", [1, 1]), pads)
+        case "MaxPool":
+            x, pads = _padded(x, attributes, float("-inf"))
+            return functional.max_pool2d(x, attributes["kernel_shape"], attributes["strides"], pads)
+        case "BatchNormalization":
+            scale, bias, mean, variance = others
+            return functional.batch_norm(x, mean, variance, scale, bias, eps=attributes.get("epsilon", 1e-5))
+        case "Gemm":
+            return functional.linear(x, others[0] if attributes.get("transB") else others[0].T, others[1])
+        case "Reshape":
+            return x.reshape([x.shape[at] if size == 0 else int(size) for at, size in enumerate(others[0].tolist())])
+        case "Softmax":
+            return x.softmax(attributes.get("axis", -1))
+        case "Relu":
+            return x.relu()
+        case "GlobalAveragePool":
+            return x.mean((2, 3), keepdim=True)
+        case "Add":
+            return x + others[0]
+        case "Mul":
+            return x * others[0]
+    raise ValueError(f"no PyTorch call for the operator {kind}")
+
+
 def _padded(x: Any, attributes: dict[str, Any], value: float) -> tuple[Any, list[int]]:
-    """ONNX pads each side; PyTorch's operators both sides alike. Uneven padding is done beforehand."""
-    import torch
+    """ONNX pads each edge; PyTorch's operators both alike. Uneven padding is done beforehand."""
+    from torch.nn import functional
 
     pads = list(attributes.get("pads", [0, 0, 0, 0]))
     if pads[:2] == pads[2:]:
         return x, pads[:2]
-    return torch.nn.functional.pad(x, (pads[1], pads[3], pads[0], pads[2]), value=value), [0, 0]
-
-
-def _convolution(inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    import torch
-
-    x, pads = _padded(inputs[0], attributes, 0.0)
-    bias = inputs[2] if len(inputs) > 2 else None
-    strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
-    return torch.nn.functional.conv2d(x, inputs[1], bias, strides, pads, dilations, attributes.get("group", 1))
-
-
-def _max_pool(inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    import torch
-
-    x, pads = _padded(inputs[0], attributes, float("-inf"))
-    ceil = bool(attributes.get("ceil_mode", 0))
-    return torch.nn.functional.max_pool2d(x, attributes["kernel_shape"], attributes["strides"], pads, ceil_mode=ceil)
-
-
-def _average_pool(inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    import torch
-
-    x, pads = _padded(inputs[0], attributes, 0.0)
-    return torch.nn.functional.avg_pool2d(
-        x,
-        attributes["kernel_shape"],
-        attributes.get("strides", [1, 1]),
-        pads,
-        ceil_mode=bool(attributes.get("ceil_mode", 0)),
-        count_include_pad=bool(attributes.get("count_include_pad", 0)),
-    )
-
-
-def _batch_normalization(inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    import torch
-
-    x, scale, bias, mean, variance = inputs
-    return torch.nn.functional.batch_norm(x, mean, variance, scale, bias, eps=attributes.get("epsilon", 1e-5))
-
-
-def _gemm(inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    import torch
-
-    weight = inputs[1] if attributes.get("transB") else inputs[1].T
-    bias = inputs[2] if len(inputs) > 2 else None
-    return torch.nn.functional.linear(inputs[0], weight, bias)
-
-
-def _reshape(inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    shape = [inputs[0].shape[index] if size == 0 else int(size) for index, size in enumerate(inputs[1].tolist())]
-    return inputs[0].reshape(shape)
-
-
-def _softmax(inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    import torch
-
-    return torch.softmax(inputs[0], attributes.get("axis", -1))
-
-
-OPERATORS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
-    "Conv": _convolution,
-    "Relu": lambda inputs, _: inputs[0].relu(),
-    "MaxPool": _max_pool,
-    "AveragePool": _average_pool,
-    "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
-    "BatchNormalization": _batch_normalization,
-    "Gemm": _gemm,
-    "Add": lambda inputs, _: inputs[0] + inputs[1],
-    "Mul": lambda inputs, _: inputs[0] * inputs[1],
-    "Flatten": lambda inputs, attributes: inputs[0].flatten(attributes.get("axis", 1)),
-    "Reshape": _reshape,
-    "Softmax": _softmax,
-    "Identity": lambda inputs, _: inputs[0],
-    "Dropout": lambda inputs, _: inputs[0],
-}
+    return functional.pad(x, (pads[1], pads[3], pads[0], pads[2]), value=value), [0, 0]

@@ -1,6 +1,6 @@
 """Trains the networks that inferkit/network/zoo/trained holds, and measures what it writes there.
 
-    python tools/train.py lenet fashion_vgg fashion_resnet --dataset /usr/share/datasets/fashion-mnist
+    python -m tools.train lenet fashion_vgg fashion_resnet --dataset /usr/share/datasets/fashion-mnist
 
 Needs Fashion-MNIST's four original files (Debian package dataset-fashion-mnist), real PyCaffe (`--caffe-root` or
 INFERKIT_CAFFE_ROOT) and, for the last two networks, torch (`pip install torch`). Takes ten to fifteen minutes of one
@@ -25,9 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# As a script its folder is on the path, not the repository.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import inferkit
 from inferkit.backends.caffe.root import require_root
 from inferkit.files import replacing, write_atomically
@@ -36,6 +33,7 @@ from inferkit.network.network import Network
 from inferkit.network.zoo import build
 from inferkit.network.zoo.caffemodel import caffemodel
 from inferkit.network.zoo.store import TRAINED
+from tools.accuracy.imported import outputs
 from tools.train import fashion_mnist
 
 SCALE = 1 / 256  # the only preprocessing: pixels from 0 to just below 1
@@ -45,7 +43,7 @@ BATCH = 100
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, write and measure the networks named."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tools.train", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", metavar="NAME", nargs="+", choices=NAMES, help="lenet, fashion_vgg, fashion_resnet")
     parser.add_argument("--dataset", type=Path, required=True, help="folder of Fashion-MNIST's four .gz files")
     parser.add_argument("--caffe-root", type=Path, help="where real Caffe is (default: INFERKIT_CAFFE_ROOT)")
@@ -125,12 +123,8 @@ def measure(
     network: Network, images: NDArray[np.uint8], labels: NDArray[np.uint8], backend: str, **options: Any
 ) -> dict[str, float]:
     """Top-1 and top-5, as fractions, of `network` on all images in `backend`."""
-    ranks: list[NDArray[np.int64]] = []
-    with inferkit.build(network, backend=backend, max_batch=BATCH, **options).session() as session:
-        for start in range(0, len(images), BATCH):
-            scores = session.run(images[start : start + BATCH].astype(np.float32) * np.float32(SCALE))["prob"]
-            ranks.append(rank_of_labels(scores, labels[start : start + BATCH]))
-    rank = np.concatenate(ranks)
+    scores = outputs(network, images.astype(np.float32) * np.float32(SCALE), BATCH, backend, **options)
+    rank = rank_of_labels(scores, labels)
     return {"top1": float(np.mean(rank < 1)), "top5": float(np.mean(rank < 5))}
 
 
