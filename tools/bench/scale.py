@@ -182,8 +182,8 @@ def compare(pool: Pool, job: Evaluation, prepared: Path, images: int, paid: Part
     evaluate_on(pool, job, prepared, shard=shard)
     took = time.monotonic() - began
     print(
-        f"{workers} workers, {neighbours} on a machine of {cpus} CPUs, of which others use {alone.others:.2f}; one worker "
-        f"uses {one.process_cores:.2f} while its process starts, {one.rate_cores:.2f} while it evaluates"
+        f"{workers} workers, {neighbours} on a machine of {cpus} CPUs, of which others use {alone.others:.2f}; one "
+        f"worker uses {one.process_cores:.2f} while its process starts, {one.rate_cores:.2f} while it evaluates"
     )
     print(f"{'':24}{'alone':>12}{'predicted':>12}{'measured':>12}{'measured / predicted':>22}")
     for name in ("start", "prepare", "ship", "build"):
