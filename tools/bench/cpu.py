@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{name}, batch {batch}: {rows[-1].ratios[ORT]:.2f} times PyCaffe", file=sys.stderr)
         text = markdown(rows, args.threads)
     except InferkitError as error:
-        print(f"bench_cpu: {error}", file=sys.stderr)
+        print(f"tools.bench.cpu: {error}", file=sys.stderr)
         return 1
     print(text)
     return 0

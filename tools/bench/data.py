@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if number == 0:
                     bench.rows.clear()
     except InferkitError as error:
-        print(f"bench_data: {error}", file=sys.stderr)
+        print(f"tools.bench.data: {error}", file=sys.stderr)
         return 1
     print(report(bench, args.threads))
     return 0

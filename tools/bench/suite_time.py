@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             path.unlink(missing_ok=True)
         steps, total = run([*command, "--no-history", *args.options])
         if not path.exists():
-            print("bench_suite_time: the suite wrote no JSON", file=sys.stderr)
+            print("tools.bench.suite_time: the suite wrote no JSON", file=sys.stderr)
             return 1
         through_services = in_accuracy_mode(path.with_suffix(".loadgen"))
         return report(shares(json.loads(path.read_text())["inferkit"], steps, through_services), total)

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from inferkit.gate.outcome import Verdict
-from inferkit.gate.rules.moderated import LOOKS
+from inferkit.gate.rules.moderated import ANALYSES
+from inferkit.gate.stats.analyses import SINGLE_ANALYSIS, AnalysisPlan
 from inferkit.gate.stats.effect import Evidence
 from inferkit.gate.stats.judge import judge
-from inferkit.gate.stats.looks import SINGLE_LOOK, LookPlan
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import VariancePrior
 from tools import ROOT
 from tools.gate.read import read_recordings
-from tools.gate.rules import latency_outcomes
+from tools.gate.rules import judged
 from tools.gate.simulate import Noise, against_baseline
 
 FIGURES = ROOT / "docs" / "figures"
@@ -82,15 +82,15 @@ def moderation(axes: Any, cases: int = 60) -> None:
 
 def spending(axes: Any) -> None:
     """How much of the error each interim analysis may spend, and all of them up to it."""
-    plan = LookPlan(LOOKS)
-    each = [100 * float(plan.allowance(look, 0.025)) for look in range(len(LOOKS))]
-    axes.bar(range(len(LOOKS)), np.cumsum(each), color="#d0d0d0", label="spent up to here")
-    axes.bar(range(len(LOOKS)), each, bottom=np.cumsum(each) - each, color=BLUE, label="at this analysis")
-    for look, value in enumerate(each):
-        axes.text(look, float(np.cumsum(each)[look]) + 0.04, f"{value:.2f}", ha="center")
+    plan = AnalysisPlan(ANALYSES)
+    each = [100 * float(plan.allowance(analysis, 0.025)) for analysis in range(len(ANALYSES))]
+    axes.bar(range(len(ANALYSES)), np.cumsum(each), color="#d0d0d0", label="spent up to here")
+    axes.bar(range(len(ANALYSES)), each, bottom=np.cumsum(each) - each, color=BLUE, label="at this analysis")
+    for analysis, value in enumerate(each):
+        axes.text(analysis, float(np.cumsum(each)[analysis]) + 0.04, f"{value:.2f}", ha="center")
     axes.axhline(2.5, color=RED, ls="--", lw=1)
     axes.set_ylim(0, 2.9)
-    axes.set_xticks(range(len(LOOKS)), [str(count) for count in LOOKS])
+    axes.set_xticks(range(len(ANALYSES)), [str(count) for count in ANALYSES])
     axes.set_xlabel("replicates at the interim analysis")
     axes.set_ylabel("error, % (of a suite, for REGRESSED)")
     axes.set_title("Four interim analyses spend no more error than one analysis")
@@ -107,7 +107,7 @@ def regions(axes: Any, margin: float = 0.05, grid: int = 160) -> None:
         known = VariancePrior(prior.dof, error**2, prior.pooled_dof)
         # One at a time: this is about a single case, and Holm's rule would have them pay for each other.
         for column, item in enumerate(evidence):
-            found = judge([item], [math.log1p(margin)], plan=SINGLE_LOOK, look=0, prior=known)[0]
+            found = judge([item], [math.log1p(margin)], plan=SINGLE_ANALYSIS, prior=known)[0]
             colours[row, column] = _rgb(_COLOURS[found.verdict or Verdict.INCONCLUSIVE])
     extent = (100 * effects[0], 100 * effects[-1], 100 * errors[0], 100 * errors[-1])
     axes.imshow(0.45 * colours + 0.55, origin="lower", aspect="auto", extent=extent)
@@ -154,8 +154,7 @@ def worked_example() -> list[str]:
     base, head = ({name: -7 + 0.004 * random.standard_normal(3) for name in ("same", "slower", "noisy")} for _ in "ab")
     head["slower"] = head["slower"] + 0.08
     head["noisy"] = np.array([-7.02, -6.93, -6.98])
-    outcomes = latency_outcomes(base, head, dict.fromkeys(base, 0.05), measuring=False)
-    return [outcome.line for outcome in outcomes]
+    return [outcome.line for outcome in judged(base, head, dict.fromkeys(base, 0.05), measuring=False)]
 
 
 def _rgb(colour: str) -> tuple[float, ...]:

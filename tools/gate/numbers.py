@@ -9,14 +9,15 @@ from itertools import combinations
 
 import numpy as np
 
+from inferkit.gate.metrics import EXECUTION
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.power import Share
+from inferkit.gate.stats.analyses import SINGLE_ANALYSIS
 from inferkit.gate.stats.effect import independent
 from inferkit.gate.stats.judge import judge
-from inferkit.gate.stats.looks import SINGLE_LOOK
 from tools.gate.peers import RULES
 from tools.gate.read import Suites, medians, read_recordings
-from tools.gate.rules import is_slower, slower_by_execution
+from tools.gate.rules import Logs, is_slower, judged
 from tools.gate.simulate import (
     ENQUEUE_BATCH_1,
     ENQUEUE_BATCH_1_TAILS,
@@ -124,12 +125,17 @@ def execution(
         drawn = {name: random.permutation(values) for name, values in levels.items()}
         base = {name: values[:stored] for name, values in drawn.items()}
         head = {name: values[stored:][:stored] for name, values in drawn.items()}
-        failed += bool(slower_by_execution(base, head, margins))
+        failed += bool(_slower(base, head, margins))
         slow = names[number % len(names)]
         head[slow] = head[slow] + np.log1p(0.02)
         tried[slow] += 1
-        found[slow] += slow in slower_by_execution(base, head, margins)
+        found[slow] += slow in _slower(base, head, margins)
     return failed, {name: (found[name], tried[name]) for name in names}
+
+
+def _slower(base: Logs, head: Logs, margins: Mapping[str, float]) -> set[str]:
+    outcomes = judged(base, head, margins, EXECUTION)
+    return {outcome.case for outcome in outcomes if outcome.verdict is Verdict.REGRESSED}
 
 
 def recordings(size: int) -> None:
@@ -159,7 +165,7 @@ def speed() -> None:
     data = 0.003 * np.random.default_rng(0).standard_normal((200, 2, 20))
     for _ in range(2):
         started = time.perf_counter()
-        judge([independent(base, head) for base, head in data], [0.02] * 200, plan=SINGLE_LOOK, look=0)
+        judge([independent(base, head) for base, head in data], [0.02] * 200, plan=SINGLE_ANALYSIS)
         took = time.perf_counter() - started
     print(f"200 cases x 20 replicates a side judged in {took:.3f} s")
 

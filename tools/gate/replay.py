@@ -16,7 +16,7 @@ from typing import Any
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.power import Share, SuiteData
 from tools.gate.read import logged_suites
-from tools.gate.rules import Logs, latency_outcomes
+from tools.gate.rules import Logs, judged
 
 _HEAD = 3  # replicates of a redrawn case
 _FEWEST = 4  # replicates of the reference in base: a run has as many as its most measured case
@@ -68,7 +68,7 @@ def _judged(suite: SuiteData, base: Logs, head: Logs) -> Replayed:
     """What the present rule says of a suite's cases, without those that were slowed by less than their margins."""
     slowed = tuple(name for name in suite.slowed if name in base and suite.margins[name] <= suite.share + 1e-9)
     ignored = set(suite.slowed) - set(slowed)
-    outcomes = latency_outcomes(base, head, suite.margins)
+    outcomes = judged(base, head, suite.margins)
     return Replayed(suite.kind, slowed, tuple(outcome for outcome in outcomes if outcome.case not in ignored))
 
 

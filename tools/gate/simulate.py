@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.gate.outcome import Verdict
-from inferkit.gate.rules.moderated import CONFIRMED, LOOKS
+from inferkit.gate.rules.moderated import ANALYSES, CONFIRMED
+from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence, independent, paired
-from inferkit.gate.stats.looks import LookPlan
 from inferkit.gate.stats.sequential import advance, begin
 from tools.gate.rules import more_for_baseline
 
-BASELINE_LOOKS = LookPlan(LOOKS, least=CONFIRMED)
-AB_LOOKS = LookPlan((4, 8, 12, 20))
+BASELINE_ANALYSES = AnalysisPlan(ANALYSES, least=CONFIRMED)
+AB_ANALYSES = AnalysisPlan((4, 8, 12, 20))
 MARGIN = 0.02
 
 
@@ -106,14 +106,14 @@ def against_baseline(
     (`pytest bench --for-baseline`).
     """
     base = _grown(noises, random) if stored is None else [noise.medians(stored, random) for noise in noises]
-    most = BASELINE_LOOKS.counts[-1]
+    most = BASELINE_ANALYSES.counts[-1]
     head = [noise.medians(most, random) + effect for noise, effect in zip(noises, effects, strict=True)]
-    return _play(lambda case, count: independent(base[case], head[case][:count]), len(noises), BASELINE_LOOKS, 0.5)
+    return _play(lambda case, count: independent(base[case], head[case][:count]), len(noises), BASELINE_ANALYSES, 0.5)
 
 
 def _grown(noises: Sequence[Drawn], random: np.random.Generator) -> list[NDArray[np.float64]]:
-    measured = [noise.medians(BASELINE_LOOKS.counts[0], random) for noise in noises]
-    while wanted := more_for_baseline(measured, MARGIN, BASELINE_LOOKS.counts):
+    measured = [noise.medians(BASELINE_ANALYSES.counts[0], random) for noise in noises]
+    while wanted := more_for_baseline(measured, MARGIN, BASELINE_ANALYSES.counts):
         for case, count in wanted.items():
             measured[case] = np.append(measured[case], noises[case].medians(count, random))
     return measured
@@ -121,15 +121,15 @@ def _grown(noises: Sequence[Drawn], random: np.random.Generator) -> list[NDArray
 
 def interleaved(noises: Sequence[Drawn], effects: Sequence[float], random: np.random.Generator) -> Played:
     """One interleaved A/B run: each block holds a fresh process of base and head. Effects are log ratios."""
-    blocks = AB_LOOKS.counts[-1]
+    blocks = AB_ANALYSES.counts[-1]
     differences = [
         noise.medians(blocks, random) + effect - noise.medians(blocks, random)
         for noise, effect in zip(noises, effects, strict=True)
     ]
-    return _play(lambda case, count: paired(differences[case][:count]), len(noises), AB_LOOKS, 0.0)
+    return _play(lambda case, count: paired(differences[case][:count]), len(noises), AB_ANALYSES, 0.0)
 
 
-def _play(evidence: Callable[[int, int], Evidence], cases: int, plan: LookPlan, suspicion: float) -> Played:
+def _play(evidence: Callable[[int, int], Evidence], cases: int, plan: AnalysisPlan, suspicion: float) -> Played:
     trial = begin([MARGIN] * cases, plan, suspicion=suspicion)
     counts = [plan.counts[0]] * cases
     measured = [evidence(case, counts[case]) for case in range(cases)]
