@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tools.lock import LINE, LOCK, LOCK_LONG, differences, fits, normal, wanted
-from tools.third_party import main as third_party
+from tools.build.lock import LINE, LOCK, LOCK_LONG, differences, fits, normal, wanted
+from tools.build.third_party import main as third_party
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,9 +32,9 @@ def pinned() -> dict[str, str]:
 
 def test_the_lock_has_all_that_is_asked_for_in_the_ranges_that_users_get(pinned: dict[str, str]) -> None:
     asked = [one for one in map(Requirement, wanted()) if one.marker is None or one.marker.evaluate()]
-    assert {str(one) for one in asked if normal(one.name) not in pinned} == set(), "run python -m tools.lock"
+    assert {str(one) for one in asked if normal(one.name) not in pinned} == set(), "run python -m tools.build.lock"
     outside = {str(one) for one in asked if not one.specifier.contains(pinned[normal(one.name)], prereleases=True)}
-    assert outside == set(), "run python -m tools.lock"
+    assert outside == set(), "run python -m tools.build.lock"
 
 
 def test_an_environment_that_is_not_the_locked_one_is_told_package_by_package(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_lock_for_another_python_is_said_to_be_one(
 ) -> None:
     path = tmp_path / "requirements.txt"
     path.write_text("# Made\n# For Python 2.7, Linux x86_64.\n")
-    monkeypatch.setattr("tools.lock.LOCK", path)
+    monkeypatch.setattr("tools.build.lock.LOCK", path)
     assert not fits()
     assert "requirements.txt is for python 2.7, linux x86_64, this is Python 3." in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inferkit.gate.outcome import Verdict
-from tools.replay_suites import replay
+from tools.gate.replay import replay
 
 MEASURED = Path(__file__).resolve().parents[2] / "docs" / "measured"
 RECORDED = MEASURED / "cpu-unchanged-suites.jsonl"

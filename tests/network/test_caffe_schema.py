@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inferkit.backends.caffe.root import CaffeRoot
 from inferkit.network.caffe.files import schema
 from inferkit.network.caffe.generated.descriptor import DESCRIPTOR
-from tools.generate_schema import compile_proto, descriptor_module, types_module
+from tools.build.generate_schema import compile_proto, descriptor_module, types_module
 
 CAFFE = Path(schema.__file__).parents[1]
 

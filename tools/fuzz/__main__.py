@@ -6,7 +6,7 @@
 
 It needs `pip install atheris`. Inputs that reach new code are kept in the work folder and are where the next run
 begins. Exit code 1 where something was found: a crash, an exception that is no InferkitError, an input that took over
-20 seconds, or more than 2 GiB of memory. A finding that is fixed belongs in tests/fuzz/corpus/TARGET/.
+20 seconds, or more than 2 GiB of memory. A finding that is fixed belongs in tests/tools/fuzz/corpus/TARGET/.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tools.fuzz.every import targets
-from tools.fuzz.last_input import last_input
-from tools.fuzz.target import Target, survive
+from tools.fuzz.target import Target, survive, targets
+from tools.fuzz.worker import last_input
 
 RSS_LIMIT_MB = 2048
 TIMEOUT = 20  # seconds for one input

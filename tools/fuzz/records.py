@@ -11,9 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from inferkit.backends.tensorrt.plan import PlanInfo, read_plan, sha256
-from inferkit.gate.files.baseline import AccuracyBaseline, Baseline, CaseBaseline, read_baseline
-from inferkit.gate.files.run_file import read_run
+from inferkit.gate.files.baseline import baseline_bytes, read_baseline
+from inferkit.gate.files.run_file import SCHEMA, read_run
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
 from inferkit.network.network import TensorInfo
 from inferkit.report.page.traces import read_traces
 from inferkit.suite.matrix.read import load_matrix
@@ -24,24 +25,35 @@ _NUMBERS = (b"1e999", b"-1", b"NaN", b"null", b"9" * 400, b"[[[[", b"{}", b'""',
 
 
 def baselines() -> Iterable[bytes]:
-    """One case of each metric, with everything that is kept."""
-    case = CaseBaseline((-9.0, -9.1), 1 << 20, 1 << 21, 1 << 19, (0.1,), (0.2,), "it is so", (-8.0,), (1, 2))
-    yield Baseline(
-        _MACHINE, {"a-fp32-b1-x": case}, {"a-fp32-x": AccuracyBaseline(91.0, 99.0, 100)}, {"by": "me"}
-    ).as_bytes()
+    """One case and one accuracy, with everything that is kept."""
+    slug = _MACHINE.slug
+    logs = dict.fromkeys(("log_medians", "log_execution", "log_p99"), (-9.0, -9.1))
+    others = {"memories": (1 << 20,), "build_seconds": (0.1,), "cold_start": (0.2,), "engine_bytes": (1 << 19,)}
+    about = {"accepted": "it is so", "builds": (1, 2), "network": "0123abc"}
+    case = CaseRun(case="a-fp32-b1-x", fingerprint=slug, data={**logs, **others}, **about)  # type: ignore[arg-type]
+    accuracy = AccuracyRun(case="a-fp32-x", fingerprint=slug, top1=91.0, top5=99.0, images=100)
+    yield baseline_bytes(
+        Run(
+            fingerprints={slug: _MACHINE},
+            cases={case.case: case},
+            accuracy={accuracy.case: accuracy},
+            references={slug: CaseRun(case="reference-2", fingerprint=slug, data={"log_medians": (-7.0,)})},
+            origin=Origin("run.json", "0123abc", "2026-11-22T10:00:00+00:00"),
+        )
+    )
 
 
 def read_stored(content: bytes) -> None:
     """What was read is written again, and says the same."""
     with a_file(content, "baseline.json") as path:
-        found = read_baseline(path)
-        path.write_bytes(found.as_bytes())
-        if read_baseline(path) != found:
+        written = baseline_bytes(read_baseline(path))
+        path.write_bytes(written)
+        if baseline_bytes(read_baseline(path)) != written:
             raise AssertionError("a baseline that was read is another one once it was written")
 
 
 def runs() -> Iterable[bytes]:
-    """A run of inferkit's, and one of any project."""
+    """A run of any project, and inferkit's own as every version wrote them."""
     right = np.arange(16) % 4 != 0
     foreign = {
         "machine_info": {"machine": "x86_64", "system": "Linux", "python_version": "3.11.7", "cpu": {"count": 2}},
@@ -50,7 +62,6 @@ def runs() -> Iterable[bytes]:
         "datetime": "2026-11-22T10:00:00+00:00",
     }
     ours = {
-        "schema": 1,
         "fingerprints": {_MACHINE.slug: _MACHINE.as_dict()},
         "declared": {_MACHINE.slug: ["a-fp32-b1-x"]},
         "cases": {"a-fp32-b1-x": {"log_medians": [math.log(0.5)], "fingerprint": _MACHINE.slug, "memory": 5}},
@@ -67,7 +78,8 @@ def runs() -> Iterable[bytes]:
         "outcomes": [],
     }
     yield json.dumps(foreign).encode()
-    yield json.dumps({**foreign, "inferkit": ours}).encode()
+    for schema in range(1, SCHEMA + 1):
+        yield json.dumps({**foreign, "inferkit": {"schema": schema, **ours}}).encode()
 
 
 def read_benchmark(content: bytes) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from inferkit.errors import InferkitError
@@ -24,6 +25,15 @@ class Target:
     seeds: Callable[[], Iterable[bytes]]
     words: tuple[bytes, ...] = ()
     most_bytes: int = 4096
+
+
+FAMILIES = ("caffe_models", "images", "calibrations", "records", "onnx_models", "requests")
+
+
+def targets() -> dict[str, Target]:
+    """Every target by its name, family by family."""
+    found = (target for family in FAMILIES for target in import_module(f"tools.fuzz.{family}").TARGETS)
+    return {target.name: target for target in found}
 
 
 def survive(target: Target, content: bytes) -> bool:

@@ -1,1 +1,1 @@
-"""Code written by tools/generate_schema.py, and the few lines that bring it to life."""
+"""Code written by tools/build/generate_schema.py, and the few lines that bring it to life."""

@@ -1,4 +1,4 @@
-"""The serialized FileDescriptorProto of caffe.proto. Written by tools/generate_schema.py from caffe.proto; do not edit."""
+"""The serialized FileDescriptorProto of caffe.proto. Written by tools/build/generate_schema.py from caffe.proto; do not edit."""
 
 import base64
 import zlib

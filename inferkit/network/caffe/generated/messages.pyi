@@ -1,4 +1,4 @@
-"""Types of the messages of caffe.proto. Written by tools/generate_schema.py from caffe.proto; do not edit."""
+"""Types of the messages of caffe.proto. Written by tools/build/generate_schema.py from caffe.proto; do not edit."""
 
 from collections.abc import Iterable, MutableSequence, Sequence
 from typing import Any, Self, TypeVar, overload

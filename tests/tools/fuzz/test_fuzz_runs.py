@@ -1,0 +1,24 @@
+"""However a fuzzing process ends, the input that ended it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ends_badly
+import pytest
+
+from tools import ROOT
+from tools.fuzz.__main__ import fuzz
+
+pytest.importorskip("atheris", reason="atheris is not installed: pip install atheris")
+
+
+@pytest.mark.parametrize("name, kind", [("raises", "crash-"), ("killed", "killed-")])
+def test_the_input_that_ended_the_process_is_kept(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    _, found = fuzz(ends_badly.TARGETS[name], 10, tmp_path, [ends_badly.__file__])
+    assert found, (tmp_path / "log").read_text()
+    assert found[0].startswith(kind), (tmp_path / "log").read_text()
+    assert (tmp_path / found[0]).read_bytes() == ends_badly.CULPRIT

@@ -1,0 +1,1 @@
+"""How right inferkit is: after the import, at every precision, and with networks that PyTorch exports."""

@@ -1,0 +1,1 @@
+"""What CI and the documentation are made with: the lock, licences, the schema, the site's pages and pictures."""
