@@ -13,6 +13,7 @@ from inferkit.backends.onnxruntime.session import OnnxSession
 from inferkit.errors import BackendError, BackendUnavailable, MeasurementError
 from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
 from inferkit.measure.engine.prepared_network import Recipe, load_prepared, timing_batch
+from inferkit.measure.jobs.interpreter import Interpreter
 from inferkit.measure.jobs.launch import prepare_network, run_accuracy, run_job, run_replicate
 from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.latency.replicate import ReplicateSpec, measure_replicate
@@ -124,6 +125,22 @@ def test_a_backend_that_says_no_is_unsupported_and_not_failed(folder, tmp_path):
     assert refused.value.hint
 
 
+def test_the_inferkit_of_0_1_0_is_started_and_its_answer_is_read(prepared, tmp_path):
+    """A stand-in that speaks as 0.1.0 did: the module's name, and `way_out` for the hint."""
+    (tmp_path / "inferkit" / "measure").mkdir(parents=True)
+    for folder in ("inferkit", "inferkit/measure"):
+        (tmp_path / folder / "__init__.py").write_text("")
+    (tmp_path / "inferkit" / "measure" / "process.py").write_text(
+        "import json, sys, numpy as np\n"
+        "outcome = {'status': 'unsupported', 'reason': 'no GPU', 'way_out': 'get one'}\n"
+        "content = np.frombuffer(json.dumps(outcome).encode(), np.uint8)\n"
+        "np.savez(json.load(sys.stdin)['output'], outcome=content)\n"
+    )
+    with pytest.raises(BackendUnavailable) as refused:
+        run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1), "tiny", by=Interpreter(home=str(tmp_path)))
+    assert (refused.value.reason, refused.value.hint) == ("no GPU", "get one")
+
+
 def test_a_process_that_dies_is_told_with_its_last_words(prepared, tmp_path, monkeypatch):
     crash = "import os, sys\nprint('out of luck', file=sys.stderr, flush=True)\nos.abort()\n"
     (tmp_path / "sitecustomize.py").write_text(crash)
@@ -188,7 +205,7 @@ def test_a_result_that_cannot_be_written_is_an_exit_code_and_no_part_of_a_file(p
     (tmp_path / "file").write_text("")
     spec = ReplicateSpec(str(prepared), "onnxruntime", 1, min_time=0, max_iterations=1, warmup_limit=0)
     job = {"kind": "latency", "output": str(tmp_path / "file" / "result.npz"), "spec": spec.as_dict()}
-    command = [sys.executable, "-P", "-m", "inferkit.measure.jobs.process"]
+    command = [sys.executable, "-P", "-m", "inferkit.measure.process"]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -24,7 +24,7 @@ from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
 
-PROCESS = "inferkit.measure.jobs.process"
+PROCESS = "inferkit.measure.process"
 _LAST_LINES = 12
 
 
@@ -109,7 +109,8 @@ def run_job(
             arrays = {key: file[key] for key in file.files}
     outcome = json.loads(arrays.pop("outcome").tobytes())
     if outcome["status"] == "unsupported":
-        raise BackendUnavailable(outcome["reason"], outcome["hint"])
+        # Version 0.1.0 called the hint so.
+        raise BackendUnavailable(outcome["reason"], outcome.get("hint") or outcome.get("way_out", ""))
     if outcome["status"] == "failed":
         raise MeasurementError(f"{name}: {outcome['reason']}")
     return outcome["facts"], arrays

@@ -1,4 +1,4 @@
-"""The fresh process: `python -m inferkit.measure.jobs.process` takes one job as JSON on stdin and leaves one NPZ file.
+"""The fresh process: `python -m inferkit.measure.process` takes one job as JSON on stdin and leaves one NPZ file.
 
 A job is {"kind": "prepare" | "build" | "latency" | "accuracy", "output": path, "spec": {…}}. The file holds `outcome`
 (JSON: status ok, unsupported or failed, with the reason) and the arrays of the job. It is written whole or not at all,
@@ -93,7 +93,3 @@ def end_with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
