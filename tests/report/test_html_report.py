@@ -176,7 +176,7 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path, capsys):
     assert not (tmp_path / "out.html").exists()
 
 
-@pytest.mark.parametrize("key, value", [("change", "fast"), ("case", 7), ("now", [1]), ("lower", True)])
+@pytest.mark.parametrize("key, value", [("change", "fast"), ("case", 7), ("head", [1]), ("lower", True)])
 def test_a_damaged_outcome_is_refused_with_its_place(tmp_path, capsys, key, value):
     content = run_json()
     content["inferkit"]["outcomes"][0][key] = value

@@ -65,8 +65,10 @@ def test_a_commit_that_made_the_network_slower_is_found_and_no_worktree_stays(re
     before = temporary()
     assert main(["ab", "HEAD~1", "HEAD", *QUICK, "--blocks", "3", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    (outcome,) = told["outcomes"]
-    assert (outcome["verdict"], outcome["replicates"]) == ("REGRESSED", 3)
+    outcome, *others = told["outcomes"]
+    assert {"latency"} < {each["metric"] for each in (outcome, *others)}
+    assert outcome["metric"] == "latency"
+    assert (outcome["verdict"], outcome["head_replicates"]) == ("REGRESSED", 3)
     assert outcome["change"] > 1
     assert "layers: u" in outcome["reason"]  # one of the ten products, u1 to u10
     assert told["layers"][outcome["case"]]["changes"][0]["what"] == "new"
@@ -157,7 +159,7 @@ class Seen:
         self.invalid = tuple(invalid)
 
 
-def test_clocks_that_differ_between_the_arms_spoil_a_block_unless_power_was_the_limit():
+def test_clocks_that_differ_between_base_and_head_spoil_a_block_unless_power_was_the_limit():
     assert disturbances(Seen(1980), Seen(1975)) == ()
     assert disturbances(Seen(1980), Seen(1755)) == ("the GPU ran at 1980 MHz for BASE and 1755 MHz for HEAD",)
     assert disturbances(Seen(1980), Seen(1755, ["power_cap"])) == ()

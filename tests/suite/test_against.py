@@ -23,16 +23,16 @@ def test_a_network_that_was_made_slower_since_the_commit_fails_its_test(project)
     assert run.verdict(LATENCY) == "REGRESSED"
     assert "latencies are judged against HEAD" in run.text
     (outcome,) = [each for each in run.json["inferkit"]["outcomes"] if each["metric"] == "latency"]
-    assert outcome["replicates"] == outcome["baseline_replicates"] >= 4
+    assert outcome["head_replicates"] == outcome["base_replicates"] >= 4
     assert len(git(project.folder, "worktree", "list").splitlines()) == 1
     (case,) = run.json["inferkit"]["cases"].values()
     assert case["against"]["ref"] == "HEAD"
-    assert len(case["against"]["log_medians"]) == outcome["baseline_replicates"]
+    assert len(case["against"]["log_medians"]) == outcome["base_replicates"]
     view = view_of_files(read_run(project.folder / "run.json"), [], project.folder / "run.json")
     assert view.against.startswith("compared with HEAD")
     shown = next(each for each in view.cases if each.metric == "latency")
-    assert len(shown.before) == outcome["baseline_replicates"]
-    assert all(strip.quantiles for strip in shown.before)
+    assert len(shown.base) == outcome["base_replicates"]
+    assert all(strip.quantiles for strip in shown.base)
 
 
 def test_a_commit_that_does_not_exist_is_a_usage_error(project):
