@@ -88,11 +88,11 @@ def test_a_real_delay_in_the_head_is_found_between_equal_files(tiny_files, capsy
     assert "seed" in shown
 
 
-def test_settings_are_two_sides_and_a_head_that_fails_is_a_regression(repository, capsys, monkeypatch):
+def test_settings_are_base_and_head_and_a_head_that_fails_is_failed(repository, capsys, monkeypatch):
     monkeypatch.chdir(repository)
     code = main(["ab", "--base-set", "threads=1", "--head-set", "threads=0", *QUICK, "--blocks", "2", "--json"])
     (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
-    assert (code, outcome["verdict"]) == (1, "REGRESSED")
+    assert (code, outcome["verdict"]) == (10, "FAILED")
     assert "HEAD could not be measured" in outcome["reason"]
 
 
