@@ -1,6 +1,7 @@
 """What goes wrong in a run of the suite: one case's fault is told with its reason, the others go on."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -74,6 +75,7 @@ FAULTY = (
 [[networks]]
 name = "lost"
 model = "lost.onnx"
+dataset = "images.npz"
 [[networks]]
 name = "nan"
 model = "nan.onnx"
@@ -124,6 +126,25 @@ def test_a_model_that_is_not_there_fails_its_cases_with_the_reason(faulty):
     failure = run.tests["test_latency[lost-fp32-b1-onnxruntime]"].find("failure").get("message")
     assert "lost.onnx" in failure
     assert "Traceback" not in failure
+
+
+@pytest.mark.parametrize(
+    ("case", "metric"), [("lost-fp32-b1-onnxruntime", "latency"), ("lost-fp32-onnxruntime", "top-1")]
+)
+def test_a_case_that_failed_has_its_outcome_in_every_file_and_is_told_once(faulty, case, metric):
+    project, run = faulty
+    told = json.loads((project.folder / "verdicts.json").read_text())
+    for outcomes in (run.json["inferkit"]["outcomes"], told["outcomes"]):
+        (outcome,) = [each for each in outcomes if each["case"] == case]
+        assert (outcome["metric"], outcome["verdict"]) == (metric, "FAILED")
+        assert "lost.onnx does not exist" in outcome["reason"]
+    assert [test["verdict"] for test in told["tests"] if test["case"] == case] == ["FAILED"]
+    (row,) = re.findall(f'data-case="case-{case}" data-verdict="([A-Z]+)"', (project.folder / "run.html").read_text())
+    assert row == "FAILED"
+    assert run.text.count(f"::error title=FAILED {case}::") == 1
+    kept = read_run(project.folder / "run.json")
+    assert "lost.onnx" in kept.failures[case]
+    assert case not in {point.measured.case for point in summary_of(kept).points}
 
 
 def test_a_network_that_computes_nan_fails_its_accuracy(faulty):
