@@ -91,7 +91,10 @@ def judge(
     outcomes += [_missing(name, LATENCY, failed) for name in base.cases if name not in head.cases]
     outcomes += _accuracies(base, head, tolerance, absent or {}, failed)
     known = {outcome.case for outcome in outcomes}
-    outcomes += [_failed(name, LATENCY, reason) for name, reason in failed.items() if name not in known]
+    metrics = {outcome.case: outcome.metric for outcome in head.outcomes if outcome.verdict is Verdict.FAILED}
+    outcomes += [
+        _failed(name, metrics.get(name, LATENCY), reason) for name, reason in failed.items() if name not in known
+    ]
     return Judgements(tuple(outcomes), layers, movements, tuple(remarks))
 
 

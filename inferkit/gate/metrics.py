@@ -211,6 +211,12 @@ def data_of(mode: str, replicates: Sequence[Replicate]) -> dict[str, tuple[float
     return {datum: values for datum, values in found.items() if values}
 
 
+def main_metric(case: str) -> str:
+    """What a case is about, from its id where no file says it: that of a latency names its batch size (`b8`)."""
+    words = case.split("-")
+    return LATENCY if any(word[:1] == "b" and word[1:].isdigit() for word in words) else ACCURACY
+
+
 def named(name: str) -> Metric | None:
     """The row of a metric; of `latency since v1.2` that of the latency. None for a name that no row has."""
     known: Mapping[str, Metric] = METRICS

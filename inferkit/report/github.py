@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from inferkit.gate.outcome import by_case, deciding
+from inferkit.gate.outcome import Verdict, by_case, deciding
 from inferkit.report.page.view import CaseView
 
 _MOST = 10
@@ -22,9 +22,9 @@ def annotation_lines(cases: Sequence[CaseView], *, strict: bool = False) -> list
     `strict`: an INCONCLUSIVE case fails too, as with --inferkit-strict.
     """
     groups = [(deciding(group), group) for group in by_case(cases).values()]
-    failing = {"INCONCLUSIVE"} if strict else set()
+    failing = {Verdict.INCONCLUSIVE} if strict else set()
     errors = [(view, _also(view, group)) for view, group in groups if view.fails or view.verdict in failing]
-    warnings = [(view, "") for view, _ in groups if view.verdict in {"INVALID", "INCONCLUSIVE"} - failing]
+    warnings = [(view, "") for view, _ in groups if view.verdict in {Verdict.INVALID, Verdict.INCONCLUSIVE} - failing]
     return [*_commands("error", errors), *_commands("warning", warnings)]
 
 

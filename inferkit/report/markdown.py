@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from inferkit.gate.metrics import shower
+from inferkit.gate.outcome import Verdict
 from inferkit.report.escape import clean
 from inferkit.report.layers import layer_changes, markdown_rows
 from inferkit.report.page.view import CaseView, headline, verdict_counts
@@ -19,7 +20,7 @@ _HEAD = (
     "| case | metric | base | head | change | bounds | verdict |",
     "| --- | --- | ---: | ---: | ---: | --- | --- |",
 )
-_QUIET = ("PASS", "NO_BASELINE", "UNSUPPORTED")
+_QUIET = (Verdict.PASS, Verdict.NO_BASELINE, Verdict.UNSUPPORTED)
 _LONGEST = 600  # characters of one text
 _ROOM = 200  # characters for what is said last
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from inferkit.gate.outcome import Verdict
 from inferkit.report.escape import clean
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-STYLES = {
-    "PASS": "green",
-    "IMPROVED": "bold green",
-    "REGRESSED": "bold red",
-    "MISSING": "bold red",
-    "FAILED": "bold red",
-    "INVALID": "yellow",
-    "INCONCLUSIVE": "yellow",
-    "NO_BASELINE": "cyan",
-    "UNSUPPORTED": "dim",
+STYLES: Mapping[str, str] = {
+    Verdict.PASS: "green",
+    Verdict.IMPROVED: "bold green",
+    Verdict.REGRESSED: "bold red",
+    Verdict.MISSING: "bold red",
+    Verdict.FAILED: "bold red",
+    Verdict.INVALID: "yellow",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.NO_BASELINE: "cyan",
+    Verdict.UNSUPPORTED: "dim",
 }
 _WIDEST = 1000
 _NONE = "–"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.units import percent, seconds, size
 from inferkit.report.layers import layer_lines
 from inferkit.report.table import Column, table_lines, unsupported_lines, which_cases
@@ -75,6 +76,9 @@ _ACCURACY = (
     Column("verdict", "verdict", _plain, left=True),
 )
 
+# What a table cannot explain; FAILED, and the absence of a baseline, are told once for many cases.
+_EXPLAINED = (Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.INVALID, Verdict.MISSING, Verdict.NO_BASELINE)
+
 
 def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool = False) -> list[str]:
     """The lines to print for results ({"verdict", "line", "row"}): two tables, grouped reasons, what needs a look."""
@@ -103,14 +107,13 @@ def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
     failed: dict[str, list[str]] = {}
     for result in results:
         verdict, kind = result["verdict"], result["row"]["kind"]
-        if verdict == "NO_BASELINE" and kind in ("latency", "service"):
+        if verdict == Verdict.NO_BASELINE and kind in ("latency", "service"):
             reason = result["row"].get("reason") or ""
             absent[reason] = absent.get(reason, 0) + 1
-        elif verdict in ("REGRESSED", "INCONCLUSIVE", "INVALID", "MISSING", "NO_BASELINE"):
+        elif verdict in _EXPLAINED:
             lines.append(result["line"])
-        elif verdict == "FAILED":
-            case = result["row"]["case"]
-            failed.setdefault(result["line"].removeprefix(f"{case}: "), []).append(case)
+        elif verdict == Verdict.FAILED:
+            failed.setdefault(result["row"]["reason"], []).append(result["row"]["case"])
     lines += [f"FAILED {which_cases(cases)}: {reason}" for reason, cases in failed.items()]
     for reason, count in absent.items():
         cases = "1 case" if count == 1 else f"{count} cases"

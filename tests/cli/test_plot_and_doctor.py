@@ -12,13 +12,11 @@ import pytest
 
 from inferkit.backends.base import Availability
 from inferkit.cli.main import main
-from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
 from inferkit.report import doctor
 from inferkit.report.doctor import Finding, can_run, examine, wandering
-from inferkit.suite.campaign.target import fingerprint_of
-from inferkit.suite.matrix.definition import BackendSettings
 from tests.gate.run_files import foreign, write
 from tests.report.report_files import HARM, run_json, write_run
+from tests.suite.tiny_project import store_baseline
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -187,13 +185,9 @@ def test_a_suite_that_cannot_run_here_is_exit_code_1(tmp_path, monkeypatch, caps
 
 def test_the_noise_in_the_baseline_tells_what_it_can_show(tmp_path, monkeypatch, capsys):
     (tmp_path / "matrix.toml").write_text('[[networks]]\nname = "lenet"\nbatch_sizes = [1, 8]\n')
-    fingerprint = fingerprint_of("onnxruntime", BackendSettings())
     quiet, noisy = (-9.0, -9.0002, -8.9998), (-7.0, -7.5, -6.5)
-    cases = {
-        "lenet-fp32-b1-onnxruntime": CaseBaseline(quiet),
-        "lenet-fp32-b8-onnxruntime": CaseBaseline(noisy),
-    }
-    BaselineStore(tmp_path / "baselines").write(Baseline(fingerprint, cases))
+    cases = {"lenet-fp32-b1-onnxruntime": quiet, "lenet-fp32-b8-onnxruntime": noisy}
+    store_baseline(tmp_path / "baselines", cases)
     code, found = suite_findings(tmp_path, monkeypatch, capsys)
     assert code == 0
     assert found["baseline onnxruntime"]["found"].endswith("2 of 2 cases")

@@ -15,11 +15,8 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
 from inferkit.gate.history.store import History
-from inferkit.suite.campaign.target import fingerprint_of
-from inferkit.suite.matrix.definition import BackendSettings
-from tests.suite.tiny_project import MATRIX, Project, Run
+from tests.suite.tiny_project import MATRIX, Project, Run, store_baseline
 
 B1, B4 = "test_latency[tiny-fp32-b1-onnxruntime]", "test_latency[tiny-fp32-b4-onnxruntime]"
 ACCURACY = "test_accuracy[tiny-fp32-onnxruntime]"
@@ -48,10 +45,8 @@ def read_until(process: subprocess.Popen[str], marker: str) -> None:
 
 def stored_baseline(project: Project) -> tuple[Path, bytes]:
     """A committed baseline of this machine, and its bytes."""
-    store = BaselineStore(project.folder / "baselines")
-    here = fingerprint_of("onnxruntime", BackendSettings())
-    cases = {f"tiny-fp32-b{batch}-onnxruntime": CaseBaseline((0.0, 0.01, -0.01)) for batch in (1, 4)}
-    path = store.write(Baseline(here, cases))
+    logs = {f"tiny-fp32-b{batch}-onnxruntime": (0.0, 0.01, -0.01) for batch in (1, 4)}
+    path = store_baseline(project.folder / "baselines", logs)
     return path, path.read_bytes()
 
 

@@ -15,6 +15,7 @@ from inferkit.errors import BackendError, BackendUnavailable, MeasurementError
 from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
 from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe, load_prepared, timing_batch
+from inferkit.measure.jobs.interpreter import Interpreter
 from inferkit.measure.jobs.launch import prepare_network, run_accuracy, run_job, run_replicate
 from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.latency.replicate import ReplicateSpec, measure_replicate
@@ -124,6 +125,22 @@ def test_a_backend_that_says_no_is_unsupported_and_not_failed(folder, tmp_path):
     with pytest.raises(BackendUnavailable, match="no BF16 arithmetic on the CPU") as refused:
         run_replicate(ReplicateSpec(EngineSpec(str(tmp_path / "bf16"), "onnxruntime", 1)), "tiny")
     assert refused.value.hint
+
+
+def test_the_inferkit_of_0_1_0_is_started_and_its_answer_is_read(prepared, tmp_path):
+    """A stand-in that speaks as 0.1.0 did: the module's name, and `way_out` for the hint."""
+    (tmp_path / "inferkit" / "measure").mkdir(parents=True)
+    for folder in ("inferkit", "inferkit/measure"):
+        (tmp_path / folder / "__init__.py").write_text("")
+    (tmp_path / "inferkit" / "measure" / "process.py").write_text(
+        "import json, sys, numpy as np\n"
+        "outcome = {'status': 'unsupported', 'reason': 'no GPU', 'way_out': 'get one'}\n"
+        "content = np.frombuffer(json.dumps(outcome).encode(), np.uint8)\n"
+        "np.savez(json.load(sys.stdin)['output'], outcome=content)\n"
+    )
+    with pytest.raises(BackendUnavailable) as refused:
+        run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1), "tiny", by=Interpreter(home=str(tmp_path)))
+    assert (refused.value.reason, refused.value.hint) == ("no GPU", "get one")
 
 
 def test_a_process_that_dies_is_told_with_its_last_words(prepared, tmp_path, monkeypatch):

@@ -74,4 +74,4 @@ def _outcome(case: str, metric: str, random: np.random.Generator) -> dict[str, A
     change = float(random.normal(0, 0.03))
     bounds = {"change": change, "lower": change - 0.02, "upper": change + 0.02, "margin": 0.05}
     verdict = "REGRESSED" if change > 0.05 else "PASS"
-    return {"case": case, "metric": metric, "verdict": verdict, "baseline": 1e-3, "now": 1e-3 * (1 + change), **bounds}
+    return {"case": case, "metric": metric, "verdict": verdict, "base": 1e-3, "head": 1e-3 * (1 + change), **bounds}

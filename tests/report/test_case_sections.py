@@ -53,7 +53,7 @@ def test_a_service_whose_top1_regressed_keeps_its_section(tmp_path, latency, exp
     assert any("92.00 % -> 90.00 %, -2.00 points" in line for line in page["lines"])
     assert [row["metric"] for row in page["judged"]].count("top-1") == 1
     if expected == "REGRESSED":
-        assert (page["metric"], page["now_text"], page["change_text"]) == ("top-1", "90.00 %", "-2.00 points")
+        assert (page["metric"], page["head_text"], page["change_text"]) == ("top-1", "90.00 %", "-2.00 points")
 
 
 def test_a_service_without_percentiles_on_purpose_tells_of_none(tmp_path):

@@ -125,13 +125,13 @@ def test_the_policy_allows_the_one_style_and_the_one_script_and_nothing_else(tmp
 
 def test_with_a_base_the_verdicts_are_of_the_comparison(tmp_path):
     content = run_json()
-    before = run_json()
-    for case in before["inferkit"]["cases"].values():
+    base = run_json()
+    for case in base["inferkit"]["cases"].values():
         case["log_medians"] = [datum - 1 for datum in case["log_medians"]]
-    page = Page(report(tmp_path, content, before))
+    page = Page(report(tmp_path, content, base))
     assert "6 cases regressed" in page.text
     assert "Against base0.json" in page.text
-    assert "before 3" in page.text
+    assert "base 3" in page.text
 
 
 def test_without_traces_and_without_facts_it_still_tells_what_is_known(tmp_path):
@@ -176,7 +176,7 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path, capsys):
     assert not (tmp_path / "out.html").exists()
 
 
-@pytest.mark.parametrize("key, value", [("change", "fast"), ("case", 7), ("now", [1]), ("lower", True)])
+@pytest.mark.parametrize("key, value", [("change", "fast"), ("case", 7), ("head", [1]), ("lower", True)])
 def test_a_damaged_outcome_is_refused_with_its_place(tmp_path, capsys, key, value):
     content = run_json()
     content["inferkit"]["outcomes"][0][key] = value
@@ -233,7 +233,7 @@ def test_a_case_has_one_row_whatever_was_judged_of_it(tmp_path):
     assert "Everything that was judged" in text
 
 
-def test_replicates_of_both_sides_have_their_spread_where_both_have_traces(tmp_path):
+def test_replicates_of_base_and_head_have_their_spread_where_there_are_traces(tmp_path):
     text = report(tmp_path, run_json(batches=(1,)), run_json(batches=(1,)))
     strip = text[text.index("<title>Replicates of lenet-fp32-b1-onnxruntime") :].partition("</svg>")[0]
     assert strip.count('class="box s0"') == 3
@@ -263,7 +263,7 @@ def test_files_of_any_project_are_shown_as_what_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("count", [3, 60])
-def test_the_other_side_of_an_interleaved_run_is_shown_and_many_replicates_share_a_band(tmp_path, count):
+def test_the_base_of_an_interleaved_run_is_shown_and_many_replicates_share_a_band(tmp_path, count):
     content = run_json(batches=(1,))
     case = content["inferkit"]["cases"]["lenet-fp32-b1-onnxruntime"]
     case["log_medians"] = [case["log_medians"][0] + 1e-3 * number for number in range(count)]
@@ -284,7 +284,7 @@ def test_the_other_side_of_an_interleaved_run_is_shown_and_many_replicates_share
 @pytest.mark.parametrize(
     "value", [None, "x", {"ref": 7, "log_medians": "x"}, {"ref": HARM, "log_medians": [1e300, None]}]
 )
-def test_another_side_of_a_wrong_kind_is_none(tmp_path, value):
+def test_a_base_of_a_wrong_kind_is_none(tmp_path, value):
     content = run_json(batches=(1,))
     for case in content["inferkit"]["cases"].values():
         case["against"] = value
@@ -296,7 +296,7 @@ def test_replicates_of_several_builds_say_of_which_they_are(tmp_path):
     case = content["inferkit"]["cases"]["lenet-fp32-b1-onnxruntime"]
     case |= {"builds": [1, 2, 2], "build_spread": {"builds": 2, "replicates": 3, "between": 0.02, "within": 0.003}}
     page = Page(report(tmp_path, content))
-    for word in ("now 1, b1", "now 3, b2", "2 builds: ±2.0% between builds, ±0.3% between processes of one"):
+    for word in ("head 1, b1", "head 3, b2", "2 builds: ±2.0% between builds, ±0.3% between processes of one"):
         assert word in page.text
     case |= {"builds": [], "build_spread": {"builds": HARM}}
-    assert "now 1, b1" not in Page(report(tmp_path, content)).text
+    assert "head 1, b1" not in Page(report(tmp_path, content)).text

@@ -13,7 +13,7 @@ from inferkit.report.github import annotation_lines
 from inferkit.report.markdown import markdown
 from inferkit.report.page.view import cases_of, headline, verdict_counts
 from inferkit.report.terminal import render
-from inferkit.suite.session.fixtures import with_sides
+from inferkit.suite.session.fixtures import decided
 from tests.report.report_files import run_json, write_run
 
 FIRST, SECOND = "lenet-fp32-b1-onnxruntime", "lenet-int8-b1-onnxruntime"
@@ -78,25 +78,25 @@ def test_it_is_what_pytest_says_of_the_test(latency):
     main_outcome = outcome(FIRST, "latency", latency)
     for one, other in product(("PASS", "IMPROVED", "INCONCLUSIVE", "INVALID", "REGRESSED"), repeat=2):
         sides = [outcome(FIRST, "top-1", one), outcome(FIRST, "host memory", other)]
-        said, _ = with_sides(main_outcome, sides, {})
+        said, _ = decided(main_outcome, sides, {})
         cases = cases_of([*sides, main_outcome])
         assert deciding(cases).verdict == said.verdict, (one, other)
         assert verdict_counts(cases) == {said.verdict: 1}
         assert ("regressed" in headline(cases)) == (said.verdict == "REGRESSED")
         assert markdown(cases).splitlines()[2] == f"1 {said.verdict}"
-        code = {"REGRESSED": 1, "INVALID": 10}.get(said.verdict, 0)
+        code = {"REGRESSED": 1, "INVALID": 10, "FAILED": 10}.get(said.verdict, 0)
         assert Comparison((main_outcome, *sides)).exit_code() == code, (one, other)
 
 
 def test_a_table_says_which_other_figure_a_case_failed_by():
     faster = outcome(FIRST, "latency", "IMPROVED")
     larger = outcome(FIRST, "host memory", "REGRESSED")
-    said, row = with_sides(faster, [larger], {"kind": "latency", "case": FIRST, "centre": 0.01, "change": -0.6})
+    said, row = decided(faster, [larger], {"kind": "latency", "case": FIRST, "centre": 0.01, "change": -0.6})
     lines = render([{"verdict": said.verdict, "line": said.line, "row": row}])
-    assert lines[0].split()[-2:] == ["because", "of"]
+    assert lines[0].split()[-2:] == ["deciding", "metric"]
     assert lines[2].split()[-3:] == ["REGRESSED", "host", "memory"]
     plain = {"kind": "latency", "case": FIRST, "centre": 0.01, "verdict": "PASS"}
-    assert "because of" not in render([{"verdict": "PASS", "line": "", "row": plain}])[0]
+    assert "deciding metric" not in render([{"verdict": "PASS", "line": "", "row": plain}])[0]
 
 
 @pytest.mark.parametrize("strict", [False, True])

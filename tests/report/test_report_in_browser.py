@@ -116,11 +116,11 @@ def test_what_is_shown_is_in_the_address_and_an_address_shows_it_again(visit):
     first = visit().page
     first.get_by_label("Find").fill("int8")
     first.get_by_label("Verdict").select_option("PASS")
-    first.get_by_role("button", name="now", exact=True).click()
-    first.get_by_role("button", name="now", exact=True).click()
+    first.get_by_role("button", name="head", exact=True).click()
+    first.get_by_role("button", name="head", exact=True).click()
     shown = names(first)
     fragment = "#" + first.url.partition("#")[2]
-    assert fragment == "#q=int8&verdict=PASS&sort=-now"
+    assert fragment == "#q=int8&verdict=PASS&sort=-head"
     again = visit(fragment).page
     assert names(again) == shown
     assert again.get_by_label("Find").input_value() == "int8"

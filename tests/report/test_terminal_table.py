@@ -17,7 +17,7 @@ from inferkit.suite.matrix.definition import NetworkDefinition
 
 ROW = {
     "kind": "latency", "case": "lenet-fp32-b1-onnxruntime", "centre": 1.05e-4, "spread": 0.012, "p50": 1.05e-4,
-    "p90": 1.2e-4, "p95": 1.3e-4, "p99": None, "images_per_second": 9523.8, "memory": 50 << 20, "baseline": 1.0e-4,
+    "p90": 1.2e-4, "p95": 1.3e-4, "p99": None, "images_per_second": 9523.8, "memory": 50 << 20, "base": 1.0e-4,
     "change": 0.05, "verdict": "PASS", "reason": "",
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ def test_a_percentile_without_enough_samples_is_a_dash_beside_one_with():
 
 
 def test_memory_is_what_the_line_of_its_verdict_says():
-    outcome = Outcome("a", "host memory", Verdict.REGRESSED, now=100 << 20)
+    outcome = Outcome("a", "host memory", Verdict.REGRESSED, head=100 << 20)
     assert "104.9 MB" in outcome.line
     assert "104.9 MB" in "\n".join(render([result(memory=100 << 20)]))
 
@@ -88,16 +88,18 @@ def test_what_needs_a_look_is_told_below_the_table():
 
 
 def test_the_absence_of_a_baseline_is_told_once():
-    results = [result(case=f"c{n}", verdict="NO_BASELINE", baseline=None, change=None, reason="none") for n in range(9)]
+    results = [result(case=f"c{n}", verdict="NO_BASELINE", base=None, change=None, reason="none") for n in range(9)]
     told = [line for line in render(results) if line.startswith("NO_BASELINE")]
     assert told == ["NO_BASELINE 9 cases: none; `inferkit baseline promote RUN.json` makes one"]
 
 
 def test_a_failure_of_several_cases_for_one_reason_is_told_once():
     def failed(case, reason):
-        return {"verdict": "FAILED", "line": reason, "row": {"kind": "failed", "case": case, "reason": reason}}
+        outcome = Outcome(case, "latency", Verdict.FAILED, reason=reason)
+        row = {"kind": "failed", "case": case, "reason": outcome.reason}
+        return {"verdict": "FAILED", "line": outcome.line, "row": row}
 
-    lines = render([failed(f"c{n}", f"c{n}: no file") for n in range(3)] + [failed("d", "cut short")])
+    lines = render([failed(f"c{n}", "no file") for n in range(3)] + [failed("d", "cut short")])
     assert lines == ["FAILED 3 cases (c0 to c2): no file", "FAILED d: cut short"]
 
 

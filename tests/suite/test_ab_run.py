@@ -65,8 +65,10 @@ def test_a_commit_that_made_the_network_slower_is_found_and_no_worktree_stays(re
     before = temporary()
     assert main(["ab", "HEAD~1", "HEAD", *QUICK, "--blocks", "3", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    (outcome,) = told["outcomes"]
-    assert (outcome["verdict"], outcome["replicates"]) == ("REGRESSED", 3)
+    outcome, *others = told["outcomes"]
+    assert {"latency"} < {each["metric"] for each in (outcome, *others)}
+    assert outcome["metric"] == "latency"
+    assert (outcome["verdict"], outcome["head_replicates"]) == ("REGRESSED", 3)
     assert outcome["change"] > 1
     assert "layers: u" in outcome["reason"]  # one of the ten products, u1 to u10
     assert told["layers"][outcome["case"]]["changes"][0]["what"] == "new"
@@ -86,11 +88,11 @@ def test_a_real_delay_in_the_head_is_found_between_equal_files(tiny_files, capsy
     assert "seed" in shown
 
 
-def test_settings_are_two_sides_and_a_head_that_fails_is_a_regression(repository, capsys, monkeypatch):
+def test_settings_are_base_and_head_and_a_head_that_fails_is_failed(repository, capsys, monkeypatch):
     monkeypatch.chdir(repository)
     code = main(["ab", "--base-set", "threads=1", "--head-set", "threads=0", *QUICK, "--blocks", "2", "--json"])
     (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
-    assert (code, outcome["verdict"]) == (1, "REGRESSED")
+    assert (code, outcome["verdict"]) == (10, "FAILED")
     assert "HEAD could not be measured" in outcome["reason"]
 
 
@@ -157,7 +159,7 @@ class Seen:
         self.invalid = tuple(invalid)
 
 
-def test_clocks_that_differ_between_the_arms_spoil_a_block_unless_power_was_the_limit():
+def test_clocks_that_differ_between_base_and_head_spoil_a_block_unless_power_was_the_limit():
     assert disturbances(Seen(1980), Seen(1975)) == ()
     assert disturbances(Seen(1980), Seen(1755)) == ("the GPU ran at 1980 MHz for BASE and 1755 MHz for HEAD",)
     assert disturbances(Seen(1980), Seen(1755, ["power_cap"])) == ()

@@ -65,7 +65,7 @@ def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
     assert told["case"] not in ours["cases"]
     assert json.loads(path.read_text())["reference"]["name"] == "reference-2"
     (series,) = History(project.folder / "history.duckdb").series("reference-2", metric=REFERENCE)
-    assert series.points[0].figure.values == pytest.approx([math.exp(value) for value in told["log_medians"]])
+    assert series.points[0].values == pytest.approx([math.exp(value) for value in told["log_medians"]])
     assert "reference-2" not in run.text.split("inferkit =")[-1]  # it is no case of the table
 
 

@@ -23,7 +23,7 @@ def test_a_run_is_remembered_with_its_figures_and_is_the_same_as_its_file(projec
     assert {LATENCY, HOST_MEMORY, COLD_START} <= metrics
     (latency,) = history.series(CASE, metric=LATENCY)
     assert latency.points[0].verdict == "NO_BASELINE"
-    logs = [math.log(value) for value in latency.points[0].figure.values]
+    logs = [math.log(value) for value in latency.points[0].values]
     assert logs == pytest.approx(run.json["inferkit"]["cases"][CASE]["log_medians"], abs=1e-12)
     assert history.series("tiny-fp32-onnxruntime", metric=ACCURACY)[0].points[0].centre == pytest.approx(95.0)
     assert json.loads((project.folder / "verdicts.json").read_text())["ratchet"] == []

@@ -79,7 +79,7 @@ def test_services_are_measured_promoted_and_judged(served: Project):
     again = measured(served, "offline", "again.json", "--replicates=1")
     for outcome in again["outcomes"]:
         if outcome["metric"] == "latency" and outcome["case"] in stored and outcome["verdict"] != "INVALID":
-            assert outcome["baseline"] > 0
+            assert outcome["base"] > 0
 
 
 @needs_loadgen
@@ -113,7 +113,7 @@ def test_top1_is_judged_though_the_times_of_the_process_that_told_it_were_discar
     told = {name: [each["service"]["top1"] for each in facts[name]] for name in ("discarded", "replicates")}
     assert told == {"discarded": [95.0], "replicates": [None]}
     assert facts["service"]["top1"] == 95.0
-    judged = [(o.verdict, o.now, o.baseline) for o in record.sides if o.metric == ACCURACY]
+    judged = [(o.verdict, o.head, o.base) for o in record.others if o.metric == ACCURACY]
     assert judged == [(Verdict.REGRESSED, 95.0, 98.0)]
 
 

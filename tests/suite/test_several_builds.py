@@ -9,11 +9,11 @@ import pytest
 import inferkit
 from inferkit.backends.tensorrt import load_engine
 from inferkit.gate.builds import judge_levels
-from inferkit.gate.files.baseline import CaseBaseline
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.moderated import ModeratedRule
 from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.suite.campaign.artifacts import own_cache
@@ -40,6 +40,10 @@ def replicate(log_median=-7.0, build=0):
     return Replicate(trace, log_median, 1, None, None, None, None, None, None, {}, {}, build=build)
 
 
+def stored(*log_medians, **more):
+    return CaseRun(case="lenet-fp32-b1-tensorrt", fingerprint="here", data={"log_medians": log_medians}, **more)
+
+
 @pytest.fixture
 def prepared(tmp_path):
     (tmp_path / "network.json").write_text(json.dumps({"digest": "0123456789abcdef"}))
@@ -47,24 +51,24 @@ def prepared(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "stored", "builds"),
+    ("wanted", "former", "builds"),
     [
         (None, None, 1),
-        (None, CaseBaseline((0.0,)), 1),
-        (None, CaseBaseline((0.0,), network="0123456789ab"), 1),
-        (None, CaseBaseline((0.0,), network="another"), AUTOMATIC),
-        (None, CaseBaseline((0.0, 0.0), builds=(0, 1)), AUTOMATIC),
-        (1, CaseBaseline((0.0,), network="another"), 1),
+        (None, stored(0.0), 1),
+        (None, stored(0.0, network="0123456789ab"), 1),
+        (None, stored(0.0, network="another"), AUTOMATIC),
+        (None, stored(0.0, 0.0, builds=(0, 1)), AUTOMATIC),
+        (1, stored(0.0, network="another"), 1),
         (4, None, 4),
     ],
 )
-def test_a_changed_network_is_built_more_than_once_unless_told_otherwise(prepared, wanted, stored, builds):
+def test_a_changed_network_is_built_more_than_once_unless_told_otherwise(prepared, wanted, former, builds):
     record = record_of()
-    plan_builds(record, wanted, prepared, stored)
+    plan_builds(record, wanted, prepared, former)
     assert record.builds == builds
     assert bool(record.builds_reason) == (wanted is None and builds > 1)
     other = record_of("onnxruntime")  # builds in every process anyway
-    plan_builds(other, wanted, prepared, stored)
+    plan_builds(other, wanted, prepared, former)
     assert (other.builds, next_build(other)) == (1, None)
 
 

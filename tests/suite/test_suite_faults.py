@@ -1,23 +1,21 @@
 """What goes wrong in a run of the suite: one case's fault is told with its reason, the others go on."""
 
 import json
+import re
 import signal
 import subprocess
 import time
 
-import numpy as np
 import onnx
 import psutil
 import pytest
 from onnx import helper
 
-from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.history.summary import summary_of
 from inferkit.gate.promotion import plan_promotion
-from inferkit.suite.campaign.target import fingerprint_of
-from inferkit.suite.matrix.definition import BackendSettings
-from tests.suite.tiny_project import MATRIX, Run, make_project, tiny_model
+from tests.suite.tiny_project import MATRIX, Run, make_project, store_baseline, tiny_model
 
 B1, B4 = "test_latency[tiny-fp32-b1-onnxruntime]", "test_latency[tiny-fp32-b4-onnxruntime]"
 ACCURACY = "test_accuracy[tiny-fp32-onnxruntime]"
@@ -77,6 +75,7 @@ FAULTY = (
 [[networks]]
 name = "lost"
 model = "lost.onnx"
+dataset = "images.npz"
 [[networks]]
 name = "nan"
 model = "nan.onnx"
@@ -118,9 +117,7 @@ def nan_model():
 
 def stored(project, cases):
     """A baseline of this machine that says a second for every case."""
-    store = BaselineStore(project.folder / "baselines")
-    here = fingerprint_of("onnxruntime", BackendSettings())
-    return store.write(Baseline(here, {case: CaseBaseline((np.log(1.0),)) for case in cases}))
+    return store_baseline(project.folder / "baselines", {case: [0.0] for case in cases})
 
 
 def test_a_model_that_is_not_there_fails_its_cases_with_the_reason(faulty):
@@ -129,6 +126,25 @@ def test_a_model_that_is_not_there_fails_its_cases_with_the_reason(faulty):
     failure = run.tests["test_latency[lost-fp32-b1-onnxruntime]"].find("failure").get("message")
     assert "lost.onnx" in failure
     assert "Traceback" not in failure
+
+
+@pytest.mark.parametrize(
+    ("case", "metric"), [("lost-fp32-b1-onnxruntime", "latency"), ("lost-fp32-onnxruntime", "top-1")]
+)
+def test_a_case_that_failed_has_its_outcome_in_every_file_and_is_told_once(faulty, case, metric):
+    project, run = faulty
+    told = json.loads((project.folder / "verdicts.json").read_text())
+    for outcomes in (run.json["inferkit"]["outcomes"], told["outcomes"]):
+        (outcome,) = [each for each in outcomes if each["case"] == case]
+        assert (outcome["metric"], outcome["verdict"]) == (metric, "FAILED")
+        assert "lost.onnx does not exist" in outcome["reason"]
+    assert [test["verdict"] for test in told["tests"] if test["case"] == case] == ["FAILED"]
+    (row,) = re.findall(f'data-case="case-{case}" data-verdict="([A-Z]+)"', (project.folder / "run.html").read_text())
+    assert row == "FAILED"
+    assert run.text.count(f"::error title=FAILED {case}::") == 1
+    kept = read_run(project.folder / "run.json")
+    assert "lost.onnx" in kept.failures[case]
+    assert case not in {point.measured.case for point in summary_of(kept).points}
 
 
 def test_a_network_that_computes_nan_fails_its_accuracy(faulty):
@@ -174,9 +190,9 @@ def test_a_case_that_vanished_is_missing_in_every_file_and_neither_promoted_nor_
     kept = read_run(project.folder / "run.json")
     (promotion,) = plan_promotion(kept, BaselineStore(project.folder / "baselines"))
     assert promotion.removed == (case,)
-    assert case not in promotion.after.cases
+    assert case not in promotion.head.cases
     assert case not in {outcome.case for outcome in promotion.refused}
-    assert case not in {figure.case for figure in summary_of(kept).figures}
+    assert case not in {point.measured.case for point in summary_of(kept).points}
 
 
 def test_the_verdict_json_tells_the_tests_in_the_order_they_ran(faulty):

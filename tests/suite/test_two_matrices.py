@@ -2,15 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
 
-from inferkit.gate.files.baseline import Baseline, BaselineStore, CaseBaseline
+from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.promotion import plan_promotion
-from inferkit.suite.campaign.target import fingerprint_of
-from inferkit.suite.matrix.definition import BackendSettings
-from tests.suite.tiny_project import MATRIX, TESTS, make_project
+from tests.suite.tiny_project import MATRIX, TESTS, make_project, store_baseline
 
 ONE, TWO, GONE = (f"{name}-fp32-b1-onnxruntime" for name in ("one", "two", "former"))
 
@@ -28,9 +25,7 @@ def folders(tmp_path, tiny_files):
         matrix = MATRIX.replace('"tiny"', f'"{name}"').replace("tiny.onnx", "../tiny.onnx").replace("[1, 4]", "[1]")
         (folder / "matrix.toml").write_text(matrix.replace('dataset = "images.npz"\n', "").replace("top1 = 95.0\n", ""))
         (folder / f"test_{name}.py").write_text(TESTS["test_latency.py"])
-    here = fingerprint_of("onnxruntime", BackendSettings())
-    stored = {case: CaseBaseline((np.log(1.0),)) for case in (ONE, TWO, GONE)}
-    BaselineStore(project.folder / "baselines").write(Baseline(here, stored))
+    store_baseline(project.folder / "baselines", {case: [0.0] for case in (ONE, TWO, GONE)})
     return project
 
 
@@ -50,7 +45,7 @@ def test_promoting_keeps_what_any_matrix_of_the_run_declares_although_it_was_not
     run = folders.run("--replicates=1", "-k", ONE, "--benchmark-json=run.json", "--verdict-json=verdicts.json")
     assert judged(run) == {("one", ONE): "IMPROVED"}
     (promotion,) = plan_promotion(read_run(folders.folder / "run.json"), BaselineStore(folders.folder / "baselines"))
-    assert set(promotion.after.cases) == {ONE, TWO}
+    assert set(promotion.head.cases) == {ONE, TWO}
     assert (promotion.kept, promotion.removed) == ((TWO,), (GONE,))
 
 

@@ -7,20 +7,18 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from inferkit.suite.campaign.explain import explain_records
 from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.cli.main import main
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import layers_path, write_layers
-from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.metrics import LATENCY
-from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.measure.case import Case
+from inferkit.gate.outcome import Verdict
 from inferkit.measure.layers.table import LayerRow
-from inferkit.suite.campaign.records import CaseRecord
-from inferkit.suite.matrix.definition import NetworkDefinition
-from tests.suite.tiny_project import Project
+from inferkit.suite.campaign.campaign import Campaign
+from inferkit.suite.campaign.settings import Settings
+from inferkit.suite.matrix.read import load_matrix
+from tests.suite.tiny_project import MATRIX as TINY
+from tests.suite.tiny_project import Project, store_baseline, write_files
 
 MATRIX = """\
 [suite]
@@ -89,7 +87,7 @@ def test_the_terminal_shows_the_layers_below_the_table(runs):
     lines = run.text.splitlines()
     heading = next(i for i, line in enumerate(lines) if line.startswith(f"layers of {CASE}"))
     table = lines[heading + 1 : heading + 5]
-    assert table[0].split() == ["layer", "before", "now", "change"]
+    assert table[0].split() == ["layer", "base", "head", "change"]
     assert table[2].startswith("body")
 
 
@@ -124,15 +122,18 @@ def test_two_files_compared_say_the_same(runs, capsys, monkeypatch):
 
 
 def test_a_damaged_layer_file_costs_the_explanation_and_not_the_verdict(tmp_path):
-    machine = Fingerprint.of({"cpu": "a"})
-    outcome = Outcome(CASE, LATENCY, Verdict.REGRESSED, 1e-3, 2e-3, 1.0)
-    record = CaseRecord(Case("net", "fp32", 1, "onnxruntime"), NetworkDefinition("net", "net.onnx"), 0.25, machine)
-    record.outcome = outcome
-    store = BaselineStore(tmp_path)
-    write_layers(store.path(machine), {CASE: (LayerRow("body", seconds=1e-4, origins=("body",)),)})
-    path = layers_path(store.path(machine))
+    write_files(tmp_path)
+    (tmp_path / "matrix.toml").write_text(TINY)
+    matrix = load_matrix(tmp_path / "matrix.toml")
+    case = next(iter(matrix.cases()))
+    baseline = store_baseline(tmp_path / "baselines", {case.id: (-18.0, -18.01, -17.99)})  # 15 ns
+    write_layers(baseline, {case.id: (LayerRow("body", seconds=1e-4, origins=("body",)),)})
+    path = layers_path(baseline)
     path.write_text(path.read_text().replace('"us": 100.0', '"us": -1'))
-    explain_records([record], store)
+    quick = Settings(replicates=3, min_time=0.001, reference=False)
+    with Campaign(matrix, BaselineStore(tmp_path / "baselines"), quick) as campaign:
+        campaign.run([case])
+    (record,) = campaign.records()
     assert record.outcome.verdict is Verdict.REGRESSED
-    assert record.outcome.reason.startswith("its layers cannot be compared")
+    assert "its layers cannot be compared" in record.outcome.reason
     assert path.name in record.outcome.reason

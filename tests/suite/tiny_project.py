@@ -7,12 +7,19 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.gate.run import CaseRun
+from inferkit.gate.run import Run as MeasuredRun
+from inferkit.suite.campaign.target import fingerprint_of
+from inferkit.suite.matrix.definition import BackendSettings
 
 SIDE, CLASSES, IMAGES = 8, 4, 120
 
@@ -131,6 +138,16 @@ class Project:
             timeout=300,
         )
         return Run(done.returncode, done.stdout + done.stderr, self.folder)
+
+
+def store_baseline(folder: Path, logs: Mapping[str, Sequence[float]]) -> Path:
+    """A baseline of this machine's ONNX Runtime in `folder`, with the log-medians of each case; its file."""
+    here = fingerprint_of("onnxruntime", BackendSettings())
+    cases = {
+        name: CaseRun(case=name, fingerprint=here.slug, data={"log_medians": tuple(values)})
+        for name, values in logs.items()
+    }
+    return BaselineStore(folder).write(MeasuredRun(fingerprints={here.slug: here}, cases=cases))
 
 
 def write_files(folder: Path) -> None:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from inferkit.gate.files.checked_json import Place, read_json
 from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_reference
 from inferkit.gate.fingerprint import Fingerprint
+from inferkit.gate.metrics import main_metric
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
 from inferkit.measure.layers.table import readable_table
@@ -59,7 +60,9 @@ def _ours(top: Place, place: Place) -> Run:
     }
     cases = {name: _case(name, case, fingerprints, schema) for name, case in place.place("cases").places().items()}
     accuracy = {name: _accuracy(name, found) for name, found in place.place("accuracy").places().items()}
+    failures = _reasons(place.values.get("failures"))
     outcomes = _outcomes(place)
+    outcomes += _failed(failures, outcomes)
     declared = place.place("declared")
     return Run(
         name=top.file,
@@ -76,7 +79,7 @@ def _ours(top: Place, place: Place) -> Run:
             and outcome.machine is None
             and (outcome.case in cases or outcome.case in accuracy)
         },
-        failures=_reasons(place.values.get("failures")),
+        failures=failures,
         declared={slug: _texts(declared, slug) for slug in declared.values},
         origin=_origin(top, str(place.values.get("version") or "")),
         narrowed=bool(place.values.get("narrowed")),
@@ -179,6 +182,16 @@ def _reasons(content: object) -> dict[str, str]:
     """Reasons by case, empty where one is no text: they are words to be shown, and no figure rests on them."""
     reasons = content if isinstance(content, dict) else {}
     return {name: text if isinstance(text, str) else "" for name, text in reasons.items()}
+
+
+def _failed(failures: Mapping[str, str], outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    """The cases that could not be measured, where the file has no outcome of them (schema 1)."""
+    judged = {outcome.case for outcome in outcomes}
+    return tuple(
+        Outcome(name, main_metric(name), Verdict.FAILED, reason=reason)
+        for name, reason in failures.items()
+        if name not in judged
+    )
 
 
 def _origin(top: Place, version: str = "") -> Origin:

@@ -113,7 +113,8 @@ def run_job(
             arrays = {key: file[key] for key in file.files}
     outcome = json.loads(arrays.pop("outcome").tobytes())
     if outcome["status"] == "unsupported":
-        raise BackendUnavailable(outcome["reason"], outcome["hint"])
+        # Version 0.1.0 called the hint so.
+        raise BackendUnavailable(outcome["reason"], outcome.get("hint") or outcome.get("way_out", ""))
     if outcome["status"] == "failed":
         raise MeasurementError(f"{name}: {outcome['reason']}")
     return outcome["facts"], arrays

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from inferkit.gate.builds import BuildSpread
 from inferkit.gate.metrics import ACCURACY, LATENCY, shower
-from inferkit.gate.outcome import Outcome, by_case, deciding, main_figure
+from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, main_figure
 from inferkit.gate.units import percent, seconds, size
 from inferkit.measure.latency.statistics import PERCENTILES, samples_needed
 from inferkit.measure.layers.table import readable_table
@@ -50,7 +50,7 @@ def case_pages(cases: Sequence[CaseView], pasts: Mapping[str, Past] | None = Non
 
 def _order(page: Mapping[str, Any]) -> tuple[int, float]:
     """The most serious first; of what regressed the worst first, the others as they were measured."""
-    worst = -page["change"] if page["verdict"] == "REGRESSED" and page["change"] is not None else 0.0
+    worst = -page["change"] if page["verdict"] == Verdict.REGRESSED and page["change"] is not None else 0.0
     return page["rank"], worst
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from inferkit.gate.outcome import Verdict
 from inferkit.report.charts.load_curves import LoadCurves, load_charts
 from inferkit.report.charts.palette import CHART_STYLE, DARK_VARIABLES, LIGHT_VARIABLES
 from inferkit.report.charts.study import Chart, charts_of
@@ -28,8 +29,17 @@ from inferkit.report.page.past import Past
 from inferkit.report.page.view import ReportView
 from inferkit.version import __version__
 
-_SIGNS = {"REGRESSED": "▲", "MISSING": "∅", "FAILED": "✕", "INVALID": "!", "INCONCLUSIVE": "?", "IMPROVED": "▼",
-          "PASS": "✓", "NO_BASELINE": "○", "UNSUPPORTED": "–"}  # fmt: skip
+_SIGNS = {
+    Verdict.REGRESSED: "▲",
+    Verdict.MISSING: "∅",
+    Verdict.FAILED: "✕",
+    Verdict.INVALID: "!",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.IMPROVED: "▼",
+    Verdict.PASS: "✓",
+    Verdict.NO_BASELINE: "○",
+    Verdict.UNSUPPORTED: "–",
+}
 _TONES = {"bad": "▲", "unsure": "?", "good": "✓"}
 _FEW_NETWORKS = 3  # whose charts are shown at once; those of the others are opened one by one
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.errors import HistoryError, UsageError
 from inferkit.gate.metrics import ACCURACY, LATENCY, REFERENCE, shower
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.run import Run
 from inferkit.report.charts.svg import element, make_scale, marker, padded, ticks
 from inferkit.report.escape import escape
@@ -22,7 +23,7 @@ _WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 520, 96, 18, 26, 130
 _MOST_RUNS, _MOST_RUNS_OF_MANY = 100, 50
 _MANY = 100  # cases: their pictures are kept smaller, so that the page stays below 5 MB
 _TOLD = 6  # of the last runs: each with its date and commit
-_KINDS = {"REGRESSED": 1, "IMPROVED": 2}  # colour and shape; all else is a dot
+_KINDS: Mapping[str, int] = {Verdict.REGRESSED: 1, Verdict.IMPROVED: 2}  # colour and shape; all else is a dot
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _PARTS = (("copy in", 1), ("execution", 2), ("copy out", 3))
 _WALL = _COLUMNS.index("wall")
 _MOST_TRACE_BYTES = 1 << 30
 _BINS = 40
-_NAME = re.compile(r"(before)?\d+")  # of a replicate; there are others in the file
+_NAME = re.compile(r"(base|before)?\d+")  # of a replicate (`before` in schema 1); there are others in the file
 
 
 def read_traces(path: Path) -> dict[str, NDArray[np.float64]]:

@@ -16,7 +16,7 @@ from inferkit.gate.comparison import compare
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.run_file import NO_COMMIT
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.metrics import ACCURACY, LATENCY, MAIN
+from inferkit.gate.metrics import ACCURACY, LATENCY, MAIN, main_metric
 from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, fails
 from inferkit.gate.run import Run
 from inferkit.report.charts.overtime import Curve
@@ -33,7 +33,7 @@ class CaseView:
 
     case: str
     metric: str
-    verdict: str
+    verdict: Verdict
     outcome: Outcome | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     head: tuple[Strip, ...] = ()
@@ -78,13 +78,21 @@ class ReportView:
         """bad, unsure or good: for the colour beside the words."""
         if any(view.fails for view in _telling(self.cases)):
             return "bad"
-        unsure = {"INVALID", "INCONCLUSIVE", "NO_BASELINE"} & set(self.counts)
-        return "unsure" if unsure or not {"PASS", "IMPROVED"} & set(self.counts) else "good"
+        unsure = {Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.NO_BASELINE} & set(self.counts)
+        return "unsure" if unsure or not {Verdict.PASS, Verdict.IMPROVED} & set(self.counts) else "good"
 
 
 ORDER = (
-    "FAILED", "REGRESSED", "MISSING", "INVALID", "INCONCLUSIVE", "IMPROVED", "PASS", "NO_BASELINE", "UNSUPPORTED",
-)  # fmt: skip
+    Verdict.FAILED,
+    Verdict.REGRESSED,
+    Verdict.MISSING,
+    Verdict.INVALID,
+    Verdict.INCONCLUSIVE,
+    Verdict.IMPROVED,
+    Verdict.PASS,
+    Verdict.NO_BASELINE,
+    Verdict.UNSUPPORTED,
+)
 
 
 AGAINST = "against"  # the key of a case's facts that tells of the other side of an interleaved run
@@ -103,18 +111,18 @@ def headline(cases: Sequence[CaseView]) -> str:
         return "Nothing was measured"
     counts = Counter(verdict_counts(cases))
     failing = sum(view.fails for view in _telling(cases))
-    if counts["REGRESSED"]:
-        other = ", others failed or are missing" if failing > counts["REGRESSED"] else ""
-        return f"{_cases(counts['REGRESSED'])} regressed{other}"
+    if counts[Verdict.REGRESSED]:
+        other = ", others failed or are missing" if failing > counts[Verdict.REGRESSED] else ""
+        return f"{_cases(counts[Verdict.REGRESSED])} regressed{other}"
     if failing:
         return f"{_cases(failing)} failed or missing"
-    if counts["INVALID"]:
-        return f"{_cases(counts['INVALID'])} could not be judged: the measurement is invalid"
-    judged = counts["PASS"] + counts["IMPROVED"] + counts["INCONCLUSIVE"]
+    if counts[Verdict.INVALID]:
+        return f"{_cases(counts[Verdict.INVALID])} could not be judged: the measurement is invalid"
+    judged = counts[Verdict.PASS] + counts[Verdict.IMPROVED] + counts[Verdict.INCONCLUSIVE]
     if not judged:
         return "No case was judged"
-    if counts["INCONCLUSIVE"]:
-        return f"No regression found; {counts['INCONCLUSIVE']} of {_cases(judged)} undecided"
+    if counts[Verdict.INCONCLUSIVE]:
+        return f"No regression found; {counts[Verdict.INCONCLUSIVE]} of {_cases(judged)} undecided"
     return f"No regression in {_cases(judged)}"
 
 
@@ -185,7 +193,7 @@ def _sorted(cases: Sequence[CaseView]) -> tuple[CaseView, ...]:
 
     def key(case: CaseView) -> tuple[int, bool, float]:
         rank = ORDER.index(case.verdict) if case.verdict in ORDER else len(ORDER)
-        if case.verdict != "REGRESSED":
+        if case.verdict != Verdict.REGRESSED:
             return rank, False, 0.0
         change = case.outcome.change if case.outcome is not None else None
         return rank, case.metric not in MAIN, -(change or 0.0)
@@ -265,7 +273,7 @@ def _judged(case: str, metric: str, outcome: Outcome | None, facts: Mapping[str,
     verdict = outcome.verdict if outcome is not None else Verdict.NO_BASELINE
     reason = outcome.reason if outcome is not None else "the file has no verdict on it"
     hint = outcome.hint if outcome is not None else ""
-    return CaseView(case, metric, str(verdict), outcome, facts, reason=reason, hint=hint)
+    return CaseView(case, metric, verdict, outcome, facts, reason=reason, hint=hint)
 
 
 def _latency(
@@ -298,19 +306,13 @@ def _strips(name: str, log_medians: Sequence[float], traces: Traces, prefix: str
 
 
 def _unmeasured(run: Run) -> list[CaseView]:
-    """Cases that could not run, and those that broke."""
+    """Cases that could not run; those that failed are outcomes."""
     found = []
     for name in mapping(run.record, "unsupported"):
         told = mapping(mapping(run.record, "unsupported"), name)
         reason, hint = text(told, "reason") or "", text(told, "hint") or ""
-        found.append(CaseView(name, _metric(name), "UNSUPPORTED", reason=reason, hint=hint))
-    return found + [CaseView(name, _metric(name), "FAILED", reason=told) for name, told in run.failures.items()]
-
-
-def _metric(case: str) -> str:
-    """A latency case names its batch size in its id."""
-    words = case.split("-")
-    return LATENCY if any(word[:1] == "b" and word[1:].isdigit() for word in words) else ACCURACY
+        found.append(CaseView(name, main_metric(name), Verdict.UNSUPPORTED, reason=reason, hint=hint))
+    return found
 
 
 def telemetry_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

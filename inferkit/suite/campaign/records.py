@@ -10,8 +10,8 @@ from inferkit.backends import backend
 from inferkit.backends.layer_table import LayerTable
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.metrics import data_of
-from inferkit.gate.outcome import Outcome
+from inferkit.gate.metrics import ACCURACY, LATENCY, data_of
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import AccuracyRun, CaseRun, Run
 from inferkit.measure.accuracy.top_k import Accuracy
 from inferkit.measure.case import Case
@@ -77,6 +77,13 @@ class CaseRecord:
         return next((top1 for top1 in told if top1 is not None), None)
 
     @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Everything that the case was judged as, the latency first; FAILED alone where it could not be measured."""
+        if self.failure is not None:
+            return (_failed(self.case.id, LATENCY, self.failure),)
+        return (*(() if self.outcome is None else (self.outcome,)), *self.others)
+
+    @property
     def open(self) -> bool:
         """Whether there is something to measure."""
         return self.failure is None and self.unsupported is None
@@ -116,6 +123,10 @@ def run_of(records: Iterable[CaseRecord], references: Mapping[str, CaseRun] | No
     )
 
 
+def _failed(case: str, metric: str, failure: str) -> Outcome:
+    return Outcome(case, metric, Verdict.FAILED, reason=failure.removeprefix(f"{case}: "))
+
+
 def layers_of(replicates: Iterable[Replicate]) -> LayerTable:
     """The layer table of these replicates: the medians of those that were profiled; empty where none was."""
     tables = (readable_table(replicate.details.get("layers")) for replicate in replicates)
@@ -139,6 +150,13 @@ class AccuracyRecord:
     failure: str | None = None
     outcome: Outcome | None = None
     confusion: Mapping[str, Any] | None = None
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What the case was judged as; FAILED where it could not be evaluated."""
+        if self.failure is not None:
+            return (_failed(self.case.id, ACCURACY, self.failure),)
+        return () if self.outcome is None else (self.outcome,)
 
     def measured(self, found: Accuracy) -> AccuracyRun:
         """What was counted (`found`), for the gate."""

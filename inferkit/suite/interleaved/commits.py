@@ -67,5 +67,7 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
         record.outcome, record.others, record.why = outcome, tuple(others), result.layers.get(case.id)
         if outcome.verdict is Verdict.UNSUPPORTED:
             record.unsupported = Unsupported(outcome.reason, outcome.hint)
+        if outcome.verdict is Verdict.FAILED:  # blocks before it failed are no measurement
+            record.failure = outcome.reason
         campaign.latency[case] = record
     return result.seed

@@ -60,10 +60,11 @@ class Check:
 
     def _judged(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
         """Pass, skip or fail as the verdict says."""
-        self._leave(outcome.verdict, outcome.line, row)
+        self._leave(outcome, row)
         failing = outcome.verdict in FAILING or (self._strict and outcome.verdict is Verdict.INCONCLUSIVE)
         if failing:
-            pytest.fail(outcome.line, pytrace=False)
+            failed = outcome.verdict is Verdict.FAILED
+            pytest.fail(f"{outcome.case}: not measured: {outcome.reason}" if failed else outcome.line, pytrace=False)
         if outcome.verdict not in (Verdict.PASS, Verdict.IMPROVED):
             pytest.skip(outcome.line)
 
@@ -76,17 +77,16 @@ class Check:
     def _unsupported(self, why: Unsupported, metric: str) -> NoReturn:
         outcome = Outcome(self.case.id, metric, Verdict.UNSUPPORTED, reason=why.reason, hint=why.hint)
         row = {"kind": "unsupported", "case": self.case.id, "reason": why.reason, "hint": why.hint}
-        self._leave(Verdict.UNSUPPORTED, outcome.line, row)
+        self._leave(outcome, row)
         pytest.skip(outcome.line)
 
-    def _failed(self, reason: str) -> NoReturn:
-        self._leave("FAILED", reason, {"kind": "failed", "case": self.case.id, "reason": reason})
-        pytest.fail(f"{self.case.id}: not measured: {reason.removeprefix(self.case.id + ': ')}", pytrace=False)
+    def _failed(self, outcome: Outcome) -> None:
+        self._judged(outcome, {"kind": "failed", "case": outcome.case, "reason": outcome.reason})
 
-    def _leave(self, verdict: str, line: str, row: Mapping[str, Any]) -> None:
-        self._item.stash[RESULT] = Result(str(verdict), line, row)
+    def _leave(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
+        self._item.stash[RESULT] = Result(str(outcome.verdict), outcome.line, row)
         # JUnit writes these as properties of the test case.
-        self._item.user_properties += [("verdict", str(verdict)), ("inferkit", line)]
+        self._item.user_properties += [("verdict", str(outcome.verdict)), ("inferkit", outcome.line)]
 
     def _hand_over(self, times: list[float], facts: Mapping[str, Any]) -> None:
         config = self._suite.config
@@ -117,11 +117,10 @@ class LatencyCheck(Check):
         if record.unsupported is not None:
             self._unsupported(record.unsupported, LATENCY)
         if record.failure is not None:
-            self._failed(record.failure)
+            self._failed(*record.outcomes)
         if record.outcome is not None and not record.replicates:
             # An interleaved run that came to no block: there are no times to hand over.
-            kind = "invalid" if record.outcome.verdict is Verdict.INVALID else "failed"
-            self._judged(record.outcome, {"kind": kind, "case": case.id, "reason": record.outcome.reason})
+            self._judged(record.outcome, {"kind": "invalid", "case": case.id, "reason": record.outcome.reason})
             return
         self._hand_over(thinned([each.walls for each in record.replicates]), latency_facts(record))
         if record.outcome is not None:
@@ -151,8 +150,9 @@ class AccuracyCheck(Check):
         record = campaign.accuracy[case]
         if record.unsupported is not None:
             self._unsupported(record.unsupported, "top-1")
-        if record.failure is not None or record.found is None:
-            self._failed(record.failure or "nothing was found")
+        if record.failure is not None:
+            self._failed(*record.outcomes)
+        assert record.found is not None
         self._hand_over([record.found.elapsed], accuracy_facts(record))
         if record.outcome is not None:
             self._judged(record.outcome, accuracy_row(record))

@@ -171,14 +171,14 @@ def exit_code(suite: Suite, code: int) -> int:
     if code == 0 and is_controller(suite.config):
         # Each test's result came with its report; a case that was refused left nothing else.
         verdicts = {result["verdict"] for result in results_of(suite.config).values()}
-        return EXIT_NOTHING if verdicts == {"UNSUPPORTED"} else EXIT_INVALID if "INVALID" in verdicts else code
+        nothing = verdicts == {Verdict.UNSUPPORTED}
+        return EXIT_NOTHING if nothing else EXIT_INVALID if Verdict.INVALID in verdicts else code
     records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
     if code != 0 or not records:
         return code
     if all(record.unsupported is not None for record in records):
         return EXIT_NOTHING
-    outcomes = [record.outcome for record in records] + [o for r in records for o in getattr(r, "sides", ())]
-    invalid = any(outcome is not None and outcome.verdict is Verdict.INVALID for outcome in outcomes)
+    invalid = any(outcome.verdict is Verdict.INVALID for record in records for outcome in record.outcomes)
     return EXIT_INVALID if invalid else code
 
 

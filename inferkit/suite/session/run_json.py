@@ -29,9 +29,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
     latency = [record for campaign in campaigns for record in campaign.latency.values()]
     accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]
     everything: list[CaseRecord | AccuracyRecord] = [*latency, *accuracy]
-    outcomes = [record.outcome for record in everything if record.outcome is not None]
-    outcomes += [outcome for record in latency for outcome in record.others]
-    outcomes += suite.unmeasured
+    outcomes = [*(outcome for record in everything for outcome in record.outcomes), *suite.unmeasured]
     return {
         "schema": SCHEMA,
         "version": __version__,
