@@ -113,4 +113,4 @@ def _on_cluster(args: argparse.Namespace, job: Evaluation, prepared: Path) -> tu
     on_gpu = backend(args.backend).facts.on_gpu
     with Pool(args.ray, on_gpu=on_gpu, on_cpu=not on_gpu) as pool:
         print(", ".join(f"{count} × {kind}" for kind, count in pool.kinds.items()), flush=True)
-        return evaluate_on(pool, job, prepared, shard=args.shard, told=lambda line: print(line, flush=True))
+        return evaluate_on(pool, job, prepared, shard=args.shard, say=lambda line: print(line, flush=True))

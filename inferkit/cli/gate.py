@@ -58,10 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Try and print; returns the exit code."""
     from inferkit.report.progress import time_left
-    from inferkit.suite.campaign.campaign import Settings
+    from inferkit.suite.campaign.campaign import CampaignSettings
     from inferkit.suite.matrix.read import load_matrix
     from inferkit.suite.matrix.selection import Selection
-    from inferkit.suite.selftest import Plan, run_selftest
+    from inferkit.suite.selftest import SelfTestPlan, run_selftest
 
     for name in ("suites", "slowed_suites", "one_in", "replicates", "min_time", "time_budget"):
         value = getattr(args, name)
@@ -69,12 +69,14 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value:g}")
     if args.baselines is not None and not args.baselines.is_dir():
         raise UsageError(f"--baselines {args.baselines}: there is no such folder")
-    plan = Plan(args.suites, _effects(args.effects), args.slowed_suites, args.one_in, args.time_budget, args.baselines)
+    plan = SelfTestPlan(
+        args.suites, _effects(args.effects), args.slowed_suites, args.one_in, args.time_budget, args.baselines
+    )
     matrix = load_matrix(matrix_file(args.matrix))
     selection = Selection(*(listed(getattr(args, name)) for name in ("model", "precision", "batch_size", "backend")))
     selection.check(matrix.cases())
     declared = matrix.suite
-    settings = Settings(
+    settings = CampaignSettings(
         args.replicates or declared.replicates, args.min_time or declared.min_time, reference=declared.reference
     )
     began, begun = time.monotonic(), itertools.count()

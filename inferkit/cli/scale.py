@@ -61,7 +61,7 @@ def _run(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     counts = sorted({count for count in _COUNTS if count < len(names)} | {len(names)})
     with tempfile.TemporaryDirectory(prefix="inferkit-scale-") as folder:
         specs = _specs(args, names, normalize(args.precision), Path(folder))
-        windows = measure_scaling(specs, counts, seconds=args.seconds, rounds=args.rounds, told=_tell)
+        windows = measure_scaling(specs, counts, seconds=args.seconds, rounds=args.rounds, say=_tell)
     found = summarize(names, windows)
     for each in found:
         lost = ", ".join(f"{name} {100 * share:+.1f} %" for name, share in each.lost.items())

@@ -16,9 +16,9 @@ from inferkit.errors import UsageError
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
     from inferkit.serve.batching.batcher import Batcher
-    from inferkit.serve.load.loadgen import Load, Result
+    from inferkit.serve.load.loadgen import Load, LoadResult
     from inferkit.serve.load.samples import Samples
-    from inferkit.serve.load.search import Found
+    from inferkit.serve.load.search import RateSearch
 
 EMBEDDED = "fashion_mnist"
 
@@ -71,8 +71,8 @@ def _measure(args: argparse.Namespace, told: Callable[[Any], None]) -> int:
     if args.rates and not args.delays:
         raise UsageError("--rates needs --delays: a sweep has both")
     logs = args.logs or Path(tempfile.mkdtemp(prefix="inferkit-serve-bench-"))
-    found: Found | None = None
-    results: list[Result] = []
+    found: RateSearch | None = None
+    results: list[LoadResult] = []
     with open_session(args) as (_, session):
         samples = _samples(args, session)
         probed = probe(session, samples, args.max_batch)
@@ -115,7 +115,7 @@ def _samples(args: argparse.Namespace, session: Session) -> Samples:
     return read_samples(session.inputs, dataset, count, steps)
 
 
-def _run(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
+def _run(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> LoadResult:
     from inferkit.serve.load.loadgen import run_load
 
     result = run_load(batcher, samples, load, logs)
@@ -123,7 +123,9 @@ def _run(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
     return result
 
 
-def _search(batcher: Batcher, samples: Samples, load: Load, rate: float, logs: Path, results: list[Result]) -> Found:
+def _search(
+    batcher: Batcher, samples: Samples, load: Load, rate: float, logs: Path, results: list[LoadResult]
+) -> RateSearch:
     from inferkit.serve.load.search import find_rate
 
     def is_valid(qps: float) -> bool:
@@ -154,10 +156,10 @@ def _sweep(
 ) -> int:
     """Print a line for each point and tell the curves; their shape is in docs/serve.md. Exit code 0."""
     from inferkit.measure.machine.host import cpu_model, usable_cpus
-    from inferkit.serve.load.curve import SHARES, Point, curves_as_dict, measure_curves
+    from inferkit.serve.load.curve import SHARES, LoadPoint, curves_as_dict, measure_curves
     from inferkit.serve.load.loadgen import OFFICIAL_SECONDS
 
-    def tell(delay: float, point: Point) -> None:
+    def tell(delay: float, point: LoadPoint) -> None:
         done = "" if point.completed is None else f"{point.completed:,.0f}"
         times = ["" if value is None else f"{1e3 * value:.3f}" for value in (point.p50, point.p99)]
         cells = [f"{1e3 * delay:g}", f"{point.offered:,.0f}", done, *times, f"{point.mean_batch:.1f}"]
@@ -177,7 +179,7 @@ def _sweep(
         bound=args.p99,
         seconds=args.duration,
         logs=logs,
-        told=tell,
+        on_point=tell,
     )
     print(f"logs: {logs}" + (f" (short runs: {args.duration:g} s; MLPerf asks for 600 s)" if short else ""))
     facts = {
@@ -197,7 +199,7 @@ def _sweep(
     return 0
 
 
-def _line(result: Result) -> str:
+def _line(result: LoadResult) -> str:
     load = result.load
     parts = [load.scenario]
     if load.accuracy:
@@ -219,7 +221,7 @@ def _line(result: Result) -> str:
     return " · ".join(parts)
 
 
-def _found(found: Found, args: argparse.Namespace) -> str:
+def _found(found: RateSearch, args: argparse.Namespace) -> str:
     if found.rate is None:
         lowest = min(rate for rate, _ in found.trials)
         return (
@@ -232,7 +234,9 @@ def _found(found: Found, args: argparse.Namespace) -> str:
     )
 
 
-def _as_json(args: argparse.Namespace, delay: float, results: list[Result], found: Found | None) -> dict[str, Any]:
+def _as_json(
+    args: argparse.Namespace, delay: float, results: list[LoadResult], found: RateSearch | None
+) -> dict[str, Any]:
     return {
         "model": args.model,
         "backend": args.backend,

@@ -1,4 +1,4 @@
-"""The case matrix on a cluster: every case measured whole by one worker, judged here, together, as on one machine.
+"""The case matrix on a cluster: one worker measures a case, this process judges all of them, as on one machine.
 
 Latencies and services are placed so that no two run at the same time on one GPU or one CPU socket, and accuracies only
 once they are done. All cases of a backend go to one kind of device, the one that most workers have: their latencies
@@ -87,8 +87,8 @@ class _Cluster:
         def accept(task: Task, worker: Worker, answer: Answer) -> None:
             case = by_id[task.name]
             try:
-                found, fingerprint = _value(answer)
-                campaign.evaluations.adopt(case, found, fingerprint)
+                evaluated, fingerprint = _value(answer)
+                campaign.evaluations.adopt(case, evaluated, fingerprint)
             except InferkitError as error:
                 campaign.evaluations.adopt(case, error, None)
             self._tell(f"{task.name}, accuracy, by {worker.name}")
@@ -114,20 +114,20 @@ class _Cluster:
         def accept(task: Task, worker: Worker, answer: Answer) -> None:
             record = records[task.name]
             try:
-                found: CaseRecord = _value(answer)
+                measured: CaseRecord = _value(answer)
             except InferkitError as error:
                 record.failure = str(error)
                 return
-            record.replicates += found.replicates
-            record.discarded += found.discarded
-            record.fingerprint = record.fingerprint or found.fingerprint
-            record.unsupported, record.failure = found.unsupported, found.failure
+            record.replicates += measured.replicates
+            record.discarded += measured.discarded
+            record.fingerprint = record.fingerprint or measured.fingerprint
+            record.unsupported, record.failure = measured.unsupported, measured.failure
             self._tell(f"{task.name}, {counts[task.name]} replicates, by {worker.name}")
 
         self._pool.run([self._task(case, exclusive=True) for case in ready], submit, accept, self._tell)
 
     def _ready(self, cases: Mapping[Any, NetworkDefinition], batch: int | None) -> list[Any]:
-        """Prepare networks here and engines on a worker of the right kind; the cases for which all went well."""
+        """Prepare networks in this process, engines on a worker of the right kind; the cases where both succeeded."""
         ready = []
         missing: dict[str, Any] = {}
         for case, network in cases.items():
@@ -153,10 +153,10 @@ class _Cluster:
             try:
                 self._engines[key] = self._pool.put(_value(answer))
             except InferkitError as error:
-                for other in [each for each in ready if (each.backend, each.model, each.precision) == key[:3]]:
-                    if (batch or other.batch_size) == key[3]:
-                        ready.remove(other)
-                        self._failed(other, error)
+                for waiting in [each for each in ready if (each.backend, each.model, each.precision) == key[:3]]:
+                    if (batch or waiting.batch_size) == key[3]:
+                        ready.remove(waiting)
+                        self._failed(waiting, error)
             self._tell(task.name)
 
         tasks = [Task(name, frozenset([self._kind(case)])) for name, (case, _) in missing.items()]
@@ -203,7 +203,7 @@ class _Cluster:
     def _network(self, network: NetworkDefinition, precision: str) -> Any:
         key = (network.name, precision)
         if key not in self._networks:
-            folder: Path = self._campaign.workshop.network(network, precision)
+            folder: Path = self._campaign.artifacts.network(network, precision)
             self._networks[key] = self._pool.put(pack(folder))
         return self._networks[key]
 

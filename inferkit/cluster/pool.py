@@ -24,7 +24,7 @@ _START = 180.0  # seconds that workers may take to start
 
 
 def ray_module(address: str = "") -> Any:
-    """Ray, told to report nothing to anybody. Raises BackendUnavailable where it is not installed."""
+    """Ray, with its usage reports turned off. Raises BackendUnavailable where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     host = "127.0.0.1" if address == "local" else address.rpartition(":")[0]
     with contextlib.suppress(ValueError):
@@ -43,7 +43,7 @@ class Pool:
 
     `on_gpu`: an actor for every GPU; `on_cpu`: one for every CPU socket of a node that offers CPUs. Raises
     BackendUnavailable without Ray, UsageError for an address where there is no cluster, or one of another inferkit,
-    MeasurementError where nobody can work.
+    MeasurementError where no worker can be started.
     """
 
     def __init__(self, address: str, *, on_gpu: bool, on_cpu: bool) -> None:
@@ -61,16 +61,16 @@ class Pool:
 
     @property
     def workers(self) -> tuple[Worker, ...]:
-        """Who is there."""
+        """The workers that are usable."""
         return tuple(self._actors)
 
     @property
     def kinds(self) -> dict[str, int]:
         """The kinds of devices, and how many workers have one."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for worker in self._actors:
-            found[worker.kind] = found.get(worker.kind, 0) + 1
-        return found
+            counts[worker.kind] = counts.get(worker.kind, 0) + 1
+        return counts
 
     def put(self, value: Any) -> Any:
         """Keep a value in the cluster; each node fetches it once."""
@@ -81,11 +81,12 @@ class Pool:
         return self._ray.get(call(next(actor for worker, actor in self._actors.items() if worker.kind == kind)))
 
     def run(
-        self, tasks: Sequence[Task], submit: Submit, accept: Accept, told: Callable[[str], None] = lambda line: None
+        self, tasks: Sequence[Task], submit: Submit, accept: Accept, say: Callable[[str], None] = lambda line: None
     ) -> None:
         """Do every task once. `submit` starts one on an actor, `accept` gets its answer, exactly once for each task.
 
-        What a lost worker had is done by another. Raises MeasurementError where nobody is left who could.
+        What a lost worker had is done by another. `say` gets a line for each. Raises MeasurementError where no worker
+        is left for a task.
         """
         ray = self._ray
         schedule = Schedule(tasks)
@@ -96,7 +97,7 @@ class Pool:
                 if task is not None:
                     flying[submit(self._actors[worker], worker, task)] = worker
             if not flying:
-                raise MeasurementError(f"no worker is left that could do {', '.join(schedule.waiting[:3])}, …")
+                raise MeasurementError(f"no worker is left for {', '.join(schedule.waiting[:3])}, …")
             (reference,), _ = ray.wait(list(flying), num_returns=1)
             worker = flying.pop(reference)
             try:
@@ -108,7 +109,7 @@ class Pool:
                     ray.kill(self._actors[worker])
                 del self._actors[worker]
                 lost = schedule.lost(worker)
-                told(f"{worker.name} is lost ({type(error).__name__})" + (f"; again: {lost.name}" if lost else ""))
+                say(f"{worker.name} is lost ({type(error).__name__})" + (f"; retrying {lost.name}" if lost else ""))
                 continue
             except ray.exceptions.RayError as error:
                 raise MeasurementError(f"{worker.name} failed: {error}") from error
@@ -137,7 +138,7 @@ class Pool:
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED).close()
             except OSError as error:
-                raise UsageError(f"--ray {address}: there is no cluster that answers: {error}") from error
+                raise UsageError(f"--ray {address}: no cluster answers: {error}") from error
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         home = this_interpreter().home
         if home is not None:  # a checkout: workers on this machine shall run the same one
@@ -148,31 +149,31 @@ class Pool:
         try:
             self._ray.init(address=address, **settings)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UsageError(f"--ray {address}: there is no cluster that answers: {error}") from error
+            raise UsageError(f"--ray {address}: no cluster answers: {error}") from error
 
     def _start_on(self, node: dict[str, Any], on_gpu: bool, on_cpu: bool) -> None:
         """Start actors on one node: for each GPU, and for each socket as far as the node offers CPUs."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         ray, resources = self._ray, node["Resources"]
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
         actor = ray.remote(ClusterWorker)
         if on_gpu:
             for index in range(int(resources.get("GPU", 0))):
-                started = actor.options(num_gpus=1, num_cpus=0, scheduling_strategy=here, max_restarts=0)
+                started = actor.options(num_gpus=1, num_cpus=0, scheduling_strategy=on_node, max_restarts=0)
                 self._actors[Worker(f"{name}/gpu{index}", "", "")] = started.remote(None, ())
         cpus = int(resources.get("CPU", 0))
         if on_cpu and cpus:
-            probe = ray.remote(probe_node).options(num_cpus=0, scheduling_strategy=here, max_retries=0)
+            probe = ray.remote(probe_node).options(num_cpus=0, scheduling_strategy=on_node, max_retries=0)
             try:
-                found = ray.get(probe.remote(), timeout=_START)["sockets"]
+                sockets = ray.get(probe.remote(), timeout=_START)["sockets"]
             except ray.exceptions.RayError:
                 return  # the node went away between being listed and being asked
-            for which in list(found)[: max(1, min(len(found), cpus))]:
-                share = max(1, cpus // len(found))
-                started = actor.options(num_cpus=share, scheduling_strategy=here, max_restarts=0)
-                self._actors[Worker(f"{name}/socket{which}", "", "")] = started.remote(which, found[which])
+            for which in list(sockets)[: max(1, min(len(sockets), cpus))]:
+                share = max(1, cpus // len(sockets))
+                started = actor.options(num_cpus=share, scheduling_strategy=on_node, max_restarts=0)
+                self._actors[Worker(f"{name}/socket{which}", "", "")] = started.remote(which, sockets[which])
 
     def _meet(self) -> None:
         """Ask every actor who it is; those that cannot start are left out."""
@@ -190,5 +191,5 @@ class Pool:
                 raise UsageError(f"{worker.name} has inferkit {facts['version']}, this is {__version__}")
             self._actors[Worker(worker.name, facts["kind"], facts["group"])] = unknown[worker]
         if not self._actors:
-            told = "; ".join(reasons[:3]) or "the cluster offers no device of the kind that is needed"
-            raise MeasurementError(f"nobody in the cluster can work: {told}")
+            why = "; ".join(reasons[:3]) or "the cluster has no device of the kind that is needed"
+            raise MeasurementError(f"no worker of the cluster is usable: {why}")

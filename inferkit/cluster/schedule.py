@@ -1,4 +1,4 @@
-"""Which worker does which task, and what becomes of a task whose worker is lost. Pure: nothing here talks to anyone.
+"""The schedule of tasks on workers, and of tasks whose worker is lost. Pure: no input or output.
 
 A task is given out, and then finished once or lost; a lost one goes back to the front of the queue. Exclusive tasks
 (latencies) never run at the same time in one group of workers, those on one CPU socket of a machine.
@@ -17,7 +17,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Worker:
-    """Someone who does one task at a time. `kind` is what it computes on, `group` what it shares with neighbours:
+    """A worker does one task at a time. `kind` is what it computes on, `group` what it shares with neighbours:
     `machine/socket`, where a socket that is UNKNOWN may be any of that machine.
     """
 
@@ -50,7 +50,7 @@ class Schedule:
         self._attempts = attempts
         names = [task.name for task in self._waiting]
         if len(set(names)) < len(names):
-            raise ValueError("two tasks have one name")
+            raise ValueError("two tasks have the same name")
 
     @property
     def open(self) -> bool:
@@ -86,6 +86,6 @@ class Schedule:
             return None
         self._lost[task.name] = self._lost.get(task.name, 0) + 1
         if self._lost[task.name] >= self._attempts:
-            raise MeasurementError(f"{task.name}: {self._attempts} workers were lost while they did it; it is given up")
+            raise MeasurementError(f"{task.name}: {self._attempts} workers were lost while they ran it; giving up")
         self._waiting.appendleft(task)
         return task

@@ -1,7 +1,7 @@
-"""What runs on the other machines: an actor that owns one GPU, or the CPUs of one socket, and does what it is told.
+"""The actor that runs on the machines of a cluster: it owns one GPU, or the CPUs of one socket.
 
-Every measurement is a process of its own there, too. Answers are dicts: {"ok": value}, {"unsupported": [reason, way
-out]} or {"failed": message}; an actor that raises something else has a fault of its own.
+Every measurement is a process of its own. Answers are dicts: {"ok": value}, {"unsupported": [reason, hint]} or
+{"failed": message}; an actor that raises something else has a fault of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def probe_node() -> dict[str, Any]:
-    """What a machine is, asked before anything is placed on it."""
+    """Facts of a machine, asked before anything is placed on it."""
     return {"machine": machine_id(), "sockets": sockets(), "version": __version__, "process": os.getpid()}
 
 
@@ -59,7 +59,7 @@ class ClusterWorker:
             os.sched_setaffinity(0, bound)
 
     def facts(self) -> dict[str, Any]:
-        """Who this is: `kind` of device, `group` of workers on the same socket, process and version."""
+        """Facts of this worker: `kind` of device, `group` of workers on the same socket, process and version."""
         # Where the system does not tell a GPU's socket, every worker of the machine counts as its neighbour.
         group = f"{machine_id()}/{self._socket or UNKNOWN}"
         return {
@@ -88,8 +88,8 @@ class ClusterWorker:
         """Whether this device runs a precision with a backend, else why not and a hint."""
         from inferkit.suite.campaign.target import availability
 
-        found = availability(backend, precision)
-        return found.ok, found.reason, found.hint
+        available = availability(backend, precision)
+        return available.ok, available.reason, available.hint
 
     def engine(self, shipped: Any, case: Any, network: Any, batch: int, content: bytes) -> Answer:
         """Build a case's engine for this kind of device; its files, packed."""
@@ -98,7 +98,7 @@ class ClusterWorker:
             prepared = self._adopt(shipped, case, network, content)
             campaign = self._campaign
             build = campaign.matrix.settings(case.backend).build
-            engine = campaign.workshop.engine(prepared, case.backend, case.precision, batch, build, case.id)
+            engine = campaign.artifacts.engine(prepared, case.backend, case.precision, batch, build, case.id)
             path = Path(engine.file)
             return pack_files(path, path.with_name(f"{path.name}.json"))
 
@@ -138,14 +138,14 @@ class ClusterWorker:
         matrix, settings = shipped
         if self._campaign is None:
             self._campaign = Campaign(matrix, BaselineStore(Path(self._folder.name, "no baselines")), settings)
-        workshop = self._campaign.workshop
+        artifacts = self._campaign.artifacts
         name = f"{network.name} {case.precision}"
         folder = self._at(name, content)
-        workshop.adopt_network(network, case.precision, folder)
+        artifacts.adopt_network(network, case.precision, folder)
         if engine is not None:
             plan = self._plan(f"{name} batch {batch}, engine", engine)
             build = matrix.settings(case.backend).build
-            workshop.adopt_engine(folder, case.backend, batch, build, plan)
+            artifacts.adopt_engine(folder, case.backend, batch, build, plan)
         return folder
 
     def _identity(self) -> tuple[str, str | None]:
@@ -202,8 +202,8 @@ class ClusterWorker:
         made = EngineSpec(str(self._at(job.key, network)), job.backend, job.batch_size, job.build, file)
         spec = AccuracySpec(made, job.dataset, job.preprocessing, job.session, start=start, count=count)
         by = with_environment(None, environment_of(job.backend, job.precision))
-        found = run_accuracy(spec, f"{job.key}, images {start} to {start + count}", by=by)
-        return {"accuracy": found, "images": images}
+        accuracy = run_accuracy(spec, f"{job.key}, images {start} to {start + count}", by=by)
+        return {"accuracy": accuracy, "images": images}
 
     def _plan(self, key: str, engine: bytes) -> Path:
         """The engine's file among those that were shipped; the other is its metadata."""
@@ -237,14 +237,14 @@ def machine_id() -> str:
 def sockets() -> dict[str, tuple[int, ...]]:
     """The CPUs that this process may use, by the socket they are in; one socket where the system does not tell."""
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    found: dict[str, list[int]] = {}
+    by_socket: dict[str, list[int]] = {}
     for cpu in usable:
         try:
             name = (_CPUS / f"cpu{cpu}" / "topology" / "physical_package_id").read_text().strip()
         except OSError:
             name = "0"
-        found.setdefault(name, []).append(cpu)
-    return {name: tuple(members) for name, members in found.items()}
+        by_socket.setdefault(name, []).append(cpu)
+    return {name: tuple(members) for name, members in by_socket.items()}
 
 
 def socket_of_gpu(bus_id: str, pci: Path = _PCI, cpus: Path = _CPUS) -> str | None:

@@ -1,10 +1,10 @@
-"""What a campaign tells while it runs: how far it is. Reports implement this; the default is silent."""
+"""Progress of a running campaign: the interface that reports implement; the default is silent."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Told of every process that a campaign starts."""
+    """Called for every process that a campaign starts."""
 
     def begin(self, steps: int) -> None:
         """So many processes are planned."""

@@ -1,4 +1,4 @@
-"""The gate tried on this machine: suites in which nothing changed, and suites slowed down really, through the pipeline.
+"""The gate's self-test on this machine: unchanged suites, and suites with injected slowdowns, through the pipeline.
 
 One measured suite becomes the baseline, or a stored one is taken. Every further suite is measured and judged as `pytest
 bench` does it, in fresh processes, with its re-measurements. In a slowed suite one case of four is slowed (others in
@@ -23,18 +23,18 @@ from inferkit.gate.metrics import BUILD_TIME, HOST_MEMORY, LATENCY, P99
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.power import Detection, SelfTest, Share, SuiteData, case_powers
 from inferkit.measure.case import Case
-from inferkit.suite.campaign.artifacts import Workshop
-from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.campaign.artifacts import Artifacts
+from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
 from inferkit.suite.campaign.records import run_of
 from inferkit.suite.matrix.definition import Matrix
 
-# What a slowdown of each kind must be found in.
+# The metric in which a slowdown of each kind must be detected.
 METRICS = {"latency": LATENCY, "tail": P99, "memory": HOST_MEMORY, "build": BUILD_TIME}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much is tried: so many unchanged suites, and for each (kind, share) so many slowed ones.
+class SelfTestPlan:
+    """The suites of a self-test: so many unchanged ones, and for each (kind, share) so many slowed ones.
 
     `baselines` is the folder of stored ones to compare with; None measures one first. In a slowed suite one case of
     `one_in` is slowed. The two take turns, and no suite is begun that would end after `seconds`, as long as the others
@@ -51,7 +51,7 @@ class Plan:
     def __post_init__(self) -> None:
         for kind, _ in self.effects:
             if kind not in METRICS:
-                raise UsageError(f"{kind!r} cannot be tried; there are {', '.join(METRICS)}")
+                raise UsageError(f"{kind!r} cannot be injected; there are {', '.join(METRICS)}")
 
     def schedule(self) -> list[tuple[str, float, int]]:
         """(kind, share, number) of every suite in the order they are measured; an unchanged one has no kind."""
@@ -81,8 +81,8 @@ class Tried:
 def run_selftest(
     matrix: Matrix,
     cases: Sequence[Case],
-    settings: Settings,
-    plan: Plan,
+    settings: CampaignSettings,
+    plan: SelfTestPlan,
     say: Callable[[str], None] = lambda text: None,
     keep: Callable[[Mapping[str, Any]], None] = lambda suite: None,
 ) -> SelfTest:
@@ -91,17 +91,17 @@ def run_selftest(
     """
     began = time.monotonic()
     with _Runner(matrix, settings, plan.baselines) as runner:
-        say("the baseline")
+        say("measuring the baseline" if plan.baselines is None else f"reading the baselines in {plan.baselines}")
         baseline = runner.stored_baseline(cases) if plan.baselines is not None else runner.measure_baseline(cases)
         keep(asdict(baseline))
         if not runner.cases:
-            where = "" if plan.baselines is None else f", or {plan.baselines} has none of them for this machine"
+            where = "" if plan.baselines is None else f", or {plan.baselines} has no baseline of them for this machine"
             raise UsageError(f"none of these cases can be measured here{where}")
         tried: list[Tried] = []
         for kind, share, number in plan.schedule():
             longest = max((suite.seconds for suite in tried), default=0.0)
             if plan.seconds is not None and time.monotonic() - began + longest > plan.seconds:
-                say(f"the time is up after {len(tried)} suites")
+                say(f"the time limit is reached after {len(tried)} suites")
                 break
             say(f"{kind} +{100 * share:g} %, suite {number + 1}" if kind else f"unchanged suite {number + 1}")
             tried.append(runner.suite(kind, share, _slowed(runner.cases, kind, number, plan.one_in)))
@@ -143,8 +143,8 @@ def _counted(baseline: SuiteData, tried: Sequence[Tried], effects: Sequence[tupl
 
 
 def _expected(suite: Tried, metric: str) -> list[Outcome]:
-    """What was said of the slowed cases in the metric that they were slowed in, where that is as much as its margin:
-    a case that may be 10 % slower is not to be found at 2 %."""
+    """The outcomes of the slowed cases in the metric that was slowed, where the slowdown is as large as the margin:
+    a case that may be 10 % slower need not be detected at 2 %."""
     return [
         o
         for o in suite.outcomes
@@ -155,18 +155,18 @@ def _expected(suite: Tried, metric: str) -> list[Outcome]:
 class _Runner:
     """Runs suites against a baseline of their own; networks are prepared once for all of them."""
 
-    def __init__(self, matrix: Matrix, settings: Settings, baselines: Path | None = None) -> None:
+    def __init__(self, matrix: Matrix, settings: CampaignSettings, baselines: Path | None = None) -> None:
         self._matrix, self._settings = matrix, settings
         self._folder = tempfile.TemporaryDirectory(prefix="inferkit-selftest-")
         self._store = BaselineStore(baselines or self._folder.name)
-        self._workshop = Workshop(lambda text: contextlib.nullcontext())
+        self._artifacts = Artifacts(lambda text: contextlib.nullcontext())
         self.cases: tuple[Case, ...] = ()
 
     def __enter__(self) -> _Runner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._workshop.close()
+        self._artifacts.close()
         self._folder.cleanup()
 
     def stored_baseline(self, cases: Sequence[Case]) -> SuiteData:
@@ -215,8 +215,8 @@ class _Runner:
         data = SuiteData(kind, share, slowed, medians)
         return Tried(data, tuple(outcomes), round(time.monotonic() - began, 3))
 
-    def _campaign(self, settings: Settings) -> Campaign:
-        return Campaign(self._matrix, self._store, settings, workshop=self._workshop)
+    def _campaign(self, settings: CampaignSettings) -> Campaign:
+        return Campaign(self._matrix, self._store, settings, artifacts=self._artifacts)
 
 
 def percentile_of(seconds: Sequence[float], share: float) -> float:

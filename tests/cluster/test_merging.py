@@ -20,16 +20,16 @@ from inferkit.measure.engine.prepared_network import Recipe, prepare
 
 def part(start: int, count: int) -> Part:
     right = (np.arange(start, start + count) % 3) == 0
-    found = Accuracy(np.arange(start, start + count, dtype=np.int32), right, right | True, 0.5, 9.0, not_finite=1)
-    return Part(start, count, "worker", found)
+    accuracy = Accuracy(np.arange(start, start + count, dtype=np.int32), right, right | True, 0.5, 9.0, not_finite=1)
+    return Part(start, count, "worker", accuracy)
 
 
 @given(st.integers(1, 5000), st.integers(1, 700), st.integers(1, 100))
 def test_parts_tile_the_dataset_in_whole_batches(images, size, batch):
-    found = shards(images, size, batch)
-    assert [start for start, _ in found] == list(np.cumsum([0, *(count for _, count in found[:-1])]))
-    assert sum(count for _, count in found) == images
-    assert all(start % batch == 0 for start, _ in found)
+    parts = shards(images, size, batch)
+    assert [start for start, _ in parts] == list(np.cumsum([0, *(count for _, count in parts[:-1])]))
+    assert sum(count for _, count in parts) == images
+    assert all(start % batch == 0 for start, _ in parts)
 
 
 @given(st.permutations([(0, 30), (30, 30), (60, 30), (90, 7)]))

@@ -53,27 +53,27 @@ def test_a_node_that_is_killed_loses_nothing_and_nothing_is_counted_twice(
 
     with Pool(cluster.address, on_gpu=False, on_cpu=True) as pool:
         assert len(pool.workers) == 3
-        found, parts = evaluate_on(pool, job, tmp_path / "lenet", shard=2500, told=kill_the_first_that_is_done)
+        merged, parts = evaluate_on(pool, job, tmp_path / "lenet", shard=2500, say=kill_the_first_that_is_done)
         assert len(pool.workers) == 2
     assert sum("is lost" in line for line in lines) == 1
     assert len(parts) == 20
     assert len({part.worker for part in parts}) == 3
     engine = EngineSpec(str(tmp_path / "lenet"), "onnxruntime", 100)
     alone = run_accuracy(AccuracySpec(engine, many_images, STEPS), "alone")
-    assert found.images == alone.images == 50_000
-    assert int(found.top1.sum()) == int(alone.top1.sum())
-    np.testing.assert_array_equal(found.predictions, alone.predictions)
-    np.testing.assert_array_equal(found.top1, alone.top1)
-    np.testing.assert_array_equal(found.top5, alone.top5)
+    assert merged.images == alone.images == 50_000
+    assert int(merged.top1.sum()) == int(alone.top1.sum())
+    np.testing.assert_array_equal(merged.predictions, alone.predictions)
+    np.testing.assert_array_equal(merged.top1, alone.top1)
+    np.testing.assert_array_equal(merged.top5, alone.top5)
 
 
 def test_the_command_says_the_same_with_and_without_a_cluster(cluster: Any, tmp_path: Path):
     options = ["evaluate", "lenet", "--batch-size", "100", "--json"]
     assert main([*options, str(tmp_path / "one.json")]) == 0
     assert main([*options, str(tmp_path / "many.json"), "--ray", cluster.address, "--shard", "2500"]) == 0
-    one, many = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "many"))
-    assert one["top1_count"] == many["top1_count"] == 9167
-    assert one["predictions"] == many["predictions"]
+    alone, many = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "many"))
+    assert alone["top1_count"] == many["top1_count"] == 9167
+    assert alone["predictions"] == many["predictions"]
     assert sum(part["count"] for part in many["parts"]) == 10_000
 
 

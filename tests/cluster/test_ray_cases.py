@@ -11,7 +11,7 @@ import pytest
 from inferkit.cluster.campaign import run_on_cluster
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.measure.progress import Progress
-from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
 from inferkit.suite.matrix.read import load_matrix
 from tests.suite.tiny_project import MATRIX, make_project, write_files
 
@@ -43,7 +43,7 @@ class KillsANode(Progress):
 def test_a_killed_node_changes_nothing(cluster: Any, matrix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     declared = load_matrix(matrix)
     progress = KillsANode(cluster)
-    settings = Settings(replicates=2, min_time=0.01)
+    settings = CampaignSettings(replicates=2, min_time=0.01)
     with Campaign(declared, BaselineStore(tmp_path / "baselines"), settings, progress=progress) as campaign:
         cases, accuracies = list(declared.cases()), list(declared.accuracy_cases())
         run_on_cluster(campaign, cluster.address, cases, accuracies)
@@ -62,8 +62,8 @@ def test_a_killed_node_changes_nothing(cluster: Any, matrix: Path, tmp_path: Pat
         with Campaign(declared, BaselineStore(tmp_path / "baselines"), settings) as alone:
             alone.run([], accuracies)
             for case, record in alone.accuracy.items():
-                there = campaign.accuracy[case]
-                assert (there.unsupported is None) is (record.unsupported is None)
+                on_cluster = campaign.accuracy[case]
+                assert (on_cluster.unsupported is None) is (record.unsupported is None)
                 if record.found is not None:
-                    assert there.outcome == record.outcome
-                    np.testing.assert_array_equal(there.found.predictions, record.found.predictions)
+                    assert on_cluster.outcome == record.outcome
+                    np.testing.assert_array_equal(on_cluster.found.predictions, record.found.predictions)

@@ -140,7 +140,7 @@ def test_a_cache_that_is_read_only_is_told_and_stops_nothing(project: Project, t
     run = Run(done.returncode, done.stdout + done.stderr, project.folder)
     assert run.code == 0, run.text
     assert run.verdict(ACCURACY) == "PASS"
-    assert "ERROR: this run is not remembered" in run.text
+    assert "ERROR: the run was not added to the history" in run.text
     assert str(cache) in run.text
     assert not list(cache.iterdir())
     warm = "import sys, inferkit; inferkit.build(inferkit.load(sys.argv[1]), 'onnxruntime', warm_start=True)"

@@ -66,8 +66,8 @@ def test_top_k_never_falls_with_k(case):
 
 def test_percentages():
     top1, top5 = np.array([True, False, False, False]), np.array([True, True, True, False])
-    found = Accuracy(np.zeros(4, np.int32), top1, top5, 1.0, 2.0)
-    assert (found.images, found.top1_percent, found.top5_percent) == (4, 25.0, 75.0)
+    accuracy = Accuracy(np.zeros(4, np.int32), top1, top5, 1.0, 2.0)
+    assert (accuracy.images, accuracy.top1_percent, accuracy.top5_percent) == (4, 25.0, 75.0)
 
 
 def test_the_scores_are_the_only_output_or_the_one_with_a_usual_name():

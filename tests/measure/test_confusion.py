@@ -22,19 +22,19 @@ def labels():
 
 
 def test_counts_pairs_and_pictures_of_real_images(labels):
-    now = labels.copy()
+    head = labels.copy()
     shirts = np.flatnonzero(labels == 6)[:5]
-    now[shirts] = 0
+    head[shirts] = 0
     lost = int(np.flatnonzero(labels == 1)[0])
-    now[lost] = -1
-    before = labels.copy()
+    head[lost] = -1
+    base = labels.copy()
     gained = int(np.flatnonzero(labels == 2)[0])
-    before[gained] = 3  # wrong before, right now
-    told = confusion(before, now, fashion_mnist.NAME)
-    assert (told["changed"], told["lost"], told["gained"]) == (7, 6, 1)
-    assert told["pairs"][0] == {"label": 6, "before": 6, "now": 0, "count": 5}
-    assert [each["index"] for each in told["images"]] == [*sorted([*shirts, lost]), gained]
-    shown = confusion_of({"confusion": told})
+    base[gained] = 3  # wrong before, right now
+    facts = confusion(base, head, fashion_mnist.NAME)
+    assert (facts["changed"], facts["lost"], facts["gained"]) == (7, 6, 1)
+    assert facts["pairs"][0] == {"label": 6, "before": 6, "now": 0, "count": 5}
+    assert [each["index"] for each in facts["images"]] == [*sorted([*shirts, lost]), gained]
+    shown = confusion_of({"confusion": facts})
     assert shown is not None
     assert (shown.pairs[0].label, shown.pairs[0].now) == ("Shirt", "T-shirt/top")
     assert all(each.png is not None for each in shown.pictures)
@@ -46,9 +46,9 @@ def test_a_picture_is_the_image_at_twice_its_size(labels):
     with open_dataset(fashion_mnist.NAME) as dataset:
         _, png = picture(dataset, 42)
     content = np.frombuffer(base64.b64decode(png.removeprefix("data:image/png;base64,")), np.uint8)
-    found = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)
-    assert found.shape == (THUMBNAIL, THUMBNAIL)
-    np.testing.assert_array_equal(found[::2, ::2], images[42])
+    decoded = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)
+    assert decoded.shape == (THUMBNAIL, THUMBNAIL)
+    np.testing.assert_array_equal(decoded[::2, ::2], images[42])
 
 
 @given(
@@ -62,9 +62,9 @@ def test_any_image_of_one_or_three_channels_becomes_a_small_png(pixels):
     from inferkit.data.arrays import ArrayDataset
 
     _, png = picture(ArrayDataset(pixels[None], np.zeros(1, np.int64)), 0)
-    found = cv2.imdecode(np.frombuffer(base64.b64decode(png.partition(",")[2]), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert max(found.shape[:2]) == THUMBNAIL
-    assert (1 if found.ndim == 2 else found.shape[2]) == len(pixels)
+    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(png.partition(",")[2]), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert max(decoded.shape[:2]) == THUMBNAIL
+    assert (1 if decoded.ndim == 2 else decoded.shape[2]) == len(pixels)
 
 
 def test_images_that_have_no_picture_are_still_told():
@@ -82,8 +82,8 @@ def test_other_images_than_were_classified_are_refused(labels):
     "png", ["javascript:alert(1)", 'data:image/png;base64,AAAA" onerror="x', "data:text/html;base64,AAAA", 5]
 )
 def test_nothing_but_a_png_gets_into_a_page(png):
-    told = {"images": [{"index": 1, "label": 1, "before": 1, "now": 2, "png": png}]}
-    shown = confusion_of({"confusion": told})
+    facts = {"images": [{"index": 1, "label": 1, "before": 1, "now": 2, "png": png}]}
+    shown = confusion_of({"confusion": facts})
     assert shown is not None
     assert shown.pictures[0].png is None
 

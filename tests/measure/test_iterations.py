@@ -16,7 +16,7 @@ import pytest
 import inferkit
 from inferkit.backends.base import Session, Trace
 from inferkit.measure.engine.engine_file import EngineSpec
-from inferkit.measure.latency.iterations import COLUMNS, LOOK_SECONDS, iterate
+from inferkit.measure.latency.iterations import CHECK_SECONDS, COLUMNS, iterate
 from inferkit.measure.latency.replicate import ReplicateSpec
 from inferkit.measure.machine.quiet_core import QuietCore
 from tests.suite.tiny_project import tiny_images, tiny_model
@@ -43,14 +43,14 @@ def test_looking_is_no_measuring(session: Session) -> None:
         time.sleep(0.1)
 
     began = time.perf_counter()
-    trace = iterate(session.execute, limits(min_time=3.5 * LOOK_SECONDS), look)
+    trace = iterate(session.execute, limits(min_time=3.5 * CHECK_SECONDS), look)
     passed = time.perf_counter() - began
     ended = trace[:, 0] + trace[:, COLUMNS.index("wall")]
     assert trace[0, 0] >= 0.1  # one comes before anything is measured
     assert seen[0] == 0
     assert len(seen) >= 2
     assert sum(seen) <= len(trace)
-    assert passed >= 3.5 * LOOK_SECONDS + 0.1 * len(seen)
+    assert passed >= 3.5 * CHECK_SECONDS + 0.1 * len(seen)
     assert (trace[1:, 0] - ended[:-1]).max() >= 0.1  # the others lie between two iterations, inside none
 
 
@@ -67,7 +67,7 @@ def test_real_runs_are_measured_on_one_core_at_a_time(
         return session.execute()
 
     with contextlib.closing(QuietCore(session.execute)) as placed:
-        trace = iterate(execute, limits(min_time=4 * LOOK_SECONDS), placed.look)
+        trace = iterate(execute, limits(min_time=4 * CHECK_SECONDS), placed.check)
         assert placed.core in everywhere
     assert len(trace) >= 11
     assert all(len(cores) == 1 for cores in seen)

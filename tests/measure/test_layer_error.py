@@ -18,10 +18,10 @@ pairs = st.integers(1, 40).flatmap(
 
 
 def errors_of(*batches):
-    found = LayerErrors({"layer": "Conv"})
-    for one, other in batches:
-        found.add({"layer": one}, {"layer": other})
-    return found.result()
+    errors = LayerErrors({"layer": "Conv"})
+    for base, head in batches:
+        errors.add({"layer": base}, {"layer": head})
+    return errors.result()
 
 
 @given(st.lists(pairs, min_size=1, max_size=4))
@@ -48,8 +48,8 @@ def test_a_scaled_layer_keeps_its_direction_and_loses_its_ratio(values, factor):
 
 
 def test_a_nan_on_one_side_diverges_and_does_not_spoil_the_figures():
-    one, other = np.array([1.0, 2, 3], np.float32), np.array([1.0, np.nan, 3], np.float32)
-    (error,) = errors_of((one, other))
+    base, head = np.array([1.0, 2, 3], np.float32), np.array([1.0, np.nan, 3], np.float32)
+    (error,) = errors_of((base, head))
     assert (error.not_finite, error.max_error, error.snr_db) == (1, 0.0, math.inf)
     assert error.diverges(0)
 
@@ -66,10 +66,10 @@ def test_the_first_divergent_layer_is_the_first_in_the_networks_order():
     errors = LayerErrors({"a": "Conv", "b": "Conv", "c": "Conv"})
     exact = np.ones(8, np.float32)
     errors.add(dict.fromkeys("abc", exact), {"a": exact, "b": exact * 1.2, "c": exact * 2})
-    found = errors.result()
-    assert first_divergence(found, 40).name == "b"
-    assert first_divergence(found, 10).name == "c"
-    assert first_divergence(found, -1) is None
+    layers = errors.result()
+    assert first_divergence(layers, 40).name == "b"
+    assert first_divergence(layers, 10).name == "c"
+    assert first_divergence(layers, -1) is None
 
 
 def test_layers_of_other_sizes_are_not_the_same_layer():

@@ -52,11 +52,11 @@ def test_vgg16_on_an_h100_is_bound_by_weights_alone_and_by_operations_in_batches
     assert card is not None
     # 30.94 GFLOP and 138.3 million weights an image.
     work = Work(operations=30_940_000_000, weights=138_300_000, inputs=150_528, outputs=1000)
-    one, many = limit_of(work, "fp16", 1, card), limit_of(work, "fp16", 64, card)
-    assert one.bound_by == "bytes"
-    assert one.seconds == pytest.approx(83e-6, rel=0.02)
-    assert many.bound_by == "operations"
-    assert 64 / many.seconds == pytest.approx(31_980, rel=0.01)
+    single, batch = limit_of(work, "fp16", 1, card), limit_of(work, "fp16", 64, card)
+    assert single.bound_by == "bytes"
+    assert single.seconds == pytest.approx(83e-6, rel=0.02)
+    assert batch.bound_by == "operations"
+    assert 64 / batch.seconds == pytest.approx(31_980, rel=0.01)
 
 
 @given(st.integers(1, 10**12), st.integers(0, 10**9), st.integers(1, 512), st.sampled_from(["fp32", "fp16", "int8"]))

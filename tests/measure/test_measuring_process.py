@@ -34,8 +34,8 @@ def folder(tmp_path_factory):
 
 
 def recipe(folder, **changes):
-    known = {"dataset": str(folder / "images.npz"), "preprocessing": {"scale": 0.01}, "images": 4}
-    return Recipe("tiny", str(folder / "tiny.onnx"), changes.pop("precision", "fp32"), **{**known, **changes})
+    defaults = {"dataset": str(folder / "images.npz"), "preprocessing": {"scale": 0.01}, "images": 4}
+    return Recipe("tiny", str(folder / "tiny.onnx"), changes.pop("precision", "fp32"), **{**defaults, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,19 @@ def prepared(folder):
 
 def test_a_replicate_brings_back_its_raw_times_and_what_surrounded_them(prepared):
     spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 4), min_time=0.02, details=True)
-    found = run_replicate(spec, "tiny")
-    assert found.trace.shape[1] == len(COLUMNS)
-    assert len(found.trace) >= 11
-    assert found.log_median == pytest.approx(np.log(np.median(found.walls)))
-    assert np.isnan(found.trace[:, COLUMNS.index("enqueue")]).all()
-    assert found.cold_start > found.build_seconds > 0
-    assert found.memory > 0
-    assert found.engine_bytes > 0
-    assert found.gpu is None
-    assert found.invalid == ()
-    assert found.warmup["runs"] > 0
-    assert found.host["cpus"] >= 1
-    assert found.details["providers"] == ["CPUExecutionProvider"]
+    replicate = run_replicate(spec, "tiny")
+    assert replicate.trace.shape[1] == len(COLUMNS)
+    assert len(replicate.trace) >= 11
+    assert replicate.log_median == pytest.approx(np.log(np.median(replicate.walls)))
+    assert np.isnan(replicate.trace[:, COLUMNS.index("enqueue")]).all()
+    assert replicate.cold_start > replicate.build_seconds > 0
+    assert replicate.memory > 0
+    assert replicate.engine_bytes > 0
+    assert replicate.gpu is None
+    assert replicate.invalid == ()
+    assert replicate.warmup["runs"] > 0
+    assert replicate.host["cpus"] >= 1
+    assert replicate.details["providers"] == ["CPUExecutionProvider"]
 
 
 def test_iterations_stop_at_their_limits(prepared):
@@ -70,8 +70,8 @@ def test_iterations_stop_at_their_limits(prepared):
 
 def test_a_slow_network_gets_as_many_iterations_as_fit(prepared):
     limits = {"min_iterations": 10**6, "min_time": 0.0, "max_time": 0.01, "warmup_limit": 0}
-    found = measure_replicate(ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), **limits))
-    assert 3 <= len(found.trace) < 10**6
+    replicate = measure_replicate(ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), **limits))
+    assert 3 <= len(replicate.trace) < 10**6
 
 
 def test_the_network_is_timed_on_real_images_of_the_dataset(folder, prepared):
@@ -83,29 +83,29 @@ def test_the_network_is_timed_on_real_images_of_the_dataset(folder, prepared):
 
 
 def test_without_a_dataset_embedded_images_stand_in_and_are_never_zeros(folder, tmp_path):
-    known = prepare_network(recipe(folder, dataset=None, preprocessing={}), tmp_path / "prepared")
+    facts = prepare_network(recipe(folder, dataset=None, preprocessing={}), tmp_path / "prepared")
     batch = timing_batch(tmp_path / "prepared", 4)["data"]
     assert batch.shape == (4, 1, 8, 8)
     assert batch.std() > 10
     assert len({image.tobytes() for image in batch}) == 4
-    assert "fashion_mnist" in known["images_from"]
+    assert "fashion_mnist" in facts["images_from"]
 
 
 def test_accuracy_is_counted_over_every_image(folder, prepared):
     spec = AccuracySpec(EngineSpec(str(prepared), "onnxruntime", 50), str(folder / "images.npz"), {"scale": 0.01})
-    found = run_accuracy(spec, "tiny")
-    assert found.images == IMAGES
-    assert found.top1_percent == pytest.approx(95.0)
-    assert found.top5_percent == 100.0
-    assert (found.predictions[6:] == tiny_images()[1][6:]).all()
-    assert 0 < found.seconds < found.elapsed
+    accuracy = run_accuracy(spec, "tiny")
+    assert accuracy.images == IMAGES
+    assert accuracy.top1_percent == pytest.approx(95.0)
+    assert accuracy.top5_percent == 100.0
+    assert (accuracy.predictions[6:] == tiny_images()[1][6:]).all()
+    assert 0 < accuracy.seconds < accuracy.elapsed
 
 
 def test_int8_is_calibrated_once_and_says_with_what(folder, tmp_path):
-    known = prepare_network(recipe(folder, precision="int8", calibration_images=30), tmp_path / "int8")
-    assert known["precision"] == "int8"
-    assert "30 images of" in known["calibration"]
-    assert known["calibration"].endswith("images.npz, evenly spaced")
+    facts = prepare_network(recipe(folder, precision="int8", calibration_images=30), tmp_path / "int8")
+    assert facts["precision"] == "int8"
+    assert "30 images of" in facts["calibration"]
+    assert facts["calibration"].endswith("images.npz, evenly spaced")
     operators = {node.op_type for node in load_prepared(tmp_path / "int8").model.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
 
@@ -255,6 +255,6 @@ def test_looking_closer_is_no_reason_to_lose_a_measurement(prepared, monkeypatch
 
     monkeypatch.setattr(OnnxSession, "details", refused)
     spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=0.01, warmup_limit=0.1, details=True)
-    found = measure_replicate(spec)
-    assert len(found.trace) >= 11
-    assert found.details == {"failed": "no memory for another context"}
+    replicate = measure_replicate(spec)
+    assert len(replicate.trace) >= 11
+    assert replicate.details == {"failed": "no memory for another context"}

@@ -70,10 +70,10 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_goes_to_the_quick_core_and_stays(cores: tuple[int, int], which: int) -> None:
     machine = Machine(cores[which])
     placed = QuietCore(machine.run)
-    placed.look()
+    placed.check()
     for _ in range(3):
         assert os.sched_getaffinity(0) == {cores[which]}
-        placed.look([machine.run() for _ in range(20)])
+        placed.check([machine.run() for _ in range(20)])
     assert placed.as_dict() == {"core": cores[which], "searches": 1, "moves": 1}
     placed.close()
     assert os.sched_getaffinity(0) == set(cores)
@@ -84,9 +84,9 @@ def test_it_goes_to_the_quick_core_and_stays(cores: tuple[int, int], which: int)
 def test_it_moves_when_the_core_becomes_slow(cores: tuple[int, int]) -> None:
     machine = Machine(cores[0])
     placed = QuietCore(machine.run)
-    placed.look()
+    placed.check()
     machine.quick = cores[1]
-    placed.look([machine.run() for _ in range(20)])
+    placed.check([machine.run() for _ in range(20)])
     assert placed.as_dict() == {"core": cores[1], "searches": 2, "moves": 2}
     placed.close()
     assert os.sched_getaffinity(0) == set(cores)
@@ -108,7 +108,7 @@ def test_a_core_that_another_measurement_waits_on_is_left_alone(cores: tuple[int
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         placed = QuietCore(machine.run)
-        placed.look()
+        placed.check()
         assert placed.core == cores[1]
         # And so is the one that this one waits on, until it is closed.
         with pytest.raises(MeasurementError), _in_another_process(f"cpu-{cores[1]}"):
@@ -136,9 +136,9 @@ def _in_another_process(device: str) -> Iterator[None]:
 def test_a_slower_execution_is_no_reason_to_move(cores: tuple[int, int]) -> None:
     machine = Machine(cores[0])
     placed = QuietCore(machine.run)
-    placed.look()
+    placed.check()
     machine.compute *= 2
-    placed.look([machine.run() for _ in range(20)])
+    placed.check([machine.run() for _ in range(20)])
     assert placed.searches == 1
     placed.close()
 
@@ -146,10 +146,10 @@ def test_a_slower_execution_is_no_reason_to_move(cores: tuple[int, int]) -> None
 def test_searches_take_a_limited_share_of_the_time(cores: tuple[int, int]) -> None:
     machine = Machine(cores[0])
     placed, began = QuietCore(machine.run), Clock.now
-    placed.look()
+    placed.check()
     for _ in range(400):
         Clock.now += 0.005  # measured
-        placed.look([trace(20e-6)] * 15)  # never quiet
+        placed.check([trace(20e-6)] * 15)  # never quiet
     placed.close()
     assert 50 < placed.searches < 400
     assert placed.seconds < 0.3 * (Clock.now - began) + 0.05
@@ -159,8 +159,8 @@ def test_searches_take_a_limited_share_of_the_time(cores: tuple[int, int]) -> No
 def test_every_run_is_counted_since_the_energy_of_all_is(cores: tuple[int, int]) -> None:
     machine = Machine(cores[0])
     placed = QuietCore(machine.run)
-    placed.look()
-    placed.look([trace(20e-6)] * 20)
+    placed.check()
+    placed.check([trace(20e-6)] * 20)
     placed.close()
     assert placed.runs == machine.runs > 3 * 8
 
@@ -172,7 +172,7 @@ def test_long_runs_leave_the_thread_free(cores: tuple[int, int]) -> None:
 
     placed = QuietCore(run)
     for _ in range(3):
-        placed.look([run()])
+        placed.check([run()])
     assert os.sched_getaffinity(0) == set(cores)
     assert placed.as_dict() == {"core": None, "searches": 0, "moves": 0}
     assert placed.runs == 2
@@ -181,7 +181,7 @@ def test_long_runs_leave_the_thread_free(cores: tuple[int, int]) -> None:
 def test_one_core_leaves_nothing_to_choose(cores: tuple[int, int]) -> None:
     os.sched_setaffinity(0, {cores[1]})
     placed = QuietCore(Machine(cores[1]).run)
-    placed.look()
+    placed.check()
     placed.close()
     assert placed.searches == 0
     assert os.sched_getaffinity(0) == {cores[1]}
@@ -194,7 +194,7 @@ def test_a_sandbox_that_forbids_binding_is_no_error(cores: tuple[int, int], monk
     with monkeypatch.context() as patched:
         patched.setattr(os, "sched_setaffinity", forbidden)
         placed = QuietCore(Machine(cores[0]).run)
-        placed.look()
-        placed.look()
+        placed.check()
+        placed.check()
         placed.close()
     assert placed.as_dict() == {"core": None, "searches": 0, "moves": 0}

@@ -42,18 +42,18 @@ def test_devices_together_are_compared_with_the_same_devices_alone():
         Window(1, {"b": 50.0}),
         Window(1, {"a": 100.0}),
     ]
-    one, two = summarize(["a", "b"], windows)
-    assert (one.count, one.total, one.ratio, one.share) == (1, 100.0, 1.0, 1.0)
-    assert two.total == 132.5
-    assert two.ratio == 1.325
-    assert two.share == pytest.approx(132.5 / 150)
-    assert two.lost == pytest.approx({"a": 0.15, "b": 0.05})
+    alone, together = summarize(["a", "b"], windows)
+    assert (alone.count, alone.total, alone.ratio, alone.share) == (1, 100.0, 1.0, 1.0)
+    assert together.total == 132.5
+    assert together.ratio == 1.325
+    assert together.share == pytest.approx(132.5 / 150)
+    assert together.lost == pytest.approx({"a": 0.15, "b": 0.05})
 
 
 def test_sets_of_cpus():
     assert parse_cpus("0-3+8") == (0, 1, 2, 3, 8)
     for wrong in ("", "a", "3-1", "1-"):
-        with pytest.raises(UsageError, match="no set of CPUs"):
+        with pytest.raises(UsageError, match="not a set of CPUs"):
             parse_cpus(wrong)
 
 
@@ -63,12 +63,12 @@ def test_the_command_measures_each_alone_and_all_together(tmp_path: Path, capsys
     options = ["--backend", "onnxruntime", "--devices", ",".join(names), "--batch-size", "4"]
     measured = ["--seconds", "200ms", "--rounds", "2", "--json", str(tmp_path / "scale.json")]
     assert main(["scale", "lenet", *options, *measured]) in (0, 10)  # 10: others use this machine
-    found = json.loads((tmp_path / "scale.json").read_text())
-    assert found["kind"] == "scaling"
+    written = json.loads((tmp_path / "scale.json").read_text())
+    assert written["kind"] == "scaling"
     alone = [[names[0]], [names[1]], names]
-    assert [list(window["rates"]) for window in found["windows"]] == alone + alone[::-1]
-    assert all(rate > 0 for window in found["windows"] for rate in window["rates"].values())
-    assert [each["count"] for each in found["scaling"]] == [1, 2]
+    assert [list(window["rates"]) for window in written["windows"]] == alone + alone[::-1]
+    assert all(rate > 0 for window in written["windows"] for rate in window["rates"].values())
+    assert [each["count"] for each in written["scaling"]] == [1, 2]
     assert "2 devices:" in capsys.readouterr().out
 
 
@@ -80,7 +80,7 @@ def test_a_process_that_is_killed_ends_the_measurement_and_frees_its_device(prep
             child.kill()
 
     with pytest.raises(MeasurementError, match="one: the process ended with exit code -9"):
-        measure_scaling({"one": spec}, [1], seconds=0.1, rounds=1, told=kill)
+        measure_scaling({"one": spec}, [1], seconds=0.1, rounds=1, say=kill)
     with device_lease(f"cpu-{CPUS[0]}", timeout=5):
         pass
 

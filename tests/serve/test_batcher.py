@@ -140,7 +140,7 @@ def test_what_comes_while_the_engine_is_busy_goes_as_one_batch(gated):
 def test_a_full_queue_rejects_and_keeps_what_it_has(gated):
     batcher, gate, _, _ = gated
     futures: list[Future] = []
-    with pytest.raises(QueueFull, match="8 may"):  # noqa: PT012
+    with pytest.raises(QueueFull, match="maximum queue length is 8"):  # noqa: PT012
         for number in range(13):  # eight wait, and the helper may have stacked four more
             futures.append(batcher.submit(rows_of(number)))
     assert len(futures) >= 8
@@ -264,9 +264,9 @@ def test_what_would_end_a_client_becomes_an_error_of_the_backend(error):
 def test_a_client_that_settles_its_own_future_harms_nobody(gated):
     batcher, gate, _, first = gated
     first.set_result({})
-    other = batcher.submit(rows_of(1))
+    untouched = batcher.submit(rows_of(1))
     gate.open.set()
-    assert other.result(LONG)["z"] == [1]
+    assert untouched.result(LONG)["z"] == [1]
 
 
 def test_close_runs_what_waits_and_then_refuses():
@@ -336,7 +336,7 @@ def test_settings_that_make_no_sense_are_refused():
         Batcher(Recorder(), 0, inputs=[INPUT])
     with pytest.raises(UsageError, match="batches of 2 only"):
         Batcher(Recorder(), 4, inputs=[TensorInfo("x", "float32", (2, 2))])
-    with pytest.raises(UsageError, match="batch as their first axis"):
+    with pytest.raises(UsageError, match="first axis is the batch"):
         Batcher(Recorder(), 4, inputs=[TensorInfo("x", "float32", ())])
 
 

@@ -29,9 +29,9 @@ def test_every_batch_is_answered_as_by_a_session_of_its_own(engine):
     with Buckets(engine, 6, threads=1) as buckets, engine.session(threads=1) as plain:
         images = stand_in(plain.inputs[0], 6)
         for rows in range(1, 7):
-            found = buckets.run(images[:rows])["prob"]
-            assert len(found) == rows
-            np.testing.assert_allclose(found, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
+            outputs = buckets.run(images[:rows])["prob"]
+            assert len(outputs) == rows
+            np.testing.assert_allclose(outputs, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
         with pytest.raises(BackendError):
             buckets.run(np.concatenate([images, images]))
 
@@ -63,9 +63,9 @@ def test_an_engine_for_larger_batches_gets_no_smaller_one(engine, least):
         assert min(buckets._sessions) == least
         images = stand_in(plain.inputs[0], 6)
         for rows in range(1, 7):
-            found = buckets.run(images[:rows])["prob"]
-            assert len(found) == rows
-            np.testing.assert_allclose(found, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
+            outputs = buckets.run(images[:rows])["prob"]
+            assert len(outputs) == rows
+            np.testing.assert_allclose(outputs, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
 
 
 def test_only_where_sizes_are_dear(engine):
@@ -114,9 +114,9 @@ def test_batches_from_memory_of_its_own_are_filled_up_in_place(engine):
             memory["data"][:rows] = images[:rows]
             buckets.load({"data": memory["data"][:rows]})
             buckets.execute()
-            found = buckets.fetch()["prob"]
-            assert len(found) == rows
-            np.testing.assert_allclose(found, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
+            outputs = buckets.fetch()["prob"]
+            assert len(outputs) == rows
+            np.testing.assert_allclose(outputs, plain.run(images[:rows])["prob"], rtol=1e-5, atol=1e-7)
         for session in owning.opened:
             session.strict = False
         elsewhere = images[:5] + 1  # is filled up with copies, as ever

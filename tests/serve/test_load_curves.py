@@ -19,12 +19,12 @@ def test_a_sweep_writes_a_curve_for_each_delay(tmp_path, capsys):
     kept = ["--logs", str(tmp_path / "logs"), "--json", str(path)]
     sweep = ["--delays", "0,20ms", "--rates", "2000,1500", "--duration", "100ms", "--p99", "5s"]
     assert main([*COMMAND, *sweep, *kept]) == 0
-    found = json.loads(path.read_text())
-    assert set(found) == KEYS
-    assert (found["schema"], found["kind"]) == (1, "latency-over-load")
-    assert found["is_short"] is True
-    assert [curve["delay"] for curve in found["curves"]] == [0.0, 0.02]
-    for curve in found["curves"]:
+    sweep = json.loads(path.read_text())
+    assert set(sweep) == KEYS
+    assert (sweep["schema"], sweep["kind"]) == (1, "latency-over-load")
+    assert sweep["is_short"] is True
+    assert [curve["delay"] for curve in sweep["curves"]] == [0.0, 0.02]
+    for curve in sweep["curves"]:
         assert [point["offered"] for point in curve["points"]] == [1500, 2000]
         for point in curve["points"]:
             assert 0 < point["p50"] <= point["p90"] <= point["p99"]
@@ -41,7 +41,7 @@ def test_a_sweep_writes_a_curve_for_each_delay(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--delays", "0,0"], "each once"),
+        (["--delays", "0,0"], "distinct"),
         (["--delays", "0", "--qps", "5"], "takes no --qps"),
         (["--rates", "5"], "needs --delays"),
         (["--delays", "0", "--rates", "0"], "rates above 0"),

@@ -14,7 +14,7 @@ from inferkit.network.network import TensorInfo
 from inferkit.serve import Batcher
 from inferkit.serve.load.loadgen import SCENARIOS, Load, _top1, run_load
 from inferkit.serve.load.samples import Samples, read_samples
-from inferkit.serve.load.search import Found
+from inferkit.serve.load.search import RateSearch
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf's load generator is missing: pip install mlcommons-loadgen")
 
@@ -101,9 +101,9 @@ def test_the_command_runs_a_trained_network_and_writes_what_it_found(tmp_path, c
     kept = ["--logs", str(tmp_path / "logs"), "--json", str(tmp_path / "run.json")]
     code = main(["serve-bench", "lenet", *options, *kept])
     shown = capsys.readouterr().out
-    told = json.loads((tmp_path / "run.json").read_text())
-    run = told["runs"][0]
-    assert told["delay_seconds"] == 0.002
+    written = json.loads((tmp_path / "run.json").read_text())
+    run = written["runs"][0]
+    assert written["delay_seconds"] == 0.002
     assert run["load"]["queries"] == samples_needed(99.0)  # or its p99 could never be VALID at a low rate
     assert code == (0 if run["valid"] else 1)
     assert "short run (0.1 s; MLPerf asks for 600 s)" in shown
@@ -118,8 +118,8 @@ def test_the_delay_that_is_told_is_the_one_that_was_used(tmp_path):
 
 
 def test_a_search_in_vain_says_how_low_it_went():
-    found = Found(None, ((64.0, False), (1.0, False)))
-    assert "no rate from 1 queries/s on" in _found(found, Namespace(p99=0.015, duration=1.0))
+    search = RateSearch(None, ((64.0, False), (1.0, False)))
+    assert "no rate from 1 queries/s on" in _found(search, Namespace(p99=0.015, duration=1.0))
 
 
 def test_accuracy_of_a_trained_network_is_what_its_card_says(tmp_path, capsys):

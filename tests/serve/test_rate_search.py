@@ -11,16 +11,16 @@ from inferkit.serve.load.search import find_rate
 @given(st.floats(1, 1e6), st.floats(0.02, 1))
 def test_the_highest_valid_rate_is_found_within_the_precision(upper, share):
     limit = upper * share
-    found = find_rate(lambda rate: rate <= limit, upper)
-    assert found.rate is not None
-    assert limit / 1.021 <= found.rate <= limit
-    assert found.trials[-2:] == ((found.rate, True), (found.rate, True))
+    search = find_rate(lambda rate: rate <= limit, upper)
+    assert search.rate is not None
+    assert limit / 1.021 <= search.rate <= limit
+    assert search.trials[-2:] == ((search.rate, True), (search.rate, True))
 
 
 def test_where_no_rate_holds_none_is_given():
-    found = find_rate(lambda rate: False, 100)
-    assert found.rate is None
-    assert [rate for rate, _ in found.trials] == [100, *[100 / 64] * 3]
+    search = find_rate(lambda rate: False, 100)
+    assert search.rate is None
+    assert [rate for rate, _ in search.trials] == [100, *[100 / 64] * 3]
 
 
 def test_one_hiccup_at_the_lowest_rate_ends_no_search():
@@ -30,9 +30,9 @@ def test_one_hiccup_at_the_lowest_rate_ends_no_search():
         runs.append(rate)
         return rate <= 40 and len(runs) != 2
 
-    found = find_rate(hiccup, 100)
-    assert found.rate is not None
-    assert 40 / 1.021 <= found.rate <= 40
+    search = find_rate(hiccup, 100)
+    assert search.rate is not None
+    assert 40 / 1.021 <= search.rate <= 40
 
 
 def test_a_lucky_run_is_not_believed():
@@ -42,9 +42,9 @@ def test_a_lucky_run_is_not_believed():
         seen[rate] = seen.get(rate, 0) + 1
         return rate <= 40 or (rate <= 50 and seen[rate] == 1)
 
-    found = find_rate(lucky_once, 100)
-    assert found.rate is not None
-    assert 40 / 1.021 <= found.rate <= 40
+    search = find_rate(lucky_once, 100)
+    assert search.rate is not None
+    assert 40 / 1.021 <= search.rate <= 40
 
 
 def test_a_bound_that_is_none_is_refused():

@@ -62,12 +62,12 @@ def test_health_and_metadata(server):
 @pytest.mark.parametrize(
     ("request_body", "message"),
     [
-        (b"", "no JSON"),
-        (b"[" * 40_000, "no JSON"),
-        (b"[]", "an object is wanted"),
-        ({}, "inputs: a list is wanted"),
+        (b"", "not valid JSON"),
+        (b"[" * 40_000, "not valid JSON"),
+        (b"[]", "must be an object"),
+        ({}, "inputs: must be a list"),
         ({"inputs": []}, "has the inputs x"),
-        ({"inputs": [1]}, "an object is wanted"),
+        ({"inputs": [1]}, "must be an object"),
         (an_input(name="z"), "has the inputs x; the request has z"),
         (an_input(shape=(1, 2), data=(1.0, 2.0)), r"has the shape [N, 3]"),
         (an_input(shape=(9, 3), data=[0.0] * 27), "9 rows"),
@@ -75,9 +75,9 @@ def test_health_and_metadata(server):
         (an_input(data="abc"), "not of type FP32"),
         (an_input(data=(1e39, 0.0, 0.0)), "outside of FP32"),
         (an_input(data=(1.0, float("nan"), 3.0)), "1 NaN values, the first at [0, 1]"),
-        ({"inputs": an_input()["inputs"] * 2}, "there twice"),
+        ({"inputs": an_input()["inputs"] * 2}, "given twice"),
         ({**an_input(), "outputs": [{"name": "z"}]}, "no output z"),
-        ({**an_input(), "parameters": {"timeout": "soon"}}, "no number of microseconds"),
+        ({**an_input(), "parameters": {"timeout": "soon"}}, "number of microseconds"),
         (
             {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "parameters": {"binary_data_size": 12}}]},
             "left",
@@ -101,7 +101,7 @@ def test_an_output_that_json_cannot_say_is_500_and_goes_as_bytes(server):
     request = an_input((100.0, 1.0, 2.0))
     status, answer = infer(server, request)
     assert status == 500
-    assert "output y holds values that JSON cannot say; ask for binary_data" in answer["error"]
+    assert "output y has NaN or infinite values, which JSON cannot hold; request binary_data" in answer["error"]
     body = json.dumps({**request, "outputs": [{"name": "y", "parameters": {"binary_data": True}}]})
     status, content = ask(server, "POST", "/v2/models/doubling/infer", body)
     assert status == 200
@@ -113,8 +113,8 @@ def test_an_output_that_json_cannot_say_is_500_and_goes_as_bytes(server):
     [("GET", "/v3", 404), ("DELETE", "/v2", 405), ("GET", "/v2/models/doubling/infer", 405)],
 )
 def test_a_wrong_address_or_method_is_told_in_json_too(server, method, path, status):
-    found, content = ask(server, method, path)
-    assert found == status
+    answered, content = ask(server, method, path)
+    assert answered == status
     assert json.loads(content)["error"]
 
 
@@ -134,7 +134,7 @@ def test_a_client_that_leaves_within_its_request_is_no_failure_of_the_engine():
     async def receive():
         return next(parts)
 
-    with pytest.raises(BadRequest, match="left after 1 bytes"):
+    with pytest.raises(BadRequest, match="disconnected after 1 bytes"):
         asyncio.run(_body(Request({"type": "http", "headers": []}, receive), LIMIT))
 
 
@@ -169,7 +169,7 @@ def test_a_request_is_counted_wherever_it_is_refused_and_only_answers_have_a_lat
 
     before = metrics(server)
     refused = (
-        b"no JSON",
+        b"not valid JSON",
         {**an_input(), "parameters": None},
         an_input(kind="BYTES"),
         b" " * (LIMIT + 1),
@@ -218,7 +218,7 @@ def test_a_queue_that_holds_no_batch_is_refused_before_anything_is_loaded(capsys
 
 def test_a_taken_port_is_said(server):
     service = Service("second", Doubling(), 8)
-    with pytest.raises(UsageError, match="cannot be listened on"):
+    with pytest.raises(UsageError, match="cannot listen on"):
         Server(service, http_port=server.http_port, grpc_port=None)
     with pytest.raises(UsageError, match="cannot"):
         Server(service, http_port=0, grpc_port=server.grpc_port)
@@ -279,10 +279,10 @@ def test_grpc_refuses_what_http_refuses_and_counts_it(server):
     spoilt, other = grpc_request((1, float("nan"), 3)), grpc_request(model="other")
     before = counted(metrics(server), "refused", "grpc")
     for request, code, message in (
-        (textual, grpc.StatusCode.INVALID_ARGUMENT, "no number of microseconds"),
-        (mixed, grpc.StatusCode.INVALID_ARGUMENT, "contents beside the raw ones"),
+        (textual, grpc.StatusCode.INVALID_ARGUMENT, "number of microseconds"),
+        (mixed, grpc.StatusCode.INVALID_ARGUMENT, "raw and typed contents"),
         (spoilt, grpc.StatusCode.INVALID_ARGUMENT, "1 NaN values"),
-        (other, grpc.StatusCode.NOT_FOUND, "no model other"),
+        (other, grpc.StatusCode.NOT_FOUND, "unknown model other"),
     ):
         with pytest.raises(grpc.RpcError) as refused:
             ask_grpc(server, request)

@@ -12,7 +12,7 @@ from inferkit.measure.images import stand_in
 from inferkit.network.network import TensorInfo
 from inferkit.serve import BadRequest, Batcher
 from inferkit.serve.batching.layout import Layout
-from inferkit.serve.batching.requests import Batch, Request
+from inferkit.serve.batching.requests import Request, RequestBatch
 from inferkit.serve.batching.staging import Staging
 
 LONG = 30.0
@@ -54,9 +54,9 @@ def test_a_batch_that_cannot_be_loaded_holds_up_no_answer(session, images):
 def test_memory_is_taken_again_for_a_session_and_never_for_a_function(session, images):
     layout = Layout(session.inputs)
 
-    def stacked(staging: Staging) -> tuple[np.ndarray, Batch]:
+    def stacked(staging: Staging) -> tuple[np.ndarray, RequestBatch]:
         requests = [Request(*layout.check(images[index : index + 1], 4), None) for index in range(3)]
-        batch = Batch(requests)
+        batch = RequestBatch(requests)
         staging.stack(batch)
         assert batch.arrays is not None
         array = batch.arrays[session.inputs[0].name]

@@ -27,7 +27,7 @@ def test_bytes_and_numbers_give_the_same_tensor(kind, shape, seed):
     ("kind", "shape", "numbers", "message"),
     [
         ("FP32", [2], [1.0], "1 numbers"),
-        ("FP32", [2], [[1.0], [2.0, 3.0]], "no tensor"),
+        ("FP32", [2], [[1.0], [2.0, 3.0]], "not a tensor"),
         ("FP32", [1], ["a"], "not of type FP32"),
         ("FP32", [1], [None], "not of type FP32"),
         ("UINT8", [1], [256], "outside of UINT8"),
@@ -37,11 +37,11 @@ def test_bytes_and_numbers_give_the_same_tensor(kind, shape, seed):
         ("BYTES", [1], [1], "'BYTES'"),
         ("FP32", [1], [1e39], "outside of FP32"),
         ("FP16", [2], [1, 70_000], "outside of FP16"),
-        ("FP32", [-1], [1.0], "which is none"),
-        ("FP32", [], [1.0], "which is none"),
-        ("FP32", [True], [1.0], "which is none"),
-        ("FP32", ["1"], [1.0], "which is none"),
-        ("FP32", [1 << 50], [1.0], "which is none"),
+        ("FP32", [-1], [1.0], "invalid shape"),
+        ("FP32", [], [1.0], "invalid shape"),
+        ("FP32", [True], [1.0], "invalid shape"),
+        ("FP32", ["1"], [1.0], "invalid shape"),
+        ("FP32", [1 << 50], [1.0], "invalid shape"),
     ],
 )
 def test_what_is_no_tensor_is_refused(kind, shape, numbers, message):

@@ -76,7 +76,7 @@ def test_a_first_block_that_stays_spoiled_is_invalid_and_fails_no_build(project)
     (project.folder / "conftest.py").write_text(SPOILED)
     run = project.run("--against=HEAD", "--benchmark-json=run.json", "-k", "test_latency")
     assert run.code == 10, run.text
-    assert judged(run) == ("INVALID", "block 1 was spoiled 3 times: another process was on the GPU")
+    assert judged(run) == ("INVALID", "block 1 was disturbed 3 times: another process was on the GPU")
     assert run.tests[LATENCY].find("skipped") is not None
 
 

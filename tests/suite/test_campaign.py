@@ -8,11 +8,11 @@ from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.measure.progress import Progress
-from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
 from inferkit.suite.matrix.read import load_matrix
 from tests.suite.tiny_project import MATRIX
 
-QUICK = Settings(replicates=1, min_time=0.001, reference=False)
+QUICK = CampaignSettings(replicates=1, min_time=0.001, reference=False)
 
 
 @dataclass
@@ -89,7 +89,7 @@ def test_what_was_prepared_is_gone_afterwards(matrix, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    with Campaign(matrix, BaselineStore(tmp_path / "none"), Settings(smoke=True)) as campaign:
+    with Campaign(matrix, BaselineStore(tmp_path / "none"), CampaignSettings(smoke=True)) as campaign:
         campaign.run([next(iter(matrix.cases()))])
         assert len(list((tmp_path / "temporary").iterdir())) == 1
     assert list((tmp_path / "temporary").iterdir()) == []

@@ -116,9 +116,9 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
         ('[[networks]]\nname = "a"\nbatch_sizes = []', "3: [networks] batch_sizes: must be a list"),
         (
             '[[networks]]\nname = "a"\nprecisions = ["int9"]',
-            "precisions: 'int9' is not one of them; did you mean 'int8'?",
+            "precisions: 'int9' is not supported; did you mean 'int8'?",
         ),
-        ('[[networks]]\nname = "a"\nbackends = ["torch"]', "3: [networks] backends: 'torch' is not one of them"),
+        ('[[networks]]\nname = "a"\nbackends = ["torch"]', "3: [networks] backends: 'torch' is not supported"),
         ('[[networks]]\nname = "a"\n\n# x\ntop1 = 101', "5: [networks] top1: must be above 0 and at most 100, not 101"),
         ('[[networks]]\nname = "a"\ntop1 = nan', "3: [networks] top1: must be above 0"),
         ('[[networks]]\nname = "a"\naccuracy = "no"', "3: [networks] accuracy: must be true or false, not 'no'"),
@@ -127,7 +127,7 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
         ('[[networks]]\nname = "a"\npreprocessing = { scal = 1 }', "3: [networks.preprocessing] scal: is not a prep"),
         (
             '[[networks]]\nname = "a"\npreprocessing = { crop = -1 }',
-            "3: [networks.preprocessing] make no preprocessing",
+            "3: [networks.preprocessing] is not a valid preprocessing",
         ),
         ('[[networks]]\nname = "a"\npreprocessing = { mean = 3 }', "mean: is the path of a mean image"),
         ('[suite]\nreplicates = 0\n[[networks]]\nname = "a"', "2: [suite] replicates: must be above 0"),

@@ -51,6 +51,6 @@ def test_a_history_that_is_damaged_is_told_and_fails_nothing(project):
     path.write_bytes(b"not a database" * 400)
     run = project.run("--history=history.duckdb", "--batch-size=1", "-k", "latency", "--replicates=1")
     assert run.code == 0
-    assert "ERROR: this run is not remembered: " in run.text
+    assert "ERROR: the run was not added to the history: " in run.text
     assert "is damaged or no history" in run.text
     assert path.read_bytes() == b"not a database" * 400

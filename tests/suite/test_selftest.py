@@ -5,7 +5,7 @@ import json
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.suite.selftest import Plan
+from inferkit.suite.selftest import SelfTestPlan
 from tests.suite.tiny_project import MATRIX
 
 
@@ -41,7 +41,7 @@ def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(fol
 
 
 def test_unchanged_and_slowed_suites_take_turns_over_the_whole_time():
-    plan = Plan(suites=4, effects=(("latency", 0.02), ("tail", 1.0)), slowed_suites=2)
+    plan = SelfTestPlan(suites=4, effects=(("latency", 0.02), ("tail", 1.0)), slowed_suites=2)
     kinds = [kind for kind, _, _ in plan.schedule()]
     assert kinds == ["", "", "latency", "tail", "", "", "latency", "tail"]
 
@@ -51,14 +51,14 @@ def test_no_suite_is_begun_that_would_end_after_the_time(folder, capsys):
     assert main(["gate", "selftest", *options, "--time-budget", "0.001", "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["suites"]["trials"] == 0
-    assert "the time is up" in captured.err
+    assert "the time limit is reached" in captured.err
 
 
 @pytest.mark.parametrize(
     "options, said",
     [
         (["--effects", "speed=1"], "cannot be injected"),
-        (["--effects", "accuracy=0.1"], "cannot be tried"),
+        (["--effects", "accuracy=0.1"], "cannot be injected"),
         (["--effects", "latency"], "KIND=SHARE"),
         (["--suites", "0"], "must be above 0"),
         (["--model", "tini"], "did you mean"),

@@ -130,7 +130,7 @@ def test_without_the_load_generator_services_are_unsupported(served: Project):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ('network = "tiny"\nscenarios = ["burst"]', "'burst' is not one of them"),
+        ('network = "tiny"\nscenarios = ["burst"]', "'burst' is not supported"),
         ('network = "tinny"', "no such network; did you mean 'tiny'"),
         ("max_batch = 4", "every service names its network"),
         ('network = "tiny"\np99 = 0', "p99: must be above 0"),

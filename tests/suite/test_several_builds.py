@@ -116,7 +116,7 @@ def test_engines_and_processes_are_judged_apart_in_the_order_given():
 
 @pytest.mark.tensorrt_rtx
 def test_real_engines_are_built_apart_and_leave_nothing_for_each_other(tmp_path, monkeypatch):
-    """As a workshop has them built, but for its lease of the GPU, which there need not be one of."""
+    """As a campaign has them built, but for its lease of the GPU, which there need not be one of."""
     monkeypatch.setenv("INFERKIT_CACHE", str(tmp_path / "cache"))
     network = inferkit.load("lenet")
     files = []

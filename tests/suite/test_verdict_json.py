@@ -5,7 +5,7 @@ import types
 
 from inferkit.suite.session.state import Suite
 from inferkit.suite.session.verdict_json import write_verdicts
-from inferkit.suite.session.xdist import Found
+from inferkit.suite.session.xdist import WorkerRun
 
 
 def test_every_test_and_metric_has_its_verdict_and_the_exit_code_is_the_runs(project):
@@ -34,7 +34,7 @@ def test_layers_that_a_worker_of_xdist_found_stand_there_too(tmp_path):
     lists = {"outcomes": [], "remarks": []}
 
     def found(cases):
-        return Found({**{key: {} for key in empty}, **lists, "cases": cases}, [], [], b"")
+        return WorkerRun({**{key: {} for key in empty}, **lists, "cases": cases}, [], [], b"")
 
     options = types.SimpleNamespace(inferkit_verdict_json=str(tmp_path / "verdicts.json"))
     plugins = types.SimpleNamespace(getplugin=lambda name: None)

@@ -79,7 +79,7 @@ def test_a_worker_that_dies_is_told_and_the_others_cases_are_kept(parallel):
 def test_interleaved_blocks_want_the_machine_for_themselves(project):
     run = project.run("-n", "2", "--against=HEAD")
     assert run.code == 4
-    assert "--against measures in interleaved blocks and wants the machine for itself: without -n" in run.text
+    assert "--against measures in interleaved blocks and needs the machine for itself: run without -n" in run.text
 
 
 def worker(number: int):

@@ -67,7 +67,7 @@ def measure(name: str, batch: int, way: str) -> dict[str, Any]:
             GpuTelemetry(session.device or 0).watch(0.25) as watch,
             contextlib.closing(QuietCore(session.execute)) as placed,
         ):
-            trace = iterate(session.execute, _Limits(), placed.look if way == "quiet" else None)
+            trace = iterate(session.execute, _Limits(), placed.check if way == "quiet" else None)
             where = placed.as_dict()
         host = HostActivity.between(before, HostState.now(), float(trace[-1, 0]))
         for _ in range(10):

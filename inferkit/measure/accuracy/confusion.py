@@ -25,17 +25,18 @@ THUMBNAIL = 56  # pixels of the longer side: a Fashion-MNIST image at twice its 
 
 
 def confusion(
-    before: NDArray[np.integer[Any]],
-    now: NDArray[np.integer[Any]],
+    base: NDArray[np.integer[Any]],
+    head: NDArray[np.integer[Any]],
     dataset: str,
     *,
     first: bool = False,
 ) -> dict[str, Any]:
-    """The images whose predicted class `before` [N] and `now` [N] differ; JSON-able.
+    """The images whose predicted class `base` [N] and `head` [N] differ; JSON-able.
 
     {"changed", "images_seen", "lost", "gained", "classes": {number: name}, "pairs": [{"label", "before", "now",
-    "count"}], "images": [{"index", "key", "label", "before", "now", "png"}]}: the most frequent pairs first; of the
-    images those that were right before come first, `png` is a data URI. A prediction of -1 means no class. With `first`
+    "count"}], "images": [{"index", "key", "label", "before", "now", "png"}]}, where `before` is the class in base and
+    `now` that in head: the most frequent pairs first; of the images those that base had right come first, `png` is a
+    data URI. A prediction of -1 means no class. With `first`
     only the dataset's first N images were classified. DataError where it has another number of images than were
     classified, or cannot be read.
     """
@@ -44,15 +45,15 @@ def confusion(
     with open_dataset(dataset) as source:
         labels = np.asarray(source.labels)
         if first:
-            labels = labels[: len(now)]
-        if not len(before) == len(now) == len(labels):
+            labels = labels[: len(head)]
+        if not len(base) == len(head) == len(labels):
             raise DataError(
-                f"{dataset}: has {len(labels)} images, but {len(before)} and {len(now)} were classified: they cannot "
+                f"{dataset}: has {len(labels)} images, but {len(base)} and {len(head)} were classified: they cannot "
                 "be paired"
             )
-        changed = np.flatnonzero(before != now)
-        counted = Counter((int(labels[i]), int(before[i]), int(now[i])) for i in changed)
-        right = before[changed] == labels[changed]
+        changed = np.flatnonzero(base != head)
+        counted = Counter((int(labels[i]), int(base[i]), int(head[i])) for i in changed)
+        right = base[changed] == labels[changed]
         chosen = [*changed[right], *changed[~right]][:MOST_IMAGES]
         names = _names(dataset)
         seen = {number for pair in counted for number in pair}
@@ -60,19 +61,19 @@ def confusion(
             "changed": len(changed),
             "images_seen": len(labels),
             "lost": int(right.sum()),
-            "gained": int((now[changed] == labels[changed]).sum()),
+            "gained": int((head[changed] == labels[changed]).sum()),
             "classes": {str(number): names[number] for number in sorted(seen) if 0 <= number < len(names)},
             "pairs": [
-                {"label": label, "before": one, "now": other, "count": count}
-                for (label, one, other), count in counted.most_common(MOST_PAIRS)
+                {"label": label, "before": base_class, "now": head_class, "count": count}
+                for (label, base_class, head_class), count in counted.most_common(MOST_PAIRS)
             ],
-            "images": [_image(source, int(i), int(labels[i]), int(before[i]), int(now[i])) for i in chosen],
+            "images": [_image(source, int(i), int(labels[i]), int(base[i]), int(head[i])) for i in chosen],
         }
 
 
-def _image(source: Dataset, index: int, label: int, before: int, now: int) -> dict[str, Any]:
+def _image(source: Dataset, index: int, label: int, base: int, head: int) -> dict[str, Any]:
     key, png = picture(source, index)
-    return {"index": index, "key": key, "label": label, "before": before, "now": now, "png": png}
+    return {"index": index, "key": key, "label": label, "before": base, "now": head, "png": png}
 
 
 def picture(source: Dataset, index: int, longest: int = THUMBNAIL) -> tuple[str, str | None]:
@@ -85,10 +86,10 @@ def picture(source: Dataset, index: int, longest: int = THUMBNAIL) -> tuple[str,
     entry = next(iter(source.entries(index)))
     key = source.key(entry)
     try:
-        found = source.read(entry, None, Scratch())
+        stored = source.read(entry, None, Scratch())
     except InferkitError:
         return key, None
-    pixels = found.pixels if found.layout == "HWC" else np.moveaxis(found.pixels, 0, -1)
+    pixels = stored.pixels if stored.layout == "HWC" else np.moveaxis(stored.pixels, 0, -1)
     content = _png(np.array(pixels), longest)
     return key, None if content is None else f"data:image/png;base64,{base64.b64encode(content).decode()}"
 

@@ -1,8 +1,8 @@
 """How far two computations of the same layers are apart, summed up over images in constant memory. Pure.
 
 Of each layer: the cosine of the angle between both outputs (1: the same direction), the signal-to-noise ratio
-10 log10(sum a² / sum (a - b)²) in dB, where a is the first side's (20 dB: the error is a tenth of the signal), and the
-largest difference of one value. All values of all images count alike.
+10 log10(sum a² / sum (a - b)²) in dB, where a is base and b is head (20 dB: the error is a tenth of the signal), and
+the largest difference of one value. All values of all images count alike.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 # good margin. A pair is judged by its coarser type.
 LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, "fp8": 12.0}
 
-# JSON has no infinity. A first side of zeros has no signal at all; nobody tells errors of 1e10 signals apart.
+# JSON has no infinity. A base of zeros has no signal at all; nobody tells errors of 1e10 signals apart.
 LOWEST = -200.0
 
 
 @dataclass(frozen=True)
 class LayerError:
-    """One layer's figures. `snr_db` is inf for equal outputs and -inf where only the first side is all zeros, `cosine`
-    None where a side is.
+    """One layer's figures. `snr_db` is inf for equal outputs and -inf where only base is all zeros, `cosine` None where
+    either is.
 
-    `not_finite` counts values that are no finite number on one side only; they are left out of the other figures.
+    `not_finite` counts values that are a finite number in base or head only; they are left out of the other figures.
     """
 
     name: str
@@ -56,17 +56,17 @@ class LayerErrors:
         self._kinds = dict(kinds)
         self._sums: dict[str, _Sums] = {name: _Sums() for name in kinds}
 
-    def add(self, first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> None:
-        """One batch of both sides; layers of other sizes on both sides are not the same and are left out for good."""
+    def add(self, base: Mapping[str, NDArray[Any]], head: Mapping[str, NDArray[Any]]) -> None:
+        """One batch of base and head; a layer whose sizes differ between them is left out for good."""
         for name in list(self._sums):
-            one, other = first.get(name), second.get(name)
-            if one is None or other is None or one.size != other.size:
+            a, b = base.get(name), head.get(name)
+            if a is None or b is None or a.size != b.size:
                 del self._sums[name]
             else:
-                self._sums[name].add(one, other)
+                self._sums[name].add(a, b)
 
     def result(self) -> tuple[LayerError, ...]:
-        """The layers that both sides have, in order."""
+        """The layers that base and head have, in order."""
         return tuple(sums.error(name, self._kinds[name]) for name, sums in self._sums.items() if sums.values)
 
 
@@ -74,11 +74,11 @@ class _Sums:
     def __init__(self) -> None:
         self.values = 0
         self.not_finite = 0
-        self.dot = self.first = self.second = self.noise = 0.0
+        self.dot = self.base = self.head = self.noise = 0.0
         self.max_error = self.largest = 0.0
 
-    def add(self, one: NDArray[Any], other: NDArray[Any]) -> None:
-        a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    def add(self, base: NDArray[Any], head: NDArray[Any]) -> None:
+        a, b = base.astype(np.float64).ravel(), head.astype(np.float64).ravel()
         finite = np.isfinite(a) & np.isfinite(b)
         self.values += a.size
         if not finite.all():
@@ -87,18 +87,20 @@ class _Sums:
         if a.size:
             difference = a - b
             self.dot += float(a @ b)
-            self.first += float(a @ a)
-            self.second += float(b @ b)
+            self.base += float(a @ a)
+            self.head += float(b @ b)
             self.noise += float(difference @ difference)
             self.max_error = max(self.max_error, float(np.abs(difference).max()))
             self.largest = max(self.largest, float(np.abs(a).max()))
 
     def error(self, name: str, kind: str) -> LayerError:
-        size = math.sqrt(self.first) * math.sqrt(self.second)
+        size = math.sqrt(self.base) * math.sqrt(self.head)
         if self.noise == 0:
             ratio = math.inf
+        elif self.base > 0:
+            ratio = 10 * math.log10(self.base / self.noise)
         else:
-            ratio = 10 * math.log10(self.first / self.noise) if self.first > 0 else -math.inf
+            ratio = -math.inf
         return LayerError(
             name,
             kind,
@@ -112,7 +114,7 @@ class _Sums:
 
 
 def limit_of(precisions: Iterable[str]) -> float:
-    """The limit in dB for sides of these precisions: the coarsest one's."""
+    """The limit in dB for base and head of these precisions: the coarsest one's."""
     return min(LIMITS[precision] for precision in precisions)
 
 

@@ -45,14 +45,14 @@ def layer_blobs(network: Network) -> dict[str, str]:
     """The floating-point blobs that layers compute from the input, and the operators that do, in the graph's order."""
     types = {name: kind for name, (_, kind) in tensors_of(network).items()}
     fed = {info.name for info in network.inputs}
-    found = {}
+    blobs = {}
     for node in network.model.graph.node:
         if not fed.intersection(node.input):
             continue
         fed.update(node.output)
         if node.op_type not in _NO_LAYERS and types.get(node.output[0]) in _FLOATS:
-            found[node.output[0]] = node.op_type
-    return found
+            blobs[node.output[0]] = node.op_type
+    return blobs
 
 
 def with_blobs(network: Network, names: Sequence[str]) -> Network:

@@ -23,7 +23,7 @@ Seen = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """What one side made of each image: its class [N], and whether the label was the best or among the best five [N].
+    """What one engine made of each image: its class [N], and whether the label was the best or among the best five [N].
 
     `top1` and `top5` say nothing where the dataset has no labels. `not_finite` counts images with NaN or infinities.
     """
@@ -35,11 +35,11 @@ class Classes:
 
 
 def classify(sessions: tuple[Session, Session], batches: Iterable[Any], seen: Seen) -> tuple[Classes, Classes, bool]:
-    """Run both sides over the batches; the last says whether every image has a label. DataError for no image, or a
-    label beyond the classes; UsageError for sides of different classes."""
+    """Run base and head over the batches; the last says whether every image has a label. DataError for no image, or a
+    label beyond the classes; UsageError where they have different classes."""
     outputs = [scores_output([info.name for info in session.outputs]) for session in sessions]
     parts: tuple[list[Any], list[Any]] = ([], [])
-    lost, labelled, total = [0, 0], True, 0
+    not_finite, labelled, total = [0, 0], True, 0
     for batch in batches:
         labels = batch.labels[: batch.count]
         labelled = labelled and bool((labels >= 0).all())
@@ -49,19 +49,19 @@ def classify(sessions: tuple[Session, Session], batches: Iterable[Any], seen: Se
         ]
         classes = scored[0].shape[1]
         if scored[1].shape[1] != classes:
-            raise UsageError(f"the first has {classes} classes and the second {scored[1].shape[1]}: not the same task")
+            raise UsageError(f"base has {classes} classes and head {scored[1].shape[1]}: they are not the same task")
         if labels.max(initial=-1) >= classes:
             raise DataError(f"there is a label {int(labels.max())}, but the networks have {classes} classes")
-        for side, scores in enumerate(scored):
+        for index, scores in enumerate(scored):
             rank = rank_of_labels(scores, labels)
-            lost[side] += int((~np.isfinite(scores)).any(axis=1).sum())
-            parts[side].append((scores.argmax(axis=1).astype(np.int32), rank < 1, rank < 5))
+            not_finite[index] += int((~np.isfinite(scores)).any(axis=1).sum())
+            parts[index].append((scores.argmax(axis=1).astype(np.int32), rank < 1, rank < 5))
         total += batch.count
         seen(total)
     if not total:
         raise DataError("the dataset holds no image")
-    first, second = (_joined(rows, count) for rows, count in zip(parts, lost, strict=True))
-    return first, second, labelled
+    base, head = (_joined(rows, count) for rows, count in zip(parts, not_finite, strict=True))
+    return base, head, labelled
 
 
 def _joined(rows: list[Any], not_finite: int) -> Classes:
@@ -72,14 +72,16 @@ def _joined(rows: list[Any], not_finite: int) -> Classes:
 def compare_layers(
     probes: tuple[Probe, Probe], batches: Iterable[Any], seen: Seen
 ) -> tuple[tuple[LayerError, ...], int]:
-    """The layers that both have, in the first one's order, over all images, and how many those were; memory for one
-    batch of each side."""
-    first, second = probes
-    errors = LayerErrors({name: kind for name, kind in first.kinds.items() if name in second.kinds})
+    """The layers that base and head have, in base's order, over all images, and how many those were. Needs the memory
+    of one batch of each."""
+    base, head = probes
+    errors = LayerErrors({name: kind for name, kind in base.kinds.items() if name in head.kinds})
     total = 0
     for batch in batches:
-        one, other = ({n: a[: batch.count] for n, a in probe.run(batch.images).items() if a.ndim} for probe in probes)
-        errors.add(one, other)
+        base_blobs, head_blobs = (
+            {n: a[: batch.count] for n, a in probe.run(batch.images).items() if a.ndim} for probe in probes
+        )
+        errors.add(base_blobs, head_blobs)
         total += batch.count
         seen(total)
     return errors.result(), total

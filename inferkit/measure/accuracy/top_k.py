@@ -86,11 +86,11 @@ def rank_of_labels(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int
 
     A row with NaN, or a label that there is no class for, is beyond every k.
     """
-    known = (labels >= 0) & (labels < scores.shape[1])
-    own = scores[np.arange(len(labels)), np.where(known, labels, 0)]
+    has_class = (labels >= 0) & (labels < scores.shape[1])
+    own = scores[np.arange(len(labels)), np.where(has_class, labels, 0)]
     with np.errstate(invalid="ignore"):
         better = (scores >= own[:, None]).sum(axis=1) - 1
-    return np.where(known & ~np.isnan(scores).any(axis=1), better, _NOWHERE)
+    return np.where(has_class & ~np.isnan(scores).any(axis=1), better, _NOWHERE)
 
 
 def evaluate(spec: AccuracySpec) -> Accuracy:
@@ -102,7 +102,7 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
 
     in_engine = 0.0
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
-    lost = 0
+    not_finite = 0
     device = backend(spec.engine.backend).device(**spec.session)
     with contextlib.ExitStack() as stack:
         stack.enter_context(device_lease(device))
@@ -127,14 +127,14 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
                     f"{spec.dataset}: label {int(labels.max())}, but the network has {scores.shape[1]} classes"
                 )
             rank = rank_of_labels(scores, labels)
-            lost += int((~np.isfinite(scores)).any(axis=1).sum())
+            not_finite += int((~np.isfinite(scores)).any(axis=1).sum())
             parts.append((scores.argmax(axis=1).astype(np.int32), rank < 1, rank < 5))
     if not parts:
         raise DataError(f"{spec.dataset}: holds no image" + (f" from number {spec.start} on" if spec.start else ""))
     predictions, top1, top5 = (np.concatenate(column) for column in zip(*parts, strict=True))
     mistaken = inject.wrong(inject.checked(spec.inject), len(top1))
     predictions, top1 = np.where(mistaken, -1, predictions).astype(np.int32), top1 & ~mistaken
-    return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, lost)
+    return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, not_finite)
 
 
 def scores_output(names: list[str], network: str = "the network") -> str:

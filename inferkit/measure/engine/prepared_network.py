@@ -63,7 +63,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     _save_model(network, folder)
     np.savez(folder / "images.npz", **arrays)  # type: ignore[arg-type]
-    known = {
+    facts = {
         "name": recipe.name,
         "precision": network.precision,
         "calibration": network.calibration,
@@ -72,8 +72,8 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "images_from": source.description,
         "source": network.source and _source_as_json(network.source),
     }
-    write_atomically(folder / "network.json", json.dumps(known, indent=1).encode())
-    return known
+    write_atomically(folder / "network.json", json.dumps(facts, indent=1).encode())
+    return facts
 
 
 def _at_precision(network: Network, recipe: Recipe, source: timing_images.ImageSource) -> Network:
@@ -102,27 +102,27 @@ def load_prepared(folder: Path) -> Network:
     from inferkit.network.network import Network
 
     try:
-        known = json.loads((folder / "network.json").read_text())
+        facts = json.loads((folder / "network.json").read_text())
         model = onnx.load(str(folder / "network.onnx"))
     except (OSError, ValueError) as error:
         raise MeasurementError(f"{folder}: the prepared network cannot be read: {error}") from error
-    source = known["source"] and _source_from_json(known["source"])
-    network = Network.from_model(model, known["name"], precision=known["precision"], source=source)
+    source = facts["source"] and _source_from_json(facts["source"])
+    network = Network.from_model(model, facts["name"], precision=facts["precision"], source=source)
     from dataclasses import replace
 
-    return replace(network, calibration=known["calibration"], notes=tuple(known["notes"]))
+    return replace(network, calibration=facts["calibration"], notes=tuple(facts["notes"]))
 
 
 def _source_as_json(source: CaffeSource) -> dict[str, Any]:
-    found = asdict(source)
-    return found | {"prototxt": str(source.prototxt), "caffemodel": source.caffemodel and str(source.caffemodel)}
+    values = asdict(source)
+    return values | {"prototxt": str(source.prototxt), "caffemodel": source.caffemodel and str(source.caffemodel)}
 
 
-def _source_from_json(known: dict[str, Any]) -> CaffeSource:
+def _source_from_json(values: dict[str, Any]) -> CaffeSource:
     from inferkit.network.network import CaffeSource
 
-    caffemodel = known["caffemodel"] and Path(known["caffemodel"])
-    return CaffeSource(Path(known["prototxt"]), caffemodel, known["phase"], known["level"], tuple(known["stages"]))
+    caffemodel = values["caffemodel"] and Path(values["caffemodel"])
+    return CaffeSource(Path(values["prototxt"]), caffemodel, values["phase"], values["level"], tuple(values["stages"]))
 
 
 def timing_batch(folder: Path, batch_size: int) -> dict[str, NDArray[Any]]:

@@ -42,17 +42,17 @@ class Interpreter:
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UsageError(f"{self.python}: cannot import inferkit: {last}")
-        found = Path(done.stdout.strip()).resolve()
-        if self.home is not None and Path(self.home).resolve() not in found.parents:
-            raise UsageError(f"{self.python}: imports inferkit from {found}, not from {self.home}")
+        imported = Path(done.stdout.strip()).resolve()
+        if self.home is not None and Path(self.home).resolve() not in imported.parents:
+            raise UsageError(f"{self.python}: imports inferkit from {imported}, not from {self.home}")
 
 
 def with_environment(by: Interpreter | None, environment: Mapping[str, str]) -> Interpreter | None:
     """`by` (None: this Python) with these variables too; its own go first."""
     if not environment:
         return by
-    known = by or this_interpreter()
-    return replace(known, environment={**environment, **known.environment})
+    interpreter = by or this_interpreter()
+    return replace(interpreter, environment={**environment, **interpreter.environment})
 
 
 def this_interpreter() -> Interpreter:

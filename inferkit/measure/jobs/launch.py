@@ -1,4 +1,4 @@
-"""Starting a fresh process for a job, and what can go wrong with it: it says no, it fails, it dies, it hangs."""
+"""Starts a fresh process for a job and reads its result; errors where it refuses, fails, dies or hangs."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def run_replicate(
 
 
 def replicate_of(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], name: str) -> Replicate:
-    """A replicate from what a process left. MeasurementError where another version's tells too little."""
-    known = {field.name for field in fields(Replicate)}
-    found = {key: value for key, value in facts.items() if key in known}
-    missing = [field.name for field in fields(Replicate) if _needed(field) and field.name not in found]
+    """A replicate from what a process left. MeasurementError where another version reports too little."""
+    names = {field.name for field in fields(Replicate)}
+    values = {key: value for key, value in facts.items() if key in names}
+    missing = [field.name for field in fields(Replicate) if _needed(field) and field.name not in values]
     if missing or "trace" not in arrays:
-        raise MeasurementError(f"{name}: that inferkit does not tell {', '.join(missing or ['its times'])}")
-    return Replicate(trace=arrays["trace"], **{**found, "invalid": tuple(found.get("invalid", ()))})
+        raise MeasurementError(f"{name}: its inferkit does not report {', '.join(missing or ['its times'])}")
+    return Replicate(trace=arrays["trace"], **{**values, "invalid": tuple(values.get("invalid", ()))})
 
 
 def _needed(field: Any) -> bool:

@@ -69,9 +69,9 @@ def _latency(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
 def _accuracy(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
     from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
 
-    found = evaluate(AccuracySpec.from_dict(spec))
-    facts = {"seconds": found.seconds, "elapsed": found.elapsed, "not_finite": found.not_finite}
-    return facts, {"predictions": found.predictions, "top1": found.top1, "top5": found.top5}
+    accuracy = evaluate(AccuracySpec.from_dict(spec))
+    facts = {"seconds": accuracy.seconds, "elapsed": accuracy.elapsed, "not_finite": accuracy.not_finite}
+    return facts, {"predictions": accuracy.predictions, "top1": accuracy.top1, "top5": accuracy.top5}
 
 
 _KINDS: dict[str, Job] = {

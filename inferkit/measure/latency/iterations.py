@@ -14,7 +14,7 @@ from inferkit.backends.base import Trace
 # The columns of a raw trace: when an iteration began (seconds since the first), then the parts of its timed region.
 COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
 WALL, COMPUTE = COLUMNS.index("wall"), COLUMNS.index("compute")
-LOOK_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 _FEWEST = 3  # iterations below which a median would be a single run
 
 
@@ -32,29 +32,29 @@ class Limits(Protocol):
 
 
 def iterate(
-    execute: Callable[[], Trace], limits: Limits, look: Callable[[Sequence[Trace]], None] | None = None
+    execute: Callable[[], Trace], limits: Limits, check: Callable[[Sequence[Trace]], None] | None = None
 ) -> NDArray[np.float64]:
     """The raw trace [iterations, len(COLUMNS)] in seconds, NaN where a part is not known.
 
-    `look` is called with the traces since it was called last, before the first iteration and after every LOOK_SECONDS
-    of measuring; its own time is no measuring.
+    `check` is called with the traces since it was called last, before the first iteration and after every
+    CHECK_SECONDS of measuring; its own time does not count.
     """
     traces: list[Trace] = []
     starts: list[float] = []
     clock = time.perf_counter
     began = clock()
-    looking, due, looked = 0.0, 0.0, 0  # seconds spent looking, when it is due next, the iterations at the last time
+    checking, due, checked = 0.0, 0.0, 0  # seconds spent checking, when it is due next, the iterations at the last time
     while True:
         now = clock() - began
-        done, measured = len(traces), now - looking
+        done, measured = len(traces), now - checking
         if done >= limits.max_iterations or (measured >= limits.min_time and done >= limits.min_iterations):
             break
         if now >= max(limits.max_time, limits.min_time) and done >= _FEWEST:
             break
-        if look is not None and measured >= due:
-            look(traces[looked:])
-            due, looked = measured + LOOK_SECONDS, done
-            looking += clock() - began - now
+        if check is not None and measured >= due:
+            check(traces[checked:])
+            due, checked = measured + CHECK_SECONDS, done
+            checking += clock() - began - now
             continue
         starts.append(now)
         traces.append(execute())

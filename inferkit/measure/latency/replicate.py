@@ -1,4 +1,4 @@
-"""One replicate: an engine opened, warmed up and timed in a fresh process. Raw timestamps are kept, figures derived."""
+"""One replicate: an engine opened, warmed up and timed in a fresh process. Keeps raw timestamps, derives figures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ReplicateSpec(EngineJob):
 
 @dataclass(frozen=True, eq=False)
 class Replicate:
-    """What one process found. `trace` is [iterations, len(COLUMNS)], seconds, NaN where a part is not known.
+    """What one process measured. `trace` is [iterations, len(COLUMNS)], seconds, NaN where a part is not known.
 
     `log_median` of the wall time is the datum. Memory in bytes: `memory` of the host above the process before the
     load, `device_memory` where the backend knows it. `host` and `gpu` say what else went on (`gpu` is None on a CPU),
@@ -179,31 +179,31 @@ def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
 
 def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) -> _Measured:
     """The raw trace, and what went on meanwhile. On a GPU the thread that waits keeps to a quiet core."""
-    before = HostState.now()
+    host_before = HostState.now()
     if gpu is None:
-        trace, seen, where = iterate(session.execute, spec), None, {}
+        trace, telemetry, core_facts = iterate(session.execute, spec), None, {}
     else:
         with gpu.watch() as watch, contextlib.closing(QuietCore(session.execute)) as placed:
-            trace = iterate(session.execute, spec, placed.look)
-            where = placed.as_dict()
-        seen = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.engine.max_batch)
+            trace = iterate(session.execute, spec, placed.check)
+            core_facts = placed.as_dict()
+        telemetry = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.engine.max_batch)
     ended = float(trace[-1, 0] + trace[-1, WALL] * session.batches_per_round)
-    activity = HostActivity.between(before, HostState.now(), ended)
-    invalid = activity.disturbances(usable_cpus()) if seen is None else seen.disturbances()
-    return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **where}, seen, invalid)
+    activity = HostActivity.between(host_before, HostState.now(), ended)
+    invalid = activity.disturbances(usable_cpus()) if telemetry is None else telemetry.disturbances()
+    return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **core_facts}, telemetry, invalid)
 
 
 def _datum(trace: NDArray[np.float64], backend: str) -> float:
     try:
         return statistics.log_median(trace[:, WALL])
     except ValueError as error:
-        raise MeasurementError(f"{backend} measured times that cannot be: {error}") from error
+        raise MeasurementError(f"{backend} measured invalid times: {error}") from error
 
 
 def _details_or_why(
     session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
 ) -> dict[str, Any]:
-    """The details, or why there are none: looking closer is no reason to lose a measurement."""
+    """The details, or why there are none: no measurement is lost for want of them."""
     try:
         return _details(session, trace, spec, gpu)
     except InferkitError as error:
@@ -213,7 +213,7 @@ def _details_or_why(
 def _details(
     session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
 ) -> dict[str, Any]:
-    """What the backend tells, the layer table, and how far the execution is from what a known GPU's sheet allows."""
+    """The backend's details, the layer table, and how far the execution is from what a known GPU's sheet allows."""
     from inferkit.measure.layers.profile import layer_table
     from inferkit.measure.layers.roofline import card_of, limit_of, work_of
 

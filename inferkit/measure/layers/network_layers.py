@@ -159,14 +159,14 @@ def outputs_of(network: Network) -> dict[str, Source]:
 
 
 def _names(graph: onnx.GraphProto) -> list[str]:
-    """A name for every node; ONNX wants none and lets two share one: the second of them is told apart."""
+    """A name for every node; ONNX wants none and lets two share one: the second gets a number."""
     seen: Counter[str] = Counter()
-    found = []
+    names = []
     for node in graph.node:
         name = node.name or node.output[0]
         seen[name] += 1
-        found.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
-    return found
+        names.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
+    return names
 
 
 def _sources(
@@ -201,29 +201,29 @@ def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     """The tensors of Constant nodes, under the name of what they make."""
     import onnx
 
-    found = {}
+    constants = {}
     for node in graph.node:
         if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].HasField("t"):
             tensor = onnx.TensorProto()
             tensor.CopyFrom(node.attribute[0].t)
             tensor.name = node.output[0]
-            found[node.output[0]] = tensor
-    return found
+            constants[node.output[0]] = tensor
+    return constants
 
 
 def _weights(
     node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], made: Mapping[str, onnx.NodeProto]
 ) -> list[onnx.TensorProto]:
     """The learned values of a node: floating-point constants, and those that a Q/DQ pair or a cast stands before."""
-    found = []
+    weights = []
     for name in node.input:
         source, through = name, False
         while source not in constants and source in made and made[source].op_type in (*_QUANTIZERS, "Cast"):
             source, through = made[source].input[0], True
         tensor = constants.get(source)
         if tensor is not None and (through or _TYPES.get(tensor.data_type, ("int", 0))[0].startswith(("fp", "bf"))):
-            found.append(tensor)
-    return found
+            weights.append(tensor)
+    return weights
 
 
 def _precision(

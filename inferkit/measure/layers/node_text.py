@@ -22,14 +22,14 @@ class NodeTexts:
     def attributes(self, node: onnx.NodeProto, source: Callable[[str], str]) -> tuple[tuple[str, str], ...]:
         """Name and text of every attribute, defaults included. `source` says what makes a tensor of its graph."""
         stated = {each.name: each for each in (*self._defaults(node), *node.attribute)}
-        found = {name: self._attribute(each, source) for name, each in stated.items()}
+        texts = {name: self._attribute(each, source) for name, each in stated.items()}
         domain = _domain(node.domain)
         if domain:
-            found["domain"] = domain
+            texts["domain"] = domain
         function = self._functions.get((domain, node.op_type))
         if function is not None:
-            found["function"] = self._body(function.node, function.input, function.output, {}, str)
-        return tuple(sorted(found.items()))
+            texts["function"] = self._body(function.node, function.input, function.output, {}, str)
+        return tuple(sorted(texts.items()))
 
     def _defaults(self, node: onnx.NodeProto) -> Iterable[onnx.AttributeProto]:
         from onnx import defs
@@ -66,15 +66,15 @@ class NodeTexts:
         outer: Callable[[str], str],
     ) -> str:
         """A digest of what a subgraph or a function computes: its tensors go by their places, not by their names."""
-        known = {name: f"input {place}" for place, name in enumerate(inputs)} | dict(constants)
+        tensors = {name: f"input {place}" for place, name in enumerate(inputs)} | dict(constants)
 
         def source(name: str) -> str:
-            return known[name] if name in known else outer(name)
+            return tensors[name] if name in tensors else outer(name)
 
         content: list[Any] = []
         for number, node in enumerate(nodes):
             content.append((node.op_type, self.attributes(node, source), [source(name) for name in node.input]))
-            known.update({name: f"node {number}, output {place}" for place, name in enumerate(node.output) if name})
+            tensors.update({name: f"node {number}, output {place}" for place, name in enumerate(node.output) if name})
         content.append([source(name) for name in outputs])
         return _hash(repr(content).encode())
 

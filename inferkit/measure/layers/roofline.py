@@ -180,9 +180,12 @@ def tensors_of(network: Network) -> dict[str, tuple[tuple[int, ...] | None, int]
     for value in original.output:
         bare.graph.output.append(helper.make_empty_tensor_value_info(value.name))
     inferred = shape_inference.infer_shapes(bare, data_prop=True).graph
-    found: dict[str, tuple[tuple[int, ...] | None, int]] = {}
+    tensors: dict[str, tuple[tuple[int, ...] | None, int]] = {}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         tensor = value.type.tensor_type
-        known = tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
-        found[value.name] = (tuple(dim.dim_value for dim in tensor.shape.dim) if known else None, tensor.elem_type)
-    return found
+        has_shape = tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
+        tensors[value.name] = (
+            tuple(dim.dim_value for dim in tensor.shape.dim) if has_shape else None,
+            tensor.elem_type,
+        )
+    return tensors

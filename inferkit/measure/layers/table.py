@@ -12,17 +12,17 @@ from inferkit.backends.layer_table import LayerRow, LayerTable
 _MOST_ROWS = 20_000
 
 
-def table_from(told: object) -> LayerTable:
+def table_from(rows: object) -> LayerTable:
     """A table from JSON. ValueError for what is none."""
-    if not isinstance(told, list) or len(told) > _MOST_ROWS or not all(isinstance(row, Mapping) for row in told):
+    if not isinstance(rows, list) or len(rows) > _MOST_ROWS or not all(isinstance(row, Mapping) for row in rows):
         raise ValueError("a layer table is a list of objects")
-    return tuple(LayerRow.from_dict(row) for row in told)
+    return tuple(LayerRow.from_dict(row) for row in rows)
 
 
-def readable_table(told: object) -> LayerTable:
+def readable_table(rows: object) -> LayerTable:
     """A table from JSON, empty for anything that is none: for showing, where no verdict rests on it."""
     try:
-        return table_from(told)
+        return table_from(rows)
     except ValueError:
         return ()
 

@@ -1,4 +1,4 @@
-"""What the GPU did during a measurement, by NVML: clocks, power, temperature, throttling, energy, other processes.
+"""GPU telemetry of a measurement, by NVML: clocks, power, temperature, throttling, energy, other processes.
 
 Everything is None where NVML (PyPI `nvidia-ml-py`) is not installed, finds no driver, or does not know the figure:
 a report says "not known" then, never zero. Nothing here changes a setting of the GPU.
@@ -39,7 +39,7 @@ _OVER_TIME = ("sm_mhz", "power_watts", "temperature", "reasons")
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at the GPU. MHz, watts, joules (since the driver was loaded), degrees Celsius, bytes. None: unknown."""
+    """One reading: MHz, watts, joules (since the driver was loaded), degrees Celsius, bytes. None: unknown."""
 
     at: float
     sm_mhz: int | None = None
@@ -87,12 +87,12 @@ class Summary:
 
     def disturbances(self) -> tuple[str, ...]:
         """What makes a measurement on this GPU say nothing about the engine; empty for a quiet one."""
-        found = []
+        reasons = []
         if self.throttled:
-            found.append(f"the GPU was throttled ({', '.join(self.throttled)})")
+            reasons.append(f"the GPU was throttled ({', '.join(self.throttled)})")
         if self.other_processes:
-            found.append(f"{self.other_processes} other processes used the GPU")
-        return tuple(found)
+            reasons.append(f"{self.other_processes} other processes used the GPU")
+        return tuple(reasons)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -102,30 +102,30 @@ class Summary:
 def reason_names(mask: int) -> tuple[str, ...]:
     """The names of the bits in a mask of clock event reasons; an unknown bit is named by its value."""
     names = [name for bit, name in REASONS.items() if mask & bit]
-    known = sum(REASONS)
-    names += [f"bit_{hex(1 << index)}" for index in range(mask.bit_length()) if mask & ~known & (1 << index)]
+    named = sum(REASONS)
+    names += [f"bit_{hex(1 << index)}" for index in range(mask.bit_length()) if mask & ~named & (1 << index)]
     return tuple(names)
 
 
 def summarize(readings: Iterable[Reading], images: int | None = None) -> Summary:
     """Readings of one measurement, in order, and how many images it computed, as one summary. Pure."""
     taken = list(readings)
-    reasons = _known(taken, "reasons")
+    reasons = _values(taken, "reasons")
     seen = tuple(dict.fromkeys(name for each in reasons for name in each)) if reasons else None
     energy = _increase(taken, "energy_joules")
-    clocks, powers = _known(taken, "sm_mhz"), _known(taken, "power_watts")
-    others = _known(taken, "other_processes")
+    clocks, powers = _values(taken, "sm_mhz"), _values(taken, "power_watts")
+    others = _values(taken, "other_processes")
     return Summary(
         readings=len(taken),
         seconds=taken[-1].at - taken[0].at if taken else 0.0,
         sm_mhz_min=min(clocks, default=None),
         sm_mhz_mean=sum(clocks) / len(clocks) if clocks else None,
         sm_mhz_max=max(clocks, default=None),
-        memory_mhz=max(_known(taken, "memory_mhz"), default=None),
+        memory_mhz=max(_values(taken, "memory_mhz"), default=None),
         power_watts_mean=sum(powers) / len(powers) if powers else None,
         power_watts_max=max(powers, default=None),
         power_limit_watts=_last(taken, "power_limit_watts"),
-        temperature_max=max(_known(taken, "temperature"), default=None),
+        temperature_max=max(_values(taken, "temperature"), default=None),
         reasons=seen,
         throttled=tuple(name for name in seen if name in DISTURBING) if seen is not None else None,
         energy_joules=energy,
@@ -143,13 +143,13 @@ def _series(readings: list[Reading]) -> dict[str, list[Any]] | None:
     if len(readings) > SERIES_LENGTH:
         last = len(readings) - 1
         readings = [readings[round(index * last / (SERIES_LENGTH - 1))] for index in range(SERIES_LENGTH)]
-    known = {name: [getattr(each, name) for each in readings] for name in _OVER_TIME}
-    found = {name: values for name, values in known.items() if any(value is not None for value in values)}
-    if not found:
+    columns = {name: [getattr(each, name) for each in readings] for name in _OVER_TIME}
+    series = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    if not series:
         return None
-    if "reasons" in found:
-        found["reasons"] = [None if value is None else list(value) for value in found["reasons"]]
-    return {"at": [round(each.at - readings[0].at, 3) for each in readings], **found}
+    if "reasons" in series:
+        series["reasons"] = [None if value is None else list(value) for value in series["reasons"]]
+    return {"at": [round(each.at - readings[0].at, 3) for each in readings], **series}
 
 
 class GpuTelemetry:
@@ -164,7 +164,7 @@ class GpuTelemetry:
         return self._handle is not None
 
     def read(self, *, own_context: bool = True) -> Reading:
-        """Look at the GPU now: some hundred microseconds. `own_context`: whether this process itself uses the GPU."""
+        """Read the GPU: some hundred microseconds. `own_context`: whether this process itself uses the GPU."""
         nvml, handle = self._nvml, self._handle
         if handle is None:
             return Reading(time.perf_counter())
@@ -197,7 +197,7 @@ class GpuTelemetry:
         return gpu_facts(self._handle)
 
     def watch(self, interval: float = 0.1) -> Watch:
-        """Look now, every `interval` seconds and at the end of a `with` block."""
+        """Read now, every `interval` seconds and at the end of a `with` block."""
         return Watch(self, interval)
 
     def _others(self, own_context: bool) -> int | None:
@@ -222,7 +222,7 @@ class Watch:
         self._telemetry = telemetry
         self._interval = interval
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="gpu-telemetry", daemon=True)
+        self._thread = threading.Thread(target=self._sample, name="gpu-telemetry", daemon=True)
 
     def summary(self, images: int | None = None) -> Summary:
         """The readings so far as one summary."""
@@ -242,26 +242,26 @@ class Watch:
             self._thread.join()
         self.readings.append(self._telemetry.read())
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._stop.wait(self._interval):
             self.readings.append(self._telemetry.read())
 
 
 def _reasons_of(nvml: Any) -> Callable[..., Any]:
-    # Renamed in 2023; the old name is on its way out.
-    found: Callable[..., Any] | None = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
-    return found or nvml.nvmlDeviceGetCurrentClocksThrottleReasons  # type: ignore[no-any-return]
+    # Renamed in 2023; the old name is deprecated.
+    function: Callable[..., Any] | None = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+    return function or nvml.nvmlDeviceGetCurrentClocksThrottleReasons  # type: ignore[no-any-return]
 
 
-def _known(readings: list[Reading], name: str) -> list[Any]:
+def _values(readings: list[Reading], name: str) -> list[Any]:
     return [value for reading in readings if (value := getattr(reading, name)) is not None]
 
 
 def _last(readings: list[Reading], name: str) -> Any:
-    values = _known(readings, name)
+    values = _values(readings, name)
     return values[-1] if values else None
 
 
 def _increase(readings: list[Reading], name: str) -> Any:
-    values = _known(readings, name)
+    values = _values(readings, name)
     return values[-1] - values[0] if len(values) > 1 else None

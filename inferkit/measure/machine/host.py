@@ -21,7 +21,7 @@ _STOLEN_SHARE = 0.1
 
 @dataclass(frozen=True)
 class HostState:
-    """One look at the host. Times are seconds since boot, summed over all CPUs; None where the system does not tell.
+    """One reading of the host. Times are seconds since boot, summed over all CPUs; None where the system does not tell.
 
     `busy` is time spent by anyone, `own` by this process and those that it started, `stolen` what the hypervisor gave
     to other machines.
@@ -35,7 +35,7 @@ class HostState:
 
     @classmethod
     def now(cls) -> HostState:
-        """Look at the host now; never raises."""
+        """Read the host now; never raises."""
         busy, stolen = _cpu_times()
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         return cls(load, busy, stolen, _own_time(), governor())
@@ -73,12 +73,12 @@ class HostActivity:
         """
         if os.environ.get(BUSY_HOST_VARIABLE) == "accept":
             return ()
-        found = []
+        reasons = []
         if self.others is not None and self.others > _BUSY_SHARE * cpus:
-            found.append(f"other processes used {self.others:.1f} of the {cpus} CPUs")
+            reasons.append(f"other processes used {self.others:.1f} of the {cpus} CPUs")
         if self.stolen is not None and self.stolen > _STOLEN_SHARE * cpus:
-            found.append(f"the hypervisor took {self.stolen:.1f} of the {cpus} CPUs away")
-        return tuple(found)
+            reasons.append(f"the hypervisor took {self.stolen:.1f} of the {cpus} CPUs away")
+        return tuple(reasons)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -90,8 +90,8 @@ def cpu_model() -> str:
     name = ""
     with contextlib.suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(errors="replace")
-        found = re.search(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
-        name = found[1] if found else ""
+        match = re.search(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
+        name = match[1] if match else ""
     name = name or platform.processor() or platform.machine() or "unknown CPU"
     name = re.sub(r"@.*$|\((R|TM|r|tm)\)|\bCPU\b|\bProcessor\b", " ", name)
     return " ".join(name.split())
@@ -158,12 +158,12 @@ class HighWater:
         # Imports may have reached higher than the process stands now: put the mark back to here.
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        self._before = self._process.memory_info().rss
+        self._at_start = self._process.memory_info().rss
         self._children = {child.pid for child in self._process.children(recursive=True)}
 
     def peak(self) -> int:
         """Bytes above the start; never negative."""
-        total = (_mark(self._process) or self._process.memory_info().rss) - self._before
+        total = (_mark(self._process) or self._process.memory_info().rss) - self._at_start
         for child in self._process.children(recursive=True):
             if child.pid not in self._children:
                 with contextlib.suppress(psutil.Error):
@@ -174,6 +174,6 @@ class HighWater:
 def _mark(process: psutil.Process) -> int | None:
     """VmHWM of a process in bytes, None where the system does not tell."""
     with contextlib.suppress(OSError):
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
-        return int(found[1]) * 1024 if found else None
+        match = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+        return int(match[1]) * 1024 if match else None
     return None

@@ -32,9 +32,9 @@ def lease_folder() -> Path:
     return folder
 
 
-# Whoever waits is ended by the suite after 900 s: before that it must say what it waited for.
+# The suite ends a waiting process after 900 s: before that it must say what it waited for.
 LEASE_SECONDS = 600.0
-_QUIET_SECONDS = 5.0  # of waiting, after which it is told
+_QUIET_SECONDS = 5.0  # of waiting, after which a message says so
 _LOG = logging.getLogger("inferkit.lease")
 
 
@@ -43,8 +43,8 @@ def device_lease(device: str | None, timeout: float | None = LEASE_SECONDS) -> I
     """Hold the device (a GPU's UUID; None needs no lease) for a `with` block; waits for whoever holds it.
 
     Gives the seconds that it waited. Take it before a session is opened: loading an engine disturbs who measures.
-    Taken twice by one process, the inner one costs nothing. `timeout` in seconds, None waits for ever; after five it is
-    told on stderr.
+    Taken twice by one process, the inner one costs nothing. `timeout` in seconds, None waits for ever; after five
+    seconds a message on stderr says so.
     Raises MeasurementError where it is not free in time, or the lease cannot be written.
     """
     if device is None:

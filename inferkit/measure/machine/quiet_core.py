@@ -1,4 +1,4 @@
-"""Which core waits for the GPU: one that loses no time; looked for again as soon as it does.
+"""Chooses the CPU core that waits for the GPU: one that loses no time, and another as soon as it does.
 
 A thread that waits for a GPU spins on one core. Where somebody else keeps the other half of that core busy, or the
 hypervisor put it far from the GPU, every run takes microseconds longer, and goes on doing so for tenths of a second or
@@ -58,7 +58,7 @@ class QuietCore:
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(0, self._allowed)
 
-    def look(self, last: Sequence[Trace] = ()) -> None:
+    def check(self, last: Sequence[Trace] = ()) -> None:
         """Stay where the `last` runs lost no more than runs on the quickest core did, or try others and move."""
         took: dict[int, float] = {}
         if not self._choosing:

@@ -1,6 +1,6 @@
-"""One network on several devices at the same time: how throughput grows with them, and what they take from each other.
+"""One network on several devices at the same time: how throughput scales, and what each device loses in company.
 
-One process per device, each with its engine open under the device's lease. They are told of one window of the clock
+One process per device, each with its engine open under the device's lease. All get the same window of the clock
 and run in it together; windows in which a device runs alone are what the others are compared with. Rounds of all
 windows are repeated, every other one backwards, so that what drifts falls on all counts of devices alike.
 """
@@ -25,7 +25,7 @@ from inferkit.measure.scaling.worker import WindowSpec
 
 SCHEMA = 1
 KIND = "scaling"
-_LEAD = 0.5  # seconds between telling of a window and its start: every process runs by then
+_LEAD = 0.5  # seconds between announcing a window and its start: every process runs by then
 _LAST_LINES = 12
 
 
@@ -65,11 +65,12 @@ def measure_scaling(
     *,
     seconds: float,
     rounds: int,
-    told: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Window]:
     """Open all devices, then measure each alone and the first `count` together, for every count, `rounds` times.
 
-    `specs` by a name for each device. Raises MeasurementError where a process fails or dies, with its last words.
+    `specs` by a name for each device; `say` gets a line for each window.
+    Raises MeasurementError where a process fails or dies, with its last words.
     """
     names = list(specs)
     sets = [(name,) for name in names] + [tuple(names[:count]) for count in counts if count > 1]
@@ -79,27 +80,27 @@ def measure_scaling(
         devices = {name: stack.enter_context(_opened(name, spec)) for name, spec in specs.items()}
         for device in devices.values():
             device.answer(900.0)
-            told(f"{device.name}: ready")
+            say(f"{device.name}: ready")
         for number in range(rounds):
             for chosen in sets if number % 2 == 0 else sets[::-1]:
                 window = _window([devices[name] for name in chosen], number, seconds, on_cpu)
                 windows.append(window)
                 spoiled = "".join(f" · {reason}" for reason in window.invalid)
-                told(f"round {number + 1}, {' + '.join(chosen)}: {window.total:,.1f} images/s{spoiled}")
+                say(f"round {number + 1}, {' + '.join(chosen)}: {window.total:,.1f} images/s{spoiled}")
     return windows
 
 
 def summarize(names: Sequence[str], windows: Sequence[Window]) -> list[Scaling]:
     """One entry for each number of devices that ran, in order. Pure."""
     alone = {name: median(window.rates[name] for window in windows if tuple(window.rates) == (name,)) for name in names}
-    found = []
+    scalings = []
     for count in sorted({len(window.rates) for window in windows}):
         together = [window for window in windows if tuple(window.rates) == tuple(names[:count])]
         total = median(window.total for window in together)
         own = sum(alone[name] for name in names[:count])
         lost = {name: 1 - median(window.rates[name] for window in together) / alone[name] for name in names[:count]}
-        found.append(Scaling(count, total, total / alone[names[0]], total / own, lost))
-    return found
+        scalings.append(Scaling(count, total, total / alone[names[0]], total / own, lost))
+    return scalings
 
 
 def scaling_as_dict(names: Sequence[str], windows: Sequence[Window], **facts: Any) -> dict[str, Any]:
@@ -116,17 +117,17 @@ def scaling_as_dict(names: Sequence[str], windows: Sequence[Window], **facts: An
 
 def _window(devices: Sequence[_Device], number: int, seconds: float, on_cpu: bool) -> Window:
     start = time.monotonic() + _LEAD
-    before = HostState.now()
+    host_before = HostState.now()
     for device in devices:
-        device.tell(start=start, seconds=seconds)
+        device.send(start=start, seconds=seconds)
     answers = {device.name: device.answer(_LEAD + seconds + 120.0) for device in devices}
-    activity = HostActivity.between(before, HostState.now(), time.monotonic() - start + _LEAD)
+    activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - start + _LEAD)
     invalid = list(activity.disturbances(usable_cpus())) if on_cpu else []
     for name, answer in answers.items():
         invalid += [f"{name}: {reason}" for reason in answer["disturbances"]]
         # A batch that takes longer than this of the window ran beside nobody for a part of its time.
         if answer["late"] > 0.1 * seconds or answer["ended"] - start > 1.1 * seconds:
-            invalid.append(f"{name} ran off the window by more than a tenth: a longer --seconds is needed")
+            invalid.append(f"{name} overran the window by more than a tenth: use longer --seconds")
     rates = {name: answer["images"] / (answer["ended"] - answer["began"]) for name, answer in answers.items()}
     return Window(number, rates, tuple(invalid))
 
@@ -137,7 +138,7 @@ class _Device:
     def __init__(self, name: str, process: subprocess.Popen[str], log: Path) -> None:
         self.name, self._process, self._log = name, process, log
 
-    def tell(self, **command: Any) -> None:
+    def send(self, **command: Any) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died: its answer says why
             self._process.stdin.write(json.dumps(command) + "\n")
@@ -154,10 +155,10 @@ class _Device:
         if not line:
             code = self._process.wait()
             raise MeasurementError(f"{self.name}: the process ended with exit code {code}{self._last_words()}")
-        found: dict[str, Any] = json.loads(line)
-        if "failed" in found:
-            raise MeasurementError(f"{self.name}: {found['failed']}")
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        if "failed" in answer:
+            raise MeasurementError(f"{self.name}: {answer['failed']}")
+        return answer
 
     def _last_words(self) -> str:
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
@@ -183,7 +184,7 @@ def _opened(name: str, spec: WindowSpec) -> Iterator[_Device]:
             ) as process,
         ):
             device = _Device(name, process, log)
-            device.tell(**spec.as_dict())
+            device.send(**spec.as_dict())
             try:
                 yield device
             finally:

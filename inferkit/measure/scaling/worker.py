@@ -1,4 +1,4 @@
-"""One engine on one device that runs when it is told to: a process for measuring several devices at the same time.
+"""The process of one device when several are measured at the same time: it runs its engine in the windows it gets.
 
 `python -m inferkit.measure.scaling.worker` takes a WindowSpec as one line of JSON on stdin, opens the engine under the
 device's lease, warms it up and answers {"ready": …}. Then each line {"start": t, "seconds": s} is a window on the
@@ -51,14 +51,14 @@ class WindowSpec(EngineJob):
 def parse_cpus(text: str) -> tuple[int, ...]:
     """`0-3` or `0-3+8` as CPU numbers, sorted. UsageError for anything else."""
     if not re.fullmatch(r"\d+(-\d+)?(\+\d+(-\d+)?)*", text):
-        raise UsageError(f"{text!r} is no set of CPUs; write 0-3, or 0-3+8-11")
-    found: set[int] = set()
+        raise UsageError(f"{text!r} is not a set of CPUs; write 0-3, or 0-3+8-11")
+    numbers: set[int] = set()
     for part in text.split("+"):
         first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    if not found:
-        raise UsageError(f"{text!r} is no set of CPUs; write 0-3, or 0-3+8-11")
-    return tuple(sorted(found))
+        numbers.update(range(int(first), int(last or first) + 1))
+    if not numbers:
+        raise UsageError(f"{text!r} is not a set of CPUs; write 0-3, or 0-3+8-11")
+    return tuple(sorted(numbers))
 
 
 def main() -> int:
@@ -129,16 +129,16 @@ def _window(session: Session, batch_size: int, start: float, seconds: float) -> 
             ended = now()
             images += batch_size * session.batches_per_round
             executions += 1
-    seen = None if watch is None else watch.summary(images)
+    telemetry = None if watch is None else watch.summary(images)
     return {
         "images": images,
         "executions": executions,
         "began": began,
         "ended": ended,
         "late": began - start,
-        "disturbances": [] if seen is None else list(seen.disturbances()),
-        "sm_mhz": None if seen is None else seen.sm_mhz_mean,
-        "power_watts": None if seen is None else seen.power_watts_mean,
+        "disturbances": [] if telemetry is None else list(telemetry.disturbances()),
+        "sm_mhz": None if telemetry is None else telemetry.sm_mhz_mean,
+        "power_watts": None if telemetry is None else telemetry.power_watts_mean,
     }
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from inferkit.errors import BackendError, UsageError
 from inferkit.serve.batching.errors import BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.batching.layout import Arrays, Layout
-from inferkit.serve.batching.requests import Batch, BatchRecord, Outputs, Request
+from inferkit.serve.batching.requests import BatchRecord, Outputs, Request, RequestBatch
 from inferkit.serve.batching.staging import Run, Staging
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Batcher:
     """Runs requests of many threads and asyncio tasks in batches. Use as a context manager, or call `close`.
 
     `run` is an open Session (which stays the caller's to close) or a function from a batch (arrays by input name) to
-    fresh outputs by name; for a function `inputs` says what requests must look like. `delay`: the longest time in
-    seconds that a request waits for others while the engine is free. `queue_limit`: how many rows (images) may wait.
+    fresh outputs by name; for a function `inputs` describes a request. `delay`: the longest time in seconds that a
+    request waits for others while the engine is free. `queue_limit`: the maximum queue length in rows.
     `observer` is called with a BatchRecord after each batch is answered, on the batcher's threads.
 
     Answers come in the order of submission. A batch that fails is run again request by request, so that only those
@@ -63,12 +63,12 @@ class Batcher:
     ) -> None:
         given = getattr(run, "inputs", None) if inputs is None else inputs
         if given is None:
-            raise UsageError("a function needs `inputs`: what requests must look like")
+            raise UsageError("a function needs `inputs`: the names, types and shapes of a request")
         self._layout = Layout(given)
         if max_batch < 1 or delay < 0 or queue_limit < max_batch:
             raise UsageError(
-                f"max_batch {max_batch}, delay {delay:g} s, queue_limit {queue_limit}: a batch needs a row, a delay "
-                "cannot be negative, and at least one batch must be able to wait"
+                f"max_batch {max_batch}, delay {delay:g} s, queue_limit {queue_limit}: max_batch must be at least 1, "
+                "delay at least 0, and queue_limit at least max_batch"
             )
         if self._layout.batch is not None and max_batch > self._layout.batch:
             raise UsageError(f"the network takes batches of {self._layout.batch} only; max_batch is {max_batch}")
@@ -84,10 +84,10 @@ class Batcher:
         self._dated = 0  # how many of them have a deadline
         self._due = float("inf")  # when the first of the queue must go
         self._late: list[Request] = []  # to be failed once the lock is released: callbacks may submit
-        self._staged: Batch | None = None
+        self._staged: RequestBatch | None = None
         self._staging = self._busy = self._answering = False
-        self._owed = False  # the helper has something to do and was not told yet
-        self._done: deque[Batch] = deque()
+        self._owed = False  # the helper has something to do and was not notified yet
+        self._done: deque[RequestBatch] = deque()
         self._closed = self._ended = False
         self._threads = [
             threading.Thread(target=self._runner, name="inferkit-batch-runner", daemon=True),
@@ -128,7 +128,7 @@ class Batcher:
         if self._late:
             self._settle_late()
         if is_full:
-            raise QueueFull(f"{waiting} images wait and {self.queue_limit} may; try again later")
+            raise QueueFull(f"{waiting} rows wait, the maximum queue length is {self.queue_limit}; try again later")
         return request.future
 
     async def asubmit(self, inputs: Feeds, *, deadline: float | None = None) -> Outputs:
@@ -137,7 +137,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Rows (images) that wait in the queue now."""
+        """Rows that wait in the queue."""
         return self._rows
 
     def close(self, *, drain: bool = True, timeout: float | None = None) -> bool:
@@ -189,9 +189,9 @@ class Batcher:
             self._ended = True
             self._for_helper.notify()
 
-    def _next(self) -> Batch | None:
+    def _next(self) -> RequestBatch | None:
         """Wait for the next batch and take it; None when the batcher is closed and has run everything."""
-        batch: Batch | None = None
+        batch: RequestBatch | None = None
         is_over = False
         while batch is None and not is_over:
             with self._lock:
@@ -206,7 +206,7 @@ class Batcher:
                         self._wait()
                 elif self._closed or self._rows >= self.max_batch or left <= 0:
                     requests = self._take()
-                    batch = Batch(requests) if requests else None
+                    batch = RequestBatch(requests) if requests else None
                 else:
                     self._wait(left)
                 self._busy = batch is not None
@@ -216,10 +216,10 @@ class Batcher:
         return batch
 
     def _wait(self, seconds: float | None = None) -> None:
-        self._tell_helper()
+        self._notify_helper()
         self._for_runner.wait(seconds)
 
-    def _tell_helper(self) -> None:
+    def _notify_helper(self) -> None:
         if self._owed:
             self._owed = False
             self._for_helper.notify()
@@ -227,11 +227,11 @@ class Batcher:
     def _engine_taken(self) -> None:
         if self._owed:  # nobody but the runner changes it
             with self._lock:
-                self._tell_helper()
+                self._notify_helper()
 
     def _helper(self) -> None:
         while True:
-            done: Batch | None = None
+            done: RequestBatch | None = None
             requests: list[Request] = []
             with self._lock:
                 if self._done:
@@ -249,7 +249,7 @@ class Batcher:
                 with self._lock:
                     self._answering = False
             elif requests:
-                batch = Batch(requests)
+                batch = RequestBatch(requests)
                 self._stack(batch)
                 with self._lock:
                     self._staging, self._staged = False, batch
@@ -334,13 +334,13 @@ class Batcher:
             with contextlib.suppress(InvalidStateError):  # a client settled its future by itself
                 request.future.set_exception(late)
 
-    def _stack(self, batch: Batch) -> None:
+    def _stack(self, batch: RequestBatch) -> None:
         try:
             self._engine.stack(batch)
         except Exception as error:  # no memory for the batch: its requests fail, the service goes on
             batch.outcomes = [error]
 
-    def _execute(self, batch: Batch) -> None:
+    def _execute(self, batch: RequestBatch) -> None:
         if batch.arrays is None and not batch.outcomes:
             self._stack(batch)
         batch.began = time.monotonic()
@@ -373,7 +373,7 @@ class Batcher:
                 return error
             return BackendError(f"the engine raised {type(error).__name__}: {error}")
 
-    def _answer(self, batch: Batch) -> None:
+    def _answer(self, batch: RequestBatch) -> None:
         failed = start = 0
         is_shared = len(batch.outcomes) == 1
         for index, request in enumerate(batch.requests):

@@ -1,4 +1,4 @@
-"""A session for every power of two of the batch size: for engines where a batch of another size has to be made ready.
+"""One session for every power of two of the batch size, for engines that must be made ready for each batch size.
 
 On a GPU each size has an execution context and a captured graph of its own; a session that sees another size makes them
 anew, which takes longer than many batches. A service sees a new size with nearly every batch. So each size keeps its
@@ -91,11 +91,11 @@ class Buckets(Session):
 
     def fetch(self) -> dict[str, NDArray[Any]]:
         """The results of the rows that were given."""
-        found = self._current.fetch()
-        short = [name for name, array in found.items() if len(array) < self._rows]
+        outputs = self._current.fetch()
+        short = [name for name, array in outputs.items() if len(array) < self._rows]
         if short:
             raise BackendError(f"the outputs {', '.join(short)} have fewer rows than the batch of {self._rows}")
-        return {name: array[: self._rows] for name, array in found.items()}
+        return {name: array[: self._rows] for name, array in outputs.items()}
 
     def close(self) -> None:
         """Close all sessions; safe to call twice."""

@@ -1,4 +1,4 @@
-"""Why a request got no answer: each reason is an error of its own, so that a server can say it in its protocol."""
+"""Errors of requests: one class for each reason, which a server maps to its protocol's codes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class RequestError(InferkitError):
 
 
 class BadRequest(RequestError):
-    """The request does not fit the engine: a wrong name, type, shape or number of images."""
+    """The request does not fit the engine: a wrong name, type, shape or number of rows."""
 
 
 class QueueFull(RequestError):
-    """As many images wait as may wait: try again later, or elsewhere."""
+    """The queue has its maximum length: try again later, or elsewhere."""
 
 
 class DeadlineExceeded(RequestError):

@@ -1,4 +1,4 @@
-"""What a request must look like: names, types and shapes of an engine's inputs, and batches made of such requests."""
+"""The layout of requests: names, types and shapes of an engine's inputs, and batches made of such requests."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class Layout:
 
     def __init__(self, inputs: Sequence[TensorInfo]) -> None:
         if not inputs or any(not info.shape for info in inputs):
-            raise UsageError("batching needs inputs with a batch as their first axis")
+            raise UsageError("batching needs inputs whose first axis is the batch")
         fixed = {info.shape[0] for info in inputs}
         if len(fixed) != 1:
-            raise UsageError(f"the inputs have different batch sizes: {sorted(map(str, fixed))}: no batching")
+            raise UsageError(
+                f"batching needs one batch size for all inputs; they have {', '.join(sorted(map(str, fixed)))}"
+            )
         self.batch: int | None = fixed.pop()
         self.names = tuple(info.name for info in inputs)
-        self._known = frozenset(self.names)
+        self._name_set = frozenset(self.names)
         self._expected = [(info.name, np.dtype(info.dtype), info.shape[1:], None in info.shape[1:]) for info in inputs]
 
     def check(self, inputs: Feeds, max_batch: int) -> tuple[Arrays, int, Signature]:
@@ -47,7 +49,7 @@ class Layout:
             if len(self.names) != 1:
                 raise BadRequest(f"the network has the inputs {', '.join(self.names)}: give a dict of arrays by name")
             inputs = {self.names[0]: inputs}
-        if not isinstance(inputs, Mapping) or inputs.keys() != self._known:
+        if not isinstance(inputs, Mapping) or inputs.keys() != self._name_set:
             given = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
             raise BadRequest(f"the network has the inputs {', '.join(self.names)}; the request has {given or 'none'}")
         arrays: Arrays = {}
@@ -78,13 +80,13 @@ class Layout:
     def memory(self, max_batch: int) -> Arrays | None:
         """Uninitialized arrays for the largest batch; None where the sizes of an input are not known."""
         rows = self.batch or max_batch
-        found: Arrays = {}
+        arrays: Arrays = {}
         for name, dtype, tail, _ in self._expected:
-            known = [dim for dim in tail if dim is not None]
-            if len(known) < len(tail):
+            dims = [dim for dim in tail if dim is not None]
+            if len(dims) < len(tail):
                 return None
-            found[name] = np.empty((rows, *known), dtype)
-        return found
+            arrays[name] = np.empty((rows, *dims), dtype)
+        return arrays
 
     def stack(self, requests: Sequence[Arrays], rows: int, memory: Arrays | None = None) -> Arrays:
         """One batch of all requests' rows; where the graph's batch is fixed, filled up with copies of the last row.

@@ -46,7 +46,7 @@ class Request:
             self.future.set_exception(error)
 
 
-class Batch:
+class RequestBatch:
     __slots__ = ("arrays", "began", "memory", "outcomes", "requests", "rows", "seconds")
 
     def __init__(self, requests: list[Request]) -> None:

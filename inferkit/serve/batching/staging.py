@@ -1,4 +1,4 @@
-"""The engine as the batcher sees it: memory in which batches are put together, and a sign when the engine is taken.
+"""How batches reach the engine: memory in which they are assembled, and a call when the engine gets busy.
 
 What other threads are to do while the engine runs should begin when it does: Python lets one thread run at a time, and
 one that is woken a moment earlier takes its turn from the thread that is about to start the engine.
@@ -19,7 +19,7 @@ from inferkit.serve.batching.errors import BadRequest
 from inferkit.serve.batching.layout import Arrays, Layout
 
 if TYPE_CHECKING:
-    from inferkit.serve.batching.requests import Batch
+    from inferkit.serve.batching.requests import RequestBatch
 
 Run = Callable[[Arrays], Mapping[str, NDArray[Any]]]
 
@@ -70,7 +70,7 @@ class Staging:
         if self.refuses_nan:
             refuse_nan(arrays)
 
-    def stack(self, batch: Batch) -> None:
+    def stack(self, batch: RequestBatch) -> None:
         """Put the batch's arrays together, in memory that `release` gives back."""
         if self._session is not None and (self._is_own or len(batch.requests) > 1):
             try:
@@ -79,7 +79,7 @@ class Staging:
                 batch.memory = self._layout.memory(self._max_batch)
         batch.arrays = self._layout.stack([request.arrays for request in batch.requests], batch.rows, batch.memory)
 
-    def release(self, batch: Batch) -> None:
+    def release(self, batch: RequestBatch) -> None:
         """The engine is done with the batch's arrays."""
         batch.arrays = None
         if batch.memory is not None:

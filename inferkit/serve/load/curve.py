@@ -1,4 +1,4 @@
-"""Latency over offered load, one curve per batching delay: what it costs and brings to wait for a fuller batch.
+"""Latency over offered load, one curve for each batching delay.
 
 Every point is a run of MLPerf's load generator in its Server scenario: Poisson arrivals at the offered rate, latency
 from the scheduled arrival, at least as many queries as a 99th percentile needs. All delays are measured at one rate
@@ -18,7 +18,7 @@ from inferkit.errors import UsageError
 from inferkit.measure.latency.statistics import samples_needed
 from inferkit.serve.batching.batcher import Batcher
 from inferkit.serve.batching.requests import BatchRecord
-from inferkit.serve.load.loadgen import Load, Result, run_load
+from inferkit.serve.load.loadgen import Load, LoadResult, run_load
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
@@ -32,12 +32,12 @@ _QUEUE_LIMIT = 1 << 22  # what waits shows as latency: a rejected query would be
 
 
 @dataclass(frozen=True)
-class Point:
-    """One rate at one delay. Rates in queries (images) per second, times in seconds.
+class LoadPoint:
+    """One rate at one delay. Rates in queries (rows) per second, times in seconds.
 
     `completed` is the rate that was reached while the load lasted; below `offered`, the service is saturated and the
     latencies grow with the run. `valid` says whether p99 held the bound, in the load generator's judgement. The queue
-    times are from arrival at the batcher to the start of the batch. `mean_batch` is in images.
+    times are from arrival at the batcher to the start of the batch. `mean_batch` is in rows.
     """
 
     offered: float
@@ -59,7 +59,7 @@ class Curve:
     """The points of one delay (seconds), by rising rate."""
 
     delay: float
-    points: tuple[Point, ...]
+    points: tuple[LoadPoint, ...]
 
 
 def measure_curves(
@@ -72,15 +72,15 @@ def measure_curves(
     bound: float,
     seconds: float,
     logs: Path,
-    told: Callable[[float, Point], None] = lambda delay, point: None,
+    on_point: Callable[[float, LoadPoint], None] = lambda delay, point: None,
 ) -> tuple[Curve, ...]:
-    """Offer every rate (queries per second) at every delay (seconds), each for `seconds`; `told` hears of each point.
+    """Offer every rate (queries per second) at every delay (seconds), each for `seconds`; `on_point` gets each.
 
-    Raises UsageError for none of either or rates that are none, and what `run_load` raises.
+    Raises UsageError for missing or invalid delays and rates, and the errors of `run_load`.
     """
     if not delays or not rates or min(rates) <= 0 or min(delays) < 0 or len(set(delays)) < len(delays):
-        raise UsageError("a sweep needs delays, each once and none below 0, and rates above 0")
-    points: dict[float, list[Point]] = {delay: [] for delay in delays}
+        raise UsageError("a sweep needs distinct delays of at least 0, and rates above 0")
+    points: dict[float, list[LoadPoint]] = {delay: [] for delay in delays}
     for rate in sorted(set(rates)):
         for delay in delays:
             records: list[BatchRecord] = []
@@ -90,13 +90,13 @@ def measure_curves(
                 result = run_load(batcher, samples, load, folder)
             point = _point(result, records)
             points[delay].append(point)
-            told(delay, point)
-    return tuple(Curve(delay, tuple(found)) for delay, found in points.items())
+            on_point(delay, point)
+    return tuple(Curve(delay, tuple(measured)) for delay, measured in points.items())
 
 
-def _point(result: Result, records: Sequence[BatchRecord]) -> Point:
+def _point(result: LoadResult, records: Sequence[BatchRecord]) -> LoadPoint:
     waits = np.concatenate([np.asarray(record.queue_seconds) for record in records])
-    return Point(
+    return LoadPoint(
         offered=result.load.rate,
         completed=result.throughput,
         queries=int(sum(record.requests for record in records)),
@@ -115,6 +115,6 @@ def _point(result: Result, records: Sequence[BatchRecord]) -> Point:
 def curves_as_dict(curves: Sequence[Curve], **facts: Any) -> dict[str, Any]:
     """The JSON of a sweep: `facts` (model, backend, …) beside `schema`, `kind` and the curves, in the units of Point.
 
-    Tell it from other files by `kind`; a reader of this schema ignores keys that it does not know.
+    `kind` distinguishes it from other files; a reader of this schema ignores unknown keys.
     """
     return {"schema": SCHEMA, "kind": KIND, **facts, "curves": [asdict(curve) for curve in curves]}

@@ -1,7 +1,7 @@
 """MLPerf's scenarios, with its own load generator: SingleStream, MultiStream, Server and Offline against a Batcher.
 
 The load generator makes the arrivals, takes the times (latency from the scheduled arrival), judges VALID or INVALID
-and writes its logs; here is only the system under test. Source: MLCommons, "MLPerf Inference Rules".
+and writes its logs; this file is the system under test. Source: MLCommons, "MLPerf Inference Rules".
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _UNDER_WAY = 4  # batches that wait at the batcher in MultiStream and Offline
 
 @dataclass(frozen=True)
 class Load:
-    """What load to make. `rate` (queries per second) and `bound` (seconds at `percentile`) are for `server`.
+    """The load to generate. `rate` (queries per second) and `bound` (seconds at `percentile`) are for `server`.
 
     For `offline`, `rate` is the expected one, in samples per second: a guess too low makes the run too short, so
     INVALID. So does too high an `expected`, the seconds that a query of the streams takes. `accuracy` runs each
@@ -58,7 +58,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Result:
+class LoadResult:
     """What the load generator says: `valid` (None in accuracy mode), why not, and its figures by their own names.
 
     `top1` is in percent, accuracy mode only. `logs` is the folder of its logs. `is_short`: less than MLPerf asks for.
@@ -105,11 +105,11 @@ def load_generator() -> ModuleType:
         ) from error
 
 
-def run_load(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Result:
+def run_load(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> LoadResult:
     """Put the load on the batcher and wait for its end; the load generator's logs go to the folder `logs`.
 
     Class scores are the network's only output, or the one with a usual name.
-    Raises UsageError for a load that makes no sense, MeasurementError where a request failed or a log is missing.
+    Raises UsageError for an invalid load, MeasurementError where a request failed or a log is missing.
     """
     if load.scenario not in SCENARIOS:
         raise UsageError(f"unknown scenario {load.scenario!r}; there are {', '.join(SCENARIOS)}")
@@ -136,7 +136,7 @@ def run_load(batcher: Batcher, samples: Samples, load: Load, logs: Path) -> Resu
     figures, errors = _read_log(logs / "mlperf_log_detail.txt")
     top1 = _top1(logs / "mlperf_log_accuracy.json", samples) if load.accuracy else None
     valid = None if load.accuracy else figures.get("result_validity") == "VALID"
-    return Result(load, valid, _reasons(figures, errors), figures, top1, logs)
+    return LoadResult(load, valid, _reasons(figures, errors), figures, top1, logs)
 
 
 class _System:

@@ -30,9 +30,9 @@ from inferkit.measure.machine.host import HighWater, HostActivity, HostState, us
 from inferkit.measure.machine.lease import device_lease
 from inferkit.serve.batching.batcher import Batcher
 from inferkit.serve.batching.buckets import service_session
-from inferkit.serve.load.loadgen import Load, Result, load_generator, run_load
+from inferkit.serve.load.loadgen import Load, LoadResult, load_generator, run_load
 from inferkit.serve.load.samples import Samples, read_samples
-from inferkit.serve.load.search import Found, find_rate, probe
+from inferkit.serve.load.search import RateSearch, find_rate, probe
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine, Session
@@ -70,7 +70,7 @@ class ServiceSpec(EngineJob):
 
 
 def measure_service(spec: ServiceSpec) -> Replicate:
-    """Measure in this process, which should be a fresh one; `service` of the result holds what MLPerf's tool says.
+    """Measure in this process, which should be a fresh one; `service` of the result holds the load generator's figures.
 
     Raises BackendUnavailable where the load generator or the backend is missing, MeasurementError where no rate holds
     the bound.
@@ -93,29 +93,29 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             samples_per_query=spec.samples_per_query,
         )
         gpu = None if session.device is None else GpuTelemetry(session.device)
-        before, began = HostState.now(), time.monotonic()
+        host_before, began = HostState.now(), time.monotonic()
         with _watched(gpu) as watch:
-            result, found = _measured(session, samples, load, spec, probed.rate)
-        activity = HostActivity.between(before, HostState.now(), time.monotonic() - began)
-        told = _told(result, found) | {"engine_rate": probed.rate}
+            result, search = _measured(session, samples, load, spec, probed.rate)
+        activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - began)
+        facts = _facts(result, search) | {"engine_rate": probed.rate}
         peak = memory.peak()  # of the load: accuracy mode holds the whole dataset
         if spec.accuracy:
-            told["top1"] = _accuracy(session, load, spec, probed.rate)
-        seen = None if watch is None else watch.summary()
+            facts["top1"] = _accuracy(session, load, spec, probed.rate)
+        telemetry = None if watch is None else watch.summary()
         invalid = [] if gpu is not None else list(activity.disturbances(usable_cpus()))
-        invalid += [] if seen is None else seen.disturbances()
-        if found is not None and found.rate is None and not invalid:
+        invalid += [] if telemetry is None else telemetry.disturbances()
+        if search is not None and search.rate is None and not invalid:
             raise MeasurementError(
-                f"no rate holds p99 <= {spec.bound * 1e3:g} ms: {result.load.rate:.1f} queries/s did not; "
+                f"no rate kept p99 <= {spec.bound * 1e3:g} ms, not even {result.load.rate:.1f} queries/s; "
                 f"the logs are in {spec.logs}"
             )
         if not result.valid:
             invalid.append(f"MLPerf's load generator says INVALID: {', '.join(result.reasons)}")
         trace = np.full((1, len(COLUMNS)), np.nan)
-        trace[0, COLUMNS.index("start")], trace[0, COLUMNS.index("wall")] = 0.0, told["datum_seconds"]
+        trace[0, COLUMNS.index("start")], trace[0, COLUMNS.index("wall")] = 0.0, facts["datum_seconds"]
         return Replicate(
             trace=trace,
-            log_median=math.log(told["datum_seconds"]),
+            log_median=math.log(facts["datum_seconds"]),
             memory=peak,
             device_memory=session.memory_bytes(),
             build_seconds=engine.info.build_seconds,
@@ -125,9 +125,9 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             flavour=engine.info.flavour,
             warmup={},
             host={**activity.as_dict(), "cpus": usable_cpus()},
-            gpu=None if seen is None else seen.as_dict(),
+            gpu=None if telemetry is None else telemetry.as_dict(),
             invalid=tuple(invalid),
-            service=told,
+            service=facts,
             compiled=bool(session.compiled),
         )
 
@@ -149,37 +149,37 @@ def _batcher(session: Session, spec: ServiceSpec) -> Batcher:
 
 def _measured(
     session: Session, samples: Samples, load: Load, spec: ServiceSpec, upper: float
-) -> tuple[Result, Found | None]:
-    """The run that counts (where no rate was valid, that of the lowest), and how it was found."""
+) -> tuple[LoadResult, RateSearch | None]:
+    """The run that counts (where no rate was valid, that of the lowest), and the search that led to it."""
     logs = Path(spec.logs)
     with _batcher(session, spec) as batcher:
         if load.scenario != "server" or not spec.search:
             return run_load(batcher, samples, load, logs), None
-        runs: list[Result] = []
+        runs: list[LoadResult] = []
 
         def is_valid(rate: float) -> bool:
             folder = logs / f"trial-{len(runs) + 1:02d}"
             runs.append(run_load(batcher, samples, replace(load, rate=rate), folder))
             return runs[-1].valid is True
 
-        found = find_rate(is_valid, upper)
-    if found.rate is None:
-        return min(runs, key=lambda run: run.load.rate), found
-    return next(run for run in reversed(runs) if run.load.rate == found.rate and run.valid), found
+        search = find_rate(is_valid, upper)
+    if search.rate is None:
+        return min(runs, key=lambda run: run.load.rate), search
+    return next(run for run in reversed(runs) if run.load.rate == search.rate and run.valid), search
 
 
 def _accuracy(session: Session, load: Load, spec: ServiceSpec, rate: float) -> float | None:
     """Top-1 in percent over the whole dataset; None where it has no labels."""
-    everything = read_samples(session.inputs, spec.dataset, _EVERYTHING, spec.preprocessing)
-    if everything.labels is None:
+    samples = read_samples(session.inputs, spec.dataset, _EVERYTHING, spec.preprocessing)
+    if samples.labels is None:
         return None
     with _batcher(session, spec) as batcher:
         logs = Path(spec.logs) / "accuracy"
-        return run_load(batcher, everything, replace(load, accuracy=True, queries=1, rate=rate / 2), logs).top1
+        return run_load(batcher, samples, replace(load, accuracy=True, queries=1, rate=rate / 2), logs).top1
 
 
-def _told(result: Result, found: Found | None) -> dict[str, Any]:
-    """What is kept of the run. `datum_seconds` is what the case is judged by, `datum` says what it is."""
+def _facts(result: LoadResult, search: RateSearch | None) -> dict[str, Any]:
+    """The figures of the run. `datum_seconds` is what the case is judged by, `datum` names it."""
     throughput = result.throughput
     scenario = result.load.scenario
     datum: float | None
@@ -190,7 +190,7 @@ def _told(result: Result, found: Found | None) -> dict[str, Any]:
     else:
         datum = None if not throughput else 1 / throughput
     if not datum or not math.isfinite(datum):
-        raise MeasurementError(f"the load generator's logs in {result.logs} do not tell the {DATA[scenario]}")
+        raise MeasurementError(f"the load generator's logs in {result.logs} do not contain the {DATA[scenario]}")
     return {
         "scenario": scenario,
         "datum": DATA[scenario],
@@ -201,7 +201,7 @@ def _told(result: Result, found: Found | None) -> dict[str, Any]:
         "seconds": result.load.seconds,
         "bound": result.load.bound if scenario == "server" else None,
         "rate": result.load.rate if scenario == "server" else None,
-        "trials": None if found is None else [list(trial) for trial in found.trials],
+        "trials": None if search is None else [list(trial) for trial in search.trials],
         "images_per_second": throughput,
         "queries": result.figures.get("result_query_count"),
         # Offline everything is asked for at once: a latency would be a place in the queue.

@@ -1,4 +1,4 @@
-"""The images that a load is made of: the first of a dataset, preprocessed, in memory, with their labels."""
+"""The samples of a load: the first of a dataset, preprocessed, in memory, with their labels."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ class Samples:
 
 
 def read_samples(
-    inputs: Sequence[TensorInfo], dataset: str | None, count: int, steps: Mapping[str, Any] | None = None
+    inputs: Sequence[TensorInfo], dataset: str | None, count: int, preprocessing: Mapping[str, Any] | None = None
 ) -> Samples:
     """The first `count` samples (fewer where the dataset has fewer) for these inputs.
 
     `dataset` is a name or a path; None takes the embedded images brought to the inputs' shapes, without labels.
-    `steps` are Preprocessing's fields. Raises DataError of the data, UsageError where a dataset has to feed two inputs.
+    `preprocessing` holds Preprocessing's fields. Raises DataError of the data, UsageError where a dataset has to feed
+    two inputs.
     """
     from inferkit.data.opening import open_batches
     from inferkit.measure.images import stand_in
@@ -53,7 +54,7 @@ def read_samples(
     if len(inputs) != 1:
         raise UsageError(f"{dataset}: a dataset feeds one input; the network has {len(inputs)}")
     images, labels, missing = [], [], count
-    for batch in open_batches(dataset, min(count, 256), steps or {}, inputs[0]):
+    for batch in open_batches(dataset, min(count, 256), preprocessing or {}, inputs[0]):
         size = min(batch.count, missing)
         images.append(batch.images[:size].copy())
         labels.append(batch.labels[:size])
@@ -62,5 +63,5 @@ def read_samples(
             break
     if not images:
         raise UsageError(f"{dataset}: holds no image")
-    known = np.concatenate(labels)
-    return Samples({inputs[0].name: np.concatenate(images)}, None if known.min() < 0 else known, dataset)
+    all_labels = np.concatenate(labels)
+    return Samples({inputs[0].name: np.concatenate(images)}, None if all_labels.min() < 0 else all_labels, dataset)

@@ -1,4 +1,4 @@
-"""The highest rate that holds a latency bound, found by bisection; each trial is a run of the load generator."""
+"""A search by bisection for the highest rate that keeps a latency bound; each trial is a run of the load generator."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _PROBED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Found:
-    """`rate` is the highest that was VALID in every one of its runs (None where none was), in queries per second.
+class RateSearch:
+    """The end of a search: `rate` is the highest, in queries per second, that was VALID in every one of its runs, None
+    where none was.
 
     `trials` are all rates tried, in order, with what came out.
     """
@@ -33,7 +34,7 @@ class Found:
     trials: tuple[tuple[float, bool], ...]
 
 
-def find_rate(is_valid: Callable[[float], bool], upper: float) -> Found:
+def find_rate(is_valid: Callable[[float], bool], upper: float) -> RateSearch:
     """Bisect geometrically between `upper`, which no rate can exceed (the throughput offline), and a 64th of it.
 
     Ends where the bracket is within 2 %. No rate holds where the lowest fails three times in a row: once is a hiccup of
@@ -54,7 +55,7 @@ def find_rate(is_valid: Callable[[float], bool], upper: float) -> Found:
     if attempt(high):
         low = high
     elif not any(attempt(low) for _ in range(_LOWEST_TRIES)):
-        return Found(None, tuple(trials))
+        return RateSearch(None, tuple(trials))
     while high / low > 1 + _PRECISION:
         middle = math.sqrt(low * high)
         if attempt(middle):
@@ -64,14 +65,14 @@ def find_rate(is_valid: Callable[[float], bool], upper: float) -> Found:
     floor = low / 2
     while low >= floor:
         if all(attempt(low) for _ in range(_CONFIRMED)):
-            return Found(low, tuple(trials))
+            return RateSearch(low, tuple(trials))
         low *= 1 - _PRECISION
-    return Found(None, tuple(trials))
+    return RateSearch(None, tuple(trials))
 
 
 @dataclass(frozen=True)
 class Probed:
-    """`rate`: images per second in full batches. `expected`: a lower bound of the seconds that one query takes."""
+    """`rate`: samples per second in full batches. `expected`: a lower bound of the seconds that one query takes."""
 
     rate: float
     expected: float

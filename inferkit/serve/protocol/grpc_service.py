@@ -112,9 +112,9 @@ class _Answers:
         answer = self._messages["ModelMetadataResponse"](
             name=service.name, versions=[VERSION], platform=service.platform
         )
-        for side, tensors in ((answer.inputs, service.inputs), (answer.outputs, service.outputs)):
+        for entries, tensors in ((answer.inputs, service.inputs), (answer.outputs, service.outputs)):
             for tensor in tensors:
-                side.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+                entries.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         return answer
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -145,18 +145,18 @@ def _arrays(request: Any) -> Arrays:
     """The input tensors, from raw bytes or from numbers; the protocol forbids a mixture. BadRequest."""
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
-        raise BadRequest(f"{len(raw)} raw contents for {len(request.inputs)} inputs")
+        raise BadRequest(f"the request has {len(raw)} raw contents for {len(request.inputs)} inputs")
     arrays: Arrays = {}
     for index, tensor in enumerate(request.inputs):
         if tensor.name in arrays:
-            raise BadRequest(f"input {tensor.name} is there twice")
+            raise BadRequest(f"input {tensor.name} is given twice")
         shape = list(tensor.shape)
         if raw and tensor.contents.ByteSize():
-            raise BadRequest(f"input {tensor.name} has contents beside the raw ones; only one of them may be there")
+            raise BadRequest(f"input {tensor.name} has raw and typed contents; send one of them")
         if raw:
             arrays[tensor.name] = from_bytes(tensor.name, tensor.datatype, shape, raw[index])
         elif tensor.datatype not in _CONTENTS:
-            raise BadRequest(f"input {tensor.name}: {tensor.datatype or 'no datatype'} can come as raw contents only")
+            raise BadRequest(f"input {tensor.name}: {tensor.datatype or 'no datatype'} needs raw contents")
         else:
             numbers = getattr(tensor.contents, _CONTENTS[tensor.datatype])
             arrays[tensor.name] = from_numbers(tensor.name, tensor.datatype, shape, list(numbers))

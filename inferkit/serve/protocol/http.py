@@ -80,8 +80,8 @@ def application(service: Service, max_bytes: int) -> Starlette:
     async def model(request: Request) -> Response:
         _check_model(service, request)
         tensors = {
-            side: [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in found]
-            for side, found in (("inputs", service.inputs), ("outputs", service.outputs))
+            key: [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in infos]
+            for key, infos in (("inputs", service.inputs), ("outputs", service.outputs))
         }
         return JSONResponse({"name": service.name, "versions": [VERSION], "platform": service.platform, **tensors})
 
@@ -132,18 +132,18 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     from starlette.requests import ClientDisconnect
 
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise BadRequest("compressed requests are not taken: send the body as it is")
+        raise BadRequest("compressed requests are not supported: send the body uncompressed")
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > max_bytes:
-        raise _TooLarge(f"the request has {length} bytes; {max_bytes} are the most")
+        raise _TooLarge(f"the request has {length} bytes; the maximum is {max_bytes}")
     body = bytearray()
     try:
         async for part in request.stream():
             body += part
             if len(body) > max_bytes:
-                raise _TooLarge(f"the request has more than {max_bytes} bytes")
+                raise _TooLarge(f"the request has more than {max_bytes} bytes, the maximum")
     except ClientDisconnect:  # nobody reads the answer; it is not the engine's failure
-        raise BadRequest(f"the client left after {len(body)} bytes of its request") from None
+        raise BadRequest(f"the client disconnected after {len(body)} bytes of its request") from None
     return bytes(body)
 
 
@@ -157,7 +157,7 @@ def _read(body: bytes, json_length: str | None) -> tuple[dict[str, Any], Arrays]
     try:
         header = _object(json.loads(body[:end]), "the request")
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the request is no JSON: {error}") from None
+        raise BadRequest(f"the request is not valid JSON: {error}") from None
     arrays: Arrays = {}
     rest = memoryview(body)[end:]
     for entry in _list(header.get("inputs"), "inputs"):
@@ -165,17 +165,17 @@ def _read(body: bytes, json_length: str | None) -> tuple[dict[str, Any], Arrays]
         name = _text(tensor.get("name"), "an input's name")
         kind, shape = _text(tensor.get("datatype"), "a datatype"), _list(tensor.get("shape"), "a shape")
         if name in arrays:
-            raise BadRequest(f"input {name} is there twice")
+            raise BadRequest(f"input {name} is given twice")
         size = _object(tensor.get("parameters", {}), "parameters").get("binary_data_size")
         if size is None:
             arrays[name] = from_numbers(name, kind, shape, _list(tensor.get("data"), f"the data of {name}"))
             continue
         if type(size) is not int or not 0 <= size <= len(rest):
-            raise BadRequest(f"input {name} shall have {size!r} bytes; {len(rest)} are left")
+            raise BadRequest(f"input {name}: binary_data_size is {size!r}, {len(rest)} bytes are left")
         arrays[name] = from_bytes(name, kind, shape, rest[:size])
         rest = rest[size:]
     if len(rest):
-        raise BadRequest(f"{len(rest)} bytes are left over behind the last input")
+        raise BadRequest(f"{len(rest)} bytes follow the last input")
     return header, arrays
 
 
@@ -199,7 +199,9 @@ def _written(
         text = json.dumps(answer, allow_nan=False).encode()
     except ValueError:
         wrong = next(name for name, array in outputs.items() if not (as_bytes[name] or np.isfinite(array).all()))
-        raise BackendError(f"output {wrong} holds values that JSON cannot say; ask for binary_data") from None
+        raise BackendError(
+            f"output {wrong} has NaN or infinite values, which JSON cannot hold; request binary_data"
+        ) from None
     if not behind:
         return text, {"Content-Type": "application/json"}
     return b"".join([text, *behind]), {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(text))}
@@ -207,17 +209,17 @@ def _written(
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise BadRequest(f"{what}: an object is wanted")
+        raise BadRequest(f"{what}: must be an object")
     return value
 
 
 def _list(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list):
-        raise BadRequest(f"{what}: a list is wanted")
+        raise BadRequest(f"{what}: must be a list")
     return value
 
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise BadRequest(f"{what}: a string is wanted")
+        raise BadRequest(f"{what}: must be a string")
     return value

@@ -1,4 +1,4 @@
-"""What Prometheus reads: queue times, batch sizes, run times, latencies, and how requests ended."""
+"""Prometheus metrics: queue times, batch sizes, run times, latencies, and how requests ended."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Metrics:
 
         self._queue = histogram("inferkit_queue_seconds", "Time from arrival to the start of the run", _SECONDS)
         self._run = histogram("inferkit_run_seconds", "Time of one batch in the engine", _SECONDS)
-        self._rows = histogram("inferkit_batch_rows", "Images in a batch", tuple(map(float, steps)))
+        self._rows = histogram("inferkit_batch_rows", "Rows in a batch", tuple(map(float, steps)))
         self._latency = histogram("inferkit_request_seconds", "Time from request to answer", _SECONDS, ("protocol",))
         self._requests = Counter(
             "inferkit_requests", "Requests by how they ended", ("protocol", "outcome"), registry=self.registry
         )
-        gauge = Gauge("inferkit_waiting_rows", "Images that wait in the queue", registry=self.registry)
+        gauge = Gauge("inferkit_waiting_rows", "Rows that wait in the queue", registry=self.registry)
         gauge.set_function(lambda: float(waiting()))
 
     def batch(self, record: BatchRecord) -> None:

@@ -35,15 +35,15 @@ def check_libraries() -> None:
 def check_address(host: str, token: str | None) -> None:
     """UsageError for an address that others can reach where there is no token, and for a token that is none."""
     if token is not None and (len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token):
-        raise UsageError("the token must have at least 16 printable ASCII characters and no blank")
+        raise UsageError("the token must have at least 16 printable ASCII characters and no space")
     try:
         is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_loopback = host == "localhost"
     if not is_loopback and token is None:
         raise UsageError(
-            f"{host} can be reached by others: that needs a token (INFERKIT_SERVE_TOKEN or --token-file), or listen on "
-            "127.0.0.1 and put a proxy with encryption before it"
+            f"{host} can be reached from other machines, which needs a token (INFERKIT_SERVE_TOKEN or --token-file); "
+            "or listen on 127.0.0.1, behind a proxy with encryption"
         )
 
 
@@ -78,7 +78,7 @@ class Server:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, http_port))
         except OSError as error:
-            raise UsageError(f"{host}:{http_port} cannot be listened on: {error.strerror}") from error
+            raise UsageError(f"cannot listen on {host}:{http_port}: {error.strerror}") from error
         self.http_port: int = self._socket.getsockname()[1]
         self._stop: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,7 +130,7 @@ class Server:
             address = f"[{self._host}]" if ":" in self._host else self._host
             over_grpc, self.grpc_port = start_server(self._service, f"{address}:{self._wanted_grpc}", self._max_bytes)
             if not self.grpc_port:
-                raise OSError(f"{self._host}:{self._wanted_grpc} cannot be listened on")
+                raise OSError(f"cannot listen on {self._host}:{self._wanted_grpc}")
             await over_grpc.start()
         config = uvicorn.Config(
             application(self._service, self._max_bytes),

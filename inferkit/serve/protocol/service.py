@@ -34,7 +34,7 @@ class UnknownModel(BadRequest):
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorMetadata:
     """Name, the protocol's datatype and shape (-1 is free) of an input or output."""
 
     name: str
@@ -86,18 +86,18 @@ class Service:
         """Raise UnknownModel unless this is the model, and its version where one is asked for."""
         if name != self.name or version not in (None, "", VERSION):
             asked = f"{name}, version {version}" if version else name
-            raise UnknownModel(f"there is no model {asked}; there is {self.name}, version {VERSION}")
+            raise UnknownModel(f"unknown model {asked}; this server has {self.name}, version {VERSION}")
 
     async def infer(self, inputs: Arrays, wanted: Sequence[str], deadline: float | None = None) -> Outputs:
         """The outputs that are `wanted` (all where none is named). Raises the batcher's errors and BadRequest."""
-        known = [tensor.name for tensor in self.outputs]
+        names = [tensor.name for tensor in self.outputs]
         for name in wanted:
-            if name not in known:
-                raise BadRequest(f"the network has no output {name}; it has {', '.join(known)}")
+            if name not in names:
+                raise BadRequest(f"the network has no output {name}; it has {', '.join(names)}")
         if not self.batcher.refuses_nan:  # else the engine would refuse the whole batch
             refuse_nan(inputs)
         outputs = await self.batcher.asubmit(inputs, deadline=deadline)
-        return {name: outputs[name] for name in wanted or known}
+        return {name: outputs[name] for name in wanted or names}
 
     @contextmanager
     def counted(self, protocol: str) -> Iterator[None]:
@@ -123,9 +123,9 @@ class Service:
             self.metrics.request(protocol, outcome, time.monotonic() - began)
 
 
-def _tensors(infos: Sequence[TensorInfo]) -> tuple[Tensor, ...]:
+def _tensors(infos: Sequence[TensorInfo]) -> tuple[TensorMetadata, ...]:
     return tuple(
-        Tensor(info.name, datatype(info.dtype), (-1, *(-1 if dim is None else dim for dim in info.shape[1:])))
+        TensorMetadata(info.name, datatype(info.dtype), (-1, *(-1 if dim is None else dim for dim in info.shape[1:])))
         for info in infos
     )
 
@@ -135,5 +135,5 @@ def timeout_seconds(value: Any) -> float | None:
     if value is None or value == 0:
         return None
     if type(value) is not int or value < 0:
-        raise BadRequest(f"timeout {value!r} is no number of microseconds")
+        raise BadRequest(f"timeout must be a number of microseconds, not {value!r}")
     return value / 1e6

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: its names of types, and arrays from a request's bytes or numbers."""
+"""Tensors of the Open Inference Protocol: its datatypes, and arrays from a request's bytes or numbers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def from_numbers(name: str, kind: str, shape: Sequence[int], numbers: Any) -> ND
     try:
         given = np.asarray(numbers)
     except (ValueError, OverflowError) as error:
-        raise BadRequest(f"input {name}: the data is no tensor ({error})") from None
+        raise BadRequest(f"input {name}: the data is not a tensor ({error})") from None
     if given.size != math.prod(shape):
         raise BadRequest(f"input {name} has {given.size} numbers; {list(shape)} takes {math.prod(shape)}")
     fits = {"b": "b", "u": "biu", "i": "biu", "f": "biuf"}[dtype.kind]
@@ -72,5 +72,5 @@ def _dtype(name: str, kind: str, shape: Sequence[int]) -> np.dtype[Any]:
     if kind not in DATATYPES:
         raise BadRequest(f"input {name} has the datatype {kind!r}; there are {', '.join(DATATYPES)}")
     if not 1 <= len(shape) <= 16 or any(type(dim) is not int or not 0 <= dim < 1 << 40 for dim in shape):
-        raise BadRequest(f"input {name} has the shape {list(shape)[:16]}, which is none")
+        raise BadRequest(f"input {name} has the invalid shape {list(shape)[:16]}")
     return np.dtype(DATATYPES[kind])

@@ -1,4 +1,4 @@
-"""What a campaign makes before it measures, each thing once: networks at a precision, engines that are files."""
+"""What a campaign makes before it measures, each once: networks at a precision, and engine files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inferkit.measure.jobs.launch import build_engine_file, prepare_network
 from inferkit.suite.campaign.target import environment_of
 from inferkit.suite.matrix.definition import NetworkDefinition
 
-# Tells of one step while it is done.
+# Shows one step while it runs.
 Step = Callable[[str], AbstractContextManager[Any]]
 
 
@@ -27,7 +27,7 @@ def own_cache(engine: str | None, number: int | None) -> dict[str, str]:
     return {} if engine is None or number is None else {"INFERKIT_CACHE": str(Path(engine).parent / "cache")}
 
 
-class Workshop:
+class Artifacts:
     """A temporary folder of prepared networks and engines. What could not be made is remembered with its reason.
 
     `by` makes them, where it is not this Python.
@@ -46,7 +46,7 @@ class Workshop:
         self._folder, self._made = None, {}
 
     def network(self, network: NetworkDefinition, precision: str) -> Path:
-        """The folder of the network at this precision. MeasurementError where it cannot be made, at each asking."""
+        """The folder of the network at this precision. MeasurementError where it cannot be made, at every call."""
         recipe = self._recipe(network, precision)
 
         def make(folder: Path) -> Path:
@@ -70,7 +70,7 @@ class Workshop:
 
         With a `number` it is that build of several, each made anew: neither from the cache of engines nor with timings
         of an earlier build. What is compiled at run time lies in `own_cache` of its file.
-        Raises BackendUnavailable and MeasurementError where it cannot be built, at each asking.
+        Raises BackendUnavailable and MeasurementError where it cannot be built, at every call.
         """
         ready = spec = EngineSpec(str(prepared), backend, max_batch, build)
         facts = backend_named(backend).facts

@@ -1,4 +1,4 @@
-"""When a case is measured on several separately built engines, on which, and how such cases are judged."""
+"""Cases measured on several separately built engines: when, how many, and the spread between builds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: 
     if wanted is not None:
         record.builds = min(wanted, MOST)
     elif stored is not None and stored.network is not None and stored.network != record.network_digest:
-        record.builds, record.builds_reason = AUTOMATIC, "the network is another than the baseline's"
+        record.builds, record.builds_reason = AUTOMATIC, "the network differs from the baseline's"
     elif stored is not None and stored.several_builds:
-        record.builds, record.builds_reason = AUTOMATIC, "the baseline is of several builds"
+        record.builds, record.builds_reason = AUTOMATIC, "the baseline has several builds"
 
 
 def next_build(record: CaseRecord) -> int | None:
@@ -61,7 +61,7 @@ def with_spread(outcome: Outcome, record: CaseRecord) -> Outcome:
     builds = record.build_numbers
     if len(set(builds)) < 2:
         return outcome
-    told = build_spread(record.log_medians, builds).text
+    spread = build_spread(record.log_medians, builds).text
     if record.builds_reason:
-        told += f" ({record.builds_reason})"
-    return replace(outcome, reason="; ".join(part for part in (outcome.reason, told) if part))
+        spread += f" ({record.builds_reason})"
+    return replace(outcome, reason="; ".join(part for part in (outcome.reason, spread) if part))

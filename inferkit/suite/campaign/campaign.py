@@ -26,13 +26,13 @@ from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
 from inferkit.measure.progress import Progress
 from inferkit.serve.load.replicate import run_service
-from inferkit.suite.campaign.artifacts import Workshop, own_cache
+from inferkit.suite.campaign.artifacts import Artifacts, own_cache
 from inferkit.suite.campaign.builds import lacking, more_processes, next_build, plan_builds, with_spread
 from inferkit.suite.campaign.evaluations import Evaluations
 from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported, run_of
 from inferkit.suite.campaign.references import References
 from inferkit.suite.campaign.services import Logs, judge_accuracy, service_spec
-from inferkit.suite.campaign.settings import Settings
+from inferkit.suite.campaign.settings import CampaignSettings
 from inferkit.suite.campaign.stored import StoredBaselines
 from inferkit.suite.campaign.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
@@ -47,22 +47,22 @@ _PROFILED = 2  # further replicates of a suspicious case whose layers are timed:
 class Campaign:
     """Measures on request and remembers: asking for the same case again costs nothing. Use as a context manager.
 
-    Several campaigns may share a `workshop`, which the last of them, or its maker, closes.
+    Several campaigns may share their `artifacts`, which the last of them, or who made them, closes.
     """
 
     def __init__(
         self,
         matrix: Matrix,
         store: BaselineStore,
-        settings: Settings | None = None,
+        settings: CampaignSettings | None = None,
         rule: Rule | None = None,
         progress: Progress | None = None,
-        workshop: Workshop | None = None,
+        artifacts: Artifacts | None = None,
     ) -> None:
         self.matrix = matrix
         self.store = store
         self.baselines = StoredBaselines(store)
-        self.settings = settings or Settings()
+        self.settings = settings or CampaignSettings()
         self.progress = progress or Progress()
         self.latency: dict[Case, CaseRecord] = {}
         self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
@@ -72,8 +72,8 @@ class Campaign:
         # Who adds replicates to cases that are measured already: by id, and how many. A cluster puts itself here.
         self.measure_again: Callable[[Mapping[str, CaseRecord], Mapping[str, int]], None] = self._measure_again
         self._rule: Rule = rule or default_rule()
-        self._workshop = workshop or Workshop(self._step)
-        self.evaluations = Evaluations(matrix, self._workshop, self._step)
+        self._artifacts = artifacts or Artifacts(self._step)
+        self.evaluations = Evaluations(matrix, self._artifacts, self._step)
         self._overheads: list[float] = []
         self._began: float | None = None
 
@@ -85,7 +85,7 @@ class Campaign:
 
     def close(self) -> None:
         """Remove the prepared networks."""
-        self._workshop.close()
+        self._artifacts.close()
 
     def run(self, cases: Sequence[Case], accuracy_cases: Sequence[AccuracyCase] = ()) -> None:
         """Measure and judge all of these. One case's failure is kept in its record and stops nothing else."""
@@ -115,9 +115,9 @@ class Campaign:
             self.progress.end()
 
     @property
-    def workshop(self) -> Workshop:
+    def artifacts(self) -> Artifacts:
         """Where networks and engines are made, each once."""
-        return self._workshop
+        return self._artifacts
 
     def measure(self, record: CaseRecord, count: int) -> CaseRecord:
         """A new record of the same case with `count` replicates of this machine, not judged.
@@ -187,13 +187,13 @@ class Campaign:
             return
         case = record.case
         try:
-            folder = self._workshop.network(record.network, case.precision)
+            folder = self._artifacts.network(record.network, case.precision)
             backend = self.matrix.settings(case.backend)
             given = self.settings.smoke or case in self._services or case.id in self.references.by_id()
             if not (record.replicates or given):
                 plan_builds(record, self.settings.builds, folder, self.baselines.case(record))
             number = next_build(record)
-            engine = self._workshop.engine(
+            engine = self._artifacts.engine(
                 folder, case.backend, case.precision, case.batch_size, backend.build, case.id, number
             )
             environment = measuring_environment(case.backend, case.precision, backend.session)

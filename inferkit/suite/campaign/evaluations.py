@@ -1,4 +1,4 @@
-"""Accuracies of a campaign: each case evaluated once, here or by another machine, and judged against its reference."""
+"""Accuracies of a campaign: each case is evaluated once, on this machine or another, and judged by its reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inferkit.measure.accuracy.confusion import confusion
 from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec
 from inferkit.measure.jobs.interpreter import with_environment
 from inferkit.measure.jobs.launch import run_accuracy
-from inferkit.suite.campaign.artifacts import Step, Workshop
+from inferkit.suite.campaign.artifacts import Artifacts, Step
 from inferkit.suite.campaign.records import AccuracyRecord, Unsupported
 from inferkit.suite.campaign.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
@@ -24,10 +24,10 @@ ACCURACY_BATCH = 100
 
 
 class Evaluations:
-    """What is known of accuracies so far. `step` tells of one process while it runs."""
+    """The accuracies evaluated so far. `step` shows one process while it runs."""
 
-    def __init__(self, matrix: Matrix, workshop: Workshop, step: Step) -> None:
-        self._matrix, self._workshop, self._step = matrix, workshop, step
+    def __init__(self, matrix: Matrix, artifacts: Artifacts, step: Step) -> None:
+        self._matrix, self._artifacts, self._step = matrix, artifacts, step
         self._evaluated: dict[AccuracyCase, Accuracy | InferkitError] = {}
         self._adopted: dict[AccuracyCase, Fingerprint] = {}
 
@@ -35,11 +35,11 @@ class Evaluations:
         """The accuracy of this case on this machine, and the machine's fingerprint. Raises what went wrong."""
         return self._evaluate(case, network), fingerprint_of(case.backend, self._matrix.settings(case.backend))
 
-    def adopt(self, case: AccuracyCase, found: Accuracy | InferkitError, where: Fingerprint | None) -> None:
-        """Take what another machine found, or what went wrong there: it is not evaluated again."""
-        self._evaluated[case] = found
-        if where is not None:
-            self._adopted[case] = where
+    def adopt(self, case: AccuracyCase, result: Accuracy | InferkitError, fingerprint: Fingerprint | None) -> None:
+        """Take the accuracy that another machine evaluated, or its error: it is not evaluated again."""
+        self._evaluated[case] = result
+        if fingerprint is not None:
+            self._adopted[case] = fingerprint
 
     def assess(
         self, case: AccuracyCase, network: NetworkDefinition, reference: AccuracyCase | None = None
@@ -76,19 +76,19 @@ class Evaluations:
                 self._evaluated[case] = self._evaluate_now(case, network)
             except InferkitError as error:
                 self._evaluated[case] = error
-        found = self._evaluated[case]
-        if isinstance(found, InferkitError):
-            raise found
-        return found
+        result = self._evaluated[case]
+        if isinstance(result, InferkitError):
+            raise result
+        return result
 
     def _evaluate_now(self, case: AccuracyCase, network: NetworkDefinition) -> Accuracy:
-        found = availability(case.backend, case.precision)
-        if not found.ok:
-            raise BackendUnavailable(found.reason, found.hint)
+        available = availability(case.backend, case.precision)
+        if not available.ok:
+            raise BackendUnavailable(available.reason, available.hint)
         assert network.dataset is not None
-        folder = self._workshop.network(network, case.precision)
+        folder = self._artifacts.network(network, case.precision)
         backend = self._matrix.settings(case.backend)
-        engine = self._workshop.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
+        engine = self._artifacts.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
         spec = AccuracySpec(engine, network.dataset, network.preprocessing, backend.session)
         with self._step(f"{case.id}, accuracy"):
             by = with_environment(None, measuring_environment(case.backend, case.precision, backend.session))

@@ -1,4 +1,4 @@
-"""The reference network within a campaign: which backends it is measured on, and what it says of the verdicts."""
+"""The reference network within a campaign: the backends it is measured on, and what it says of the machine."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class References:
 
     def fresh(self, records: Iterable[CaseRecord], empty: Callable[..., CaseRecord]) -> list[CaseRecord]:
         """Empty records (made by `empty`) of the references that these cases need and that are not there yet."""
-        found = []
+        fresh = []
         for record in records:
             name = record.case.backend
-            known = backend(name).facts.reference
-            if known is None or not record.open or record.fingerprint is None:
+            stated = backend(name).facts.reference
+            if stated is None or not record.open or record.fingerprint is None:
                 continue
             if record.fingerprint.slug in self.records:
                 continue
-            network = NetworkDefinition(known.name, known.name, batch_sizes=(known.batch_size,), backends=(name,))
-            reference = empty(Case(known.name, known.precision, known.batch_size, name), network)
+            network = NetworkDefinition(stated.name, stated.name, batch_sizes=(stated.batch_size,), backends=(name,))
+            reference = empty(Case(stated.name, stated.precision, stated.batch_size, name), network)
             if reference.open and reference.fingerprint == record.fingerprint:
                 self.records[record.fingerprint.slug] = reference
-                found.append(reference)
-        return found
+                fresh.append(reference)
+        return fresh
 
     def by_id(self) -> dict[str, CaseRecord]:
         """The references by their case's id."""
@@ -62,7 +62,7 @@ class References:
 
     def lines(self, records: Sequence[CaseRecord]) -> list[str]:
         """What a report says of the machine: one line for each kind of machine that there is something to say of."""
-        found = [f"{record.case.backend}: {_useless(record)}" for record in self.records.values() if not usable(record)]
+        lines = [f"{record.case.backend}: {_useless(record)}" for record in self.records.values() if not usable(record)]
         for slug, moved in self.movements.items():
             outcomes = [
                 each.outcome
@@ -71,8 +71,8 @@ class References:
             ]
             line = moved.line(outcomes)
             if line:
-                found.append(f"{self.records[slug].case.backend}: {line}")
-        return found
+                lines.append(f"{self.records[slug].case.backend}: {line}")
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         """For a run's JSON, by fingerprint slug; without those that could not be measured properly."""
@@ -99,7 +99,7 @@ def _useless(record: CaseRecord) -> str:
     """Why a reference says nothing of the machine."""
     invalid = dict.fromkeys(reason for each in record.replicates for reason in each.invalid)
     why = record.failure or (record.unsupported.reason if record.unsupported else ", ".join(invalid))
-    return f"the reference network could not be measured, so a machine that moved would not be known: {why}"
+    return f"the reference network could not be measured, so a change of the machine would not be noticed: {why}"
 
 
 def usable(record: CaseRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Service cases of a campaign: what one process of theirs is asked for, and the verdict on its accuracy mode."""
+"""Service cases of a campaign: the specification of one process, and the verdict on its accuracy mode."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def service_spec(
 
 def judge_accuracy(record: CaseRecord) -> tuple[Outcome, ...]:
     """Top-1 of accuracy mode against what the network declares; nothing where either is not known."""
-    found, declared = record.service_top1, record.network.top1
-    if found is None or declared is None:
+    top1, declared = record.service_top1, record.network.top1
+    if top1 is None or declared is None:
         return ()
     is_reference = record.case.precision == "fp32"
     tolerance = REFERENCE_TOLERANCE if is_reference else record.network.accuracy_tolerance
-    lost = declared - found
+    lost = declared - top1
     # A reference that is better than it should be is another network, or other images.
     is_worse = abs(lost) > tolerance if is_reference else lost > tolerance
     verdict = Verdict.REGRESSED if is_worse else Verdict.PASS
-    outcome = Outcome(record.case.id, ACCURACY, verdict, declared, found, lost, margin=tolerance)
+    outcome = Outcome(record.case.id, ACCURACY, verdict, declared, top1, lost, margin=tolerance)
     return (outcome,)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Settings:
+class CampaignSettings:
     """Seconds. `smoke`: one short replicate per case, nothing is judged. `for_baseline`: noisy cases are measured on
     until a baseline of them can gate at their margin. `reference`: the reference network is measured with the cases.
 
     `builds` is on how many separately built engines a case is measured where engines are files (None: on several where
-    the baseline asks for it, see builds.py). `inject` slows cases down really, by case id: see
+    the baseline asks for it, see builds.py). `inject` injects slowdowns, by case id: see
     measure/engine/inject.py. `logs` is the folder for the logs of load generators; without it they go to a temporary
     one, which stays. `family` is how many cases are judged in all where the campaign is given them one by one.
     """

@@ -1,4 +1,4 @@
-"""What a campaign compares with: the stored baselines of its machine, as the base of a judgement."""
+"""The stored baselines of a campaign's machine, as the base of a judgement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend is on this machine: can it run a precision, and which fingerprint do its latencies belong to."""
+"""A backend on this machine: whether it runs a precision, and the fingerprint that its latencies belong to."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def measuring_environment(backend: str, precision: str, session: Mapping[str, An
 def fingerprint_of(backend: str, settings: BackendSettings) -> Fingerprint:
     """The fingerprint of the latencies that this backend measures here with these settings."""
     asked = (availability(backend, precision) for precision in backend_named(backend).precisions)
-    version = next((found.version for found in asked if found.version), "")
+    version = next((each.version for each in asked if each.version), "")
     parts: dict[str, Any] = backend_named(backend).fingerprint_parts(settings.build, settings.session)
     return fingerprint(backend, version, threads=parts.pop("threads", None), device=parts)

@@ -1,4 +1,4 @@
-"""Commits as sides of an A/B run: for `inferkit ab BASE HEAD`, and for `pytest bench --against REF`."""
+"""Commits as base and head of an A/B run: for `inferkit ab BASE HEAD`, and for `pytest bench --against REF`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def commit_side(name: str, folder: Path, matrix: Path, repository: Path, extras:
 
     Given `extras` (which may be empty), the commit is installed into an environment of its own first.
     """
-    there = folder / matrix.relative_to(repository) if matrix.is_relative_to(repository) else matrix
+    commit_matrix = folder / matrix.relative_to(repository) if matrix.is_relative_to(repository) else matrix
     # Engines that one commit has built must not serve the other.
     environment = {"INFERKIT_CACHE": str(folder.parent / "cache")}
     home = str(folder) if (folder / "inferkit" / "pytest_plugin.py").is_file() else None
     by = Interpreter(home=home, environment=environment)
     if extras is not None:
         by = Interpreter(installed(folder, folder.parent / "venv", extras), None, environment)
-    return Side(name, load_matrix(there if there.is_file() else matrix), by)
+    return Side(name, load_matrix(commit_matrix if commit_matrix.is_file() else matrix), by)
 
 
 def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: str) -> int:

@@ -66,10 +66,10 @@ def run_ab(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ABResult:
-    """Measure and judge every wanted case that both sides declare; `margin` gives a case id's, as a share.
+    """Measure and judge every wanted case that base and head declare; `margin` gives a case id's, as a share.
 
-    A case of one side only is MISSING or NO_BASELINE. One that head fails at and base does not is FAILED; one that base
-    fails at is INVALID, since nothing can be said of it.
+    A case of base only is MISSING, one of head only NO_BASELINE. One that head fails at and base does not is
+    FAILED; one that base fails at is INVALID, since nothing can be said of it.
     """
     session = _Session(base, head, min_time, progress or Progress())
     rule = InterleavedRule(counts)
@@ -134,7 +134,7 @@ def _measure(session: _Session, wanted: Sequence[tuple[_Blocks, int]]) -> None:
 
 
 class _Session:
-    """Both benches, and what can go wrong at them."""
+    """The benches of base and head, and the outcomes of what goes wrong at them."""
 
     def __init__(self, base: Side, head: Side, min_time: float, progress: Progress) -> None:
         self.progress = progress
@@ -158,21 +158,21 @@ class _Session:
         for attempt in range(1 + _INVALID_RETRIES):
             if attempt:
                 self.progress.more(2)
-            found: dict[Bench, Replicate] = {}
+            replicates: dict[Bench, Replicate] = {}
             benches = (self._head, self._base) if run.orders[number] else (self._base, self._head)
             for bench in benches:
                 with self._ending(run, bench):
                     what = f"block {number + 1}, {bench.side.name}"
-                    found[bench] = bench.replicate(run.case, what, details=number < _PROFILED)
+                    replicates[bench] = bench.replicate(run.case, what, details=number < _PROFILED)
                 if run.ended is not None:
                     return
-            one, other = found[self._base], found[self._head]
-            reasons = disturbances(one, other)
+            base, head = replicates[self._base], replicates[self._head]
+            reasons = disturbances(base, head)
             if not reasons:
-                run.base.append(one)
-                run.head.append(other)
+                run.base.append(base)
+                run.head.append(head)
                 return
-        reason = f"block {number + 1} was spoiled {1 + _INVALID_RETRIES} times: {', '.join(reasons)}"
+        reason = f"block {number + 1} was disturbed {1 + _INVALID_RETRIES} times: {', '.join(reasons)}"
         run.ended = Outcome(run.case.id, LATENCY, Verdict.INVALID, reason=reason)
 
     @contextlib.contextmanager

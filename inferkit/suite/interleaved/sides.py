@@ -1,4 +1,4 @@
-"""The two sides of an A/B run: what each is made of, and how one replicate of a case of it is measured."""
+"""Base and head of an A/B run: what each is made of, and how one replicate of a case of it is measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.jobs.interpreter import Interpreter, with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
-from inferkit.suite.campaign.artifacts import Step, Workshop
+from inferkit.suite.campaign.artifacts import Artifacts, Step
 from inferkit.suite.campaign.target import measuring_environment
 from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
 
@@ -25,9 +25,9 @@ AS_BUILT = "engine"
 
 @dataclass(frozen=True)
 class Side:
-    """One side. `by` runs it (None: this Python and this inferkit), `engine` is a file where that is the side.
+    """Base or head. `by` runs it (None: this Python and this inferkit), `engine` is a file where that is the side.
 
-    `session` and `build` are laid over the matrix's settings; `inject` slows it really.
+    `session` and `build` are laid over the matrix's settings; `inject` injects slowdowns.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Bench:
         self.side = side
         self._step = step
         self._min_time = min_time
-        self._workshop = Workshop(step, side.by)
+        self._artifacts = Artifacts(step, side.by)
         self._networks = {case.id: network for case, network in side.matrix.cases().items()}
 
     def close(self) -> None:
         """Remove the prepared networks."""
-        self._workshop.close()
+        self._artifacts.close()
 
     def replicate(self, case: Case, what: str, *, details: bool = False) -> Replicate:
         """One more replicate in a fresh process. Raises the errors of `run_replicate` and of the preparation.
@@ -76,8 +76,8 @@ class Bench:
         if case.mode != "latency":
             session["mode"] = case.mode
         if side.engine is None:
-            folder = self._workshop.network(self._networks[case.id], case.precision)
-            engine = self._workshop.engine(folder, case.backend, case.precision, case.batch_size, build, case.id)
+            folder = self._artifacts.network(self._networks[case.id], case.precision)
+            engine = self._artifacts.engine(folder, case.backend, case.precision, case.batch_size, build, case.id)
         else:
             engine = EngineSpec("", case.backend, case.batch_size, build, side.engine)
         return ReplicateSpec(engine, session, min_time=self._min_time, inject=side.inject)

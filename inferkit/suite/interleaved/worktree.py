@@ -1,4 +1,4 @@
-"""Another commit side by side: a git worktree in a temporary folder, removed whatever happens."""
+"""The files of another commit: a git worktree in a temporary folder, removed whatever happens."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from inferkit.errors import UsageError
 
 
 def repository_of(folder: Path) -> Path:
-    """The top folder of the git repository that `folder` is in. UsageError where it is in none."""
-    return Path(git(folder, "rev-parse", "--show-toplevel", what=f"{folder} is in no git repository"))
+    """The top folder of the git repository that `folder` is in. UsageError where it is not in one."""
+    return Path(git(folder, "rev-parse", "--show-toplevel", what=f"{folder} is not in a git repository"))
 
 
 def commit_of(repository: Path, ref: str) -> str:
@@ -59,7 +59,7 @@ def installed(source: Path, folder: Path, extras: str = "") -> str:
 
     UsageError with pip's last words where that fails.
     """
-    _run([sys.executable, "-m", "venv", str(folder)], f"{folder}: no environment could be made")
+    _run([sys.executable, "-m", "venv", str(folder)], f"{folder}: cannot create an environment")
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     wanted = f"{source}[{extras}]" if extras else str(source)
     _run([str(python), "-m", "pip", "install", "--quiet", wanted], f"{wanted}: cannot be installed")

@@ -85,7 +85,7 @@ class BackendSettings:
 class SuiteSettings:
     """The `[suite]` table: how often and how long each case is measured; seconds.
 
-    `reference`: with the reference network beside them, which tells a machine that moved.
+    `reference`: with the reference network beside them, which shows a change of the machine.
     """
 
     replicates: int = 3

@@ -57,10 +57,10 @@ def _load(path: Path, including: tuple[Path, ...]) -> Matrix:
     folder = path.parent
     included = []
     for name in top.list_of("include", str, ()):
-        other = (folder / name).resolve()
-        if other in (*including, path.resolve()):
+        included_path = (folder / name).resolve()
+        if included_path in (*including, path.resolve()):
             raise top.fail(f"{name!r} includes itself", "include")
-        included.append(_load(other, (*including, path.resolve())))
+        included.append(_load(included_path, (*including, path.resolve())))
     suite = _suite(top.table("suite"))
     defaults = _network(top.table("defaults"), folder, NetworkDefinition(name="", model=""), is_default=True)
     networks = [_network(table, folder, defaults) for table in top.tables("networks")]
@@ -69,8 +69,8 @@ def _load(path: Path, including: tuple[Path, ...]) -> Matrix:
     margins = _margins(top.table("margins"))
     top.finish()
     matrix = Matrix(tuple(networks), backends, margins, suite, tuple(services))
-    for other_matrix in included:
-        matrix = _merged(matrix, other_matrix, top)
+    for included_matrix in included:
+        matrix = _merged(matrix, included_matrix, top)
     _check_unique(matrix, top)
     return matrix
 
@@ -110,10 +110,10 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         weights=weights,
         dataset=base.dataset if dataset is None else _dataset(dataset, folder),
         preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)},
-        precisions=_known(table, "precisions", PRECISIONS, base.precisions),
+        precisions=_choices(table, "precisions", PRECISIONS, base.precisions),
         batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
-        backends=_known(table, "backends", backend_names(), base.backends),
-        modes=_known(table, "modes", MODES, base.modes),
+        backends=_choices(table, "backends", backend_names(), base.backends),
+        modes=_choices(table, "modes", MODES, base.modes),
         accuracy=table.take("accuracy", bool, base.accuracy),
         top1=table.number("top1", base.top1, above=0, most=100),
         latency_margin=table.number("latency_margin", base.latency_margin, above=0, most=10),
@@ -137,9 +137,9 @@ def _service(table: Table) -> ServiceDefinition:
     base = ServiceDefinition(name, tuple(SCENARIOS))
     service = replace(
         base,
-        scenarios=_known(table, "scenarios", base.scenarios, base.scenarios),
-        precisions=_known(table, "precisions", PRECISIONS, base.precisions),
-        backends=_known(table, "backends", backend_names(), base.backends),
+        scenarios=_choices(table, "scenarios", base.scenarios, base.scenarios),
+        precisions=_choices(table, "precisions", PRECISIONS, base.precisions),
+        backends=_choices(table, "backends", backend_names(), base.backends),
         max_batch=table.number("max_batch", base.max_batch, above=0, most=65_536, kind=int),
         delay=table.number("delay", base.delay, above=-1e-9, most=10),
         p99=table.number("p99", base.p99, above=0, most=3600),
@@ -180,11 +180,11 @@ def _dataset(value: str, folder: Path) -> str:
     return value if value == EMBEDDED else str((folder / Path(value).expanduser()).resolve())
 
 
-def _known(table: Table, key: str, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+def _choices(table: Table, key: str, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
     values: tuple[str, ...] = table.list_of(key, str, default)
     for value in values:
         if value not in allowed:
-            raise table.fail(f"{value!r} is not one of them{nearest(value, allowed)}", key)
+            raise table.fail(f"{value!r} is not supported{nearest(value, allowed)}", key)
     return values
 
 
@@ -198,12 +198,12 @@ def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
         allowed = [field.name for field in fields(Preprocessing)]
         for key in values:
             if key not in allowed:
-                raise table.fail(f"is not a preprocessing step{nearest(key, allowed)}", key)
+                raise table.fail(f"is not a preprocessing option{nearest(key, allowed)}", key)
         mean = values.pop("mean", None)
         try:
             Preprocessing(**values)
         except (InferkitError, TypeError, ValueError) as error:
-            raise table.fail(f"make no preprocessing: {error}") from error
+            raise table.fail(f"is not a valid preprocessing: {error}") from error
         if mean is not None:
             if not isinstance(mean, str):
                 raise table.fail("is the path of a mean image; means of the channels are mean_values", "mean")
@@ -212,18 +212,18 @@ def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
 
 
 def _backends(table: Table) -> dict[str, BackendSettings]:
-    found = {}
+    settings = {}
     for name in table.names():
         if name not in backend_names():
             raise table.fail(f"is not a backend{nearest(name, backend_names())}", name)
         inner = table.table(name)
-        found[name] = BackendSettings(
+        settings[name] = BackendSettings(
             build=inner.take("build", dict, {}),
             session=inner.take("session", dict, {}),
             latency_margin=inner.number("latency_margin", None, above=0, most=10),
         )
         inner.finish()
-    return found
+    return settings
 
 
 def _margins(table: Table) -> tuple[tuple[str, float], ...]:
@@ -235,16 +235,16 @@ def _margins(table: Table) -> tuple[tuple[str, float], ...]:
     return tuple(margins)
 
 
-def _merged(matrix: Matrix, other: Matrix, top: Table) -> Matrix:
-    twice = set(matrix.backends) & set(other.backends)
+def _merged(matrix: Matrix, included: Matrix, top: Table) -> Matrix:
+    twice = set(matrix.backends) & set(included.backends)
     if twice:
-        raise top.fail(f"[backends.{min(twice)}] stands here and in an included file", "include")
+        raise top.fail(f"[backends.{min(twice)}] is declared in this file and in an included one", "include")
     return replace(
         matrix,
-        networks=matrix.networks + other.networks,
-        backends={**matrix.backends, **other.backends},
-        margins=other.margins + matrix.margins,
-        services=matrix.services + other.services,
+        networks=matrix.networks + included.networks,
+        backends={**matrix.backends, **included.backends},
+        margins=included.margins + matrix.margins,
+        services=matrix.services + included.services,
     )
 
 

@@ -47,11 +47,11 @@ class Selection:
         """UsageError for a value that no declared case has, or values that no case has together."""
         declared = list(cases)
         for field in fields(self):
-            there = list(dict.fromkeys(str(getattr(case, field.name)) for case in declared))
+            values = list(dict.fromkeys(str(getattr(case, field.name)) for case in declared))
             for value in getattr(self, field.name):
-                if value not in there:
+                if value not in values:
                     name = field.name.replace("_", "-")
-                    raise UsageError(f"--{name} {value}: no case of the matrix has it{nearest(value, there)}")
+                    raise UsageError(f"--{name} {value}: no case of the matrix has it{nearest(value, values)}")
         if declared and not self.of(declared):
             wanted = [f"--{f.name.replace('_', '-')} {','.join(getattr(self, f.name))}" for f in fields(self)]
             raise UsageError(f"no case of the matrix has {' '.join(w for w in wanted if not w.endswith(' '))} together")

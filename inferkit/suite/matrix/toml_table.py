@@ -34,7 +34,7 @@ class Table:
         self, values: Mapping[str, Any], path: Path, text: str, header: str = "", index: int = 0, line: int = 1
     ) -> None:
         self._values = dict(values)
-        self.known: list[str] = []
+        self.allowed: list[str] = []
         self._place = (path, text, header, index)
         self._line = line  # of the table itself, where it has no header of its own (an inline table)
 
@@ -52,7 +52,7 @@ class Table:
 
     def take(self, key: str, kind: type, default: Any = None) -> Any:
         """The value of `key`, which must be a `kind` (an int serves as a float), or the default where it is absent."""
-        self.known.append(key)
+        self.allowed.append(key)
         if key not in self._values:
             return default
         value = self._values.pop(key)
@@ -71,7 +71,7 @@ class Table:
 
     def list_of(self, key: str, kind: type, default: tuple[Any, ...]) -> tuple[Any, ...]:
         """A list of one type without repetitions (a single value stands for a list of it), or the default."""
-        self.known.append(key)
+        self.allowed.append(key)
         if key not in self._values:
             return default
         value = self._values.pop(key)
@@ -85,7 +85,7 @@ class Table:
 
     def tables(self, key: str) -> list[Table]:
         """The tables of an array `[[key]]`; none where it is absent."""
-        self.known.append(key)
+        self.allowed.append(key)
         value = self._values.pop(key, [])
         if not isinstance(value, list) or any(not isinstance(item, dict) for item in value):
             raise self.fail(f"must be written as [[{key}]] tables", key)
@@ -107,12 +107,12 @@ class Table:
     def finish(self) -> None:
         """Refuse keys that nobody asked for, with the nearest that exists."""
         for key in self._values:
-            raise self.fail(f"is not known here{nearest(key, self.known)}", key)
+            raise self.fail(f"is not known here{nearest(key, self.allowed)}", key)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, allowed: Iterable[str]) -> str:
     """ "; did you mean 'x'?" where something is close, else the list of what there is."""
-    names = list(known)
+    names = list(allowed)
     close = difflib.get_close_matches(word, names, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
 

@@ -1,4 +1,4 @@
-"""What a run leaves in the history, and what the history then says: cases that slipped little by little."""
+"""Appends a run to the history, and compares it with earlier runs: gradual regressions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def history_file(suite: Suite) -> Path | None:
 
     config = suite.config
     smoke = any(campaign.settings.smoke for campaign in suite.campaigns.values())
-    if option(config, "no-history") or smoke or any(found.record["smoke"] for found in suite.gathered):
+    if option(config, "no-history") or smoke or any(worker_run.record["smoke"] for worker_run in suite.gathered):
         return None
     if not (suite.gathered or any(campaign.records() for campaign in suite.campaigns.values())):
         return None
@@ -38,7 +38,7 @@ def history_file(suite: Suite) -> Path | None:
 def remember(suite: Suite, path: Path, content: bytes) -> None:
     """Append a run's JSON to the history, and leave the ratchet's outcomes and notes in the suite.
 
-    What goes wrong here is told and fails nothing: the run's verdicts do not rest on it.
+    An error is reported and fails nothing: the run's verdicts do not rest on it.
     """
     from inferkit.gate.files.checked_json import parse_json
     from inferkit.gate.files.run_file import run_of
@@ -54,14 +54,14 @@ def remember(suite: Suite, path: Path, content: bytes) -> None:
         summary = summary_of(run)
         history = History(path)
         history.append([summary])
-        found = ratchet_of(history, summary.run, suite.config.rootpath)
+        ratchet = ratchet_of(history, summary.run, suite.config.rootpath)
     except UsageError as error:
-        suite.notes.append(f"the ratchet could not look back: {error}")
+        suite.notes.append(f"the run could not be compared with earlier runs: {error}")
     except HistoryError as error:
-        suite.notes.append(f"ERROR: this run is not remembered: {error}")
+        suite.notes.append(f"ERROR: the run was not added to the history: {error}")
     except InferkitError as error:
-        suite.notes.append(f"ERROR: this run could not be remembered: {error}")
+        suite.notes.append(f"ERROR: the run could not be added to the history: {error}")
     else:
-        suite.ratchet = found.outcomes
-        slipped = slips(found.outcomes)
-        suite.notes += [f"SLIPPED little by little: {outcome.line}" for outcome in slipped]
+        suite.ratchet = ratchet.outcomes
+        regressions = slips(ratchet.outcomes)
+        suite.notes += [f"gradual regression: {outcome.line}" for outcome in regressions]

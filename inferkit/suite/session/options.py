@@ -17,7 +17,7 @@ import pytest
 from inferkit.suite.matrix.selection import Selection
 
 HISTORY_INI = "inferkit_history"
-_GROUP = "inferkit: which cases of the matrix are measured, how, and against what"
+_GROUP = "inferkit: cases to measure, how to measure and judge them, reports"
 
 
 @dataclass(frozen=True)
@@ -72,27 +72,27 @@ OPTIONS = (
     Option("matrix", str, "FILE", "the table of cases (default: matrix.toml beside the tests)"),
     Option("baseline-dir", str, "DIR", "where the baselines are (default: baselines/ in the root folder)"),
     Option("replicates", _positive(int), "N", "fresh processes per latency case (default: the matrix's, 3)"),
-    Option(
-        "for-baseline", None, "", "measure noisy cases on (up to 20 processes) until they make a baseline that can gate"
-    ),
+    Option("for-baseline", None, "", "measure noisy cases in more processes (up to 20), until their baseline can gate"),
     Option("builds", _positive(int), "N", "engines built anew per TensorRT case (default: 3 if the network changed)"),
     Option("min-time", _positive(float), "SECONDS", "time measured per process (default: the matrix's, 0.5)"),
-    Option("time-budget", _positive(float), "SECONDS", "time for all latency cases together: each gets its share"),
+    Option("time-budget", _positive(float), "SECONDS", "total time for all latency cases, shared among them"),
     Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),
-    Option("against", str, "REF", "judge latencies against this commit, measured now and interleaved"),
+    Option("against", str, "REF", "judge latencies against this commit, measured interleaved with HEAD"),
     Option("ray", str, "ADDRESS", "measure on the workers of this Ray cluster (127.0.0.1:6379, local)"),
-    Option("verdict-json", str, "FILE", "write every case's verdict as JSON, for machines"),
-    Option("history", str, "FILE", "remember the run in this file (default: history.duckdb in $INFERKIT_CACHE)"),
-    Option("no-history", None, "", "do not remember the run"),
-    Option("github", None, "", "annotations on the job and its summary, for GitHub Actions"),
-    Option("strict", None, "", "an INCONCLUSIVE case fails too", short=False),
+    Option("verdict-json", str, "FILE", "write every case's verdict to this JSON file"),
+    Option("history", str, "FILE", "add the run to this history (default: history.duckdb in $INFERKIT_CACHE)"),
+    Option("no-history", None, "", "add the run to no history"),
+    Option("github", None, "", "write annotations and a job summary for GitHub Actions"),
+    Option("strict", None, "", "INCONCLUSIVE cases fail", short=False),
 )
 
 
 def add_long_options(parser: pytest.Parser) -> None:
     """Register `--inferkit-…`, and what a project can state in its ini file."""
     group = parser.getgroup("inferkit", _GROUP)
-    parser.addini(HISTORY_INI, "as --history FILE, relative to the ini file; none: no run is remembered", default="")
+    parser.addini(
+        HISTORY_INI, "as --history FILE, relative to the ini file; none: runs are added to no history", default=""
+    )
     for option in OPTIONS:
         group.addoption(f"--inferkit-{option.name}", **option.keywords())
 

@@ -1,4 +1,4 @@
-"""Which runs the ratchet compares with: those of the last release, a git tag, and those of 30 days ago."""
+"""The runs that the ratchet compares with: those of the last release, a git tag, and those of 30 days ago."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inferkit.suite.interleaved.worktree import git
 
 @dataclass(frozen=True)
 class Ratchet:
-    """What the ratchet found of one run; `remarks` tell what it could not compare with."""
+    """The ratchet's outcomes of one run; `remarks` say what it could not compare with."""
 
     outcomes: tuple[Outcome, ...]
     remarks: tuple[str, ...]
@@ -33,13 +33,15 @@ def ratchet_of(history: History, current: RunInfo, folder: Path, tag: str | None
     moments: list[Moment] = []
     remarks: list[str] = []
     try:
-        found: Moment | str = _release(runs, current, folder, tag)
+        released: Moment | str = _release(runs, current, folder, tag)
     except UsageError:
         if tag is not None:
             raise
-        found = "no release before this commit is known here: no tag can be reached (a shallow clone has none)"
+        released = (
+            "there is no release to compare with: no tag can be reached from this commit (a shallow clone has none)"
+        )
     aged = days_ago(runs, current.date) or "the history has no run that is 30 days older than this one"
-    for moment in (found, aged):
+    for moment in (released, aged):
         if isinstance(moment, str):
             remarks.append(moment)
         else:
@@ -56,7 +58,7 @@ def ratchet_of(history: History, current: RunInfo, folder: Path, tag: str | None
     outcomes = ratchet([*latencies, *references], current.run_id, moments)
     compared = {outcome.metric for outcome in outcomes}
     remarks += [
-        f"{moment.name}: no case of this run was properly measured both then and now on this kind of machine"
+        f"{moment.name}: no case of this run has valid measurements in both runs on this kind of machine"
         for moment in moments
         if moment.metric not in compared
     ]
@@ -69,7 +71,7 @@ def _release(runs: Sequence[RunInfo], current: RunInfo, folder: Path, tag: str |
         # A commit that is a release is compared with the one before.
         what = "there is no release"
         tag = git(folder, "describe", "--tags", "--abbrev=0", f"{current.commit or 'HEAD'}^", what=what)
-    known = git(folder, "rev-list", tag, "--", what=f"{tag!r} is no release of the repository of {folder}").split()
-    commits = frozenset(known)
+    hashes = git(folder, "rev-list", tag, "--", what=f"{tag!r} is no release of the repository of {folder}").split()
+    commits = frozenset(hashes)
     earlier = [run for run in runs if run.run_id != current.run_id]
     return release(earlier, tag, commits.__contains__) or f"the history has no run of {tag} or before"

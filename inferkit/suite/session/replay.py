@@ -53,4 +53,4 @@ def thinned(walls: Sequence[np.ndarray], most: int = MOST_ROUNDS) -> list[float]
 
 
 def _nothing() -> None:
-    """What pytest-benchmark calls between its two looks at the timer."""
+    """What pytest-benchmark calls between its two readings of the timer."""

@@ -1,4 +1,4 @@
-"""What a run writes for readers: the HTML report of --report, and GitHub's annotations and summary of --github."""
+"""Reports of a run: the HTML file of --report, and GitHub's annotations and summary of --github."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def wanted(suite: Suite) -> bool:
 
 
 def show_run(suite: Suite, content: bytes) -> bool:
-    """Write what was asked for from a run's JSON; False where something could not be written, which a note tells."""
+    """Write what was asked for from a run's JSON; False, with a note, where something could not be written."""
     from inferkit.files import write_atomically
     from inferkit.gate.files.run_file import read_run
     from inferkit.gate.history.store import History

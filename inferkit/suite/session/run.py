@@ -27,7 +27,7 @@ from inferkit.suite.session import reports as show_files
 from inferkit.suite.session.options import option
 from inferkit.suite.session.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.session.state import Parameter, Suite
-from inferkit.suite.session.xdist import Found, by_name, is_controller, send
+from inferkit.suite.session.xdist import WorkerRun, by_name, is_controller, send
 
 # As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
 EXIT_INVALID, EXIT_NOTHING = 10, 12
@@ -44,9 +44,9 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
     """
     reporter = suite.config.pluginmanager.getplugin("terminalreporter")
     for path in dict.fromkeys(parameter.matrix for parameter in parameters):
-        here = [parameter.case for parameter in parameters if parameter.matrix == path]
-        latency = list(dict.fromkeys(case for case in here if isinstance(case, Case)))
-        accuracy = list(dict.fromkeys(case for case in here if isinstance(case, AccuracyCase)))
+        cases = [parameter.case for parameter in parameters if parameter.matrix == path]
+        latency = list(dict.fromkeys(case for case in cases if isinstance(case, Case)))
+        accuracy = list(dict.fromkeys(case for case in cases if isinstance(case, AccuracyCase)))
         campaign = suite.campaign(path)
         campaign.progress = progress_on(reporter)
         against = option(suite.config, "against")
@@ -109,13 +109,13 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         return code
     if interrupted:
         for file in filter(None, (path, option(suite.config, "report"))):
-            suite.notes.append(f"{file} is not written: the run did not come to its end")
+            suite.notes.append(f"{file} is not written: the run was interrupted")
         return code
     if path is None and not show_files.wanted(suite):
         assert history is not None
         remember.remember(suite, history, _record(suite))
         return code
-    gathered = [entry for found in suite.gathered for entry in found.benchmarks]
+    gathered = [entry for worker_run in suite.gathered for entry in worker_run.benchmarks]
     whole = finite(pytest_benchmark.run_json(suite.config, gathered))
     content = json.dumps(whole, default=str, indent=1, allow_nan=False).encode()
     if history is not None:
@@ -142,7 +142,7 @@ def hand_over(suite: Suite) -> None:
     pytest_benchmark.keep_from_writing(suite.config, also_storage=True)
     entries = pytest_benchmark.entries(suite.config)
     lines = [line for c in suite.campaigns.values() for line in c.references.lines(list(c.latency.values()))]
-    send(suite.config, Found(finite(run_record(suite)), [*suite.notes, *lines], finite(entries), traces))
+    send(suite.config, WorkerRun(finite(run_record(suite)), [*suite.notes, *lines], finite(entries), traces))
 
 
 def _record(suite: Suite) -> bytes:
@@ -193,13 +193,13 @@ def results_of(config: pytest.Config) -> dict[str, dict[str, Any]]:
 
 def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) -> None:
     """Write the table, and keep pytest-benchmark from showing the same times again, unless it was asked to."""
-    found = list(results)
+    shown = list(results)
     if suite is not None and suite.gathered:
-        found.sort(key=lambda result: by_name(str(result["row"].get("case", ""))))
-    if found:
+        shown.sort(key=lambda result: by_name(str(result["row"].get("case", ""))))
+    if shown:
         reporter.section("inferkit", sep="=")
         width, _ = stdout_look()
-        for line in render(found, width=width, color=bool(reporter._tw.hasmarkup)):
+        for line in render(shown, width=width, color=bool(reporter._tw.hasmarkup)):
             reporter.write_line(line)
     for note in suite.notes if suite is not None else ():
         reporter.write_line(note)

@@ -13,14 +13,14 @@ from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.rules.rule import Rule
 from inferkit.measure.case import Case
-from inferkit.suite.campaign.campaign import Campaign, Settings
+from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
 from inferkit.suite.campaign.target import fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix
 from inferkit.suite.matrix.read import load_matrix
 from inferkit.suite.session.options import option, selection
 from inferkit.suite.session.pytest_benchmark import is_disabled, json_path
 from inferkit.suite.session.replay import ReplayTimer
-from inferkit.suite.session.xdist import Found, is_worker
+from inferkit.suite.session.xdist import WorkerRun, is_worker
 
 DEFAULT_MATRIX = "matrix.toml"
 
@@ -61,7 +61,7 @@ class Suite:
     `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
     of comparing with runs of long ago. `unmeasured` are those of cases that no campaign has: they vanished, or were
     refused. In a worker of pytest-xdist `family` is how many cases all workers judge; in its controller `gathered` is
-    what the workers found.
+    what the workers measured.
     """
 
     config: pytest.Config
@@ -71,7 +71,7 @@ class Suite:
     ratchet: tuple[Outcome, ...] = ()
     unmeasured: list[Outcome] = field(default_factory=list)
     family: int = 0
-    gathered: list[Found] = field(default_factory=list)
+    gathered: list[WorkerRun] = field(default_factory=list)
 
     @property
     def store(self) -> BaselineStore:
@@ -120,23 +120,23 @@ class Suite:
 
         Matrices that share a backend share its baseline. Complete once all tests are collected.
         """
-        found: dict[str, dict[str, None]] = {}
+        declared: dict[str, dict[str, None]] = {}
         for matrix in self.matrices.values():
             cases = matrix.all_cases()
             for backend in dict.fromkeys(case.backend for case in cases if case.backend in backends):
                 slug = fingerprint_of(backend, matrix.settings(backend)).slug
-                found.setdefault(slug, {}).update((case.id, None) for case in cases if case.backend == backend)
-        return found
+                declared.setdefault(slug, {}).update((case.id, None) for case in cases if case.backend == backend)
+        return declared
 
     def needless(self, parameters: Iterable[Parameter]) -> list[Parameter]:
-        """Those of cases that vanished from one matrix only, or that the tests of another matrix tell already."""
+        """Those of cases that vanished from one matrix only, or that the tests of another matrix report already."""
         vanished = [(each, each.case) for each in parameters if isinstance(each.case, MissingCase)]
         declared = self.declared({case.backend for _, case in vanished})
-        told: dict[MissingCase, Path] = {}
+        first: dict[MissingCase, Path] = {}
         return [
             each
             for each, case in vanished
-            if case.id in declared.get(case.slug, ()) or told.setdefault(case, each.matrix) != each.matrix
+            if case.id in declared.get(case.slug, ()) or first.setdefault(case, each.matrix) != each.matrix
         ]
 
     def campaign(self, path: Path) -> Campaign:
@@ -158,13 +158,13 @@ class Suite:
         for campaign in self.campaigns.values():
             campaign.close()
 
-    def _settings(self, path: Path) -> Settings:
+    def _settings(self, path: Path) -> CampaignSettings:
         declared = self.matrix(path).suite
         budget = option(self.config, "time-budget") or declared.time_budget
         if budget is not None and is_worker(self.config):
             # A worker's campaign is given its cases one by one: each gets its part.
             budget *= self.config.workerinput["workercount"] / max(self.family, 1)  # type: ignore[attr-defined]
-        return Settings(
+        return CampaignSettings(
             replicates=option(self.config, "replicates") or declared.replicates,
             min_time=option(self.config, "min-time") or declared.min_time,
             time_budget=budget,

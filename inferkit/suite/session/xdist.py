@@ -1,7 +1,8 @@
 """The suite under pytest-xdist: a GPU for each worker, one error for all of them, and one run in the end.
 
-A worker does not know which cases it will get, so each is measured and judged when its test comes. What a worker found
-travels to the controller when it ends, and there becomes one run: one JSON, one line in the history, one exit code.
+A worker does not know which cases it will get, so each is measured and judged when its test comes. What a worker
+measured travels to the controller when it ends, and there becomes one run: one JSON, one line in the history, one
+exit code.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 from inferkit.errors import BackendUnavailable, InferkitError
 
 _OUTPUT, _TRACES = "inferkit", "inferkit_traces"
-# What is known by case, by fingerprint or by name, and so can be laid together.
+# What is keyed by case, by fingerprint or by name, and so can be merged.
 _MERGED = ("fingerprints", "baselines", "cases", "accuracy", "unsupported", "failures")
 
 
@@ -37,9 +38,11 @@ def refuse(config: pytest.Config) -> None:
     from inferkit.suite.session.options import option
 
     if (is_worker(config) or is_controller(config)) and option(config, "against"):
-        raise pytest.UsageError("--against measures in interleaved blocks and wants the machine for itself: without -n")
+        raise pytest.UsageError(
+            "--against measures in interleaved blocks and needs the machine for itself: run without -n"
+        )
     if (is_worker(config) or is_controller(config)) and option(config, "ray"):
-        raise pytest.UsageError("--ray has workers of its own: without -n")
+        raise pytest.UsageError("--ray has workers of its own: run without -n")
 
 
 def take_gpu(config: pytest.Config) -> None:
@@ -60,7 +63,7 @@ def take_gpu(config: pytest.Config) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class WorkerRun:
     """What a worker leaves for the controller: its record (`run_record`), notes, pytest-benchmark's entries, and raw
     traces (`traces_npz`; empty where no file wants them)."""
 
@@ -70,20 +73,20 @@ class Found:
     traces: bytes
 
 
-def send(config: pytest.Config, found: Found) -> None:
-    """Leave what this worker found for the controller, which gets it when the worker ends."""
+def send(config: pytest.Config, run: WorkerRun) -> None:
+    """Leave what this worker measured for the controller, which gets it when the worker ends."""
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
     if output is not None:
         # As text and bytes: what travels between the processes must be made of plain values.
-        told = asdict(found)
-        output[_TRACES] = told.pop("traces")
-        output[_OUTPUT] = json.dumps(told, default=str, allow_nan=False)
+        fields = asdict(run)
+        output[_TRACES] = fields.pop("traces")
+        output[_OUTPUT] = json.dumps(fields, default=str, allow_nan=False)
 
 
-def received(node: Any) -> Found | None:
-    """What a worker that ended has left; None of one that found nothing, or crashed."""
+def received(node: Any) -> WorkerRun | None:
+    """What a worker that ended has left; None of one that measured nothing, or crashed."""
     output = getattr(node, "workeroutput", None) or {}
-    return Found(**json.loads(output[_OUTPUT]), traces=output[_TRACES]) if _OUTPUT in output else None
+    return WorkerRun(**json.loads(output[_OUTPUT]), traces=output[_TRACES]) if _OUTPUT in output else None
 
 
 def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -102,10 +105,10 @@ def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for record in records:
         for slug, names in record["declared"].items():
             declared.setdefault(slug, {}).update(dict.fromkeys(names))
-        for slug, told in record["references"].items():
-            known = references.get(slug)
-            logs = (known["log_medians"] if known else []) + told["log_medians"]
-            references[slug] = {**(known or told), "log_medians": logs}
+        for slug, reference in record["references"].items():
+            earlier = references.get(slug)
+            logs = (earlier["log_medians"] if earlier else []) + reference["log_medians"]
+            references[slug] = {**(earlier or reference), "log_medians": logs}
     result["remarks"] = list(dict.fromkeys(remark for record in records for remark in record["remarks"]))
     result["declared"] = {slug: list(names) for slug, names in declared.items()}
     result["references"] = references
