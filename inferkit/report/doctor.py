@@ -30,6 +30,7 @@ from inferkit.version import __version__
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
+_DISTRIBUTION = "pytest-inferkit"  # what pip calls the package that is imported as inferkit
 # What a package is called at PyPI, and what is imported: several packages bring cv2 or onnxruntime.
 _PACKAGES = {
     "duckdb": "duckdb",
@@ -136,7 +137,7 @@ def _unmet() -> dict[str, str]:
     from packaging.requirements import Requirement
 
     try:
-        declared = [Requirement(text) for text in importlib.metadata.requires("inferkit") or ()]
+        declared = [Requirement(text) for text in importlib.metadata.requires(_DISTRIBUTION) or ()]
     except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
         return {}
     unmet = {}

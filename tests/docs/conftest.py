@@ -26,7 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     run(sys.executable, "-m", "venv", "venv")
     python = str(folder / "venv" / "bin" / "python")
     run(python, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", "wheel", str(ROOT))
-    (wheel,) = (folder / "wheel").glob("inferkit-*.whl")
+    (wheel,) = (folder / "wheel").glob("pytest_inferkit-*.whl")
     run(python, "-m", "pip", "install", str(wheel))
     run(python, "-c", f"import inferkit; assert inferkit.__file__.startswith({str(folder)!r})")
     return {**kept, "PATH": f"{folder / 'venv' / 'bin'}:{kept['PATH']}", "INFERKIT_CACHE": str(folder / "cache")}

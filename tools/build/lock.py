@@ -32,6 +32,7 @@ ENVIRONMENTS = ("testenv:test", "testenv:lint", "testenv:long")
 LINE = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+) \\\n    --hash=sha256:([0-9a-f]{64})\n", re.MULTILINE)
 _HEADER = "# Made by `python -m tools.build.lock`: what CI installs. For users: pyproject.toml.\n"
 _EDITABLE = "editables>=0.5"  # what hatchling installs itself editable with; it is no requirement that a file states
+_PROJECT = "pytest-inferkit"  # what is installed besides, and has no pin
 _SEEDED = {"pip", "setuptools", "wheel"}  # what an empty environment may hold
 
 
@@ -102,7 +103,7 @@ def differences(paths: Sequence[Path]) -> list[str]:
     """What this environment has otherwise than the lock files say; the project itself and pip do not count."""
     locked = {normal(name): version for path in paths for name, version, _ in LINE.findall(path.read_text())}
     here = {normal(found.metadata["Name"]): found.version for found in distributions()}
-    for name in (*_SEEDED - locked.keys(), "inferkit"):
+    for name in (*_SEEDED - locked.keys(), _PROJECT):
         here.pop(name, None)
     return [
         f"{name}: locked is {locked.get(name, 'nothing')}, installed is {here.get(name, 'nothing')}"
