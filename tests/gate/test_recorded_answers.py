@@ -21,10 +21,9 @@ HERE = Path(__file__).parent / "recorded_answers"
 FILES = HERE / "files"
 RECORDED: dict[str, Any] = json.loads((HERE / "answers.json").read_text())
 
-# What a figure was called in the JSON of 0.1.0, and is called in the recorded answers.
-NAMES = {"baseline": "base", "now": "head", "baseline_replicates": "base_replicates"}
+# Of an outcome. 0.1.0 called the first two baseline and now, and the counts baseline_replicates and replicates.
 FIGURES = (
-    "verdict", "base", "head", "change", "lower", "upper", "margin", "mde", "replicates", "base_replicates", "machine",
+    "verdict", "base", "head", "base_replicates", "head_replicates", "change", "lower", "upper", "margin", "mde",
 )  # fmt: skip
 
 COMPARED = [
@@ -61,9 +60,14 @@ REMEMBERED = ["h200-third.json", "made-head.json", "small-suite.json"]
 
 
 def figures(outcome: dict[str, Any]) -> dict[str, Any]:
-    """The figures of an outcome that are known, under the recorded names."""
-    named = {NAMES.get(key, key): value for key, value in outcome.items()}
-    return {key: named[key] for key in FIGURES if named.get(key) is not None}
+    """The figures of an outcome that are known, and whether the machine was blamed.
+
+    Of a case without a base only that: 0.1.0 compared two files without showing what head had measured there.
+    """
+    if outcome["verdict"] == "NO_BASELINE":
+        return {"verdict": "NO_BASELINE"}
+    known = {key: outcome[key] for key in FIGURES if outcome.get(key) is not None}
+    return {**known, "blamed": outcome["machine"] is not None}
 
 
 def by_case(outcomes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -92,9 +96,10 @@ def promoted(capsys: pytest.CaptureFixture[str], words: list[str]) -> dict[str, 
 
 
 def promotion(content: dict[str, Any]) -> dict[str, Any]:
-    refused = [f"{outcome['case']} {outcome['metric']}" for outcome in content["refused"]]
-    lists = {key: content[key] for key in ("removed", "kept", "left_out", "new")}
-    return {"file": Path(content["path"]).name, "outcomes": by_case(content["outcomes"]), "refused": refused, **lists}
+    refused = sorted(f"{outcome['case']} {outcome['metric']}" for outcome in content["refused"])
+    lists = {key: sorted(content[key]) for key in ("removed", "kept", "left_out")}
+    named = {"file": Path(content["path"]).name, "new": content["new"]}
+    return {**named, "outcomes": by_case(content["outcomes"]), "refused": refused, **lists}
 
 
 def remembered(capsys: pytest.CaptureFixture[str], runs: list[str]) -> dict[str, Any]:
