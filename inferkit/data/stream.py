@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from inferkit.data.memory import BufferPool, Scratch
-from inferkit.data.pixels.geometry import Plan
+from inferkit.data.pixels.image_transform import ImageTransform
 from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.errors import DataError, UsageError
 
@@ -158,14 +158,14 @@ class _Filler:
         self.dtype = dtype
         self.stop = threading.Event()
         self._preprocessing = preprocessing
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._transforms: dict[tuple[Any, ...], ImageTransform] = {}
         self._local = threading.local()
         first = dataset.first(preprocessing.color)
         try:
-            plan = self._plan_for(first.pixels, first.layout)
+            transform = self._transform_for(first.pixels, first.layout)
         except DataError as error:
             raise DataError(f"{dataset.source}: {error}") from error
-        self.shape = plan.output_shape
+        self.shape = transform.output_shape
 
     def fill(self, batch: _Pending, begin: int, end: int) -> None:
         """Fill rows `begin` to `end` of a batch. DataError that names the dataset and the key."""
@@ -177,26 +177,26 @@ class _Filler:
                 return
             try:
                 pixels, layout, label = self.dataset.read(entry, self._preprocessing.color, scratch)
-                plan = self._plan_for(pixels, layout)
-                if plan.output_shape != self.shape:
+                transform = self._transform_for(pixels, layout)
+                if transform.output_shape != self.shape:
                     raise DataError(
-                        f"the image becomes {plan.output_shape} [C, H, W], the first of the dataset {self.shape}; "
+                        f"the image becomes {transform.output_shape} [C, H, W], the first of the dataset {self.shape}; "
                         "images of several sizes need a resize or a crop, gray among colour ones a decoding `color`"
                     )
-                plan.write(pixels, batch.images[row])
+                transform.write(pixels, batch.images[row])
                 batch.labels[row] = label
             except DataError as error:
                 self.dataset.check_unchanged()  # if it was changed, that is the reason
                 raise DataError(f"{self.dataset.source}: entry {self.dataset.key(entry)!r}: {error}") from error
 
-    def _plan_for(self, pixels: NDArray[Any], layout: str) -> Plan:
+    def _transform_for(self, pixels: NDArray[Any], layout: str) -> ImageTransform:
         shape = pixels.shape
-        plan = self._plans.get(shape)
-        if plan is None:
-            if len(self._plans) > 1000:  # encoded images of very many sizes: memory stays bounded
-                self._plans.clear()
-            plan = self._plans[shape] = self._preprocessing.plan(shape, layout, self.dtype)
-        return plan
+        transform = self._transforms.get(shape)
+        if transform is None:
+            if len(self._transforms) > 1000:  # encoded images of very many sizes: memory stays bounded
+                self._transforms.clear()
+            transform = self._transforms[shape] = self._preprocessing.for_shape(shape, layout, self.dtype)
+        return transform
 
 
 def _plan(

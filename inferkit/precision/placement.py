@@ -38,7 +38,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Layer:
+class QuantizedLayer:
     """A layer to be quantized: its node, and the axis of its weights along which each channel has a scale."""
 
     node: onnx.NodeProto
@@ -57,7 +57,7 @@ class Placement:
     """`layers` to quantize; `reads`: (node, input index) that shall read the dequantized tensor; `groups`: tensor to
     the name of its group, all of one group having one scale."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[QuantizedLayer, ...]
     reads: tuple[tuple[onnx.NodeProto, int], ...]
     groups: dict[str, str]
 
@@ -83,7 +83,7 @@ def place(graph: Graph, choices: Choices = Choices()) -> Placement:
     reads = [(node, 0) for node in kept]
     if choices.residual:
         reads += _residual_reads(graph, nodes, kept, types)
-    return Placement(tuple(Layer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
+    return Placement(tuple(QuantizedLayer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
 
 
 def _is_weighted(graph: Graph, node: onnx.NodeProto) -> bool:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.calibration.methods import Calibration
-from inferkit.precision.placement import Layer, Placement
+from inferkit.precision.placement import Placement, QuantizedLayer
 from inferkit.precision.rewrite.fold import channel_axis
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute
@@ -92,7 +92,7 @@ def _pair(graph: Graph, name: str, scale: float, form: Format) -> str:
 
 
 def _quantize_weights(
-    graph: Graph, layer: Layer, input_scale: float, form: Format, done: dict[tuple[str, bytes, int], str]
+    graph: Graph, layer: QuantizedLayer, input_scale: float, form: Format, done: dict[tuple[str, bytes, int], str]
 ) -> None:
     node = layer.node
     values = graph.array(layer.weights)

@@ -14,7 +14,7 @@ from caffe_cases import data
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe import convert as conversion
-from inferkit.network.caffe.dims import MixedBatch, shape_now
+from inferkit.network.caffe.dims import MixedBatch, concrete_shape
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import BlobProto
 from inferkit.network.caffe.files.weights import Weights
@@ -56,7 +56,7 @@ def blob_shapes(text: str, weights: type[Weights] = _AnyWeights) -> dict[str, Sh
                 run.blobs.write(top, run.inputs[top])
         else:
             run._convert(index, layer)
-    return {name: shape_now(run.blobs.read(name).shape) for name in run.blobs}
+    return {name: concrete_shape(run.blobs.read(name).shape) for name in run.blobs}
 
 
 def _conv(r: random.Random, shape: Shape, deconvolution: bool = False) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from inferkit.data.pixels.geometry import Plan
+from inferkit.data.pixels.image_transform import ImageTransform
 from inferkit.errors import DataError, UsageError
 
 LAYOUTS = ("HWC", "CHW")
@@ -96,12 +96,12 @@ class Preprocessing:
     def __call__(self, image: NDArray[Any], layout: str = "HWC", dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """One image, uint8 or floats, [H, W, C], [H, W] or with `layout="CHW"` [C, H, W], to [C, H, W] of `dtype`.
 
-        DataError where crop, mean or channels do not fit the image; see `plan` for `dtype`.
+        DataError where crop, mean or channels do not fit the image; see `for_shape` for `dtype`.
         """
         image = _with_channels(image, layout)
-        plan = self.plan(image.shape, layout, dtype)
-        out = np.empty(plan.output_shape, dtype)
-        plan.write(image, out)
+        transform = self.for_shape(image.shape, layout, dtype)
+        out = np.empty(transform.output_shape, dtype)
+        transform.write(image, out)
         return out
 
     def apply(
@@ -118,23 +118,25 @@ class Preprocessing:
         if not len(images):
             raise DataError("there are no images to preprocess")
         first = _with_channels(images[0], layout)
-        plan = self.plan(first.shape, layout, out.dtype if out is not None else dtype)
+        transform = self.for_shape(first.shape, layout, out.dtype if out is not None else dtype)
         if out is None:
-            out = np.empty((len(images), *plan.output_shape), dtype)
-        if len(out) < len(images) or out.shape[1:] != plan.output_shape:
-            raise DataError(f"{len(images)} images of shape {plan.output_shape} do not fit an output of {out.shape}")
+            out = np.empty((len(images), *transform.output_shape), dtype)
+        if len(out) < len(images) or out.shape[1:] != transform.output_shape:
+            raise DataError(
+                f"{len(images)} images of shape {transform.output_shape} do not fit an output of {out.shape}"
+            )
         for image, row in zip(images, out, strict=False):
             pixels = _with_channels(image, layout)
             if pixels.shape != first.shape:
                 raise DataError(f"an image has the shape {pixels.shape}, the first of its batch {first.shape}")
-            plan.write(pixels, row)
+            transform.write(pixels, row)
         return out[: len(images)]
 
     def output_shape(self, shape: tuple[int, ...], layout: str = "CHW") -> tuple[int, int, int]:
         """The shape [C, H, W] that an image of `shape` gets. DataError where crop, mean or channels do not fit it."""
-        return self.plan(shape, layout).output_shape
+        return self.for_shape(shape, layout).output_shape
 
-    def plan(self, shape: tuple[int, ...], layout: str = "CHW", dtype: DTypeLike = np.float32) -> Plan:
+    def for_shape(self, shape: tuple[int, ...], layout: str = "CHW", dtype: DTypeLike = np.float32) -> ImageTransform:
         """Everything that is the same for all images of one shape, worked out once.
 
         `dtype` is float32, or uint8 for the pixels alone: then mean and scale, which need more than 8 bits, must be
@@ -158,7 +160,7 @@ class Preprocessing:
             raise DataError(
                 f"the image has {channels} channels, channel_order {self.channel_order} is for another number"
             )
-        return Plan(
+        return ImageTransform(
             layout=layout,
             resize=None if size == (height, width) else size,
             caffe_io=self.interpolation == "caffe.io",
@@ -183,8 +185,8 @@ class Preprocessing:
 
         `(pixels_only()(image) - mean) * scale` is what the whole preprocessing gives: for networks that begin with it.
         """
-        plan = self.plan(shape)
-        mean = plan.mean if plan.mean is not None else np.zeros((plan.output_shape[0], 1, 1), np.float32)
+        transform = self.for_shape(shape)
+        mean = transform.mean if transform.mean is not None else np.zeros((transform.output_shape[0], 1, 1), np.float32)
         return mean, float(self.scale)
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inferkit.network.caffe.graph import Graph, Tensor
 from inferkit.network.caffe.layer import reshaped
+from inferkit.network.caffe.onnx_builder import OnnxBuilder, Tensor
 
 
 @dataclass
@@ -31,8 +31,8 @@ class _Blob:
 class Blobs:
     """The tensors of all blobs as the layers go by; a write in place shows in every blob that shares the memory."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, builder: OnnxBuilder) -> None:
+        self._builder = builder
         self._blobs: dict[str, _Blob] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -42,7 +42,7 @@ class Blobs:
         """The blob's tensor, reshaped anew where its memory was written under another name."""
         blob = self._blobs[name]
         if blob.version != blob.memory.version:
-            blob.tensor = reshaped(self._graph, blob.memory.tensor, blob.tensor.shape, name)
+            blob.tensor = reshaped(self._builder, blob.memory.tensor, blob.tensor.shape, name)
             blob.version = blob.memory.version
         return blob.tensor
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.blobs import Blobs
-from inferkit.network.caffe.dims import Batch, Dim, MixedBatch, batch, product, same
+from inferkit.network.caffe.dims import BatchDim, Dim, MixedBatch, batch, product, same
 from inferkit.network.caffe.files.schema import TRAIN, LayerParameter, NetParameter
 from inferkit.network.caffe.files.weights import BlobSpec, Weights
 from inferkit.network.caffe.flow import Flow
-from inferkit.network.caffe.graph import Graph, Tensor, check_count
-from inferkit.network.caffe.layer import Layer, Settings
+from inferkit.network.caffe.layer import ImportSettings, LayerContext
 from inferkit.network.caffe.layers import LAYERS
+from inferkit.network.caffe.onnx_builder import OnnxBuilder, Tensor, check_count
 
 if TYPE_CHECKING:
     import onnx
@@ -137,9 +137,9 @@ class _Run:
     ) -> None:
         self.flow, self.net, self.weights, self.file = flow, flow.net, weights, file
         self.notes: list[str] = []
-        self.graph = Graph({blob for layer in self.net.layer for blob in layer.top})
-        self.blobs = Blobs(self.graph)
-        self.settings = Settings(file, train=self.net.state.phase == TRAIN, explicit_batch=reading.explicit)
+        self.builder = OnnxBuilder({blob for layer in self.net.layer for blob in layer.top})
+        self.blobs = Blobs(self.builder)
+        self.settings = ImportSettings(file, train=self.net.state.phase == TRAIN, explicit_batch=reading.explicit)
         self.inputs = {name: Tensor(name, _with_batch(name, shape, reading)) for name, shape in inputs.items()}
 
     def model(self, name: str) -> onnx.ModelProto:
@@ -156,8 +156,8 @@ class _Run:
                 where = f"layer {layer.name!r} ({layer.type})"
                 raise MixedBatch(f"{where}: {mixed.reason}", mixed.aborts) from None
         outputs = self._outputs()
-        self.graph.prune(tensor.name for tensor in outputs)
-        return self.graph.model(name, list(self.inputs.values()), outputs)
+        self.builder.prune(tensor.name for tensor in outputs)
+        return self.builder.model(name, list(self.inputs.values()), outputs)
 
     def _convert(self, index: int, param: LayerParameter) -> None:
         kind = LAYERS[param.type]
@@ -170,14 +170,14 @@ class _Run:
             return self.weights.blobs(index, specs)
 
         bottoms = tuple(self.blobs.read(bottom) for bottom in param.bottom)
-        first = len(self.graph.nodes)
-        layer = Layer(param, bottoms, self.graph, self.settings, take, any(in_place), self.notes)
+        first = len(self.builder.nodes)
+        layer = LayerContext(param, bottoms, self.builder, self.settings, take, any(in_place), self.notes)
         tops = kind.convert(layer)
         if any(in_place) and (tops[0] != bottoms[0] or len(bottoms) > 1):
             self._check_overwriting(layer, tops[0])
         if not taken:
             self.weights.blobs(index, [])
-        for node in self.graph.nodes[first:]:
+        for node in self.builder.nodes[first:]:
             if tops and tops[0].name in node.outputs:
                 node.name = layer.name
         for top, tensor, overwrites in zip(param.top, tops, in_place, strict=True):
@@ -187,7 +187,7 @@ class _Run:
                 shares = param.bottom[0] if kind.shares(param) else None
                 self.blobs.write(top, tensor, shares, lasting=not param.bottom)
 
-    def _check_overwriting(self, layer: Layer, top: Tensor) -> None:
+    def _check_overwriting(self, layer: LayerContext, top: Tensor) -> None:
         """Refuse a layer in place whose result in Caffe is that of a race or of the pass before."""
         first, *others = layer.param.bottom
         same_size = same(product(top.shape), product(layer.bottom.shape))
@@ -206,31 +206,33 @@ class _Run:
         final = {blob: self.blobs.read(blob) for blob in self.blobs}
         names: dict[str, str] = {}
         outputs = {}
-        made = set(self.graph.tensors)
+        made = set(self.builder.tensors)
         for top in self.flow.unread():
             if self.flow.layer(top).type == "Input":
                 continue  # nothing uses this input; Caffe calls it an output too
             blob = self.flow.name(top)
             tensor = final[blob]
             if tensor.name not in made or tensor.name in names or blob in self.inputs:
-                tensor = self.graph.node("Identity", blob, [tensor], [(tensor.shape, tensor.dtype)], {})[0]
+                tensor = self.builder.node("Identity", blob, [tensor], [(tensor.shape, tensor.dtype)], {})[0]
             outputs[blob] = tensor
             names[tensor.name] = blob
             if blob in self.inputs:
-                names[tensor.name] = self.graph.unique(f"{blob}_out")
+                names[tensor.name] = self.builder.unique(f"{blob}_out")
                 self.notes.append(f"output '{blob}' overwrites the input of that name: it is '{names[tensor.name]}'")
         if not outputs:
             raise NetworkError(f"{self.file} computes nothing: no layer's top is left as an output")
         for blob, tensor in final.items():
             if tensor.name in made and tensor.name not in names and blob not in self.inputs and blob not in outputs:
                 names[tensor.name] = blob
-        self.graph.rename(names)
+        self.builder.rename(names)
         self._note_odd_outputs(outputs)
         return [Tensor(names[tensor.name], tensor.shape, tensor.dtype) for tensor in outputs.values()]
 
     def _note_odd_outputs(self, outputs: Mapping[str, Tensor]) -> None:
-        """Where inputs have a free batch, an output whose first axis is not that batch is worth a word."""
-        free: set[Any] = {dim for tensor in self.inputs.values() for dim in tensor.shape[:1] if isinstance(dim, Batch)}
+        """Note outputs whose first axis is not the batch, where inputs have a free batch."""
+        free: set[Any] = {
+            dim for tensor in self.inputs.values() for dim in tensor.shape[:1] if isinstance(dim, BatchDim)
+        }
         for blob, tensor in outputs.items():
             if free and not free.intersection(tensor.shape[:1]):
                 shown = ", ".join(str(dim) for dim in tensor.shape)

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.dims import Batch, Shape, show, static
+from inferkit.network.caffe.dims import BatchDim, Shape, show, static
 from inferkit.network.caffe.files.schema import FillerParameter, LayerParameter
 from inferkit.network.caffe.files.weights import BlobSpec
-from inferkit.network.caffe.graph import Graph, Tensor
+from inferkit.network.caffe.onnx_builder import OnnxBuilder, Tensor
 
 TakeBlobs = Callable[[LayerParameter, Sequence[BlobSpec]], list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
-class Settings:
+class ImportSettings:
     """What is the same for all layers of a conversion.
 
     `file` is named in errors; `train` is whether layers without a phase of their own are in TRAIN; `explicit_batch` is
@@ -32,13 +32,13 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerContext:
     """One layer to convert. `bottoms` have the shapes of Caffe's blobs; `in_place` says that top 0 is bottom 0."""
 
     param: LayerParameter
     bottoms: tuple[Tensor, ...]
-    graph: Graph
-    settings: Settings
+    builder: OnnxBuilder
+    settings: ImportSettings
     take_blobs: TakeBlobs
     in_place: bool
     notes: list[str]
@@ -93,15 +93,15 @@ class Layer:
 
     def node(self, op: str, *inputs: Tensor, shape: Shape, dtype: str = "float32", **attributes: Any) -> Tensor:
         """Add a node with one output."""
-        return self.graph.node(op, self.name, inputs, [(shape, dtype)], attributes)[0]
+        return self.builder.node(op, self.name, inputs, [(shape, dtype)], attributes)[0]
 
     def nodes(self, op: str, *inputs: Tensor, outputs: Sequence[tuple[Shape, str]], **attributes: Any) -> list[Tensor]:
         """Add a node with several outputs, given as (shape, dtype)."""
-        return self.graph.node(op, self.name, inputs, outputs, attributes)
+        return self.builder.node(op, self.name, inputs, outputs, attributes)
 
     def constant(self, value: NDArray[Any], what: str) -> Tensor:
         """A constant, named after the layer and `what` it is."""
-        return self.graph.constant(value, f"{self.name}/{what}")
+        return self.builder.constant(value, f"{self.name}/{what}")
 
     def scalar(self, value: float, what: str) -> Tensor:
         """A float32 constant without axes."""
@@ -117,7 +117,7 @@ class Layer:
 
     def reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
         """The same elements in `shape`; nothing is added where it is the shape already."""
-        return reshaped(self.graph, tensor, shape, self.name)
+        return reshaped(self.builder, tensor, shape, self.name)
 
     def cast(self, tensor: Tensor, dtype: str) -> Tensor:
         """The same values as another type."""
@@ -133,12 +133,12 @@ class Layer:
         return tensor if offset == 0 else self.like("Add", tensor, self.scalar(offset, "offset"))
 
 
-def reshaped(graph: Graph, tensor: Tensor, shape: Shape, prefix: str) -> Tensor:
+def reshaped(builder: OnnxBuilder, tensor: Tensor, shape: Shape, prefix: str) -> Tensor:
     """The same elements in `shape`, by a Reshape named after `prefix` where it is needed."""
     if tensor.shape == shape:
         return tensor
-    target = graph.constant(np.array(reshape_target(tensor.shape, shape), np.int64), f"{prefix}/shape")
-    return graph.node("Reshape", prefix, [tensor, target], [(shape, tensor.dtype)], {})[0]
+    target = builder.constant(np.array(reshape_target(tensor.shape, shape), np.int64), f"{prefix}/shape")
+    return builder.node("Reshape", prefix, [tensor, target], [(shape, tensor.dtype)], {})[0]
 
 
 def reshape_target(source: Shape, target: Shape) -> list[int]:
@@ -150,7 +150,7 @@ def reshape_target(source: Shape, target: Shape) -> list[int]:
     numbers: list[int] = []
     inferred = False
     for place, dim in enumerate(target):
-        if isinstance(dim, Batch):
+        if isinstance(dim, BatchDim):
             if place < len(source) and source[place] == dim:
                 numbers.append(0)
             elif not inferred:

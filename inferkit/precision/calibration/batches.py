@@ -25,14 +25,14 @@ NAMES = ("batch{}", "batch_calibration{}.batch")
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class CalibrationBatch:
     """Images float32 [N, C, H, W] as the network takes them; labels float32 [N], or None where the file has none."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.float32] | None = None
 
 
-def read_batch(path: Path | str) -> Batch:
+def read_batch(path: Path | str) -> CalibrationBatch:
     """Read one file. PrecisionError where it is missing or its size is not what its header says."""
     path = Path(path)
     try:
@@ -45,7 +45,7 @@ def read_batch(path: Path | str) -> Batch:
     except ValueError as error:  # the file was cut while it was read
         raise PrecisionError(f"batch file {path}: changed while it was read: {error}") from error
     images = images.astype(np.float32, copy=False)
-    return Batch(images, rest.astype(np.float32, copy=False) if rest.size else None)
+    return CalibrationBatch(images, rest.astype(np.float32, copy=False) if rest.size else None)
 
 
 def _read_header(path: Path, header: bytes, size: int) -> tuple[int, int, int, int]:
@@ -112,7 +112,7 @@ class BatchFiles:
             f"`inferkit calibrate MODEL DATASET --write-batches {self.folder}` writes batch files"
         )
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[CalibrationBatch]:
         """PrecisionError where a file is missing, damaged, or of another shape than the first."""
         pattern = self.pattern
         shape: tuple[int, ...] | None = None

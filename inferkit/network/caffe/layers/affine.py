@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inferkit.network.caffe.dims import Shape, learned, product, same_shape, show
-from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler, stated
+from inferkit.network.caffe.layer import BlobSpec, LayerContext, Tensor, constant_filler, stated
 
 
-def inner_product(layer: Layer) -> list[Tensor]:
+def inner_product(layer: LayerContext) -> list[Tensor]:
     """Caffe's InnerProduct: the axes from `axis` on flattened and multiplied by the weights (transposed or not)."""
     settings, bottom = layer.param.inner_product_param, layer.bottom
     layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
@@ -29,7 +29,7 @@ def inner_product(layer: Layer) -> list[Tensor]:
     return [layer.reshape(result, (*lead, settings.num_output))]
 
 
-def scale(layer: Layer) -> list[Tensor]:
+def scale(layer: LayerContext) -> list[Tensor]:
     """Caffe's Scale: times a learned or a second blob, broadcast from `axis`; optionally plus a learned bias."""
     settings = layer.param.scale_param
     layer.check(len(layer.bottoms) <= 2, "takes one or two bottoms")
@@ -55,7 +55,7 @@ def scale(layer: Layer) -> list[Tensor]:
     return [result]
 
 
-def bias(layer: Layer) -> list[Tensor]:
+def bias(layer: LayerContext) -> list[Tensor]:
     """Caffe's Bias: plus a learned or a second blob, broadcast from `axis`."""
     settings = layer.param.bias_param
     layer.check(len(layer.bottoms) <= 2, "takes one or two bottoms")
@@ -70,7 +70,7 @@ def bias(layer: Layer) -> list[Tensor]:
     return [layer.like("Add", layer.bottom, layer.reshape(term, _broadcast(layer, shape, axis)))]
 
 
-def embed(layer: Layer) -> list[Tensor]:
+def embed(layer: LayerContext) -> list[Tensor]:
     """Caffe's Embed: each element, truncated to an integer, picks a row of the weights; the rows become a last axis."""
     settings, bottom = layer.param.embed_param, layer.bottom
     layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
@@ -88,7 +88,7 @@ def embed(layer: Layer) -> list[Tensor]:
     return [result]
 
 
-def _learned_shape(layer: Layer, index: int, num_axes: int) -> tuple[Shape, int]:
+def _learned_shape(layer: LayerContext, index: int, num_axes: int) -> tuple[Shape, int]:
     """The shape of a learned factor or term, and the axis it starts at."""
     shape = layer.bottom.shape
     axis = layer.axis(index)
@@ -97,7 +97,7 @@ def _learned_shape(layer: Layer, index: int, num_axes: int) -> tuple[Shape, int]
     return shape[axis:] if num_axes == -1 else shape[axis : axis + num_axes], axis
 
 
-def _fitting_axis(layer: Layer, shape: Shape, index: int) -> int:
+def _fitting_axis(layer: LayerContext, shape: Shape, index: int) -> int:
     """Where the second bottom's shape starts within the first's; Caffe ignores the axis of a scalar."""
     axis = layer.axis(index) if shape else 0
     wanted = layer.bottom.shape[axis : axis + len(shape)]
@@ -108,7 +108,7 @@ def _fitting_axis(layer: Layer, shape: Shape, index: int) -> int:
     return axis
 
 
-def _broadcast(layer: Layer, shape: Sequence[object], axis: int) -> tuple:
+def _broadcast(layer: LayerContext, shape: Sequence[object], axis: int) -> tuple:
     """`shape` with an axis of size 1 for each axis of the bottom after those it covers."""
     return (*shape, *(1,) * (len(layer.bottom.shape) - axis - len(shape))) if shape else ()
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from inferkit.network.caffe.dims import Dim, Shape, learned, product, same_shape, show, static
-from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, stated
+from inferkit.network.caffe.layer import BlobSpec, LayerContext, Tensor, stated
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Window:
         return all((k, s, p) == (1, 1, 0) for k, s, p in zip(self.kernel, self.stride, self.pad, strict=True))
 
 
-def convolution(layer: Layer) -> list[Tensor]:
+def convolution(layer: LayerContext) -> list[Tensor]:
     """Caffe's Convolution: every bottom through the same weights."""
     window, channels = _window(layer), _channels(layer)
     settings = layer.param.convolution_param
@@ -49,7 +49,7 @@ def convolution(layer: Layer) -> list[Tensor]:
     return _apply(layer, window, "Conv", weights, size, attributes)
 
 
-def deconvolution(layer: Layer) -> list[Tensor]:
+def deconvolution(layer: LayerContext) -> list[Tensor]:
     """Caffe's Deconvolution: the transpose of a convolution, weights as channels x outputs per group x kernel."""
     window, channels = _window(layer), _channels(layer)
     settings = layer.param.convolution_param
@@ -69,7 +69,7 @@ def deconvolution(layer: Layer) -> list[Tensor]:
     return _apply(layer, window, "ConvTranspose", weights, size, attributes)
 
 
-def im2col(layer: Layer) -> list[Tensor]:
+def im2col(layer: LayerContext) -> list[Tensor]:
     """Caffe's Im2col: each kernel tap of each channel becomes a channel; a convolution with unit kernels does it."""
     window = _window(layer)
     layer.check(len(window.kernel) >= 1, "needs at least one spatial axis")
@@ -96,7 +96,7 @@ def im2col(layer: Layer) -> list[Tensor]:
     return [layer.reshape(result, (*lead, product((channels, taps)), *size))]
 
 
-def _output(layer: Layer, window: _Window) -> tuple[list[int], list[int]]:
+def _output(layer: LayerContext, window: _Window) -> tuple[list[int], list[int]]:
     """Output size and end padding per spatial axis.
 
     C++ divides towards zero: a kernel that sticks out of the padded input by less than a stride still gives one
@@ -113,7 +113,7 @@ def _output(layer: Layer, window: _Window) -> tuple[list[int], list[int]]:
 
 
 def _apply(
-    layer: Layer,
+    layer: LayerContext,
     window: _Window,
     op: str,
     weight_shape: tuple[int, ...],
@@ -148,18 +148,18 @@ def _apply(
     return tops
 
 
-def _fold(layer: Layer, bottom: Tensor, window: _Window) -> Tensor:
+def _fold(layer: LayerContext, bottom: Tensor, window: _Window) -> Tensor:
     """The bottom as batch x channels x spatial axes, at least one of these."""
     rest = bottom.shape[window.axis :]
     count: Dim = product(bottom.shape[: window.axis])
     return layer.reshape(bottom, (count, *rest, *((1,) if len(rest) == 1 else ())))
 
 
-def _spatial(layer: Layer, window: _Window) -> list[int]:
+def _spatial(layer: LayerContext, window: _Window) -> list[int]:
     return [static(dim, "a spatial axis") for dim in layer.bottom.shape[window.axis + 1 :]]
 
 
-def _channels(layer: Layer) -> int:
+def _channels(layer: LayerContext) -> int:
     """The input channels, with Caffe's checks of channels, outputs and groups."""
     settings = layer.param.convolution_param
     channels = learned(layer.bottom.shape[layer.axis(settings.axis)], "the channel axis")
@@ -171,7 +171,7 @@ def _channels(layer: Layer) -> int:
     return channels
 
 
-def _window(layer: Layer) -> _Window:
+def _window(layer: LayerContext) -> _Window:
     settings = layer.param.convolution_param
     axis = layer.axis(settings.axis)
     count = len(layer.bottom.shape) - axis - 1
@@ -187,7 +187,7 @@ def _window(layer: Layer) -> _Window:
     return _Window(axis, kernel, stride, pad, dilation)
 
 
-def _numbers(layer: Layer, what: str, values: list[int], count: int) -> tuple[int, ...] | None:
+def _numbers(layer: LayerContext, what: str, values: list[int], count: int) -> tuple[int, ...] | None:
     """`what` per spatial axis from the repeated field or its _h and _w forms; None where it is not given."""
     settings = layer.param.convolution_param
     if what != "dilation" and (settings.HasField(f"{what}_h") or settings.HasField(f"{what}_w")):

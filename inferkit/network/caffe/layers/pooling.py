@@ -15,7 +15,7 @@ import numpy as np
 
 from inferkit.network.caffe.dims import Shape, product, show, static
 from inferkit.network.caffe.files.schema import PoolingParameter, SPPParameter
-from inferkit.network.caffe.layer import Layer, Tensor
+from inferkit.network.caffe.layer import LayerContext, Tensor
 from inferkit.network.limit import check_bytes
 
 # What Caffe starts a maximum from; a window outside the input keeps it.
@@ -60,7 +60,7 @@ class Span:
         return np.arange(self.count) * self.stride - self.pad
 
 
-def pooling(layer: Layer) -> list[Tensor]:
+def pooling(layer: LayerContext) -> list[Tensor]:
     """Caffe's Pooling. STOCHASTIC in TEST phase is the mean weighted by the values (Caffe has it on GPUs only)."""
     settings = layer.param.pooling_param
     layer.check(len(layer.bottom.shape) == 4, f"needs a blob of 4 axes, not {show(layer.bottom.shape)}")
@@ -77,7 +77,7 @@ def pooling(layer: Layer) -> list[Tensor]:
     return [_weighted_mean(layer, layer.bottom, rows, columns)]
 
 
-def pyramid(layer: Layer) -> list[Tensor]:
+def pyramid(layer: LayerContext) -> list[Tensor]:
     """Caffe's SPP: poolings into 1, 2x2, 4x4, ... bins, flattened and concatenated (one level alone stays 4-D)."""
     settings = layer.param.spp_param
     layer.check(len(layer.bottom.shape) == 4, f"needs a blob of 4 axes, not {show(layer.bottom.shape)}")
@@ -101,7 +101,7 @@ def pyramid(layer: Layer) -> list[Tensor]:
     return [layer.node("Concat", *flat, shape=(flat[0].shape[0], width), axis=1)]
 
 
-def average(layer: Layer, tensor: Tensor, size: tuple[int, int]) -> Tensor:
+def average(layer: LayerContext, tensor: Tensor, size: tuple[int, int]) -> Tensor:
     """The mean of neighbourhoods of this odd size in the last two axes, zeros outside the input counted, same shape."""
     rows, columns = (
         Span(static(tensor.shape[axis + 2], "a spatial axis"), size[axis], 1, size[axis] // 2, 0) for axis in (0, 1)
@@ -109,7 +109,7 @@ def average(layer: Layer, tensor: Tensor, size: tuple[int, int]) -> Tensor:
     return _average(layer, tensor, replace(rows, count=rows.length), replace(columns, count=columns.length))
 
 
-def _maximum(layer: Layer, tensor: Tensor, rows: Span, columns: Span, mask: bool) -> list[Tensor]:
+def _maximum(layer: LayerContext, tensor: Tensor, rows: Span, columns: Span, mask: bool) -> list[Tensor]:
     inner = rows.inside, columns.inside
     shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
     if not mask:
@@ -122,7 +122,7 @@ def _maximum(layer: Layer, tensor: Tensor, rows: Span, columns: Span, mask: bool
     return [_extended(layer, pooled, rows, columns, _LOWEST), _extended(layer, index, rows, columns, -1.0)]
 
 
-def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
+def _average(layer: LayerContext, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     inner = rows.inside, columns.inside
     shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
     if _is_global(rows, columns):
@@ -148,7 +148,7 @@ def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     return _extended(layer, pooled, rows, columns, nothing)
 
 
-def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
+def _weighted_mean(layer: LayerContext, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     """sum(x * x) / sum(x) per window where that sum is positive, else 0."""
     inner = rows.inside, columns.inside
     shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
@@ -162,7 +162,7 @@ def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> T
     return _extended(layer, layer.node("Where", positive, ratio, zero, shape=shape), rows, columns, 0.0)
 
 
-def _extended(layer: Layer, pooled: Tensor, rows: Span, columns: Span, value: float | np.ndarray) -> Tensor:
+def _extended(layer: LayerContext, pooled: Tensor, rows: Span, columns: Span, value: float | np.ndarray) -> Tensor:
     """The windows inside the input, plus `value` (one, or one per window) for those outside."""
     extra = rows.count - rows.inside.count, columns.count - columns.inside.count
     if not any(extra):
@@ -191,7 +191,7 @@ def _is_global(rows: Span, columns: Span) -> bool:
     return all(s.count == 1 and s.kernel == s.length and s.pad == 0 for s in (rows, columns))
 
 
-def _spans(layer: Layer) -> tuple[Span, Span]:
+def _spans(layer: LayerContext) -> tuple[Span, Span]:
     settings = layer.param.pooling_param
     given = {name: settings.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w", "pad", "stride")}
     both = given["kernel_h"] and given["kernel_w"]
@@ -219,7 +219,7 @@ def _spans(layer: Layer) -> tuple[Span, Span]:
     return rows, columns
 
 
-def _pair(layer: Layer, what: str, single: bool) -> tuple[int, int]:
+def _pair(layer: LayerContext, what: str, single: bool) -> tuple[int, int]:
     settings = layer.param.pooling_param
     has = [settings.HasField(f"{what}_h"), settings.HasField(f"{what}_w")]
     layer.check(not any(has) or (all(has) and not single), f"needs {what}, or {what}_h and {what}_w, and not both")
@@ -227,7 +227,7 @@ def _pair(layer: Layer, what: str, single: bool) -> tuple[int, int]:
     return (getattr(settings, f"{what}_h"), getattr(settings, f"{what}_w")) if all(has) else (value, value)
 
 
-def _span(layer: Layer, axis: int, kernel: int, stride: int, pad: int, *, floor: bool, clip: bool) -> Span:
+def _span(layer: LayerContext, axis: int, kernel: int, stride: int, pad: int, *, floor: bool, clip: bool) -> Span:
     length = static(layer.bottom.shape[axis], "a spatial axis")
     room = length + 2 * pad - kernel
     count = (math.floor(room / stride) if floor else math.ceil(room / stride)) + 1
@@ -238,7 +238,7 @@ def _span(layer: Layer, axis: int, kernel: int, stride: int, pad: int, *, floor:
     return Span(length, kernel, stride, pad, count)
 
 
-def _bins(layer: Layer, axis: int, bins: int) -> Span:
+def _bins(layer: LayerContext, axis: int, bins: int) -> Span:
     """SPP's windows: the kernel that covers the axis in `bins` steps, padded by half of what is missing."""
     length = static(layer.bottom.shape[axis], "a spatial axis")
     kernel = math.ceil(length / bins)

@@ -6,26 +6,26 @@ from collections.abc import Callable
 
 from inferkit.network.caffe.files.fillers import RandomFiller, fill
 from inferkit.network.caffe.files.schema import FillerParameter
-from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler
+from inferkit.network.caffe.layer import BlobSpec, LayerContext, Tensor, constant_filler
 
 
-def silence(layer: Layer) -> list[Tensor]:
+def silence(layer: LayerContext) -> list[Tensor]:
     """Caffe's Silence: its bottoms are no outputs of the net."""
     layer.check(layer.top_count == 0, "has no tops")
     return []
 
 
-def hdf5_output(layer: Layer) -> list[Tensor]:
+def hdf5_output(layer: LayerContext) -> list[Tensor]:
     """Caffe's HDF5Output: writes its bottoms to a file, which an imported net does not."""
     layer.check(layer.top_count == 0, "has no tops")
     layer.notes.append(f"layer '{layer.name}' (HDF5Output) is left out: an imported net writes no files")
     return []
 
 
-def refused(reason: str) -> Callable[[Layer], list[Tensor]]:
+def refused(reason: str) -> Callable[[LayerContext], list[Tensor]]:
     """The converter of a layer that Caffe has and ONNX cannot say."""
 
-    def convert(layer: Layer) -> list[Tensor]:
+    def convert(layer: LayerContext) -> list[Tensor]:
         layer.refuse(reason)
 
     return convert
@@ -57,7 +57,7 @@ REFUSED = {
 }
 
 
-def parameter(layer: Layer) -> list[Tensor]:
+def parameter(layer: LayerContext) -> list[Tensor]:
     """Caffe's Parameter: a learned blob as a top."""
     shape = tuple(layer.param.parameter_param.shape.dim)
     layer.check(all(dim > 0 for dim in shape), f"the shape {list(shape)} is empty")
@@ -65,7 +65,7 @@ def parameter(layer: Layer) -> list[Tensor]:
     return [layer.constant(blob, "value")]
 
 
-def dummy_data(layer: Layer) -> list[Tensor]:
+def dummy_data(layer: LayerContext) -> list[Tensor]:
     """Caffe's DummyData with deterministic fillers: constants."""
     settings, count = layer.param.dummy_data_param, layer.top_count
     fillers = list(settings.data_filler) or [FillerParameter(type="constant", value=0)]

@@ -1,4 +1,4 @@
-"""The ONNX graph while it grows: nodes, constants, the shape of every tensor, unique names, and the checked model."""
+"""Builds an ONNX model node by node: constants, the shape of every tensor, unique names, and the final check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.dims import Batch, Dim, Shape, shape_now, show
+from inferkit.network.caffe.dims import BatchDim, Dim, Shape, concrete_shape, show
 from inferkit.network.limit import check_bytes
 from inferkit.version import __version__
 
@@ -45,7 +45,7 @@ class Tensor:
 
 @dataclass
 class Node:
-    """One ONNX node, still renamable."""
+    """One ONNX node; inputs and outputs can still be renamed."""
 
     op: str
     name: str
@@ -55,8 +55,8 @@ class Node:
 
 
 @dataclass
-class Graph:
-    """Nodes in order, constants, and the tensors that nodes make. `reserved` names are for Caffe's blobs."""
+class OnnxBuilder:
+    """The nodes so far, their constants and the tensors they compute. `reserved`: names kept for Caffe's blobs."""
 
     reserved: set[str]
     nodes: list[Node] = field(default_factory=list)
@@ -175,7 +175,7 @@ class Graph:
 
 def check_count(shape: Shape, what: str) -> None:
     """NetworkError where a blob would have more numbers than Caffe allows."""
-    if prod(shape_now(shape)) > _MOST_NUMBERS:
+    if prod(concrete_shape(shape)) > _MOST_NUMBERS:
         raise NetworkError(
             f"{what} would have the shape {show(shape)}: Caffe's blobs have at most {_MOST_NUMBERS:,} numbers"
         )
@@ -207,7 +207,7 @@ def _value(tensor: Tensor) -> onnx.ValueInfoProto:
 
 def _dim(dim: Dim) -> int | str | None:
     """A number; the batch by its name; another expression of it has no name that shape inference would agree with."""
-    if not isinstance(dim, Batch):
+    if not isinstance(dim, BatchDim):
         return dim
     return BATCH_NAME if (dim.factor, dim.offset) == (1, 0) else None
 
