@@ -42,10 +42,10 @@ def npy_that_says(shape: tuple[int, ...], dtype: str, content: bytes) -> bytes:
 def test_npy_files_are_read_as_numpy_reads_them(array: np.ndarray, fortran: bool) -> None:
     content = saved(np.asfortranarray(array) if fortran else array)
     expected = np.load(io.BytesIO(content))
-    found = read_npy(content)
-    assert found.dtype == expected.dtype
-    assert found.shape == expected.shape
-    assert found.tobytes() == expected.tobytes()
+    actual = read_npy(content)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    assert actual.tobytes() == expected.tobytes()
 
 
 @given(st.data())

@@ -115,13 +115,13 @@ def test_some_images_spread_evenly_over_the_dataset(
 ) -> None:
     dataset = numbered(count)
     batches = list(dataset.batches(batch_size, limit=limit, start=start, spread=True, threads=threads))
-    found = [label for batch in batches for label in batch.labels]
-    assert len(found) == min(limit, max(count - start, 0))
+    actual = [label for batch in batches for label in batch.labels]
+    assert len(actual) == min(limit, max(count - start, 0))
     assert all(batch.count == batch_size for batch in batches[:-1])
-    assert found[:1] == [start][: len(found)]
-    steps = np.diff(found)
+    assert actual[:1] == [start][: len(actual)]
+    steps = np.diff(actual)
     if len(steps):
-        assert found[-1] == count - 1
+        assert actual[-1] == count - 1
         assert steps.min() >= 1  # each once, in order, and so all of them where as many are wanted
         assert steps.max() - steps.min() <= 1
 

@@ -31,13 +31,13 @@ MESSAGES = st.builds(
 
 def agree(ours: Datum, theirs: schema.Datum) -> bool:
     floats = np.asarray(theirs.float_data, np.float32)
-    found = ours.float_data if ours.float_data is not None else np.empty(0, np.float32)
+    result = ours.float_data if ours.float_data is not None else np.empty(0, np.float32)
     with np.errstate(invalid="ignore"):
-        found = found.astype(np.float64).astype(np.float32)  # as theirs came here: a signalling NaN becomes a quiet one
+        result = result.astype(np.float64).astype(np.float32)  # as protobuf's were: a signalling NaN becomes quiet
     return (
         (ours.channels, ours.height, ours.width, ours.label, ours.encoded, bytes(ours.data))
         == (theirs.channels, theirs.height, theirs.width, theirs.label, theirs.encoded, theirs.data)
-    ) and found.tobytes() == floats.tobytes()
+    ) and result.tobytes() == floats.tobytes()
 
 
 def field(key: int, kind: int, payload: bytes) -> bytes:

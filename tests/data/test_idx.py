@@ -50,10 +50,10 @@ def test_damaged_compression_is_never_another_array(position: int, change: bytes
     position %= len(content)
     content[position : position + len(change)] = change
     try:
-        found = read_idx(bytes(content))
+        result = read_idx(bytes(content))
     except DataError:
         return
-    np.testing.assert_array_equal(found, array)  # gzip's header and filling bits mean nothing
+    np.testing.assert_array_equal(result, array)  # gzip's header and filling bits mean nothing
 
 
 @given(st.binary(max_size=50))

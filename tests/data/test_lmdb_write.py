@@ -44,9 +44,9 @@ def test_images_and_labels_round_trip(
 def test_keys_are_those_of_convert_imageset(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "db", np.zeros((3, 4, 5), np.uint8), [7, 8, 9], names=["a.jpg", "b/c.jpg", "ä"])
     with lmdb.open(str(tmp_path / "db"), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        found = {key.decode(): Datum.FromString(value) for key, value in transaction.cursor()}
-    assert list(found) == ["00000000_a.jpg", "00000001_b/c.jpg", "00000002_ä"]
-    assert [datum.label for datum in found.values()] == [7, 8, 9]
+        result = {key.decode(): Datum.FromString(value) for key, value in transaction.cursor()}
+    assert list(result) == ["00000000_a.jpg", "00000001_b/c.jpg", "00000002_ä"]
+    assert [datum.label for datum in result.values()] == [7, 8, 9]
     assert os.listdir(tmp_path / "db") == ["data.mdb"]
     assert os.listdir(tmp_path) == ["db"]
 

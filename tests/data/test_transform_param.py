@@ -24,9 +24,9 @@ def test_every_field() -> None:
 
 def test_a_mean_file_is_found_below_the_folder() -> None:
     param = TransformationParameter(mean_file=f"{FIXTURES.name}/raw_mean.binaryproto")
-    found = preprocessing_of(param, FIXTURES.parent).mean
-    assert found is not None
-    np.testing.assert_array_equal(found, read_mean(FIXTURES / "raw_mean.binaryproto"))
+    actual = preprocessing_of(param, FIXTURES.parent).mean
+    assert actual is not None
+    np.testing.assert_array_equal(actual, read_mean(FIXTURES / "raw_mean.binaryproto"))
 
 
 @pytest.mark.parametrize(

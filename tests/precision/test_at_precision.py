@@ -36,19 +36,19 @@ def test_names_of_the_study_and_of_today_are_understood() -> None:
 def test_a_new_network_of_that_precision_comes_back(precision: str) -> None:
     original = network()
     calibration = [images()] if precision in ("int8", "fp8") else None
-    found = inferkit.at_precision(original, precision, calibration)
-    assert (found.precision, original.precision) == (precision, "fp32")
-    assert (found.name, found.inputs, found.outputs) == (original.name, original.inputs, original.outputs)
-    assert (found.calibration is not None) == (calibration is not None)
-    assert (found.digest == original.digest) == (precision == "fp32")
+    result = inferkit.at_precision(original, precision, calibration)
+    assert (result.precision, original.precision) == (precision, "fp32")
+    assert (result.name, result.inputs, result.outputs) == (original.name, original.inputs, original.outputs)
+    assert (result.calibration is not None) == (calibration is not None)
+    assert (result.digest == original.digest) == (precision == "fp32")
 
 
 def test_tf32_is_the_fp32_graph_under_its_own_name() -> None:
     original = network()
-    found = inferkit.at_precision(original, "tf32")
-    assert found.model == original.model
-    assert found.digest != original.digest  # engine caches tell them apart
-    assert inferkit.at_precision(found, "fp16").precision == "fp16"
+    result = inferkit.at_precision(original, "tf32")
+    assert result.model == original.model
+    assert result.digest != original.digest  # engine caches tell them apart
+    assert inferkit.at_precision(result, "fp16").precision == "fp16"
 
 
 def test_missing_or_superfluous_calibrations_are_refused() -> None:
@@ -95,5 +95,5 @@ def test_a_graph_without_layers_to_quantize_says_so() -> None:
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     heavy = ("numpy", "onnx", "onnxruntime", "cv2")
     code = f"import sys, inferkit.precision; print(*(name for name in {heavy} if name in sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == []
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []

@@ -35,13 +35,13 @@ def numbered(count: int, shape: tuple[int, ...] = (2, 3, 4, 5)) -> list[NDArray[
 def test_what_is_written_is_read_back(folder: Path, images: NDArray[np.float32], labelled: bool) -> None:
     labels = np.arange(images.shape[0]) if labelled else None
     write_batch(folder / "batch0", images, labels)
-    found = read_batch(folder / "batch0")
-    np.testing.assert_array_equal(found.images, images)
-    assert found.images.dtype == np.float32
+    result = read_batch(folder / "batch0")
+    np.testing.assert_array_equal(result.images, images)
+    assert result.images.dtype == np.float32
     if labels is None:
-        assert found.labels is None
+        assert result.labels is None
     else:
-        np.testing.assert_array_equal(found.labels, labels)
+        np.testing.assert_array_equal(result.labels, labels)
 
 
 def test_the_layout_is_that_of_the_caffe_patch(tmp_path: Path) -> None:

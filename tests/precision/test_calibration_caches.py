@@ -27,12 +27,12 @@ AMAX = st.floats(0.0, float(np.float32(3e38)), width=32)
 
 def test_scales_are_big_endian_float32_of_amax_over_127(tmp_path: Path) -> None:
     (tmp_path / "CalibrationTableMnist").write_bytes(OLD)
-    found = read_cache(tmp_path / "CalibrationTableMnist")
-    assert found.amax["data"] == pytest.approx(0.99245, abs=1e-5)
-    assert found.amax["conv1"] == pytest.approx(2.12903, abs=1e-5)
-    assert found.amax["prob"] == pytest.approx(1.00024, abs=1e-5)
-    assert found.amax["(Unnamed Layer* 4) [Fully Connected]_output"] == pytest.approx(0.0995261 * 127, rel=1e-5)
-    assert found.description == "EntropyCalibration2: calibration cache CalibrationTableMnist"
+    result = read_cache(tmp_path / "CalibrationTableMnist")
+    assert result.amax["data"] == pytest.approx(0.99245, abs=1e-5)
+    assert result.amax["conv1"] == pytest.approx(2.12903, abs=1e-5)
+    assert result.amax["prob"] == pytest.approx(1.00024, abs=1e-5)
+    assert result.amax["(Unnamed Layer* 4) [Fully Connected]_output"] == pytest.approx(0.0995261 * 127, rel=1e-5)
+    assert result.description == "EntropyCalibration2: calibration cache CalibrationTableMnist"
 
 
 def test_the_oldest_files_have_no_header() -> None:

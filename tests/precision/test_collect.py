@@ -58,11 +58,11 @@ def test_ranges_are_those_of_the_tensors_themselves() -> None:
     relu = build.add("Relu")
     build.gemm(5)
     x = images(6)
-    found = collect_ranges(build.network(), [x])
-    assert found.images == 6
-    flat = next(name for name in found if name not in ("x", relu))
-    assert found.histograms["x"] == Histogram.of(x)
-    assert found.histograms[flat] == Histogram.of(run(build.model(relu), x))
+    actual = collect_ranges(build.network(), [x])
+    assert actual.images == 6
+    flat = next(name for name in actual if name not in ("x", relu))
+    assert actual.histograms["x"] == Histogram.of(x)
+    assert actual.histograms[flat] == Histogram.of(run(build.model(relu), x))
 
 
 @settings(max_examples=20)
@@ -71,11 +71,11 @@ def test_batches_may_be_cut_and_ordered_in_any_way(cuts: list[int], order: list[
     x = images(12)
     whole = collect_ranges(network(), [x])
     parts = [part for part in np.split(x[order], sorted(cuts)) if len(part)]
-    found = collect_ranges(network(), parts)
-    assert found.images == whole.images
+    actual = collect_ranges(network(), parts)
+    assert actual.images == whole.images
     # ONNX Runtime may sum in another order for another batch size; the inputs themselves are exact
-    assert found.histograms["x"] == whole.histograms["x"]
-    for name, histogram in found.histograms.items():
+    assert actual.histograms["x"] == whole.histograms["x"]
+    for name, histogram in actual.histograms.items():
         assert histogram.maximum == pytest.approx(whole.histograms[name].maximum, rel=1e-5)
 
 
@@ -96,19 +96,19 @@ def test_activations_are_counted_a_few_images_at_a_time(monkeypatch: pytest.Monk
         return run_part(self, batch)
 
     monkeypatch.setattr(collect.Collector, "_run", watched)
-    found = collect_ranges(network(), [images(9)])
+    actual = collect_ranges(network(), [images(9)])
     assert sum(sizes) == 9
     assert max(sizes) <= 3
-    assert found.histograms["x"] == whole.histograms["x"]
+    assert actual.histograms["x"] == whole.histograms["x"]
 
 
 def test_images_of_a_dataset_are_spread_over_it() -> None:
-    found = collect_ranges(network(), SortedDataset(), images=8, batch_size=2)
-    counts = found.histograms["x"].counts
-    seen = sorted(set(np.flatnonzero(counts) * found.histograms["x"].width))
-    assert found.images == 8
+    actual = collect_ranges(network(), SortedDataset(), images=8, batch_size=2)
+    counts = actual.histograms["x"].counts
+    seen = sorted(set(np.flatnonzero(counts) * actual.histograms["x"].width))
+    assert actual.images == 8
     assert seen == [0.0, 5.0, 11.0, 16.0, 22.0, 27.0, 33.0, 39.0]
-    assert found.source == "sorted"
+    assert actual.source == "sorted"
     assert collect_ranges(network(), SortedDataset()).images == 40  # all of a small one
 
 
@@ -118,8 +118,8 @@ def test_a_network_of_stored_pixels_is_calibrated_with_these() -> None:
     build.add("Cast", to=TensorProto.FLOAT)
     build.conv(4)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 8, 8)).astype(np.uint8)
-    found = collect_ranges(build.network(), ArrayDataset(pixels), batch_size=8)
-    assert found == replace(collect_ranges(build.network(), [pixels]), source=found.source)
+    actual = collect_ranges(build.network(), ArrayDataset(pixels), batch_size=8)
+    assert actual == replace(collect_ranges(build.network(), [pixels]), source=actual.source)
 
 
 @pytest.mark.parametrize("opset", [8, 9, 10, 12])
@@ -183,9 +183,9 @@ def test_an_input_that_holds_no_images_is_fed_whole() -> None:
         numpy_helper.from_array(random.standard_normal((6, 5)).astype(np.float32), "weights")
     )
     fed = {"x": random.standard_normal((7, 8)), "anchors": random.standard_normal((8, 6))}
-    found = collect_ranges(Network.from_model(model, "detector"), [fed])
-    assert found.images == 7
-    assert found.histograms["scores"].total == 7 * 6
+    actual = collect_ranges(Network.from_model(model, "detector"), [fed])
+    assert actual.images == 7
+    assert actual.histograms["scores"].total == 7 * 6
 
 
 def test_what_does_not_fit_is_said() -> None:

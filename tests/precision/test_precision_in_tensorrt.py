@@ -16,9 +16,9 @@ pytestmark = pytest.mark.tensorrt_rtx
 def builds(network: Network, precision: str) -> None:
     """Parse and build for a compute capability; BackendError with TensorRT's messages fails the test."""
     calibration = [images()] if precision in ("int8", "fp8") else None
-    found = inferkit.at_precision(network, precision, calibration)
+    result = inferkit.at_precision(network, precision, calibration)
     engine = inferkit.build(
-        found, backend="tensorrt", flavour="tensorrt_rtx", max_batch=4, target=["sm89"], cache=False
+        result, backend="tensorrt", flavour="tensorrt_rtx", max_batch=4, target=["sm89"], cache=False
     )
     assert engine.info.precision == precision
     assert engine.info.size_bytes

@@ -112,9 +112,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(ranges=RANGES)
 def test_ranges_come_back_from_their_file_as_they_were(folder: Path, ranges: Ranges) -> None:
     ranges.save(folder / "ranges.npz")
-    found = Ranges.load(folder / "ranges.npz")
-    assert found == ranges
-    assert found.source == ranges.source
+    result = Ranges.load(folder / "ranges.npz")
+    assert result == ranges
+    assert result.source == ranges.source
 
 
 @settings(max_examples=100)

@@ -1,7 +1,7 @@
-"""A Caffe net becomes an ONNX model that computes the same for every batch, or for one batch where it must be so.
+"""Converts a Caffe net to an ONNX model that computes the same for every batch size, or else for the prototxt's.
 
-The batch is a symbol in shape inference. A net that only the prototxt's batch fits is tried in the readings that keep
-the batch free first, and imported with that batch fixed, and a note, where none does.
+The batch is a symbol in shape inference. Readings that keep the batch free are tried first. Where none fits, the net
+is imported with the prototxt's batch fixed, and a note says so.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _readings(inputs: Mapping[str, tuple[int, ...]]) -> Iterator[_Reading]:
     image = next((shape for shape in inputs.values() if len(shape) == 4), None)
     shape = image or max(inputs.values(), key=len, default=())
     if shape:
-        all_of_it = frozenset(key for key, other in inputs.items() if other[:1] == shape[:1])
+        all_of_it = frozenset(key for key, candidate in inputs.items() if candidate[:1] == shape[:1])
         images = frozenset(key for key in all_of_it if len(inputs[key]) == len(shape))
         for chosen in dict.fromkeys((all_of_it, images)):
             yield _Reading(chosen)
@@ -75,12 +75,12 @@ def _fixed_note(inputs: Mapping[str, tuple[int, ...]], reading: _Reading, obstac
     if reading.inputs or not obstacles:
         return []
     sizes = ", ".join(f"{name} {list(shape)}" for name, shape in inputs.items())
-    return [f"imported with fixed shapes ({sizes}), for no other batch fits: {obstacles[0].reason}"]
+    return [f"imported with fixed shapes ({sizes}), because no other batch size fits: {obstacles[0].reason}"]
 
 
 def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
     """The tops of Input layers with their shapes, in order."""
-    found: dict[str, tuple[int, ...]] = {}
+    inputs: dict[str, tuple[int, ...]] = {}
     for layer in net.layer:
         if layer.type != "Input":
             continue
@@ -90,22 +90,20 @@ def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
             raise NetworkError(f"{where}: {len(stated)} shapes for {len(layer.top)} tops")
         for position, top in enumerate(layer.top):
             if not stated:
-                raise NetworkError(
-                    f"{where}: {top!r} has no shape; write one into the prototxt, or give an input shape"
-                )
+                raise NetworkError(f"{where}: {top!r} has no shape; write one into the prototxt or give an input shape")
             shape = stated[position % len(stated)]
             if any(dim <= 0 for dim in shape):
                 raise NetworkError(f"{where}: {top!r} has the empty shape {list(shape)}; give an input shape")
             check_count(shape, f"{where}: {top!r}")
-            found[top] = shape
-    return found
+            inputs[top] = shape
+    return inputs
 
 
 def _check_counts(layer: LayerParameter, file: str) -> None:
-    """The layer's type is known, and it has as many bottoms and tops as the type takes."""
+    """NetworkError for an unknown layer type and for the wrong number of bottoms or tops."""
     where = f"{file}, layer {layer.name!r} ({layer.type})"
     if "" in layer.top:
-        raise NetworkError(f"{where}: a top has an empty name, which ONNX has no way to say; give it one")
+        raise NetworkError(f"{where}: a top has an empty name, which ONNX does not allow; give it a name")
     if layer.type == "Input":
         if layer.bottom:
             raise NetworkError(f"{where}: takes no bottoms")
@@ -113,13 +111,13 @@ def _check_counts(layer: LayerParameter, file: str) -> None:
     kind = LAYERS.get(layer.type)
     if kind is None:
         raise NetworkError(f"{where}: Caffe 1.0 has no such layer; inferkit imports {', '.join(sorted(LAYERS))}")
-    for what, count, (least, most) in (
+    for name, count, (least, most) in (
         ("bottoms", len(layer.bottom), kind.bottoms),
         ("tops", len(layer.top), kind.tops),
     ):
         if count < least or (most is not None and count > most):
             wanted = str(least) if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-            raise NetworkError(f"{where}: needs {wanted} {what}, the prototxt names {count}")
+            raise NetworkError(f"{where}: needs {wanted} {name}, but the prototxt names {count}")
     if len(layer.loss_weight) not in (0, len(layer.top)):
         raise NetworkError(f"{where}: {len(layer.loss_weight)} loss weights for {len(layer.top)} tops")
 
@@ -163,10 +161,10 @@ class _Run:
         kind = LAYERS[param.type]
         # The flow has shown that a top named as the bottom at its place may overwrite it.
         in_place = [place < len(param.bottom) and param.bottom[place] == top for place, top in enumerate(param.top)]
-        taken: list[object] = []
+        requested: list[object] = []
 
         def take(_: LayerParameter, specs: Sequence[BlobSpec]) -> list[NDArray[np.float32]]:
-            taken.append(specs)
+            requested.append(specs)
             return self.weights.blobs(index, specs)
 
         bottoms = tuple(self.blobs.read(bottom) for bottom in param.bottom)
@@ -175,7 +173,7 @@ class _Run:
         tops = kind.convert(layer)
         if any(in_place) and (tops[0] != bottoms[0] or len(bottoms) > 1):
             self._check_overwriting(layer, tops[0])
-        if not taken:
+        if not requested:
             self.weights.blobs(index, [])
         for node in self.builder.nodes[first:]:
             if tops and tops[0].name in node.outputs:
@@ -188,28 +186,29 @@ class _Run:
                 self.blobs.write(top, tensor, shares, lasting=not param.bottom)
 
     def _check_overwriting(self, layer: LayerContext, top: Tensor) -> None:
-        """Refuse a layer in place whose result in Caffe is that of a race or of the pass before."""
-        first, *others = layer.param.bottom
+        """Refuse a layer in place whose result in Caffe depends on a race or on the previous forward pass."""
+        first, *further = layer.param.bottom
         same_size = same(product(top.shape), product(layer.bottom.shape))
         layer.check(same_size, f"changes the size of {first!r} in place; give the top another name")
         layer.check(
             not self.blobs.is_lasting(first),
-            f"changes the constant {first!r} with each pass; give the top another name",
+            f"changes the constant {first!r} in each forward pass; give the top another name",
         )
-        shared = [name for name in others if self.blobs.memory(name) == self.blobs.memory(first)]
+        shared = [name for name in further if self.blobs.memory(name) == self.blobs.memory(first)]
         layer.check(
-            not shared, f"overwrites {first!r}, whose memory its other bottom {shared[:1]} shares; rename the top"
+            not shared,
+            f"overwrites {first!r}, which shares its memory with the bottom {shared[:1]}; give the top another name",
         )
 
     def _outputs(self) -> list[Tensor]:
-        """The outputs, each under its blob's name; other blobs keep theirs where the tensor has no other."""
+        """The outputs, each under its blob's name. Other blobs name their tensors where these have no name yet."""
         final = {blob: self.blobs.read(blob) for blob in self.blobs}
         names: dict[str, str] = {}
         outputs = {}
         made = set(self.builder.tensors)
         for top in self.flow.unread():
             if self.flow.layer(top).type == "Input":
-                continue  # nothing uses this input; Caffe calls it an output too
+                continue  # no layer reads this input; Caffe counts it among the outputs
             blob = self.flow.name(top)
             tensor = final[blob]
             if tensor.name not in made or tensor.name in names or blob in self.inputs:

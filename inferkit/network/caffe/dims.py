@@ -1,8 +1,8 @@
-"""Dimensions that follow the batch: shapes hold integers and exact linear expressions of the batch size.
+"""Symbolic dimensions: integers, or exact linear expressions of the batch size.
 
-Shape inference with the batch as a symbol shows whether one graph computes what Caffe computes for every batch. Where
-a net makes the batch something else (a count that only one batch divides, a shape that only one batch fits), the
-arithmetic raises MixedBatch instead of guessing.
+Shape inference with the batch as a symbol shows whether one graph computes what Caffe computes for every batch size.
+Where a net fixes the batch (a count that only one batch size divides, a shape that only one fits), the arithmetic
+raises MixedBatch instead of guessing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fractions import Fraction
 class MixedBatch(Exception):
     """The graph would be right for one batch size only; `reason` says why. Caught by the conversion, never shown raw.
 
-    `aborts`: Caffe itself gives up at any other batch. Otherwise Caffe computes something that no such graph can.
+    `aborts`: Caffe itself aborts at any other batch size. Otherwise Caffe computes something that no such graph can.
     """
 
     def __init__(self, reason: str, aborts: bool = False) -> None:
@@ -117,7 +117,7 @@ def same(left: Dim, right: Dim) -> bool:
     if concrete(left) != concrete(right):
         return False
     at = left.at if isinstance(left, BatchDim) else right.at if isinstance(right, BatchDim) else 0
-    raise MixedBatch(f"{left} is {right} only for a batch of {at}", aborts=True)
+    raise MixedBatch(f"{left} equals {right} only for a batch of {at}", aborts=True)
 
 
 def same_shape(left: Shape, right: Shape) -> bool:
@@ -137,17 +137,17 @@ def at_least(left: Dim, right: Dim) -> bool:
     return True
 
 
-def static(dim: Dim, what: str) -> int:
-    """The dimension as a number; MixedBatch where it follows the batch. `what` names it in the note."""
+def static(dim: Dim, role: str) -> int:
+    """The dimension as a number; MixedBatch where it follows the batch. `role` names it in the note."""
     if isinstance(dim, BatchDim):
-        raise MixedBatch(f"{what} follows the batch size")
+        raise MixedBatch(f"{role} follows the batch size")
     return dim
 
 
-def learned(dim: Dim, what: str) -> int:
-    """As `static`, for a dimension that learned blobs have: Caffe gives up when it changes."""
+def learned(dim: Dim, role: str) -> int:
+    """As `static`, for a dimension of learned blobs: Caffe aborts when it changes."""
     if isinstance(dim, BatchDim):
-        raise MixedBatch(f"{what} follows the batch size, and its weights do not", aborts=True)
+        raise MixedBatch(f"{role} follows the batch size, but its weights do not", aborts=True)
     return dim
 
 
@@ -158,8 +158,8 @@ def follows_batch(shape: Shape) -> bool:
 
 def _combine(left: Dim, right: Dim, sign: int) -> Dim:
     if isinstance(left, BatchDim):
-        other = (right.factor, right.offset) if isinstance(right, BatchDim) else (Fraction(0), Fraction(right))
-        return _simplified(left.factor + sign * other[0], left.offset + sign * other[1], left.at)
+        factor, offset = (right.factor, right.offset) if isinstance(right, BatchDim) else (Fraction(0), Fraction(right))
+        return _simplified(left.factor + sign * factor, left.offset + sign * offset, left.at)
     if isinstance(right, BatchDim):
         return _simplified(sign * right.factor, left + sign * right.offset, right.at)
     return left + sign * right

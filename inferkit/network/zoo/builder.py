@@ -1,4 +1,4 @@
-"""The builder: writes a Caffe network layer by layer, as prototxt text, and keeps the shapes it passes through."""
+"""Builds a Caffe network layer by layer: its prototxt text, and the shape of every blob."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Shape = tuple[int, ...]  # of one image, without the batch dimension: (C, H, W),
 
 @dataclass(frozen=True)
 class ZooLayer:
-    """One layer: what the prototxt says of it, the shapes of its parameter blobs, and its multiply-accumulates.
+    """One layer: its prototxt entry, the shapes of its parameter blobs, and its multiply-accumulates.
 
-    `gain` is advice to whoever makes up weights: the spread that this layer's output should have (1 for most).
+    `gain` is a hint for made-up weights: the spread that this layer's output should have (1 for most).
     """
 
     name: str
@@ -28,7 +28,7 @@ class ZooLayer:
 
     @property
     def parameters(self) -> int:
-        """How many numbers of it are learned (BatchNorm's running statistics are not)."""
+        """How many learned parameters it has (BatchNorm's running statistics do not count)."""
         return 0 if self.type == "BatchNorm" else sum(prod(shape) for shape in self.blobs)
 
     def prototxt(self) -> str:
@@ -61,7 +61,7 @@ class NetBuilder:
 
     @property
     def parameters(self) -> int:
-        """Learned numbers of the whole network."""
+        """Learned parameters of the whole network."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
@@ -175,21 +175,21 @@ class NetBuilder:
         """Concatenation along the channels."""
         shapes = [self.shapes[bottom] for bottom in bottoms]
         if len({shape[1:] for shape in shapes}) != 1:
-            raise ValueError(f"layer {name}: planes of different size cannot be concatenated: {shapes}")
+            raise ValueError(f"layer {name}: blobs of different plane sizes cannot be concatenated: {shapes}")
         return self._add(ZooLayer(name, "Concat", tuple(bottoms), (name,)), (sum(s[0] for s in shapes), *shapes[0][1:]))
 
     def add(self, name: str, bottoms: Sequence[str]) -> str:
         """Elementwise sum."""
         shapes = [self.shapes[bottom] for bottom in bottoms]
         if len(set(shapes)) != 1:
-            raise ValueError(f"layer {name}: shapes differ: {shapes}")
+            raise ValueError(f"layer {name}: blobs of different shapes cannot be added: {shapes}")
         return self._add(ZooLayer(name, "Eltwise", tuple(bottoms), (name,)), shapes[0])
 
     def softmax(self, name: str = "prob") -> str:
         """Softmax over the channels."""
         return self._add(ZooLayer(name, "Softmax", (self.top,), (name,)), self.shapes[self.top])
 
-    # What the methods above share.
+    # Helpers of the methods above.
 
     def _pool(self, name: str, method: str, kernel: int, stride: int, pad: int, bottom: str | None) -> str:
         channels, *size = self._shape(bottom)
@@ -223,10 +223,10 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _size(what: str, value: int | tuple[int, int]) -> dict[str, int]:
+def _size(field: str, value: int | tuple[int, int]) -> dict[str, int]:
     if isinstance(value, tuple):
-        return {f"{what}_h": value[0], f"{what}_w": value[1]}
-    return {"kernel_size" if what == "kernel" else what: value}
+        return {f"{field}_h": value[0], f"{field}_w": value[1]}
+    return {"kernel_size" if field == "kernel" else field: value}
 
 
 def _render(message: Mapping[str, Any], indent: str) -> Iterator[str]:

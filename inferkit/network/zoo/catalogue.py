@@ -1,4 +1,4 @@
-"""The catalogue: which networks the zoo has, what they read, and how each is built."""
+"""The catalogue of the zoo: each network's name, its input shape and the function that builds it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CATALOGUE: dict[str, ZooNetwork] = {
     "inception_v3": ZooNetwork(inception_v3, (3, 299, 299)),
 }
 
-# What tells a machine that moved from an engine that did; no network of anybody's, and in no list.
+# They show whether the machine changed, not the engine; no user's network, so in no list.
 REFERENCES: dict[str, ZooNetwork] = {
     "reference-1": ZooNetwork(reference_1, (3, 64, 64)),
     "reference-2": ZooNetwork(reference_2, (16, 14, 14)),
@@ -69,7 +69,7 @@ def entry(name: str) -> ZooNetwork:
 
 def build(name: str) -> NetBuilder:
     """The network called `name`, built: its layers, shapes and prototxt."""
-    found = entry(name)
-    net = NetBuilder(name, found.input_shape)
-    found.family(net)
+    network = entry(name)
+    net = NetBuilder(name, network.input_shape)
+    network.family(net)
     return net

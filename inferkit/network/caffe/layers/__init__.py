@@ -1,4 +1,4 @@
-"""The table of layers: Caffe's type -> its converter, the numbers of its bottoms and tops, and how it uses memory.
+"""The table of layers: Caffe's layer type to its converter, its numbers of bottoms and tops, and how it uses memory.
 
 A converter takes a LayerContext and returns one tensor per top that the prototxt names. A new layer is one line
 here, its function in the file of its kind, and its test.

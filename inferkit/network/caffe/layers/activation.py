@@ -73,7 +73,7 @@ def threshold(layer: LayerContext) -> list[Tensor]:
 
 def dropout(layer: LayerContext) -> list[Tensor]:
     """Nothing in TEST phase."""
-    layer.check(not layer.train, "is random in TRAIN phase; import the net in TEST phase")
+    layer.check(not layer.train, "is random in the TRAIN phase; import the net in the TEST phase")
     return [layer.bottom]
 
 

@@ -1,4 +1,4 @@
-"""LRN, BatchNorm and MVN."""
+"""Normalization layers: LRN, BatchNorm and MVN."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def batch_norm(layer: LayerContext) -> list[Tensor]:
 
 def _batch_statistics(layer: LayerContext) -> Tensor:
     bottom = layer.bottom
-    others = [axis for axis in range(len(bottom.shape)) if axis != 1]
-    centred, variance = _centred(layer, bottom, others)
+    reduced_axes = [axis for axis in range(len(bottom.shape)) if axis != 1]
+    centred, variance = _centred(layer, bottom, reduced_axes)
     deviation = layer.like("Sqrt", layer.shifted(variance, layer.param.batch_norm_param.eps))
     return layer.like("Div", centred, deviation)
 

@@ -1,4 +1,4 @@
-"""Pooling and spatial pyramid pooling: Caffe's window arithmetic as explicit padding, never as an operator's ceil_mode.
+"""Pooling and spatial pyramid pooling: Caffe's window arithmetic becomes explicit padding, never ceil_mode.
 
 Per axis a window covers [i * stride - pad, + kernel), cut at the input for MAX and for the sum of AVE. AVE divides by
 the window cut at input + pad: padding counts, what lies beyond it does not. Operators divide by the whole kernel or by
@@ -67,13 +67,13 @@ def pooling(layer: LayerContext) -> list[Tensor]:
     layer.check(not layer.in_place, "in place, Caffe would overwrite its input; give the top another name")
     method = settings.pool
     most = 2 if method == PoolingParameter.MAX else 1
-    layer.check(1 <= layer.top_count <= most, f"makes at most {most} tops, the prototxt names {layer.top_count}")
+    layer.check(1 <= layer.top_count <= most, f"has at most {most} tops, but the prototxt names {layer.top_count}")
     rows, columns = _spans(layer)
     if method == PoolingParameter.MAX:
         return _maximum(layer, layer.bottom, rows, columns, mask=layer.top_count == 2)
     if method == PoolingParameter.AVE:
         return [_average(layer, layer.bottom, rows, columns)]
-    layer.check(not layer.train, "STOCHASTIC pooling is random in TRAIN phase")
+    layer.check(not layer.train, "STOCHASTIC pooling is random in the TRAIN phase")
     return [_weighted_mean(layer, layer.bottom, rows, columns)]
 
 
@@ -129,14 +129,14 @@ def _average(layer: LayerContext, tensor: Tensor, rows: Span, columns: Span) -> 
         return layer.node("GlobalAveragePool", tensor, shape=shape)
     divisor = np.outer(inner[0].counted(), inner[1].counted()).astype(np.float32)
     covered = np.outer(inner[0].covered(), inner[1].covered()).astype(np.float32)
-    whole = np.full_like(covered, rows.kernel * columns.kernel)
+    kernel_area = np.full_like(covered, rows.kernel * columns.kernel)
     window = _window(*inner)
     # Padding is counted only where it is the same all around: ONNX Runtime 1.21 to 1.24 mix up the axes' otherwise.
-    counts = len(set(window["pads"])) == 1 and np.array_equal(divisor, whole)
+    counts = len(set(window["pads"])) == 1 and np.array_equal(divisor, kernel_area)
     pooled = layer.node(
         "AveragePool", tensor, shape=shape, count_include_pad=int(counts) if any(window["pads"]) else None, **window
     )
-    divided = whole if counts else covered
+    divided = kernel_area if counts else covered
     if not np.array_equal(divided, divisor):
         ratio = divided / divisor
         for axis in (0, 1):  # where it is the same along an axis, one value says it
@@ -193,22 +193,22 @@ def _is_global(rows: Span, columns: Span) -> bool:
 
 def _spans(layer: LayerContext) -> tuple[Span, Span]:
     settings = layer.param.pooling_param
-    given = {name: settings.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w", "pad", "stride")}
-    both = given["kernel_h"] and given["kernel_w"]
+    stated = {name: settings.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w", "pad", "stride")}
+    both = stated["kernel_h"] and stated["kernel_w"]
     if settings.global_pooling:
-        either = given["kernel_size"] or given["kernel_h"] or given["kernel_w"]
-        layer.check(not either, "with global_pooling no kernel size may be given")
+        either = stated["kernel_size"] or stated["kernel_h"] or stated["kernel_w"]
+        layer.check(not either, "global_pooling excludes a kernel size")
         kernel = tuple(static(dim, "a spatial axis") for dim in layer.bottom.shape[2:])
     else:
-        layer.check(given["kernel_size"] != both, "needs kernel_size, or kernel_h and kernel_w, and not both")
-        one = settings.kernel_size
-        kernel = (one, one) if given["kernel_size"] else (settings.kernel_h, settings.kernel_w)
+        layer.check(stated["kernel_size"] != both, "needs either kernel_size or kernel_h and kernel_w")
+        side = settings.kernel_size
+        kernel = (side, side) if stated["kernel_size"] else (settings.kernel_h, settings.kernel_w)
     layer.check(min(kernel) > 0, "kernel sizes must be positive")
-    pad, stride = (_pair(layer, what, given[what]) for what in ("pad", "stride"))
+    pad, stride = (_pair(layer, name, stated[name]) for name in ("pad", "stride"))
     layer.check(min(stride) > 0, "strides must be positive")
     if settings.global_pooling:
         plain = pad == (0, 0) and stride == (1, 1)
-        layer.check(plain, "with global_pooling the padding must be 0 and the stride 1")
+        layer.check(plain, "global_pooling needs padding 0 and stride 1")
     if any(pad):
         layer.check(settings.pool != PoolingParameter.STOCHASTIC, "STOCHASTIC pooling cannot pad")
         layer.check(all(p < k for p, k in zip(pad, kernel, strict=True)), "the padding must be smaller than the kernel")
@@ -219,12 +219,12 @@ def _spans(layer: LayerContext) -> tuple[Span, Span]:
     return rows, columns
 
 
-def _pair(layer: LayerContext, what: str, single: bool) -> tuple[int, int]:
+def _pair(layer: LayerContext, name: str, single: bool) -> tuple[int, int]:
     settings = layer.param.pooling_param
-    has = [settings.HasField(f"{what}_h"), settings.HasField(f"{what}_w")]
-    layer.check(not any(has) or (all(has) and not single), f"needs {what}, or {what}_h and {what}_w, and not both")
-    value = getattr(settings, what)
-    return (getattr(settings, f"{what}_h"), getattr(settings, f"{what}_w")) if all(has) else (value, value)
+    has = [settings.HasField(f"{name}_h"), settings.HasField(f"{name}_w")]
+    layer.check(not any(has) or (all(has) and not single), f"needs either {name} or {name}_h and {name}_w")
+    value = getattr(settings, name)
+    return (getattr(settings, f"{name}_h"), getattr(settings, f"{name}_w")) if all(has) else (value, value)
 
 
 def _span(layer: LayerContext, axis: int, kernel: int, stride: int, pad: int, *, floor: bool, clip: bool) -> Span:

@@ -1,4 +1,4 @@
-"""Softmax, ArgMax and Reduction."""
+"""Layers that reduce along axes: Softmax, ArgMax and Reduction."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def arg_max(layer: LayerContext) -> list[Tensor]:
     layer.check(count >= 1, "top_k must be at least 1")
     if settings.HasField("axis"):
         axis = layer.axis(settings.axis)
-        layer.check(concrete(shape[axis]) >= count, f"top_k {count} is more than axis {axis} of {show(shape)} holds")
+        layer.check(concrete(shape[axis]) >= count, f"top_k {count} exceeds the size of axis {axis} of {show(shape)}")
         values, indices = _largest(layer, layer.bottom, axis, count)
         return [values if settings.out_max_val else layer.cast(indices, "float32")]
     layer.check(len(shape) >= 1, "needs a blob with axes")
     size = product(shape[1:])
-    layer.check(at_least(size, count), f"top_k {count} is more than the {concrete(size)} elements of an item")
+    layer.check(at_least(size, count), f"top_k {count} exceeds the {concrete(size)} elements of an item")
     values, indices = _largest(layer, layer.reshape(layer.bottom, (shape[0], size)), 1, count)
-    found = layer.cast(indices, "float32")
-    rest = (1,) * (max(3, len(shape)) - 3)
+    positions = layer.cast(indices, "float32")
+    trailing = (1,) * (max(3, len(shape)) - 3)
     if not settings.out_max_val:
-        return [layer.reshape(found, (shape[0], 1, count, *rest))]
-    both = layer.node("Concat", found, values, shape=(shape[0], 2 * count), axis=1)
-    return [layer.reshape(both, (shape[0], 2, count, *rest))]
+        return [layer.reshape(positions, (shape[0], 1, count, *trailing))]
+    both = layer.node("Concat", positions, values, shape=(shape[0], 2 * count), axis=1)
+    return [layer.reshape(both, (shape[0], 2, count, *trailing))]
 
 
 def _largest(layer: LayerContext, tensor: Tensor, axis: int, count: int) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ def _largest(layer: LayerContext, tensor: Tensor, axis: int, count: int) -> tupl
     ONNX puts the first of equal values first, Caffe the last: the axis is reversed, and the indices back.
     """
     size: Dim = tensor.shape[axis]
-    reverse = [layer.integers([value], what) for value, what in ((-1, "last"), (-(2**31), "first"), (axis, "axis"))]
+    reverse = [layer.integers([value], name) for value, name in ((-1, "last"), (-(2**31), "first"), (axis, "axis"))]
     backwards = layer.like("Slice", tensor, *reverse, layer.integers([-1], "step"))
     shape: Shape = (*tensor.shape[:axis], count, *tensor.shape[axis + 1 :])
     values, indices = layer.nodes(

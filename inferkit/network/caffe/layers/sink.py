@@ -1,4 +1,4 @@
-"""Layers beside the flow of data: sinks, which an imported net leaves out or refuses, and constants without bottoms."""
+"""Sinks and constants: layers without tops, which are left out or refused, and layers without bottoms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hdf5_output(layer: LayerContext) -> list[Tensor]:
 
 
 def refused(reason: str) -> Callable[[LayerContext], list[Tensor]]:
-    """The converter of a layer that Caffe has and ONNX cannot say."""
+    """The converter of a layer that Caffe has and ONNX cannot express."""
 
     def convert(layer: LayerContext) -> list[Tensor]:
         layer.refuse(reason)
@@ -33,7 +33,7 @@ def refused(reason: str) -> Callable[[LayerContext], list[Tensor]]:
 
 _LOSS = "computes a loss, not a result; import the part of the net before it (or the deploy prototxt)"
 _DATA = "reads data files; import the deploy part of the net, whose input takes the images"
-_RECURRENT = "keeps state from one forward pass to the next, which an ONNX graph cannot"
+_RECURRENT = "keeps state between forward passes, which an ONNX graph cannot"
 
 REFUSED = {
     "Accuracy": "compares with labels; import the part of the net before it (or the deploy prototxt)",
@@ -51,9 +51,9 @@ REFUSED = {
     "WindowData": _DATA,
     "LSTM": _RECURRENT,
     "RNN": _RECURRENT,
-    "LSTMUnit": "is a part of LSTM, which keeps state from one forward pass to the next",
-    "Filter": "lets through as many items as its selector says, so the sizes of its tops depend on the data",
-    "Python": "runs Python code of yours; write what it computes with other layers",
+    "LSTMUnit": "is a part of LSTM, which keeps state between forward passes",
+    "Filter": "selects items by their values, so the shapes of its tops depend on the data",
+    "Python": "runs user code in Python; replace it with other layers",
 }
 
 
@@ -72,9 +72,10 @@ def dummy_data(layer: LayerContext) -> list[Tensor]:
     layer.check(len(fillers) in (1, count), f"{len(fillers)} fillers for {count} tops")
     sizes = [list(field) for field in (settings.num, settings.channels, settings.height, settings.width)]
     if any(sizes):
-        layer.check(not settings.shape, "gives both shape and num, channels, height, width")
+        layer.check(not settings.shape, "shape excludes num, channels, height and width; give one of the two forms")
         layer.check(
-            all(len(size) in (1, count) for size in sizes), "needs num, channels, height and width once, or once a top"
+            all(len(size) in (1, count) for size in sizes),
+            "needs num, channels, height and width once, or once per top",
         )
         shapes = [tuple(size[top % len(size)] for size in sizes) for top in range(count)]
     else:
