@@ -68,7 +68,7 @@ def test_options_that_a_finished_calibration_leaves_nothing_to_decide_are_refuse
     write_cache(tmp_path / "a.cache", calibration_from(ranges))
     for source in (calibration_from(ranges), tmp_path / "a.cache"):
         assert inferkit.at_precision(network(), "int8", source).precision == "int8"
-        with pytest.raises(UsageError, match=f"made already, whatever {next(iter(option))} may be"):
+        with pytest.raises(UsageError, match=f"already made, so {next(iter(option))} would have no effect"):
             inferkit.at_precision(network(), "int8", source, **option)
     ranges.save(tmp_path / "ranges.npz")  # any method can start from these, but their images are counted
     assert "mse" in str(inferkit.at_precision(network(), "int8", tmp_path / "ranges.npz", method="mse").calibration)
@@ -77,9 +77,9 @@ def test_options_that_a_finished_calibration_leaves_nothing_to_decide_are_refuse
 
 
 def test_unknown_options_name_those_there_are() -> None:
-    with pytest.raises(UsageError, match="'speed'; it has method"):
+    with pytest.raises(UsageError, match="'speed'; its options: method"):
         inferkit.at_precision(network(), "int8", [images()], speed=11)
-    with pytest.raises(UsageError, match="it has none"):
+    with pytest.raises(UsageError, match="it has no options"):
         inferkit.at_precision(network(), "fp32", speed=11)
     with pytest.raises(UsageError, match="unknown calibration method"):
         inferkit.at_precision(network(), "int8", [images()], method="guess")

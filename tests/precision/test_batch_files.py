@@ -66,8 +66,8 @@ def test_hostile_bytes_are_an_error_that_names_the_file(folder: Path, content: b
     ("header", "says"),
     [
         ((2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1), "which takes"),
-        ((1, 0, 1, 1), "no little-endian batch file"),
-        ((-1, 3, 2, 2), "no little-endian batch file"),
+        ((1, 0, 1, 1), "not a little-endian batch file"),
+        ((-1, 3, 2, 2), "not a little-endian batch file"),
         ((1 << 24, 3 << 24, 2 << 24, 2 << 24), "which takes"),  # a big-endian header
         ((1, 1, 1, 2), "which takes 24 bytes \\(28 with labels\\), but the file has 20"),
     ],
@@ -97,7 +97,7 @@ def test_a_missing_file_is_an_error_or_the_end_as_asked(tmp_path: Path) -> None:
         BatchFiles(tmp_path / "nowhere"),
         BatchFiles(tmp_path, name="b{}.bin"),
     ):
-        with pytest.raises(PrecisionError, match="there is no"):
+        with pytest.raises(PrecisionError, match="has no "):
             list(files)
 
 
@@ -137,5 +137,5 @@ def test_an_older_file_after_the_last_one_is_said(tmp_path: Path) -> None:
     batch = (np.ones((2, 1, 3, 3), np.float32), None)
     assert write_batches(tmp_path, [batch] * 3) == 3
     assert write_batches(tmp_path, [batch] * 3) == 3
-    with pytest.raises(PrecisionError, match="batch2 was there before"):
+    with pytest.raises(PrecisionError, match="an older batch2"):
         write_batches(tmp_path, [batch] * 2)

@@ -73,13 +73,13 @@ def test_hostile_bytes_are_an_error_and_never_a_crash(content: bytes) -> None:
         (b"data: 3c00088g\n", "line 1"),
         (b"data: 3c00088900\n", "line 1"),
         (b": 3c000889\n", "line 1"),
-        (b"a: 3f800000\na: 3f800001\n", "line 2: another scale for 'a'"),
-        (b"a: 7f800000\n", "line 1: 7f800000 is no scale"),
-        (b"a: bf800000\n", "line 1: bf800000 is no scale"),
-        (b"a: 7fc00000\n", "line 1: 7fc00000 is no scale"),
-        (b"TRT-8601-EntropyCalibration2\n", "there is no scale"),
-        (b"", "there is no scale"),
-        (b"\xff\xfe", "byte 0: not a text"),
+        (b"a: 3f800000\na: 3f800001\n", "line 2: a second, different scale for 'a'"),
+        (b"a: 7f800000\n", "line 1: 7f800000 is not a scale"),
+        (b"a: bf800000\n", "line 1: bf800000 is not a scale"),
+        (b"a: 7fc00000\n", "line 1: 7fc00000 is not a scale"),
+        (b"TRT-8601-EntropyCalibration2\n", "has no scale"),
+        (b"", "has no scale"),
+        (b"\xff\xfe", "byte 0: is not UTF-8 text"),
     ],
 )
 def test_the_line_that_is_wrong_is_named(tmp_path: Path, content: bytes, says: str) -> None:
@@ -108,5 +108,5 @@ def test_the_header_says_what_tensorrt_would(tmp_path: Path) -> None:
 
 def test_a_name_that_a_line_cannot_hold_is_refused() -> None:
     for name in ("", "  ", "a\nb"):
-        with pytest.raises(PrecisionError, match="cannot stand"):
+        with pytest.raises(PrecisionError, match="cannot be written"):
             format_cache(Calibration({name: 1.0}, "max"), None)

@@ -29,7 +29,7 @@ def half(build: ModelBuilder, precision: str = "fp16", **options: object) -> Net
 
 
 def element_types(network: Network) -> dict[str, int]:
-    return {name: known.element for name, known in Graph(network.model).types().items()}
+    return {name: value_type.element for name, value_type in Graph(network.model).types().items()}
 
 
 def computed_in(network: Network, op_type: str) -> set[int]:
@@ -46,10 +46,10 @@ def execute(network: Network, x: np.ndarray) -> np.ndarray:
 @given(models(), st.sampled_from(("fp16", "bf16")))
 def test_the_result_is_a_sound_graph_close_to_the_original(model: onnx.ModelProto, precision: str) -> None:
     network = Network.from_model(model, "drawn")
-    before = model.SerializeToString(deterministic=True)
+    original = model.SerializeToString(deterministic=True)
     actual = inferkit.at_precision(network, precision)
     check(actual.model)
-    assert network.model.SerializeToString(deterministic=True) == before
+    assert network.model.SerializeToString(deterministic=True) == original
     assert (actual.inputs, actual.outputs) == (network.inputs, network.outputs)
     x = images()
     expected = run(model, x)
@@ -135,9 +135,9 @@ def test_large_values_pass_through_normalization(scale: float) -> None:
 
 def test_normalization_after_a_concatenation_is_multiplied_out() -> None:
     build = ModelBuilder(4)
-    one = build.conv(4)
-    two = build.add("Sigmoid")
-    build.node("Concat", [one, two], axis=1, shape=(8, 8, 8))
+    first = build.conv(4)
+    second = build.add("Sigmoid")
+    build.node("Concat", [first, second], axis=1, shape=(8, 8, 8))
     variance = build.constant(np.full(8, 1e-7))  # below FP16's normal range, as is the usual epsilon
     ones, zeros = build.constant(np.ones(8)), build.constant(np.zeros(8))
     build.add("BatchNormalization", ones, zeros, zeros, variance, epsilon=1e-7)
@@ -280,8 +280,8 @@ def test_branches_and_loops_compute_in_fp32() -> None:
     inner = build.conv(4)
     outputs = {name: [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)] for name in "rn"}
     then = helper.make_graph([helper.make_node("Relu", [inner], ["r"])], "then", [], outputs["r"])
-    other = helper.make_graph([helper.make_node("Neg", [inner], ["n"])], "else", [], outputs["n"])
-    build.node("If", [build.constant(True, np.bool_)], then_branch=then, else_branch=other)
+    otherwise = helper.make_graph([helper.make_node("Neg", [inner], ["n"])], "else", [], outputs["n"])
+    build.node("If", [build.constant(True, np.bool_)], then_branch=then, else_branch=otherwise)
     build.conv(4)
     network = half(build)
     assert computed_in(network, "If") == {TensorProto.FLOAT}

@@ -69,14 +69,14 @@ def test_ranges_are_those_of_the_tensors_themselves() -> None:
 @given(st.lists(st.integers(1, 11), max_size=3), st.permutations(range(12)))
 def test_batches_may_be_cut_and_ordered_in_any_way(cuts: list[int], order: list[int]) -> None:
     x = images(12)
-    whole = collect_ranges(network(), [x])
+    reference = collect_ranges(network(), [x])
     parts = [part for part in np.split(x[order], sorted(cuts)) if len(part)]
     actual = collect_ranges(network(), parts)
-    assert actual.images == whole.images
+    assert actual.images == reference.images
     # ONNX Runtime may sum in another order for another batch size; the inputs themselves are exact
-    assert actual.histograms["x"] == whole.histograms["x"]
+    assert actual.histograms["x"] == reference.histograms["x"]
     for name, histogram in actual.histograms.items():
-        assert histogram.maximum == pytest.approx(whole.histograms[name].maximum, rel=1e-5)
+        assert histogram.maximum == pytest.approx(reference.histograms[name].maximum, rel=1e-5)
 
 
 def test_ranges_of_two_halves_merge_to_those_of_the_whole() -> None:
@@ -86,7 +86,7 @@ def test_ranges_of_two_halves_merge_to_those_of_the_whole() -> None:
 
 
 def test_activations_are_counted_a_few_images_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = collect_ranges(network(), [images(9)])
+    reference = collect_ranges(network(), [images(9)])
     monkeypatch.setattr(collect, "_WATCHED_BYTES", 2 * 4 * (8 * 8 * 8) * 3)  # room for two images' activations
     sizes: list[int] = []
     run_part = collect.Collector._run
@@ -99,7 +99,7 @@ def test_activations_are_counted_a_few_images_at_a_time(monkeypatch: pytest.Monk
     actual = collect_ranges(network(), [images(9)])
     assert sum(sizes) == 9
     assert max(sizes) <= 3
-    assert actual.histograms["x"] == whole.histograms["x"]
+    assert actual.histograms["x"] == reference.histograms["x"]
 
 
 def test_images_of_a_dataset_are_spread_over_it() -> None:
@@ -189,11 +189,11 @@ def test_an_input_that_holds_no_images_is_fed_whole() -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    with pytest.raises(PrecisionError, match="no image"):
+    with pytest.raises(PrecisionError, match="no images"):
         collect_ranges(network(), [])
-    with pytest.raises(PrecisionError, match="takes 4 x 8 x 8 for each image, but was given 3 x 8 x 8"):
+    with pytest.raises(PrecisionError, match="takes 4 x 8 x 8 for each image, but got 3 x 8 x 8"):
         collect_ranges(network(), [images(2, channels=3)])
-    with pytest.raises(PrecisionError, match="holds other, the network's inputs are x"):
+    with pytest.raises(PrecisionError, match="has other, but the network's inputs are x"):
         collect_ranges(network(), [{"other": images()}])
     with pytest.raises(PrecisionError, match="'fc9'"):
         collect_ranges(network(), [images()], exclude=["fc9"])
@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_said() -> None:
         collect_ranges(network(), [images()], speed=1)
     with pytest.raises(UsageError, match="holds no images"):
         collect_ranges(network(), Ranges({}, 0))
-    with pytest.raises(PrecisionError, match="computes no tensor 'nowhere'"):
+    with pytest.raises(PrecisionError, match="does not compute a tensor 'nowhere'"):
         collect.Collector(prepare(network().model), ["nowhere"])
 
 

@@ -115,9 +115,9 @@ def test_a_network_of_a_fixed_batch_is_calibrated_with_any_number_of_images() ->
     drawn = next(d for d in (exported(Random(seed), blocks=2) for seed in range(100)) if d.fixed_batch == 3)
     network, feeds = network_of(drawn), drawn.feeds()
     more = {name: np.concatenate([values, values[::-1] / 2, values[:1]]) for name, values in feeds.items()}
-    whole = collect_ranges(network, [more])
-    assert whole.images == 7
+    reference = collect_ranges(network, [more])
+    assert reference.images == 7
     # The seventh image fills its batch up alone; it adds what it adds among others, and no more.
-    assert whole == collect_ranges(network, [{name: values[::-1] for name, values in more.items()}])
-    first = next(name for name in whole.histograms if name in feeds)
-    assert whole.histograms[first].total == more[first].size
+    assert reference == collect_ranges(network, [{name: values[::-1] for name, values in more.items()}])
+    first = next(name for name in reference.histograms if name in feeds)
+    assert reference.histograms[first].total == more[first].size

@@ -23,12 +23,12 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
 @settings(max_examples=60)
 @given(models())
 def test_a_prepared_graph_computes_what_the_original_does(model: onnx.ModelProto) -> None:
-    before = model.SerializeToString(deterministic=True)
+    original = model.SerializeToString(deterministic=True)
     x = images()
     expected, actual = run(model, x), run(prepared(model), x)
     scale = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(actual / scale, expected / scale, **CLOSE)
-    assert model.SerializeToString(deterministic=True) == before  # the original is not touched
+    assert model.SerializeToString(deterministic=True) == original  # the original is not touched
 
 
 @pytest.mark.parametrize("layer", ["conv", "grouped", "depthwise", "deconv", "deconv_grouped"])
@@ -190,11 +190,11 @@ def test_a_branch_reads_what_is_outside_of_it() -> None:
     body = helper.make_graph(
         [helper.make_node("Relu", [inner], ["r"])], "then", [], [helper.make_tensor_value_info("r", 1, None)]
     )
-    other = helper.make_graph(
+    otherwise = helper.make_graph(
         [helper.make_node("Neg", [inner], ["n"])], "else", [], [helper.make_tensor_value_info("n", 1, None)]
     )
     condition = build.constant(True, np.bool_)
-    build.node("If", [condition], then_branch=body, else_branch=other)
+    build.node("If", [condition], then_branch=body, else_branch=otherwise)
     build.batch_norm()
     model = build.model()
     actual = prepared(model)

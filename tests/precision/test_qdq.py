@@ -37,14 +37,14 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def test_the_result_is_a_sound_graph_of_int8_close_to_the_original(model: onnx.ModelProto) -> None:
     network = Network.from_model(model, "drawn")
     x = images(8)
-    before = model.SerializeToString(deterministic=True)
+    original = model.SerializeToString(deterministic=True)
     if not any(node.op_type in LINEAR for node in model.graph.node):
         with pytest.raises(PrecisionError, match="none has constant"):
             inferkit.at_precision(network, "int8", [x])
         return
     quantized = inferkit.at_precision(network, "int8", [x], method="max")
     check(quantized.model)
-    assert network.model.SerializeToString(deterministic=True) == before
+    assert network.model.SerializeToString(deterministic=True) == original
     assert (quantized.inputs, quantized.outputs) == (network.inputs, network.outputs)
     expected = run(model, x)
     for actual in (run(quantized.model, x), run(quantized.model, x, as_written=True)):
@@ -100,8 +100,8 @@ def test_weights_have_one_scale_per_output_channel_and_err_by_half_a_step_at_mos
     shape[axis] = -1
     steps = scales.reshape(shape)
     assert np.all(np.abs(codes * steps - weights) <= steps * 0.5001)  # rounded to the nearest code
-    others = tuple(a for a in range(weights.ndim) if a != axis)
-    np.testing.assert_array_equal(np.abs(codes).max(axis=others), 127)  # each channel uses its whole range
+    reduced_axes = tuple(a for a in range(weights.ndim) if a != axis)
+    np.testing.assert_array_equal(np.abs(codes).max(axis=reduced_axes), 127)  # each channel uses its whole range
 
 
 def test_weights_that_two_layers_share_are_stored_once() -> None:
@@ -118,27 +118,27 @@ def test_weights_that_two_layers_share_are_stored_once() -> None:
 
 def test_tensors_of_one_group_have_the_widest_scale_of_theirs() -> None:
     build = ModelBuilder(4)
-    one = build.conv(4)
-    two = build.conv(4)
-    build.node("Concat", [one, two], axis=1, shape=(8, 8, 8))
+    first = build.conv(4)
+    second = build.conv(4)
+    build.node("Concat", [first, second], axis=1, shape=(8, 8, 8))
     top = build.top
     build.conv(4)
     placement = place(prepare(build.model()))
-    scales = activation_scales(placement, Calibration({"x": 1.0, one: 2.0, top: 50.0}, "max"), INT8)
-    assert scales[one] == scales[top] == scale_of(50.0, INT8)
+    scales = activation_scales(placement, Calibration({"x": 1.0, first: 2.0, top: 50.0}, "max"), INT8)
+    assert scales[first] == scales[top] == scale_of(50.0, INT8)
     assert scales["x"] == scale_of(1.0, INT8)
 
 
 def test_a_tensor_that_the_calibration_lacks_takes_its_groups_range_or_is_named() -> None:
     build = ModelBuilder(4)
     build.conv(4)
-    before = build.add("Relu")
-    after = build.add("MaxPool", kernel_shape=[2, 2], shape=(4, 7, 7))
+    activation = build.add("Relu")
+    pooled = build.add("MaxPool", kernel_shape=[2, 2], shape=(4, 7, 7))
     build.conv(4)
     placement = place(prepare(build.model()))
-    scales = activation_scales(placement, Calibration({"x": 1.0, before: 3.0}, "cache"), INT8)
-    assert scales[after] == scale_of(3.0, INT8)  # pooling passes values on
-    with pytest.raises(PrecisionError, match=after):
+    scales = activation_scales(placement, Calibration({"x": 1.0, activation: 3.0}, "cache"), INT8)
+    assert scales[pooled] == scale_of(3.0, INT8)  # pooling passes values on
+    with pytest.raises(PrecisionError, match=pooled):
         activation_scales(placement, Calibration({"x": 1.0}, "cache"), INT8)
 
 
@@ -227,7 +227,7 @@ def test_a_quantized_network_is_not_quantized_again() -> None:
         with pytest.raises(PrecisionError, match="int8 already"):
             inferkit.at_precision(once, precision, calibration)
     foreign = Network.from_model(once.model, "quantized elsewhere")
-    with pytest.raises(PrecisionError, match="quantized as it is"):
+    with pytest.raises(PrecisionError, match="quantized already"):
         inferkit.at_precision(foreign, "int8", [images()])
 
 
