@@ -103,11 +103,11 @@ def stream(
     arrays = _outputs(out)
     kind = np.dtype(dtype) if dtype is not None else arrays[0].dtype if arrays else np.dtype(np.float32)
     if any(array.dtype != kind for array in arrays):
-        raise UsageError(f"out has the type {', '.join(str(array.dtype) for array in arrays)}, dtype says {kind}")
+        raise UsageError(f"out has the type {', '.join(str(array.dtype) for array in arrays)}, but dtype is {kind}")
     filler = _Filler(dataset, preprocessing, kind)
     for array in arrays:
         if array.ndim != 4 or len(array) < batch_size or array.shape[1:] != filler.shape or not array.flags.writeable:
-            raise UsageError(f"out has the shape {array.shape}; needed is {(batch_size, *filler.shape)}, writable")
+            raise UsageError(f"out has the shape {array.shape}; it must be {(batch_size, *filler.shape)} and writable")
     return _stream(filler, indices, batch_size, arrays, threads, last)
 
 
@@ -181,7 +181,7 @@ class _Filler:
                 if transform.output_shape != self.shape:
                     raise DataError(
                         f"the image becomes {transform.output_shape} [C, H, W], the first of the dataset {self.shape}; "
-                        "images of several sizes need a resize or a crop, gray among colour ones a decoding `color`"
+                        "images of several sizes need a resize or a crop, mixed gray and colour images need `color`"
                     )
                 transform.write(pixels, batch.images[row])
                 batch.labels[row] = label
@@ -249,5 +249,5 @@ def _outputs(out: Output | None) -> list[NDArray[Any]]:
         return []
     arrays = [out] if isinstance(out, np.ndarray) else list(out)
     if not arrays:
-        raise UsageError("out is an empty list: give at least one array")
+        raise UsageError("out is an empty list; give at least one array")
     return arrays

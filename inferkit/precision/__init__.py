@@ -22,7 +22,7 @@ def normalize(precision: str) -> str:
     name = precision.strip().lower()
     name = _ALIASES.get(name, name)
     if name not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}, or FLOAT, HALF, INT8")
+        raise UsageError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}, and FLOAT, HALF, INT8")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Batches: nothing lost, nothing twice, the order kept, for any sizes, threads and memory; and how they end."""
+"""Batches have every image once and in order, for any sizes, threads and memory; streams end cleanly."""
 
 from __future__ import annotations
 
@@ -199,8 +199,8 @@ def test_ending_early_ends_the_threads(how: str) -> None:
 def test_several_streams_of_one_dataset_do_not_disturb_each_other() -> None:
     dataset = numbered(60)
     pairs = list(zip(dataset.batches(7), dataset.batches(7, start=0, threads=2), strict=True))
-    for one, other in pairs:
-        np.testing.assert_array_equal(one.images, other.images)
+    for first, second in pairs:
+        np.testing.assert_array_equal(first.images, second.images)
     assert len(pairs) == 9
 
 

@@ -1,4 +1,4 @@
-"""The one entry: names of precisions, what each gives, and what it refuses."""
+"""at_precision: names of precisions, the network that each gives, and the errors."""
 
 from __future__ import annotations
 

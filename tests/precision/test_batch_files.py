@@ -63,7 +63,7 @@ def test_hostile_bytes_are_an_error_that_names_the_file(folder: Path, content: b
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "message"),
     [
         ((2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1), "which takes"),
         ((1, 0, 1, 1), "not a little-endian batch file"),
@@ -72,9 +72,9 @@ def test_hostile_bytes_are_an_error_that_names_the_file(folder: Path, content: b
         ((1, 1, 1, 2), "which takes 24 bytes \\(28 with labels\\), but the file has 20"),
     ],
 )
-def test_a_header_that_does_not_fit_the_file_is_refused(tmp_path: Path, header: tuple[int, ...], says: str) -> None:
+def test_a_header_that_does_not_fit_the_file_is_refused(tmp_path: Path, header: tuple[int, ...], message: str) -> None:
     (tmp_path / "batch0").write_bytes(struct.pack("<4i", *header) + b"\0" * 4)
-    with pytest.raises(PrecisionError, match=says):
+    with pytest.raises(PrecisionError, match=message):
         read_batch(tmp_path / "batch0")
 
 

@@ -67,7 +67,7 @@ def test_hostile_bytes_are_an_error_and_never_a_crash(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"TRT-1-A\ndata 3c000889\n", "line 2: 'data 3c000889'"),
         (b"data: 3c00088g\n", "line 1"),
@@ -82,9 +82,9 @@ def test_hostile_bytes_are_an_error_and_never_a_crash(content: bytes) -> None:
         (b"\xff\xfe", "byte 0: is not UTF-8 text"),
     ],
 )
-def test_the_line_that_is_wrong_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+def test_the_line_that_is_wrong_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "bad.cache").write_bytes(content)
-    with pytest.raises(PrecisionError, match=says) as error:
+    with pytest.raises(PrecisionError, match=message) as error:
         read_cache(tmp_path / "bad.cache")
     assert "bad.cache" in str(error.value)
 

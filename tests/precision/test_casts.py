@@ -1,4 +1,4 @@
-"""FP16 and BF16: what becomes half, what stays FP32, and what half precision cannot hold."""
+"""FP16 and BF16: which tensors become half, which stay FP32, and which values half precision cannot hold."""
 
 from __future__ import annotations
 

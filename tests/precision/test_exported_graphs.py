@@ -1,4 +1,4 @@
-"""Networks as exporters write them survive every rewrite: sound graphs, close to FP32, that TensorRT builds."""
+"""Networks in the forms of real exporters pass every rewrite: sound graphs, close to FP32, that TensorRT builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Q/DQ pairs go."""
+"""Placement of Q/DQ pairs: which layers, which inputs, which tensors share a scale."""
 
 from __future__ import annotations
 

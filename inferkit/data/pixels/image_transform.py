@@ -35,7 +35,10 @@ class ImageTransform:
         there, while the row is still in the processor's cache. DataError for floats into uint8.
         """
         if out.dtype == np.uint8 and (image.dtype != np.uint8 or (self.caffe_io and self.resize is not None)):
-            raise DataError(f"the image has {image.dtype} pixels or gets them by resizing, which uint8 cannot hold")
+            raise DataError(
+                f"the image has {image.dtype} pixels, or gets them by resizing, which uint8 cannot hold; "
+                "ask for float32"
+            )
         if self.resize is not None:
             image = self._resized(image, self.resize)
         rows, columns = self.window

@@ -50,7 +50,7 @@ def method(text: str | Method) -> Method:
             raise UsageError(f"calibration method {text!r}: the percentile must be between 50 and 100")
         return Method(name, value)
     if share or name not in METHODS:
-        raise UsageError(f"unknown calibration method {text!r}; use one of {', '.join(METHODS)}, or percentile:SHARE")
+        raise UsageError(f"unknown calibration method {text!r}; there are {', '.join(METHODS)} and percentile:SHARE")
     return Method(name)
 
 
