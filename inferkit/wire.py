@@ -50,7 +50,9 @@ def read_length(buffer: memoryview | bytes, position: int, end: int) -> tuple[in
     if start - position > 5:
         raise DataError(f"the message has a length of more than five bytes at byte {position}")
     if size > end - start:
-        raise DataError(f"the message is cut: the field at byte {position} says {size} bytes, {end - start} are left")
+        raise DataError(
+            f"the message is truncated: the field at byte {position} declares {size} bytes, but {end - start} are left"
+        )
     return start, start + size
 
 

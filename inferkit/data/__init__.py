@@ -1,4 +1,4 @@
-"""What it is computed on: Caffe LMDB, preprocessing, labels, the embedded dataset."""
+"""Datasets: Caffe LMDBs, arrays, image files, and the embedded one; their preprocessing and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in memory as a dataset: arrays, or a .npz or .npy file of them."""
+"""Images in memory as a dataset: arrays, or a .npz or .npy file of arrays."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ class ArrayDataset(Dataset):
         self.source = source
         images = np.asarray(images)
         if images.dtype != np.uint8 and images.dtype.kind != "f":
-            raise DataError(f"{source}: images are uint8 or floats, not {images.dtype}")
+            raise DataError(f"{source}: images must be uint8 or floats, not {images.dtype}")
         if images.ndim == 3:
             images = images[:, np.newaxis] if layout == "CHW" else images[:, :, :, np.newaxis]
         if images.ndim != 4 or images.size == 0:
-            raise DataError(f"{source}: images have the axes [N, C, H, W] or [N, H, W]; these have {images.shape}")
+            raise DataError(f"{source}: images must have the shape [N, C, H, W] or [N, H, W], not {images.shape}")
         self._images = images if images.dtype == np.uint8 else images.astype(np.float32, copy=False)
         self._layout = layout
-        found = np.full(len(images), -1) if labels is None else np.asarray(labels)
-        if found.shape != (len(images),) or found.dtype.kind not in "iu":
+        numbers = np.full(len(images), -1) if labels is None else np.asarray(labels)
+        if numbers.shape != (len(images),) or numbers.dtype.kind not in "iu":
             raise DataError(
-                f"{source}: {len(images)} images need as many whole labels, not {found.dtype} {found.shape}"
+                f"{source}: {len(images)} images need as many integer labels, not {numbers.dtype} {numbers.shape}"
             )
-        self._labels = found.astype(np.int64)
+        self._labels = numbers.astype(np.int64)
         self._labels.flags.writeable = False
         if keys is not None and len(keys) != len(images):
-            raise DataError(f"{source}: {len(images)} images have {len(keys)} keys")
+            raise DataError(f"{source}: there are {len(images)} images, but {len(keys)} keys")
         self._keys = keys
 
     @classmethod
@@ -62,7 +62,7 @@ class ArrayDataset(Dataset):
         arrays = read_arrays(path, max_bytes)
         images = next((arrays[name] for name in ("images", "x") if name in arrays), None)
         if images is None:
-            raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'no arrays'}; expected are images and labels")
+            raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'no arrays'}; expected: images and labels")
         labels = next((arrays[name] for name in ("labels", "y") if name in arrays), None)
         return cls(images, labels, source=os.fspath(path))
 
@@ -89,7 +89,7 @@ class ArrayDataset(Dataset):
     def read(self, entry: int, color: bool | None, scratch: Scratch) -> Picture:
         if color is not None and self.shape[0] != (3 if color else 1):
             raise DataError(
-                f"the image is not encoded and has {self.shape[0]} channels: it cannot be decoded otherwise"
+                f"the image is not encoded and has {self.shape[0]} channels; `color` needs an encoded image"
             )
         return Picture(self._images[entry], self._layout, int(self._labels[entry]))
 

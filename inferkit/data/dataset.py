@@ -66,7 +66,7 @@ class Dataset(Reader):
         which are used in turn. Then a batch's images are valid until the next batch is asked for; with one array
         nothing is prepared ahead, with three all goes on at once. Without it, each batch is the caller's own.
 
-        Raises UsageError for arguments without sense; DataError, at the batch that it concerns, for an image that is
+        Raises UsageError for invalid arguments; DataError, at the batch that it concerns, for an image that is
         damaged or does not fit, naming its key.
         """
         if batch_size < 1 or threads < 1 or start < 0 or (limit is not None and limit < 0):
@@ -75,12 +75,12 @@ class Dataset(Reader):
                 "sizes and threads begin at 1, start and limit at 0"
             )
         if last not in LAST:
-            raise UsageError(f"last {last!r}: there are {', '.join(LAST)}")
-        there = range(min(start, len(self)), len(self))
-        count = len(there) if limit is None else min(limit, len(there))
+            raise UsageError(f"last must be one of {', '.join(LAST)}, not {last!r}")
+        indices = range(min(start, len(self)), len(self))
+        count = len(indices) if limit is None else min(limit, len(indices))
         return stream(
             self,
-            _spread(there, count) if spread and count < len(there) else there[:count],
+            _spread(indices, count) if spread and count < len(indices) else indices[:count],
             batch_size,
             preprocessing=preprocessing or Preprocessing(),
             out=out,
@@ -112,6 +112,6 @@ def compute_mean(dataset: Dataset) -> NDArray[np.float32]:
     return np.divide(total, np.float32(len(dataset)), dtype=np.float32)
 
 
-def _spread(there: range, count: int) -> list[int]:
-    """`count` of the indices that are there, spread evenly, with both ends."""
-    return [there[position * (len(there) - 1) // max(count - 1, 1)] for position in range(count)]
+def _spread(indices: range, count: int) -> list[int]:
+    """`count` of the indices, spread evenly, with both ends."""
+    return [indices[position * (len(indices) - 1) // max(count - 1, 1)] for position in range(count)]

@@ -1,4 +1,4 @@
-"""The embedded dataset: Fashion-MNIST's 10,000 test images, made into a Caffe LMDB in the cache when first used.
+"""The embedded dataset: Fashion-MNIST's 10,000 test images, written to the cache as a Caffe LMDB on first use.
 
 Fashion-MNIST: copyright 2017 Zalando SE, MIT licence (embedded/LICENSE), https://github.com/zalandoresearch/fashion-mnist.
 """
@@ -36,14 +36,14 @@ _LABELS = ("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef
 def open_fashion_mnist() -> Dataset:
     """The 10,000 gray test images of 28 × 28 pixels, an LMDB in the cache, built in a second if missing.
 
-    Several processes may do this at once, and any may be killed. A damaged LMDB is built anew. Where the cache cannot
+    Several processes may do this at once, and any may be killed. A damaged LMDB is built again. Where the cache cannot
     be written to, the same images are served from memory, with a warning. DataError where the package is damaged.
     """
     try:
         folder = cache_dir("datasets")
         target = folder / f"{NAME}-{_IMAGES[1][:12]}"
-        found = _usable(target)
-        return found if found is not None else _build(folder, target)
+        dataset = _usable(target)
+        return dataset if dataset is not None else _build(folder, target)
     except InferkitError as error:
         images, labels = read_embedded()
         warnings.warn(f"{NAME} is served from memory: {error}", stacklevel=2)
@@ -54,7 +54,10 @@ def read_embedded() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The test images [10000, 28, 28] and labels [10000] in the package. DataError where its files are damaged."""
     images, labels = (read_idx(_content(name, digest), name) for name, digest in (_IMAGES, _LABELS))
     if images.shape != (COUNT, 28, 28) or labels.shape != (COUNT,) or labels.max() >= len(LABELS):
-        raise DataError(f"{NAME}: images {images.shape} and labels {labels.shape} are not those of Fashion-MNIST")
+        raise DataError(
+            f"{NAME}: images {images.shape} and labels {labels.shape} are not those of Fashion-MNIST; "
+            "install inferkit again"
+        )
     return images, labels
 
 
@@ -69,11 +72,11 @@ def _build(folder: Path, target: Path) -> Dataset:
     try:
         # The system frees the lock when its holder dies.
         with FileLock(folder / f"{NAME}.lock"):
-            found = _usable(target)  # another process may have built it while this one waited
-            if found is not None:
-                return found
-            for left in (target, *folder.glob(f".{target.name}.*.tmp")):  # damaged, or of a run that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            dataset = _usable(target)  # another process may have built it while this one waited
+            if dataset is not None:
+                return dataset
+            for leftover in (target, *folder.glob(f".{target.name}.*.tmp")):  # damaged, or of a run that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
             images, labels = read_embedded()
             write_lmdb(target, images, labels.tolist(), names=_names())
             return LmdbDataset(target)
@@ -86,12 +89,12 @@ def _usable(target: Path) -> LmdbDataset | None:
     if not target.exists():
         return None
     try:
-        found = LmdbDataset(target)
+        dataset = LmdbDataset(target)
     except DataError:
         return None
-    if len(found) == COUNT and found.shape == (1, 28, 28):
-        return found
-    found.close()
+    if len(dataset) == COUNT and dataset.shape == (1, 28, 28):
+        return dataset
+    dataset.close()
     return None
 
 
@@ -118,18 +121,18 @@ _CHUNK = 1 << 20
 
 
 def read_idx(compressed: bytes, source: str = "IDX file") -> NDArray[np.uint8]:
-    """The array in a gzipped IDX file of unsigned bytes. DataError where anything in it is not as it should be.
+    """The array in a gzipped IDX file of unsigned bytes. DataError for any defect.
 
-    Memory is taken as bytes arrive, not as the header says, and no more than one byte beyond what it says.
+    Memory is allocated as bytes arrive, not as the header declares, and at most one byte beyond that.
     """
     with gzip.GzipFile(fileobj=io.BytesIO(compressed)) as file:
         try:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] != _UINT8 or not head[3]:
-                raise DataError(f"{source}: is no IDX file of unsigned bytes (it begins with {head!r})")
+                raise DataError(f"{source}: is not an IDX file of unsigned bytes (it begins with {head!r})")
             sizes = file.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
-                raise DataError(f"{source}: is cut short within its header")
+                raise DataError(f"{source}: is truncated within its header")
             shape = struct.unpack(f">{head[3]}I", sizes)
             size = math.prod(shape)
             content = bytearray()
@@ -139,5 +142,5 @@ def read_idx(compressed: bytes, source: str = "IDX file") -> NDArray[np.uint8]:
             raise DataError(f"{source}: cannot be unpacked: {error}") from error
     if len(content) != size:
         relation = "more" if len(content) > size else f"only {len(content)}"
-        raise DataError(f"{source}: says the shape {shape}, {size} bytes, but holds {relation}")
+        raise DataError(f"{source}: declares the shape {shape}, {size} bytes, but holds {relation}")
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -1,4 +1,4 @@
-"""Image files as datasets: a list of `path label` lines as convert_imageset reads it, or a folder of classes."""
+"""Image files as datasets: a list of `path label` lines as convert_imageset reads it, or a folder per class."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Listed(NamedTuple):
 
 
 class ImageFilesDataset(Dataset):
-    """Image files below a folder `root`, in the order of `files`. Nothing outside of `root` is opened: DataError.
+    """Image files below a folder `root`, in the order of `files`. Files outside of `root` are not opened: DataError.
 
     Files are decoded in colour unless a preprocessing says otherwise, as convert_imageset and ImageData do.
     """
@@ -45,7 +45,7 @@ class ImageFilesDataset(Dataset):
         self.max_pixels = pixel_limit(max_pixels)
         self._files = list(files)
         if not self._files:
-            raise DataError(f"{self.source}: names no images")
+            raise DataError(f"{self.source}: lists no images")
         self._shape: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
@@ -84,11 +84,11 @@ class ImageFilesDataset(Dataset):
         try:
             path = inside(self.root, name.lstrip("/"))
             if path is None:
-                raise DataError(f"the file lies outside of {self.root}; name a root folder that holds all files")
+                raise DataError(f"the file is outside of {self.root}; set a root folder that contains all files")
             with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
-                    raise DataError("it is no file")
+                    raise DataError("it is not a regular file")
                 check_bytes(status.st_size, self.max_pixels)
                 return file.read(status.st_size)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -101,8 +101,8 @@ def read_list(
 ) -> ImageFilesDataset:
     """The images of a list file: each line a path below `root` (default: the list's folder), a space, and the label.
 
-    As convert_imageset the line is parted at its last space, so that names may have spaces, and a leading slash is
-    below the root too. Unlike it, a label that is no number is an error and not 0. Empty lines are passed over.
+    As in convert_imageset the line is split at its last space, so that names may have spaces, and a leading slash is
+    below the root too. Unlike there, a label that is not a number is an error and not 0. Empty lines are skipped.
     DataError, naming the line, where the list is missing, damaged, or larger than 256 MiB.
     """
     path = Path(path)
@@ -114,16 +114,18 @@ def read_list(
         try:
             files.append(Listed(name.rstrip(), _label(label)))
         except ValueError as error:
-            raise DataError(f"{path}, line {number}: {label[:40]!r} is no label; lines are `path label`") from error
+            raise DataError(
+                f"{path}, line {number}: {label[:40]!r} is not a label; write each line as `path label`"
+            ) from error
         if not name.strip():
-            raise DataError(f"{path}, line {number}: there is no path before the label {label}; lines are `path label`")
+            raise DataError(f"{path}, line {number}: no path before the label {label}; write each line as `path label`")
     return ImageFilesDataset(
         root if root is not None else path.parent, files, source=os.fspath(path), max_pixels=max_pixels
     )
 
 
 def _label(text: str) -> int:
-    """ValueError for what is no number, or none that Caffe's int can hold."""
+    """ValueError for text that is not a number, and for numbers beyond Caffe's int."""
     label = int(text)
     if not -(2**31) <= label < 2**31:
         raise ValueError("out of range")
@@ -134,7 +136,7 @@ def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) 
     """The images in the subfolders of a folder: each subfolder is a class, labelled by its place in sorted order.
 
     Where none holds images, those in the folder itself, without labels (-1 for each): enough to calibrate with and to
-    measure times. Hidden folders and files, which tools leave behind, are neither. DataError where there are no images.
+    measure times. Hidden folders and files are ignored. DataError where there are no images.
     """
     root = Path(path)
     try:
@@ -148,7 +150,7 @@ def read_folder(path: str | os.PathLike[str], *, max_pixels: int | None = None) 
     except OSError as error:
         raise DataError(f"{root}: cannot be read: {error.strerror or error}") from error
     if not files:
-        raise DataError(f"{root}: neither it nor a subfolder holds images ({', '.join(SUFFIXES)})")
+        raise DataError(f"{root}: neither the folder nor a subfolder contains images ({', '.join(SUFFIXES)})")
     return ImageFilesDataset(root, files, max_pixels=max_pixels)
 
 
@@ -162,4 +164,4 @@ def _text(path: Path) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: is no text in UTF-8; expected are lines `path label`") from error
+        raise DataError(f"{path}, line {line}: is not UTF-8 text; write each line as `path label`") from error

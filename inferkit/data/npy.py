@@ -1,4 +1,4 @@
-"""Arrays from .npy and .npz files: no pickle, and no memory for numbers that a header promises but the file lacks."""
+"""Reads arrays from .npy and .npz files: without pickle, and without allocating memory for numbers the file lacks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_npy(content: bytes) -> NDArray[Any]:
     dtype, shape, fortran, start = _header(content)
     size = math.prod(shape) * dtype.itemsize
     if len(content) - start != size:
-        raise DataError(f"the array says {size} bytes of numbers, but holds {len(content) - start}")
+        raise DataError(f"the array declares {size} bytes of numbers, but holds {len(content) - start}")
     return _shaped(np.frombuffer(content, dtype, offset=start), shape, fortran)
 
 
@@ -45,7 +45,7 @@ def read_arrays(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> dic
     path = Path(path)
     try:
         if not path.is_file():
-            raise DataError(f"{path}: {'is no file' if path.exists() else 'does not exist'}")
+            raise DataError(f"{path}: {'is not a regular file' if path.exists() else 'does not exist'}")
         with open(path, "rb") as file:
             if file.read(len(_MAGIC)) == _MAGIC:
                 file.seek(0)
@@ -54,16 +54,16 @@ def read_arrays(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> dic
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             arrays: dict[str, NDArray[Any]] = {}
             for name in names:
-                left = max_bytes - sum(array.nbytes for array in arrays.values())
+                remaining_bytes = max_bytes - sum(array.nbytes for array in arrays.values())
                 with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = _read_member(member, left, f"{path}: {name}")
+                    arrays[name.removesuffix(".npy")] = _read_member(member, remaining_bytes, f"{path}: {name}")
             return arrays
     except _ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: cannot be read as .npy or .npz: {error}") from error
 
 
 def _read_member(file: Any, max_bytes: int, where: str) -> NDArray[Any]:
-    """One array. Memory is taken as numbers arrive, so that a header that lies costs nothing."""
+    """One array. Memory is allocated as numbers arrive, so a false header costs nothing."""
     try:
         head = _read(file, 12)
         length = struct.unpack_from("<H" if head[6:7] == b"\x01" else "<I", head, 8)[0]
@@ -71,12 +71,12 @@ def _read_member(file: Any, max_bytes: int, where: str) -> NDArray[Any]:
         dtype, shape, fortran, start = _header(head + _read(file, max(start - 12, 0)))
         size = math.prod(shape) * dtype.itemsize
         if size > max_bytes:
-            raise DataError(f"the array says {size} bytes of numbers, over the limit max_bytes={max_bytes}")
+            raise DataError(f"the array declares {size} bytes of numbers, over the limit max_bytes={max_bytes}")
         content = bytearray()
         while len(content) < size:
             chunk = file.read(min(_CHUNK, size - len(content)))
             if not chunk:
-                raise DataError(f"the array is cut short: {len(content)} bytes of numbers of {size}")
+                raise DataError(f"the array is truncated: it has {len(content)} of {size} bytes of numbers")
             content += chunk
     except (DataError, struct.error) as error:
         raise DataError(f"{where}: {error}") from error
@@ -86,32 +86,32 @@ def _read_member(file: Any, max_bytes: int, where: str) -> NDArray[Any]:
 def _read(file: BinaryIO, size: int) -> bytes:
     content = file.read(size)
     if len(content) < size:
-        raise DataError("the array is cut short within its header")
+        raise DataError("the array is truncated within its header")
     return content
 
 
 def _header(content: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
     """Type, shape, Fortran order, and where the numbers begin."""
     if content[:6] != _MAGIC or content[6:7] not in (b"\x01", b"\x02", b"\x03"):
-        raise DataError("it is no .npy file")
+        raise DataError("it is not a .npy file")
     wide = content[6:7] != b"\x01"
     begin = 12 if wide else 10
     if len(content) < begin:
-        raise DataError("the array is cut short within its header")
+        raise DataError("the array is truncated within its header")
     (length,) = struct.unpack_from("<I" if wide else "<H", content, 8)
     if length > _LONGEST_HEADER or len(content) < begin + length:
-        raise DataError(f"the array says a header of {length} bytes, which is too long or not there")
+        raise DataError(f"the array declares a header of {length} bytes, which is too long or missing")
     try:
         fields = ast.literal_eval(content[begin : begin + length].decode("latin-1"))
         descr, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
         if not isinstance(descr, str) or not isinstance(shape, tuple):
-            raise TypeError("of another kind")
+            raise TypeError("unexpected field types")
         dtype = np.dtype(descr)
         valid = dtype.kind in "biufc" and all(isinstance(size, int) and 0 <= size < 2**63 for size in shape)
     except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise DataError(f"the array has a header that cannot be understood: {error}") from error
+        raise DataError(f"the array has an invalid header: {error}") from error
     if not valid or len(shape) > 32:
-        raise DataError(f"the array holds {dtype} of the shape {shape}; only arrays of numbers are read")
+        raise DataError(f"the array holds {dtype} of the shape {shape}; only arrays of numbers are supported")
     return dtype, shape, bool(fortran), begin + length
 
 

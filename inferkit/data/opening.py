@@ -1,6 +1,6 @@
-"""Opens whatever a user names as a dataset: the embedded one, an LMDB, arrays, a list of files, a folder of images.
+"""Opens a dataset by path or name: the embedded one, an LMDB, arrays, a list of files, or a folder of images.
 
-Whole, or in batches that are preprocessed for the input of a network.
+It is opened whole, or as batches that are preprocessed for the input of a network.
 """
 
 from __future__ import annotations
@@ -40,11 +40,9 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
         if path.is_dir():
             return _open_folder(path, max_pixels)
         if not path.exists():
-            raise DataError(
-                f"{path}: there is no such file or folder, nor an embedded dataset of this name (there is {NAME})"
-            )
+            raise DataError(f"{path}: no such file or folder, and not the embedded dataset {NAME}")
         if not path.is_file():
-            raise DataError(f"{path}: is no file")
+            raise DataError(f"{path}: is not a regular file")
         with open(path, "rb") as file:
             beginning = file.read(32)
     except OSError as error:

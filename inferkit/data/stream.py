@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from inferkit.data.memory import BufferPool, Scratch
-from inferkit.data.pixels.geometry import Plan
+from inferkit.data.pixels.image_transform import ImageTransform
 from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.errors import DataError, UsageError
 
@@ -103,11 +103,11 @@ def stream(
     arrays = _outputs(out)
     kind = np.dtype(dtype) if dtype is not None else arrays[0].dtype if arrays else np.dtype(np.float32)
     if any(array.dtype != kind for array in arrays):
-        raise UsageError(f"out has the type {', '.join(str(array.dtype) for array in arrays)}, dtype says {kind}")
+        raise UsageError(f"out has the type {', '.join(str(array.dtype) for array in arrays)}, but dtype is {kind}")
     filler = _Filler(dataset, preprocessing, kind)
     for array in arrays:
         if array.ndim != 4 or len(array) < batch_size or array.shape[1:] != filler.shape or not array.flags.writeable:
-            raise UsageError(f"out has the shape {array.shape}; needed is {(batch_size, *filler.shape)}, writable")
+            raise UsageError(f"out has the shape {array.shape}; it must be {(batch_size, *filler.shape)} and writable")
     return _stream(filler, indices, batch_size, arrays, threads, last)
 
 
@@ -158,14 +158,14 @@ class _Filler:
         self.dtype = dtype
         self.stop = threading.Event()
         self._preprocessing = preprocessing
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._transforms: dict[tuple[Any, ...], ImageTransform] = {}
         self._local = threading.local()
         first = dataset.first(preprocessing.color)
         try:
-            plan = self._plan_for(first.pixels, first.layout)
+            transform = self._transform_for(first.pixels, first.layout)
         except DataError as error:
             raise DataError(f"{dataset.source}: {error}") from error
-        self.shape = plan.output_shape
+        self.shape = transform.output_shape
 
     def fill(self, batch: _Pending, begin: int, end: int) -> None:
         """Fill rows `begin` to `end` of a batch. DataError that names the dataset and the key."""
@@ -177,26 +177,26 @@ class _Filler:
                 return
             try:
                 pixels, layout, label = self.dataset.read(entry, self._preprocessing.color, scratch)
-                plan = self._plan_for(pixels, layout)
-                if plan.output_shape != self.shape:
+                transform = self._transform_for(pixels, layout)
+                if transform.output_shape != self.shape:
                     raise DataError(
-                        f"the image becomes {plan.output_shape} [C, H, W], the first of the dataset {self.shape}; "
-                        "images of several sizes need a resize or a crop, gray among colour ones a decoding `color`"
+                        f"the image becomes {transform.output_shape} [C, H, W], the first of the dataset {self.shape}; "
+                        "images of several sizes need a resize or a crop, mixed gray and colour images need `color`"
                     )
-                plan.write(pixels, batch.images[row])
+                transform.write(pixels, batch.images[row])
                 batch.labels[row] = label
             except DataError as error:
                 self.dataset.check_unchanged()  # if it was changed, that is the reason
                 raise DataError(f"{self.dataset.source}: entry {self.dataset.key(entry)!r}: {error}") from error
 
-    def _plan_for(self, pixels: NDArray[Any], layout: str) -> Plan:
+    def _transform_for(self, pixels: NDArray[Any], layout: str) -> ImageTransform:
         shape = pixels.shape
-        plan = self._plans.get(shape)
-        if plan is None:
-            if len(self._plans) > 1000:  # encoded images of very many sizes: memory stays bounded
-                self._plans.clear()
-            plan = self._plans[shape] = self._preprocessing.plan(shape, layout, self.dtype)
-        return plan
+        transform = self._transforms.get(shape)
+        if transform is None:
+            if len(self._transforms) > 1000:  # encoded images of very many sizes: memory stays bounded
+                self._transforms.clear()
+            transform = self._transforms[shape] = self._preprocessing.for_shape(shape, layout, self.dtype)
+        return transform
 
 
 def _plan(
@@ -249,5 +249,5 @@ def _outputs(out: Output | None) -> list[NDArray[Any]]:
         return []
     arrays = [out] if isinstance(out, np.ndarray) else list(out)
     if not arrays:
-        raise UsageError("out is an empty list: give at least one array")
+        raise UsageError("out is an empty list; give at least one array")
     return arrays

@@ -1,1 +1,1 @@
-"""What is computed: Caffe import, ONNX loading, the zoo of reference networks."""
+"""Networks: the Caffe import, ONNX files, and the zoo of well-known networks."""

@@ -1,4 +1,4 @@
-"""How large a network may be: $INFERKIT_MAX_MODEL_BYTES, so that no file, however small, can ask for all memory."""
+"""The size limit of a network, $INFERKIT_MAX_MODEL_BYTES: no file, however small, can make it use all memory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CHUNK = 1 << 24
 
 
 def model_limit() -> int:
-    """How many bytes a model's file, its external data, or what its fillers make may have. UsageError for no number."""
+    """The most bytes that a model file, its external data or its fillers may take. UsageError for a bad value."""
     text = os.environ.get(VARIABLE)
     try:
         limit = int(text) if text else MAX_BYTES
     except ValueError as error:
-        raise UsageError(f"{VARIABLE}={text!r} is no number of bytes") from error
+        raise UsageError(f"{VARIABLE}={text!r} is not a number of bytes") from error
     if limit < 1:
-        raise UsageError(f"{VARIABLE}={limit}: a model has at least one byte")
+        raise UsageError(f"{VARIABLE}={limit} must be at least 1 byte")
     return limit
 
 

@@ -48,9 +48,11 @@ def load(
         return import_caffe(
             path, caffemodel, name=name, phase=phase, level=level, stages=stages, input_shape=input_shape
         )
-    given = [option for option, is_given in options.items() if is_given and (kind, option) != ("onnx", "input_shape")]
-    if given:
-        raise UsageError(f"{', '.join(given)} are for Caffe models only, not for {prototxt}")
+    unsuited = [
+        option for option, is_given in options.items() if is_given and (kind, option) != ("onnx", "input_shape")
+    ]
+    if unsuited:
+        raise UsageError(f"{', '.join(unsuited)}: for Caffe models only, not for {prototxt}")
     if kind == "onnx":
         from inferkit.network.onnx_file import read_onnx
 
@@ -66,7 +68,7 @@ def _kind(given: PathLike, path: Path, caffemodel: PathLike | None) -> str:
     """Which of `caffe`, `onnx` and `zoo` is meant."""
     suffix = path.suffix.lower()
     if suffix in (".caffemodel", ".binaryproto"):
-        raise UsageError(f"{path} holds weights only; give the prototxt first: load('deploy.prototxt', '{path}')")
+        raise UsageError(f"{path} holds only weights; give the prototxt first: load('deploy.prototxt', '{path}')")
     if caffemodel is not None:
         if suffix == ".onnx":
             raise UsageError(f"{path} is an ONNX model and takes no caffemodel ({caffemodel})")

@@ -78,7 +78,7 @@ class Network:
         return content.hexdigest()
 
     def with_model(self, model: onnx.ModelProto, **changes: object) -> Network:
-        """The same network with another graph: inputs and outputs are read anew, `changes` replace other fields."""
+        """The same network with another graph: inputs and outputs are read from it, `changes` replace other fields."""
         fresh = Network.from_model(model, self.name)
         return replace(self, model=model, inputs=fresh.inputs, outputs=fresh.outputs, **changes)  # type: ignore[arg-type]
 

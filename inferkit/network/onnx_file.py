@@ -1,4 +1,4 @@
-"""ONNX files: read with their external data, checked; written atomically, with external data where they are too big."""
+"""Reads ONNX files, with external data, and checks them; writes them atomically, with external data over 2 GiB."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
 
     Any opset is taken as it is; the network's precision is that of the file (half weights, Q/DQ pairs). `input_shape`
     gives dimensions besides the batch that the file leaves open their numbers (UsageError where it does not fit).
-    Raises NetworkError for a file that is missing, damaged or no ONNX model, for external data that is missing, too
+    Raises NetworkError for a file that is missing, damaged or not an ONNX model, for external data that is missing, too
     short or outside of the model's folder, for more bytes than a network may have (limit.py), and for a model that
     onnx.checker refuses.
     """
@@ -47,9 +47,9 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
         name = name or model.graph.name or source.stem
         network = Network.from_model(model, name, precision=stated_precision(model))
     except (KeyError, TypeError, ValueError) as error:
-        raise NetworkError(f"{source}: an input or output is no tensor of a type that numpy has: {error}") from None
+        raise NetworkError(f"{source}: an input or output is not a tensor of a numpy type: {error}") from None
     if not all(isinstance(text, str) for text in (name, *(info.name for info in network.inputs + network.outputs))):
-        raise NetworkError(f"{source}: the network, an input or an output has a name in bytes that are no text")
+        raise NetworkError(f"{source}: the name of the network, an input or an output is not UTF-8 text")
     return network
 
 
@@ -89,11 +89,11 @@ def _parse(source: Path) -> onnx.ModelProto:
     except DecodeError as error:
         if is_engine_file(source):
             raise NetworkError(
-                f"{source} is an engine file, not a network: `inferkit inspect`, `top`, `ab` and `serve` take those"
+                f"{source} is an engine file, not a network; use it with `inferkit inspect`, `top`, `ab` or `serve`"
             ) from None
-        raise NetworkError(f"{source} is damaged, cut short, or no ONNX model ({size}): {error}") from None
+        raise NetworkError(f"{source} is damaged, truncated or not an ONNX model ({size}): {error}") from None
     if not model.HasField("graph") or not model.opset_import or not model.graph.output:
-        raise NetworkError(f"{source} is cut short or no ONNX model ({size}): it has no graph with outputs")
+        raise NetworkError(f"{source} is truncated or not an ONNX model ({size}): it has no graph with outputs")
     return model
 
 
@@ -106,7 +106,7 @@ def _check(model: onnx.ModelProto, source: Path) -> None:
         checker.check_model(model if small else str(source))
     except Exception as error:
         # The checker raises ValidationError, and through its C++ side RuntimeError, ValueError and others.
-        raise NetworkError(f"{source} is no valid ONNX model: {str(error).strip()}") from None
+        raise NetworkError(f"{source} is not a valid ONNX model: {str(error).strip()}") from None
 
 
 def _external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -138,7 +138,7 @@ def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, i
         raise NetworkError(f"{where} has no location")
     # protobuf hands out text that is not UTF-8 as bytes
     if not all(isinstance(text, str) for text in (*entries, *entries.values())):
-        raise NetworkError(f"{where} is named in bytes that are no text")
+        raise NetworkError(f"{where} is named in bytes that are not UTF-8 text")
     folder = source.parent.resolve()
     try:
         file = inside(folder, location)
@@ -149,23 +149,23 @@ def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, i
     try:
         offset = int(entries.get("offset") or 0)
         if not file.is_file():  # a pipe would never end
-            raise NetworkError(f"{where}, {location}, {'is no file' if file.exists() else 'does not exist'}")
+            raise NetworkError(f"{where}, {location}, {'is not a regular file' if file.exists() else 'does not exist'}")
         size = file.stat().st_size
         length = int(entries["length"]) if entries.get("length") else size - offset
     except ValueError:
-        raise NetworkError(f"{where} has an offset or length that is no number") from None
+        raise NetworkError(f"{where} has an offset or length that is not a number") from None
     except OSError as error:
         raise NetworkError(f"{where} cannot be read: {error}") from None
     if offset < 0 or length < 0 or offset + length > size:
-        raise NetworkError(f"{where} ends at byte {offset + length:,} of {file}, which has {size:,}; get the file anew")
+        raise NetworkError(f"{where} ends at byte {offset + length:,} of {file}, which has {size:,}; download it again")
     return file, offset, length
 
 
 def _attach_all(model: onnx.ModelProto, source: Path) -> None:
     """Bring all external data into the model; what is too much is refused before any is read."""
-    found = [(tensor, *_external_file(tensor, source)) for tensor in _external_tensors(model)]
-    check_bytes(sum(length for *_, length in found), f"{source}: the external data")
-    for tensor, file, offset, length in found:
+    parts = [(tensor, *_external_file(tensor, source)) for tensor in _external_tensors(model)]
+    check_bytes(sum(length for *_, length in parts), f"{source}: the external data")
+    for tensor, file, offset, length in parts:
         with file.open("rb") as opened:
             opened.seek(offset)
             tensor.raw_data = opened.read(length)
@@ -188,10 +188,10 @@ def _add_output_shapes(model: onnx.ModelProto) -> None:
     missing = [value for value in model.graph.output if value.type.HasField("tensor_type")]
     if all(value.type.tensor_type.HasField("shape") for value in missing):
         return
-    with contextlib.suppress(Exception):  # what is wrong with the model is the checker's to say
+    with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
         inferred = shape_inference.infer_shapes(model)
-        for value, known in zip(model.graph.output, inferred.graph.output, strict=True):
-            value.CopyFrom(known)
+        for value, typed in zip(model.graph.output, inferred.graph.output, strict=True):
+            value.CopyFrom(typed)
 
 
 def _stored_bytes(tensor: onnx.TensorProto) -> int:
@@ -202,7 +202,7 @@ def _stored_bytes(tensor: onnx.TensorProto) -> int:
     try:
         itemsize = int(np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize)
     except (KeyError, TypeError, ValueError):
-        itemsize = 8  # no type of ONNX's; the checker says so
+        itemsize = 8  # not an ONNX type; the checker reports it
     return math.prod(tensor.dims) * itemsize
 
 

@@ -1,4 +1,4 @@
-"""Dimensions that an ONNX file leaves open besides the batch (height and width, often) are given their numbers."""
+"""Fixes dimensions that an ONNX file leaves open besides the batch, often height and width."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Shapes = Sequence[int] | Mapping[str, Sequence[int]]
 
 
 def fix_open_dimensions(model: onnx.ModelProto, shapes: Shapes, source: str) -> None:
-    """Give the inputs of `model`, which is changed, these shapes, batch first; an open batch stays open.
+    """Give the inputs of `model` (changed in place) these shapes, batch first; an open batch stays open.
 
-    `shapes` is that of the only input, or of inputs by name. UsageError where they do not fit what the file fixes.
+    `shapes`: the shape of the only input, or shapes by input name. UsageError where they contradict fixed dimensions.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: value for value in model.graph.input if value.name not in constants}
     for name, shape in _by_name(shapes, list(inputs), source).items():
         if name not in inputs:
-            raise UsageError(f"{source} has no input {name!r}; it has {', '.join(inputs)}")
+            raise UsageError(f"{source} has no input {name!r}; its inputs: {', '.join(inputs)}")
         dims = inputs[name].type.tensor_type.shape.dim
         stated = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
         fits = len(dims) == len(shape) and all(
@@ -31,10 +31,12 @@ def fix_open_dimensions(model: onnx.ModelProto, shapes: Shapes, source: str) -> 
         )
         if not fits or any(size < 1 for size in shape):
             shown = ", ".join("?" if size is None else str(size) for size in stated)
-            raise UsageError(f"{source}: input {name!r} is [{shown}] in the file and cannot be {list(shape)}")
+            raise UsageError(
+                f"{source}: input {name!r} has the shape [{shown}] in the file and cannot take {list(shape)}"
+            )
         for dim, size in zip(list(dims)[1:], list(shape)[1:], strict=True):
             dim.dim_value = size
-    _tell_outputs_anew(model)
+    _infer_output_shapes(model)
 
 
 def _by_name(shapes: Shapes, inputs: list[str], source: str) -> Mapping[str, Sequence[int]]:
@@ -46,17 +48,17 @@ def _by_name(shapes: Shapes, inputs: list[str], source: str) -> Mapping[str, Seq
 
 
 def forget_shapes(model: onnx.ModelProto) -> None:
-    """Drop the shapes that `model`, which is changed, notes between its nodes.
+    """Drop the shapes that `model` (changed in place) stores for tensors between its nodes.
 
-    The types stay: nobody but the file knows those of operators outside of the ONNX standard.
+    The types stay: only the file states those of operators outside the ONNX standard.
     """
     for value in model.graph.value_info:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
 
 
-def _tell_outputs_anew(model: onnx.ModelProto) -> None:
-    """Shapes noted for the open dimensions are dropped, and those of the outputs inferred from the fixed ones."""
+def _infer_output_shapes(model: onnx.ModelProto) -> None:
+    """Drop the stored shapes, and infer those of the outputs from the fixed inputs."""
     from onnx import shape_inference
 
     forget_shapes(model)
@@ -65,8 +67,8 @@ def _tell_outputs_anew(model: onnx.ModelProto) -> None:
     for value in blank.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
-    with contextlib.suppress(Exception):  # what is wrong with the model is the checker's to say
+    with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
         inferred = shape_inference.infer_shapes(blank, data_prop=True)
-        for value, known in zip(model.graph.output, inferred.graph.output, strict=True):
-            if known.type.tensor_type.HasField("shape"):
-                value.CopyFrom(known)
+        for value, typed in zip(model.graph.output, inferred.graph.output, strict=True):
+            if typed.type.tensor_type.HasField("shape"):
+                value.CopyFrom(typed)

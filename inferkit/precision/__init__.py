@@ -1,4 +1,4 @@
-"""How exactly a network computes: precision is a property of the graph, and every backend runs the same graph."""
+"""Precision as a property of the graph: every backend runs the same rewritten ONNX graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["PRECISIONS", "at_precision", "collect_ranges", "normalize"]
 
 
 def normalize(precision: str) -> str:
-    """The precision that a name means (`FLOAT` is fp32, `HALF` fp16, `INT8` int8). UsageError for an unknown one."""
+    """The precision of a name (`FLOAT` is fp32, `HALF` fp16, `INT8` int8). UsageError for an unknown name."""
     name = precision.strip().lower()
     name = _ALIASES.get(name, name)
     if name not in PRECISIONS:

@@ -1,4 +1,4 @@
-"""Applying a precision to a network: preparation, calibration where it is needed, and the rewrite."""
+"""Applies a precision to a network: prepares the graph, calibrates where needed, and rewrites it."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class QuantizeOptions:
 
     def __post_init__(self) -> None:
         if self.method is not None:
-            method(self.method)  # a wrong name is said before images run for minutes
+            method(self.method)  # a wrong name is an error before images run for minutes
         if self.batch_size < 1 or (self.images is not None and self.images < 1):
-            raise UsageError(f"images {self.images} and batch_size {self.batch_size} are at least 1")
+            raise UsageError(f"images ({self.images}) and batch_size ({self.batch_size}) must be at least 1")
 
     @property
     def choices(self) -> Choices:
@@ -79,21 +79,21 @@ class _NoOptions:
 
 def parse_options(kind: type[_Options], precision: str, options: Mapping[str, Any]) -> _Options:
     """Options by name as their dataclass. UsageError for an unknown name."""
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    unknown = [name for name in options if name not in known]
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    unknown = [name for name in options if name not in names]
     if unknown:
-        has = f"it has {', '.join(known)}" if known else "it has none"
-        raise UsageError(f"{precision} has no option {', '.join(map(repr, unknown))}; {has}")
+        hint = f"its options: {', '.join(names)}" if names else "it has no options"
+        raise UsageError(f"{precision} has no option {', '.join(map(repr, unknown))}; {hint}")
     return kind(**options)
 
 
 def _require_fp32(network: Network, precision: str) -> None:
     if network.precision not in ("fp32", "tf32"):
         raise PrecisionError(
-            f"network {network.name!r} is {network.precision} already; take the fp32 network for {precision}"
+            f"network {network.name!r} is {network.precision} already; use the fp32 network for {precision}"
         )
     if any(node.op_type == "QuantizeLinear" for node in network.model.graph.node):
-        raise PrecisionError(f"network {network.name!r} has QuantizeLinear nodes already: it is quantized as it is")
+        raise PrecisionError(f"network {network.name!r} is quantized already: it has QuantizeLinear nodes")
 
 
 def _half(network: Network, precision: str, options: CastOptions) -> Network:
@@ -119,12 +119,12 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
 def calibrate(
     network: Network, precision: str, graph: Graph, placement: Placement, source: Any, options: QuantizeOptions
 ) -> Calibration:
-    """A Calibration from whatever the user gave as one."""
+    """The Calibration made from any accepted source."""
     chosen = options.method or (DEFAULT_METHOD if precision == "int8" else "max")
     if source is None:
         raise PrecisionError(
-            f"network {network.name!r}: quantizing needs a calibration: a dataset (--calibration-data), batch files or "
-            "a cache (--calibration); in Python `calibration=` takes these and batches"
+            f"network {network.name!r}: quantization needs a calibration: a dataset (--calibration-data), batch "
+            "files or a cache (--calibration); in Python, pass any of these or batches as `calibration=`"
         )
     if isinstance(source, (str, Path)):
         source = from_path(Path(source))
@@ -139,12 +139,12 @@ def calibrate(
 
 
 def _refuse(source: str, **options: Any) -> None:
-    """UsageError for options that were given but would change nothing, since `source` is past what they decide."""
-    given = [name for name, value in options.items() if value is not None]
-    if given:
+    """UsageError for options that have no effect, because `source` is already the result that they influence."""
+    unused = [name for name, value in options.items() if value is not None]
+    if unused:
         raise UsageError(
-            f"the calibration ({source}) is made already, whatever {' and '.join(given)} may be: leave that out, "
-            "or calibrate with images"
+            f"the calibration ({source}) is already made, so {' and '.join(unused)} would have no effect; omit it, or "
+            "calibrate with images"
         )
 
 

@@ -1,4 +1,4 @@
-"""FP16 and BF16: weights and tensors become half, and casts stand where FP32 begins and ends.
+"""Rewrites a graph to FP16 or BF16: weights and tensors become half, with casts at the borders of FP32.
 
 The graph says every type itself (TensorRT calls that strongly typed), so that any backend computes the same: FP32 at
 the inputs and outputs, FP32 islands where half precision would overflow, half everywhere else.
@@ -41,7 +41,7 @@ class CastOptions:
 
     def __post_init__(self) -> None:
         if self.overflow not in ("fp32", "error"):
-            raise UsageError(f"overflow is 'fp32' or 'error', not {self.overflow!r}")
+            raise UsageError(f"overflow must be 'fp32' or 'error', not {self.overflow!r}")
 
 
 def to_half(graph: Graph, half: Half, options: CastOptions) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def to_half(graph: Graph, half: Half, options: CastOptions) -> tuple[str, ...]:
     patterns = [options.keep] if isinstance(options.keep, str) else list(options.keep)
     for pattern in patterns:
         if not any(fnmatchcase(node.name, pattern) for node in graph.nodes):
-            raise PrecisionError(f"no layer to keep in FP32 is named {pattern!r}")
+            raise PrecisionError(f"keep: no layer is named {pattern!r}")
     types = graph.types()
     islands = find_islands(graph, types, half, lambda node: any(fnmatchcase(node.name, p) for p in patterns))
     if islands.losses and options.overflow == "error":

@@ -1,4 +1,4 @@
-"""Precisions that a CPU has no kernels for: FP32 arithmetic, every value rounded to its type and back.
+"""Emulates precisions that a CPU has no kernels for: FP32 arithmetic, every value rounded to its type and back.
 
 ONNX Runtime has no BF16 and no FP8 convolution on the CPU, and its fusions mistake FP8 Q/DQ pairs for INT8 ones. Their
 accuracy can still be executed there: GPUs multiply such values exactly, sum in FP32 and round the result, which is what

@@ -1,4 +1,4 @@
-"""Half-precision constants: what a float32 array becomes in FP16 or BF16, and what it loses on the way."""
+"""Half-precision constants: converts float32 arrays to FP16 or BF16 and measures what is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FP32 islands: which nodes of a half-precision graph must go on computing in FP32, and why.
+"""FP32 islands: finds the nodes of a half-precision graph that must stay in FP32, with the reason.
 
 FP16 reaches 65504, so squares overflow from 256 on, and exponentials from 11. Such an operator keeps FP32 together with
 what lies between it and the next one (the sum, the root and the division of a normalization), since its intermediate
@@ -78,7 +78,7 @@ class Slots:
 def find_islands(
     graph: Graph, types: Mapping[str, ValueType], half: Half, keep: Callable[[onnx.NodeProto], bool]
 ) -> Islands:
-    """The nodes of a prepared graph that keep FP32. `keep` says which the user wants to."""
+    """The nodes of a prepared graph that keep FP32. `keep`: whether the user keeps a node in FP32."""
     losses: list[Loss] = []
     base: set[int] = set()
     for node in graph.nodes:
@@ -86,10 +86,10 @@ def find_islands(
         if apart or keep(node) or _overflows(node) or slots(graph, types, node, half) is None:
             base.add(id(node))
             continue
-        found = list(_losses(graph, types, node, half))
-        if found:
+        node_losses = list(_losses(graph, types, node, half))
+        if node_losses:
             base.add(id(node))
-            losses += found
+            losses += node_losses
     base |= _between(graph, base)
     base |= _finishing(graph, base)
     base |= _between(graph, base)  # the root between a mean square and the division by it
@@ -128,15 +128,15 @@ def slots(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, ha
 
 
 def is_float(types: Mapping[str, ValueType], name: str) -> bool:
-    """Whether a tensor is float32. PrecisionError where nobody knows."""
+    """Whether a tensor is float32. PrecisionError where its type is unknown."""
     if not name:
         return False
-    known = types.get(name)
-    if known is None or known.element == TensorProto.UNDEFINED:
+    value_type = types.get(name)
+    if value_type is None or value_type.element == TensorProto.UNDEFINED:
         raise PrecisionError(
             f"the type of tensor {name!r} is unknown, so the graph cannot be rewritten to half precision"
         )
-    return known.element == TensorProto.FLOAT
+    return value_type.element == TensorProto.FLOAT
 
 
 def _overflows(node: onnx.NodeProto) -> bool:
@@ -149,12 +149,12 @@ def _losses(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, 
         values = graph.array(name) if name else None
         if values is None or not is_float(types, name):
             continue
-        found = loss(node.name, name, values, half, tolerated=_TOLERATED.get(node.op_type))
-        if found is None or (found.kind == "overflow" and node.op_type in SATURATING):
+        constant_loss = loss(node.name, name, values, half, tolerated=_TOLERATED.get(node.op_type))
+        if constant_loss is None or (constant_loss.kind == "overflow" and node.op_type in SATURATING):
             continue
-        if found.kind == "underflow" and _is_bias(node, name):
+        if constant_loss.kind == "underflow" and _is_bias(node, name):
             continue  # it loses less than the smallest step of the half output that it is added to
-        yield found
+        yield constant_loss
 
 
 def _is_bias(node: onnx.NodeProto, name: str) -> bool:
@@ -164,11 +164,11 @@ def _is_bias(node: onnx.NodeProto, name: str) -> bool:
 
 
 def _between(graph: Graph, base: set[int]) -> set[int]:
-    """Connecting nodes on a way from one node of `base` to another that leads through connecting nodes only."""
+    """Connecting nodes on a path between two nodes of `base` that consists of connecting nodes only."""
     members = [node for node in graph.nodes if id(node) in base and node.op_type not in _TYPED_BY_ATTRIBUTE]
-    after = _reach(members, lambda node: [r for name in node.output if name for r in graph.readers(name)])
-    before = _reach(members, lambda node: [p for name in node.input if name and (p := graph.producer(name))])
-    return after & before
+    downstream = _reach(members, lambda node: [r for name in node.output if name for r in graph.readers(name)])
+    upstream = _reach(members, lambda node: [p for name in node.input if name and (p := graph.producer(name))])
+    return downstream & upstream
 
 
 def _reach(start: list[onnx.NodeProto], neighbours: Callable[[onnx.NodeProto], list[onnx.NodeProto]]) -> set[int]:
@@ -184,10 +184,10 @@ def _reach(start: list[onnx.NodeProto], neighbours: Callable[[onnx.NodeProto], l
 
 def _finishing(graph: Graph, base: set[int]) -> set[int]:
     """Products and quotients by a result of an island: the divisor may be too large, or too small, for half."""
-    found = set()
+    finishing = set()
     for node in graph.nodes:
         if node.op_type in ("Mul", "Div") and node.domain in ("", "ai.onnx"):
             producers = [graph.producer(name) for name in node.input]
             if any(p is not None and id(p) in base and p.op_type not in _TYPED_BY_ATTRIBUTE for p in producers):
-                found.add(id(node))
-    return found
+                finishing.add(id(node))
+    return finishing

@@ -1,4 +1,4 @@
-"""Where quantization goes: which layers, which of their inputs, and which tensors must share one scale.
+"""Decides where to quantize: which layers, which of their inputs, and which tensors share one scale.
 
 The rules are TensorRT's for explicit quantization (NVIDIA, "Working with Quantized Types"): a pair of QuantizeLinear
 and DequantizeLinear on the input of each weighted layer, none on outputs; on the skip branch of a residual addition,
@@ -18,7 +18,7 @@ from inferkit.precision.rewrite.fold import LINEAR
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.value_types import ValueType
 
-# What these return are values that they read, so a range of the one side is a range of the other.
+# Their outputs hold values of their inputs, so both have the same range.
 SAME_RANGE = frozenset(
     {
         *("MaxPool", "GlobalMaxPool", "Concat", "Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
@@ -29,7 +29,7 @@ SAME_RANGE = frozenset(
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user may decide: layers by name (or pattern such as `conv5_*`) to leave out, the first, the last."""
+    """The user's choices: layers to exclude by name or pattern (`conv5_*`); the first, the last; residual branches."""
 
     exclude: Sequence[str] = field(default=())
     first_layer: bool = True
@@ -38,7 +38,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Layer:
+class QuantizedLayer:
     """A layer to be quantized: its node, and the axis of its weights along which each channel has a scale."""
 
     node: onnx.NodeProto
@@ -57,7 +57,7 @@ class Placement:
     """`layers` to quantize; `reads`: (node, input index) that shall read the dequantized tensor; `groups`: tensor to
     the name of its group, all of one group having one scale."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[QuantizedLayer, ...]
     reads: tuple[tuple[onnx.NodeProto, int], ...]
     groups: dict[str, str]
 
@@ -77,13 +77,13 @@ def place(graph: Graph, choices: Choices = Choices()) -> Placement:
     if not choices.last_layer:
         kept = [node for node in kept if _has_relative(graph, node, candidates, upwards=False)]
     if not kept:
-        found = f"{len(candidates)} were found and all excluded" if candidates else "none has constant float32 weights"
-        raise PrecisionError(f"no convolution or inner product is left to quantize: {found}")
+        reason = f"all {len(candidates)} are excluded" if candidates else "none has constant float32 weights"
+        raise PrecisionError(f"no convolution or inner product to quantize: {reason}")
     types = graph.types()
     reads = [(node, 0) for node in kept]
     if choices.residual:
         reads += _residual_reads(graph, nodes, kept, types)
-    return Placement(tuple(Layer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
+    return Placement(tuple(QuantizedLayer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
 
 
 def _is_weighted(graph: Graph, node: onnx.NodeProto) -> bool:
@@ -100,15 +100,15 @@ def _without_excluded(candidates: list[onnx.NodeProto], exclude: Sequence[str]) 
     for pattern in patterns:
         if not any(fnmatchcase(node.name, pattern) for node in candidates):
             raise PrecisionError(
-                f"no layer to exclude is named {pattern!r}; layers with weights: "
+                f"exclude: no layer is named {pattern!r}; layers with weights: "
                 f"{', '.join(node.name for node in candidates)}"
             )
     return [node for node in candidates if not any(fnmatchcase(node.name, pattern) for pattern in patterns)]
 
 
-def _has_relative(graph: Graph, node: onnx.NodeProto, others: list[onnx.NodeProto], *, upwards: bool) -> bool:
+def _has_relative(graph: Graph, node: onnx.NodeProto, candidates: list[onnx.NodeProto], *, upwards: bool) -> bool:
     """Whether another weighted layer lies before (`upwards`) or after `node`."""
-    wanted = {id(other) for other in others} - {id(node)}
+    wanted = {id(candidate) for candidate in candidates} - {id(node)}
     seen: set[int] = set()
     stack = [node]
     while stack:
@@ -116,10 +116,10 @@ def _has_relative(graph: Graph, node: onnx.NodeProto, others: list[onnx.NodeProt
         if id(current) in wanted:
             return True
         if upwards:
-            found = [graph.producer(name) for name in current.input if name]
+            neighbours: list[onnx.NodeProto | None] = [graph.producer(name) for name in current.input if name]
         else:
-            found = [reader for name in current.output if name for reader in graph.readers(name)]
-        for neighbour in found:
+            neighbours = [reader for name in current.output if name for reader in graph.readers(name)]
+        for neighbour in neighbours:
             if neighbour is not None and id(neighbour) not in seen:
                 seen.add(id(neighbour))
                 stack.append(neighbour)
@@ -129,7 +129,7 @@ def _has_relative(graph: Graph, node: onnx.NodeProto, others: list[onnx.NodeProt
 def _residual_reads(
     graph: Graph, nodes: list[onnx.NodeProto], kept: list[onnx.NodeProto], types: dict[str, ValueType]
 ) -> list[tuple[onnx.NodeProto, int]]:
-    """The skip side of each addition whose other side is a quantized layer that only the addition reads."""
+    """The skip branch of each addition whose other branch is a quantized layer that only the addition reads."""
     quantized = {id(node) for node in kept}
     depth = _depths(graph, nodes, quantized)
     reads = []
@@ -154,8 +154,8 @@ def _depths(graph: Graph, nodes: list[onnx.NodeProto], quantized: set[int]) -> d
     """How many quantized layers lie on the longest path from an input to each node, itself included."""
     depth: dict[int, int] = {}
     for node in nodes:
-        before = (graph.producer(name) for name in node.input if name)
-        longest = max((depth[id(producer)] for producer in before if producer is not None), default=0)
+        producers = (graph.producer(name) for name in node.input if name)
+        longest = max((depth[id(producer)] for producer in producers if producer is not None), default=0)
         depth[id(node)] = longest + (id(node) in quantized)
     return depth
 
@@ -171,8 +171,8 @@ def _groups(graph: Graph, nodes: list[onnx.NodeProto], types: dict[str, ValueTyp
         return name
 
     def joined(name: str) -> bool:
-        known = types.get(name)
-        return bool(name) and name not in graph.constants and (known is None or known.element == onnx.TensorProto.FLOAT)
+        value = types.get(name)
+        return bool(name) and name not in graph.constants and (value is None or value.element == onnx.TensorProto.FLOAT)
 
     for node in nodes:
         if node.op_type not in SAME_RANGE or node.domain not in ("", "ai.onnx"):

@@ -1,4 +1,4 @@
-"""Q/DQ pairs: the placement written into the graph, symmetric, with weights stored as integers (or FP8).
+"""Writes symmetric Q/DQ pairs into the graph where the placement says, with weights stored as integers (or FP8).
 
 TensorRT's conditions decide the form: zero points are 0, activations have one scale per tensor, weights one per output
 channel, the bias stays floating point (TensorRT refuses one that comes from a DequantizeLinear of INT32).
@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.calibration.methods import Calibration
-from inferkit.precision.placement import Layer, Placement
+from inferkit.precision.placement import Placement, QuantizedLayer
 from inferkit.precision.rewrite.fold import channel_axis
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute
@@ -71,7 +71,7 @@ def activation_scales(placement: Placement, calibration: Calibration, form: Form
     if missing:
         raise PrecisionError(
             f"the calibration ({calibration.description}) has no range for {', '.join(missing)}; "
-            f"it belongs to another network, or was made before layers were changed: calibrate again"
+            f"it belongs to another network or to an older version of it; calibrate again"
         )
     return {name: scale_of(widest[group[name]], form) for name in tensors}
 
@@ -92,13 +92,13 @@ def _pair(graph: Graph, name: str, scale: float, form: Format) -> str:
 
 
 def _quantize_weights(
-    graph: Graph, layer: Layer, input_scale: float, form: Format, done: dict[tuple[str, bytes, int], str]
+    graph: Graph, layer: QuantizedLayer, input_scale: float, form: Format, done: dict[tuple[str, bytes, int], str]
 ) -> None:
     node = layer.node
     values = graph.array(layer.weights)
     assert values is not None
     if not np.isfinite(values).all():
-        raise PrecisionError(f"layer {node.name!r}: its weights {layer.weights!r} hold NaN or infinity")
+        raise PrecisionError(f"layer {node.name!r}: its weights {layer.weights!r} contain NaN or infinity")
     axis = channel_axis(node)
     bias = graph.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     scales = weight_scales(node, values, form, bias, input_scale)
@@ -148,7 +148,7 @@ def _codes(scaled: NDArray, form: Format) -> onnx.TensorProto:
 
 
 def quantized_tensors(model: onnx.ModelProto) -> Mapping[str, float]:
-    """The scale of every activation that a model quantizes, by tensor name: what was really written."""
+    """The scale of every activation that a model quantizes, by tensor name: as written in the model."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     return {
         node.input[0]: float(numpy_helper.to_array(constants[node.input[1]]))

@@ -120,7 +120,7 @@ def test_calibration_images_are_preprocessed_as_the_network_wants(tmp_path: Path
         (["--precision", "int8"], 1, "needs a calibration"),
         (["--calibration", "cache"], 2, "needs no calibration"),
         (["--keep", "conv1"], 2, "every layer is FP32"),
-        (["--precision", "fp16", "--keep", "conv9"], 1, "no layer to keep in FP32 is named 'conv9'"),
+        (["--precision", "fp16", "--keep", "conv9"], 1, "keep: no layer is named 'conv9'"),
         (["--precision", "fp16", "--keep-first"], 2, "--keep-first is for int8 and fp8"),
         (["--precision", "int8", "--half-inputs"], 2, "--half-inputs is for fp16 and bf16"),
         (["--backend", "onnxruntime", "--target", "sm89"], 2, "--target is for tensorrt"),

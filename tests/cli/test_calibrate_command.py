@@ -96,7 +96,7 @@ def test_batch_files_are_prepared_already(tmp_path: Path, capsys: pytest.Capture
         ([*LENET], 2, "say what to write"),
         ([*LENET, "-o", "x", "--method", "guess"], 2, "unknown calibration method"),
         ([*LENET, "-o", "x", "--mean", "1", "--mean-image", "m.npy"], 2, "exclude each other"),
-        ([*LENET, "-o", "x", "--channel-order", "0", "2"], 2, "no order of the channels"),
+        ([*LENET, "-o", "x", "--channel-order", "0", "2"], 2, "not a permutation of the channels"),
         (["lenet", "fashion_mnist", "-o", "x", "--images", "0"], 2, "at least 1"),
         (["lenet", "fashion_mnist", "-o", "x", "--num-batches", "3"], 2, "no folder of batch files"),
         (["lenet", "nowhere", "-o", "x"], 1, "nowhere"),

@@ -1,4 +1,4 @@
-"""What tests give to real Caffe: seeded images, databases by convert_imageset, nets of one data layer."""
+"""Input for real Caffe in tests: seeded images, databases by convert_imageset, nets of one data layer."""
 
 from __future__ import annotations
 

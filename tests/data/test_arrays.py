@@ -1,4 +1,4 @@
-"""Arrays and .npz files are datasets; files with pickles, lies in their headers or bombs are refused."""
+"""Arrays and .npz files are datasets; files with pickles, false headers or bombs are refused."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def npy_that_says(shape: tuple[int, ...], dtype: str, content: bytes) -> bytes:
 def test_npy_files_are_read_as_numpy_reads_them(array: np.ndarray, fortran: bool) -> None:
     content = saved(np.asfortranarray(array) if fortran else array)
     expected = np.load(io.BytesIO(content))
-    found = read_npy(content)
-    assert found.dtype == expected.dtype
-    assert found.shape == expected.shape
-    assert found.tobytes() == expected.tobytes()
+    actual = read_npy(content)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    assert actual.tobytes() == expected.tobytes()
 
 
 @given(st.data())
@@ -116,22 +116,22 @@ def write_npz(path: Path, members: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("member", "says"),
+    ("member", "message"),
     [
         (saved(np.array([{"a": 1}], dtype=object)), "only arrays of numbers"),
         (npy_that_says((10**15,), "<f8", b"few"), "over the limit max_bytes"),
-        (npy_that_says((10**6,), "<f8", b"few"), "cut short"),
+        (npy_that_says((10**6,), "<f8", b"few"), "truncated"),
         (npy_that_says((-4,), "<f8", b"few"), "only arrays of numbers"),
         (npy_that_says((4,), "O", b"few"), "only arrays of numbers"),
-        (b"\x93NUMPY\x01\x00\x05\x00[[[[[", "cannot be understood"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "cut short within its header|too long"),
-        (b"\x93NUMPY\x09\x00\x05\x00\x00\x00[[[[[", "no .npy file"),
-        (b"", "cut short"),
+        (b"\x93NUMPY\x01\x00\x05\x00[[[[[", "invalid header"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "truncated within its header|too long"),
+        (b"\x93NUMPY\x09\x00\x05\x00\x00\x00[[[[[", "not a .npy file"),
+        (b"", "truncated"),
     ],
 )
-def test_members_that_lie_are_refused(tmp_path: Path, member: bytes, says: str) -> None:
+def test_members_that_lie_are_refused(tmp_path: Path, member: bytes, message: str) -> None:
     path = write_npz(tmp_path / "a.npz", {"images.npy": member})
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         ArrayDataset.load(path)
     assert "images.npy" in str(caught.value)
 
@@ -152,7 +152,7 @@ def test_what_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_an_archive_without_images_says_what_it_has(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", pictures=np.zeros(3))
-    with pytest.raises(DataError, match="holds pictures; expected are images"):
+    with pytest.raises(DataError, match="holds pictures; expected: images"):
         ArrayDataset.load(tmp_path / "a.npz")
     with pytest.raises(DataError, match="does not exist"):
         ArrayDataset.load(tmp_path / "none.npz")

@@ -1,4 +1,4 @@
-"""Batches: nothing lost, nothing twice, the order kept, for any sizes, threads and memory; and how they end."""
+"""Batches have every image once and in order, for any sizes, threads and memory; streams end cleanly."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ def test_some_images_spread_evenly_over_the_dataset(
 ) -> None:
     dataset = numbered(count)
     batches = list(dataset.batches(batch_size, limit=limit, start=start, spread=True, threads=threads))
-    found = [label for batch in batches for label in batch.labels]
-    assert len(found) == min(limit, max(count - start, 0))
+    actual = [label for batch in batches for label in batch.labels]
+    assert len(actual) == min(limit, max(count - start, 0))
     assert all(batch.count == batch_size for batch in batches[:-1])
-    assert found[:1] == [start][: len(found)]
-    steps = np.diff(found)
+    assert actual[:1] == [start][: len(actual)]
+    steps = np.diff(actual)
     if len(steps):
-        assert found[-1] == count - 1
+        assert actual[-1] == count - 1
         assert steps.min() >= 1  # each once, in order, and so all of them where as many are wanted
         assert steps.max() - steps.min() <= 1
 
@@ -199,8 +199,8 @@ def test_ending_early_ends_the_threads(how: str) -> None:
 def test_several_streams_of_one_dataset_do_not_disturb_each_other() -> None:
     dataset = numbered(60)
     pairs = list(zip(dataset.batches(7), dataset.batches(7, start=0, threads=2), strict=True))
-    for one, other in pairs:
-        np.testing.assert_array_equal(one.images, other.images)
+    for first, second in pairs:
+        np.testing.assert_array_equal(first.images, second.images)
     assert len(pairs) == 9
 
 

@@ -1,4 +1,4 @@
-"""Memory for batches is used again when, and only when, nobody can see it any more."""
+"""Memory for batches is reused when, and only when, no array refers to it any more."""
 
 from __future__ import annotations
 

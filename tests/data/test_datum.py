@@ -29,15 +29,22 @@ MESSAGES = st.builds(
 )
 
 
-def agree(ours: Datum, theirs: schema.Datum) -> bool:
-    floats = np.asarray(theirs.float_data, np.float32)
-    found = ours.float_data if ours.float_data is not None else np.empty(0, np.float32)
+def agree(ours: Datum, by_protobuf: schema.Datum) -> bool:
+    floats = np.asarray(by_protobuf.float_data, np.float32)
+    result = ours.float_data if ours.float_data is not None else np.empty(0, np.float32)
     with np.errstate(invalid="ignore"):
-        found = found.astype(np.float64).astype(np.float32)  # as theirs came here: a signalling NaN becomes a quiet one
+        result = result.astype(np.float64).astype(np.float32)  # as protobuf's were: a signalling NaN becomes quiet
     return (
         (ours.channels, ours.height, ours.width, ours.label, ours.encoded, bytes(ours.data))
-        == (theirs.channels, theirs.height, theirs.width, theirs.label, theirs.encoded, theirs.data)
-    ) and found.tobytes() == floats.tobytes()
+        == (
+            by_protobuf.channels,
+            by_protobuf.height,
+            by_protobuf.width,
+            by_protobuf.label,
+            by_protobuf.encoded,
+            by_protobuf.data,
+        )
+    ) and result.tobytes() == floats.tobytes()
 
 
 def field(key: int, kind: int, payload: bytes) -> bytes:
@@ -95,12 +102,12 @@ def test_what_the_official_library_writes_is_read_the_same(message: schema.Datum
 @example(b"\x32\x03abc")  # packed floats that are no whole number of them
 def test_any_bytes_are_read_as_the_official_parser_reads_them_or_refused_as_it_refuses_them(content: bytes) -> None:
     try:
-        theirs = schema.Datum.FromString(content)
+        by_protobuf = schema.Datum.FromString(content)
     except DecodeError:
         with pytest.raises(DataError):
             parse_datum(content)
     else:
-        assert agree(parse_datum(content), theirs)
+        assert agree(parse_datum(content), by_protobuf)
 
 
 @pytest.mark.parametrize("more", [1, 5])
@@ -185,7 +192,7 @@ def test_an_encoded_file_round_trips() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "says"),
+    ("shape", "size", "message"),
     [
         ((3, 2, 2), 11, "12 bytes, but holds 11"),
         ((3, 2, 2), 13, "12 bytes, but holds 13"),
@@ -195,10 +202,10 @@ def test_an_encoded_file_round_trips() -> None:
         ((1, 2, 2), 0, "but holds no data"),
     ],
 )
-def test_sizes_that_disagree_are_named(shape: tuple[int, int, int], size: int, says: str) -> None:
-    message = schema.Datum(channels=shape[0], height=shape[1], width=shape[2], data=bytes(size))
-    with pytest.raises(DataError, match=says):
-        pixels(parse_datum(message.SerializeToString()))
+def test_sizes_that_disagree_are_named(shape: tuple[int, int, int], size: int, message: str) -> None:
+    datum = schema.Datum(channels=shape[0], height=shape[1], width=shape[2], data=bytes(size))
+    with pytest.raises(DataError, match=message):
+        pixels(parse_datum(datum.SerializeToString()))
 
 
 def test_floats_that_are_too_few_are_named() -> None:

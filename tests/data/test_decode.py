@@ -1,4 +1,4 @@
-"""Image files are decoded as Caffe's OpenCV does it, after a look at their size; cut or bomb-like ones are refused."""
+"""Image files are decoded as Caffe's OpenCV does, after a size check; truncated files and bombs are refused."""
 
 from __future__ import annotations
 
@@ -61,11 +61,13 @@ def test_the_size_is_the_images_not_that_of_a_thumbnail_inside() -> None:
     thumbnail = encoded("jpg", picture(2, 8, 8))
     content = encoded("jpg", picture(1, 40, 30))
     extra = b"Exif\0\0" + thumbnail
-    whole = content[:2] + b"\xff\xe1" + struct.pack(">H", len(extra) + 2) + extra + b"\xff\xff" + content[3:]
-    assert image_size(whole) == (40, 30)
+    content_with_thumbnail = (
+        content[:2] + b"\xff\xe1" + struct.pack(">H", len(extra) + 2) + extra + b"\xff\xff" + content[3:]
+    )
+    assert image_size(content_with_thumbnail) == (40, 30)
     # The thumbnail's end mark is not the image's.
-    with pytest.raises(DataError, match="cut short"):
-        image_size(whole[:-2])
+    with pytest.raises(DataError, match="truncated"):
+        image_size(content_with_thumbnail[:-2])
 
 
 def test_color_decides_the_channels() -> None:
@@ -128,7 +130,7 @@ def test_a_chunk_that_claims_more_than_the_file_has_is_refused() -> None:
     # OpenCV 5 takes memory for what a chunk claims: this one made it take 4 GiB, and 12 seconds.
     content = bytearray(encoded("png", picture(0, 24, 24)))
     struct.pack_into(">I", content, content.index(b"IDAT") - 4, 0xFF000300)
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         decode_image(bytes(content))
 
 

@@ -1,4 +1,4 @@
-"""The embedded images are there, whole, the same each time, however many processes ask and whichever of them dies."""
+"""The embedded dataset is complete and always the same, also with several processes and after a killed one."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_ten_thousand_images_of_ten_classes(cache: Path) -> None:
 def test_it_is_built_once(cache: Path) -> None:
     open_dataset("fashion_mnist")
     (folder,) = folders(cache)
-    before = os.stat(cache / folder / "data.mdb").st_mtime_ns
+    modified = os.stat(cache / folder / "data.mdb").st_mtime_ns
     open_dataset("fashion_mnist")
-    assert os.stat(cache / folder / "data.mdb").st_mtime_ns == before
+    assert os.stat(cache / folder / "data.mdb").st_mtime_ns == modified
 
 
 def test_several_processes_at_once_find_one_whole_dataset(cache: Path) -> None:
@@ -71,16 +71,16 @@ def test_a_process_killed_while_building_leaves_nothing_that_is_used(cache: Path
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
-    left = os.listdir(cache)
+    leftovers = os.listdir(cache)
     dataset = open_dataset("fashion_mnist")
     assert len(dataset) == 10_000
     assert folders(cache) == [Path(dataset.source).name]
     if moment == "_put_all":
-        assert any(name.endswith(".tmp") for name in left)
+        assert any(name.endswith(".tmp") for name in leftovers)
 
 
 @pytest.mark.parametrize("length", [0, 5000, 5_000_000])
-def test_a_damaged_dataset_is_built_anew(cache: Path, length: int) -> None:
+def test_a_damaged_dataset_is_built_again(cache: Path, length: int) -> None:
     path = Path(open_dataset("fashion_mnist").source)
     os.truncate(path / "data.mdb", length)
     dataset = open_dataset("fashion_mnist")

@@ -25,20 +25,20 @@ def test_arrays_round_trip(array: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        (b"", "no IDX file"),
-        (b"\0\0\x0d\x01" + bytes(8), "no IDX file"),  # floats
-        (b"\0\0\x08\x00", "no IDX file"),
-        (b"\1\0\x08\x01" + bytes(8), "no IDX file"),
-        (b"\0\0\x08\x03" + bytes(8), "cut short within its header"),
+        (b"", "not an IDX file"),
+        (b"\0\0\x0d\x01" + bytes(8), "not an IDX file"),  # floats
+        (b"\0\0\x08\x00", "not an IDX file"),
+        (b"\1\0\x08\x01" + bytes(8), "not an IDX file"),
+        (b"\0\0\x08\x03" + bytes(8), "truncated within its header"),
         (idx(np.zeros((2, 3), np.uint8))[:-1], "only 5"),
         (idx(np.zeros((2, 3), np.uint8)) + b"x", "more"),
         (struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3), "only 0"),
     ],
 )
-def test_what_is_wrong_is_named(content: bytes, says: str) -> None:
-    with pytest.raises(DataError, match=f"images: .*{says}"):
+def test_what_is_wrong_is_named(content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=f"images: .*{message}"):
         read_idx(gzip.compress(content), "images")
 
 
@@ -50,10 +50,10 @@ def test_damaged_compression_is_never_another_array(position: int, change: bytes
     position %= len(content)
     content[position : position + len(change)] = change
     try:
-        found = read_idx(bytes(content))
+        result = read_idx(bytes(content))
     except DataError:
         return
-    np.testing.assert_array_equal(found, array)  # gzip's header and filling bits mean nothing
+    np.testing.assert_array_equal(result, array)  # gzip's header and filling bits mean nothing
 
 
 @given(st.binary(max_size=50))

@@ -48,31 +48,31 @@ def test_lines_may_end_anyhow_and_be_empty(listing: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        (b"", "names no images"),
-        (b"a.png 1\nb.png\n", "line 2: .* is no label"),
-        (b"a.png one\n", "line 1: 'one' is no label"),
-        (b" 5\n", "line 1: .*is no label|no path"),
-        (b"a\xff.png 1\n", "line 1: is no text"),
+        (b"", "lists no images"),
+        (b"a.png 1\nb.png\n", "line 2: .* is not a label"),
+        (b"a.png one\n", "line 1: 'one' is not a label"),
+        (b" 5\n", "line 1: .*is not a label|no path"),
+        (b"a\xff.png 1\n", "line 1: is not UTF-8 text"),
     ],
 )
-def test_what_is_no_list_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+def test_what_is_no_list_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_list(path)
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("way", ["parent", "link to a file", "link to a folder"])
-def test_nothing_outside_of_the_folder_is_opened(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("escape", ["parent", "link to a file", "link to a folder"])
+def test_nothing_outside_of_the_folder_is_opened(tmp_path: Path, escape: str) -> None:
     secret = tmp_path / "secret"
     secret.mkdir()
     cv2.imwrite(str(secret / "a.png"), picture(0, 8, 9))
     root = tmp_path / "root"
     root.mkdir()
-    name = {"parent": "../secret/a.png", "link to a file": "link.png", "link to a folder": "inside/a.png"}[way]
+    name = {"parent": "../secret/a.png", "link to a file": "link.png", "link to a folder": "inside/a.png"}[escape]
     (root / "link.png").symlink_to(secret / "a.png")
     (root / "inside").symlink_to(secret)
     (root / "list.txt").write_text(f"{name} 0\n")
@@ -101,7 +101,7 @@ def test_missing_files_and_things_that_are_no_files_are_named(listing: Path) -> 
     with pytest.raises(DataError, match=r"entry 'picture 0\.png': .*No such file"):
         read_list(listing).batches(1)
     os.mkfifo(listing.parent / "picture 0.png")
-    with pytest.raises(DataError, match="is no file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         read_list(listing).batches(1)
 
 
@@ -142,7 +142,7 @@ def test_images_in_the_folder_itself_have_no_labels(tmp_path: Path) -> None:
 
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "class").mkdir()
-    with pytest.raises(DataError, match="nor a subfolder holds images"):
+    with pytest.raises(DataError, match="nor a subfolder contains images"):
         read_folder(tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         read_folder(tmp_path / "none")

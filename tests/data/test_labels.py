@@ -1,4 +1,4 @@
-"""Label files name the classes by line; what would shift or garble them is an error that names the line."""
+"""Label files name one class per line; anything that would shift or garble them is an error that names the line."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ def test_other_encodings_when_named(tmp_path: Path) -> None:
     assert read_labels(path, encoding="latin-1") == ("Käse", "Brot")
     with pytest.raises(DataError, match="line 1: is not in utf-8"):
         read_labels(path)
-    with pytest.raises(DataError, match="no encoding 'klingon'"):
+    with pytest.raises(DataError, match="unknown encoding 'klingon'"):
         read_labels(path, encoding="klingon")
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        (b"", "no names"),
-        (b"\n\n \n", "no names"),
+        (b"", "is empty"),
+        (b"\n\n \n", "is empty"),
         (b"a\n\nb\n", "line 2: is empty"),
         (b"\na\n", "line 1: is empty"),
         (b"a\nb\xff\n", "line 2: is not in utf-8"),
         (b"a\0b\n", "zero bytes"),
     ],
 )
-def test_what_is_no_label_file_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+def test_what_is_no_label_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     path = write(tmp_path, content)
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_labels(path)
     assert str(path) in str(caught.value)
 
@@ -74,7 +74,7 @@ def test_what_is_no_label_file_is_named(tmp_path: Path, content: bytes, says: st
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_labels(tmp_path / "none")
-    with pytest.raises(DataError, match="is no file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         read_labels(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""LMDBs that real convert_imageset wrote are read as real Caffe reads them, and what is wrong in them is named."""
+"""LMDBs written by real convert_imageset are read as real Caffe reads them; errors name the damaged entry."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_the_shape_is_the_first_images() -> None:
 
 def test_a_dataset_can_be_sent_to_another_process() -> None:
     with LmdbDataset(FIXTURES / "gray.mdb", max_pixels=600) as dataset:
-        other = pickle.loads(pickle.dumps(dataset))
-        assert (other.source, other.max_pixels, len(other)) == (dataset.source, 600, 4)
+        copy = pickle.loads(pickle.dumps(dataset))
+        assert (copy.source, copy.max_pixels, len(copy)) == (dataset.source, 600, 4)
 
 
 def test_raw_images_over_the_limit_are_refused() -> None:
@@ -86,25 +86,25 @@ GOOD = serialize_datum(np.zeros((3, 8, 8), np.uint8), 1)
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         (b"", "0 × 0 × 0"),
         (b"no datum", "message"),
-        (GOOD[:-9], "cut"),
+        (GOOD[:-9], "truncated"),
         (GOOD[:2] + b"\x10" + varint(-8) + GOOD[4:], "3 × -8 × 8"),
         (GOOD[:2] + b"\x10\x09" + GOOD[4:], "216 bytes, but holds 192"),
-        (b"\x22\x03abc\x38\x01", "no JPEG"),
-        (b"\x38\x01", "no JPEG"),
+        (b"\x22\x03abc\x38\x01", "not a JPEG"),
+        (b"\x38\x01", "not a JPEG"),
         (serialize_datum(np.zeros((3, 9, 8), np.uint8), 1), r"becomes \(3, 9, 8\)"),
         (serialize_datum(np.zeros((1, 8, 8), np.uint8), 1), r"becomes \(1, 8, 8\)"),
         (b"\xff\xfe\x00", "message"),
     ],
 )
-def test_a_bad_entry_among_good_ones_is_named_by_its_key(tmp_path: Path, value: bytes, says: str) -> None:
+def test_a_bad_entry_among_good_ones_is_named_by_its_key(tmp_path: Path, value: bytes, message: str) -> None:
     with LmdbDataset(put(tmp_path / "db", GOOD, value, GOOD)) as dataset:
         batches = dataset.batches(1)
         assert next(batches).count == 1
-        with pytest.raises(DataError, match=f"entry '00000001_x': .*{says}") as caught:
+        with pytest.raises(DataError, match=f"entry '00000001_x': .*{message}") as caught:
             next(batches)
         assert str(tmp_path / "db") in str(caught.value)
 
@@ -150,7 +150,7 @@ def test_gray_among_colour_needs_a_decision(tmp_path: Path) -> None:
     images = [picture(0, 9, 9).transpose(2, 0, 1), picture(1, 9, 9, 1)]
     write_lmdb(tmp_path / "db", images, range(2), encoded="png")
     with LmdbDataset(tmp_path / "db") as dataset:
-        with pytest.raises(DataError, match=r"entry '00000001_1': .* a decoding `color`"):
+        with pytest.raises(DataError, match=r"entry '00000001_1': .* images need `color`"):
             list(dataset.batches(2))
         for color, channels in ((True, 3), (False, 1)):
             batch = next(dataset.batches(2, preprocessing=Preprocessing(color=color)))
@@ -188,7 +188,7 @@ def test_a_database_that_another_process_is_writing_gives_whole_images_or_says_s
         [sys.executable, "-c", WRITER, str(tmp_path / "db"), "50"], stdout=subprocess.PIPE, text=True
     )
     assert writer.stdout is not None
-    told = 0
+    refusals = 0
     for line in writer.stdout:  # one look after each transaction, while the writer goes on
         seen = []
         try:
@@ -199,7 +199,7 @@ def test_a_database_that_another_process_is_writing_gives_whole_images_or_says_s
                     seen += batch.labels.tolist()
         except DataError as error:
             assert "another process has written" in str(error)  # noqa: PT017
-            told += 1
+            refusals += 1
         else:
             assert len(seen) == expected >= 20 * (int(line) + 1)
         assert seen == list(range(len(seen)))
@@ -230,11 +230,11 @@ def test_memory_stays_flat_on_a_large_database(tmp_path: Path) -> None:
 def test_reading_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     shutil.copy(FIXTURES / "raw.mdb", tmp_path / "data.mdb")
     (tmp_path / "data.mdb").chmod(0o444)
-    before = os.stat(tmp_path / "data.mdb").st_mtime_ns
+    modified = os.stat(tmp_path / "data.mdb").st_mtime_ns
     with LmdbDataset(tmp_path) as dataset:
         list(dataset.batches(2))
     assert os.listdir(tmp_path) == ["data.mdb"]
-    assert os.stat(tmp_path / "data.mdb").st_mtime_ns == before
+    assert os.stat(tmp_path / "data.mdb").st_mtime_ns == modified
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:

@@ -166,28 +166,28 @@ def test_a_database_with_other_kinds_of_keys_is_refused(tmp_path: Path) -> None:
     for page in (0, 1):
         struct.pack_into("<H", content, page * 4096 + 92, 0x04)  # duplicate keys, in the main database's flags
     (tmp_path / "data.mdb").write_bytes(content)
-    with pytest.raises(DataError, match="not a database of Caffe's"):
+    with pytest.raises(DataError, match="not a Caffe database"):
         LmdbFile(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda path: None, "No such file"),
-        (lambda path: path.mkdir(), "no data.mdb in it"),
+        (lambda path: path.mkdir(), "has no data.mdb"),
         (lambda path: (path.mkdir(), (path / "CURRENT").touch()), "LevelDB"),
-        (lambda path: (path.mkdir(), (path / "data.mdb").mkdir()), "is no file"),
-        (lambda path: os.mkfifo(path), "is no file"),
+        (lambda path: (path.mkdir(), (path / "data.mdb").mkdir()), "is not a regular file"),
+        (lambda path: os.mkfifo(path), "is not a regular file"),
         (lambda path: path.touch(), "only 0 bytes"),
-        (lambda path: path.write_bytes(b"x" * 9000), "is no LMDB"),
+        (lambda path: path.write_bytes(b"x" * 9000), "is not an LMDB"),
         (lambda path: path.symlink_to(path), "cannot be opened"),
-        (lambda path: path.symlink_to("/dev/zero"), "is no file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
     ],
 )
-def test_what_is_no_lmdb_is_named(tmp_path: Path, make: object, says: str) -> None:
+def test_what_is_no_lmdb_is_named(tmp_path: Path, make: object, message: str) -> None:
     path = tmp_path / "database"
     make(path)  # type: ignore[operator]
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         LmdbFile(path)
     assert str(path) in str(caught.value)
 
@@ -231,7 +231,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_an_error(tmp_path: Path) -> None
     file = LmdbFile(path)
     entries = list(file.entries())
     os.truncate(path, 3 * 4096)
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         file.read(entries[-1], Scratch())
 
 

@@ -44,9 +44,9 @@ def test_images_and_labels_round_trip(
 def test_keys_are_those_of_convert_imageset(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "db", np.zeros((3, 4, 5), np.uint8), [7, 8, 9], names=["a.jpg", "b/c.jpg", "ä"])
     with lmdb.open(str(tmp_path / "db"), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        found = {key.decode(): Datum.FromString(value) for key, value in transaction.cursor()}
-    assert list(found) == ["00000000_a.jpg", "00000001_b/c.jpg", "00000002_ä"]
-    assert [datum.label for datum in found.values()] == [7, 8, 9]
+        result = {key.decode(): Datum.FromString(value) for key, value in transaction.cursor()}
+    assert list(result) == ["00000000_a.jpg", "00000001_b/c.jpg", "00000002_ä"]
+    assert [datum.label for datum in result.values()] == [7, 8, 9]
     assert os.listdir(tmp_path / "db") == ["data.mdb"]
     assert os.listdir(tmp_path) == ["db"]
 
@@ -66,7 +66,7 @@ def test_encoded_images(tmp_path: Path, suffix: str) -> None:
 
 def test_image_files_are_stored_as_they_are(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "db", [b"any bytes"], [4])
-    with LmdbDataset(tmp_path / "db") as dataset, pytest.raises(DataError, match=r"00000000_0.*no JPEG"):
+    with LmdbDataset(tmp_path / "db") as dataset, pytest.raises(DataError, match=r"00000000_0.*not a JPEG"):
         list(dataset.batches(1))
 
 
@@ -80,12 +80,12 @@ def test_the_map_grows_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "extra", "says"),
+    ("images", "labels", "extra", "message"),
     [
         ([np.zeros((2, 2), np.uint8)], [1, 2], {}, "fewer images than labels"),
         ([np.zeros((2, 2), np.uint8)] * 2, [1], {}, "more images than labels"),
         ([np.zeros((2, 2), np.uint8)], [1], {"names": []}, "more images than the 0 names"),
-        ([np.zeros((2, 2), np.uint8)], [1], {"names": ["a", "b"]}, "1 images have 2 names"),
+        ([np.zeros((2, 2), np.uint8)], [1], {"names": ["a", "b"]}, "there are 1 images, but 2 names"),
         ([np.zeros((2, 2), np.uint8)], [1], {"names": ["a" * 600]}, "longer than LMDB's keys"),
         ([np.zeros((2, 2), np.int64)], [1], {}, "image 0: .*int64"),
         ([np.zeros(2, np.uint8)], [1], {}, "image 0: "),
@@ -96,15 +96,15 @@ def test_the_map_grows_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_cannot_be_stored_leaves_nothing(
-    tmp_path: Path, images: list[np.ndarray], labels: list[int], extra: dict[str, object], says: str
+    tmp_path: Path, images: list[np.ndarray], labels: list[int], extra: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=message):
         write_lmdb(tmp_path / "db", images, labels, **extra)  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == []
 
 
 def test_an_unknown_format_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no image format 'xyz'"):
+    with pytest.raises(UsageError, match="unknown image format 'xyz'"):
         write_lmdb(tmp_path / "db", [np.zeros((1, 4, 4), np.uint8)], [1], encoded="xyz")
     assert os.listdir(tmp_path) == []
 

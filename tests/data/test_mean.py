@@ -1,4 +1,4 @@
-"""Mean images: every form that Caffe writes is read, ours are read by Caffe's schema, and damage is named."""
+"""Mean images: every format that Caffe writes is read, ours are read by Caffe's schema; damage is a named error."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_mean_of_images_of_any_type() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", r"shape \(\)"),
         (BlobProto(num=2, channels=1, height=1, width=1, data=[1, 2]).SerializeToString(), "shape"),
@@ -96,9 +96,9 @@ def test_the_mean_of_images_of_any_type() -> None:
         (BlobProto(num=1, channels=1, height=1, width=1, data=[np.nan]).SerializeToString(), "not finite"),
         (BlobProto(shape=BlobShape(dim=[2**62, 4]), data=[1]).SerializeToString(), "holds 1 numbers"),
         (BlobProto(shape=BlobShape(dim=[1] * 40), data=[1]).SerializeToString(), "32 dimensions"),
-        (b"\x2a\x04abc", "cut"),
-        (b"\x2a\x03abc", "no whole number"),
-        (saved(np.zeros((3, 4, 4)))[:-1], "says 384 bytes"),
+        (b"\x2a\x04abc", "truncated"),
+        (b"\x2a\x03abc", "not a multiple of"),
+        (saved(np.zeros((3, 4, 4)))[:-1], "declares 384 bytes"),
         (saved(np.zeros((2, 2, 2, 2))), r"shape \(2, 2, 2, 2\)"),
         (saved(np.zeros((1, 2, 2), bool)), "bool"),
         (saved(np.zeros((0, 2, 2))), r"\(0, 2, 2\)"),
@@ -106,10 +106,10 @@ def test_the_mean_of_images_of_any_type() -> None:
         (b"text, not numbers", "message"),
     ],
 )
-def test_what_is_no_mean_image_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+def test_what_is_no_mean_image_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "mean.binaryproto"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_mean(path)
     assert str(path) in str(caught.value)
 
@@ -117,7 +117,7 @@ def test_what_is_no_mean_image_is_named(tmp_path: Path, content: bytes, says: st
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_mean(tmp_path / "none")
-    with pytest.raises(DataError, match="is no file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         read_mean(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""One function opens whatever a user names, by what it is and not by what it is called."""
+"""open_dataset recognizes a dataset by its content, not by its name."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ def test_arrays_and_lists(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
-        (lambda path: None, "no such file or folder, nor an embedded dataset of this name.*fashion_mnist"),
+        (lambda path: None, "no such file or folder.*fashion_mnist"),
         (lambda path: path.mkdir(), "no data.mdb"),
         (lambda path: (path.mkdir(), (path / "CURRENT").touch()), "LevelDB"),
-        (lambda path: (path.mkdir(), (path / "file").touch()), "nor a subfolder holds images"),
-        (lambda path: path.touch(), "names no images"),
-        (lambda path: path.write_bytes(bytes(range(256))), "no text|no label"),
-        (lambda path: os.mkfifo(path), "is no file"),
+        (lambda path: (path.mkdir(), (path / "file").touch()), "nor a subfolder contains images"),
+        (lambda path: path.touch(), "lists no images"),
+        (lambda path: path.write_bytes(bytes(range(256))), "not UTF-8 text|not a label"),
+        (lambda path: os.mkfifo(path), "is not a regular file"),
         (lambda path: path.symlink_to(path), "no such file"),
     ],
 )
-def test_what_is_no_dataset_is_named(tmp_path: Path, make: object, says: str) -> None:
+def test_what_is_no_dataset_is_named(tmp_path: Path, make: object, message: str) -> None:
     path = tmp_path / "data"
     make(path)  # type: ignore[operator]
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         open_dataset(path)
     assert str(path) in str(caught.value)
 
 
-def test_a_damaged_lmdb_is_told_as_one(tmp_path: Path) -> None:
+def test_a_damaged_lmdb_is_recognized_as_one(tmp_path: Path) -> None:
     (tmp_path / "data.mdb").write_bytes(b"garbage" * 2000)
-    with pytest.raises(DataError, match="is no LMDB"):
+    with pytest.raises(DataError, match="is not an LMDB"):
         open_dataset(tmp_path)
-    with pytest.raises(DataError, match="is no LMDB"):
+    with pytest.raises(DataError, match="is not an LMDB"):
         open_dataset(tmp_path / "data.mdb")
 
 

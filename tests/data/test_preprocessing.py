@@ -73,7 +73,7 @@ def test_the_order_of_channels_is_changed_before_the_mean_is_subtracted(image: n
 @given(IMAGES, st.data())
 def test_pixels_only_then_normalization_is_the_whole(image: np.ndarray, data: st.DataObject) -> None:
     crop = data.draw(st.integers(0, min(image.shape[1:])))
-    whole = data.draw(
+    preprocessing = data.draw(
         st.sampled_from(
             [
                 Preprocessing(crop=crop, mean=np.full(image.shape, 7.5), scale=0.3),
@@ -82,13 +82,13 @@ def test_pixels_only_then_normalization_is_the_whole(image: np.ndarray, data: st
             ]
         )
     )
-    pixels = whole.pixels_only()(image, "CHW", dtype=np.uint8)
+    pixels = preprocessing.pixels_only()(image, "CHW", dtype=np.uint8)
     assert pixels.dtype == np.uint8
-    mean, scale = whole.normalization(image.shape)
+    mean, scale = preprocessing.normalization(image.shape)
     assert mean.shape in (pixels.shape, (image.shape[0], 1, 1))
-    expected = whole(image, "CHW")
+    expected = preprocessing(image, "CHW")
     np.testing.assert_array_equal((pixels.astype(np.float32) - mean) * np.float32(scale), expected)
-    assert whole.output_shape(image.shape) == expected.shape
+    assert preprocessing.output_shape(image.shape) == expected.shape
 
 
 @given(st.integers(1, 6), IMAGES)
@@ -136,7 +136,7 @@ def test_height_and_width_may_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preprocessing", "says"),
+    ("preprocessing", "message"),
     [
         (Preprocessing(crop=11), "fewer than the crop 11 × 11"),
         (Preprocessing(crop=(8, 13)), "fewer than the crop 8 × 13"),
@@ -148,8 +148,8 @@ def test_height_and_width_may_differ() -> None:
         (Preprocessing(channel_order=(1, 0)), r"channel_order \(1, 0\)"),
     ],
 )
-def test_what_does_not_fit_an_image_is_named(preprocessing: Preprocessing, says: str) -> None:
-    with pytest.raises(DataError, match=says):
+def test_what_does_not_fit_an_image_is_named(preprocessing: Preprocessing, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         preprocessing(np.zeros((10, 12, 3), np.uint8))
 
 
@@ -211,16 +211,16 @@ def test_batches_that_do_not_fit_are_refused() -> None:
 
 def test_equal_settings_are_equal_and_described_alike() -> None:
     mean = np.random.default_rng(0).random((3, 8, 8))
-    one, same = (Preprocessing(crop=4, mean=mean, color=True) for _ in range(2))
-    other = Preprocessing(crop=4, mean=mean + 1e-3, color=True)
-    assert one == same == pickle.loads(pickle.dumps(one))
-    assert hash(one) == hash(same)
-    assert one.description == same.description
-    assert one != other
-    assert one.description != other.description
+    first, same = (Preprocessing(crop=4, mean=mean, color=True) for _ in range(2))
+    different = Preprocessing(crop=4, mean=mean + 1e-3, color=True)
+    assert first == same == pickle.loads(pickle.dumps(first))
+    assert hash(first) == hash(same)
+    assert first.description == same.description
+    assert first != different
+    assert first.description != different.description
     assert Preprocessing().description == "none"
-    assert "crop=(4, 4)" in one.description
-    assert one != "another thing"
+    assert "crop=(4, 4)" in first.description
+    assert first != "another thing"
 
 
 def test_the_mean_is_the_preprocessings_own() -> None:

@@ -1,4 +1,4 @@
-"""Resizing keeps what Caffe's two ways keep. That they are Caffe's own is tested against real Caffe."""
+"""Properties of the two resizing methods of Caffe. That they equal Caffe's own is tested against real Caffe."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def test_a_flat_image_stays_flat(value: int, size: tuple[int, int], to: tuple[in
 @given(IMAGES, SIZES)
 def test_layouts_are_resized_alike(image: np.ndarray, size: tuple[int, int]) -> None:
     planes = np.ascontiguousarray(image.transpose(2, 0, 1))
-    for way in ("opencv", "caffe.io"):
-        preprocessing = Preprocessing(resize=size, interpolation=way)
+    for interpolation in ("opencv", "caffe.io"):
+        preprocessing = Preprocessing(resize=size, interpolation=interpolation)
         np.testing.assert_array_equal(preprocessing(image), preprocessing(planes, "CHW"))
 
 
-def test_opencvs_way_is_its_bilinear_default() -> None:
+def test_opencv_resizing_is_its_bilinear_default() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     np.testing.assert_array_equal(resize_opencv(image, (17, 50)), cv2.resize(image, (50, 17)))
 
 
-def test_caffe_ios_way_smooths_before_it_shrinks() -> None:
+def test_caffe_io_resizing_smooths_before_it_shrinks() -> None:
     # A pattern of single pixels: four-pixel interpolation keeps parts of it, smoothing takes it away.
     image = np.indices((64, 64)).sum(axis=0)[..., np.newaxis] % 2 * np.uint8(255)
     inner = resize_caffe_io(image.astype(np.uint8), (16, 16))[3:-3, 3:-3]

@@ -24,13 +24,13 @@ def test_every_field() -> None:
 
 def test_a_mean_file_is_found_below_the_folder() -> None:
     param = TransformationParameter(mean_file=f"{FIXTURES.name}/raw_mean.binaryproto")
-    found = preprocessing_of(param, FIXTURES.parent).mean
-    assert found is not None
-    np.testing.assert_array_equal(found, read_mean(FIXTURES / "raw_mean.binaryproto"))
+    actual = preprocessing_of(param, FIXTURES.parent).mean
+    assert actual is not None
+    np.testing.assert_array_equal(actual, read_mean(FIXTURES / "raw_mean.binaryproto"))
 
 
 @pytest.mark.parametrize(
-    ("param", "says"),
+    ("param", "message"),
     [
         (TransformationParameter(mirror=True), "mirror"),
         (TransformationParameter(force_color=True, force_gray=True), "exclude"),
@@ -38,10 +38,10 @@ def test_a_mean_file_is_found_below_the_folder() -> None:
         (TransformationParameter(mean_file="../test_mean.py"), "outside of"),
         (TransformationParameter(mean_file="/etc/passwd"), "outside of"),
         (TransformationParameter(mean_file="none"), "does not exist"),
-        (TransformationParameter(mean_file="a\0b"), "name of no file"),
+        (TransformationParameter(mean_file="a\0b"), "not a valid file name"),
         (TransformationParameter(mean_file="raw.mdb"), "raw.mdb"),
     ],
 )
-def test_what_cannot_be_done_is_told(param: TransformationParameter, says: str) -> None:
-    with pytest.raises(DataError, match=says):
+def test_parameters_without_a_counterpart_are_refused(param: TransformationParameter, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         preprocessing_of(param, FIXTURES)

@@ -1,4 +1,4 @@
-"""Small Caffe nets, one or more for each layer and each of its traps, as prototxt text by name."""
+"""Small Caffe nets, one or more for each layer and each of its edge cases, as prototxt text by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small nets that Caffe aborts on, and those that only the import refuses: name -> (text, what the error says)."""
+"""Small nets that Caffe aborts on, and nets that only the import refuses: name -> (prototxt, pattern of the error)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ABORTS = {
     "convolution without a kernel": (IMAGE + layer("Convolution", conv(FILLED + "num_output: 2")), r"kernel_size"),
     "convolution with two kernels": (
         IMAGE + layer("Convolution", conv(FILLED + "num_output: 2 kernel_size: 3 kernel_h: 3 kernel_w: 3")),
-        r"either kernel_size or kernel_h",
+        r"kernel_size excludes kernel_h",
     ),
     "kernel_h alone": (IMAGE + layer("Convolution", conv(FILLED + "num_output: 2 kernel_h: 3")), r"must be positive"),
     "kernel_h in 3-D": (
@@ -74,7 +74,7 @@ ABORTS = {
     "pooling without a kernel": (IMAGE + layer("Pooling", pool("pool: MAX")), r"kernel_size"),
     "pooling with two kernels": (
         IMAGE + layer("Pooling", pool("pool: MAX kernel_size: 2 kernel_h: 2 kernel_w: 2")),
-        r"not both",
+        r"either kernel_size or kernel_h and kernel_w",
     ),
     "pooling kernel_h alone": (IMAGE + layer("Pooling", pool("pool: MAX kernel_h: 2")), r"kernel_h and kernel_w"),
     "pooling 3-D": (data(2, 3, 4) + layer("Pooling", pool("kernel_size: 2")), r"4 axes"),
@@ -114,7 +114,7 @@ ABORTS = {
         data(2, 4) + data(4, 2, name="gate") + layer("Scale", "", "data gate"),
         r"does not fit",
     ),
-    "bias num_axes": (IMAGE + layer("Bias", "bias_param { num_axes: -2 }"), r"num_axes -2"),
+    "bias num_axes": (IMAGE + layer("Bias", "bias_param { num_axes: -2 }"), r"num_axes is -2"),
     "prelu 1-D": (data(4) + layer("PReLU"), r"at least 2 axes"),
     "prelu 5-D": (data(1, 2, 3, 2, 2) + layer("PReLU"), r"at most 4 axes"),
     "absval in place": (IMAGE + layer("AbsVal", "", "data", "data", name="a"), r"in place"),
@@ -126,7 +126,7 @@ ABORTS = {
     "argmax of too many": (data(2, 3) + layer("ArgMax", "argmax_param { top_k: 4 }"), r"top_k 4"),
     "argmax of too many along an axis": (
         IMAGE + layer("ArgMax", "argmax_param { axis: 1 top_k: 5 }"),
-        r"top_k 5 is more than axis 1",
+        r"top_k 5 exceeds the size of axis 1",
     ),
     "reduction axis": (data(2, 3) + layer("Reduction", "reduction_param { axis: 2 }"), r"axis 2 is out of range"),
     "eltwise shapes": (IMAGE + data(2, 4, 9, 6, name="more") + layer("Eltwise", "", "data more"), r"differ in shape"),
@@ -143,23 +143,26 @@ ABORTS = {
         data(2, 3, 4) + data(2, 3, 5, name="more") + layer("Concat", "", "data more"),
         r"differ in more than axis 1",
     ),
-    "concat axis twice": (TWO + layer("Concat", "concat_param { axis: 1 concat_dim: 1 }", "data more"), r"not both"),
+    "concat axis twice": (
+        TWO + layer("Concat", "concat_param { axis: 1 concat_dim: 1 }", "data more"),
+        r"exclude each other",
+    ),
     "concat_dim": (TWO + layer("Concat", "concat_param { concat_dim: 4 }", "data more"), r"concat_dim 4"),
-    "slice unevenly": (data(2, 5) + layer("Slice", tops="a b"), r"5 does not divide into 2"),
+    "slice unevenly": (data(2, 5) + layer("Slice", tops="a b"), r"5 elements do not divide into 2"),
     "slice points": (
         data(2, 5) + layer("Slice", "slice_param { slice_point: 2 }", tops="a b c"),
         r"1 slice points for 3",
     ),
     "slice points that fall": (
         data(2, 5) + layer("Slice", "slice_param { slice_point: 2 slice_point: 1 }", tops="a b c"),
-        r"do not rise",
+        r"not in ascending order",
     ),
     "slice points beyond": (
         data(2, 5) + layer("Slice", "slice_param { slice_point: 6 }", tops="a b"),
         r"leave nothing",
     ),
     "flatten in place": (IMAGE + layer("Flatten", "", "data", "data", name="f"), r"in place"),
-    "flatten axes": (IMAGE + layer("Flatten", "flatten_param { axis: 3 end_axis: 1 }"), r"axis 3 lies after"),
+    "flatten axes": (IMAGE + layer("Flatten", "flatten_param { axis: 3 end_axis: 1 }"), r"axis 3 is after"),
     "reshape in place": (
         IMAGE + layer("Reshape", "reshape_param { shape { dim: -1 } }", "data", "data", name="r"),
         r"in place",
@@ -199,7 +202,7 @@ ABORTS = {
         + layer("Crop", "crop_param { axis: 1 offset: 0 offset: 0 }", "data size"),
         r"2 offsets for 3",
     ),
-    "tile without a number": (IMAGE + layer("Tile"), r"number of tiles"),
+    "tile without a number": (IMAGE + layer("Tile"), r"tiles must be given"),
     "batch reindex index": (IMAGE + data(2, 1, name="index") + layer("BatchReindex", "", "data index"), r"one axis"),
     "split in place": (IMAGE + layer("Split", "", "data", "data", name="s"), r"in place"),
     "im2col without space": (data(2, 3) + layer("Im2col", conv("kernel_size: 1")), r"spatial axis"),
@@ -247,7 +250,7 @@ REFUSED = {
     "weights without filler": (IMAGE + layer("InnerProduct", "inner_product_param { num_output: 3 }"), r"no weights"),
     "random weights": (
         IMAGE + layer("InnerProduct", 'inner_product_param { num_output: 3 weight_filler { type: "xavier" } }'),
-        r"at random \(xavier\)",
+        r"random values \(xavier\)",
     ),
     "an input without elements": (data(2, 0, 3) + layer("TanH"), r"empty shape"),
     "no computation": (IMAGE, r"computes nothing|no layer"),

@@ -53,9 +53,9 @@ def input_shapes(text: str) -> dict[str, tuple[int, ...]]:
     shapes = {}
     for layer in net.layer:
         if layer.type == "Input":
-            given = [tuple(shape.dim) for shape in layer.input_param.shape]
+            stated_shapes = [tuple(shape.dim) for shape in layer.input_param.shape]
             for place, top in enumerate(layer.top):
-                shapes[top] = given[place % len(given)]
+                shapes[top] = stated_shapes[place % len(stated_shapes)]
     return shapes
 
 

@@ -1,4 +1,4 @@
-"""Small Caffe nets whose trap is between the layers: their names, who reads what, and what follows the batch."""
+"""Small Caffe nets with edge cases between layers: names, which layer reads which blob, and what follows the batch."""
 
 from __future__ import annotations
 

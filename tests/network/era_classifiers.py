@@ -1,4 +1,4 @@
-"""Classifiers in the manner of the public models of 2013 to 2017, small: structure, forms and habits of writing."""
+"""Small classifiers in the style of the public models of 2013 to 2017: structure, prototxt formats and conventions."""
 
 from __future__ import annotations
 

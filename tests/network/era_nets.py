@@ -1,4 +1,4 @@
-"""All networks in the manner of public models."""
+"""All networks in the style of the public models of 2013 to 2017."""
 
 from era_classifiers import (
     AGES,

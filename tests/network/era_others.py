@@ -1,4 +1,4 @@
-"""Networks of those years that are no classifiers: pairs, autoencoders, dense outputs, several heads."""
+"""Networks of 2013 to 2017 that are not classifiers: siamese pairs, autoencoders, dense outputs, several heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the networks of the public models' time were written: pieces of prototxt.
+"""Pieces of prototxt in the style of 2013 to 2017.
 
 Numbers of channels and sizes are reduced, not the structure.
 """

@@ -88,13 +88,13 @@ class Oracle:
         answer = json.loads(line)
         if "error" in answer:
             raise CaffeAborted(answer["error"])
-        found = Answer([{} for _ in feeds], answer["inputs"], answer["outputs"])
+        result = Answer([{} for _ in feeds], answer["inputs"], answer["outputs"])
         if feeds:
             with np.load(results) as arrays:
                 for place, key in enumerate(answer["keys"]):
                     number, _, name = key.partition(":")
-                    found.results[int(number)][name] = arrays[f"array_{place}"]
-        return found
+                    result.results[int(number)][name] = arrays[f"array_{place}"]
+        return result
 
     def _ask(self, request: dict[str, Any]) -> str:
         """The server's answer. It serves each request in a fork: should it die itself, another one is asked, once."""

@@ -14,7 +14,7 @@ from caffe_cases import data
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe import convert as conversion
-from inferkit.network.caffe.dims import MixedBatch, shape_now
+from inferkit.network.caffe.dims import MixedBatch, concrete_shape
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import BlobProto
 from inferkit.network.caffe.files.weights import Weights
@@ -56,7 +56,7 @@ def blob_shapes(text: str, weights: type[Weights] = _AnyWeights) -> dict[str, Sh
                 run.blobs.write(top, run.inputs[top])
         else:
             run._convert(index, layer)
-    return {name: shape_now(run.blobs.read(name).shape) for name in run.blobs}
+    return {name: concrete_shape(run.blobs.read(name).shape) for name in run.blobs}
 
 
 def _conv(r: random.Random, shape: Shape, deconvolution: bool = False) -> str:
@@ -83,17 +83,17 @@ def _conv(r: random.Random, shape: Shape, deconvolution: bool = False) -> str:
         fields += [f"kernel_size: {r.randint(1, 4)}" for _ in range(spatial)]
     else:
         fields.append(f"kernel_size: {r.randint(1, 4)}")
-    for what, most in (("stride", 3), ("pad", 2), ("dilation", 2)):
+    for name, most in (("stride", 3), ("pad", 2), ("dilation", 2)):
         form = r.random()
-        low = 0 if what == "pad" else 1
+        low = 0 if name == "pad" else 1
         if form < 0.35 and spatial:
             continue
-        if form < 0.6 and spatial == 2 and what != "dilation":
-            fields.append(f"{what}_h: {r.randint(low, most)} {what}_w: {r.randint(low, most)}")
+        if form < 0.6 and spatial == 2 and name != "dilation":
+            fields.append(f"{name}_h: {r.randint(low, most)} {name}_w: {r.randint(low, most)}")
         elif form < 0.75 and spatial:
-            fields += [f"{what}: {r.randint(low, most)}" for _ in range(spatial)]
+            fields += [f"{name}: {r.randint(low, most)}" for _ in range(spatial)]
         elif form < 0.95 and spatial:
-            fields.append(f"{what}: {r.randint(low, most)}")
+            fields.append(f"{name}: {r.randint(low, most)}")
     return f"convolution_param {{ {' '.join(fields)} }}"
 
 
@@ -297,11 +297,11 @@ def _layer(r: random.Random, number: int, shapes: dict[str, Shape], unread: set[
         fields = " ".join(f"slice_point: {point}" for point in points)
         return _wrap(number, "Slice", [bottom], tops, f"slice_param {{ axis: {axis} {fields} }}")
     if kind < 0.34 and shape:
-        others = [name for name in names if len(shapes[name]) == len(shape)]
+        references = [name for name in names if len(shapes[name]) == len(shape)]
         return _wrap(
             number,
             "Crop",
-            [bottom, r.choice(others)],
+            [bottom, r.choice(references)],
             [top],
             f"crop_param {{ axis: {_axis(r, shape, 1)} offset: {r.randint(0, 1)} }}",
         )
@@ -350,8 +350,8 @@ def grow(r: random.Random, most: int = 7) -> str:
     shape = (batch, *r.choice(forms))
     text = data(*shape)
     if r.random() < 0.25:
-        other = (r.choice([batch, batch, batch, 5]), *r.choice([shape[1:], shape[1:], (r.randint(1, 5),)]))
-        text += data(*other, name="more")
+        second_shape = (r.choice([batch, batch, batch, 5]), *r.choice([shape[1:], shape[1:], (r.randint(1, 5),)]))
+        text += data(*second_shape, name="more")
     shapes, unread = blob_shapes(text), {"data", "more"}
     for number in range(r.randint(1, most)):
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""Networks in the manner of public models go through the whole import and compute what real Caffe computes."""
+"""Networks in the style of public models go through the whole import and compute what real Caffe computes."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def test_the_training_prototxt_gives_the_same_from_the_same_weights(tmp_path: Pa
     (expected,) = oracle().run(deploy, feeds=[feeds], save=weights, seed=3).results
     stages = ["test-on-test"] if net.name == "autoencoder" else []
     network = inferkit.load(train, weights, input_shape=SHAPES.get(net.name), stages=stages)
-    found = run(network, feeds)
-    assert set(found) == {ours for ours, _ in net.outputs}
-    for ours, theirs in net.outputs:
-        wanted = _softmax(expected["score"]) if theirs == "softmax of score" else expected[theirs]
-        assert difference(found[ours], wanted) < TOLERANCE
+    actual = run(network, feeds)
+    assert set(actual) == {ours for ours, _ in net.outputs}
+    for ours, by_caffe in net.outputs:
+        wanted = _softmax(expected["score"]) if by_caffe == "softmax of score" else expected[by_caffe]
+        assert difference(actual[ours], wanted) < TOLERANCE
 
 
 @pytest.mark.pycaffe

@@ -47,8 +47,8 @@ def ruled_nets(draw: st.DrawFn) -> str:
         text += f'state {{ phase: TRAIN level: 2 stage: "{draw(STAGES)}" }}\n'
     for number in range(draw(st.integers(1, 6))):
         kind = draw(st.sampled_from(["include", "exclude"]))
-        told = " ".join(f"{kind} {{ {rule} }}" for rule in draw(st.lists(rules(), max_size=3)))
-        text += f'layer {{ name: "t{number}" type: "Power" bottom: "x" top: "t{number}" {told} }}\n'
+        written_rules = " ".join(f"{kind} {{ {rule} }}" for rule in draw(st.lists(rules(), max_size=3)))
+        text += f'layer {{ name: "t{number}" type: "Power" bottom: "x" top: "t{number}" {written_rules} }}\n'
     return text
 
 
@@ -94,5 +94,5 @@ def test_an_empty_rule_is_always_met() -> None:
 
 def test_both_kinds_of_rules_are_refused() -> None:
     net = parse_prototxt('layer { name: "a" type: "ReLU" include { } exclude { } }', "net.prototxt")
-    with pytest.raises(NetworkError, match=r"net.prototxt, layer 'a' \(ReLU\): .*include rules and exclude rules"):
+    with pytest.raises(NetworkError, match=r"net.prototxt, layer 'a' \(ReLU\): .*both include and exclude rules"):
         filter_net(net, "net.prototxt")

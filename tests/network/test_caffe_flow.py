@@ -82,13 +82,13 @@ def test_in_place_layers_make_a_new_top_of_the_same_name() -> None:
 @pytest.mark.parametrize(
     "layers, reason",
     [
-        ('layer { name: "n" type: "ReLU" bottom: "x" top: "y" }', "its bottom 'x' is made by no layer before it$"),
+        ('layer { name: "n" type: "ReLU" bottom: "x" top: "y" }', "no earlier layer produces its bottom 'x'$"),
         (
             'layer { name: "n" type: "ReLU" bottom: "x" top: "y" }'
             'layer { name: "m" type: "ReLU" bottom: "a" top: "x" }',
-            r"bottom 'x' is made by no layer before it \(layer 'm', which makes it, comes later\)",
+            r"no earlier layer produces its bottom 'x' \(layer 'm' produces it, but comes later\)",
         ),
-        ('layer { name: "n" type: "ReLU" bottom: "a" top: "b" }', "its top 'b' is made by an earlier layer too"),
+        ('layer { name: "n" type: "ReLU" bottom: "a" top: "b" }', "an earlier layer produces 'b' too"),
         (
             'layer { name: "m" type: "ReLU" bottom: "a" top: "c" }'
             'layer { name: "n" type: "ReLU" bottom: "a" top: "a" }',
@@ -97,6 +97,6 @@ def test_in_place_layers_make_a_new_top_of_the_same_name() -> None:
         ('layer { name: "n" type: "Split" bottom: "a" top: "c" top: "c" }', "it has two tops named 'c'"),
     ],
 )
-def test_what_caffe_refuses_is_told(layers: str, reason: str) -> None:
+def test_what_caffe_refuses_is_refused(layers: str, reason: str) -> None:
     with pytest.raises(NetworkError, match=rf"^net.prototxt, layer 'n' \(\w+\): .*{reason}"):
         _flow(INPUT + layers)

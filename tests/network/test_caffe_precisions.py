@@ -1,4 +1,4 @@
-"""Caffe nets in the manner of public models go on to every precision: close to FP32, and built by TensorRT-RTX."""
+"""Caffe nets in the style of public models take every precision: close to FP32, and built by TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_every_precision_is_close_to_fp32(tmp_path: Path, net: EraNet) -> None:
     network, feeds = imported(net, tmp_path)
     expected = outputs(network, feeds)
     for precision, limit in ERROR.items():
-        found = rewritten(network, precision, feeds)
-        onnx.checker.check_model(found.model, full_check=True)
-        for name, values in outputs(found, feeds).items():
+        actual = rewritten(network, precision, feeds)
+        onnx.checker.check_model(actual.model, full_check=True)
+        for name, values in outputs(actual, feeds).items():
             error = np.sqrt(np.mean((values - expected[name]) ** 2)) / (np.sqrt(np.mean(expected[name] ** 2)) + 1e-3)
             assert error < limit, (precision, name)
 
@@ -45,9 +45,9 @@ def test_every_precision_is_close_to_fp32(tmp_path: Path, net: EraNet) -> None:
 def test_tensorrt_builds_every_precision(tmp_path: Path, net: EraNet) -> None:
     network, feeds = imported(net, tmp_path)
     for precision in ("fp32", *ERROR):
-        found = rewritten(network, precision, feeds)
+        actual = rewritten(network, precision, feeds)
         batch = max(len(values) for values in feeds.values())
-        engine = inferkit.build(found, "tensorrt", batch, flavour="tensorrt_rtx", target=["sm89"], cache=False)
+        engine = inferkit.build(actual, "tensorrt", batch, flavour="tensorrt_rtx", target=["sm89"], cache=False)
         assert [info.name for info in engine.plan().info.outputs] == [info.name for info in network.outputs]
 
 

@@ -141,7 +141,7 @@ def test_required_fields_are_asked_for() -> None:
         (b" \n\t\n", "is empty"),
         (b"# only a comment\n", "describes no layer"),
         (b'name: "x"', "describes no layer"),
-        (_model(), "binary file.*wrong way round"),
+        (_model(), "binary file.*swapped"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "git lfs pull"),
         (b"<!DOCTYPE html>\n<html><head>", "web page"),
         (b"\n<html lang=en>", "web page"),
@@ -150,7 +150,7 @@ def test_required_fields_are_asked_for() -> None:
     ],
     ids=["empty", "blank", "comment", "only-name", "binary", "lfs", "web-page", "web-page-2", "gzip", "zip"],
 )
-def test_what_is_no_prototxt_is_told(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_a_file_that_is_not_a_prototxt_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     path = _write(tmp_path, content)
     with pytest.raises(NetworkError, match=expected) as raised:
         read_prototxt(path)
@@ -158,7 +158,7 @@ def test_what_is_no_prototxt_is_told(tmp_path: Path, content: bytes, expected: s
 
 
 @pytest.mark.parametrize("read", [read_prototxt, read_caffemodel])
-def test_a_path_that_is_no_file_is_told(tmp_path: Path, read: object) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path, read: object) -> None:
     assert callable(read)
     with pytest.raises(NetworkError, match="does not exist"):
         read(tmp_path / "missing")
@@ -227,20 +227,20 @@ def test_names_that_are_not_utf8_are_names_still(tmp_path: Path) -> None:
     "content, expected",
     [
         (b"", "is empty"),
-        (LENET.encode(), "text file.*wrong way round"),
+        (LENET.encode(), "text file.*swapped"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "git lfs pull"),
         (b"<html>", "web page"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5.*net.save"),
         (gzip.compress(_model()), "gzip archive"),
-        (_model()[:-3], r"cut short.*\(\d+ bytes\)"),
-        (_model()[:9], "cut short"),
+        (_model()[:-3], r"truncated.*\(\d+ bytes\)"),
+        (_model()[:9], "truncated"),
         (b"\x0a\x01n", "holds no layer"),
         (bytes(4096), "does not begin a protobuf field"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "damaged, or no caffemodel"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "damaged or not a caffemodel"),
     ],
     ids=["empty", "text", "lfs", "web-page", "hdf5", "gzip", "cut", "cut-early", "no-layer", "zeros", "png"],
 )
-def test_what_is_no_caffemodel_is_told(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_a_file_that_is_not_a_caffemodel_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     path = _write(tmp_path, content, "m.caffemodel")
     with pytest.raises(NetworkError, match=expected) as raised:
         read_caffemodel(path)

@@ -30,12 +30,12 @@ print(json.dumps(file.SerializeToString().hex()))
 @pytest.mark.pycaffe
 def test_every_message_field_enum_and_default_is_that_of_real_caffe(caffe_root: CaffeRoot) -> None:
     serialized = bytes.fromhex(json.loads(caffe_root.run(["python3", "-c", _DUMP]).stdout.splitlines()[-1]))
-    theirs = _facts(descriptor_pb2.FileDescriptorProto.FromString(serialized))
+    by_caffe = _facts(descriptor_pb2.FileDescriptorProto.FromString(serialized))
     ours = _facts(descriptor_pb2.FileDescriptorProto.FromString(DESCRIPTOR))
-    left_out = {name for name in theirs if name.split(".")[0] in ("SolverParameter", "SolverState")}
-    assert ours.keys() == theirs.keys() - left_out
+    left_out = {name for name in by_caffe if name.split(".")[0] in ("SolverParameter", "SolverState")}
+    assert ours.keys() == by_caffe.keys() - left_out
     for name, fact in ours.items():
-        assert fact == theirs[name], name
+        assert fact == by_caffe[name], name
 
 
 def test_the_committed_files_are_what_the_tool_writes() -> None:

@@ -1,4 +1,4 @@
-"""Older forms of a network become today's, exactly as Caffe's own upgrade tools make it."""
+"""Older prototxt formats are upgraded to the current one exactly as Caffe's own upgrade tools do."""
 
 from __future__ import annotations
 
@@ -116,13 +116,13 @@ def test_random_networks_come_out_as_from_caffes_upgrade_tool(
 ) -> None:
     net = data.draw(nets(form))
     binary = data.draw(st.booleans())
-    theirs, warned = _caffes_upgrade(caffe_root, net, tmp_path, binary)
-    if theirs is None:
+    by_caffe, warned = _caffes_upgrade(caffe_root, net, tmp_path, binary)
+    if by_caffe is None:
         with pytest.raises(NetworkError, match=r"net\.prototxt"):
             upgrade(net, "net.prototxt")
         return
     warnings = upgrade(net, "net.prototxt")
-    assert net == theirs
+    assert net == by_caffe
     assert bool(warnings) == warned
 
 
@@ -181,23 +181,29 @@ def test_several_inputs_become_one_layer_in_front() -> None:
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ('layers { layer { name: "n" type: "eltwise" } }', r"layer 'n' \(eltwise\): Caffe never had this type"),
-        ('layers { layer { name: "n" type: "conv" } bottom: "x" }', r"layer 'n' \(conv\): its bottom 'x'"),
+        ('layers { layer { name: "n" type: "eltwise" } }', r"layer 'n' \(eltwise\): Caffe had no such layer type"),
+        (
+            'layers { layer { name: "n" type: "conv" } bottom: "x" }',
+            r"layer 'n' \(conv\): no earlier layer produces",
+        ),
         (
             'layers { layer { name: "p" type: "padding" pad: 1 } bottom: "i" top: "p" }'
             'layers { layer { name: "n" type: "relu" } bottom: "p" top: "n" } input: "i"',
             r"layer 'n' \(relu\): padding \('p'\) can only precede conv and pool",
         ),
-        ('input: "a" input: "b" input_dim: [1, 2, 3, 4, 5]', "2 inputs .* need one four input_dim each; there are 5"),
-        ('input: "a" input: "b" input_shape { dim: 1 }', "need one input_shape each; there are 1"),
+        (
+            'input: "a" input: "b" input_dim: [1, 2, 3, 4, 5]',
+            "2 inputs .* need four input_dim each.* 5",
+        ),
+        ('input: "a" input: "b" input_shape { dim: 1 }', "need one input_shape each, but there are 1"),
     ],
 )
-def test_what_cannot_be_upgraded_is_told(text: str, reason: str) -> None:
+def test_what_cannot_be_upgraded_is_refused(text: str, reason: str) -> None:
     with pytest.raises(NetworkError, match=f"net.prototxt.*{reason}"):
         _upgraded(text)
 
 
-def test_fields_that_are_ignored_are_told() -> None:
+def test_ignored_fields_are_warned_of() -> None:
     net = parse_prototxt('layers { layer { name: "n" type: "relu" stride: 2 } }', "net.prototxt")
     assert upgrade(net, "net.prototxt") == ["net.prototxt: layer 'n' (relu): field stride is ignored"]
     both = parse_prototxt('layers { type: RELU } layer { type: "TanH" }', "net.prototxt")

@@ -1,4 +1,4 @@
-"""Learned blobs reach their layers as Caffe's CopyTrainedLayersFrom and its sharing of parameters bring them."""
+"""Learned blobs are assigned to layers as Caffe's CopyTrainedLayersFrom and its parameter sharing do."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ def test_every_blob_holds_what_it_holds_in_caffe(
     weights_path.write_bytes(model.SerializeToString())
     weights = _weights(text, model, tmp_path)
     try:
-        (theirs,) = oracle().run(path, weights=weights_path, feeds=[{}]).results
+        (by_caffe,) = oracle().run(path, weights=weights_path, feeds=[{}]).results
     except CaffeAborted:
         with pytest.raises(NetworkError, match=r"layer 'l\d' \(Parameter\)"):
             [weights.blobs(index, [BlobSpec(tuple(shape))]) for index, shape in enumerate(shapes)]
         return
     for index, shape in enumerate(shapes):
         (ours,) = weights.blobs(index, [BlobSpec(tuple(shape))])
-        np.testing.assert_array_equal(ours, theirs[f"t{index}"])
+        np.testing.assert_array_equal(ours, by_caffe[f"t{index}"])
 
 
 @pytest.mark.pycaffe
@@ -231,14 +231,14 @@ def test_new_shapes_agree_only_when_equal(wanted: list[int], given_: list[int]) 
 @pytest.mark.parametrize(
     "blobs, reason",
     [
-        ([_blob([3, 2])], r"blob 0 has shape \[3, 2\], the network wants \[2, 3\]"),
-        ([_blob([2, 3], legacy=True), _blob([1])], "2 blobs there, the network wants 1"),
-        ([], "0 blobs there, the network wants 1"),
-        ([_blob([3, 2], legacy=True)], r"blob 0 has shape \[1, 1, 3, 2\], the network wants \[2, 3\]"),
-        ([BlobProto(shape={"dim": [2, 3]}, data=[1, 2])], r"blob 0 has 2 numbers for its shape \[2, 3\]; .* damaged"),
-        ([BlobProto(shape={"dim": [2, 3]})], "blob 0 has 0 numbers"),
-        ([BlobProto(data=[1, 2])], r"blob 0 has shape \[\], the network wants"),
-        ([BlobProto(shape={"dim": [-2, -3]})], r"has shape \[-2, -3\]"),
+        ([_blob([3, 2])], r"blob 0 has the shape \[3, 2\], the network expects \[2, 3\]"),
+        ([_blob([2, 3], legacy=True), _blob([1])], "has 2 blobs, the network expects 1"),
+        ([], "has 0 blobs, the network expects 1"),
+        ([_blob([3, 2], legacy=True)], r"blob 0 has the shape \[1, 1, 3, 2\], the network expects \[2, 3\]"),
+        ([BlobProto(shape={"dim": [2, 3]}, data=[1, 2])], r"blob 0 has 2 elements for its shape \[2, 3\]; .* damaged"),
+        ([BlobProto(shape={"dim": [2, 3]})], "blob 0 has 0 elements"),
+        ([BlobProto(data=[1, 2])], r"blob 0 has the shape \[\], the network expects"),
+        ([BlobProto(shape={"dim": [-2, -3]})], r"has the shape \[-2, -3\]"),
     ],
 )
 def test_disagreement_names_file_layer_blob_and_both_shapes(

@@ -1,4 +1,4 @@
-"""Numbers leave a binary model unchanged, in whichever way they are encoded, and damage is told, never crashed on."""
+"""Numbers are extracted from a binary model unchanged, whatever their encoding; damage is an error, never a crash."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def _unpacked(key: int, numbers: list[float], kind: str) -> bytes:
 
 @given(st.sampled_from(["v0", "v1", "v2"]).flatmap(nets))
 @settings(max_examples=100, deadline=None)
-def test_what_is_taken_out_and_what_is_left_make_the_whole_model(net: NetParameter) -> None:
+def test_extracted_values_and_remaining_fields_make_the_whole_model(net: NetParameter) -> None:
     small, values = take_values(net.SerializeToString())
-    left = NetParameter.FromString(small)
-    found = [blob_values(blob, values) for blob in _blobs(left)]
+    remaining = NetParameter.FromString(small)
+    actual = [blob_values(blob, values) for blob in _blobs(remaining)]
     wanted = [np.array(list(blob.double_data or blob.data), np.float64) for blob in _blobs(net)]
-    for ours, theirs in zip(found, wanted, strict=True):
-        np.testing.assert_array_equal(ours, theirs.astype(np.float32))
-    for whole in (left, net):
-        for blob in _blobs(whole):
+    for ours, by_caffe in zip(actual, wanted, strict=True):
+        np.testing.assert_array_equal(ours, by_caffe.astype(np.float32))
+    for message in (remaining, net):
+        for blob in _blobs(message):
             blob.ClearExtension(stored_values)
             for name in ("data", "diff", "double_data", "double_diff"):
                 blob.ClearField(name)
-    assert left == net
+    assert remaining == net
 
 
 @given(FLOATS, FLOATS, FLOATS)
@@ -69,7 +69,7 @@ def test_packed_and_single_numbers_may_be_mixed(first: list[float], second: list
 @given(FLOATS, FLOATS)
 def test_single_numbers_of_two_fields_may_alternate(data: list[float], diff: list[float]) -> None:
     pairs = zip(data, diff, strict=False)
-    blob = b"".join(_unpacked(5, [one], "f") + _unpacked(6, [other], "f") for one, other in pairs)
+    blob = b"".join(_unpacked(5, [value], "f") + _unpacked(6, [gradient], "f") for value, gradient in pairs)
     np.testing.assert_array_equal(_only(_net(blob)), np.array(data[: min(len(data), len(diff))], np.float32))
 
 

@@ -74,12 +74,12 @@ def test_deconvolution_adds_up_shifted_kernels(tmp_path: Path) -> None:
     weight, bias = normal(4, 3, 4, 4), normal(3)
     text = IMAGE + layer("Deconvolution", conv("num_output: 3 kernel_size: 4 stride: 2 pad: 1"))
     x, y = compute(text, tmp_path, {"out": [weight, bias]})
-    whole = np.zeros((2, 3, 2 * 8 + 4, 2 * 6 + 4))
+    total = np.zeros((2, 3, 2 * 8 + 4, 2 * 6 + 4))
     for row in range(9):
         for column in range(7):
             place = np.s_[:, :, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4]
-            whole[place] += np.einsum("nc,cokl->nokl", x[:, :, row, column], weight)
-    assert close(y, whole[:, :, 1:-1, 1:-1] + bias[:, None, None])
+            total[place] += np.einsum("nc,cokl->nokl", x[:, :, row, column], weight)
+    assert close(y, total[:, :, 1:-1, 1:-1] + bias[:, None, None])
 
 
 def pooled(x: Floats, kernel: tuple, stride: tuple, pad: tuple, average: bool) -> NDArray:
@@ -181,10 +181,10 @@ def test_in_train_phase_batch_norm_is_that_of_the_batch_and_dropout_is_refused(t
     mean = x.mean(axis=(0, 2, 3), keepdims=True)
     assert close(y, (x - mean) / np.sqrt(x.var(axis=(0, 2, 3), keepdims=True) + 0.01))
     path.write_text(IMAGE + layer("Dropout"))
-    with pytest.raises(NetworkError, match="random in TRAIN phase"):
+    with pytest.raises(NetworkError, match="random in the TRAIN phase"):
         inferkit.load(path, phase="TRAIN")
     path.write_text(IMAGE + layer("Dropout", "phase: TRAIN"))
-    with pytest.raises(NetworkError, match="random in TRAIN phase"):
+    with pytest.raises(NetworkError, match="random in the TRAIN phase"):
         inferkit.load(path)
 
 

@@ -1,4 +1,4 @@
-"""Every layer and each of its traps computes what real PyCaffe computes, at the prototxt's batch and at another."""
+"""Every layer and each edge case computes what real PyCaffe computes, at the prototxt's batch and at another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""inferkit.load: Caffe models, ONNX files and zoo names, and what it says of anything else."""
+"""inferkit.load takes Caffe models, ONNX files and zoo names; anything else is an error that names the reason."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ def test_an_unknown_word_lists_the_zoo() -> None:
     [
         (("weights.caffemodel",), {}, UsageError, "prototxt first"),
         (("model.onnx", "weights.caffemodel"), {}, UsageError, "takes no caffemodel"),
-        (("model.onnx",), {"level": 3}, UsageError, "level are for Caffe"),
-        (("lenet",), {"input_shape": (1, 1, 28, 28)}, UsageError, "input_shape are for Caffe"),
+        (("model.onnx",), {"level": 3}, UsageError, "level: for Caffe models only"),
+        (("lenet",), {"input_shape": (1, 1, 28, 28)}, UsageError, "input_shape: for Caffe models only"),
         (("missing.prototxt",), {}, NetworkError, "missing.prototxt does not exist"),
         (("missing.onnx",), {}, NetworkError, "missing.onnx does not exist"),
         (("folder/lenet",), {}, NetworkError, "does not exist"),
         (("net.prototxt",), {"phase": "DEPLOY"}, UsageError, "TEST and TRAIN"),
     ],
 )
-def test_what_does_not_fit_is_said(
+def test_arguments_that_do_not_fit_are_refused(
     arguments: tuple,
     options: dict,
     error: type[Exception],
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_said(
         inferkit.load(*arguments, **options)
 
 
-def test_a_file_without_a_suffix_is_told_by_its_content(tmp_path: Path) -> None:
+def test_a_file_without_a_suffix_is_recognized_by_its_content(tmp_path: Path) -> None:
     network = inferkit.load(write(tmp_path, NET, "deploy"))
     assert network.name == "small"
     (tmp_path / "model").write_bytes(network.model.SerializeToString())

@@ -84,7 +84,7 @@ def test_external_data_without_offset_and_length_is_the_whole_file(tmp_path: Pat
         ({"length": "16001"}, "ends at byte 16,001"),
         ({"offset": "8", "length": "16000"}, "ends at byte 16,008"),
         ({"offset": "-8"}, "ends at byte"),
-        ({"length": "many"}, "no number"),
+        ({"length": "many"}, "not a number"),
     ],
 )
 def test_external_data_elsewhere_or_too_short_is_refused(entries: dict, reason: str, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_model_that_the_checker_refuses(tmp_path: Path) -> None:
     broken.graph.node[0].input[0] = "nowhere"
     path = tmp_path / "model.onnx"
     path.write_bytes(broken.SerializeToString())
-    with pytest.raises(NetworkError, match=r"no valid ONNX model.*nowhere"):
+    with pytest.raises(NetworkError, match=r"not a valid ONNX model.*nowhere"):
         inferkit.load(path)
 
 
@@ -143,7 +143,7 @@ def test_a_sequence_as_output_is_refused(tmp_path: Path) -> None:
     )
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    with pytest.raises(NetworkError, match="no tensor"):
+    with pytest.raises(NetworkError, match="not a tensor"):
         inferkit.load(path)
 
 
@@ -185,9 +185,9 @@ def test_the_digest_follows_weights_graph_and_precision() -> None:
     other_weight = model(weight=WEIGHT + 1)
     renamed = model()
     renamed.graph.node[0].name = "product"
-    others = [
+    other_digests = [
         inferkit.Network.from_model(other_weight, "net").digest,
         inferkit.Network.from_model(renamed, "net").digest,
         inferkit.Network.from_model(model(), "net", precision="fp16").digest,
     ]
-    assert len({digest, *others}) == 4
+    assert len({digest, *other_digests}) == 4

@@ -75,11 +75,11 @@ def test_types_that_only_the_file_knows_are_kept(tmp_path: Path) -> None:
     onnx.save(parser.parse_model(text), tmp_path / "foreign.onnx")
     network = inferkit.load(tmp_path / "foreign.onnx", input_shape=(1, 3, 8, 6))
     x = np.linspace(-1, 1, 2 * 3 * 8 * 6, dtype=np.float32).reshape(2, 3, 8, 6)
-    found = []
+    result = []
     for each in (network, inferkit.at_precision(network, "fp16")):
         with inferkit.build(each, max_batch=2).session() as session:
-            found.append(session.run(x)["out"])
-    np.testing.assert_allclose(found[1], found[0], atol=2e-3)
+            result.append(session.run(x)["out"])
+    np.testing.assert_allclose(result[1], result[0], atol=2e-3)
 
 
 def test_the_command_writes_the_fixed_model(path: Path, tmp_path: Path) -> None:
@@ -102,12 +102,12 @@ def test_tensorrt_builds_what_is_fixed_and_names_the_way_where_it_is_not(path: P
     ("shapes", "reason"),
     [
         ((1, 3, 8, 8), "image, hints; give their shapes by name"),
-        ({"picture": (1, 3, 8, 8)}, "no input 'picture'; it has image, hints"),
-        ({"image": (1, 4, 8, 8)}, r"is \[\?, 3, \?, \?\] in the file and cannot be \[1, 4, 8, 8\]"),
-        ({"image": (3, 8, 8)}, "cannot be"),
-        ({"image": (1, 3, 0, 8)}, "cannot be"),
+        ({"picture": (1, 3, 8, 8)}, "no input 'picture'; its inputs: image, hints"),
+        ({"image": (1, 4, 8, 8)}, r"has the shape \[\?, 3, \?, \?\] in the file and cannot take \[1, 4, 8, 8\]"),
+        ({"image": (3, 8, 8)}, "cannot take"),
+        ({"image": (1, 3, 0, 8)}, "cannot take"),
     ],
 )
-def test_what_the_file_fixes_otherwise_is_said(path: Path, shapes: object, reason: str) -> None:
+def test_shapes_that_contradict_the_file_are_refused(path: Path, shapes: object, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         inferkit.load(path, input_shape=shapes)  # type: ignore[arg-type]

@@ -38,13 +38,13 @@ def network() -> Network:
 def test_what_was_written_at_a_precision_is_read_at_it(tmp_path: Path, precision: str) -> None:
     calibration = [IMAGES] if precision in ("int8", "fp8") else None
     write_onnx(inferkit.at_precision(network(), precision, calibration).model, tmp_path / "model.onnx")
-    found = inferkit.load(tmp_path / "model.onnx")
-    assert found.precision == precision
-    again = inferkit.at_precision(found, precision)
-    assert again.model == found.model
+    result = inferkit.load(tmp_path / "model.onnx")
+    assert result.precision == precision
+    again = inferkit.at_precision(result, precision)
+    assert again.model == result.model
     if precision != "fp32":
         with pytest.raises(PrecisionError, match=f"{precision} already"):
-            inferkit.at_precision(found, "fp32")
+            inferkit.at_precision(result, "fp32")
 
 
 def quantized_to(dtype: type, tmp_path: Path) -> Network:

@@ -142,8 +142,8 @@ def models(draw: st.DrawFn, *, channels: int = 4) -> onnx.ModelProto:
             case "residual":
                 build.residual()
             case "concat":
-                other, shape = draw(st.sampled_from(build.tops)) if build.tops else ("x", build.shape)
-                build.add("Concat", other, axis=1, shape=(build.shape[0] + shape[0], *build.shape[1:]))
+                joined, shape = draw(st.sampled_from(build.tops)) if build.tops else ("x", build.shape)
+                build.add("Concat", joined, axis=1, shape=(build.shape[0] + shape[0], *build.shape[1:]))
                 build.conv(channels, 1)  # back to a number of channels that groups divide
             case "shared_conv" if build.shape[0] == channels:
                 shared = shared or build.weights(channels, channels, 1, 1)

@@ -1,4 +1,4 @@
-"""The one entry: names of precisions, what each gives, and what it refuses."""
+"""at_precision: names of precisions, the network that each gives, and the errors."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def test_names_of_the_study_and_of_today_are_understood() -> None:
 def test_a_new_network_of_that_precision_comes_back(precision: str) -> None:
     original = network()
     calibration = [images()] if precision in ("int8", "fp8") else None
-    found = inferkit.at_precision(original, precision, calibration)
-    assert (found.precision, original.precision) == (precision, "fp32")
-    assert (found.name, found.inputs, found.outputs) == (original.name, original.inputs, original.outputs)
-    assert (found.calibration is not None) == (calibration is not None)
-    assert (found.digest == original.digest) == (precision == "fp32")
+    result = inferkit.at_precision(original, precision, calibration)
+    assert (result.precision, original.precision) == (precision, "fp32")
+    assert (result.name, result.inputs, result.outputs) == (original.name, original.inputs, original.outputs)
+    assert (result.calibration is not None) == (calibration is not None)
+    assert (result.digest == original.digest) == (precision == "fp32")
 
 
 def test_tf32_is_the_fp32_graph_under_its_own_name() -> None:
     original = network()
-    found = inferkit.at_precision(original, "tf32")
-    assert found.model == original.model
-    assert found.digest != original.digest  # engine caches tell them apart
-    assert inferkit.at_precision(found, "fp16").precision == "fp16"
+    result = inferkit.at_precision(original, "tf32")
+    assert result.model == original.model
+    assert result.digest != original.digest  # engine caches tell them apart
+    assert inferkit.at_precision(result, "fp16").precision == "fp16"
 
 
 def test_missing_or_superfluous_calibrations_are_refused() -> None:
@@ -68,7 +68,7 @@ def test_options_that_a_finished_calibration_leaves_nothing_to_decide_are_refuse
     write_cache(tmp_path / "a.cache", calibration_from(ranges))
     for source in (calibration_from(ranges), tmp_path / "a.cache"):
         assert inferkit.at_precision(network(), "int8", source).precision == "int8"
-        with pytest.raises(UsageError, match=f"made already, whatever {next(iter(option))} may be"):
+        with pytest.raises(UsageError, match=f"already made, so {next(iter(option))} would have no effect"):
             inferkit.at_precision(network(), "int8", source, **option)
     ranges.save(tmp_path / "ranges.npz")  # any method can start from these, but their images are counted
     assert "mse" in str(inferkit.at_precision(network(), "int8", tmp_path / "ranges.npz", method="mse").calibration)
@@ -77,9 +77,9 @@ def test_options_that_a_finished_calibration_leaves_nothing_to_decide_are_refuse
 
 
 def test_unknown_options_name_those_there_are() -> None:
-    with pytest.raises(UsageError, match="'speed'; it has method"):
+    with pytest.raises(UsageError, match="'speed'; its options: method"):
         inferkit.at_precision(network(), "int8", [images()], speed=11)
-    with pytest.raises(UsageError, match="it has none"):
+    with pytest.raises(UsageError, match="it has no options"):
         inferkit.at_precision(network(), "fp32", speed=11)
     with pytest.raises(UsageError, match="unknown calibration method"):
         inferkit.at_precision(network(), "int8", [images()], method="guess")
@@ -95,5 +95,5 @@ def test_a_graph_without_layers_to_quantize_says_so() -> None:
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     heavy = ("numpy", "onnx", "onnxruntime", "cv2")
     code = f"import sys, inferkit.precision; print(*(name for name in {heavy} if name in sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == []
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []

@@ -35,13 +35,13 @@ def numbered(count: int, shape: tuple[int, ...] = (2, 3, 4, 5)) -> list[NDArray[
 def test_what_is_written_is_read_back(folder: Path, images: NDArray[np.float32], labelled: bool) -> None:
     labels = np.arange(images.shape[0]) if labelled else None
     write_batch(folder / "batch0", images, labels)
-    found = read_batch(folder / "batch0")
-    np.testing.assert_array_equal(found.images, images)
-    assert found.images.dtype == np.float32
+    result = read_batch(folder / "batch0")
+    np.testing.assert_array_equal(result.images, images)
+    assert result.images.dtype == np.float32
     if labels is None:
-        assert found.labels is None
+        assert result.labels is None
     else:
-        np.testing.assert_array_equal(found.labels, labels)
+        np.testing.assert_array_equal(result.labels, labels)
 
 
 def test_the_layout_is_that_of_the_caffe_patch(tmp_path: Path) -> None:
@@ -63,18 +63,18 @@ def test_hostile_bytes_are_an_error_that_names_the_file(folder: Path, content: b
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "message"),
     [
         ((2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1), "which takes"),
-        ((1, 0, 1, 1), "no little-endian batch file"),
-        ((-1, 3, 2, 2), "no little-endian batch file"),
+        ((1, 0, 1, 1), "not a little-endian batch file"),
+        ((-1, 3, 2, 2), "not a little-endian batch file"),
         ((1 << 24, 3 << 24, 2 << 24, 2 << 24), "which takes"),  # a big-endian header
         ((1, 1, 1, 2), "which takes 24 bytes \\(28 with labels\\), but the file has 20"),
     ],
 )
-def test_a_header_that_does_not_fit_the_file_is_refused(tmp_path: Path, header: tuple[int, ...], says: str) -> None:
+def test_a_header_that_does_not_fit_the_file_is_refused(tmp_path: Path, header: tuple[int, ...], message: str) -> None:
     (tmp_path / "batch0").write_bytes(struct.pack("<4i", *header) + b"\0" * 4)
-    with pytest.raises(PrecisionError, match=says):
+    with pytest.raises(PrecisionError, match=message):
         read_batch(tmp_path / "batch0")
 
 
@@ -97,7 +97,7 @@ def test_a_missing_file_is_an_error_or_the_end_as_asked(tmp_path: Path) -> None:
         BatchFiles(tmp_path / "nowhere"),
         BatchFiles(tmp_path, name="b{}.bin"),
     ):
-        with pytest.raises(PrecisionError, match="there is no"):
+        with pytest.raises(PrecisionError, match="has no "):
             list(files)
 
 
@@ -137,5 +137,5 @@ def test_an_older_file_after_the_last_one_is_said(tmp_path: Path) -> None:
     batch = (np.ones((2, 1, 3, 3), np.float32), None)
     assert write_batches(tmp_path, [batch] * 3) == 3
     assert write_batches(tmp_path, [batch] * 3) == 3
-    with pytest.raises(PrecisionError, match="batch2 was there before"):
+    with pytest.raises(PrecisionError, match="an older batch2"):
         write_batches(tmp_path, [batch] * 2)

@@ -27,12 +27,12 @@ AMAX = st.floats(0.0, float(np.float32(3e38)), width=32)
 
 def test_scales_are_big_endian_float32_of_amax_over_127(tmp_path: Path) -> None:
     (tmp_path / "CalibrationTableMnist").write_bytes(OLD)
-    found = read_cache(tmp_path / "CalibrationTableMnist")
-    assert found.amax["data"] == pytest.approx(0.99245, abs=1e-5)
-    assert found.amax["conv1"] == pytest.approx(2.12903, abs=1e-5)
-    assert found.amax["prob"] == pytest.approx(1.00024, abs=1e-5)
-    assert found.amax["(Unnamed Layer* 4) [Fully Connected]_output"] == pytest.approx(0.0995261 * 127, rel=1e-5)
-    assert found.description == "EntropyCalibration2: calibration cache CalibrationTableMnist"
+    result = read_cache(tmp_path / "CalibrationTableMnist")
+    assert result.amax["data"] == pytest.approx(0.99245, abs=1e-5)
+    assert result.amax["conv1"] == pytest.approx(2.12903, abs=1e-5)
+    assert result.amax["prob"] == pytest.approx(1.00024, abs=1e-5)
+    assert result.amax["(Unnamed Layer* 4) [Fully Connected]_output"] == pytest.approx(0.0995261 * 127, rel=1e-5)
+    assert result.description == "EntropyCalibration2: calibration cache CalibrationTableMnist"
 
 
 def test_the_oldest_files_have_no_header() -> None:
@@ -67,24 +67,24 @@ def test_hostile_bytes_are_an_error_and_never_a_crash(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"TRT-1-A\ndata 3c000889\n", "line 2: 'data 3c000889'"),
         (b"data: 3c00088g\n", "line 1"),
         (b"data: 3c00088900\n", "line 1"),
         (b": 3c000889\n", "line 1"),
-        (b"a: 3f800000\na: 3f800001\n", "line 2: another scale for 'a'"),
-        (b"a: 7f800000\n", "line 1: 7f800000 is no scale"),
-        (b"a: bf800000\n", "line 1: bf800000 is no scale"),
-        (b"a: 7fc00000\n", "line 1: 7fc00000 is no scale"),
-        (b"TRT-8601-EntropyCalibration2\n", "there is no scale"),
-        (b"", "there is no scale"),
-        (b"\xff\xfe", "byte 0: not a text"),
+        (b"a: 3f800000\na: 3f800001\n", "line 2: a second, different scale for 'a'"),
+        (b"a: 7f800000\n", "line 1: 7f800000 is not a scale"),
+        (b"a: bf800000\n", "line 1: bf800000 is not a scale"),
+        (b"a: 7fc00000\n", "line 1: 7fc00000 is not a scale"),
+        (b"TRT-8601-EntropyCalibration2\n", "has no scale"),
+        (b"", "has no scale"),
+        (b"\xff\xfe", "byte 0: is not UTF-8 text"),
     ],
 )
-def test_the_line_that_is_wrong_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+def test_the_line_that_is_wrong_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "bad.cache").write_bytes(content)
-    with pytest.raises(PrecisionError, match=says) as error:
+    with pytest.raises(PrecisionError, match=message) as error:
         read_cache(tmp_path / "bad.cache")
     assert "bad.cache" in str(error.value)
 
@@ -108,5 +108,5 @@ def test_the_header_says_what_tensorrt_would(tmp_path: Path) -> None:
 
 def test_a_name_that_a_line_cannot_hold_is_refused() -> None:
     for name in ("", "  ", "a\nb"):
-        with pytest.raises(PrecisionError, match="cannot stand"):
+        with pytest.raises(PrecisionError, match="cannot be written"):
             format_cache(Calibration({name: 1.0}, "max"), None)

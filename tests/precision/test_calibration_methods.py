@@ -54,10 +54,10 @@ def test_the_squared_error_is_least_where_rounding_and_clipping_balance() -> Non
         codes = np.clip(np.rint(values * 127 / amax), -127, 127)
         return float(np.mean((codes * (amax / 127) - values) ** 2))
 
-    found = mse_amax(Histogram.of(values))
+    result = mse_amax(Histogram.of(values))
     best = min(error(amax) for amax in np.linspace(1.0, 6.0, 400))
-    assert error(found) <= best * 1.01  # bins stand for their centres: within a percent of the exact optimum
-    assert found < float(np.abs(values).max())
+    assert error(result) <= best * 1.01  # bins stand for their centres: within a percent of the exact optimum
+    assert result < float(np.abs(values).max())
 
 
 def test_names_are_methods() -> None:
@@ -72,9 +72,9 @@ def test_names_are_methods() -> None:
 
 def test_a_calibration_says_how_it_came_about() -> None:
     ranges = Ranges({"a": Histogram.of(np.float32([1, 2]))}, 500, "fashion-mnist")
-    found = calibration_from(ranges, "max")
-    assert found.amax == {"a": 2.0}
-    assert found.description == "max: 500 images of fashion-mnist"
+    result = calibration_from(ranges, "max")
+    assert result.amax == {"a": 2.0}
+    assert result.description == "max: 500 images of fashion-mnist"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0])

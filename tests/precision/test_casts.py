@@ -1,4 +1,4 @@
-"""FP16 and BF16: what becomes half, what stays FP32, and what half precision cannot hold."""
+"""FP16 and BF16: which tensors become half, which stay FP32, and which values half precision cannot hold."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def half(build: ModelBuilder, precision: str = "fp16", **options: object) -> Net
 
 
 def element_types(network: Network) -> dict[str, int]:
-    return {name: known.element for name, known in Graph(network.model).types().items()}
+    return {name: value_type.element for name, value_type in Graph(network.model).types().items()}
 
 
 def computed_in(network: Network, op_type: str) -> set[int]:
@@ -46,14 +46,14 @@ def execute(network: Network, x: np.ndarray) -> np.ndarray:
 @given(models(), st.sampled_from(("fp16", "bf16")))
 def test_the_result_is_a_sound_graph_close_to_the_original(model: onnx.ModelProto, precision: str) -> None:
     network = Network.from_model(model, "drawn")
-    before = model.SerializeToString(deterministic=True)
-    found = inferkit.at_precision(network, precision)
-    check(found.model)
-    assert network.model.SerializeToString(deterministic=True) == before
-    assert (found.inputs, found.outputs) == (network.inputs, network.outputs)
+    original = model.SerializeToString(deterministic=True)
+    actual = inferkit.at_precision(network, precision)
+    check(actual.model)
+    assert network.model.SerializeToString(deterministic=True) == original
+    assert (actual.inputs, actual.outputs) == (network.inputs, network.outputs)
     x = images()
     expected = run(model, x)
-    error = np.sqrt(np.mean((execute(found, x) - expected) ** 2)) / (np.sqrt(np.mean(expected**2)) + 1e-3)
+    error = np.sqrt(np.mean((execute(actual, x) - expected) ** 2)) / (np.sqrt(np.mean(expected**2)) + 1e-3)
     assert error < ERROR[precision]
 
 
@@ -76,9 +76,9 @@ def test_inputs_and_outputs_are_half_on_request() -> None:
     build.conv(8)
     network = half(build, half_inputs=True, half_outputs=True)
     assert op_types(network.model) == ["Conv"]
-    found = run(network.model, images().astype(np.float16))
-    assert found.dtype == np.float16
-    np.testing.assert_allclose(found, run(build.model(), images()), atol=0.02)
+    actual = run(network.model, images().astype(np.float16))
+    assert actual.dtype == np.float16
+    np.testing.assert_allclose(actual, run(build.model(), images()), atol=0.02)
 
 
 def test_an_output_in_the_middle_keeps_its_name_and_type() -> None:
@@ -129,15 +129,15 @@ def test_large_values_pass_through_normalization(scale: float) -> None:
     decomposed_mvn(build)
     build.conv(4)
     x = images() * np.float32(scale / 4)  # squares of up to 1e9, sixteen thousand times beyond FP16
-    found = ReferenceEvaluator(half(build).model).run(None, {"x": x})[0]
-    np.testing.assert_allclose(found, run(build.model(), x), atol=0.02)
+    actual = ReferenceEvaluator(half(build).model).run(None, {"x": x})[0]
+    np.testing.assert_allclose(actual, run(build.model(), x), atol=0.02)
 
 
 def test_normalization_after_a_concatenation_is_multiplied_out() -> None:
     build = ModelBuilder(4)
-    one = build.conv(4)
-    two = build.add("Sigmoid")
-    build.node("Concat", [one, two], axis=1, shape=(8, 8, 8))
+    first = build.conv(4)
+    second = build.add("Sigmoid")
+    build.node("Concat", [first, second], axis=1, shape=(8, 8, 8))
     variance = build.constant(np.full(8, 1e-7))  # below FP16's normal range, as is the usual epsilon
     ones, zeros = build.constant(np.ones(8)), build.constant(np.zeros(8))
     build.add("BatchNormalization", ones, zeros, zeros, variance, epsilon=1e-7)
@@ -169,9 +169,9 @@ def test_weights_that_overflow_are_reported_by_layer() -> None:
     assert network.notes == ("layer 'Conv0': 16 of 16 values of 'c0' overflow (largest 1e+05): kept fp32",)
     types = element_types(network)
     assert types[network.model.graph.node[0].output[0]] == TensorProto.FLOAT
-    found = run(half(build, "fp16").model, images() * 1e-3)
+    actual = run(half(build, "fp16").model, images() * 1e-3)
     expected = run(build.model(), images() * 1e-3)
-    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    np.testing.assert_allclose(actual, expected, atol=2e-3 * np.abs(expected).max())
     with pytest.raises(PrecisionError, match=r"Conv0.*16 of 16.*overflow='fp32'"):
         half(build, overflow="error")
     assert half(build, "bf16").notes == ()  # BF16 has FP32's range
@@ -221,12 +221,12 @@ def test_small_values_among_larger_ones_keep_no_layer() -> None:
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
 def test_what_is_lost_is_what_does_not_come_back(values: list[float]) -> None:
     array = np.array(values, dtype=np.float32)
-    found = loss("layer", "w", array, FP16, tolerated=None)
+    actual = loss("layer", "w", array, FP16, tolerated=None)
     back = FP16.round(array).astype(np.float32)
     overflows, vanishes = not np.isfinite(back).all(), bool(((back == 0) & (array != 0)).any())
-    assert (found is not None) == (overflows or vanishes)
-    if found is not None:
-        assert found.kind == ("overflow" if overflows else "underflow")
+    assert (actual is not None) == (overflows or vanishes)
+    if actual is not None:
+        assert actual.kind == ("overflow" if overflows else "underflow")
     if not ((array != 0) & (np.abs(array) < BF16.smallest)).any():  # FP32's own subnormal numbers, BF16 has fewer
         assert loss("layer", "w", array, BF16, tolerated=1e-2) is None
 
@@ -280,8 +280,8 @@ def test_branches_and_loops_compute_in_fp32() -> None:
     inner = build.conv(4)
     outputs = {name: [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)] for name in "rn"}
     then = helper.make_graph([helper.make_node("Relu", [inner], ["r"])], "then", [], outputs["r"])
-    other = helper.make_graph([helper.make_node("Neg", [inner], ["n"])], "else", [], outputs["n"])
-    build.node("If", [build.constant(True, np.bool_)], then_branch=then, else_branch=other)
+    otherwise = helper.make_graph([helper.make_node("Neg", [inner], ["n"])], "else", [], outputs["n"])
+    build.node("If", [build.constant(True, np.bool_)], then_branch=then, else_branch=otherwise)
     build.conv(4)
     network = half(build)
     assert computed_in(network, "If") == {TensorProto.FLOAT}
@@ -295,8 +295,8 @@ def test_layers_stay_fp32_by_name() -> None:
     build.conv(4)
     network = half(build, keep=["Conv1"])
     types = element_types(network)
-    found = {node.name: types[node.output[0]] for node in network.model.graph.node if node.op_type == "Conv"}
-    assert found == {"Conv0": TensorProto.FLOAT16, "Conv1": TensorProto.FLOAT}
+    actual = {node.name: types[node.output[0]] for node in network.model.graph.node if node.op_type == "Conv"}
+    assert actual == {"Conv0": TensorProto.FLOAT16, "Conv1": TensorProto.FLOAT}
     with pytest.raises(PrecisionError, match="'fc9'"):
         half(build, keep="fc9")
 

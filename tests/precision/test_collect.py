@@ -58,25 +58,25 @@ def test_ranges_are_those_of_the_tensors_themselves() -> None:
     relu = build.add("Relu")
     build.gemm(5)
     x = images(6)
-    found = collect_ranges(build.network(), [x])
-    assert found.images == 6
-    flat = next(name for name in found if name not in ("x", relu))
-    assert found.histograms["x"] == Histogram.of(x)
-    assert found.histograms[flat] == Histogram.of(run(build.model(relu), x))
+    actual = collect_ranges(build.network(), [x])
+    assert actual.images == 6
+    flat = next(name for name in actual if name not in ("x", relu))
+    assert actual.histograms["x"] == Histogram.of(x)
+    assert actual.histograms[flat] == Histogram.of(run(build.model(relu), x))
 
 
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 11), max_size=3), st.permutations(range(12)))
 def test_batches_may_be_cut_and_ordered_in_any_way(cuts: list[int], order: list[int]) -> None:
     x = images(12)
-    whole = collect_ranges(network(), [x])
+    reference = collect_ranges(network(), [x])
     parts = [part for part in np.split(x[order], sorted(cuts)) if len(part)]
-    found = collect_ranges(network(), parts)
-    assert found.images == whole.images
+    actual = collect_ranges(network(), parts)
+    assert actual.images == reference.images
     # ONNX Runtime may sum in another order for another batch size; the inputs themselves are exact
-    assert found.histograms["x"] == whole.histograms["x"]
-    for name, histogram in found.histograms.items():
-        assert histogram.maximum == pytest.approx(whole.histograms[name].maximum, rel=1e-5)
+    assert actual.histograms["x"] == reference.histograms["x"]
+    for name, histogram in actual.histograms.items():
+        assert histogram.maximum == pytest.approx(reference.histograms[name].maximum, rel=1e-5)
 
 
 def test_ranges_of_two_halves_merge_to_those_of_the_whole() -> None:
@@ -86,7 +86,7 @@ def test_ranges_of_two_halves_merge_to_those_of_the_whole() -> None:
 
 
 def test_activations_are_counted_a_few_images_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = collect_ranges(network(), [images(9)])
+    reference = collect_ranges(network(), [images(9)])
     monkeypatch.setattr(collect, "_WATCHED_BYTES", 2 * 4 * (8 * 8 * 8) * 3)  # room for two images' activations
     sizes: list[int] = []
     run_part = collect.Collector._run
@@ -96,19 +96,19 @@ def test_activations_are_counted_a_few_images_at_a_time(monkeypatch: pytest.Monk
         return run_part(self, batch)
 
     monkeypatch.setattr(collect.Collector, "_run", watched)
-    found = collect_ranges(network(), [images(9)])
+    actual = collect_ranges(network(), [images(9)])
     assert sum(sizes) == 9
     assert max(sizes) <= 3
-    assert found.histograms["x"] == whole.histograms["x"]
+    assert actual.histograms["x"] == reference.histograms["x"]
 
 
 def test_images_of_a_dataset_are_spread_over_it() -> None:
-    found = collect_ranges(network(), SortedDataset(), images=8, batch_size=2)
-    counts = found.histograms["x"].counts
-    seen = sorted(set(np.flatnonzero(counts) * found.histograms["x"].width))
-    assert found.images == 8
+    actual = collect_ranges(network(), SortedDataset(), images=8, batch_size=2)
+    counts = actual.histograms["x"].counts
+    seen = sorted(set(np.flatnonzero(counts) * actual.histograms["x"].width))
+    assert actual.images == 8
     assert seen == [0.0, 5.0, 11.0, 16.0, 22.0, 27.0, 33.0, 39.0]
-    assert found.source == "sorted"
+    assert actual.source == "sorted"
     assert collect_ranges(network(), SortedDataset()).images == 40  # all of a small one
 
 
@@ -118,8 +118,8 @@ def test_a_network_of_stored_pixels_is_calibrated_with_these() -> None:
     build.add("Cast", to=TensorProto.FLOAT)
     build.conv(4)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 8, 8)).astype(np.uint8)
-    found = collect_ranges(build.network(), ArrayDataset(pixels), batch_size=8)
-    assert found == replace(collect_ranges(build.network(), [pixels]), source=found.source)
+    actual = collect_ranges(build.network(), ArrayDataset(pixels), batch_size=8)
+    assert actual == replace(collect_ranges(build.network(), [pixels]), source=actual.source)
 
 
 @pytest.mark.parametrize("opset", [8, 9, 10, 12])
@@ -183,17 +183,17 @@ def test_an_input_that_holds_no_images_is_fed_whole() -> None:
         numpy_helper.from_array(random.standard_normal((6, 5)).astype(np.float32), "weights")
     )
     fed = {"x": random.standard_normal((7, 8)), "anchors": random.standard_normal((8, 6))}
-    found = collect_ranges(Network.from_model(model, "detector"), [fed])
-    assert found.images == 7
-    assert found.histograms["scores"].total == 7 * 6
+    actual = collect_ranges(Network.from_model(model, "detector"), [fed])
+    assert actual.images == 7
+    assert actual.histograms["scores"].total == 7 * 6
 
 
 def test_what_does_not_fit_is_said() -> None:
-    with pytest.raises(PrecisionError, match="no image"):
+    with pytest.raises(PrecisionError, match="no images"):
         collect_ranges(network(), [])
-    with pytest.raises(PrecisionError, match="takes 4 x 8 x 8 for each image, but was given 3 x 8 x 8"):
+    with pytest.raises(PrecisionError, match="takes 4 x 8 x 8 for each image, but got 3 x 8 x 8"):
         collect_ranges(network(), [images(2, channels=3)])
-    with pytest.raises(PrecisionError, match="holds other, the network's inputs are x"):
+    with pytest.raises(PrecisionError, match="has other, but the network's inputs are x"):
         collect_ranges(network(), [{"other": images()}])
     with pytest.raises(PrecisionError, match="'fc9'"):
         collect_ranges(network(), [images()], exclude=["fc9"])
@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_said() -> None:
         collect_ranges(network(), [images()], speed=1)
     with pytest.raises(UsageError, match="holds no images"):
         collect_ranges(network(), Ranges({}, 0))
-    with pytest.raises(PrecisionError, match="computes no tensor 'nowhere'"):
+    with pytest.raises(PrecisionError, match="does not compute a tensor 'nowhere'"):
         collect.Collector(prepare(network().model), ["nowhere"])
 
 

@@ -64,9 +64,9 @@ def test_the_optimum_is_that_of_the_definition(kind: str) -> None:
     counts[0] = 0
     candidates = range(LEVELS, counts.size + 1, 1 if kind == "long tail" else 17)
     exact = {size: divergence_by_definition(counts, size) for size in candidates}
-    found = divergences(counts)
+    actual = divergences(counts)
     best = min(exact.values())
-    assert found.min() <= best + 1e-9
+    assert actual.min() <= best + 1e-9
     amax = entropy_amax(histogram)
     if kind == "long tail":  # every candidate was tried: the optimum itself, ties to the wider range
         last = max(size for size, divergence in exact.items() if divergence <= best + 1e-12)

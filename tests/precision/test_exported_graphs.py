@@ -1,4 +1,4 @@
-"""Networks as exporters write them survive every rewrite: sound graphs, close to FP32, that TensorRT builds."""
+"""Networks in the forms of real exporters pass every rewrite: sound graphs, close to FP32, that TensorRT builds."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def outputs(network: Network, feeds: dict[str, NDArray[np.float32]]) -> list[NDA
         return list(session.run(feeds).values())
 
 
-def worst_error(found: list[NDArray[Any]], expected: list[NDArray[Any]]) -> float:
+def worst_error(actual: list[NDArray[Any]], expected: list[NDArray[Any]]) -> float:
     def rms(values: NDArray[Any]) -> float:
         return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
-    return max(rms(a - b) / (rms(b) + 1e-3) for a, b in zip(found, expected, strict=True))
+    return max(rms(a - b) / (rms(b) + 1e-3) for a, b in zip(actual, expected, strict=True))
 
 
 def rewritten(network: Network, feeds: dict[str, Any], precision: str, method: str | None = None) -> Network:
     calibration = [feeds] if precision in ("int8", "fp8") else None
     options = {"method": method} if method else {}
-    found = inferkit.at_precision(network, precision, calibration, **options)
-    check(found.model)
-    assert (found.inputs, found.outputs) == (network.inputs, network.outputs)
-    return found
+    actual = inferkit.at_precision(network, precision, calibration, **options)
+    check(actual.model)
+    assert (actual.inputs, actual.outputs) == (network.inputs, network.outputs)
+    return actual
 
 
 @settings(max_examples=5)
@@ -61,8 +61,8 @@ def test_every_precision_of_an_exported_network_is_close_to_fp32(seed: int, meth
     network, feeds = network_of(drawn), drawn.feeds()
     expected = outputs(network, feeds)
     for precision, limit in ERROR.items():
-        found = rewritten(network, feeds, precision, method if precision == "int8" else None)
-        assert worst_error(outputs(found, feeds), expected) < limit, (precision, drawn.blocks)
+        actual = rewritten(network, feeds, precision, method if precision == "int8" else None)
+        assert worst_error(outputs(actual, feeds), expected) < limit, (precision, drawn.blocks)
 
 
 @pytest.mark.slow
@@ -74,8 +74,8 @@ def test_many_exported_networks_in_every_precision_and_by_every_method(start: in
         expected = outputs(network, feeds)
         for precision, limit in ERROR.items():
             for method in METHODS if precision == "int8" else (None,):
-                found = rewritten(network, feeds, precision, method)
-                error = worst_error(outputs(found, feeds), expected)
+                actual = rewritten(network, feeds, precision, method)
+                error = worst_error(outputs(actual, feeds), expected)
                 assert error < limit, (seed, precision, method, drawn.blocks)
 
 
@@ -87,10 +87,10 @@ def test_tensorrt_builds_exported_networks(start: int) -> None:
         drawn = exported(Random(seed))
         network, feeds = network_of(drawn), drawn.feeds()
         for precision in ("fp32", "fp16", "bf16", "int8", "fp8"):
-            found = rewritten(network, feeds, precision)
+            actual = rewritten(network, feeds, precision)
             batch = drawn.fixed_batch or 4
             engine = inferkit.build(
-                found, "tensorrt", batch, flavour="tensorrt_rtx", target=["sm89"], cache=False
+                actual, "tensorrt", batch, flavour="tensorrt_rtx", target=["sm89"], cache=False
             )  # a refusal raises with the layer's name
             assert [info.name for info in engine.plan().info.inputs] == list(feeds)
 
@@ -107,17 +107,17 @@ def test_a_network_comes_back_from_its_file_and_from_external_data(tmp_path: Pat
     for path in (plain, apart):
         loaded = inferkit.load(path)
         assert [info.name for info in loaded.inputs] == list(feeds)
-        found = rewritten(loaded, feeds, "fp16")
-        assert worst_error(outputs(found, feeds), expected) < ERROR["fp16"]
+        actual = rewritten(loaded, feeds, "fp16")
+        assert worst_error(outputs(actual, feeds), expected) < ERROR["fp16"]
 
 
 def test_a_network_of_a_fixed_batch_is_calibrated_with_any_number_of_images() -> None:
     drawn = next(d for d in (exported(Random(seed), blocks=2) for seed in range(100)) if d.fixed_batch == 3)
     network, feeds = network_of(drawn), drawn.feeds()
     more = {name: np.concatenate([values, values[::-1] / 2, values[:1]]) for name, values in feeds.items()}
-    whole = collect_ranges(network, [more])
-    assert whole.images == 7
+    reference = collect_ranges(network, [more])
+    assert reference.images == 7
     # The seventh image fills its batch up alone; it adds what it adds among others, and no more.
-    assert whole == collect_ranges(network, [{name: values[::-1] for name, values in more.items()}])
-    first = next(name for name in whole.histograms if name in feeds)
-    assert whole.histograms[first].total == more[first].size
+    assert reference == collect_ranges(network, [{name: values[::-1] for name, values in more.items()}])
+    first = next(name for name in reference.histograms if name in feeds)
+    assert reference.histograms[first].total == more[first].size

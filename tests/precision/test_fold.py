@@ -23,12 +23,12 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
 @settings(max_examples=60)
 @given(models())
 def test_a_prepared_graph_computes_what_the_original_does(model: onnx.ModelProto) -> None:
-    before = model.SerializeToString(deterministic=True)
+    original = model.SerializeToString(deterministic=True)
     x = images()
-    expected, found = run(model, x), run(prepared(model), x)
+    expected, actual = run(model, x), run(prepared(model), x)
     scale = max(1.0, float(np.abs(expected).max()))
-    np.testing.assert_allclose(found / scale, expected / scale, **CLOSE)
-    assert model.SerializeToString(deterministic=True) == before  # the original is not touched
+    np.testing.assert_allclose(actual / scale, expected / scale, **CLOSE)
+    assert model.SerializeToString(deterministic=True) == original  # the original is not touched
 
 
 @pytest.mark.parametrize("layer", ["conv", "grouped", "depthwise", "deconv", "deconv_grouped"])
@@ -49,9 +49,9 @@ def test_normalization_disappears_into_the_layer_before_it(layer: str) -> None:
     build.per_channel("Mul")
     build.per_channel("Add")
     model = build.model()
-    found = prepared(model)
-    assert op_types(found) == [model.graph.node[0].op_type]
-    np.testing.assert_allclose(run(found, images()), run(model, images()), **CLOSE)
+    actual = prepared(model)
+    assert op_types(actual) == [model.graph.node[0].op_type]
+    np.testing.assert_allclose(run(actual, images()), run(model, images()), **CLOSE)
 
 
 def test_normalization_of_an_inner_product_disappears_whatever_its_form() -> None:
@@ -59,9 +59,9 @@ def test_normalization_of_an_inner_product_disappears_whatever_its_form() -> Non
         build = ModelBuilder(4)
         build.gemm(6, transposed=transposed, alpha=0.5, beta=3.0)
         build.batch_norm()
-        found = prepared(build.model())
-        assert op_types(found) == ["Flatten", "Gemm"]
-        np.testing.assert_allclose(run(found, images()), run(build.model(), images()), **CLOSE)
+        actual = prepared(build.model())
+        assert op_types(actual) == ["Flatten", "Gemm"]
+        np.testing.assert_allclose(run(actual, images()), run(build.model(), images()), **CLOSE)
     build = ModelBuilder(4)
     build.matmul_add(6)
     assert op_types(prepared(build.model())) == ["Flatten", "Gemm"]
@@ -74,10 +74,10 @@ def test_weights_that_two_layers_share_are_folded_for_each_by_itself() -> None:
     build.batch_norm()
     build.add("Conv", weights)
     model = build.model()
-    found = prepared(model)
-    assert op_types(found) == ["Conv", "Conv"]
-    assert found.graph.node[0].input[1] != found.graph.node[1].input[1]
-    np.testing.assert_allclose(run(found, images()), run(model, images()), **CLOSE)
+    actual = prepared(model)
+    assert op_types(actual) == ["Conv", "Conv"]
+    assert actual.graph.node[0].input[1] != actual.graph.node[1].input[1]
+    np.testing.assert_allclose(run(actual, images()), run(model, images()), **CLOSE)
 
 
 def test_a_tensor_that_something_else_reads_keeps_its_layer_as_it_is() -> None:
@@ -106,9 +106,9 @@ def test_a_constant_that_widens_one_channel_to_many_is_not_folded() -> None:
     build.conv(1)
     build.add("Add", build.constant(np.arange(3.0).reshape(3, 1, 1)), shape=(3, 8, 8))
     model = build.model()
-    found = prepared(model)
-    assert run(found, images()).shape == (4, 3, 8, 8)
-    np.testing.assert_allclose(run(found, images()), run(model, images()), **CLOSE)
+    actual = prepared(model)
+    assert run(actual, images()).shape == (4, 3, 8, 8)
+    np.testing.assert_allclose(run(actual, images()), run(model, images()), **CLOSE)
 
 
 def test_a_bias_that_differs_between_rows_stays_apart() -> None:
@@ -128,9 +128,9 @@ def test_dropout_and_identity_disappear_also_next_to_an_output() -> None:
     build.add("Relu")
     build.add("Identity")
     model = build.model()
-    found = prepared(model)
-    assert op_types(found) == ["Conv", "Relu"]
-    assert found.graph.output[0].name == model.graph.output[0].name
+    actual = prepared(model)
+    assert op_types(actual) == ["Conv", "Relu"]
+    assert actual.graph.output[0].name == model.graph.output[0].name
 
 
 def test_an_output_that_is_an_input_keeps_its_identity_node() -> None:
@@ -145,9 +145,9 @@ def test_what_depends_on_constants_alone_is_computed_once() -> None:
     build.nodes.append(helper.make_node("Transpose", [kernel], ["oihw"], perm=[3, 2, 0, 1]))
     build.add("Conv", "oihw", shape=(8, 6, 6))
     model = build.model()
-    found = prepared(model)
-    assert op_types(found) == ["Conv"]
-    np.testing.assert_allclose(run(found, images()), run(model, images()), **CLOSE)
+    actual = prepared(model)
+    assert op_types(actual) == ["Conv"]
+    np.testing.assert_allclose(run(actual, images()), run(model, images()), **CLOSE)
 
 
 def test_a_constant_that_would_grow_to_megabytes_is_left_to_the_backend() -> None:
@@ -168,9 +168,9 @@ def test_constants_may_be_nodes_of_any_form() -> None:
     ]
     opsets = [helper.make_opsetid("", 17)]
     model = helper.make_model(helper.make_graph(nodes, "g", values[:1], values[1:]), opset_imports=opsets, ir_version=8)
-    found = prepared(model)
-    assert op_types(found) == ["Conv"]
-    np.testing.assert_allclose(run(found, images(1, 3, 4)), run(model, images(1, 3, 4)), **CLOSE)
+    actual = prepared(model)
+    assert op_types(actual) == ["Conv"]
+    np.testing.assert_allclose(run(actual, images(1, 3, 4)), run(model, images(1, 3, 4)), **CLOSE)
 
 
 def test_weights_that_are_also_listed_as_inputs_are_constants() -> None:
@@ -180,8 +180,8 @@ def test_weights_that_are_also_listed_as_inputs_are_constants() -> None:
     model.ir_version = 3  # where every initializer had to be an input as well
     for tensor in model.graph.initializer:
         model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    found = prepared(model)
-    assert [value.name for value in found.graph.input] == ["x"]
+    actual = prepared(model)
+    assert [value.name for value in actual.graph.input] == ["x"]
 
 
 def test_a_branch_reads_what_is_outside_of_it() -> None:
@@ -190,16 +190,16 @@ def test_a_branch_reads_what_is_outside_of_it() -> None:
     body = helper.make_graph(
         [helper.make_node("Relu", [inner], ["r"])], "then", [], [helper.make_tensor_value_info("r", 1, None)]
     )
-    other = helper.make_graph(
+    otherwise = helper.make_graph(
         [helper.make_node("Neg", [inner], ["n"])], "else", [], [helper.make_tensor_value_info("n", 1, None)]
     )
     condition = build.constant(True, np.bool_)
-    build.node("If", [condition], then_branch=body, else_branch=other)
+    build.node("If", [condition], then_branch=body, else_branch=otherwise)
     build.batch_norm()
     model = build.model()
-    found = prepared(model)
-    assert "Conv" in op_types(found)
-    np.testing.assert_allclose(run(found, images()), run(model, images()), **CLOSE)
+    actual = prepared(model)
+    assert "Conv" in op_types(actual)
+    np.testing.assert_allclose(run(actual, images()), run(model, images()), **CLOSE)
 
 
 def test_a_variance_that_makes_no_sense_is_left_alone() -> None:

@@ -1,4 +1,4 @@
-"""Where Q/DQ pairs go."""
+"""Placement of Q/DQ pairs: which layers, which inputs, which tensors share a scale."""
 
 from __future__ import annotations
 
@@ -101,24 +101,24 @@ def test_broadcasting_additions_are_no_residual_additions() -> None:
 
 def test_tensors_that_meet_in_a_concatenation_share_a_scale_through_pooling_too() -> None:
     build = ModelBuilder(4)
-    one = build.conv(4)
-    two = build.conv(4)
-    build.node("Concat", [one, two], axis=1, shape=(8, 8, 8))
+    branch = build.conv(4)
+    second = build.conv(4)
+    build.node("Concat", [branch, second], axis=1, shape=(8, 8, 8))
     pooled = build.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], shape=(8, 4, 4))
     build.conv(4)
     groups = placed(build).groups
-    assert groups[one] == groups[two] == groups[pooled]
-    assert "x" not in groups or groups["x"] != groups[one]
+    assert groups[branch] == groups[second] == groups[pooled]
+    assert "x" not in groups or groups["x"] != groups[branch]
 
 
 def test_average_pooling_and_relu_have_ranges_of_their_own() -> None:
     build = ModelBuilder(4)
-    one = build.conv(4)
-    two = build.add("Relu")
+    branch = build.conv(4)
+    second = build.add("Relu")
     three = build.add("AveragePool", kernel_shape=[2, 2], shape=(4, 7, 7))
     build.conv(4)
     groups = placed(build).groups
-    assert len({groups.get(name, name) for name in (one, two, three)}) == 3
+    assert len({groups.get(name, name) for name in (branch, second, three)}) == 3
 
 
 def test_layers_are_left_out_by_name_by_pattern_and_by_position() -> None:
@@ -133,18 +133,18 @@ def test_layers_are_left_out_by_name_by_pattern_and_by_position() -> None:
     assert layers(placed(build, last_layer=False)) == ["Conv", "Conv", "Conv"]
     with pytest.raises(PrecisionError, match=r"'fc9'.*Conv0"):
         placed(build, exclude=["fc9"])
-    with pytest.raises(PrecisionError, match="all excluded"):
+    with pytest.raises(PrecisionError, match="are excluded"):
         placed(build, exclude=["*"])
 
 
 def test_first_and_last_mean_every_layer_without_another_before_or_after_it() -> None:
     build = ModelBuilder(4)
-    one = build.conv(4)
+    branch = build.conv(4)
     build.top = "x"
     build.conv(4)
-    build.add("Add", one)
+    build.add("Add", branch)
     assert layers(placed(build, first_layer=True)) == ["Conv", "Conv"]
-    with pytest.raises(PrecisionError, match="all excluded"):
+    with pytest.raises(PrecisionError, match="are excluded"):
         placed(build, first_layer=False)
 
 

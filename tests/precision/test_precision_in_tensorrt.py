@@ -16,9 +16,9 @@ pytestmark = pytest.mark.tensorrt_rtx
 def builds(network: Network, precision: str) -> None:
     """Parse and build for a compute capability; BackendError with TensorRT's messages fails the test."""
     calibration = [images()] if precision in ("int8", "fp8") else None
-    found = inferkit.at_precision(network, precision, calibration)
+    result = inferkit.at_precision(network, precision, calibration)
     engine = inferkit.build(
-        found, backend="tensorrt", flavour="tensorrt_rtx", max_batch=4, target=["sm89"], cache=False
+        result, backend="tensorrt", flavour="tensorrt_rtx", max_batch=4, target=["sm89"], cache=False
     )
     assert engine.info.precision == precision
     assert engine.info.size_bytes
@@ -33,9 +33,9 @@ def test_a_network_of_many_layers_builds_in_every_precision(precision: str) -> N
     build.add("LRN", size=5, alpha=1e-4, beta=0.75, bias=1.0)
     build.residual()
     build.conv(8, group=2)
-    one = build.conv(8, group=8, bias=False)
-    two = build.deconv(8, group=2)
-    build.node("Concat", [one, two], axis=1, shape=(16, 8, 8))
+    first = build.conv(8, group=8, bias=False)
+    second = build.deconv(8, group=2)
+    build.node("Concat", [first, second], axis=1, shape=(16, 8, 8))
     build.batch_norm()
     build.add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, shape=(16, 4, 4))
     build.conv(8, 1)

@@ -37,18 +37,18 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def test_the_result_is_a_sound_graph_of_int8_close_to_the_original(model: onnx.ModelProto) -> None:
     network = Network.from_model(model, "drawn")
     x = images(8)
-    before = model.SerializeToString(deterministic=True)
+    original = model.SerializeToString(deterministic=True)
     if not any(node.op_type in LINEAR for node in model.graph.node):
         with pytest.raises(PrecisionError, match="none has constant"):
             inferkit.at_precision(network, "int8", [x])
         return
     quantized = inferkit.at_precision(network, "int8", [x], method="max")
     check(quantized.model)
-    assert network.model.SerializeToString(deterministic=True) == before
+    assert network.model.SerializeToString(deterministic=True) == original
     assert (quantized.inputs, quantized.outputs) == (network.inputs, network.outputs)
     expected = run(model, x)
-    for found in (run(quantized.model, x), run(quantized.model, x, as_written=True)):
-        error = np.sqrt(np.mean((found - expected) ** 2)) / (np.sqrt(np.mean(expected**2)) + 1e-3)
+    for actual in (run(quantized.model, x), run(quantized.model, x, as_written=True)):
+        error = np.sqrt(np.mean((actual - expected) ** 2)) / (np.sqrt(np.mean(expected**2)) + 1e-3)
         assert error < 0.25  # up to nine layers of random weights, each of 8 bits; a wrong scale gives 1 and more
 
 
@@ -100,8 +100,8 @@ def test_weights_have_one_scale_per_output_channel_and_err_by_half_a_step_at_mos
     shape[axis] = -1
     steps = scales.reshape(shape)
     assert np.all(np.abs(codes * steps - weights) <= steps * 0.5001)  # rounded to the nearest code
-    others = tuple(a for a in range(weights.ndim) if a != axis)
-    np.testing.assert_array_equal(np.abs(codes).max(axis=others), 127)  # each channel uses its whole range
+    reduced_axes = tuple(a for a in range(weights.ndim) if a != axis)
+    np.testing.assert_array_equal(np.abs(codes).max(axis=reduced_axes), 127)  # each channel uses its whole range
 
 
 def test_weights_that_two_layers_share_are_stored_once() -> None:
@@ -118,27 +118,27 @@ def test_weights_that_two_layers_share_are_stored_once() -> None:
 
 def test_tensors_of_one_group_have_the_widest_scale_of_theirs() -> None:
     build = ModelBuilder(4)
-    one = build.conv(4)
-    two = build.conv(4)
-    build.node("Concat", [one, two], axis=1, shape=(8, 8, 8))
+    first = build.conv(4)
+    second = build.conv(4)
+    build.node("Concat", [first, second], axis=1, shape=(8, 8, 8))
     top = build.top
     build.conv(4)
     placement = place(prepare(build.model()))
-    scales = activation_scales(placement, Calibration({"x": 1.0, one: 2.0, top: 50.0}, "max"), INT8)
-    assert scales[one] == scales[top] == scale_of(50.0, INT8)
+    scales = activation_scales(placement, Calibration({"x": 1.0, first: 2.0, top: 50.0}, "max"), INT8)
+    assert scales[first] == scales[top] == scale_of(50.0, INT8)
     assert scales["x"] == scale_of(1.0, INT8)
 
 
 def test_a_tensor_that_the_calibration_lacks_takes_its_groups_range_or_is_named() -> None:
     build = ModelBuilder(4)
     build.conv(4)
-    before = build.add("Relu")
-    after = build.add("MaxPool", kernel_shape=[2, 2], shape=(4, 7, 7))
+    activation = build.add("Relu")
+    pooled = build.add("MaxPool", kernel_shape=[2, 2], shape=(4, 7, 7))
     build.conv(4)
     placement = place(prepare(build.model()))
-    scales = activation_scales(placement, Calibration({"x": 1.0, before: 3.0}, "cache"), INT8)
-    assert scales[after] == scale_of(3.0, INT8)  # pooling passes values on
-    with pytest.raises(PrecisionError, match=after):
+    scales = activation_scales(placement, Calibration({"x": 1.0, activation: 3.0}, "cache"), INT8)
+    assert scales[pooled] == scale_of(3.0, INT8)  # pooling passes values on
+    with pytest.raises(PrecisionError, match=pooled):
         activation_scales(placement, Calibration({"x": 1.0}, "cache"), INT8)
 
 
@@ -176,8 +176,8 @@ def test_a_dead_channel_with_a_large_bias_keeps_its_bias() -> None:
     build.conv(4)
     model = int8(build, images()).model
     expected = run(build.model(), images())
-    for found in (run(model, images()), run(model, images(), as_written=True)):
-        assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    for actual in (run(model, images()), run(model, images(), as_written=True)):
+        assert np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 3), (2, 1), (2, 3)])
@@ -192,8 +192,8 @@ def test_an_inner_product_may_have_any_bias_that_onnx_allows(shape: tuple[int, .
     x = build.random.standard_normal((2, 4)).astype(np.float32)
     expected = run(build.model(), x)
     for as_written in (True, False):
-        found = run(int8(build, x).model, x, as_written=as_written)
-        assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+        actual = run(int8(build, x).model, x, as_written=as_written)
+        assert np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
 
 
 def test_values_all_negative_have_the_range_of_their_magnitudes() -> None:
@@ -227,7 +227,7 @@ def test_a_quantized_network_is_not_quantized_again() -> None:
         with pytest.raises(PrecisionError, match="int8 already"):
             inferkit.at_precision(once, precision, calibration)
     foreign = Network.from_model(once.model, "quantized elsewhere")
-    with pytest.raises(PrecisionError, match="quantized as it is"):
+    with pytest.raises(PrecisionError, match="quantized already"):
         inferkit.at_precision(foreign, "int8", [images()])
 
 
@@ -241,10 +241,10 @@ def test_a_pair_rounds_to_the_nearest_step_and_saturates(amax: float, position: 
     parts = [numpy_helper.from_array(scale, "s"), numpy_helper.from_array(np.int8(0), "z")]
     graph = helper.make_graph(nodes, "pair", values[:1], values[1:], parts)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    found = run(model, np.array([x]))[0]
-    assert abs(found - np.clip(x, -127 * scale, 127 * scale)) <= scale * 1.001  # ONNX allows -128, we never store it
+    actual = run(model, np.array([x]))[0]
+    assert abs(actual - np.clip(x, -127 * scale, 127 * scale)) <= scale * 1.001  # ONNX allows -128, we never store it
     if abs(x) <= amax:
-        assert abs(found - x) <= scale * 0.5001
+        assert abs(actual - x) <= scale * 0.5001
 
 
 def test_fp8_stores_weights_as_e4m3_and_errs_by_a_sixteenth() -> None:
@@ -259,9 +259,9 @@ def test_fp8_stores_weights_as_e4m3_and_errs_by_a_sixteenth() -> None:
     for tensor in stored:
         codes = numpy_helper.to_array(tensor).astype(np.float32)
         assert np.abs(codes).max() == 448.0
-    exact, found = run(build.model(), images()), run(emulated(network).model, images())
-    assert np.abs(found - exact).max() < 0.1 * np.abs(exact).max()
-    assert np.abs(found - exact).max() > 0  # it did round
+    exact, actual = run(build.model(), images()), run(emulated(network).model, images())
+    assert np.abs(actual - exact).max() < 0.1 * np.abs(exact).max()
+    assert np.abs(actual - exact).max() > 0  # it did round
 
 
 def test_emulated_fp8_computes_what_the_onnx_standard_says() -> None:
@@ -274,9 +274,9 @@ def test_emulated_fp8_computes_what_the_onnx_standard_says() -> None:
     build.gemm(5, transposed=True)
     network = inferkit.at_precision(build.network(), "fp8", [images()], method="max")
     expected = ReferenceEvaluator(network.model).run(None, {"x": images()})[0]
-    found = run(emulated(network).model, images())
+    actual = run(emulated(network).model, images())
     # sums in another order move a value across a rounding boundary now and then: one step of 1/16 in a few of many
-    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    assert np.abs(actual - expected).max() < 0.02 * np.abs(expected).max()
     assert "QuantizeLinear" not in op_types(emulated(network).model)
     assert ml_dtypes.finfo(ml_dtypes.float8_e4m3fn).max == FP8.largest
 
@@ -289,6 +289,6 @@ def test_the_backend_executes_fp8_without_losing_the_relu_before_a_pair() -> Non
     build.conv(8)
     network = inferkit.at_precision(build.network(), "fp8", [images()])
     with inferkit.build(network, "onnxruntime", 4, emulate=True).session() as session:
-        [found] = session.run(images()).values()
+        [actual] = session.run(images()).values()
     exact = run(build.model(), images())
-    assert np.abs(found - exact).max() < 0.15 * np.abs(exact).max()
+    assert np.abs(actual - exact).max() < 0.15 * np.abs(exact).max()

@@ -68,10 +68,10 @@ def test_merging_is_commutative_and_associative(
 def test_any_order_and_any_partition_of_the_values_gives_the_same_bits(data: st.DataObject) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     values = (random.standard_normal(2000) * 10.0 ** random.uniform(-30, 30, 2000)).astype(np.float32)
-    whole = Histogram.of(values)
+    reference = Histogram.of(values)
     shuffled = data.draw(st.permutations(range(20)))
     parts = [Histogram.of(values.reshape(20, 100)[index]) for index in shuffled]
-    assert reduce(Histogram.merged, parts) == whole
+    assert reduce(Histogram.merged, parts) == reference
 
 
 def test_the_maximum_lies_in_the_last_bin_that_is_used() -> None:
@@ -112,9 +112,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(ranges=RANGES)
 def test_ranges_come_back_from_their_file_as_they_were(folder: Path, ranges: Ranges) -> None:
     ranges.save(folder / "ranges.npz")
-    found = Ranges.load(folder / "ranges.npz")
-    assert found == ranges
-    assert found.source == ranges.source
+    result = Ranges.load(folder / "ranges.npz")
+    assert result == ranges
+    assert result.source == ranges.source
 
 
 @settings(max_examples=100)
@@ -149,9 +149,9 @@ def test_a_file_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 def test_ranges_of_different_tensors_cannot_be_merged() -> None:
-    one, other = (Ranges({name: Histogram.empty()}, 1) for name in ("a", "b"))
+    first, second = (Ranges({name: Histogram.empty()}, 1) for name in ("a", "b"))
     with pytest.raises(PrecisionError, match="a, b"):
-        one.merged(other)
+        first.merged(second)
 
 
 def test_ranges_merge_tensor_by_tensor() -> None:

@@ -23,12 +23,12 @@ BATCH = 250
 
 
 def correct(network: Network, dataset: Any, preprocessing: Any) -> NDArray[np.bool_]:
-    found = []
+    result = []
     with inferkit.build(network, "onnxruntime", BATCH).session() as session:
         for batch in dataset.batches(BATCH, preprocessing=preprocessing):
             [scores] = session.run(batch.images).values()
-            found.append(scores.reshape(len(scores), -1).argmax(axis=1) == batch.labels)
-    return np.concatenate(found)
+            result.append(scores.reshape(len(scores), -1).argmax(axis=1) == batch.labels)
+    return np.concatenate(result)
 
 
 def lost_and_won(name: str, methods: tuple[str | None, ...]) -> list[tuple[int, int, int]]:

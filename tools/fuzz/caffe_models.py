@@ -67,7 +67,7 @@ def prototxts() -> Iterable[bytes]:
 
 
 def read_definition(content: bytes) -> None:
-    """The text alone, as far as today's form."""
+    """The text alone, up to the current format."""
     with a_file(content, "net.prototxt") as path:
         upgrade(read_prototxt(path), path)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inferkit.network.zoo.builder import Layer, NetBuilder
+from inferkit.network.zoo.builder import NetBuilder, ZooLayer
 
 
 class Scale(nn.Module):
@@ -72,7 +72,7 @@ class CaffeNet(nn.Module):
         }
 
 
-def _module(layer: Layer) -> nn.Module:
+def _module(layer: ZooLayer) -> nn.Module:
     settings: dict[str, Any] = next(iter(layer.settings.values()), {})
     match layer.type:
         case "Convolution":

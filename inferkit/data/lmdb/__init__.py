@@ -1,1 +1,1 @@
-"""Caffe's image databases: LMDB files read without trusting them, and written whole."""
+"""Caffe's image databases: reads LMDB files as untrusted input, and writes them atomically."""

@@ -1,4 +1,4 @@
-"""A Caffe LMDB as a dataset: raw and encoded Datums, read without trusting them, in memory that does not grow."""
+"""A Caffe LMDB as a dataset: raw and encoded Datums, read as untrusted input in constant memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SMALL = 4096  # bytes: what is read whole faster than in parts
 class LmdbDataset(Dataset):
     """An LMDB of Datums, as convert_imageset writes it: `path` is its folder or its data file.
 
-    DataError where it is missing, no LMDB, empty, cut short, damaged, or its first entry is no Datum.
+    DataError where it is missing, not an LMDB, empty, truncated, damaged, or its first entry is not a Datum.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_pixels: int | None = None) -> None:
@@ -47,10 +47,10 @@ class LmdbDataset(Dataset):
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        found = np.fromiter(map(self._label, self._file.entries()), np.int64)
+        labels = np.fromiter(map(self._label, self._file.entries()), np.int64)
         self.check_unchanged()
-        found.flags.writeable = False
-        return found
+        labels.flags.writeable = False
+        return labels
 
     def first(self, color: bool | None) -> Picture:
         entry = next(self.entries(0))
@@ -71,7 +71,7 @@ class LmdbDataset(Dataset):
         check_pixels(datum.height, datum.width, self.max_pixels)
         if color is not None and datum.channels != (3 if color else 1):
             raise DataError(
-                f"the image is not encoded and has {datum.channels} channels: it cannot be decoded otherwise"
+                f"the image is not encoded and has {datum.channels} channels; `color` needs an encoded image"
             )
         return Picture(image, "CHW", datum.label)
 

@@ -1,4 +1,4 @@
-"""Caffe's Datum, one image of a database: parsed by hand, fast, and without trusting a number that is in it.
+"""Caffe's Datum, one image of a database: parsed by hand for speed, as untrusted input.
 
 message Datum { int32 channels = 1, height = 2, width = 3; bytes data = 4; int32 label = 5; repeated float
 float_data = 6; bool encoded = 7; }. `data` holds uint8 pixels (channel, row, column; colour as blue, green, red), or
@@ -45,9 +45,9 @@ class Datum(NamedTuple):
 
 
 def parse_datum(buffer: bytes | memoryview) -> Datum:
-    """Parse a serialized Datum; nothing is copied. DataError says at which byte it stops making sense.
+    """Parse a serialized Datum; nothing is copied. DataError names the byte where it is malformed.
 
-    As the official parsers: the last of several values wins, unknown fields are passed over, floats may be packed.
+    As the official parsers: the last of several values wins, unknown fields are skipped, floats may be packed.
     Only a Datum of more than MOST_FIELDS fields is refused here; a run of floats that are not packed counts as one.
     """
     view = memoryview(buffer)
@@ -84,9 +84,7 @@ def parse_datum(buffer: bytes | memoryview) -> Datum:
         elif key == _FLOATS_PACKED:
             start, position = read_length(view, position, end)
             if (position - start) % 4:
-                raise DataError(
-                    f"the Datum has {position - start} bytes of packed float_data: no whole number of floats"
-                )
+                raise DataError(f"the Datum has {position - start} bytes of packed float_data, not a multiple of 4")
             floats.append(np.frombuffer(view[start:position], dtype="<f4"))
         elif key == _FLOAT:
             run, position = read_numbers(view, key, position, end, "<f4")
@@ -101,15 +99,15 @@ def pixels(datum: Datum) -> NDArray[Any]:
     """The image of a Datum that is not encoded: a view, uint8 or float32 [C, H, W]. DataError where sizes disagree."""
     shape = (datum.channels, datum.height, datum.width)
     if min(shape) <= 0:
-        raise DataError(f"the Datum says that it has {_spelled(shape)} pixels")
+        raise DataError(f"the Datum declares {_spelled(shape)} pixels")
     size = datum.channels * datum.height * datum.width
     if len(datum.data):
         if len(datum.data) != size:
-            raise DataError(f"the Datum says {_spelled(shape)} pixels, {size} bytes, but holds {len(datum.data)}")
+            raise DataError(f"the Datum declares {_spelled(shape)} pixels, {size} bytes, but holds {len(datum.data)}")
         return np.frombuffer(datum.data, np.uint8).reshape(shape)
-    found = 0 if datum.float_data is None else len(datum.float_data)
-    if datum.float_data is None or found != size:
-        raise DataError(f"the Datum says {_spelled(shape)} pixels, {size} numbers, but holds {found or 'no data'}")
+    count = 0 if datum.float_data is None else len(datum.float_data)
+    if datum.float_data is None or count != size:
+        raise DataError(f"the Datum declares {_spelled(shape)} pixels, {size} numbers, but holds {count or 'no data'}")
     return datum.float_data.reshape(shape)
 
 
@@ -134,7 +132,7 @@ def serialize_encoded_datum(file: bytes, label: int) -> bytes:
 def find_label(read: Callable[[int, int], bytes | memoryview], size: int) -> int:
     """The label of a serialized Datum of `size` bytes, without reading its pixels; `read(start, stop)` gives bytes.
 
-    DataError where the bytes are no Datum. What `parse_datum` reads as the label, this reads.
+    DataError where the bytes are not a Datum. The label is the one that `parse_datum` reads.
     """
     position = label = count = 0
     while position < size:
@@ -142,22 +140,22 @@ def find_label(read: Callable[[int, int], bytes | memoryview], size: int) -> int
         if count > MOST_FIELDS:
             raise too_many_fields()
         window = read(position, min(position + _WINDOW, size))
-        key, after = read_key(window, 0, len(window))
+        key, end = read_key(window, 0, len(window))
         kind = key & 7
         if kind == wire.BYTES:
-            length, after = read_varint(window, after, len(window))
-            after += length
+            length, end = read_varint(window, end, len(window))
+            end += length
         elif kind == wire.VARINT:
-            number, after = read_varint(window, after, len(window))
+            number, end = read_varint(window, end, len(window))
             if key == _LABEL:
                 label = as_int32(number)
         elif kind == wire.FIXED64 or (kind == wire.FIXED32 and key != _FLOAT):
-            after += 8 if kind == wire.FIXED64 else 4
-        else:  # a group, or floats one by one, of which there may be many: not worth a second way
+            end += 8 if kind == wire.FIXED64 else 4
+        else:  # a group, or floats one by one, of which there may be many: not worth a second implementation
             return parse_datum(read(0, size)).label
-        position += after
+        position += end
     if position > size:
-        raise DataError(f"the Datum is cut: its last field ends at byte {position}, the value at {size}")
+        raise DataError(f"the Datum is truncated: its last field ends at byte {position}, the value at byte {size}")
     return label
 
 

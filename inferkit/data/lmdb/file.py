@@ -1,9 +1,9 @@
-"""An LMDB file, read by its published layout and without trusting it: damage is a DataError, never a dead process.
+"""Reads LMDB files by their published layout, as untrusted input: damage is a DataError, never a crashed process.
 
-The LMDB library maps the file into memory and follows whatever offsets it finds there: a file cut short or damaged
-ends the process (SIGBUS, SIGSEGV). Here every page number, offset and size is checked against the file, and bytes come
-by pread, so that also a failing disk, or a file that another process cuts while it is read, is an error that can be
-told. Nothing is written beside the file, threads share one reader, and memory does not grow with the file.
+The LMDB library maps the file into memory and follows any offset in it: a truncated or damaged file ends the process
+(SIGBUS, SIGSEGV). Here every page number, offset and size is checked against the file, and bytes are read by pread, so
+that a failing disk, or a file that another process truncates meanwhile, is an error too. Nothing is written beside the
+file, threads share one reader, and memory does not grow with the file.
 
 Layout (LMDB 0.9, 64-bit, little-endian; lmdb.h and mdb.c of OpenLDAP): pages of one size; pages 0 and 1 are meta pages,
 of which the one with the higher transaction number counts; a B+ tree of branch and leaf pages; values that do not fit
@@ -59,7 +59,7 @@ class Snapshot:
 class LmdbFile:
     """A read-only LMDB: `path` is its folder, or its data file. Safe to share between threads.
 
-    DataError where it is missing, not readable, no LMDB, of another version, cut short or damaged.
+    DataError where it is missing, not readable, not an LMDB, of another version, truncated or damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -73,13 +73,13 @@ class LmdbFile:
         """All entries from the `start`-th on, in the order of their keys. DataError where the file is damaged."""
         snapshot = self.snapshot
         index = visited = 0
-        before: bytes | None = None
+        previous: bytes | None = None
         pending = [(snapshot.root, 1)] if snapshot.entries else []
         while pending:
             number, level = pending.pop()
             visited += 1
             if visited > snapshot.tree_pages:
-                raise self._damaged(f"has more pages in its tree than the {snapshot.tree_pages} that it says")
+                raise self._damaged(f"has more pages in its tree than the {snapshot.tree_pages} that it declares")
             page, offsets = self._tree_page(number, level)
             if level < snapshot.depth:
                 pending.extend((self._child(page, offset, number), level + 1) for offset in reversed(offsets))
@@ -89,16 +89,16 @@ class LmdbFile:
             # The order is what ends a walk in circles: also where pages are skipped, their first key is looked at.
             for offset in offsets[:1] if skipped else offsets:
                 entry = self._entry(page, offset, number)
-                if before is not None and entry.key <= before:
+                if previous is not None and entry.key <= previous:
                     raise self._damaged(f"has keys out of order on page {number}, at {spelled(entry.key)}")
-                before = entry.key
+                previous = entry.key
                 index += 1
                 if index > snapshot.entries:
-                    raise self._damaged(f"has more entries than the {snapshot.entries} that it says")
+                    raise self._damaged(f"has more entries than the {snapshot.entries} that it declares")
                 if index > start:
                     yield entry
         if index != snapshot.entries:
-            raise self._damaged(f"has {index} entries, but says {snapshot.entries}")
+            raise self._damaged(f"has {index} entries, but declares {snapshot.entries}")
 
     def read(self, entry: Entry, scratch: Scratch) -> memoryview:
         """The value of `entry`, in the memory of `scratch`: valid until that is used again."""
@@ -107,7 +107,7 @@ class LmdbFile:
         page = self._pread(entry.offset - _PAGE.size, entry.size + _PAGE.size, scratch)
         number, _, flags, *_ = _PAGE.unpack_from(page)
         if number != entry.page or not flags & _OVERFLOW:
-            raise self._damaged(f"has no value on page {entry.page}, where that of {spelled(entry.key)} should be")
+            raise self._damaged(f"has no value of {spelled(entry.key)} on page {entry.page}")
         return page[_PAGE.size :]
 
     def read_part(self, entry: Entry, start: int, stop: int) -> bytes:
@@ -122,8 +122,8 @@ class LmdbFile:
         """
         if self._newest().transaction > self.snapshot.transaction + 1:
             raise DataError(
-                f"{self.path}: another process has written to this LMDB since it was opened, and may have used pages "
-                "again that are still to be read; open it anew when the writer is done"
+                f"{self.path}: another process has written to this LMDB since it was opened, and may have reused pages "
+                "that are still to be read; open it again when the writer is done"
             )
 
     def __reduce__(self) -> tuple[type[LmdbFile], tuple[Path]]:
@@ -141,8 +141,8 @@ class LmdbFile:
     def _check_length(self) -> None:
         """DataError where the file has fewer pages than its last transaction says, or a part of one."""
         size, page_size = self.snapshot.file_size, self.snapshot.page_size
-        whole = (self.snapshot.last_page + 1) * page_size
-        if size >= whole:
+        full_size = (self.snapshot.last_page + 1) * page_size
+        if size >= full_size:
             return
         # Rarely a good file has fewer pages: those that were given back in the transaction that made them are not
         # written. Then nothing refers to what is missing, which a walk through the whole tree tells.
@@ -153,8 +153,8 @@ class LmdbFile:
                 pass
         except DataError as error:
             raise self._damaged(
-                f"is cut short: it has {size} bytes of {whole} (where another process has written to it just now, open "
-                "it again)"
+                f"is truncated: it has {size} of {full_size} bytes (if another process is writing to it, open it again "
+                "when the writer is done)"
             ) from error
 
     def _newest(self) -> Snapshot:
@@ -164,19 +164,19 @@ class LmdbFile:
         fields = max(first, second, key=lambda meta: meta[-1])
         *_, main_pad, flags, depth, branches, leaves, _, entries, root, last_page, transaction = fields
         if main_pad or flags:
-            raise self._damaged("has keys that are numbers, reversed or double: it is not a database of Caffe's")
+            raise self._damaged("has integer, reversed or duplicate keys, so it is not a Caffe database")
         pages = branches + leaves
         if entries and (not 1 <= depth <= _DEEPEST or root == _NO_PAGE or pages * page_size > size):
-            raise self._damaged("has no tree where its entries should be")
+            raise self._damaged("declares entries, but has no tree")
         if entries > leaves * (page_size // _SMALLEST_NODE):
-            raise self._damaged(f"says {entries} entries, more than {leaves} leaves can have")
+            raise self._damaged(f"declares {entries} entries, more than {leaves} leaf pages can hold")
         return Snapshot(transaction, page_size, last_page, size, root, depth, entries, pages)
 
     def _meta(self, offset: int, size: int) -> tuple[tuple[int, ...], int]:
         """The fields of the meta page at `offset`, and the page size. Read until two readings agree."""
         needed = _PAGE.size + _META.size
         if size < offset + needed:
-            raise self._damaged(f"is no LMDB, or cut short: it has only {size} bytes")
+            raise self._damaged(f"is not an LMDB, or truncated: it has only {size} bytes")
         content = bytes(self._pread(offset, needed, Scratch()))
         while content != (again := bytes(self._pread(offset, needed, Scratch()))):
             content = again
@@ -184,11 +184,11 @@ class LmdbFile:
         fields = _META.unpack_from(content, _PAGE.size)
         magic, version, page_size = fields[0], fields[1], fields[4]
         if magic != _MAGIC or not flags & _META_PAGE:
-            raise self._damaged("is no LMDB (of a 64-bit little-endian machine)")
+            raise self._damaged("is not an LMDB of a 64-bit little-endian machine")
         if version != _VERSION:
-            raise self._damaged(f"is an LMDB of format {version}; only format {_VERSION} is known")
+            raise self._damaged(f"is an LMDB of format {version}; only format {_VERSION} is supported")
         if page_size not in (1 << shift for shift in range(8, 16)):
-            raise self._damaged(f"says pages of {page_size} bytes")
+            raise self._damaged(f"declares pages of {page_size} bytes")
         return fields, page_size
 
     def _tree_page(self, number: int, level: int) -> tuple[memoryview, tuple[int, ...]]:
@@ -197,12 +197,12 @@ class LmdbFile:
         if not 2 <= number <= self.snapshot.last_page:
             raise self._damaged(f"refers to page {number} of {self.snapshot.last_page + 1}")
         if (number + 1) * size > self.snapshot.file_size:
-            raise self._damaged(f"is cut short: page {number} is beyond its end")
+            raise self._damaged(f"is truncated: page {number} is beyond its end")
         page = self._pread(number * size, size, Scratch())
-        found, _, flags, lower, upper = _PAGE.unpack_from(page)
+        own_number, _, flags, lower, upper = _PAGE.unpack_from(page)
         expected = _LEAF if level == self.snapshot.depth else _BRANCH
-        if found != number or flags & (_BRANCH | _LEAF | _OVERFLOW | _META_PAGE | _LEAF2) != expected:
-            raise self._damaged(f"has no {'leaf' if expected == _LEAF else 'branch'} where page {number} should be one")
+        if own_number != number or flags & (_BRANCH | _LEAF | _OVERFLOW | _META_PAGE | _LEAF2) != expected:
+            raise self._damaged(f"has no {'leaf' if expected == _LEAF else 'branch'} page as page {number}")
         if not _PAGE.size < lower <= upper <= size or lower % 2:
             raise self._damaged(f"has a page {number} whose parts overlap")
         offsets = struct.unpack_from(f"<{(lower - _PAGE.size) // 2}H", page, _PAGE.size)
@@ -223,7 +223,7 @@ class LmdbFile:
         key_at = offset + _NODE.size
         value_at = key_at + key_size
         if flags & ~_BIG_VALUE:
-            raise self._damaged("holds several databases or several values of one key: it is not one of Caffe's")
+            raise self._damaged("holds several databases or several values per key, so it is not a Caffe database")
         if flags & _BIG_VALUE:
             if value_at + 8 > len(page):
                 raise self._damaged(f"has nodes outside of page {number}")
@@ -245,7 +245,7 @@ class LmdbFile:
             except OSError as error:
                 raise DataError(f"{self.path}: cannot be read: {error.strerror or error}") from error
             if count == 0:
-                raise self._damaged(f"is cut short: it ends at byte {offset + done}")
+                raise self._damaged(f"is truncated: it ends at byte {offset + done}")
             done += count
         return view
 
@@ -262,8 +262,10 @@ def data_file(path: Path) -> Path:
     if os.path.exists(inside):
         return inside
     if os.path.exists(path / "CURRENT"):
-        raise DataError(f"{path}: is a LevelDB, not an LMDB; write it anew with `convert_imageset --backend=lmdb`")
-    raise DataError(f"{path}: this folder holds no LMDB: there is no data.mdb in it")
+        raise DataError(
+            f"{path}: is a LevelDB, not an LMDB; convert the images again with `convert_imageset --backend=lmdb`"
+        )
+    raise DataError(f"{path}: this folder holds no LMDB: it has no data.mdb")
 
 
 def spelled(key: bytes) -> str:
@@ -279,5 +281,5 @@ def _open(file: Path) -> int:
         raise DataError(f"{file}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise DataError(f"{file}: is no file")
+        raise DataError(f"{file}: is not a regular file")
     return descriptor

@@ -1,4 +1,4 @@
-"""Writes an LMDB that Caffe reads, whole or not at all."""
+"""Writes an LMDB that Caffe reads, atomically: whole or not at all."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _put_all(environment: lmdb.Environment, records: Iterable[tuple[bytes, bytes
 
 
 def _put(environment: lmdb.Environment, group: list[tuple[bytes, bytes]]) -> None:
-    """Commit a group; where the map is full, double it and begin the group again."""
+    """Commit a group of records. Where the map is full, double it and write the group again."""
     import lmdb
 
     while True:
@@ -94,7 +94,7 @@ def _put(environment: lmdb.Environment, group: list[tuple[bytes, bytes]]) -> Non
             with environment.begin(write=True) as transaction:
                 for key, value in group:
                     if not transaction.put(key, value, overwrite=False, append=True):
-                        raise DataError(f"the key {key!r} is there twice")
+                        raise DataError(f"the key {key!r} occurs twice")
             return
         except lmdb.MapFullError:
             environment.set_mapsize(2 * environment.info()["map_size"])
@@ -114,10 +114,10 @@ def _records(
             if image is not label:
                 raise DataError(f"{source}: there are {'fewer images' if image is end else 'more images'} than labels")
             if names is not None and index != len(names):
-                raise DataError(f"{source}: {index} images have {len(names)} names")
+                raise DataError(f"{source}: there are {index} images, but {len(names)} names")
             return
         if names is not None and index >= len(names):
-            raise DataError(f"{source}: more images than the {len(names)} names")
+            raise DataError(f"{source}: there are more images than the {len(names)} names")
         key = f"{index:08d}_{names[index] if names is not None else index}".encode()
         if len(key) > _LONGEST_KEY:
             raise DataError(f"{source}: the name of image {index} is longer than LMDB's keys ({_LONGEST_KEY} bytes)")
@@ -129,14 +129,16 @@ def _records(
 
 def _value(image: NDArray[Any] | bytes, label: int, encoded: str | None) -> bytes:
     if not -(2**31) <= label < 2**31:
-        raise DataError(f"the label {label} has more than 32 bits")
+        raise DataError(f"the label {label} does not fit into 32 bits")
     if isinstance(image, bytes):
         return serialize_encoded_datum(image, label)
     pixels = np.asarray(image)
     if pixels.ndim == 2:
         pixels = pixels[np.newaxis]
     if pixels.ndim != 3 or pixels.size == 0 or (pixels.dtype != np.uint8 and pixels.dtype.kind != "f"):
-        raise DataError(f"it has the shape {pixels.shape} of {pixels.dtype}; stored are [C, H, W] of uint8 or floats")
+        raise DataError(
+            f"it has the shape {pixels.shape} and the type {pixels.dtype}; expected: [C, H, W] of uint8 or floats"
+        )
     if encoded is None:
         return serialize_datum(pixels, label)
     return serialize_encoded_datum(_encode(pixels, encoded), label)
@@ -147,12 +149,12 @@ def _encode(pixels: NDArray[Any], encoded: str) -> bytes:
 
     if pixels.dtype != np.uint8 or pixels.shape[0] not in (1, 3):
         raise DataError(
-            f"{pixels.dtype} pixels in {pixels.shape[0]} channels cannot be encoded: needed are uint8, 1 or 3"
+            f"{pixels.dtype} pixels in {pixels.shape[0]} channels cannot be encoded; expected: uint8 in 1 or 3 channels"
         )
     try:
         ok, content = cv2.imencode(f".{encoded.removeprefix('.')}", np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     except cv2.error as error:
-        raise UsageError(f"there is no image format {encoded!r}: {error}") from error
+        raise UsageError(f"unknown image format {encoded!r}: {error}") from error
     if not ok:
         raise DataError(f"it cannot be encoded as {encoded}")
     return bytes(content)

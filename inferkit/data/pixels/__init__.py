@@ -1,1 +1,1 @@
-"""From the bytes of an image to a row of a batch, as Caffe does it."""
+"""Decodes and preprocesses images as Caffe does, from file bytes to a row of a batch."""

@@ -1,4 +1,4 @@
-"""Image files to pixels as Caffe's OpenCV does it, after a look at the size that the file says it has."""
+"""Decodes image files as Caffe's OpenCV does, after checking the size that the file declares."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decode_image(
     """The pixels of a JPEG, PNG, BMP or WebP file: uint8 [H, W, C] (blue, green, red) or [H, W] (gray).
 
     `color` None keeps the file's channels, as Caffe does with encoded Datums; True makes it 3 (force_color, and
-    convert_imageset), False makes it gray (force_gray, --gray). DataError where it cannot be decoded, is cut short, has
+    convert_imageset), False makes it gray (force_gray, --gray). DataError where it cannot be decoded, is truncated, has
     more than 8 bits per channel, or more than `max_pixels` (see `pixel_limit`), checked before anything is decoded.
     """
     import cv2
@@ -45,7 +45,9 @@ def decode_image(
     if image.dtype != np.uint8:
         raise DataError(f"the image has {image.dtype} pixels; Caffe reads 8 bits per channel")
     if image.shape[0] * image.shape[1] != height * width:
-        raise DataError(f"the image is {image.shape[1]} × {image.shape[0]}, but says {width} × {height}")
+        raise DataError(
+            f"the image has {image.shape[1]} × {image.shape[0]} pixels, but its header declares {width} × {height}"
+        )
     return image
 
 
@@ -55,9 +57,9 @@ def pixel_limit(chosen: int | None = None) -> int:
     try:
         limit = chosen if chosen is not None else int(text) if text else MAX_PIXELS
     except ValueError as error:
-        raise UsageError(f"{VARIABLE}={text!r} is no number of pixels") from error
+        raise UsageError(f"{VARIABLE}={text!r} is not a number of pixels") from error
     if limit < 1:
-        raise UsageError(f"max_pixels={limit}: an image has at least one pixel")
+        raise UsageError(f"max_pixels={limit} must be at least 1")
     return limit
 
 
@@ -74,32 +76,32 @@ def check_bytes(size: int, max_pixels: int) -> None:
     """DataError where a file or record is larger than any that is read: 4 bytes for each of `max_pixels`, and 1 MiB."""
     if size > 4 * max_pixels + (1 << 20):
         raise DataError(
-            f"{size} bytes are more than an image of max_pixels={max_pixels} is given (set {VARIABLE} to change it)"
+            f"{size} bytes are over the limit for an image of max_pixels={max_pixels} (set {VARIABLE} to change it)"
         )
 
 
 def image_size(file: bytes | memoryview) -> tuple[int, int]:
-    """Height and width that a JPEG, PNG, BMP or WebP file says it has. DataError where it is none or is cut short."""
+    """Height and width that a JPEG, PNG, BMP or WebP file declares. DataError for other or truncated files."""
     for begins, name, reader in _FORMATS:
         if bytes(file[: len(begins)]) == begins:
             try:
                 height, width = reader(file)
             except (struct.error, IndexError) as error:
-                raise DataError(f"the {name} file is cut short ({len(file)} bytes)") from error
+                raise DataError(f"the {name} file is truncated ({len(file)} bytes)") from error
             if height <= 0 or width <= 0:
-                raise DataError(f"the {name} file says {width} × {height} pixels")
+                raise DataError(f"the {name} file declares {width} × {height} pixels")
             return height, width
-    raise DataError(f"the image is no JPEG, PNG, BMP or WebP file (it begins with {bytes(file[:8])!r})")
+    raise DataError(f"the image is not a JPEG, PNG, BMP or WebP file (it begins with {bytes(file[:8])!r})")
 
 
 def _jpeg_size(file: bytes | memoryview) -> tuple[int, int]:
     size: tuple[int, int] | None = None
     position = 2
     for _ in range(_MOST_SEGMENTS):
-        found = _MARKER.search(file, position)  # as libjpeg: whatever is between two segments is passed over
-        if found is None:
+        match = _MARKER.search(file, position)  # as libjpeg: bytes between two segments are skipped
+        if match is None:
             raise IndexError(position)
-        position = found.end()
+        position = match.end()
         marker = file[position - 1]
         if marker in _ALONE:
             continue
@@ -107,7 +109,7 @@ def _jpeg_size(file: bytes | memoryview) -> tuple[int, int]:
             _require_end(file, position)
             return size
         if marker in (0xD8, 0xD9, 0xDA):
-            raise DataError("the JPEG file is without an image size before its pixels")
+            raise DataError("the JPEG file has no image size before its pixels")
         (length,) = struct.unpack_from(">H", file, position)
         if length < 2:
             raise DataError(f"the JPEG file is damaged: a segment of {length} bytes")
@@ -160,7 +162,7 @@ def _require_end(file: bytes | memoryview, start: int) -> None:
     """DataError where a JPEG has no end mark after `start`; decoders fill what is missing with gray, silently."""
     mark = b"\xff\xd9"
     if mark not in bytes(file[max(start, len(file) - 32) :]) and bytes(file).find(mark, start) < 0:
-        raise DataError(f"the JPEG file is cut short: its end mark is missing ({len(file)} bytes)")
+        raise DataError(f"the JPEG file is truncated: its end marker is missing ({len(file)} bytes)")
 
 
 _Reader = Callable[[bytes | memoryview], tuple[int, int]]

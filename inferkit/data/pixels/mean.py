@@ -45,16 +45,18 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     try:
         mean = read_npy(content) if content[:6] == b"\x93NUMPY" else parse_blob(content)
         if mean.dtype.kind not in "fiu":
-            raise DataError(f"it holds {mean.dtype}, which are no numbers")
+            raise DataError(f"it holds {mean.dtype}, not numbers")
         if mean.ndim == 4 and mean.shape[0] == 1:
             mean = mean[0]
         if mean.ndim == 2:
             mean = mean[np.newaxis]
         if mean.ndim not in (1, 3) or mean.size == 0:
-            raise DataError(f"it has the shape {mean.shape}; a mean image has [C, H, W], means have [C]")
+            raise DataError(
+                f"it has the shape {mean.shape}; expected: [C, H, W] for a mean image, [C] for channel means"
+            )
         mean = np.ascontiguousarray(mean, np.float32)
         if not np.isfinite(mean).all():
-            raise DataError("it holds numbers that are not finite")
+            raise DataError("it contains numbers that are not finite")
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return mean
@@ -63,7 +65,7 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 def write_binaryproto(path: str | os.PathLike[str], mean: NDArray[Any]) -> None:
     """Write a mean image [C, H, W] as compute_image_mean does: a BlobProto of shape 1 × C × H × W in the old form."""
     if mean.ndim != 3:
-        raise DataError(f"{path}: a mean image has the axes [C, H, W], this array has the shape {mean.shape}")
+        raise DataError(f"{path}: a mean image must have the shape [C, H, W], not {mean.shape}")
     shape = b"\x08\x01\x10%s\x18%s\x20%s" % tuple(varint(size) for size in mean.shape)
     numbers = np.ascontiguousarray(mean, "<f4").tobytes()
     write_atomically(path, shape + b"\x2a" + varint(len(numbers)) + numbers)
@@ -90,7 +92,7 @@ def parse_blob(content: bytes | memoryview) -> NDArray[Any]:
             start, position = read_length(view, position, end)
             kind = "<f4" if key == _DATA_PACKED else "<f8"
             if (position - start) % int(kind[2]):
-                raise DataError(f"the BlobProto has {position - start} bytes of numbers: no whole number of them")
+                raise DataError(f"the BlobProto has {position - start} bytes of numbers, not a multiple of {kind[2]}")
             parts[kind].append(np.frombuffer(view[start:position], kind))
         elif key in (_DATA, _DOUBLE):
             kind = "<f4" if key == _DATA else "<f8"
@@ -102,10 +104,10 @@ def parse_blob(content: bytes | memoryview) -> NDArray[Any]:
         else:
             position = skip(view, key, position, end)
     shape = tuple(legacy) if has_legacy else tuple(dims)
-    found = parts["<f8"] or parts["<f4"]  # as Blob::FromProto: doubles win
-    values = np.concatenate(found) if found else np.empty(0, "<f4")
+    arrays = parts["<f8"] or parts["<f4"]  # as Blob::FromProto: doubles win
+    values = np.concatenate(arrays) if arrays else np.empty(0, "<f4")
     if not shape or min(shape) <= 0 or math.prod(shape) != len(values):
-        raise DataError(f"the BlobProto says the shape {shape}, but holds {len(values)} numbers")
+        raise DataError(f"the BlobProto declares the shape {shape}, but holds {len(values)} numbers")
     return values.reshape(shape)
 
 
@@ -133,7 +135,7 @@ def _dims(view: memoryview) -> list[int]:
 def _read(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise DataError(f"{path}: this mean image {'is no file' if path.exists() else 'does not exist'}")
+            raise DataError(f"{path}: this mean image {'is not a regular file' if path.exists() else 'does not exist'}")
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is done to an image before a network sees it, as Caffe does it in TEST phase."""
+"""Preprocessing of images as Caffe does it in the TEST phase: resize, crop, mean, scale."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from inferkit.data.pixels.geometry import Plan
+from inferkit.data.pixels.image_transform import ImageTransform
 from inferkit.errors import DataError, UsageError
 
 LAYOUTS = ("HWC", "CHW")
@@ -44,7 +44,7 @@ class Preprocessing:
             gray (force_gray).
         interpolation: of `resize`: `opencv` (bilinear of four pixels, as Caffe's tools) or `caffe.io`.
 
-    UsageError where the values make no sense by themselves; what does not fit an image is a DataError when it is used.
+    UsageError for invalid values; values that do not fit an image are a DataError when it is preprocessed.
     """
 
     resize: int | tuple[int, int] | None = None
@@ -63,45 +63,45 @@ class Preprocessing:
         if self.resize is not None:
             _set(self, resize=_positive("resize", _pair("resize", self.resize)))
         if self.interpolation not in INTERPOLATIONS:
-            raise UsageError(f"interpolation {self.interpolation!r}: there are {', '.join(INTERPOLATIONS)}")
+            raise UsageError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, not {self.interpolation!r}")
         if self.channel_order is not None:
             order = tuple(int(channel) for channel in self.channel_order)
             if sorted(order) != list(range(len(order))):
-                raise UsageError(f"channel_order {order} is no order of the channels 0 to {len(order) - 1}")
+                raise UsageError(f"channel_order {order} is not a permutation of the channels 0 to {len(order) - 1}")
             _set(self, channel_order=order)
         if not np.isfinite(self.scale):
-            raise UsageError(f"scale {self.scale} is no finite number")
+            raise UsageError(f"scale {self.scale} is not a finite number")
         self._check_mean()
 
     def _check_mean(self) -> None:
         values = tuple(float(value) for value in self.mean_values)
         if self.mean is not None:
             if values:
-                raise UsageError("a mean image and mean values exclude each other, as in Caffe")
-            mean = np.array(self.mean, np.float32)  # a copy of our own: the caller may change his
+                raise UsageError("mean and mean_values exclude each other, as in Caffe; give one of them")
+            mean = np.array(self.mean, np.float32)  # a copy: the caller may change the original
             if mean.ndim == 4 and mean.shape[0] == 1:
                 mean = mean[0]
             if mean.ndim == 2:
                 mean = mean[np.newaxis]
             if mean.ndim not in (1, 3) or mean.size == 0:
-                raise UsageError(f"a mean has the axes [C, H, W], [H, W] or [C]; this array has {mean.shape}")
+                raise UsageError(f"a mean must have the shape [C, H, W], [H, W] or [C], not {mean.shape}")
             if mean.ndim == 1:
                 values = tuple(mean.tolist())
             mean.flags.writeable = False
             _set(self, mean=mean if mean.ndim == 3 else None)
         _set(self, mean_values=values)
         if not np.isfinite(values).all() or (self.mean is not None and not np.isfinite(self.mean).all()):
-            raise UsageError("the mean holds numbers that are not finite")
+            raise UsageError("the mean contains numbers that are not finite")
 
     def __call__(self, image: NDArray[Any], layout: str = "HWC", dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """One image, uint8 or floats, [H, W, C], [H, W] or with `layout="CHW"` [C, H, W], to [C, H, W] of `dtype`.
 
-        DataError where crop, mean or channels do not fit the image; see `plan` for `dtype`.
+        DataError where crop, mean or channels do not fit the image; see `for_shape` for `dtype`.
         """
         image = _with_channels(image, layout)
-        plan = self.plan(image.shape, layout, dtype)
-        out = np.empty(plan.output_shape, dtype)
-        plan.write(image, out)
+        transform = self.for_shape(image.shape, layout, dtype)
+        out = np.empty(transform.output_shape, dtype)
+        transform.write(image, out)
         return out
 
     def apply(
@@ -118,47 +118,49 @@ class Preprocessing:
         if not len(images):
             raise DataError("there are no images to preprocess")
         first = _with_channels(images[0], layout)
-        plan = self.plan(first.shape, layout, out.dtype if out is not None else dtype)
+        transform = self.for_shape(first.shape, layout, out.dtype if out is not None else dtype)
         if out is None:
-            out = np.empty((len(images), *plan.output_shape), dtype)
-        if len(out) < len(images) or out.shape[1:] != plan.output_shape:
-            raise DataError(f"{len(images)} images of shape {plan.output_shape} do not fit an output of {out.shape}")
+            out = np.empty((len(images), *transform.output_shape), dtype)
+        if len(out) < len(images) or out.shape[1:] != transform.output_shape:
+            raise DataError(
+                f"{len(images)} images of shape {transform.output_shape} do not fit an output of {out.shape}"
+            )
         for image, row in zip(images, out, strict=False):
             pixels = _with_channels(image, layout)
             if pixels.shape != first.shape:
                 raise DataError(f"an image has the shape {pixels.shape}, the first of its batch {first.shape}")
-            plan.write(pixels, row)
+            transform.write(pixels, row)
         return out[: len(images)]
 
     def output_shape(self, shape: tuple[int, ...], layout: str = "CHW") -> tuple[int, int, int]:
         """The shape [C, H, W] that an image of `shape` gets. DataError where crop, mean or channels do not fit it."""
-        return self.plan(shape, layout).output_shape
+        return self.for_shape(shape, layout).output_shape
 
-    def plan(self, shape: tuple[int, ...], layout: str = "CHW", dtype: DTypeLike = np.float32) -> Plan:
-        """Everything that is the same for all images of one shape, worked out once.
+    def for_shape(self, shape: tuple[int, ...], layout: str = "CHW", dtype: DTypeLike = np.float32) -> ImageTransform:
+        """This preprocessing, prepared once for all images of one shape.
 
         `dtype` is float32, or uint8 for the pixels alone: then mean and scale, which need more than 8 bits, must be
         left to the network (`pixels_only`, `normalization`), else DataError.
         """
         kind = np.dtype(dtype)
         if kind not in (np.dtype(np.float32), np.dtype(np.uint8)):
-            raise UsageError(f"images are made as float32 or uint8, not as {kind}")
+            raise UsageError(f"images can be float32 or uint8, not {kind}")
         if kind == np.uint8 and self.normalizes:
             raise DataError(
-                "mean and scale make numbers that uint8 cannot hold: ask for float32, or take pixels_only() here and "
-                "let the network subtract what normalization() gives"
+                "mean and scale give numbers that uint8 cannot hold; ask for float32, or use pixels_only() and let the "
+                "network apply normalization()"
             )
         if layout not in LAYOUTS:
-            raise UsageError(f"layout {layout!r}: there are {', '.join(LAYOUTS)}")
+            raise UsageError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
         height, width, channels = shape if layout == "HWC" else (shape[1], shape[2], shape[0])
         assert self.resize is None or isinstance(self.resize, tuple)  # made so above
         size = self.resize or (height, width)
         top, left, rows, columns = self._window(size)
         if self.channel_order is not None and len(self.channel_order) != channels:
             raise DataError(
-                f"the image has {channels} channels, channel_order {self.channel_order} is for another number"
+                f"the image has {channels} channels, which channel_order {self.channel_order} does not match"
             )
-        return Plan(
+        return ImageTransform(
             layout=layout,
             resize=None if size == (height, width) else size,
             caffe_io=self.interpolation == "caffe.io",
@@ -183,8 +185,8 @@ class Preprocessing:
 
         `(pixels_only()(image) - mean) * scale` is what the whole preprocessing gives: for networks that begin with it.
         """
-        plan = self.plan(shape)
-        mean = plan.mean if plan.mean is not None else np.zeros((plan.output_shape[0], 1, 1), np.float32)
+        transform = self.for_shape(shape)
+        mean = transform.mean if transform.mean is not None else np.zeros((transform.output_shape[0], 1, 1), np.float32)
         return mean, float(self.scale)
 
     @property
@@ -232,16 +234,14 @@ class Preprocessing:
             if self.mean.shape != (channels, *size):
                 raise DataError(
                     f"the image has the shape {(channels, *size)} [C, H, W] before the crop, the mean image "
-                    f"{self.mean.shape}; Caffe's mean image has the size of the uncropped image"
+                    f"{self.mean.shape}; the mean image must have the size of the uncropped image"
                 )
             top, left, rows, columns = window
             return np.ascontiguousarray(self.mean[:, top : top + rows, left : left + columns])
         if not self.mean_values:
             return None
         if len(self.mean_values) not in (1, channels):
-            raise DataError(
-                f"the image has {channels} channels; {len(self.mean_values)} mean values are not one for each"
-            )
+            raise DataError(f"the image has {channels} channels, but there are {len(self.mean_values)} mean values")
         values = np.asarray(self.mean_values, np.float32)
         return np.ascontiguousarray(np.broadcast_to(values, channels)).reshape(channels, 1, 1)
 
@@ -250,12 +250,12 @@ def _with_channels(image: NDArray[Any], layout: str) -> NDArray[Any]:
     """The image with an axis for channels, also where it is gray and has none."""
     if image.dtype not in (np.uint8, np.float32):
         if image.dtype.kind != "f":
-            raise DataError(f"an image has uint8 or floating-point pixels, not {image.dtype}")
+            raise DataError(f"an image must have uint8 or floating-point pixels, not {image.dtype}")
         image = image.astype(np.float32)
     if image.ndim == 2:
         return image[:, :, np.newaxis] if layout == "HWC" else image[np.newaxis]
     if image.ndim != 3:
-        raise DataError(f"an image has two or three axes; this array has the shape {image.shape}")
+        raise DataError(f"an image must have two or three axes; this array has the shape {image.shape}")
     return image
 
 
@@ -265,12 +265,12 @@ def _pair(name: str, value: Any) -> tuple[int, int]:
         height, width = (value, value) if np.ndim(value) == 0 else value
         return operator.index(height), operator.index(width)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} {value!r} is no height and width") from error
+        raise UsageError(f"{name} {value!r} is not a height and width") from error
 
 
 def _positive(name: str, size: tuple[int, int]) -> tuple[int, int]:
     if min(size) <= 0:
-        raise UsageError(f"{name} {size} is no height and width: both are at least 1")
+        raise UsageError(f"{name} {size} is not a height and width: both must be at least 1")
     return size
 
 

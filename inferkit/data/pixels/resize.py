@@ -1,4 +1,4 @@
-"""Images resized the two ways of Caffe: OpenCV's (its tools and layers), and caffe.io's (its Python Transformer)."""
+"""Resizes images as Caffe does: by OpenCV (its tools and layers) or as caffe.io (its Python Transformer)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def resize_caffe_io(image: NDArray[Any], size: tuple[int, int]) -> NDArray[np.fl
 
     What caffe.io.resize_image, and with it caffe.io.Transformer, does through scikit-image (0.15 to 0.18): values are
     brought to 0…1 by the image's own extremes; where the image shrinks, a Gaussian of (factor - 1) / 2 pixels smooths
-    it; then bilinear, with the smallest value around the image. Other channel numbers take another way there (spline
-    zoom), which is not offered: DataError.
+    it; then bilinear, with the smallest value around the image. For other channel numbers caffe.io uses spline zoom,
+    which is not supported: DataError.
     """
     from scipy import ndimage
 
     if image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise DataError(f"the image has {image.shape[-1]} channels; caffe.io's resizing is known for 1 and 3")
+        raise DataError(f"the image has {image.shape[-1]} channels; caffe.io's resizing is supported for 1 and 3")
     if image.shape[:2] == size:
         return image.astype(np.float32)
     values = image.astype(np.float32)

@@ -22,11 +22,11 @@ def preprocessing_of(param: TransformationParameter, folder: str | os.PathLike[s
     for `mirror` (Caffe mirrors at random in TEST phase too), for what excludes each other, and for a bad mean file.
     """
     if param.mirror:
-        raise DataError("transform_param: mirror turns images over at random, in TEST phase too; leave it out")
+        raise DataError("transform_param: mirror flips images at random, in the TEST phase too; remove it")
     if param.force_color and param.force_gray:
-        raise DataError("transform_param: force_color and force_gray exclude each other")
+        raise DataError("transform_param: force_color and force_gray exclude each other; give one of them")
     if param.mean_file and len(param.mean_value):
-        raise DataError("transform_param: mean_file and mean_value exclude each other")
+        raise DataError("transform_param: mean_file and mean_value exclude each other; give one of them")
     return Preprocessing(
         crop=param.crop_size or None,
         mean=read_mean(_inside(param.mean_file, Path(folder))) if param.mean_file else None,
@@ -40,7 +40,7 @@ def _inside(name: str, folder: Path) -> Path:
     try:
         path = inside(folder, name)
     except ValueError as error:
-        raise DataError(f"transform_param: mean_file {name!r} can be the name of no file") from error
+        raise DataError(f"transform_param: mean_file {name!r} is not a valid file name") from error
     if path is None:
-        raise DataError(f"transform_param: mean_file {name!r} lies outside of {folder}")
+        raise DataError(f"transform_param: mean_file {name!r} is outside of {folder}")
     return path

@@ -1,19 +1,19 @@
-"""The blobs of a net as its layers go by: each has a tensor, and some share memory, where layers write in place."""
+"""Tracks which tensor each Caffe blob holds during conversion, including blobs that share memory (in-place layers)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inferkit.network.caffe.graph import Graph, Tensor
 from inferkit.network.caffe.layer import reshaped
+from inferkit.network.caffe.onnx_builder import OnnxBuilder, Tensor
 
 
 @dataclass
 class _Memory:
-    """What a blob's memory holds now; blobs that share it have other shapes of the same elements.
+    """The tensor that a blob's memory holds; blobs that share it may give its elements different shapes.
 
-    `lasting`: it is not computed anew by each forward pass, so writing over it would change the next pass.
+    `lasting`: no forward pass computes it again, so overwriting it would change the next pass.
     """
 
     tensor: Tensor
@@ -29,25 +29,25 @@ class _Blob:
 
 
 class Blobs:
-    """The tensors of all blobs as the layers go by; a write in place shows in every blob that shares the memory."""
+    """The tensor of every blob, updated layer by layer. A write in place shows in every blob that shares the memory."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, builder: OnnxBuilder) -> None:
+        self._builder = builder
         self._blobs: dict[str, _Blob] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._blobs)
 
     def read(self, name: str) -> Tensor:
-        """The blob's tensor, reshaped anew where its memory was written under another name."""
+        """The blob's tensor, reshaped again if its memory was written under another name."""
         blob = self._blobs[name]
         if blob.version != blob.memory.version:
-            blob.tensor = reshaped(self._graph, blob.memory.tensor, blob.tensor.shape, name)
+            blob.tensor = reshaped(self._builder, blob.memory.tensor, blob.tensor.shape, name)
             blob.version = blob.memory.version
         return blob.tensor
 
     def memory(self, name: str) -> int:
-        """What is equal for blobs that share memory, and only for them."""
+        """A number that is equal for blobs that share memory, and only for them."""
         return id(self._blobs[name].memory)
 
     def is_lasting(self, name: str) -> bool:

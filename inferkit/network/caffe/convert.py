@@ -1,7 +1,7 @@
-"""A Caffe net becomes an ONNX model that computes the same for every batch, or for one batch where it must be so.
+"""Converts a Caffe net to an ONNX model that computes the same for every batch size, or else for the prototxt's.
 
-The batch is a symbol in shape inference. A net that only the prototxt's batch fits is tried in the readings that keep
-the batch free first, and imported with that batch fixed, and a note, where none does.
+The batch is a symbol in shape inference. Readings that keep the batch free are tried first. Where none fits, the net
+is imported with the prototxt's batch fixed, and a note says so.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.blobs import Blobs
-from inferkit.network.caffe.dims import Batch, Dim, MixedBatch, batch, product, same
+from inferkit.network.caffe.dims import BatchDim, Dim, MixedBatch, batch, product, same
 from inferkit.network.caffe.files.schema import TRAIN, LayerParameter, NetParameter
 from inferkit.network.caffe.files.weights import BlobSpec, Weights
 from inferkit.network.caffe.flow import Flow
-from inferkit.network.caffe.graph import Graph, Tensor, check_count
-from inferkit.network.caffe.layer import Layer, Settings
+from inferkit.network.caffe.layer import ImportSettings, LayerContext
 from inferkit.network.caffe.layers import LAYERS
+from inferkit.network.caffe.onnx_builder import OnnxBuilder, Tensor, check_count
 
 if TYPE_CHECKING:
     import onnx
@@ -63,7 +63,7 @@ def _readings(inputs: Mapping[str, tuple[int, ...]]) -> Iterator[_Reading]:
     image = next((shape for shape in inputs.values() if len(shape) == 4), None)
     shape = image or max(inputs.values(), key=len, default=())
     if shape:
-        all_of_it = frozenset(key for key, other in inputs.items() if other[:1] == shape[:1])
+        all_of_it = frozenset(key for key, candidate in inputs.items() if candidate[:1] == shape[:1])
         images = frozenset(key for key in all_of_it if len(inputs[key]) == len(shape))
         for chosen in dict.fromkeys((all_of_it, images)):
             yield _Reading(chosen)
@@ -75,12 +75,12 @@ def _fixed_note(inputs: Mapping[str, tuple[int, ...]], reading: _Reading, obstac
     if reading.inputs or not obstacles:
         return []
     sizes = ", ".join(f"{name} {list(shape)}" for name, shape in inputs.items())
-    return [f"imported with fixed shapes ({sizes}), for no other batch fits: {obstacles[0].reason}"]
+    return [f"imported with fixed shapes ({sizes}), because no other batch size fits: {obstacles[0].reason}"]
 
 
 def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
     """The tops of Input layers with their shapes, in order."""
-    found: dict[str, tuple[int, ...]] = {}
+    inputs: dict[str, tuple[int, ...]] = {}
     for layer in net.layer:
         if layer.type != "Input":
             continue
@@ -90,22 +90,20 @@ def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
             raise NetworkError(f"{where}: {len(stated)} shapes for {len(layer.top)} tops")
         for position, top in enumerate(layer.top):
             if not stated:
-                raise NetworkError(
-                    f"{where}: {top!r} has no shape; write one into the prototxt, or give an input shape"
-                )
+                raise NetworkError(f"{where}: {top!r} has no shape; write one into the prototxt or give an input shape")
             shape = stated[position % len(stated)]
             if any(dim <= 0 for dim in shape):
                 raise NetworkError(f"{where}: {top!r} has the empty shape {list(shape)}; give an input shape")
             check_count(shape, f"{where}: {top!r}")
-            found[top] = shape
-    return found
+            inputs[top] = shape
+    return inputs
 
 
 def _check_counts(layer: LayerParameter, file: str) -> None:
-    """The layer's type is known, and it has as many bottoms and tops as the type takes."""
+    """NetworkError for an unknown layer type and for the wrong number of bottoms or tops."""
     where = f"{file}, layer {layer.name!r} ({layer.type})"
     if "" in layer.top:
-        raise NetworkError(f"{where}: a top has an empty name, which ONNX has no way to say; give it one")
+        raise NetworkError(f"{where}: a top has an empty name, which ONNX does not allow; give it a name")
     if layer.type == "Input":
         if layer.bottom:
             raise NetworkError(f"{where}: takes no bottoms")
@@ -113,13 +111,13 @@ def _check_counts(layer: LayerParameter, file: str) -> None:
     kind = LAYERS.get(layer.type)
     if kind is None:
         raise NetworkError(f"{where}: Caffe 1.0 has no such layer; inferkit imports {', '.join(sorted(LAYERS))}")
-    for what, count, (least, most) in (
+    for name, count, (least, most) in (
         ("bottoms", len(layer.bottom), kind.bottoms),
         ("tops", len(layer.top), kind.tops),
     ):
         if count < least or (most is not None and count > most):
             wanted = str(least) if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-            raise NetworkError(f"{where}: needs {wanted} {what}, the prototxt names {count}")
+            raise NetworkError(f"{where}: needs {wanted} {name}, but the prototxt names {count}")
     if len(layer.loss_weight) not in (0, len(layer.top)):
         raise NetworkError(f"{where}: {len(layer.loss_weight)} loss weights for {len(layer.top)} tops")
 
@@ -137,9 +135,9 @@ class _Run:
     ) -> None:
         self.flow, self.net, self.weights, self.file = flow, flow.net, weights, file
         self.notes: list[str] = []
-        self.graph = Graph({blob for layer in self.net.layer for blob in layer.top})
-        self.blobs = Blobs(self.graph)
-        self.settings = Settings(file, train=self.net.state.phase == TRAIN, explicit_batch=reading.explicit)
+        self.builder = OnnxBuilder({blob for layer in self.net.layer for blob in layer.top})
+        self.blobs = Blobs(self.builder)
+        self.settings = ImportSettings(file, train=self.net.state.phase == TRAIN, explicit_batch=reading.explicit)
         self.inputs = {name: Tensor(name, _with_batch(name, shape, reading)) for name, shape in inputs.items()}
 
     def model(self, name: str) -> onnx.ModelProto:
@@ -156,28 +154,28 @@ class _Run:
                 where = f"layer {layer.name!r} ({layer.type})"
                 raise MixedBatch(f"{where}: {mixed.reason}", mixed.aborts) from None
         outputs = self._outputs()
-        self.graph.prune(tensor.name for tensor in outputs)
-        return self.graph.model(name, list(self.inputs.values()), outputs)
+        self.builder.prune(tensor.name for tensor in outputs)
+        return self.builder.model(name, list(self.inputs.values()), outputs)
 
     def _convert(self, index: int, param: LayerParameter) -> None:
         kind = LAYERS[param.type]
         # The flow has shown that a top named as the bottom at its place may overwrite it.
         in_place = [place < len(param.bottom) and param.bottom[place] == top for place, top in enumerate(param.top)]
-        taken: list[object] = []
+        requested: list[object] = []
 
         def take(_: LayerParameter, specs: Sequence[BlobSpec]) -> list[NDArray[np.float32]]:
-            taken.append(specs)
+            requested.append(specs)
             return self.weights.blobs(index, specs)
 
         bottoms = tuple(self.blobs.read(bottom) for bottom in param.bottom)
-        first = len(self.graph.nodes)
-        layer = Layer(param, bottoms, self.graph, self.settings, take, any(in_place), self.notes)
+        first = len(self.builder.nodes)
+        layer = LayerContext(param, bottoms, self.builder, self.settings, take, any(in_place), self.notes)
         tops = kind.convert(layer)
         if any(in_place) and (tops[0] != bottoms[0] or len(bottoms) > 1):
             self._check_overwriting(layer, tops[0])
-        if not taken:
+        if not requested:
             self.weights.blobs(index, [])
-        for node in self.graph.nodes[first:]:
+        for node in self.builder.nodes[first:]:
             if tops and tops[0].name in node.outputs:
                 node.name = layer.name
         for top, tensor, overwrites in zip(param.top, tops, in_place, strict=True):
@@ -187,50 +185,53 @@ class _Run:
                 shares = param.bottom[0] if kind.shares(param) else None
                 self.blobs.write(top, tensor, shares, lasting=not param.bottom)
 
-    def _check_overwriting(self, layer: Layer, top: Tensor) -> None:
-        """Refuse a layer in place whose result in Caffe is that of a race or of the pass before."""
-        first, *others = layer.param.bottom
+    def _check_overwriting(self, layer: LayerContext, top: Tensor) -> None:
+        """Refuse a layer in place whose result in Caffe depends on a race or on the previous forward pass."""
+        first, *further = layer.param.bottom
         same_size = same(product(top.shape), product(layer.bottom.shape))
         layer.check(same_size, f"changes the size of {first!r} in place; give the top another name")
         layer.check(
             not self.blobs.is_lasting(first),
-            f"changes the constant {first!r} with each pass; give the top another name",
+            f"changes the constant {first!r} in each forward pass; give the top another name",
         )
-        shared = [name for name in others if self.blobs.memory(name) == self.blobs.memory(first)]
+        shared = [name for name in further if self.blobs.memory(name) == self.blobs.memory(first)]
         layer.check(
-            not shared, f"overwrites {first!r}, whose memory its other bottom {shared[:1]} shares; rename the top"
+            not shared,
+            f"overwrites {first!r}, which shares its memory with the bottom {shared[:1]}; give the top another name",
         )
 
     def _outputs(self) -> list[Tensor]:
-        """The outputs, each under its blob's name; other blobs keep theirs where the tensor has no other."""
+        """The outputs, each under its blob's name. Other blobs name their tensors where these have no name yet."""
         final = {blob: self.blobs.read(blob) for blob in self.blobs}
         names: dict[str, str] = {}
         outputs = {}
-        made = set(self.graph.tensors)
+        made = set(self.builder.tensors)
         for top in self.flow.unread():
             if self.flow.layer(top).type == "Input":
-                continue  # nothing uses this input; Caffe calls it an output too
+                continue  # no layer reads this input; Caffe counts it among the outputs
             blob = self.flow.name(top)
             tensor = final[blob]
             if tensor.name not in made or tensor.name in names or blob in self.inputs:
-                tensor = self.graph.node("Identity", blob, [tensor], [(tensor.shape, tensor.dtype)], {})[0]
+                tensor = self.builder.node("Identity", blob, [tensor], [(tensor.shape, tensor.dtype)], {})[0]
             outputs[blob] = tensor
             names[tensor.name] = blob
             if blob in self.inputs:
-                names[tensor.name] = self.graph.unique(f"{blob}_out")
+                names[tensor.name] = self.builder.unique(f"{blob}_out")
                 self.notes.append(f"output '{blob}' overwrites the input of that name: it is '{names[tensor.name]}'")
         if not outputs:
             raise NetworkError(f"{self.file} computes nothing: no layer's top is left as an output")
         for blob, tensor in final.items():
             if tensor.name in made and tensor.name not in names and blob not in self.inputs and blob not in outputs:
                 names[tensor.name] = blob
-        self.graph.rename(names)
+        self.builder.rename(names)
         self._note_odd_outputs(outputs)
         return [Tensor(names[tensor.name], tensor.shape, tensor.dtype) for tensor in outputs.values()]
 
     def _note_odd_outputs(self, outputs: Mapping[str, Tensor]) -> None:
-        """Where inputs have a free batch, an output whose first axis is not that batch is worth a word."""
-        free: set[Any] = {dim for tensor in self.inputs.values() for dim in tensor.shape[:1] if isinstance(dim, Batch)}
+        """Note outputs whose first axis is not the batch, where inputs have a free batch."""
+        free: set[Any] = {
+            dim for tensor in self.inputs.values() for dim in tensor.shape[:1] if isinstance(dim, BatchDim)
+        }
         for blob, tensor in outputs.items():
             if free and not free.intersection(tensor.shape[:1]):
                 shown = ", ".join(str(dim) for dim in tensor.shape)

@@ -1,4 +1,4 @@
-"""Which layer makes what another layer reads: blob names resolved as Caffe resolves them, in-place layers included."""
+"""Resolves blob names as Caffe does: which layer produces what each layer reads, in-place layers included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inferkit.network.caffe.files.schema import LayerParameter, NetParameter
 
 
 class Top(NamedTuple):
-    """What a layer makes: the layer's index in the network, and which of its tops."""
+    """An output of a layer: the layer's index in the network, and which of its tops."""
 
     layer: int
     place: int
@@ -51,7 +51,7 @@ class Flow:
 def trace_flow(net: NetParameter, source: object) -> Flow:
     """Resolve the names of an upgraded, filtered network.
 
-    Raises NetworkError, as Caffe gives up, for a bottom that no earlier layer makes, and for a second top of a name
+    Raises NetworkError where Caffe aborts: for a bottom that no earlier layer produces, and for a second top of a name
     that is not in place: the same position among bottoms and tops, and no other reader of what it overwrites.
     """
     bottoms: list[tuple[Top, ...]] = []
@@ -61,7 +61,7 @@ def trace_flow(net: NetParameter, source: object) -> Flow:
         read = []
         for index, name in enumerate(layer.bottom):
             if name not in made:
-                raise _refusal(source, layer, f"its bottom {name!r} is made by no layer before it" + _hint(net, name))
+                raise _refusal(source, layer, f"no earlier layer produces its bottom {name!r}" + _hint(net, name))
             read.append(made[name])
             readers[made[name]].append(Reader(number, index))
         bottoms.append(tuple(read))
@@ -84,20 +84,21 @@ def _check_tops(flow: Flow, source: object) -> None:
             if name in seen:
                 in_place = index < len(layer.bottom) and layer.bottom[index] == name
                 if not in_place:
-                    raise _refusal(source, layer, f"its top {name!r} is made by an earlier layer too, and not in place")
-                others = [reader for reader in flow.readers[flow.bottoms[number][index]] if reader != (number, index)]
-                if others:
                     raise _refusal(
-                        source,
-                        layer,
-                        f"it changes {name!r} in place, which layer {flow.net.layer[others[0].layer].name!r} reads too",
+                        source, layer, f"an earlier layer produces {name!r} too, and this one is not in place"
+                    )
+                readers = [reader for reader in flow.readers[flow.bottoms[number][index]] if reader != (number, index)]
+                if readers:
+                    reader_name = flow.net.layer[readers[0].layer].name
+                    raise _refusal(
+                        source, layer, f"it changes {name!r} in place, which layer {reader_name!r} reads too"
                     )
             seen.add(name)
 
 
 def _hint(net: NetParameter, name: str) -> str:
     makers = [layer.name for layer in net.layer if name in layer.top]
-    return f" (layer {makers[0]!r}, which makes it, comes later)" if makers else ""
+    return f" (layer {makers[0]!r} produces it, but comes later)" if makers else ""
 
 
 def _refusal(source: object, layer: LayerParameter, reason: str) -> NetworkError:

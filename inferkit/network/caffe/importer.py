@@ -1,4 +1,4 @@
-"""Imports a Caffe model: its definition (definition.py) converted (convert.py), as a Network."""
+"""Imports a Caffe model as a Network: reads its definition (definition.py) and converts it (convert.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a layer converter sees: the layer's parameters, its bottoms and learned blobs, the graph to add nodes to."""
+"""The context of one layer's conversion: its parameters, bottoms and learned blobs, and the builder to add nodes to."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.dims import Batch, Shape, show, static
+from inferkit.network.caffe.dims import BatchDim, Shape, show, static
 from inferkit.network.caffe.files.schema import FillerParameter, LayerParameter
 from inferkit.network.caffe.files.weights import BlobSpec
-from inferkit.network.caffe.graph import Graph, Tensor
+from inferkit.network.caffe.onnx_builder import OnnxBuilder, Tensor
 
 TakeBlobs = Callable[[LayerParameter, Sequence[BlobSpec]], list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
-class Settings:
+class ImportSettings:
     """What is the same for all layers of a conversion.
 
     `file` is named in errors; `train` is whether layers without a phase of their own are in TRAIN; `explicit_batch` is
@@ -32,13 +32,13 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerContext:
     """One layer to convert. `bottoms` have the shapes of Caffe's blobs; `in_place` says that top 0 is bottom 0."""
 
     param: LayerParameter
     bottoms: tuple[Tensor, ...]
-    graph: Graph
-    settings: Settings
+    builder: OnnxBuilder
+    settings: ImportSettings
     take_blobs: TakeBlobs
     in_place: bool
     notes: list[str]
@@ -68,7 +68,7 @@ class Layer:
         raise NetworkError(f"{self.settings.file}, layer {self.param.name!r} ({self.param.type}): {reason}")
 
     def check(self, holds: bool, reason: str) -> None:
-        """Refuse unless `holds`: what Caffe's CHECK would abort on."""
+        """Refuse unless `holds`, as Caffe's CHECK aborts."""
         if not holds:
             self.refuse(reason)
 
@@ -79,10 +79,10 @@ class Layer:
             self.refuse(f"axis {index} is out of range for a {len(shape)}-D blob of shape {show(shape)}")
         return index % len(shape)
 
-    def legacy_shape(self, what: str) -> Shape:
+    def legacy_shape(self, layer_type: str) -> Shape:
         """Bottom 0 as num, channels, height, width: missing axes are 1, more than four are refused."""
         shape = self.bottom.shape
-        self.check(len(shape) <= 4, f"{what} needs a blob of at most 4 axes, not {show(shape)}")
+        self.check(len(shape) <= 4, f"{layer_type} needs a blob of at most 4 axes, not {show(shape)}")
         return shape + (1,) * (4 - len(shape))
 
     def blobs(self, *specs: BlobSpec) -> list[NDArray[np.float32]]:
@@ -93,31 +93,31 @@ class Layer:
 
     def node(self, op: str, *inputs: Tensor, shape: Shape, dtype: str = "float32", **attributes: Any) -> Tensor:
         """Add a node with one output."""
-        return self.graph.node(op, self.name, inputs, [(shape, dtype)], attributes)[0]
+        return self.builder.node(op, self.name, inputs, [(shape, dtype)], attributes)[0]
 
     def nodes(self, op: str, *inputs: Tensor, outputs: Sequence[tuple[Shape, str]], **attributes: Any) -> list[Tensor]:
         """Add a node with several outputs, given as (shape, dtype)."""
-        return self.graph.node(op, self.name, inputs, outputs, attributes)
+        return self.builder.node(op, self.name, inputs, outputs, attributes)
 
-    def constant(self, value: NDArray[Any], what: str) -> Tensor:
-        """A constant, named after the layer and `what` it is."""
-        return self.graph.constant(value, f"{self.name}/{what}")
+    def constant(self, value: NDArray[Any], name: str) -> Tensor:
+        """A constant, named `name` behind the layer's own name."""
+        return self.builder.constant(value, f"{self.name}/{name}")
 
-    def scalar(self, value: float, what: str) -> Tensor:
+    def scalar(self, value: float, name: str) -> Tensor:
         """A float32 constant without axes."""
-        return self.constant(np.array(value, np.float32), what)
+        return self.constant(np.array(value, np.float32), name)
 
-    def integers(self, values: Sequence[int], what: str) -> Tensor:
+    def integers(self, values: Sequence[int], name: str) -> Tensor:
         """An int64 constant with one axis."""
-        return self.constant(np.array(values, np.int64), what)
+        return self.constant(np.array(values, np.int64), name)
 
-    def like(self, op: str, tensor: Tensor, *others: Tensor, **attributes: Any) -> Tensor:
+    def like(self, op: str, tensor: Tensor, *operands: Tensor, **attributes: Any) -> Tensor:
         """A node whose output has the shape of `tensor`, its first input."""
-        return self.node(op, tensor, *others, shape=tensor.shape, **attributes)
+        return self.node(op, tensor, *operands, shape=tensor.shape, **attributes)
 
     def reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
         """The same elements in `shape`; nothing is added where it is the shape already."""
-        return reshaped(self.graph, tensor, shape, self.name)
+        return reshaped(self.builder, tensor, shape, self.name)
 
     def cast(self, tensor: Tensor, dtype: str) -> Tensor:
         """The same values as another type."""
@@ -133,24 +133,24 @@ class Layer:
         return tensor if offset == 0 else self.like("Add", tensor, self.scalar(offset, "offset"))
 
 
-def reshaped(graph: Graph, tensor: Tensor, shape: Shape, prefix: str) -> Tensor:
+def reshaped(builder: OnnxBuilder, tensor: Tensor, shape: Shape, prefix: str) -> Tensor:
     """The same elements in `shape`, by a Reshape named after `prefix` where it is needed."""
     if tensor.shape == shape:
         return tensor
-    target = graph.constant(np.array(reshape_target(tensor.shape, shape), np.int64), f"{prefix}/shape")
-    return graph.node("Reshape", prefix, [tensor, target], [(shape, tensor.dtype)], {})[0]
+    target = builder.constant(np.array(reshape_target(tensor.shape, shape), np.int64), f"{prefix}/shape")
+    return builder.node("Reshape", prefix, [tensor, target], [(shape, tensor.dtype)], {})[0]
 
 
 def reshape_target(source: Shape, target: Shape) -> list[int]:
     """ONNX Reshape's shape input: 0 copies the axis at the same place, -1 is the one that is inferred.
 
-    Raises MixedBatch where more than one dimension would have to be inferred (Shape arithmetic is not worth its price
-    for nets that do this).
+    Raises MixedBatch where more than one dimension would have to be inferred; computing the shape in the graph would
+    cost every run of such a net.
     """
     numbers: list[int] = []
     inferred = False
     for place, dim in enumerate(target):
-        if isinstance(dim, Batch):
+        if isinstance(dim, BatchDim):
             if place < len(source) and source[place] == dim:
                 numbers.append(0)
             elif not inferred:
@@ -164,12 +164,12 @@ def reshape_target(source: Shape, target: Shape) -> list[int]:
 
 
 def stated(settings: Any, filler: str) -> FillerParameter:
-    """The filler of a layer's weights if the prototxt states one, else one that no values come from.
+    """The filler of a layer's weights if the prototxt states one, else one without values, which is refused when used.
 
-    Caffe would fill weights without a filler with zeros. That is never meant: the caffemodel lacks the layer.
+    Caffe would fill weights without a filler with zeros. Nobody means that: the caffemodel lacks the layer.
     """
-    found: FillerParameter = getattr(settings, filler) if settings.HasField(filler) else FillerParameter(type="")
-    return found
+    parameter: FillerParameter = getattr(settings, filler) if settings.HasField(filler) else FillerParameter(type="")
+    return parameter
 
 
 def constant_filler(value: float) -> FillerParameter:

@@ -30,7 +30,7 @@ def prototxt(name: str, batch: int = 1) -> str:
     from inferkit.errors import UsageError
 
     if batch < 1:
-        raise UsageError(f"a batch has at least one image, not {batch}")
+        raise UsageError(f"the batch must be at least 1, not {batch}")
     return build(name).prototxt(batch)
 
 

@@ -1,4 +1,4 @@
-"""The builder: writes a Caffe network layer by layer, as prototxt text, and keeps the shapes it passes through."""
+"""Builds a Caffe network layer by layer: its prototxt text, and the shape of every blob."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Shape = tuple[int, ...]  # of one image, without the batch dimension: (C, H, W),
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer: what the prototxt says of it, the shapes of its parameter blobs, and its multiply-accumulates.
+class ZooLayer:
+    """One layer: its prototxt entry, the shapes of its parameter blobs, and its multiply-accumulates.
 
-    `gain` is advice to whoever makes up weights: the spread that this layer's output should have (1 for most).
+    `gain` is a hint for made-up weights: the spread that this layer's output should have (1 for most).
     """
 
     name: str
@@ -28,7 +28,7 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """How many numbers of it are learned (BatchNorm's running statistics are not)."""
+        """How many learned parameters it has (BatchNorm's running statistics do not count)."""
         return 0 if self.type == "BatchNorm" else sum(prod(shape) for shape in self.blobs)
 
     def prototxt(self) -> str:
@@ -55,13 +55,13 @@ class NetBuilder:
 
     def __init__(self, name: str, input_shape: Shape) -> None:
         self.name = name
-        self.layers: list[Layer] = []
+        self.layers: list[ZooLayer] = []
         self.shapes: dict[str, Shape] = {"data": input_shape}
         self.top = "data"
 
     @property
     def parameters(self) -> int:
-        """Learned numbers of the whole network."""
+        """Learned parameters of the whole network."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
@@ -72,7 +72,7 @@ class NetBuilder:
     def prototxt(self, batch: int = 1) -> str:
         """The whole network in protobuf's text form, its `data` input [batch, C, H, W]."""
         shape = {"shape": {"dim": [batch, *self.shapes["data"]]}}
-        data = Layer("data", "Input", (), ("data",), {"input_param": shape})
+        data = ZooLayer("data", "Input", (), ("data",), {"input_param": shape})
         return f'name: "{self.name}"\n' + "".join(layer.prototxt() for layer in [data, *self.layers])
 
     # Layers with weights.
@@ -101,7 +101,7 @@ class NetBuilder:
         settings |= {"group": group} if group > 1 else {}
         settings |= {"stride": stride} if stride > 1 else {}
         return self._add(
-            Layer(
+            ZooLayer(
                 name,
                 "Convolution",
                 self._bottoms(bottom),
@@ -118,7 +118,7 @@ class NetBuilder:
         weights = (outputs, prod(self.shapes[self.top]))
         settings = {"inner_product_param": {"num_output": outputs}}
         return self._add(
-            Layer(name, "InnerProduct", (self.top,), (name,), settings, (weights, (outputs,)), prod(weights)),
+            ZooLayer(name, "InnerProduct", (self.top,), (name,), settings, (weights, (outputs,)), prod(weights)),
             (outputs,),
         )
 
@@ -138,9 +138,9 @@ class NetBuilder:
         # Caffe's default is 1e-5, and published prototxts leave it out.
         settings: dict[str, Any] = {"use_global_stats": True} | ({} if eps == 1e-5 else {"eps": eps})
         statistics = (channels, channels, (1,))
-        self._add(Layer(name, "BatchNorm", (source,), (top,), {"batch_norm_param": settings}, statistics), shape)
+        self._add(ZooLayer(name, "BatchNorm", (source,), (top,), {"batch_norm_param": settings}, statistics), shape)
         affine = {"scale_param": {"bias_term": True}}
-        return self._add(Layer(scale, "Scale", (top,), (top,), affine, (channels, channels), gain=gain), shape)
+        return self._add(ZooLayer(scale, "Scale", (top,), (top,), affine, (channels, channels), gain=gain), shape)
 
     # Layers without weights.
 
@@ -155,7 +155,7 @@ class NetBuilder:
     def lrn(self, name: str) -> str:
         """Local response normalization across 5 channels with AlexNet's alpha and beta."""
         settings = {"lrn_param": {"local_size": 5, "alpha": 1e-4, "beta": 0.75}}
-        return self._add(Layer(name, "LRN", (self.top,), (name,), settings), self.shapes[self.top])
+        return self._add(ZooLayer(name, "LRN", (self.top,), (name,), settings), self.shapes[self.top])
 
     def max_pool(self, name: str, kernel: int, stride: int, *, pad: int = 0, bottom: str | None = None) -> str:
         """Maximum over square windows."""
@@ -169,37 +169,37 @@ class NetBuilder:
         """Mean over the whole plane."""
         settings = {"pooling_param": {"pool": "AVE", "global_pooling": True}}
         shape = (self.shapes[self.top][0], 1, 1)
-        return self._add(Layer(name, "Pooling", (self.top,), (name,), settings), shape)
+        return self._add(ZooLayer(name, "Pooling", (self.top,), (name,), settings), shape)
 
     def concat(self, name: str, bottoms: Sequence[str]) -> str:
         """Concatenation along the channels."""
         shapes = [self.shapes[bottom] for bottom in bottoms]
         if len({shape[1:] for shape in shapes}) != 1:
-            raise ValueError(f"layer {name}: planes of different size cannot be concatenated: {shapes}")
-        return self._add(Layer(name, "Concat", tuple(bottoms), (name,)), (sum(s[0] for s in shapes), *shapes[0][1:]))
+            raise ValueError(f"layer {name}: blobs of different plane sizes cannot be concatenated: {shapes}")
+        return self._add(ZooLayer(name, "Concat", tuple(bottoms), (name,)), (sum(s[0] for s in shapes), *shapes[0][1:]))
 
     def add(self, name: str, bottoms: Sequence[str]) -> str:
         """Elementwise sum."""
         shapes = [self.shapes[bottom] for bottom in bottoms]
         if len(set(shapes)) != 1:
-            raise ValueError(f"layer {name}: shapes differ: {shapes}")
-        return self._add(Layer(name, "Eltwise", tuple(bottoms), (name,)), shapes[0])
+            raise ValueError(f"layer {name}: blobs of different shapes cannot be added: {shapes}")
+        return self._add(ZooLayer(name, "Eltwise", tuple(bottoms), (name,)), shapes[0])
 
     def softmax(self, name: str = "prob") -> str:
         """Softmax over the channels."""
-        return self._add(Layer(name, "Softmax", (self.top,), (name,)), self.shapes[self.top])
+        return self._add(ZooLayer(name, "Softmax", (self.top,), (name,)), self.shapes[self.top])
 
-    # What the methods above share.
+    # Helpers of the methods above.
 
     def _pool(self, name: str, method: str, kernel: int, stride: int, pad: int, bottom: str | None) -> str:
         channels, *size = self._shape(bottom)
         settings: dict[str, Any] = {"pool": method, "kernel_size": kernel, "stride": stride}
         settings |= {"pad": pad} if pad else {}
         shape = (channels, *(_pooled(s, kernel, stride, pad) for s in size))
-        return self._add(Layer(name, "Pooling", self._bottoms(bottom), (name,), {"pooling_param": settings}), shape)
+        return self._add(ZooLayer(name, "Pooling", self._bottoms(bottom), (name,), {"pooling_param": settings}), shape)
 
     def _in_place(self, name: str, kind: str, settings: Mapping[str, Any]) -> str:
-        return self._add(Layer(name, kind, (self.top,), (self.top,), settings), self.shapes[self.top])
+        return self._add(ZooLayer(name, kind, (self.top,), (self.top,), settings), self.shapes[self.top])
 
     def _shape(self, bottom: str | None) -> Shape:
         return self.shapes[bottom or self.top]
@@ -207,7 +207,7 @@ class NetBuilder:
     def _bottoms(self, bottom: str | None) -> tuple[str]:
         return (bottom or self.top,)
 
-    def _add(self, layer: Layer, shape: Shape) -> str:
+    def _add(self, layer: ZooLayer, shape: Shape) -> str:
         self.layers.append(layer)
         self.top = layer.tops[0]
         self.shapes[self.top] = shape
@@ -223,10 +223,10 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _size(what: str, value: int | tuple[int, int]) -> dict[str, int]:
+def _size(field: str, value: int | tuple[int, int]) -> dict[str, int]:
     if isinstance(value, tuple):
-        return {f"{what}_h": value[0], f"{what}_w": value[1]}
-    return {"kernel_size" if what == "kernel" else what: value}
+        return {f"{field}_h": value[0], f"{field}_w": value[1]}
+    return {"kernel_size" if field == "kernel" else field: value}
 
 
 def _render(message: Mapping[str, Any], indent: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The catalogue: which networks the zoo has, what they read, and how each is built."""
+"""The catalogue of the zoo: each network's name, its input shape and the function that builds it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from inferkit.network.zoo.families.vgg import vgg16, vgg19
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZooNetwork:
     """One network: the function that writes its layers, the shape of one image, and whether it is stored trained."""
 
     family: Callable[[NetBuilder], None]
@@ -31,34 +31,34 @@ class Entry:
 
 
 FASHION = (1, 28, 28)
-CATALOGUE: dict[str, Entry] = {
-    "lenet": Entry(lenet, FASHION, trained=True),
-    "fashion_vgg": Entry(fashion_vgg, FASHION, trained=True),
-    "fashion_resnet": Entry(fashion_resnet, FASHION, trained=True),
-    "alexnet": Entry(alexnet, (3, 227, 227)),
-    "caffenet": Entry(caffenet, (3, 227, 227)),
-    "googlenet": Entry(googlenet, (3, 224, 224)),
-    "vgg16": Entry(vgg16, (3, 224, 224)),
-    "vgg19": Entry(vgg19, (3, 224, 224)),
-    "resnet50": Entry(resnet50, (3, 224, 224)),
-    "resnet101": Entry(resnet101, (3, 224, 224)),
-    "resnet152": Entry(resnet152, (3, 224, 224)),
-    "squeezenet1_0": Entry(squeezenet1_0, (3, 227, 227)),
-    "squeezenet1_1": Entry(squeezenet1_1, (3, 227, 227)),
-    "mobilenet_v1": Entry(mobilenet_v1, (3, 224, 224)),
-    "mobilenet_v2": Entry(mobilenet_v2, (3, 224, 224)),
-    "densenet121": Entry(densenet121, (3, 224, 224)),
-    "inception_v3": Entry(inception_v3, (3, 299, 299)),
+CATALOGUE: dict[str, ZooNetwork] = {
+    "lenet": ZooNetwork(lenet, FASHION, trained=True),
+    "fashion_vgg": ZooNetwork(fashion_vgg, FASHION, trained=True),
+    "fashion_resnet": ZooNetwork(fashion_resnet, FASHION, trained=True),
+    "alexnet": ZooNetwork(alexnet, (3, 227, 227)),
+    "caffenet": ZooNetwork(caffenet, (3, 227, 227)),
+    "googlenet": ZooNetwork(googlenet, (3, 224, 224)),
+    "vgg16": ZooNetwork(vgg16, (3, 224, 224)),
+    "vgg19": ZooNetwork(vgg19, (3, 224, 224)),
+    "resnet50": ZooNetwork(resnet50, (3, 224, 224)),
+    "resnet101": ZooNetwork(resnet101, (3, 224, 224)),
+    "resnet152": ZooNetwork(resnet152, (3, 224, 224)),
+    "squeezenet1_0": ZooNetwork(squeezenet1_0, (3, 227, 227)),
+    "squeezenet1_1": ZooNetwork(squeezenet1_1, (3, 227, 227)),
+    "mobilenet_v1": ZooNetwork(mobilenet_v1, (3, 224, 224)),
+    "mobilenet_v2": ZooNetwork(mobilenet_v2, (3, 224, 224)),
+    "densenet121": ZooNetwork(densenet121, (3, 224, 224)),
+    "inception_v3": ZooNetwork(inception_v3, (3, 299, 299)),
 }
 
-# What tells a machine that moved from an engine that did; no network of anybody's, and in no list.
-REFERENCES: dict[str, Entry] = {
-    "reference-1": Entry(reference_1, (3, 64, 64)),
-    "reference-2": Entry(reference_2, (16, 14, 14)),
+# They show whether the machine changed, not the engine; no user's network, so in no list.
+REFERENCES: dict[str, ZooNetwork] = {
+    "reference-1": ZooNetwork(reference_1, (3, 64, 64)),
+    "reference-2": ZooNetwork(reference_2, (16, 14, 14)),
 }
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> ZooNetwork:
     """The entry called `name`; UsageError names the nearest ones where there is none."""
     for entries in (CATALOGUE, REFERENCES):
         if name in entries:
@@ -69,7 +69,7 @@ def entry(name: str) -> Entry:
 
 def build(name: str) -> NetBuilder:
     """The network called `name`, built: its layers, shapes and prototxt."""
-    found = entry(name)
-    net = NetBuilder(name, found.input_shape)
-    found.family(net)
+    network = entry(name)
+    net = NetBuilder(name, network.input_shape)
+    network.family(net)
     return net

@@ -1,4 +1,4 @@
-"""Moments: the mean of each channel and the variance around it that a blob is expected to have, layer by layer."""
+"""Moments: the expected mean of each channel of a blob and the variance around it, followed layer by layer."""
 
 from __future__ import annotations
 

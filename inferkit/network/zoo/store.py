@@ -62,21 +62,21 @@ def files(name: str) -> CaffeSource:
                 write_atomically(record, json.dumps(written).encode())
     except OSError as error:
         raise CacheError(
-            f"the files of {name} cannot be kept in {folder}: {error.strerror or error}; "
-            f"name a folder that can be written to by {VARIABLE}"
+            f"the files of {name} cannot be written to {folder}: {error.strerror or error}; "
+            f"set {VARIABLE} to a writable folder"
         ) from error
     return CaffeSource(prototxt, model)
 
 
 def card(name: str) -> dict[str, Any]:
-    """What is known of a trained network: dataset, preprocessing, recipe, who trained it, measured accuracy.
+    """The model card of a trained network: dataset, preprocessing, recipe, who trained it, measured accuracy.
 
     Raises UsageError for a network that is not stored trained.
     """
     if not entry(name).trained:
         raise UsageError(f"the zoo's {name} is not trained: its weights are made up, and its accuracy means nothing")
-    found: dict[str, Any] = json.loads((TRAINED / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((TRAINED / f"{name}.json").read_text(encoding="utf-8"))
+    return content
 
 
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
@@ -100,7 +100,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def _intact(path: Path, record: Path) -> bool:
-    """Whether `path` is the file that `record` was written for; a damaged or missing record is a no."""
+    """Whether `path` is the file that `record` was written for; False for a damaged or missing record."""
     try:
         expected = json.loads(record.read_bytes())
         if path.stat().st_size != expected["size"]:

@@ -22,7 +22,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from inferkit.network.zoo.builder import Layer, NetBuilder
+from inferkit.network.zoo.builder import NetBuilder, ZooLayer
 from inferkit.network.zoo.moments import Moments, add, average_pool, concatenate, max_pool, relu
 
 Blobs = list[np.ndarray]
@@ -38,7 +38,7 @@ _CHUNK = 1 << 18  # numbers made at a time: as many as stay in a CPU's cache
 BATCH_NORM_FACTOR = 999.98236  # Caffe stores sums: with a moving average of 0.999 this is what they converge to
 
 
-def made_up(net: NetBuilder) -> Iterator[tuple[Layer, Blobs]]:
+def made_up(net: NetBuilder) -> Iterator[tuple[ZooLayer, Blobs]]:
     """Every layer of `net` in order with its blobs (float32, the shapes of `layer.blobs`)."""
     moments = {"data": Moments(np.zeros(net.shapes["data"][0]), INPUT_RMS**2)}
     last = [layer for layer in net.layers if layer.type in ("Convolution", "InnerProduct")][-1]
@@ -57,7 +57,7 @@ def made_up(net: NetBuilder) -> Iterator[tuple[Layer, Blobs]]:
         yield layer, blobs
 
 
-def _filters(key: str, layer: Layer, x: Moments, *, classifier: bool) -> tuple[Blobs, Moments]:
+def _filters(key: str, layer: ZooLayer, x: Moments, *, classifier: bool) -> tuple[Blobs, Moments]:
     """Weights and bias of a convolution or inner product."""
     outputs, channels, *kernel = layer.blobs[0]
     if layer.type == "InnerProduct":
@@ -99,7 +99,7 @@ def _scale(key: str, gain: float, x: Moments) -> tuple[Blobs, Moments]:
     return [factors, normal(f"{key}/1", shape) * np.float32(BIAS)], Moments(x.mean * factors, x.variance * gain**2)
 
 
-def _passed_on(layer: Layer, inputs: list[Moments]) -> Moments:
+def _passed_on(layer: ZooLayer, inputs: list[Moments]) -> Moments:
     """What a layer without weights makes of its inputs' moments."""
     match layer.type:
         case "ReLU":

@@ -1,1 +1,1 @@
-"""From calibration images to the dynamic range of every tensor."""
+"""Calibration: the dynamic range of every tensor, from images, batch files or caches."""

@@ -1,4 +1,4 @@
-"""Calibration batch files of the TensorRT 3 era: what NVIDIA's Caffe patch wrote, and its samples read.
+"""Calibration batch files in the format of TensorRT 3, as NVIDIA's Caffe patch wrote and its samples read them.
 
 A file is int32 N, C, H, W, then float32 [N, C, H, W] (preprocessed images), then optionally N labels as float32, all
 little-endian, nothing else. NVIDIA's samples name them `batch0`, `batch1`, … (with labels) and
@@ -25,41 +25,41 @@ NAMES = ("batch{}", "batch_calibration{}.batch")
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class CalibrationBatch:
     """Images float32 [N, C, H, W] as the network takes them; labels float32 [N], or None where the file has none."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.float32] | None = None
 
 
-def read_batch(path: Path | str) -> Batch:
-    """Read one file. PrecisionError where it is missing or its size is not what its header says."""
+def read_batch(path: Path | str) -> CalibrationBatch:
+    """Read one file. PrecisionError where it is missing or its size contradicts its header."""
     path = Path(path)
     try:
         with path.open("rb") as file:
             shape = _read_header(path, file.read(_HEADER.size), os.fstat(file.fileno()).st_size)
             images = np.fromfile(file, dtype="<f4", count=int(np.prod(shape))).reshape(shape)
-            rest = np.fromfile(file, dtype="<f4")
+            labels = np.fromfile(file, dtype="<f4")
     except OSError as error:
         raise PrecisionError(f"batch file {path}: cannot be read: {error}") from error
     except ValueError as error:  # the file was cut while it was read
-        raise PrecisionError(f"batch file {path}: changed while it was read: {error}") from error
+        raise PrecisionError(f"batch file {path}: changed while being read: {error}") from error
     images = images.astype(np.float32, copy=False)
-    return Batch(images, rest.astype(np.float32, copy=False) if rest.size else None)
+    return CalibrationBatch(images, labels.astype(np.float32, copy=False) if labels.size else None)
 
 
 def _read_header(path: Path, header: bytes, size: int) -> tuple[int, int, int, int]:
     if len(header) < _HEADER.size:
-        raise PrecisionError(f"batch file {path}: {size} bytes are too few for the header of {_HEADER.size}")
+        raise PrecisionError(f"batch file {path}: has {size} bytes, fewer than its header's {_HEADER.size}")
     number, channels, height, width = _HEADER.unpack(header)
     shape = (number, channels, height, width)
     shown = " x ".join(map(str, shape))
     if min(shape) < 1:
-        raise PrecisionError(f"batch file {path}: the header says {shown}; it is no little-endian batch file")
+        raise PrecisionError(f"batch file {path}: the header declares {shown}; this is not a little-endian batch file")
     without = _HEADER.size + 4 * number * channels * height * width
     if size not in (without, without + 4 * number):
         raise PrecisionError(
-            f"batch file {path}: the header says {shown}, which takes {without} bytes "
+            f"batch file {path}: the header declares {shown}, which takes {without} bytes "
             f"({without + 4 * number} with labels), but the file has {size}"
         )
     return shape
@@ -96,7 +96,7 @@ class BatchFiles:
 
     def __post_init__(self) -> None:
         if self.first < 0 or (self.count is not None and self.count < 1):
-            raise PrecisionError(f"batch files: first {self.first} and count {self.count} name no file")
+            raise PrecisionError(f"batch files: first {self.first} and count {self.count} select no file")
         if self.name is not None:
             _check_name(self.name)
 
@@ -108,11 +108,11 @@ class BatchFiles:
                 return pattern
         wanted = " or ".join(pattern.format(self.first) for pattern in (NAMES if self.name is None else (self.name,)))
         raise PrecisionError(
-            f"calibration folder {self.folder}: there is no {wanted}; "
-            f"`inferkit calibrate MODEL DATASET --write-batches {self.folder}` writes batch files"
+            f"calibration folder {self.folder}: has no {wanted}; "
+            f"write batch files with `inferkit calibrate MODEL DATASET --write-batches {self.folder}`"
         )
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[CalibrationBatch]:
         """PrecisionError where a file is missing, damaged, or of another shape than the first."""
         pattern = self.pattern
         shape: tuple[int, ...] | None = None
@@ -125,7 +125,7 @@ class BatchFiles:
             shape = shape or batch.images.shape
             if batch.images.shape != shape:
                 raise PrecisionError(
-                    f"batch file {path}: shape {list(batch.images.shape)}, the first file's is {list(shape)}"
+                    f"batch file {path}: has the shape {list(batch.images.shape)}, the first file {list(shape)}"
                 )
             yield batch
             number += 1
@@ -156,7 +156,7 @@ def write_batches(
     beyond = Path(folder) / name.format(written)
     if written and beyond.exists():
         raise PrecisionError(
-            f"calibration folder {folder}: {written} files were written, but {beyond.name} was there before and would "
-            f"be read with them; remove it and those after it, or choose an empty folder"
+            f"calibration folder {folder}: {written} files were written, but an older {beyond.name} would be read "
+            f"with them; remove it and the files after it, or choose an empty folder"
         )
     return written

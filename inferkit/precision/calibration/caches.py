@@ -25,7 +25,7 @@ _HEADER = re.compile(r"TRT-(?P<version>[\w.]+)-(?P<algorithm>\w+)")
 _SCALE = re.compile(r"[0-9a-fA-F]{1,8}")
 _MAGNITUDE = 0x7F800000  # where the infinities and NaN of float32 begin; above 0x80000000 are negative numbers
 
-# TensorRT's names of algorithms, by our methods; what has no counterpart there gets the algorithm that INT8 uses.
+# TensorRT's algorithm names by method; a method without a counterpart gets the algorithm of INT8.
 _ALGORITHMS = {"entropy": "EntropyCalibration2", "max": "MinMaxCalibration"}
 
 
@@ -41,7 +41,7 @@ class Header:
 
 
 def read_cache(path: Path | str) -> Calibration:
-    """The amax values of a calibration cache. PrecisionError, with the line, for content that is no such cache."""
+    """The amax values of a calibration cache. PrecisionError, with the line, for any other content."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -59,7 +59,7 @@ def parse_cache(content: bytes) -> tuple[Header | None, dict[str, np.float32]]:
     try:
         lines = content.decode().split("\n")
     except UnicodeDecodeError as error:
-        raise PrecisionError(f"byte {error.start}: not a text") from error
+        raise PrecisionError(f"byte {error.start}: is not UTF-8 text") from error
     header: Header | None = None
     scales: dict[str, np.float32] = {}
     for number, raw in enumerate(lines, start=1):
@@ -74,12 +74,12 @@ def parse_cache(content: bytes) -> tuple[Header | None, dict[str, np.float32]]:
         if not separator or not name.strip() or not _SCALE.fullmatch(digits):
             raise PrecisionError(f"line {number}: {line[:80]!r} is not `tensor name: 8 hexadecimal digits`")
         if int(digits, 16) >= _MAGNITUDE:
-            raise PrecisionError(f"line {number}: {digits} is no scale (a negative number, infinity or NaN)")
+            raise PrecisionError(f"line {number}: {digits} is not a scale: it is negative, infinite or NaN")
         scale = np.float32(struct.unpack(">f", bytes.fromhex(digits.rjust(8, "0")))[0])
         if scales.setdefault(name, scale) != scale:
-            raise PrecisionError(f"line {number}: another scale for {name!r}, which has one already")
+            raise PrecisionError(f"line {number}: a second, different scale for {name!r}")
     if not scales:
-        raise PrecisionError("line 1: there is no scale in this file")
+        raise PrecisionError("line 1: the file has no scale")
     return header, scales
 
 
@@ -88,7 +88,7 @@ def format_cache(calibration: Calibration, header: Header | None) -> bytes:
     lines = [] if header is None else [str(header)]
     for name, amax in calibration.amax.items():
         if not name.strip() or "\n" in name or "\r" in name:
-            raise PrecisionError(f"tensor name {name!r} cannot stand in a calibration cache")
+            raise PrecisionError(f"tensor name {name!r} cannot be written to a calibration cache")
         scale = struct.pack(">f", np.float32(amax / LEVELS))
         lines.append(f"{name}: {scale.hex()}")
     return ("\n".join(lines) + "\n").encode()

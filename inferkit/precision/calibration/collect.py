@@ -1,4 +1,4 @@
-"""Collecting ranges: the FP32 network runs batch by batch, and only histograms remain of what flowed through it."""
+"""Collects ranges: runs the FP32 network batch by batch, and keeps only a histogram of each tensor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def collect(graph: Graph, tensors: Sequence[str], batches: Iterable[Feeds], *, t
 
 
 class Collector:
-    """Runs an FP32 graph on the CPU and counts what flows through `tensors`.
+    """Runs an FP32 graph on the CPU and counts the values of `tensors`.
 
     Memory does not grow with the number of images: activations of a few images at a time are counted and dropped.
     `threads` are ONNX Runtime's, 0 for its own choice. PrecisionError for a tensor that the graph does not compute and
@@ -39,7 +39,7 @@ class Collector:
     """
 
     def __init__(self, graph: Graph, tensors: Sequence[str], *, threads: int = 0) -> None:
-        self._given = [name for name in tensors if name in graph.input_names]
+        self._from_inputs = [name for name in tensors if name in graph.input_names]
         self._computed = [name for name in tensors if name not in graph.input_names]
         self._session = _session(graph.cut(self._computed), threads) if self._computed else None
         self._needed = {value.name for value in self._session.get_inputs()} if self._session else set()
@@ -71,34 +71,34 @@ class Collector:
 
     def _check(self, batch: Feeds) -> None:
         for name, values in batch.items():
-            wanted, given = self._takes.get(name), list(values.shape[1:])
-            if wanted is not None and (
-                len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True))
+            expected, shape = self._takes.get(name), list(values.shape[1:])
+            if expected is not None and (
+                len(expected) != len(shape) or any(e not in (None, s) for e, s in zip(expected, shape, strict=True))
             ):
-                shown = " x ".join("?" if size is None else str(size) for size in wanted)
+                shown = " x ".join("?" if size is None else str(size) for size in expected)
                 raise PrecisionError(
-                    f"calibration: input {name!r} takes {shown} for each image, but was given "
-                    f"{' x '.join(map(str, given))}; resize the images as the network is fed"
+                    f"calibration: input {name!r} takes {shown} for each image, but got "
+                    f"{' x '.join(map(str, shape))}; apply the network's preprocessing (resize, crop) to the images"
                 )
 
-    def _step(self, left: int) -> int:
-        """How many of the `left` images run at a time: one to learn how large they are, then parts of one size."""
+    def _step(self, remaining: int) -> int:
+        """How many of the `remaining` images run at a time: one to measure their size, then parts of one size."""
         if not self._bytes_per_image:
             return 1
-        parts = -(-left // max(1, _WATCHED_BYTES // self._bytes_per_image))
-        return -(-left // parts)
+        parts = -(-remaining // max(1, _WATCHED_BYTES // self._bytes_per_image))
+        return -(-remaining // parts)
 
     def ranges(self) -> Ranges:
         """What was counted so far. PrecisionError where there was no image at all."""
         if self._images == 0:
-            raise PrecisionError("calibration: there is no image to calibrate with")
+            raise PrecisionError("calibration: there are no images")
         return Ranges(dict(self._histograms), self._images)
 
     def _count(self, batch: Feeds) -> None:
         size = self._inputs.count(batch)
-        found = {name: batch[name] for name in self._given} | self._run_whole(batch, size)
-        self._bytes_per_image = max(1, sum(values.nbytes for values in found.values()) // size)
-        counted = {name: self._pool.map(Histogram.of, _pieces(values)) for name, values in found.items()}
+        tensors = {name: batch[name] for name in self._from_inputs} | self._run_whole(batch, size)
+        self._bytes_per_image = max(1, sum(values.nbytes for values in tensors.values()) // size)
+        counted = {name: self._pool.map(Histogram.of, _pieces(values)) for name, values in tensors.items()}
         for name, parts in counted.items():
             try:
                 self._histograms[name] = reduce(Histogram.merged, parts, self._histograms[name])
@@ -108,16 +108,16 @@ class Collector:
         self._images += size
 
     def _run_whole(self, batch: Feeds, size: int) -> dict[str, NDArray[Any]]:
-        """Run a batch of `size` images, filled up where the network wants more; what the filling gave is left out."""
+        """Run a batch of `size` images, padded where the network takes more; results of the padding are dropped."""
         wanted = self._inputs.fixed or size
         if size == wanted:
             return self._run(batch)
-        found = self._run(self._inputs.filled(batch, wanted - size))
+        tensors = self._run(self._inputs.filled(batch, wanted - size))
         # Rows of a tensor are images, or as many of each (positions): those of the first images come first.
-        for name, values in found.items():
+        for name, values in tensors.items():
             if values.ndim and values.shape[0] % wanted == 0:
-                found[name] = values[: values.shape[0] * size // wanted]
-        return found
+                tensors[name] = values[: values.shape[0] * size // wanted]
+        return tensors
 
     def _run(self, batch: Feeds) -> dict[str, NDArray[Any]]:
         if self._session is None:
@@ -165,12 +165,12 @@ def as_feeds(batch: Any, inputs: Sequence[str]) -> dict[str, NDArray[np.float32]
     if not isinstance(values, Mapping):
         if len(inputs) != 1:
             raise PrecisionError(
-                f"calibration: the network has the inputs {', '.join(inputs)}; give each batch as a dict by name"
+                f"calibration: the network has the inputs {', '.join(inputs)}; give each batch as a dict by input name"
             )
         values = {inputs[0]: values}
     if set(values) != set(inputs):
         raise PrecisionError(
-            f"calibration: a batch holds {', '.join(map(str, values))}, the network's inputs are {', '.join(inputs)}"
+            f"calibration: a batch has {', '.join(map(str, values))}, but the network's inputs are {', '.join(inputs)}"
         )
     feeds = {name: np.asarray(value) for name, value in values.items()}
     return {name: v.astype(np.float32) if v.dtype.kind == "f" else v for name, v in feeds.items()}

@@ -61,8 +61,8 @@ def without_spikes(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(counts, _AROUND, mode="edge"), _AROUND)
     left, right = (np.median(windows[start : start + counts.size], axis=1) for start in (0, _AROUND + 1))
-    beside = np.maximum(left, right)
-    return np.where((counts > _SPIKE * beside) & (np.minimum(left, right) > 0), beside, counts)
+    neighbours = np.maximum(left, right)
+    return np.where((counts > _SPIKE * neighbours) & (np.minimum(left, right) > 0), neighbours, counts)
 
 
 def divergences(counts: NDArray[np.float64]) -> NDArray[np.float64]:

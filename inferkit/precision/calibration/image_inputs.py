@@ -1,4 +1,4 @@
-"""Which inputs of a graph hold images along their first axis: others (image sizes, anchors) are fed as they are."""
+"""Determines which inputs hold images along their first axis; others (image sizes, anchors) are fed unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Feeds = Mapping[str, NDArray[Any]]
 class ImageInputs:
     """`names` of the inputs that hold images; `fixed`: how many at a time, where the graph takes no other number.
 
-    Where every input has a size of its own there are no such inputs, and a batch is one image, whole.
+    Where the inputs' first sizes differ, no input holds images along its first axis, and a batch is one image.
     """
 
     names: frozenset[str]
@@ -39,7 +39,7 @@ class ImageInputs:
         return cls(frozenset(first), sizes.pop()) if len(sizes) == 1 else cls(frozenset())
 
     def count(self, batch: Feeds) -> int:
-        """How many images a batch holds. PrecisionError where its inputs do not agree."""
+        """How many images a batch holds. PrecisionError where its inputs disagree."""
         sizes = {values.shape[0] if values.ndim else 0 for name, values in batch.items() if name in self.names}
         if len(sizes) > 1:
             raise PrecisionError(f"calibration: inputs of one batch hold different numbers of images: {sorted(sizes)}")

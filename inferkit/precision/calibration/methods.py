@@ -1,4 +1,4 @@
-"""Calibration methods: from a histogram of magnitudes to amax, the magnitude that the largest code stands for."""
+"""Calibration methods: amax (the magnitude of the largest code) from a histogram of magnitudes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Method:
         return f"percentile:{self.percentile:g}" if self.name == "percentile" else self.name
 
     def amax(self, histogram: Histogram) -> float:
-        """amax of one tensor; 0.0 where every value was zero."""
+        """amax of one tensor; 0.0 if every value was zero."""
         if histogram.maximum == 0.0:
             return 0.0
         if self.name == "percentile":
@@ -47,7 +47,7 @@ def method(text: str | Method) -> Method:
         except ValueError:
             value = -1.0
         if not 50.0 <= value <= 100.0:
-            raise UsageError(f"calibration method {text!r}: the percentile lies between 50 and 100")
+            raise UsageError(f"calibration method {text!r}: the percentile must be between 50 and 100")
         return Method(name, value)
     if share or name not in METHODS:
         raise UsageError(f"unknown calibration method {text!r}; there are {', '.join(METHODS)} and percentile:SHARE")
@@ -117,7 +117,9 @@ class Calibration:
     def __post_init__(self) -> None:
         for name, value in self.amax.items():
             if not (math.isfinite(value) and value >= 0.0):
-                raise PrecisionError(f"calibration of tensor {name!r}: amax is {value}, not a finite number from 0 up")
+                raise PrecisionError(
+                    f"calibration of tensor {name!r}: amax is {value}; it must be finite and at least 0"
+                )
 
     @property
     def description(self) -> str:

@@ -1,4 +1,4 @@
-"""Ranges of activations: a histogram of magnitudes per tensor, the same bits in whatever order the images came.
+"""Ranges of activations: a histogram of magnitudes per tensor, bit-identical for any order of the images.
 
 The bins lie on a grid whose width is a power of two: a histogram whose range no longer suffices is folded, two
 neighbouring bins into one, which is exact. Its final range depends on the largest magnitude alone, so that merging is
@@ -121,7 +121,7 @@ class _Counter:
         low, high = float(chunk.min()), float(chunk.max())
         maximum = max(abs(low), abs(high))
         if not math.isfinite(maximum):
-            raise PrecisionError("values that are not finite (NaN or infinity)")
+            raise PrecisionError("has values that are not finite (NaN or infinity)")
         exponent = max(math.frexp(maximum)[1], _LOWEST_EXPONENT) if maximum else _LOWEST_EXPONENT
         counts = self.counts.setdefault(exponent, np.zeros(BINS, dtype=np.int64))
         self.maximum[exponent] = max(maximum, self.maximum.get(exponent, 0.0))
@@ -164,8 +164,8 @@ class Ranges:
         """The ranges over both sets of images. PrecisionError where they are of different tensors."""
         if set(self.histograms) != set(other.histograms):
             odd = sorted(set(self.histograms) ^ set(other.histograms))
-            raise PrecisionError(f"ranges of different tensors cannot be merged; only one side has {', '.join(odd)}")
-        histograms = {name: mine.merged(other.histograms[name]) for name, mine in self.histograms.items()}
+            raise PrecisionError(f"ranges of different tensors cannot be merged; only one of them has {', '.join(odd)}")
+        histograms = {name: histogram.merged(other.histograms[name]) for name, histogram in self.histograms.items()}
         return Ranges(histograms, self.images + other.images, self.source or other.source)
 
     def __iter__(self) -> Iterator[str]:
@@ -195,7 +195,9 @@ class Ranges:
         try:
             with zipfile.ZipFile(path) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                    raise PrecisionError(f"says more than {_MOST_BYTES >> 20} MiB of numbers, which no ranges have")
+                    raise PrecisionError(
+                        f"declares more than {_MOST_BYTES >> 20} MiB of numbers, more than ranges can have"
+                    )
             with np.load(Path(path), allow_pickle=False) as file:
                 return cls._from_arrays({name: file[name] for name in file.files})
         except OSError as error:
@@ -203,12 +205,14 @@ class Ranges:
         except PrecisionError as error:
             raise PrecisionError(f"{path}: {error}") from error
         except Exception as error:  # numpy and zipfile raise whatever damaged bytes provoke
-            raise PrecisionError(f"{path}: not a file of ranges: {error}") from error
+            raise PrecisionError(f"{path}: is not a file of ranges: {error}") from error
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, NDArray]) -> Ranges:
         if int(arrays["format"]) != _FORMAT:
-            raise PrecisionError(f"format {int(arrays['format'])}, this inferkit reads {_FORMAT}; calibrate again")
+            raise PrecisionError(
+                f"has format {int(arrays['format'])}, but this inferkit reads format {_FORMAT}; calibrate again"
+            )
         text = arrays["names"].tobytes().decode()
         names = text.split("\0") if text else []
         counts, exponents, maxima = arrays["counts"], arrays["exponents"], arrays["maxima"]
@@ -220,7 +224,7 @@ class Ranges:
             and bool((np.isfinite(maxima) & (maxima >= 0) & (maxima < np.ldexp(1.0, exponents.astype(np.int64)))).all())
         )
         if not sound or len(set(names)) != len(names):
-            raise PrecisionError("damaged: histograms, exponents and maxima do not fit together; calibrate again")
+            raise PrecisionError("is damaged: histograms, exponents and maxima do not match; calibrate again")
         histograms = {
             name: Histogram(counts[row].copy(), int(exponents[row]), float(maxima[row]))
             for row, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""What a user may give as a calibration, and how it becomes batches, ranges or amax values."""
+"""The accepted calibration sources, and how each becomes batches, ranges or amax values."""
 
 from __future__ import annotations
 
@@ -72,17 +72,17 @@ def _element(graph: Graph) -> str:
 
 
 def _limited(batches: Iterable[Feeds], holding: ImageInputs, images: int | None, total: int | None) -> Iterator[Feeds]:
-    left, done = images, 0
+    remaining, done = images, 0
     for batch in batches:
-        if left is not None and left <= 0:
+        if remaining is not None and remaining <= 0:
             return
         size = holding.count(batch)
         if size:
-            yield batch if left is None else holding.part(batch, 0, left)
-            done += size if left is None else min(size, left)
+            yield batch if remaining is None else holding.part(batch, 0, remaining)
+            done += size if remaining is None else min(size, remaining)
             tell("calibration images", done, total)
-        if left is not None:
-            left -= size
+        if remaining is not None:
+            remaining -= size
 
 
 def describe(source: Any) -> str:

@@ -1,1 +1,1 @@
-"""An ONNX graph under rewriting: nodes, constants, types, and what can be computed beforehand."""
+"""Rewriting ONNX graphs: nodes, constants, types, and constant folding."""

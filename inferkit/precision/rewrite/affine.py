@@ -1,4 +1,4 @@
-"""Affine steps per channel: what BatchNormalization, and Mul, Add, Sub and Div by a constant do to a tensor."""
+"""Affine steps per channel: BatchNormalization, and Mul, Add, Sub and Div by a constant, as scale and shift."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Affine:
 
     @property
     def size(self) -> int:
-        """How many channels it tells apart; 1 where it does the same to all."""
+        """The number of channels with values of their own; 1 where all channels share one."""
         return max(self.scale.size, self.shift.size)
 
     def per_channel(self, channels: int) -> Affine:
         """Both vectors at full length."""
         return Affine(np.broadcast_to(self.scale, channels), np.broadcast_to(self.shift, channels))
 
-    def then(self, other: Affine) -> Affine:
-        """First this step, then `other`, as one step."""
-        return Affine(self.scale * other.scale, self.shift * other.scale + other.shift)
+    def then(self, following: Affine) -> Affine:
+        """This step and then `following`, as one step."""
+        return Affine(self.scale * following.scale, self.shift * following.scale + following.shift)
 
 
 def affine_of(graph: Graph, node: onnx.NodeProto, source: str, rank: int) -> Affine | None:
@@ -42,10 +42,10 @@ def affine_of(graph: Graph, node: onnx.NodeProto, source: str, rank: int) -> Aff
     if node.op_type not in ("Mul", "Add", "Sub", "Div") or len(node.input) != 2:
         return None
     first = node.input[0] == source
-    other = node.input[1] if first else node.input[0]
-    if other == source:
+    operand = node.input[1] if first else node.input[0]
+    if operand == source:
         return None
-    value = graph.array(other)
+    value = graph.array(operand)
     if value is None or value.dtype.kind != "f":
         return None
     constant = _along_channels(value, rank)

@@ -1,4 +1,4 @@
-"""Graph preparation: what can be computed once is computed once, and normalization becomes part of the weights.
+"""Prepares a graph: folds constants, and absorbs normalization into weights.
 
 Scales are only meaningful on the graph that runs: an INT8 convolution whose BatchNormalization is still a node of its
 own would be quantized before the normalization that TensorRT fuses into it.
@@ -88,12 +88,12 @@ def _evaluate(graph: Graph, node: onnx.NodeProto, reads: list[str]) -> list[NDAr
     opset = onnx.helper.make_opsetid("", graph.opset)
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "constant", inputs, outputs), opset_imports=[opset])
     try:
-        found = iter(ReferenceEvaluator(model).run(None, feeds))
-        values = [np.asarray(next(found)) if name else np.empty(0) for name in node.output]
+        results = iter(ReferenceEvaluator(model).run(None, feeds))
+        values = [np.asarray(next(results)) if name else np.empty(0) for name in node.output]
     except Exception:  # an operator or type that the reference lacks: the node stays, nothing is lost
         return None
-    before = sum(value.nbytes for value in feeds.values() if value is not None)
-    return values if sum(value.nbytes for value in values) <= before + _FOLDED_GROWTH else None
+    input_bytes = sum(value.nbytes for value in feeds.values() if value is not None)
+    return values if sum(value.nbytes for value in values) <= input_bytes + _FOLDED_GROWTH else None
 
 
 def plain_products(graph: Graph) -> None:
@@ -108,8 +108,8 @@ def plain_products(graph: Graph) -> None:
 
 def _is_matrix_product(graph: Graph, node: onnx.NodeProto, types: dict[str, ValueType]) -> bool:
     weights = graph.constants.get(node.input[1])
-    left = types.get(node.input[0])
-    return weights is not None and len(weights.dims) == 2 and left is not None and left.rank == 2
+    factor = types.get(node.input[0])
+    return weights is not None and len(weights.dims) == 2 and factor is not None and factor.rank == 2
 
 
 def _absorb_alpha_beta(graph: Graph, node: onnx.NodeProto) -> None:
@@ -166,18 +166,18 @@ def split_normalization(graph: Graph) -> None:
     for node in [node for node in graph.sorted_nodes() if node.op_type == "BatchNormalization"]:
         if id(node) in merged:
             continue  # part of the one before it, and no longer in the graph
-        known = types.get(node.input[0])
-        if known is None or known.rank is None:
+        source_type = types.get(node.input[0])
+        if source_type is None or source_type.rank is None:
             continue
-        first = affine_of(graph, node, node.input[0], known.rank)
+        first = affine_of(graph, node, node.input[0], source_type.rank)
         if first is None:
             continue
-        following, rest = _affine_chain(graph, node.output[0], known.rank)
-        if rest.size not in (1, first.size):
-            following, rest = [], Affine(np.ones(1), np.zeros(1))
-        step, chain = first.then(rest), [node, *following]
+        following, further_step = _affine_chain(graph, node.output[0], source_type.rank)
+        if further_step.size not in (1, first.size):
+            following, further_step = [], Affine(np.ones(1), np.zeros(1))
+        step, chain = first.then(further_step), [node, *following]
         merged.update(map(id, chain))
-        shape = (1, -1, *([1] * (known.rank - 2)))
+        shape = (1, -1, *([1] * (source_type.rank - 2)))
         scale = graph.add_constant(f"{node.name}_scale", step.scale.astype(np.float32).reshape(shape))
         shift = graph.add_constant(f"{node.name}_shift", step.shift.astype(np.float32).reshape(shape))
         scaled, source, result = graph.fresh(f"{node.name}_scaled"), node.input[0], chain[-1].output[0]

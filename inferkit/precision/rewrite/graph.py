@@ -1,4 +1,4 @@
-"""A graph under rewriting: its nodes, its constants, and who produces and who reads each tensor.
+"""An ONNX graph for rewriting: its nodes and constants, and the producer and readers of each tensor.
 
 Works on onnx's own messages. The model it was made from is never changed; weights are shared with it until they are
 replaced, so that rewriting a network of 500 MB does not copy 500 MB at every step.
@@ -103,10 +103,10 @@ class Graph:
 
     def sole_reader(self, name: str) -> onnx.NodeProto | None:
         """The one node that reads `name`, where nothing else sees the tensor (it is no output of the graph)."""
-        found = self.readers(name)
-        if len(found) != 1 or name in self.output_names or name in captured(found[0]):
+        readers = self.readers(name)
+        if len(readers) != 1 or name in self.output_names or name in captured(readers[0]):
             return None
-        return found[0]
+        return readers[0]
 
     def array(self, name: str) -> NDArray[Any] | None:
         """The value of the constant `name`; None where it is not a constant."""
@@ -114,25 +114,25 @@ class Graph:
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def types(self) -> dict[str, ValueType]:
-        """Type and shape of every tensor that shape inference can tell. PrecisionError where the graph is not sound."""
+        """Type and shape of every tensor, as far as inferred. PrecisionError where the graph is not sound."""
         skeleton = self._skeleton()
-        found = self._inferred(skeleton)
-        unknown = by_definition(self.sorted_nodes(), found, self._noted, self.opset)
-        if unknown:  # where inference stopped it goes on from here
-            for name, known in unknown.items():
-                skeleton.graph.value_info.append(helper.make_tensor_value_info(name, known.element, known.shape))
-            found = {**unknown, **self._inferred(skeleton)}
-        return found
+        types = self._inferred(skeleton)
+        defined = by_definition(self.sorted_nodes(), types, self._noted, self.opset)
+        if defined:  # shape inference continues from these
+            for name, value in defined.items():
+                skeleton.graph.value_info.append(helper.make_tensor_value_info(name, value.element, value.shape))
+            types = {**defined, **self._inferred(skeleton)}
+        return types
 
     def _inferred(self, skeleton: onnx.ModelProto) -> dict[str, ValueType]:
         try:
             inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
         except Exception as error:  # onnx raises several unrelated types
             raise PrecisionError(f"graph {self._name!r}: shapes cannot be inferred: {error}") from error
-        found = {tensor.name: ValueType(tensor.data_type, tuple(tensor.dims)) for tensor in self.constants.values()}
+        types = {tensor.name: ValueType(tensor.data_type, tuple(tensor.dims)) for tensor in self.constants.values()}
         for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
-            found[value.name] = value_type(value)
-        return found
+            types[value.name] = value_type(value)
+        return types
 
     def _skeleton(self) -> onnx.ModelProto:
         """The model without the values of large constants, which are declared as inputs."""
@@ -146,7 +146,7 @@ class Graph:
     # Changing
 
     def touched(self) -> None:
-        """Say that nodes were changed directly, so that producers and readers are looked up anew."""
+        """Say that nodes were changed directly, so that producers and readers are looked up again."""
         self._producers = None
 
     def fresh(self, wanted: str) -> str:
@@ -227,10 +227,10 @@ class Graph:
         part.nodes = [_copy(node) for node in self.nodes]
         part.constants = dict(self.constants)
         for name in outputs:
-            known = types.get(name)
+            value = types.get(name)
             if self.producer(name) is None:
-                raise PrecisionError(f"graph {self._name!r} computes no tensor {name!r}")
-            element = known.element if known and known.element else onnx.TensorProto.FLOAT
+                raise PrecisionError(f"graph {self._name!r} does not compute a tensor {name!r}")
+            element = value.element if value and value.element else onnx.TensorProto.FLOAT
             part.outputs.append(helper.make_tensor_value_info(name, element, None))
         part.prune()
         return part
@@ -250,17 +250,17 @@ class Graph:
                 if id(node) in done:
                     stack.pop()
                     continue
-                before = next((p for name in reads if (p := producers.get(name)) and id(p) not in done), None)
-                if before is None:
+                pending = next((p for name in reads if (p := producers.get(name)) and id(p) not in done), None)
+                if pending is None:
                     done.add(id(node))
                     order.append(node)
                     open_nodes.discard(id(node))
                     stack.pop()
-                elif id(before) in open_nodes:
-                    raise PrecisionError(f"graph {self._name!r}: node {before.name!r} depends on its own output")
+                elif id(pending) in open_nodes:
+                    raise PrecisionError(f"graph {self._name!r}: node {pending.name!r} depends on its own output")
                 else:
-                    open_nodes.add(id(before))
-                    stack.append((before, iter((*before.input, *captured(before)))))
+                    open_nodes.add(id(pending))
+                    stack.append((pending, iter((*pending.input, *captured(pending)))))
         return order
 
     def model(self) -> onnx.ModelProto:
@@ -275,7 +275,7 @@ class Graph:
             converted = Graph(onnx.version_converter.convert_version(self._skeleton(), version))
         except Exception as error:  # the converter raises RuntimeError and others, by operator
             raise PrecisionError(
-                f"graph {self._name!r} of operator set {self.opset} cannot be converted to {version}: {error}; "
+                f"graph {self._name!r} cannot be converted from operator set {self.opset} to {version}: {error}; "
                 f"export the model again with opset_version={version}"
             ) from error
         converted.inputs = [value for value in converted.inputs if value.name not in self.constants]

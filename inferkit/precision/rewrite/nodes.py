@@ -1,4 +1,4 @@
-"""Single nodes: their attributes, and the subgraphs that some carry (the branches of If, the body of a Loop)."""
+"""Reads and changes single nodes: their attributes and subgraphs (the branches of If, the body of Loop)."""
 
 from __future__ import annotations
 

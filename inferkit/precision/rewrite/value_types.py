@@ -1,4 +1,4 @@
-"""Types of tensors: what shape inference tells, and what an operator's definition says where it tells nothing."""
+"""Types of tensors: from shape inference, or from the operator's definition where inference has no rule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ValueType:
 
 
 def value_type(value: onnx.ValueInfoProto) -> ValueType:
-    """The type that a message of a model states."""
+    """The type in a ValueInfoProto."""
     if value.type.WhichOneof("value") not in ("tensor_type", None):
         return ValueType(NO_TENSOR, None)
     tensor = value.type.tensor_type
@@ -38,31 +38,31 @@ def value_type(value: onnx.ValueInfoProto) -> ValueType:
 
 
 def by_definition(
-    nodes: Iterable[onnx.NodeProto], known: Mapping[str, ValueType], noted: Mapping[str, ValueType], opset: int
+    nodes: Iterable[onnx.NodeProto], inferred: Mapping[str, ValueType], noted: Mapping[str, ValueType], opset: int
 ) -> dict[str, ValueType]:
-    """Types of outputs of `nodes` (in order of execution) that are not among `known`, as far as they can be told.
+    """Types of outputs of `nodes` (in order of execution) that are not among `inferred`, where they can be determined.
 
-    onnx's inference passes over operators that it has no rule for (GroupNormalization from operator set 21 on) and over
-    all that follows them. `noted` is what the model's file says; else an output has the element type of an input whose
-    type its definition names by the same letter, or the only one that it may have.
+    onnx's inference skips operators that it has no rule for (GroupNormalization from operator set 21 on) and all that
+    follows them. `noted` are the types in the model's file; else an output has the element type of an input whose type
+    its definition names by the same letter, or the only one that it may have.
     """
-    found: dict[str, ValueType] = {}
+    defined: dict[str, ValueType] = {}
     for node in nodes:
-        missing = [(i, name) for i, name in enumerate(node.output) if name and not _is_known(known.get(name))]
+        missing = [(i, name) for i, name in enumerate(node.output) if name and not _is_defined(inferred.get(name))]
         for index, name in missing:
-            told = noted.get(name)
-            if not _is_known(told):
-                told = _from_schema(node, index, {**known, **found}, opset)
-            if told is not None and _is_known(told):
-                found[name] = told
-    return found
+            candidate = noted.get(name)
+            if not _is_defined(candidate):
+                candidate = _from_schema(node, index, {**inferred, **defined}, opset)
+            if candidate is not None and _is_defined(candidate):
+                defined[name] = candidate
+    return defined
 
 
-def _is_known(found: ValueType | None) -> bool:
-    return found is not None and found.element != TensorProto.UNDEFINED
+def _is_defined(value: ValueType | None) -> bool:
+    return value is not None and value.element != TensorProto.UNDEFINED
 
 
-def _from_schema(node: onnx.NodeProto, index: int, known: Mapping[str, ValueType], opset: int) -> ValueType | None:
+def _from_schema(node: onnx.NodeProto, index: int, types: Mapping[str, ValueType], opset: int) -> ValueType | None:
     try:
         schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
     except onnx.defs.SchemaError:
@@ -73,7 +73,7 @@ def _from_schema(node: onnx.NodeProto, index: int, known: Mapping[str, ValueType
     letter = outputs[min(index, len(outputs) - 1)].type_str
     for position, name in enumerate(node.input):
         same = name and inputs and inputs[min(position, len(inputs) - 1)].type_str == letter
-        if same and (read := known.get(name)) is not None and read.element > 0:
+        if same and (read := types.get(name)) is not None and read.element > 0:
             return ValueType(read.element, None)
     allowed = [list(entry.allowed_type_strs) for entry in schema.type_constraints if entry.type_param_str == letter]
     only = allowed[0] if len(allowed) == 1 else [letter]

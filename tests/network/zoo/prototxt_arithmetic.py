@@ -25,15 +25,15 @@ class Figures:
 def figures(prototxt: str) -> Figures:
     """Walk the layers in order."""
     net = text_format.Parse(prototxt, schema.NetParameter())
-    found = Figures()
+    result = Figures()
     for layer in net.layer:
-        inputs = [found.shapes[bottom] for bottom in layer.bottom]
+        inputs = [result.shapes[bottom] for bottom in layer.bottom]
         (top,) = layer.top
-        found.shapes[top] = _shape(layer, inputs)
-        parameters, macs = _cost(layer, inputs, found.shapes[top])
-        found.parameters += parameters
-        found.macs += macs
-    return found
+        result.shapes[top] = _shape(layer, inputs)
+        parameters, macs = _cost(layer, inputs, result.shapes[top])
+        result.parameters += parameters
+        result.macs += macs
+    return result
 
 
 def _shape(layer: schema.LayerParameter, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
@@ -63,11 +63,11 @@ def _shape(layer: schema.LayerParameter, inputs: list[tuple[int, ...]]) -> tuple
     return x
 
 
-def _sides(settings: schema.ConvolutionParameter, what: str) -> tuple[int, int]:
-    height, width = getattr(settings, f"{what}_h"), getattr(settings, f"{what}_w")
+def _sides(settings: schema.ConvolutionParameter, field: str) -> tuple[int, int]:
+    height, width = getattr(settings, f"{field}_h"), getattr(settings, f"{field}_w")
     if height or width:
         return height, width
-    square = getattr(settings, "kernel_size" if what == "kernel" else what)
+    square = getattr(settings, "kernel_size" if field == "kernel" else field)
     return (square[0], square[0]) if square else (0, 0)
 
 

@@ -32,9 +32,9 @@ def test_a_convolution_reads_back_as_it_was_built(
     assume(all(side + 2 * p >= k for side, k, p in zip((height, width), kernels, pads, strict=True)))
     net = NetBuilder("net", (channels * group, height, width))
     net.conv("conv", 2 * group, kernel, stride=stride, pad=pad, group=group, bias=bias)
-    found = figures(net.prototxt())
-    assert found.shapes == net.shapes
-    assert (found.parameters, found.macs) == (net.parameters, net.macs)
+    result = figures(net.prototxt())
+    assert result.shapes == net.shapes
+    assert (result.parameters, result.macs) == (net.parameters, net.macs)
     assert net.layers[0].blobs[0] == (2 * group, channels, *kernels)
     assert len(net.layers[0].blobs) == 1 + bias
 

@@ -38,18 +38,18 @@ LITERATURE = {
 @pytest.mark.parametrize("name", LITERATURE)
 def test_parameters_and_operations_are_those_of_the_literature(name: str) -> None:
     parameters, gmac = LITERATURE[name]
-    found = figures(zoo.prototxt(name))
-    assert found.parameters == parameters
+    result = figures(zoo.prototxt(name))
+    assert result.parameters == parameters
     # Half a unit in the last place that the literature prints, relative: 1.58 is the coarsest.
-    assert found.macs / 1e9 == pytest.approx(gmac, rel=0.005 if gmac > 0.01 else 0.01)
+    assert result.macs / 1e9 == pytest.approx(gmac, rel=0.005 if gmac > 0.01 else 0.01)
 
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_builder_counts_as_the_text_does(name: str) -> None:
     net = zoo.build(name)
-    found = figures(zoo.prototxt(name))
-    assert (net.parameters, net.macs) == (found.parameters, found.macs)
-    assert net.shapes == found.shapes
+    result = figures(zoo.prototxt(name))
+    assert (net.parameters, net.macs) == (result.parameters, result.macs)
+    assert net.shapes == result.shapes
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -1,4 +1,4 @@
-"""The zoo's files: written whole, kept in the cache, made anew when damaged, safe for two processes at once."""
+"""The zoo's files: written whole, kept in the cache, written again when damaged, safe for two processes at once."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ def test_the_import_agrees_with_pycaffe(name: str) -> None:
     images = some_images(network, 2)
     with inferkit.build(network, backend="caffe", max_batch=2).session() as session:
         expected = session.run(images)["prob"]
-    found = in_onnxruntime(network, images)
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()
+    actual = in_onnxruntime(network, images)
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max() <= TOLERANCE * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("name", [name for name in zoo.names() if zoo.is_trained(name)])

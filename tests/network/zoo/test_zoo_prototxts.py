@@ -1,4 +1,4 @@
-"""What tells the published Caffe models apart is in the zoo's prototxts."""
+"""The zoo's prototxts have the distinguishing features of the published Caffe models."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_alexnet_normalizes_before_pooling_and_caffenet_after() -> None:
 
 
 def test_alexnet_has_two_groups_in_its_second_fourth_and_fifth_convolution() -> None:
-    found = layers("alexnet")
-    assert [found[f"conv{n}"].convolution_param.group for n in range(1, 6)] == [1, 2, 1, 2, 2]
+    actual = layers("alexnet")
+    assert [actual[f"conv{n}"].convolution_param.group for n in range(1, 6)] == [1, 2, 1, 2, 2]
 
 
 @pytest.mark.parametrize("name", ["alexnet", "caffenet", "vgg16", "vgg19"])
@@ -42,11 +42,11 @@ def test_classifiers_are_called_fc6_fc7_fc8(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet152"])
 def test_resnet_strides_in_the_first_1x1_and_not_in_the_3x3(name: str) -> None:
-    found = layers(name)
+    actual = layers(name)
     for stage in "345":
-        assert list(found[f"res{stage}a_branch2a"].convolution_param.stride) == [2]
-        assert list(found[f"res{stage}a_branch2a"].convolution_param.kernel_size) == [1]
-        assert list(found[f"res{stage}a_branch2b"].convolution_param.stride) == []
+        assert list(actual[f"res{stage}a_branch2a"].convolution_param.stride) == [2]
+        assert list(actual[f"res{stage}a_branch2a"].convolution_param.kernel_size) == [1]
+        assert list(actual[f"res{stage}a_branch2b"].convolution_param.stride) == []
 
 
 def test_resnet_blocks_bear_the_published_names() -> None:
@@ -80,15 +80,15 @@ def test_mobilenets_have_a_group_for_each_channel(name: str) -> None:
 
 
 def test_inception_v3_has_rectangular_kernels_with_rectangular_padding() -> None:
-    found = layers("inception_v3")
-    row, column = (found[f"inception_b1_{kernel}"].convolution_param for kernel in ("1x7", "7x1"))
+    actual = layers("inception_v3")
+    row, column = (actual[f"inception_b1_{kernel}"].convolution_param for kernel in ("1x7", "7x1"))
     assert (row.kernel_h, row.kernel_w, row.pad_h, row.pad_w) == (1, 7, 0, 3)
     assert (column.kernel_h, column.kernel_w, column.pad_h, column.pad_w) == (7, 1, 3, 0)
 
 
 def test_inception_v3_pools_by_maximum_only_in_its_last_module() -> None:
-    found = layers("inception_v3")
-    methods = [found[f"inception_{module}_pool"].pooling_param.pool for module in ("a1", "a3", "b4", "c1", "c2")]
+    actual = layers("inception_v3")
+    methods = [actual[f"inception_{module}_pool"].pooling_param.pool for module in ("a1", "a3", "b4", "c1", "c2")]
     average, maximum = schema.PoolingParameter.AVE, schema.PoolingParameter.MAX
     assert methods == [average, average, average, average, maximum]
 
@@ -100,7 +100,7 @@ def test_squeezenet_1_0_pads_its_last_1x1_convolution() -> None:
 
 def test_the_batch_is_the_input_s_first_dimension() -> None:
     assert list(parsed("googlenet", batch=10).layer[0].input_param.shape[0].dim) == [10, 3, 224, 224]
-    with pytest.raises(UsageError, match="at least one image"):
+    with pytest.raises(UsageError, match="batch must be at least 1"):
         zoo.prototxt("googlenet", batch=0)
 
 

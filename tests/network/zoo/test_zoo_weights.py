@@ -61,10 +61,10 @@ def test_layers_do_not_share_numbers() -> None:
 def test_weights_have_he_s_scale_behind_a_relu() -> None:
     # vgg16's conv1_2 reads ReLUs of inputs near 1: variance 2 / fan-in, less what turning away from the mean spares.
     beginning = islice(weights.made_up(zoo.build("vgg16")), 4)  # conv1_1 to relu1_2
-    found = {layer.name: blobs for layer, blobs in beginning}
+    result = {layer.name: blobs for layer, blobs in beginning}
     fan_in = 64 * 9
-    assert float(np.std(found["conv1_2"][0])) == pytest.approx(math.sqrt(2 / fan_in), rel=0.35)
-    assert abs(float(np.mean(found["conv1_1"][0]))) < 0.1 * float(np.std(found["conv1_1"][0]))
+    assert float(np.std(result["conv1_2"][0])) == pytest.approx(math.sqrt(2 / fan_in), rel=0.35)
+    assert abs(float(np.mean(result["conv1_1"][0]))) < 0.1 * float(np.std(result["conv1_1"][0]))
 
 
 def test_the_numbers_are_normally_distributed() -> None:
@@ -79,10 +79,10 @@ def test_the_numbers_are_normally_distributed() -> None:
 @given(st.floats(-3, 3), st.floats(0.05, 4))
 def test_the_moments_of_a_relu_are_those_of_a_sample(mean: float, spread: float) -> None:
     sample = np.maximum(np.random.default_rng(0).normal(mean, spread, 200_000), 0)
-    found = relu(Moments(np.array([mean]), spread**2))
+    result = relu(Moments(np.array([mean]), spread**2))
     # Five standard errors of a sample of this size.
-    assert found.mean[0] == pytest.approx(sample.mean(), abs=5 * spread / math.sqrt(200_000))
-    assert found.variance == pytest.approx(sample.var(), rel=0.05, abs=2e-3 * spread**2)
+    assert result.mean[0] == pytest.approx(sample.mean(), abs=5 * spread / math.sqrt(200_000))
+    assert result.variance == pytest.approx(sample.var(), rel=0.05, abs=2e-3 * spread**2)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -111,7 +111,7 @@ def test_outputs_are_neither_uniform_nor_certain_and_differ_between_images(name:
     assert (best > 2 / prob.shape[1]).all()  # uniform would be 1 / 1000
     assert np.median(best) < 0.999
     logs = np.log(prob)
-    distances = [float(np.abs(logs[0] - other).max()) for other in logs[1:]]
+    distances = [float(np.abs(logs[0] - logs_of_image).max()) for logs_of_image in logs[1:]]
     assert min(distances) > 0.1
 
 
@@ -131,12 +131,12 @@ def every_blob(model: onnx.ModelProto, images: NDArray[np.float32]) -> dict[str,
     """All intermediate results by name."""
     open_model = onnx.ModelProto()
     open_model.CopyFrom(model)
-    known = {output.name for output in open_model.graph.output}
+    outputs = {output.name for output in open_model.graph.output}
     for node in open_model.graph.node:
         for name in node.output:
-            if name and name not in known:
+            if name and name not in outputs:
                 open_model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-                known.add(name)
+                outputs.add(name)
     session = onnxruntime.InferenceSession(open_model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     values = dict(zip(names, session.run(names, {"data": images}), strict=True))

@@ -1,4 +1,4 @@
-"""What Caffe fills a learned blob with before weights are copied; random fillers are refused."""
+"""Fills learned blobs as Caffe does before weights are copied; random fillers are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fill(shape: Sequence[int], filler: FillerParameter | None) -> NDArray[np.flo
     if kind == "uniform" and filler.min == filler.max:
         return np.full(shape, filler.min, np.float32)
     if kind in RANDOM:
-        raise RandomFiller(f"Caffe would fill it at random ({kind}); give a caffemodel that has it")
+        raise RandomFiller(f"Caffe would fill it with random values ({kind}); give a caffemodel that has it")
     if not kind:
         raise RandomFiller(
             "the prototxt states no filler, so Caffe would compute with zeros; give a caffemodel that has it"

@@ -1,4 +1,4 @@
-"""Reads Caffe's two files, the prototxt (text) and the caffemodel (binary); what is wrong becomes a NetworkError."""
+"""Reads Caffe's two files, the prototxt (text) and the caffemodel (binary); any defect is a NetworkError."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def read_prototxt(path: PathLike) -> NetParameter:
     """The network that a prototxt describes, as written: nothing upgraded, nothing filtered.
 
     Byte order marks, CRLF, and comments in any encoding are accepted. Raises NetworkError for a file that is missing,
-    unreadable, empty, binary or of another kind, and, with line and column, for what Caffe's parser refuses too.
+    unreadable, empty, binary or of another kind, and, with line and column, for text that Caffe's parser refuses.
     """
     source = Path(path)
     content = _read(source, "prototxt")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = content.decode("utf-16", errors="replace")
     elif b"\0" in content:
-        raise NetworkError(f"{source} is a binary file, no prototxt; are prototxt and caffemodel the wrong way round?")
+        raise NetworkError(f"{source} is a binary file, not a prototxt; were prototxt and caffemodel swapped?")
     else:
         text = _decode(content.removeprefix(codecs.BOM_UTF8))
     net = parse_prototxt(text, source)
     if not (net.layer or net.layers or net.input):
-        raise NetworkError(f"{source} describes no layer; is it the prototxt of a network (not of a solver)?")
+        raise NetworkError(f"{source} describes no layer; give the prototxt of a network, not that of a solver")
     return net
 
 
@@ -69,10 +69,10 @@ def parse_prototxt(text: str, source: PathLike) -> NetParameter:
     except text_format.ParseError as error:
         raise NetworkError(_describe(error, text, source)) from None
     except (ValueError, TypeError, RecursionError) as error:
-        raise NetworkError(f"{source} is no valid prototxt: {error}") from None
+        raise NetworkError(f"{source} is not a valid prototxt: {error}") from None
     if not message.IsInitialized():
         missing = ", ".join(message.FindInitializationErrors())
-        raise NetworkError(f"{source}: fields that must be given are missing: {missing}")
+        raise NetworkError(f"{source}: required fields are missing: {missing}")
     return net
 
 
@@ -80,7 +80,7 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
     """The trained model in a binary caffemodel, as written (not upgraded). Fields that Caffe does not know are ignored.
 
     The file is read once, its numbers are not copied. Raises NetworkError for a file that is missing, unreadable,
-    empty, cut short, damaged, of another kind, or over the limit (limit.py).
+    empty, truncated, damaged, of another kind, or over the size limit (limit.py).
     """
     source = Path(path)
     content = _read(source, "caffemodel")
@@ -91,35 +91,35 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
     except DataError as error:
         if _is_text(content):
             raise NetworkError(
-                f"{source} is a text file, no caffemodel; are prototxt and caffemodel the wrong way round?"
+                f"{source} is a text file, not a caffemodel; were prototxt and caffemodel swapped?"
             ) from None
         raise NetworkError(
-            f"{source} is cut short, damaged, or no caffemodel ({len(content):,} bytes): {error}; get the file anew"
+            f"{source} is truncated, damaged or not a caffemodel ({len(content):,} bytes): {error}; download it again"
         ) from None
     except (DecodeError, ValueError, RecursionError) as error:  # ValueError: protobuf's Python code, for bad UTF-8
-        raise NetworkError(f"{source} is damaged, or no caffemodel: {error}; get the file anew") from None
+        raise NetworkError(f"{source} is damaged or not a caffemodel: {error}; download it again") from None
     if not (net.layer or net.layers):
-        raise NetworkError(f"{source} holds no layer, so it is no caffemodel")
+        raise NetworkError(f"{source} holds no layer, so it is not a caffemodel")
     return CaffeModel(source, net, tuple(stored))
 
 
 def _read(source: Path, what: str) -> bytes:
-    """The whole file. Raises NetworkError for what can be told from its beginning."""
+    """The whole file. Raises NetworkError where its first bytes show that it is of another kind."""
     try:
         content = read_file(source)
     except FileNotFoundError:
         raise NetworkError(f"{source} does not exist") from None
     except IsADirectoryError:
-        raise NetworkError(f"{source} is a directory, no {what}") from None
+        raise NetworkError(f"{source} is a directory, not a {what}") from None
     except (OSError, ValueError, MemoryError) as error:
         raise NetworkError(f"{source} cannot be read: {error}") from None
     if not content or content.isspace():  # strip would copy it: a caffemodel begins with the byte of a newline
-        raise NetworkError(f"{source} is empty; get the file anew")
+        raise NetworkError(f"{source} is empty; download it again")
     beginning = content[:512].lstrip().lower()
     if content.startswith(_LFS):
         raise NetworkError(f"{source} is a git-lfs pointer, not the file itself; run `git lfs pull`")
     if beginning.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise NetworkError(f"{source} is a web page, no {what}; the download went wrong, get the file anew")
+        raise NetworkError(f"{source} is a web page, not a {what}: the download failed; download it again")
     if content.startswith(_HDF5):
         raise NetworkError(
             f"{source} is an HDF5 file; only binary caffemodels are read: load it into Caffe "
@@ -179,7 +179,7 @@ def _is_text(content: bytes) -> bool:
 
 
 def _describe(error: text_format.ParseError, text: str, source: PathLike) -> str:
-    """The parser's message in our words: file, line, column, the layer around, and what is wrong."""
+    """The parser's message rewritten: file, line, column, the enclosing layer, and the reason."""
     line, column = error.GetLine(), error.GetColumn()
     reason = re.sub(r"^\d+(:\d+)? : ", "", str(error)).replace("inferkit.caffe.", "").strip().rstrip(".")
     reason = re.sub(r"""^(['"]).*\1: (?=[A-Z])""", "", reason)  # the line, quoted
@@ -187,7 +187,11 @@ def _describe(error: text_format.ParseError, text: str, source: PathLike) -> str
     if unknown:
         message, name = unknown.groups()
         solver = message == "NetParameter" and name in _SOLVER_FIELDS
-        hint = "this is the prototxt of a solver; give that of its network" if solver else "a file for a fork of Caffe?"
+        hint = (
+            "this is the prototxt of a solver; give the prototxt of its network"
+            if solver
+            else "is the file for a fork of Caffe?"
+        )
         reason = f"Caffe 1.0 has no field {name!r} in {message} ({hint})"
     where = f"{source}" if line is None else f"{source}, line {line}, column {column}"
     layer = enclosing_layer(text, line, column) if line is not None and column is not None else None
@@ -207,7 +211,7 @@ def enclosing_layer(text: str, line: int, column: int) -> str | None:
     """
     place = _offset(text, line, column)
     depth, start, entry, values = 0, 0, "", dict[str, str]()
-    before: list[str] = ["", ""]  # the two tokens before this one
+    previous: list[str] = ["", ""]  # the two tokens before this one
     for match in _TOKEN.finditer(text):
         token = match[0]
         if token.startswith("#"):
@@ -215,7 +219,7 @@ def enclosing_layer(text: str, line: int, column: int) -> str | None:
         if token in "{<":
             if depth == 0:
                 start, values = match.start(), {}
-                entry = before[1] if before[1] != ":" else before[0]
+                entry = previous[1] if previous[1] != ":" else previous[0]
             depth += 1
         elif token in "}>":
             depth = max(depth - 1, 0)
@@ -224,9 +228,9 @@ def enclosing_layer(text: str, line: int, column: int) -> str | None:
                     break
                 if start > place:
                     return None
-        elif before[1] == ":" and before[0] in ("name", "type") and depth in _DEPTHS.get(entry, ()):
-            values.setdefault(before[0], token.strip("\"'"))
-        before = [before[1], token]
+        elif previous[1] == ":" and previous[0] in ("name", "type") and depth in _DEPTHS.get(entry, ()):
+            values.setdefault(previous[0], token.strip("\"'"))
+        previous = [previous[1], token]
     else:
         if depth == 0 or start > place:  # outside of all, or the last layer lacks its closing brace
             return None

@@ -1,10 +1,10 @@
-"""Gives each layer its learned blobs, as Caffe's Net::CopyTrainedLayersFrom and its sharing of parameters do.
+"""Assigns learned blobs to layers, as Caffe's Net::CopyTrainedLayersFrom and its parameter sharing do.
 
-Caffe's rules, which this keeps: layers of the caffemodel are matched by name, to the first layer of the network that
-has it, and those the network lacks are ignored; number and shapes of the blobs must agree (the old four-number shapes
-count from the end); parameters with one name are one blob, owned by the first layer that names it, and the values
-copied last are everybody's. One rule is ours: Caffe fills what the caffemodel lacks, with random numbers too; those
-are refused here (fillers.py).
+Caffe's rules: a layer of the caffemodel goes to the first layer of the network with its name, and is ignored where
+there is none; number and shapes of the blobs must agree (the old four-number shapes are aligned at the end);
+parameters with one name are one blob, owned by the first layer that names it, and the values copied last are used by
+all. One rule differs: Caffe fills blobs that the caffemodel lacks, also with random numbers; those are refused here
+(fillers.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class BlobSpec:
-    """A learned blob as the network wants it: its shape, and what fills it where no weights are given (None: 0)."""
+    """A learned blob as the network expects it: its shape, and the filler where no weights are given (None: zeros)."""
 
     shape: tuple[int, ...]
     filler: FillerParameter | None = None
@@ -62,10 +62,10 @@ class Weights:
         self._initial: dict[Slot, Floats] = {}
 
     def blobs(self, index: int, expected: Sequence[BlobSpec]) -> list[Floats]:
-        """The blobs of layer `index` of the network, float32, each in the shape that `expected` wants.
+        """The blobs of layer `index` of the network, float32, each in the shape that `expected` states.
 
         Layers that share a blob get the same memory. Raises NetworkError where number, shapes or counts disagree, a
-        blob would be random, or sharing layers want different shapes.
+        blob would be random, or sharing layers expect different shapes.
         """
         layer = self.net.layer[index]
         if len(layer.param) > len(expected):
@@ -86,7 +86,8 @@ class Weights:
             if values.size != prod(spec.shape):
                 raise self._error(
                     index,
-                    f"blob {position} is shared and has {values.size} numbers where shape {list(spec.shape)} is wanted",
+                    f"blob {position} is shared and has {values.size} elements, but the layer expects the shape "
+                    f"{list(spec.shape)}",
                 )
             result.append(values.reshape(spec.shape))
         return result
@@ -118,7 +119,7 @@ class Weights:
         index, position = owner
         written = self.net.layer[index].blobs
         if expected is None:
-            raise self._error(index, f"blob {position} is wanted by a layer that shares it before its owner was asked")
+            raise self._error(index, f"blob {position} is shared, but its owner has not been converted yet")
         spec = expected[position]
         if len(written) > 0:
             self._check_blobs(index, self.source, written, expected)
@@ -127,15 +128,17 @@ class Weights:
             try:
                 values = fill(spec.shape, spec.filler)
             except RandomFiller as error:
-                raise self._error(index, f"blob {position} has no weights: {self._lack(index)}; {error}") from None
+                raise self._error(
+                    index, f"blob {position} has no weights: {self._missing_reason(index)}; {error}"
+                ) from None
         self._initial[owner] = values
         return values
 
-    def _lack(self, index: int) -> str:
+    def _missing_reason(self, index: int) -> str:
         if self.model is None:
             return "no caffemodel was given"
         if self._first[self.net.layer[index].name] != index:
-            return "an earlier layer has the same name, and Caffe gives the caffemodel's blobs to that one only"
+            return "an earlier layer has the same name, and Caffe copies the caffemodel's blobs to that layer only"
         return f"{self.model.path} has no layer of that name"
 
     def _check_copy(self, index: int, copied: LayerParameter, expected: Sequence[BlobSpec]) -> None:
@@ -146,12 +149,12 @@ class Weights:
         self, index: int, source: object, blobs: Sequence[BlobProto], expected: Sequence[BlobSpec]
     ) -> None:
         if len(blobs) != len(expected):
-            raise self._error(index, f"{len(blobs)} blobs there, the network wants {len(expected)}", source)
+            raise self._error(index, f"has {len(blobs)} blobs, the network expects {len(expected)}", source)
         for position, (blob, spec) in enumerate(zip(blobs, expected, strict=True)):
             if not shapes_agree(spec.shape, blob):
                 raise self._error(
                     index,
-                    f"blob {position} has shape {_written_shape(blob)}, the network wants {list(spec.shape)}",
+                    f"blob {position} has the shape {_written_shape(blob)}, the network expects {list(spec.shape)}",
                     source,
                 )
             stored = self.model.stored if self.model is not None else ()
@@ -159,23 +162,24 @@ class Weights:
             if count != prod(spec.shape):
                 raise self._error(
                     index,
-                    f"blob {position} has {count} numbers for its shape {_written_shape(blob)}; the file is damaged",
+                    f"blob {position} has {count} elements for its shape {_written_shape(blob)}; the file is damaged, "
+                    "download it again",
                     source,
                 )
 
     def _check_sharing(self, slot: Slot, owner: Slot) -> None:
-        """Sharing layers must want one shape, or with share_mode PERMISSIVE at least one count."""
+        """Sharing layers must expect one shape, or with share_mode PERMISSIVE at least one count."""
         wanted, owned = self._shapes[slot], self._shapes.get(owner)
         if owned is None:
             return
         spec = self.net.layer[slot[0]].param[slot[1]]
         permissive = spec.share_mode == ParamSpec.PERMISSIVE
         if wanted != owned and not (permissive and prod(wanted) == prod(owned)):
-            other = self.net.layer[owner[0]].name
+            owner_name = self.net.layer[owner[0]].name
             raise self._error(
                 slot[0],
-                f"blob {slot[1]} wants shape {list(wanted)}, but shares parameter {spec.name!r} with layer "
-                f"{other!r}, which has {list(owned)}"
+                f"blob {slot[1]} must have the shape {list(wanted)}, but shares parameter {spec.name!r} with layer "
+                f"{owner_name!r}, which has {list(owned)}"
                 + ("" if permissive or prod(wanted) != prod(owned) else " (share_mode: PERMISSIVE would allow it)"),
             )
 
@@ -193,7 +197,7 @@ def match_blobs(layer_name: str, layer_type: str, expected: Sequence[BlobSpec], 
 
 
 def shapes_agree(wanted: Sequence[int], blob: BlobProto) -> bool:
-    """Whether a blob of a file has the shape that the network wants (Caffe's Blob::ShapeEquals).
+    """Whether a blob of a file has the shape that the network expects (Caffe's Blob::ShapeEquals).
 
     The old form (num, channels, height, width) is compared with `wanted` filled up by leading ones to four axes.
     """

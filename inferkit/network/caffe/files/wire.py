@@ -1,4 +1,4 @@
-"""Takes the numbers out of a binary Caffe model without copying them, and puts numbers into blobs as fast.
+"""Extracts the numbers of a binary Caffe model without copying them, and writes numbers into blobs as fast.
 
 Protobuf messages hand their numbers over one Python object at a time: seconds for a model of 240 MB. Here the blobs'
 numbers become numpy views into the file's bytes, and only the rest (names, types, shapes: a few kilobytes) is given to
@@ -90,7 +90,9 @@ def fields(buffer: bytes, start: int, end: int) -> Iterator[Field]:
         else:
             raise DataError(f"byte {key_at} does not begin a protobuf field")
         if position > end:
-            raise DataError(f"the field at byte {key_at} needs {position - value_at} bytes, {end - value_at} are left")
+            raise DataError(
+                f"the field at byte {key_at} needs {position - value_at} bytes, but only {end - value_at} are left"
+            )
         yield Field(number, kind, key_at, value_at, position)
 
 
@@ -141,10 +143,10 @@ def _numbers(buffer: bytes, field: Field, end: int, unpacked: int, dtype: str) -
     """The numbers of a packed field, or of a whole run of single ones; and the position after them."""
     size = np.dtype(dtype).itemsize
     if field.kind == BYTES:
-        count, rest = divmod(field.end - field.start, size)
-        if rest:
+        count, excess = divmod(field.end - field.start, size)
+        if excess:
             raise DataError(
-                f"the numbers at byte {field.start} take {field.end - field.start} bytes, no multiple of {size}"
+                f"the numbers at byte {field.start} take {field.end - field.start} bytes, not a multiple of {size}"
             )
         return np.frombuffer(buffer, dtype, count, field.start), field.end
     # Unpacked: one key byte (numbers below 16 have one) before each number.

@@ -1,6 +1,6 @@
-"""The table of layers: Caffe's type -> its converter, the numbers of its bottoms and tops, and how it uses memory.
+"""The table of layers: Caffe's layer type to its converter, its numbers of bottoms and tops, and how it uses memory.
 
-A converter gets a Layer and returns one tensor per top (fewer where the prototxt names fewer). A new layer is one line
+A converter takes a LayerContext and returns one tensor per top that the prototxt names. A new layer is one line
 here, its function in the file of its kind, and its test.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inferkit.network.caffe.files.schema import LayerParameter
-from inferkit.network.caffe.layer import Layer, Tensor
+from inferkit.network.caffe.layer import LayerContext, Tensor
 from inferkit.network.caffe.layers import (
     activation,
     affine,
@@ -43,7 +43,7 @@ class Kind:
     `shares`: whether the tops of such a layer use its bottom's memory, so that a later layer in place changes all.
     """
 
-    convert: Callable[[Layer], list[Tensor]]
+    convert: Callable[[LayerContext], list[Tensor]]
     bottoms: tuple[int, int | None] = (1, 1)
     tops: tuple[int, int | None] = (1, 1)
     shares: Callable[[LayerParameter], bool] = _never

@@ -1,4 +1,4 @@
-"""Convolution, Deconvolution and Im2col: one set of window parameters, N-D, groups, dilation, any channel axis."""
+"""Convolution, Deconvolution and Im2col: N-dimensional, with groups, dilation and any channel axis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from inferkit.network.caffe.dims import Dim, Shape, learned, product, same_shape, show, static
-from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, stated
+from inferkit.network.caffe.layer import BlobSpec, LayerContext, Tensor, stated
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Window:
         return all((k, s, p) == (1, 1, 0) for k, s, p in zip(self.kernel, self.stride, self.pad, strict=True))
 
 
-def convolution(layer: Layer) -> list[Tensor]:
+def convolution(layer: LayerContext) -> list[Tensor]:
     """Caffe's Convolution: every bottom through the same weights."""
     window, channels = _window(layer), _channels(layer)
     settings = layer.param.convolution_param
@@ -49,7 +49,7 @@ def convolution(layer: Layer) -> list[Tensor]:
     return _apply(layer, window, "Conv", weights, size, attributes)
 
 
-def deconvolution(layer: Layer) -> list[Tensor]:
+def deconvolution(layer: LayerContext) -> list[Tensor]:
     """Caffe's Deconvolution: the transpose of a convolution, weights as channels x outputs per group x kernel."""
     window, channels = _window(layer), _channels(layer)
     settings = layer.param.convolution_param
@@ -69,11 +69,13 @@ def deconvolution(layer: Layer) -> list[Tensor]:
     return _apply(layer, window, "ConvTranspose", weights, size, attributes)
 
 
-def im2col(layer: Layer) -> list[Tensor]:
+def im2col(layer: LayerContext) -> list[Tensor]:
     """Caffe's Im2col: each kernel tap of each channel becomes a channel; a convolution with unit kernels does it."""
     window = _window(layer)
     layer.check(len(window.kernel) >= 1, "needs at least one spatial axis")
-    layer.check(not layer.in_place, "in place, Caffe would overwrite its input while reading it; rename the top")
+    layer.check(
+        not layer.in_place, "in place, Caffe would overwrite its input while reading it; give the top another name"
+    )
     lead, channels, spatial = (
         layer.bottom.shape[: window.axis],
         layer.bottom.shape[window.axis],
@@ -96,24 +98,26 @@ def im2col(layer: Layer) -> list[Tensor]:
     return [layer.reshape(result, (*lead, product((channels, taps)), *size))]
 
 
-def _output(layer: Layer, window: _Window) -> tuple[list[int], list[int]]:
+def _output(layer: LayerContext, window: _Window) -> tuple[list[int], list[int]]:
     """Output size and end padding per spatial axis.
 
-    C++ divides towards zero: a kernel that sticks out of the padded input by less than a stride still gives one
-    output, and its window reads zeros beyond the end.
+    C++ divides towards zero: a kernel that exceeds the padded input by less than a stride still gives one output, and
+    its window reads zeros beyond the end.
     """
     size, ends = [], []
     for axis, (length, extent) in enumerate(zip(_spatial(layer, window), window.extent, strict=True)):
         stride, pad = window.stride[axis], window.pad[axis]
         out = int((length + 2 * pad - extent) / stride) + 1
-        layer.check(out > 0, f"spatial axis {axis} would get size {out}: the kernel spans {extent}, the input {length}")
+        layer.check(
+            out > 0, f"spatial axis {axis} would have size {out}: the kernel spans {extent}, the input {length}"
+        )
         size.append(out)
         ends.append(max(pad, (out - 1) * stride + extent - length - pad))
     return size, ends
 
 
 def _apply(
-    layer: Layer,
+    layer: LayerContext,
     window: _Window,
     op: str,
     weight_shape: tuple[int, ...],
@@ -127,9 +131,9 @@ def _apply(
         same = same_shape(bottom.shape, layer.bottom.shape)
         layer.check(same, f"bottoms differ in shape: {show(layer.bottom.shape)} and {show(bottom.shape)}")
     if layer.in_place:
-        whole = (*layer.bottom.shape[: window.axis], settings.num_output, *size)
+        result_shape = (*layer.bottom.shape[: window.axis], settings.num_output, *size)
         layer.check(
-            whole == layer.bottom.shape and not window.is_pointwise,
+            result_shape == layer.bottom.shape and not window.is_pointwise,
             "in place, Caffe would overwrite its input while reading it; give the top another name",
         )
     specs = [BlobSpec(weight_shape, stated(settings, "weight_filler"))]
@@ -138,7 +142,7 @@ def _apply(
     blobs = layer.blobs(*specs)
     if not window.kernel:
         blobs[0] = blobs[0].reshape(*blobs[0].shape, 1)
-    parameters = [layer.constant(blob, what) for blob, what in zip(blobs, ("weight", "bias"), strict=False)]
+    parameters = [layer.constant(blob, name) for blob, name in zip(blobs, ("weight", "bias"), strict=False)]
     tops = []
     for bottom in layer.bottoms:
         folded = _fold(layer, bottom, window)
@@ -148,18 +152,18 @@ def _apply(
     return tops
 
 
-def _fold(layer: Layer, bottom: Tensor, window: _Window) -> Tensor:
+def _fold(layer: LayerContext, bottom: Tensor, window: _Window) -> Tensor:
     """The bottom as batch x channels x spatial axes, at least one of these."""
-    rest = bottom.shape[window.axis :]
+    channels_and_space = bottom.shape[window.axis :]
     count: Dim = product(bottom.shape[: window.axis])
-    return layer.reshape(bottom, (count, *rest, *((1,) if len(rest) == 1 else ())))
+    return layer.reshape(bottom, (count, *channels_and_space, *((1,) if len(channels_and_space) == 1 else ())))
 
 
-def _spatial(layer: Layer, window: _Window) -> list[int]:
+def _spatial(layer: LayerContext, window: _Window) -> list[int]:
     return [static(dim, "a spatial axis") for dim in layer.bottom.shape[window.axis + 1 :]]
 
 
-def _channels(layer: Layer) -> int:
+def _channels(layer: LayerContext) -> int:
     """The input channels, with Caffe's checks of channels, outputs and groups."""
     settings = layer.param.convolution_param
     channels = learned(layer.bottom.shape[layer.axis(settings.axis)], "the channel axis")
@@ -171,7 +175,7 @@ def _channels(layer: Layer) -> int:
     return channels
 
 
-def _window(layer: Layer) -> _Window:
+def _window(layer: LayerContext) -> _Window:
     settings = layer.param.convolution_param
     axis = layer.axis(settings.axis)
     count = len(layer.bottom.shape) - axis - 1
@@ -187,18 +191,18 @@ def _window(layer: Layer) -> _Window:
     return _Window(axis, kernel, stride, pad, dilation)
 
 
-def _numbers(layer: Layer, what: str, values: list[int], count: int) -> tuple[int, ...] | None:
-    """`what` per spatial axis from the repeated field or its _h and _w forms; None where it is not given."""
+def _numbers(layer: LayerContext, name: str, values: list[int], count: int) -> tuple[int, ...] | None:
+    """Parameter `name` per spatial axis from the repeated field or its _h and _w forms; None where it is not given."""
     settings = layer.param.convolution_param
-    if what != "dilation" and (settings.HasField(f"{what}_h") or settings.HasField(f"{what}_w")):
-        layer.check(count == 2, f"{what}_h and {what}_w are for two spatial axes, the bottom has {count}")
-        field = "kernel_size" if what == "kernel" else what
-        layer.check(not values, f"either {field} or {what}_h and {what}_w, not both")
-        return getattr(settings, f"{what}_h"), getattr(settings, f"{what}_w")
+    if name != "dilation" and (settings.HasField(f"{name}_h") or settings.HasField(f"{name}_w")):
+        layer.check(count == 2, f"{name}_h and {name}_w are for two spatial axes; the bottom has {count}")
+        field = "kernel_size" if name == "kernel" else name
+        layer.check(not values, f"{field} excludes {name}_h and {name}_w; give one of the two forms")
+        return getattr(settings, f"{name}_h"), getattr(settings, f"{name}_w")
     if not values:
-        return () if count == 0 and what == "kernel" else None
+        return () if count == 0 and name == "kernel" else None
     layer.check(
         len(values) in (1, count),
-        f"{what} must be given once, or once per spatial axis ({count}); it is given {len(values)} times",
+        f"{name} must be given once, or once per spatial axis ({count}); it is given {len(values)} times",
     )
     return tuple(values) if len(values) == count else tuple(values) * count

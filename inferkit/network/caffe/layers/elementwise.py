@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from inferkit.network.caffe.dims import same_shape, show
 from inferkit.network.caffe.files.schema import EltwiseParameter
-from inferkit.network.caffe.layer import Layer, Tensor
+from inferkit.network.caffe.layer import LayerContext, Tensor
 
 
-def eltwise(layer: Layer) -> list[Tensor]:
+def eltwise(layer: LayerContext) -> list[Tensor]:
     """Caffe's Eltwise. In place, SUM and MAX clear their first bottom before they read it, so it does not take part."""
     settings = layer.param.eltwise_param
     bottoms, coefficients = list(layer.bottoms), list(settings.coeff)
@@ -30,7 +30,7 @@ def eltwise(layer: Layer) -> list[Tensor]:
     return [_sum(layer, bottoms, coefficients)]
 
 
-def _sum(layer: Layer, bottoms: list[Tensor], coefficients: list[float]) -> Tensor:
+def _sum(layer: LayerContext, bottoms: list[Tensor], coefficients: list[float]) -> Tensor:
     total = layer.scaled(bottoms[0], coefficients[0])
     for bottom, coefficient in zip(bottoms[1:], coefficients[1:], strict=True):
         if coefficient == -1:
@@ -40,7 +40,7 @@ def _sum(layer: Layer, bottoms: list[Tensor], coefficients: list[float]) -> Tens
     return total
 
 
-def _chain(layer: Layer, op: str, tensors: list[Tensor]) -> Tensor:
+def _chain(layer: LayerContext, op: str, tensors: list[Tensor]) -> Tensor:
     result = tensors[0]
     for tensor in tensors[1:]:
         result = layer.like(op, result, tensor)

@@ -1,4 +1,4 @@
-"""LRN, BatchNorm and MVN."""
+"""Normalization layers: LRN, BatchNorm and MVN."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from inferkit.network.caffe.dims import Shape, learned, show, static
 from inferkit.network.caffe.files.schema import LRNParameter
-from inferkit.network.caffe.layer import BlobSpec, Layer, Tensor, constant_filler
+from inferkit.network.caffe.layer import BlobSpec, LayerContext, Tensor, constant_filler
 from inferkit.network.caffe.layers.pooling import average
 
 
-def lrn(layer: Layer) -> list[Tensor]:
+def lrn(layer: LayerContext) -> list[Tensor]:
     """Caffe's LRN: x / (k + alpha / n * sum of n squares)^beta, over channels or a neighbourhood (there k is 1)."""
     settings, bottom = layer.param.lrn_param, layer.bottom
     layer.check(len(bottom.shape) == 4, f"needs a blob of 4 axes, not {show(bottom.shape)}")
@@ -27,7 +27,7 @@ def lrn(layer: Layer) -> list[Tensor]:
     return [_normalized(layer, bottom, _channel_mean(layer), settings.k)]
 
 
-def _normalized(layer: Layer, bottom: Tensor, mean: Tensor, k: float) -> Tensor:
+def _normalized(layer: LayerContext, bottom: Tensor, mean: Tensor, k: float) -> Tensor:
     """bottom * (k + alpha * mean)^-beta."""
     settings = layer.param.lrn_param
     scale = layer.shifted(layer.scaled(mean, settings.alpha), k)
@@ -35,7 +35,7 @@ def _normalized(layer: Layer, bottom: Tensor, mean: Tensor, k: float) -> Tensor:
     return layer.like("Mul", bottom, power)
 
 
-def _lrn_over_itself(layer: Layer) -> Tensor:
+def _lrn_over_itself(layer: LayerContext) -> Tensor:
     """LRN in place: Caffe writes the powers over its input before it multiplies by the input, so it squares them."""
     settings = layer.param.lrn_param
     layer.notes.append(f"layer '{layer.name}' (LRN) works in place: as in Caffe its output is the squared normalizer")
@@ -43,7 +43,7 @@ def _lrn_over_itself(layer: Layer) -> Tensor:
     return layer.like("Pow", scale, layer.scalar(-2 * settings.beta, "beta"))
 
 
-def _channel_mean(layer: Layer) -> Tensor:
+def _channel_mean(layer: LayerContext) -> Tensor:
     """The mean of the squares of local_size neighbouring channels, zeros beyond the first and last counted."""
     bottom, size = layer.bottom, layer.param.lrn_param.local_size
     channels, rows, columns = (static(dim, "a channel or spatial axis") for dim in bottom.shape[1:])
@@ -51,7 +51,7 @@ def _channel_mean(layer: Layer) -> Tensor:
     return layer.reshape(average(layer, squares, (size, 1)), bottom.shape)
 
 
-def batch_norm(layer: Layer) -> list[Tensor]:
+def batch_norm(layer: LayerContext) -> list[Tensor]:
     """Caffe's BatchNorm: (x - mean) / sqrt(variance + eps), with the stored statistics divided by their scale factor.
 
     A scale factor of 0 makes both statistics 0. With use_global_stats: false (and in TRAIN phase) the statistics are
@@ -75,15 +75,15 @@ def batch_norm(layer: Layer) -> list[Tensor]:
     return [layer.like("BatchNormalization", bottom, *parameters, epsilon=settings.eps)]
 
 
-def _batch_statistics(layer: Layer) -> Tensor:
+def _batch_statistics(layer: LayerContext) -> Tensor:
     bottom = layer.bottom
-    others = [axis for axis in range(len(bottom.shape)) if axis != 1]
-    centred, variance = _centred(layer, bottom, others)
+    reduced_axes = [axis for axis in range(len(bottom.shape)) if axis != 1]
+    centred, variance = _centred(layer, bottom, reduced_axes)
     deviation = layer.like("Sqrt", layer.shifted(variance, layer.param.batch_norm_param.eps))
     return layer.like("Div", centred, deviation)
 
 
-def mvn(layer: Layer) -> list[Tensor]:
+def mvn(layer: LayerContext) -> list[Tensor]:
     """Caffe's MVN: minus the mean, divided by (standard deviation + eps), per channel or per image; the top is 4-D."""
     settings = layer.param.mvn_param
     bottom = layer.reshape(layer.bottom, layer.legacy_shape("MVN"))
@@ -94,7 +94,7 @@ def mvn(layer: Layer) -> list[Tensor]:
     return [layer.like("Div", centred, deviation)]
 
 
-def _centred(layer: Layer, tensor: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
+def _centred(layer: LayerContext, tensor: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
     """The tensor minus its mean over `axes`, and the mean of its square."""
     shape: Shape = tuple(1 if axis in axes else dim for axis, dim in enumerate(tensor.shape))
     over = layer.integers(axes, "axes")

@@ -1,4 +1,4 @@
-"""Pooling and spatial pyramid pooling: Caffe's window arithmetic as explicit padding, never as an operator's ceil_mode.
+"""Pooling and spatial pyramid pooling: Caffe's window arithmetic becomes explicit padding, never ceil_mode.
 
 Per axis a window covers [i * stride - pad, + kernel), cut at the input for MAX and for the sum of AVE. AVE divides by
 the window cut at input + pad: padding counts, what lies beyond it does not. Operators divide by the whole kernel or by
@@ -15,7 +15,7 @@ import numpy as np
 
 from inferkit.network.caffe.dims import Shape, product, show, static
 from inferkit.network.caffe.files.schema import PoolingParameter, SPPParameter
-from inferkit.network.caffe.layer import Layer, Tensor
+from inferkit.network.caffe.layer import LayerContext, Tensor
 from inferkit.network.limit import check_bytes
 
 # What Caffe starts a maximum from; a window outside the input keeps it.
@@ -60,24 +60,24 @@ class Span:
         return np.arange(self.count) * self.stride - self.pad
 
 
-def pooling(layer: Layer) -> list[Tensor]:
+def pooling(layer: LayerContext) -> list[Tensor]:
     """Caffe's Pooling. STOCHASTIC in TEST phase is the mean weighted by the values (Caffe has it on GPUs only)."""
     settings = layer.param.pooling_param
     layer.check(len(layer.bottom.shape) == 4, f"needs a blob of 4 axes, not {show(layer.bottom.shape)}")
     layer.check(not layer.in_place, "in place, Caffe would overwrite its input; give the top another name")
     method = settings.pool
     most = 2 if method == PoolingParameter.MAX else 1
-    layer.check(1 <= layer.top_count <= most, f"makes at most {most} tops, the prototxt names {layer.top_count}")
+    layer.check(1 <= layer.top_count <= most, f"has at most {most} tops, but the prototxt names {layer.top_count}")
     rows, columns = _spans(layer)
     if method == PoolingParameter.MAX:
         return _maximum(layer, layer.bottom, rows, columns, mask=layer.top_count == 2)
     if method == PoolingParameter.AVE:
         return [_average(layer, layer.bottom, rows, columns)]
-    layer.check(not layer.train, "STOCHASTIC pooling is random in TRAIN phase")
+    layer.check(not layer.train, "STOCHASTIC pooling is random in the TRAIN phase")
     return [_weighted_mean(layer, layer.bottom, rows, columns)]
 
 
-def pyramid(layer: Layer) -> list[Tensor]:
+def pyramid(layer: LayerContext) -> list[Tensor]:
     """Caffe's SPP: poolings into 1, 2x2, 4x4, ... bins, flattened and concatenated (one level alone stays 4-D)."""
     settings = layer.param.spp_param
     layer.check(len(layer.bottom.shape) == 4, f"needs a blob of 4 axes, not {show(layer.bottom.shape)}")
@@ -101,7 +101,7 @@ def pyramid(layer: Layer) -> list[Tensor]:
     return [layer.node("Concat", *flat, shape=(flat[0].shape[0], width), axis=1)]
 
 
-def average(layer: Layer, tensor: Tensor, size: tuple[int, int]) -> Tensor:
+def average(layer: LayerContext, tensor: Tensor, size: tuple[int, int]) -> Tensor:
     """The mean of neighbourhoods of this odd size in the last two axes, zeros outside the input counted, same shape."""
     rows, columns = (
         Span(static(tensor.shape[axis + 2], "a spatial axis"), size[axis], 1, size[axis] // 2, 0) for axis in (0, 1)
@@ -109,7 +109,7 @@ def average(layer: Layer, tensor: Tensor, size: tuple[int, int]) -> Tensor:
     return _average(layer, tensor, replace(rows, count=rows.length), replace(columns, count=columns.length))
 
 
-def _maximum(layer: Layer, tensor: Tensor, rows: Span, columns: Span, mask: bool) -> list[Tensor]:
+def _maximum(layer: LayerContext, tensor: Tensor, rows: Span, columns: Span, mask: bool) -> list[Tensor]:
     inner = rows.inside, columns.inside
     shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
     if not mask:
@@ -122,21 +122,21 @@ def _maximum(layer: Layer, tensor: Tensor, rows: Span, columns: Span, mask: bool
     return [_extended(layer, pooled, rows, columns, _LOWEST), _extended(layer, index, rows, columns, -1.0)]
 
 
-def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
+def _average(layer: LayerContext, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     inner = rows.inside, columns.inside
     shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
     if _is_global(rows, columns):
         return layer.node("GlobalAveragePool", tensor, shape=shape)
     divisor = np.outer(inner[0].counted(), inner[1].counted()).astype(np.float32)
     covered = np.outer(inner[0].covered(), inner[1].covered()).astype(np.float32)
-    whole = np.full_like(covered, rows.kernel * columns.kernel)
+    kernel_area = np.full_like(covered, rows.kernel * columns.kernel)
     window = _window(*inner)
     # Padding is counted only where it is the same all around: ONNX Runtime 1.21 to 1.24 mix up the axes' otherwise.
-    counts = len(set(window["pads"])) == 1 and np.array_equal(divisor, whole)
+    counts = len(set(window["pads"])) == 1 and np.array_equal(divisor, kernel_area)
     pooled = layer.node(
         "AveragePool", tensor, shape=shape, count_include_pad=int(counts) if any(window["pads"]) else None, **window
     )
-    divided = whole if counts else covered
+    divided = kernel_area if counts else covered
     if not np.array_equal(divided, divisor):
         ratio = divided / divisor
         for axis in (0, 1):  # where it is the same along an axis, one value says it
@@ -148,7 +148,7 @@ def _average(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     return _extended(layer, pooled, rows, columns, nothing)
 
 
-def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
+def _weighted_mean(layer: LayerContext, tensor: Tensor, rows: Span, columns: Span) -> Tensor:
     """sum(x * x) / sum(x) per window where that sum is positive, else 0."""
     inner = rows.inside, columns.inside
     shape: Shape = (*tensor.shape[:2], inner[0].count, inner[1].count)
@@ -162,7 +162,7 @@ def _weighted_mean(layer: Layer, tensor: Tensor, rows: Span, columns: Span) -> T
     return _extended(layer, layer.node("Where", positive, ratio, zero, shape=shape), rows, columns, 0.0)
 
 
-def _extended(layer: Layer, pooled: Tensor, rows: Span, columns: Span, value: float | np.ndarray) -> Tensor:
+def _extended(layer: LayerContext, pooled: Tensor, rows: Span, columns: Span, value: float | np.ndarray) -> Tensor:
     """The windows inside the input, plus `value` (one, or one per window) for those outside."""
     extra = rows.count - rows.inside.count, columns.count - columns.inside.count
     if not any(extra):
@@ -191,24 +191,24 @@ def _is_global(rows: Span, columns: Span) -> bool:
     return all(s.count == 1 and s.kernel == s.length and s.pad == 0 for s in (rows, columns))
 
 
-def _spans(layer: Layer) -> tuple[Span, Span]:
+def _spans(layer: LayerContext) -> tuple[Span, Span]:
     settings = layer.param.pooling_param
-    given = {name: settings.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w", "pad", "stride")}
-    both = given["kernel_h"] and given["kernel_w"]
+    stated = {name: settings.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w", "pad", "stride")}
+    both = stated["kernel_h"] and stated["kernel_w"]
     if settings.global_pooling:
-        either = given["kernel_size"] or given["kernel_h"] or given["kernel_w"]
-        layer.check(not either, "with global_pooling no kernel size may be given")
+        either = stated["kernel_size"] or stated["kernel_h"] or stated["kernel_w"]
+        layer.check(not either, "global_pooling excludes a kernel size")
         kernel = tuple(static(dim, "a spatial axis") for dim in layer.bottom.shape[2:])
     else:
-        layer.check(given["kernel_size"] != both, "needs kernel_size, or kernel_h and kernel_w, and not both")
-        one = settings.kernel_size
-        kernel = (one, one) if given["kernel_size"] else (settings.kernel_h, settings.kernel_w)
+        layer.check(stated["kernel_size"] != both, "needs either kernel_size or kernel_h and kernel_w")
+        side = settings.kernel_size
+        kernel = (side, side) if stated["kernel_size"] else (settings.kernel_h, settings.kernel_w)
     layer.check(min(kernel) > 0, "kernel sizes must be positive")
-    pad, stride = (_pair(layer, what, given[what]) for what in ("pad", "stride"))
+    pad, stride = (_pair(layer, name, stated[name]) for name in ("pad", "stride"))
     layer.check(min(stride) > 0, "strides must be positive")
     if settings.global_pooling:
         plain = pad == (0, 0) and stride == (1, 1)
-        layer.check(plain, "with global_pooling the padding must be 0 and the stride 1")
+        layer.check(plain, "global_pooling needs padding 0 and stride 1")
     if any(pad):
         layer.check(settings.pool != PoolingParameter.STOCHASTIC, "STOCHASTIC pooling cannot pad")
         layer.check(all(p < k for p, k in zip(pad, kernel, strict=True)), "the padding must be smaller than the kernel")
@@ -219,15 +219,15 @@ def _spans(layer: Layer) -> tuple[Span, Span]:
     return rows, columns
 
 
-def _pair(layer: Layer, what: str, single: bool) -> tuple[int, int]:
+def _pair(layer: LayerContext, name: str, single: bool) -> tuple[int, int]:
     settings = layer.param.pooling_param
-    has = [settings.HasField(f"{what}_h"), settings.HasField(f"{what}_w")]
-    layer.check(not any(has) or (all(has) and not single), f"needs {what}, or {what}_h and {what}_w, and not both")
-    value = getattr(settings, what)
-    return (getattr(settings, f"{what}_h"), getattr(settings, f"{what}_w")) if all(has) else (value, value)
+    has = [settings.HasField(f"{name}_h"), settings.HasField(f"{name}_w")]
+    layer.check(not any(has) or (all(has) and not single), f"needs either {name} or {name}_h and {name}_w")
+    value = getattr(settings, name)
+    return (getattr(settings, f"{name}_h"), getattr(settings, f"{name}_w")) if all(has) else (value, value)
 
 
-def _span(layer: Layer, axis: int, kernel: int, stride: int, pad: int, *, floor: bool, clip: bool) -> Span:
+def _span(layer: LayerContext, axis: int, kernel: int, stride: int, pad: int, *, floor: bool, clip: bool) -> Span:
     length = static(layer.bottom.shape[axis], "a spatial axis")
     room = length + 2 * pad - kernel
     count = (math.floor(room / stride) if floor else math.ceil(room / stride)) + 1
@@ -238,7 +238,7 @@ def _span(layer: Layer, axis: int, kernel: int, stride: int, pad: int, *, floor:
     return Span(length, kernel, stride, pad, count)
 
 
-def _bins(layer: Layer, axis: int, bins: int) -> Span:
+def _bins(layer: LayerContext, axis: int, bins: int) -> Span:
     """SPP's windows: the kernel that covers the axis in `bins` steps, padded by half of what is missing."""
     length = static(layer.bottom.shape[axis], "a spatial axis")
     kernel = math.ceil(length / bins)

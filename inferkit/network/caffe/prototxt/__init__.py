@@ -1,1 +1,1 @@
-"""What a prototxt defines: older forms upgraded, layers filtered, the inference part taken."""
+"""Reads a prototxt's network: upgrades older formats, filters layers, and extracts the part for inference."""

@@ -1,8 +1,8 @@
-"""Turns the data layers of a training network into Input layers, finding the shapes that their images will have.
+"""Turns the data layers of a training network into Input layers and determines their shapes.
 
-Caffe learns most of these shapes from the data itself. Here they come, in this order, from the caller; from the
-layer's own parameters (crop_size, new_height and new_width, memory_data_param, shapes of DummyData); from the mean
-image where that file is there. An image's channels also come from the weights of the layer that reads it, and from the
+Caffe takes most of these shapes from the data itself. Here they come, in this order, from the caller; from the layer's
+own parameters (crop_size, new_height and new_width, memory_data_param, shapes of DummyData); from the mean image where
+that file exists. The number of channels also comes from the weights of the layer that reads the image, and from the
 number of mean values.
 """
 
@@ -36,7 +36,7 @@ def inputs_for_data(
 
     DummyData becomes an input where it is filled at random or is all that the network starts from, and stays a
     constant otherwise. `input_shapes` gives whole shapes, batch first, by blob name. Raises NetworkError where a shape
-    is nowhere to be found; the message says how to give it.
+    cannot be determined; the message says how to give it.
     """
     images = any(is_data(layer) or layer.type == "Input" for layer in net.layer)
     chosen = [
@@ -56,19 +56,19 @@ def inputs_for_data(
         new.top.extend(old.top)
         for name, shape in zip(old.top, shapes, strict=True):
             new.input_param.shape.add().dim.extend(shape)
-            notes.append(f"layer {old.name!r} ({old.type}): became the input {name!r} of shape {shape}")
+            notes.append(f"layer {old.name!r} ({old.type}): replaced by the input {name!r} of shape {shape}")
     return changed, notes
 
 
 def dummy_shapes(layer: LayerParameter) -> list[list[int]]:
     """The shapes of a DummyData layer's tops: one for all or one each, in either of two forms."""
     settings, count = layer.dummy_data_param, len(layer.top)
-    given = [list(shape.dim) for shape in settings.shape]
-    if not given:
+    shapes = [list(shape.dim) for shape in settings.shape]
+    if not shapes:
         sizes = [list(field) for field in (settings.num, settings.channels, settings.height, settings.width)]
         if all(sizes):
-            given = [[size[top % len(size)] for size in sizes] for top in range(count)]
-    return [given[top % len(given)] for top in range(count)] if given else []
+            shapes = [[size[top % len(size)] for size in sizes] for top in range(count)]
+    return [shapes[top % len(shapes)] for top in range(count)] if shapes else []
 
 
 def _is_dummy_input(layer: LayerParameter, alone: bool) -> bool:
@@ -93,9 +93,9 @@ def _shape(
         if None not in image and 0 not in image:
             return [batch, *(size or 0 for size in image)]
         missing = "channels" if image[1] and image[2] else "size"
-        reason = f"the {missing} of its images cannot be told from the prototxt"
+        reason = f"the prototxt does not determine the {missing} of its images"
     else:
-        reason = "the shape of its data cannot be told from the prototxt"
+        reason = "the prototxt does not determine the shape of its data"
     raise NetworkError(
         f"{source}, layer {layer.name!r} ({layer.type}): {reason}; give the shape of {name!r}, batch first, as an "
         f"input shape (input_shapes={{{name!r}: (1, channels, height, width)}})"
@@ -114,7 +114,7 @@ def _batch(layer: LayerParameter) -> int:
 
 
 def _image(flow: Flow, top: Top, model: CaffeModel | None, folder: Path) -> list[int | None]:
-    """Channels, height and width of a data layer's images; None for what is not known."""
+    """Channels, height and width of a data layer's images; None where unknown."""
     layer = flow.layer(top)
     transform = layer.transform_param
     if layer.type == "MemoryData":
@@ -155,26 +155,26 @@ def _channels_by_weights(flow: Flow, top: Top, model: CaffeModel, size: Sequence
     """The channels that the first learned layer on the image has weights for."""
     for reader in flow.readers[top]:
         layer = flow.net.layer[reader.layer]
-        found = None
+        channels = None
         if layer.type == "Convolution" or (layer.type == "InnerProduct" and all(size)):
             weights = next(
-                (other.blobs[0] for other in model.net.layer if other.name == layer.name and other.blobs), None
+                (stored.blobs[0] for stored in model.net.layer if stored.name == layer.name and stored.blobs), None
             )
             shape = list(legacy_shape(weights) or weights.shape.dim) if weights is not None else []
             if layer.type == "Convolution" and len(shape) == 4:
-                found = shape[1] * layer.convolution_param.group
+                channels = shape[1] * layer.convolution_param.group
             elif layer.type == "InnerProduct" and len(shape) >= 2:
                 inputs = shape[-2] if layer.inner_product_param.transpose else shape[-1]
                 area = (size[0] or 1) * (size[1] or 1)
-                found = inputs // area if inputs % area == 0 else None
+                channels = inputs // area if inputs % area == 0 else None
         elif layer.type in _SAME_CHANNELS and layer.top:
-            left = [None, None] if layer.type == "Pooling" else size
-            found = _channels_by_weights(flow, Top(reader.layer, 0), model, left)
+            pooled_size = [None, None] if layer.type == "Pooling" else size
+            channels = _channels_by_weights(flow, Top(reader.layer, 0), model, pooled_size)
         elif layer.type == "Slice" and layer.slice_param.axis == 1 and layer.slice_param.slice_dim == 1:
             parts = [
                 _channels_by_weights(flow, Top(reader.layer, place), model, size) for place in range(len(layer.top))
             ]
-            found = sum(part or 0 for part in parts) if all(parts) else None
-        if found:
-            return found
+            channels = sum(part or 0 for part in parts) if all(parts) else None
+        if channels:
+            return channels
     return None

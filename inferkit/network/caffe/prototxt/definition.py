@@ -1,4 +1,4 @@
-"""One network as its files define it, ready to be converted: read, upgraded, filtered, its inference part taken."""
+"""Reads a network from its files and prepares it for conversion: upgraded, filtered, reduced to its inference part."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from inferkit.network.caffe.prototxt.upgrade import upgrade
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """A network in today's form, of one phase, every source an Input, Parameter or constant DummyData layer.
+    """A network in the current format, of one phase, every source an Input, Parameter or constant DummyData layer.
 
-    `flow` says which layer reads what; `weights` gives learned blobs; `notes` what was changed and what Caffe would
-    warn of; `transforms` the preprocessing that data layers asked for, by the name of the input they became.
+    `flow` says which layer reads what; `weights` gives learned blobs; `notes` the changes and Caffe's own
+    warnings; `transforms` the preprocessing that data layers asked for, by the name of the input they became.
     """
 
     source: Path
@@ -42,11 +42,11 @@ def define(
     stages: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
 ) -> Definition:
-    """Read a network's prototxt and trained weights, as far as conversion to another format needs no shapes.
+    """Read a network's prototxt and trained weights, up to the conversion, which needs shapes.
 
     `phase`, `level` and `stages` choose among layers with include and exclude rules, as Caffe's own options do.
     `input_shapes` (batch first, by blob name, or one shape for the only input) replaces or supplies the shapes of
-    inputs. Raises NetworkError for whatever is wrong with the files, naming file, place and reason.
+    inputs. Raises NetworkError for any defect of the files, naming file, place and reason.
     """
     source = Path(prototxt)
     written = read_prototxt(source)
@@ -58,7 +58,7 @@ def define(
     model = read_upgraded(caffemodel) if caffemodel is not None else None
     filtered = filter_net(written, source, phase=phase, level=level, stages=stages)
     if not filtered.layer:
-        raise NetworkError(f"{source}: no layer is meant for the {Phase.Name(phase)} phase{_state(level, stages)}")
+        raise NetworkError(f"{source}: no layer belongs to the {Phase.Name(phase)} phase{_state(level, stages)}")
     transforms = {
         layer.top[0]: layer.transform_param
         for layer in filtered.layer
@@ -66,7 +66,7 @@ def define(
     }
     net, derived = inference_part(filtered, written, source)
     if not net.layer:
-        raise NetworkError(f"{source}: nothing is left without data layers, losses and Accuracy")
+        raise NetworkError(f"{source}: no layer remains without data layers, losses and Accuracy")
     net, inputs = inputs_for_data(net, source, model, shapes)
     net = _with_input_shapes(net, shapes, source)
     flow = trace_flow(net, source)
@@ -75,7 +75,7 @@ def define(
 
 
 def read_upgraded(path: PathLike) -> CaffeModel:
-    """A caffemodel in today's form. Raises NetworkError."""
+    """A caffemodel in the current format. Raises NetworkError."""
     model = read_caffemodel(path)
     upgrade(model.net, path)
     return model
@@ -99,12 +99,12 @@ def _only_input(written: NetParameter, source: Path, phase: int, level: int, sta
             names += layer.top
         elif is_data(layer):
             names += layer.top[:1]
-    found = list(dict.fromkeys(names))
-    if len(found) != 1:
+    inputs = list(dict.fromkeys(names))
+    if len(inputs) != 1:
         raise NetworkError(
-            f"{source}: one input shape for the inputs {', '.join(found) or '(none)'}; give them by name"
+            f"{source}: one input shape is given for the inputs {', '.join(inputs) or '(none)'}; give shapes by name"
         )
-    return found[0]
+    return inputs[0]
 
 
 def _state(level: int, stages: Sequence[str]) -> str:
@@ -118,7 +118,7 @@ def _supply_input_shapes(net: NetParameter, shapes: Mapping[str, list[int]], sou
     missing = [name for name in net.input if name not in shapes]
     if missing:
         raise NetworkError(
-            f"{source}: input {missing[0]!r} has no shape; write input_shape into the prototxt, or give an input shape"
+            f"{source}: input {missing[0]!r} has no shape; write input_shape into the prototxt or give an input shape"
         )
     for name in net.input:
         net.input_shape.add().dim.extend(shapes[name])
@@ -134,10 +134,12 @@ def _with_input_shapes(net: NetParameter, shapes: Mapping[str, list[int]], sourc
     changed.CopyFrom(net)
     for layer in changed.layer:
         if layer.type == "Input" and shapes.keys() & set(layer.top):
-            given = [list(shape.dim) for shape in layer.input_param.shape]
-            if len(given) == 1:
-                given *= len(layer.top)
+            written = [list(shape.dim) for shape in layer.input_param.shape]
+            if len(written) == 1:
+                written *= len(layer.top)
             layer.input_param.ClearField("shape")
             for place, name in enumerate(layer.top):
-                layer.input_param.shape.add().dim.extend(shapes.get(name, given[place] if place < len(given) else []))
+                layer.input_param.shape.add().dim.extend(
+                    shapes.get(name, written[place] if place < len(written) else [])
+                )
     return changed

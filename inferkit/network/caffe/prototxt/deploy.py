@@ -1,15 +1,16 @@
-"""Derives the part of a training network that inference needs: losses become what they train, data layers inputs.
+"""Derives the inference part of a training network: losses become activations, data layers become inputs.
 
-What happens to a network that has data or loss layers (any other is left as it is):
+A network with data or loss layers is changed as follows; any other is left as it is:
 
 - SoftmaxWithLoss and InfogainLoss become a Softmax on the same logits, SigmoidCrossEntropyLoss a Sigmoid, unless the
   network has that layer already. Its top is named by the loss layer's own second top, else `prob`, or
   `<logits>_prob` where `prob` is taken or there are several.
 - A loss whose label another loss with a greater loss_weight reads too is an auxiliary one (GoogLeNet's first two) and
-  vanishes with its branch.
-- Other losses, Accuracy, Silence and HDF5Output vanish; what they judged becomes an output, unless a layer reads it.
-- Whatever then leads to no output vanishes: labels, and the layers between them and a loss.
-- Data layers that are left become inputs (data_layers.py).
+  is removed with its branch.
+- Other losses, Accuracy, Silence and HDF5Output are removed; the blobs that they evaluated become outputs, unless a
+  layer reads them.
+- Layers that then lead to no output are removed: labels, and the layers between them and a loss.
+- The remaining data layers become inputs (data_layers.py).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def is_loss(layer: LayerParameter) -> bool:
 
 
 def is_data(layer: LayerParameter) -> bool:
-    """Whether a layer brings the data of training: no bottoms, and content from outside of the prototxt."""
+    """Whether a layer reads training data: it has no bottoms, and its content is not in the prototxt."""
     return layer.type in DATA_LAYERS or (layer.type == "Python" and not layer.bottom and not is_loss(layer))
 
 
@@ -71,7 +72,7 @@ def inference_part(net: NetParameter, unfiltered: NetParameter, source: object) 
     outputs = _about_images(flow, predictions | loose)
     live = _ancestors(flow, outputs)
     heads = _heads(flow, judged, auxiliary, live, outputs, unfiltered)
-    notes = [_note(net.layer[index], "auxiliary loss, left out with its branch") for index in sorted(auxiliary)]
+    notes = [_note(net.layer[index], "auxiliary loss: left out with its branch") for index in sorted(auxiliary)]
     return _assemble(flow, live, outputs, heads), notes + _unknown_losses(net)
 
 
@@ -89,7 +90,7 @@ def _judged(flow: Flow, ends: Iterable[int]) -> dict[int, list[Top]]:
         elif layer.type == "ContrastiveLoss":
             judged[index] = list(bottoms[:2])
         elif layer.type == "HDF5Output" or is_loss(layer):
-            # Either bottom of a EuclideanLoss may be the target: it is the one that nothing learned.
+            # Either bottom of a EuclideanLoss may be the target: it is the one that no layer learned.
             learned = [top for top in bottoms if _is_learned(flow, top)]
             judged[index] = learned or list(bottoms[:1])
     return judged
@@ -116,14 +117,14 @@ def _auxiliary(flow: Flow, judged: dict[int, list[Top]]) -> set[int]:
 
 def _ancestors(flow: Flow, tops: Iterable[Top]) -> set[int]:
     """The layers that the tops are computed by."""
-    found: set[int] = set()
+    ancestors: set[int] = set()
     waiting = [top.layer for top in tops]
     while waiting:
         index = waiting.pop()
-        if index not in found:
-            found.add(index)
+        if index not in ancestors:
+            ancestors.add(index)
             waiting += [top.layer for top in flow.bottoms[index]]
-    return found
+    return ancestors
 
 
 def _is_learned(flow: Flow, top: Top) -> bool:
@@ -132,7 +133,7 @@ def _is_learned(flow: Flow, top: Top) -> bool:
 
 def _sources(flow: Flow, top: Top) -> set[Top]:
     """The tops of layers without bottoms that a top depends on."""
-    found: set[Top] = set()
+    sources: set[Top] = set()
     seen: set[Top] = set()
     waiting = [top]
     while waiting:
@@ -143,12 +144,12 @@ def _sources(flow: Flow, top: Top) -> set[Top]:
         if flow.bottoms[current.layer]:
             waiting += flow.bottoms[current.layer]
         else:
-            found.add(current)
-    return found
+            sources.add(current)
+    return sources
 
 
 def _about_images(flow: Flow, tops: set[Top]) -> set[Top]:
-    """Those of `tops` that depend on what the learned ones depend on: a label made smaller is no output."""
+    """Those of `tops` that depend on the same sources as the learned ones: a resized label is not an output."""
     learned = [top for top in tops if _is_learned(flow, top)]
     images = {source for top in learned or tops for source in _sources(flow, top)}
     images -= {top for top in images if flow.layer(top).type in _LABELLED and top.place > 0}
@@ -169,10 +170,10 @@ def _heads(
         layer = flow.net.layer[index]
         loss = layer
         if layer.type == "Accuracy":
-            found = _training_loss(flow.name(tops[0]), unfiltered) if tops else None
-            if found is None:
+            training_loss = _training_loss(flow.name(tops[0]), unfiltered) if tops else None
+            if training_loss is None:
                 continue
-            loss = found
+            loss = training_loss
         if index in auxiliary or loss.type not in _HEADS or not tops or tops[0] not in outputs:
             continue
         head = _head(index, tops[0], loss)
@@ -203,18 +204,18 @@ def _training_loss(logits: str, unfiltered: NetParameter) -> LayerParameter | No
 
 
 def _assemble(flow: Flow, live: set[int], outputs: set[Top], heads: list[_Head]) -> NetParameter:
-    """The network of the live layers, heads in their losses' places, tops that only vanished layers read silenced."""
+    """The live layers, heads in place of their losses; a Silence reads the tops that only removed layers read."""
     net = NetParameter()
     net.CopyFrom(flow.net)
     net.ClearField("layer")
-    taken = {name for index in live for name in flow.net.layer[index].top}
+    used_names = {name for index in live for name in flow.net.layer[index].top}
     by_place = {head.layer: head for head in heads}
     unwanted: list[str] = []
     for index, layer in enumerate(flow.net.layer):
         if index in by_place:
             head = by_place[index]
-            name = _head_name(flow.name(head.logits), head, len(heads), taken)
-            taken.add(name)
+            name = _head_name(flow.name(head.logits), head, len(heads), used_names)
+            used_names.add(name)
             added = net.layer.add(name=name, type=head.kind, bottom=[flow.name(head.logits)], top=[name])
             if head.kind == "Softmax" and head.axis != 1:
                 added.softmax_param.axis = head.axis
@@ -233,7 +234,7 @@ def _assemble(flow: Flow, live: set[int], outputs: set[Top], heads: list[_Head])
 
 
 def _keep_tops(layer: LayerParameter, places: Sequence[int]) -> None:
-    """Leave a source only the tops at `places`, and of what it has per top only their part."""
+    """Keep only the tops at `places` of a source layer, and their entries of its lists per top."""
     dummy = layer.dummy_data_param
     lists: list[Any] = [layer.top]
     lists += [layer.input_param.shape] if layer.type == "Input" else []
@@ -251,23 +252,23 @@ def _is_read(flow: Flow, top: Top, live: set[int], heads: list[_Head]) -> bool:
     return any(reader.layer in live for reader in flow.readers[top]) or any(head.logits == top for head in heads)
 
 
-def _head_name(logits: str, head: _Head, count: int, taken: set[str]) -> str:
+def _head_name(logits: str, head: _Head, count: int, used_names: set[str]) -> str:
     wanted = [head.name, "prob" if count == 1 else None, f"{logits}_prob"]
     for name in wanted:
-        if name and name not in taken:
+        if name and name not in used_names:
             return name
     number = 2
-    while f"{logits}_prob{number}" in taken:
+    while f"{logits}_prob{number}" in used_names:
         number += 1
     return f"{logits}_prob{number}"
 
 
 def _unknown_losses(net: NetParameter) -> list[str]:
-    known = ("MultinomialLogisticLoss", "HingeLoss", "EuclideanLoss", "ContrastiveLoss", *_HEADS)
+    caffe_losses = ("MultinomialLogisticLoss", "HingeLoss", "EuclideanLoss", "ContrastiveLoss", *_HEADS)
     return [
-        _note(layer, "not a loss of Caffe 1.0; left out, what it judges is given without an activation")
+        _note(layer, "not a loss of Caffe 1.0: left out; the blob that it evaluates is an output without an activation")
         for layer in net.layer
-        if is_loss(layer) and layer.type not in known
+        if is_loss(layer) and layer.type not in caffe_losses
     ]
 
 

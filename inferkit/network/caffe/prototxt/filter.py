@@ -1,4 +1,4 @@
-"""Keeps the layers that are meant for one phase, level and set of stages, as Caffe's Net::FilterNet does."""
+"""Filters layers by phase, level and stages, as Caffe's Net::FilterNet does."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def filter_net(
     for layer in net.layer:
         if layer.include and layer.exclude:
             raise NetworkError(
-                f"{source}, layer {layer.name!r} ({layer.type}): it has include rules and exclude rules; Caffe allows "
-                "only one of both kinds"
+                f"{source}, layer {layer.name!r} ({layer.type}): it has both include and exclude rules; Caffe allows "
+                "only one of these kinds"
             )
         if layer.include:
             included = any(meets(state, rule) for rule in layer.include)

@@ -1,7 +1,7 @@
-"""Brings the older forms of a network to today's, as Caffe does when it reads a file (UpgradeNetAsNeeded).
+"""Upgrades older prototxt formats to the current one, as Caffe does when it reads a file (UpgradeNetAsNeeded).
 
-In its order: the form of 2013 (upgrade_v0.py), transformation fields in data layers, `layers` with enum types, `input`
-fields, and the training rates of BatchNorm. Today's form comes out as it went in.
+In Caffe's order: V0, the format of 2013 (upgrade_v0.py); transformation fields in data layers; V1, `layers` with enum
+types; `input` fields; and the learning rates of BatchNorm. A network in the current format is not changed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def upgrade(net: NetParameter, source: object) -> list[str]:
-    """Change `net` in place to today's form; returns what Caffe would warn of (fields that are ignored).
+    """Change `net` in place to the current format; returns Caffe's own warnings (fields that are ignored).
 
-    `source` is the file's name in errors. Raises NetworkError where Caffe gives up: an unknown old type, padding in
+    `source` is the file's name in errors. Raises NetworkError where Caffe aborts: an unknown old type, padding in
     front of a layer that cannot pad, inputs without enough dimensions.
     """
     warnings: list[str] = []
@@ -58,7 +58,7 @@ def upgrade(net: NetParameter, source: object) -> list[str]:
 
 
 def v1_type_name(number: int) -> str:
-    """Today's name of an old enum type."""
+    """The current name of an old enum type."""
     value = V1LayerParameter.LayerType.Name(number)
     return _V1_TYPES.get(value) or "".join(word.capitalize() for word in value.split("_") if value != "NONE")
 
@@ -93,7 +93,7 @@ def _upgrade_v1_net(net: NetParameter) -> list[str]:
 
 
 def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
-    """The same layer in today's form: type as a name, the four lists of training rates joined to `param` entries."""
+    """The same layer in the current format: its type by name, the four lists of rates joined to `param` entries."""
     if old.HasField("type"):
         new.type = v1_type_name(old.type)
     special = {"type", "layer", "param", "blob_share_mode", "blobs_lr", "weight_decay"}
@@ -134,18 +134,18 @@ def _inputs_to_layer(net: NetParameter, source: object) -> None:
     if shapes:
         incomplete = not net.input_shape and any(len(shape) < 4 for shape in shapes[: len(net.input)])
         if len(shapes) < len(net.input) or incomplete:
-            form = "input_shape each" if net.input_shape else "four input_dim each"
+            form = "one input_shape each" if net.input_shape else "four input_dim each"
             raise NetworkError(
-                f"{source}: {len(net.input)} inputs ({', '.join(net.input)}) need one {form}; there are "
+                f"{source}: {len(net.input)} inputs ({', '.join(net.input)}) need {form}, but there are "
                 f"{len(net.input_shape) or len(net.input_dim)}"
             )
         layer = LayerParameter(name="input", type="Input", top=net.input, input_param=InputParameter())
         for shape in shapes[: len(net.input)]:
             layer.input_param.shape.add().dim.extend(shape)
-        others = list(net.layer)
+        following = list(net.layer)
         net.ClearField("layer")
         net.layer.append(layer)
-        net.layer.extend(others)
+        net.layer.extend(following)
     net.ClearField("input")
     net.ClearField("input_shape")
     net.ClearField("input_dim")

@@ -1,4 +1,4 @@
-"""Brings networks in the form of 2013 (`layers { layer { } }`, a padding layer of its own) to the form after it."""
+"""Upgrades V0 prototxts (2013: `layers { layer { } }`, padding as a layer of its own) to V1."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _LISTS = ("blobs", "blobs_lr", "weight_decay")
 
 
 def upgrade_v0_net(net: NetParameter, source: object) -> list[str]:
-    """Change `net` in place so that its layers are V1; returns what Caffe would warn of (fields that are ignored).
+    """Change `net` in place so that its layers are V1; returns Caffe's own warnings (fields that are ignored).
 
     As in Caffe only name, inputs, dimensions and layers outlive this step. Raises NetworkError for a type that Caffe
     did not have and for padding layers that cannot be merged.
@@ -114,14 +114,14 @@ def _merge_padding(net: NetParameter, source: object) -> list[V1LayerParameter]:
             kept.append(layer)
         for index, bottom in enumerate(old.bottom):
             if bottom not in made_by:
-                raise _refusal(source, old, f"its bottom {bottom!r} is made by no layer before it")
+                raise _refusal(source, old, f"no earlier layer produces its bottom {bottom!r}")
             maker = made_by[bottom]
             if maker is None or maker.layer.type != "padding":
                 continue
             if old.layer.type not in ("conv", "pool"):
                 raise _refusal(source, old, f"padding ({maker.layer.name!r}) can only precede conv and pool layers")
             if not len(old.bottom) == len(maker.bottom) == len(maker.top) == 1:
-                raise _refusal(source, old, f"it and the padding layer {maker.layer.name!r} must have one bottom each")
+                raise _refusal(source, old, f"it and the padding layer {maker.layer.name!r} must each have one bottom")
             layer.layer.pad = maker.layer.pad
             layer.bottom[index] = maker.bottom[0]
         made_by.update(dict.fromkeys(old.top, old))
@@ -138,7 +138,7 @@ def _upgrade_layer(old: V1LayerParameter, new: V1LayerParameter, source: object)
         new.name = layer.name
     if layer.HasField("type"):
         if layer.type not in _TYPES:
-            raise _refusal(source, old, "Caffe never had this type in the form of 2013")
+            raise _refusal(source, old, "Caffe had no such layer type in the V0 format (2013)")
         new.type = V1LayerParameter.LayerType.Value(_TYPES[layer.type])
     warnings = []
     for field, value in layer.ListFields():

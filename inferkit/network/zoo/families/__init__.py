@@ -1,4 +1,4 @@
-"""The families of networks: one function each that adds a network's layers to a builder.
+"""The families of networks: one function for each network, which adds its layers to a builder.
 
 Layer and blob names, order, strides and rounding are those of the deploy prototxts published for Caffe, so that
 public weights fit.

@@ -1,4 +1,4 @@
-"""The reference networks: measured with every run and never changed, so that what moves them is the machine.
+"""The reference networks: measured with every run and never changed, so that only the machine can change their times.
 
 A new version gets a new name (`reference-3`) and leaves the old ones as they are: the stored times belong to these
 weights.
@@ -27,7 +27,7 @@ def reference_1(net: NetBuilder) -> None:
 
 
 def reference_2(net: NetBuilder) -> None:
-    """Many small convolutions one after the other, each split among the threads: half the time is their waiting.
+    """Many small convolutions in sequence, each split among the threads: half the time is synchronization.
 
     For images [16, 14, 14]; 11 million multiply-accumulates, about 0.2 ms. What mostly changes on a shared machine is
     how soon one core hears from another (the hypervisor moves one to another cache): it slows networks of small layers

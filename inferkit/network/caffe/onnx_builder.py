@@ -1,4 +1,4 @@
-"""The ONNX graph while it grows: nodes, constants, the shape of every tensor, unique names, and the checked model."""
+"""Builds an ONNX model node by node: constants, the shape of every tensor, unique names, and the final check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.dims import Batch, Dim, Shape, shape_now, show
+from inferkit.network.caffe.dims import BatchDim, Dim, Shape, concrete_shape, show
 from inferkit.network.limit import check_bytes
 from inferkit.version import __version__
 
@@ -45,7 +45,7 @@ class Tensor:
 
 @dataclass
 class Node:
-    """One ONNX node, still renamable."""
+    """One ONNX node; inputs and outputs can still be renamed."""
 
     op: str
     name: str
@@ -55,8 +55,8 @@ class Node:
 
 
 @dataclass
-class Graph:
-    """Nodes in order, constants, and the tensors that nodes make. `reserved` names are for Caffe's blobs."""
+class OnnxBuilder:
+    """The nodes so far, their constants and the tensors they compute. `reserved`: names kept for Caffe's blobs."""
 
     reserved: set[str]
     nodes: list[Node] = field(default_factory=list)
@@ -78,17 +78,17 @@ class Graph:
     def constant(self, value: NDArray[Any], wanted: str) -> Tensor:
         """A constant; a weight that two layers share (the same memory in the same shape) is stored once.
 
-        NetworkError where all constants together are more than a network may have.
+        NetworkError where all constants together exceed the size limit of a network.
         """
         key = (value.__array_interface__["data"][0], value.shape, value.strides)
-        found = self._weights.get(key) if value.size > _SMALL else None
-        if found is None:
+        name = self._weights.get(key) if value.size > _SMALL else None
+        if name is None:
             self._bytes += value.nbytes
-            check_bytes(self._bytes, "what the layers of this network hold")
-            found = self.unique(wanted)
-            self.constants[found] = value
-            self._weights[key] = found
-        return Tensor(found, tuple(value.shape), str(value.dtype))
+            check_bytes(self._bytes, "the constants of this network together")
+            name = self.unique(wanted)
+            self.constants[name] = value
+            self._weights[key] = name
+        return Tensor(name, tuple(value.shape), str(value.dtype))
 
     def node(
         self,
@@ -100,7 +100,7 @@ class Graph:
     ) -> list[Tensor]:
         """Append a node; its outputs are named `prefix/op` until the conversion gives them the names of blobs.
 
-        NetworkError for an output of more numbers than a blob of Caffe's can have.
+        NetworkError for an output with more elements than Caffe allows a blob.
         """
         name = f"{prefix}/{op}"
         for shape, _ in outputs:
@@ -139,8 +139,8 @@ class Graph:
     def model(self, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> onnx.ModelProto:
         """The model, checked by onnx.checker with strict shape inference against the shapes inferred here.
 
-        The check runs before the large weights are attached, with them as inputs of the same type and shape: the
-        checker serializes what it checks, and weights would be copied thrice. Raises NetworkError where the
+        The check runs before the large weights are attached: inputs of the same type and shape stand in for them, since
+        the checker serializes the model and would copy the weights three times. Raises NetworkError where the
         conversion itself is at fault.
         """
         from onnx import checker, helper, shape_inference
@@ -166,29 +166,31 @@ class Graph:
         try:
             checker.check_model(model, full_check=True)
         except (checker.ValidationError, shape_inference.InferenceError) as error:
-            raise NetworkError(f"{name}: the import made an invalid model; please report this net: {error}") from error
+            raise NetworkError(
+                f"{name}: the import produced an invalid ONNX model; please report this network: {error}"
+            ) from error
         if large:
             del model.graph.input[len(inputs) :]
         _attach(model, {key: self.constants[key] for key in large})
         return model
 
 
-def check_count(shape: Shape, what: str) -> None:
-    """NetworkError where a blob would have more numbers than Caffe allows."""
-    if prod(shape_now(shape)) > _MOST_NUMBERS:
+def check_count(shape: Shape, subject: str) -> None:
+    """NetworkError where a blob would have more elements than Caffe allows."""
+    if prod(concrete_shape(shape)) > _MOST_NUMBERS:
         raise NetworkError(
-            f"{what} would have the shape {show(shape)}: Caffe's blobs have at most {_MOST_NUMBERS:,} numbers"
+            f"{subject} would have the shape {show(shape)}: Caffe allows a blob at most {_MOST_NUMBERS:,} elements"
         )
 
 
 def _uniquely_named(nodes: Sequence[Node]) -> Sequence[Node]:
-    taken: set[str] = set()
+    used: set[str] = set()
     for node in nodes:
         name, number = node.name, 1
-        while name in taken:
+        while name in used:
             number += 1
             name = f"{node.name}_{number}"
-        taken.add(name)
+        used.add(name)
         node.name = name
     return nodes
 
@@ -207,7 +209,7 @@ def _value(tensor: Tensor) -> onnx.ValueInfoProto:
 
 def _dim(dim: Dim) -> int | str | None:
     """A number; the batch by its name; another expression of it has no name that shape inference would agree with."""
-    if not isinstance(dim, Batch):
+    if not isinstance(dim, BatchDim):
         return dim
     return BATCH_NAME if (dim.factor, dim.offset) == (1, 0) else None
 

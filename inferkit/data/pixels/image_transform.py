@@ -1,4 +1,4 @@
-"""The inner loop of preprocessing: an image of a known shape into its row of a batch, in as few passes as possible."""
+"""Preprocesses one image of a given shape into its row of a batch, in as few passes over the pixels as possible."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from inferkit.errors import DataError
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is done to every image of one shape. Made by `Preprocessing.plan`.
+class ImageTransform:
+    """Preprocessing prepared for images of one shape; made by `Preprocessing.for_shape`.
 
     `window` are rows and columns after resizing; `mean` is float32 of the output's size, or [C, 1, 1].
     """
@@ -29,13 +29,16 @@ class Plan:
     output_shape: tuple[int, int, int]
 
     def write(self, image: NDArray[Any], out: NDArray[Any]) -> None:
-        """Write the image, of the plan's shape and layout, into `out` [C, H, W], float32 or uint8.
+        """Write the image, which has this shape and layout, into `out` [C, H, W], float32 or uint8.
 
         The crop is a view, so that only the pixels kept are converted, straight into `out`; the mean is subtracted
         there, while the row is still in the processor's cache. DataError for floats into uint8.
         """
         if out.dtype == np.uint8 and (image.dtype != np.uint8 or (self.caffe_io and self.resize is not None)):
-            raise DataError(f"the image has {image.dtype} pixels or gets them by resizing, which uint8 cannot hold")
+            raise DataError(
+                f"the image has {image.dtype} pixels, or gets them by resizing, which uint8 cannot hold; "
+                "ask for float32"
+            )
         if self.resize is not None:
             image = self._resized(image, self.resize)
         rows, columns = self.window
