@@ -1,12 +1,14 @@
 """Files: those that users keep are written whole or not at all, and a name read in a file leads nowhere else.
 
-Written are a temporary file in the same folder, fsync, rename.
+Written are a temporary file in the same folder, fsync, rename. What is no regular file (a device, a pipe) is written
+through instead, and of a symbolic link the file that it names is replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,9 +50,13 @@ def write_atomically(path: str | os.PathLike[str], content: bytes, *, durable: b
 def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[BinaryIO]:
     """As `write_atomically` for content that comes in pieces: a binary file that takes `path`'s place at the end.
 
-    Where the block raises, `path` stays as it was.
+    Where the block raises, `path` stays as it was. A device or a pipe gets the content as it comes.
     """
-    target = Path(path)
+    if is_special(path):
+        with open(path, "wb") as file:
+            yield file
+        return
+    target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
@@ -63,12 +69,38 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
         os.replace(temporary, target)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None and error.errno is not None:
-            error.filename = str(target)  # writing to a full disk: the system does not say which file
+            error.filename = str(path)  # writing to a full disk: the system does not say which file
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     if durable:
         sync_folder(target.parent)
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether `path`, or what it links to, is there and is neither a regular file nor a folder: a device, a pipe.
+
+    OSError where that cannot be seen, such as a link that leads to itself.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def is_writable(path: str | os.PathLike[str]) -> bool:
+    """Whether `write_atomically` may write there, as far as permissions tell; nothing is made."""
+    try:
+        if is_special(path):
+            return os.access(path, os.W_OK)
+    except OSError:
+        return False
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        return False
+    existing = next(parent for parent in target.parents if parent.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def _mode(target: Path) -> int:

@@ -1,4 +1,4 @@
-"""`inferkit accuracy`: two precisions, backends or models on the same images: who is right, and which layers differ."""
+"""`inferkit accuracy`: two precisions, backends or models on the same images, compared in top-1 and layer by layer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend, backend_names
-from inferkit.cli.output import add_json, print_json
+from inferkit.cli.model_options import PRECISIONS
+from inferkit.cli.option_types import at_least_one, tolerance
+from inferkit.cli.output import add_json, print_json, write_output
 from inferkit.cli.pixels import add_preprocessing, steps_of
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.gate.outcome import Outcome
     from inferkit.measure.accuracy.side_by_side import Classes
     from inferkit.network.network import Network, TensorInfo
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   inferkit accuracy lenet --precision int8                  FP32 against INT8
-  inferkit accuracy lenet --backend caffe --layers          ONNX Runtime against PyCaffe, layer by layer
+  inferkit accuracy lenet --backend caffe --layers          ONNX Runtime against PyCaffe
   inferkit accuracy old.onnx new.onnx --dataset val_lmdb    two models
   inferkit accuracy net.onnx --precision fp16,int8 --dataset val_lmdb --layers"""
 _LAYER_IMAGES = 64
@@ -31,34 +34,48 @@ _LAYER_BATCH = 16
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = (
-        f"{EXAMPLES}\nexit codes: 0 nothing lost beyond the tolerance, or no labels to tell by · 1 more was lost · "
-        "2 usage, or cannot be read or run"
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="one or two: prototxt, ONNX model, zoo network")
+    parser.epilog = _EXAMPLES
     parser.add_argument(
-        "-w", "--weights", nargs="+", action="extend", metavar="FILE", help="the caffemodels of prototxts, in order"
+        "models", nargs="+", metavar="MODEL", help="one or two (base, head): prototxt, ONNX model or built-in network"
     )
-    parser.add_argument("--precision", metavar="P[,P]", help="of both sides, or of the second against the first's FP32")
     parser.add_argument(
-        "--backend", metavar="B[,B]", help=f"of both sides, or of the second (default: {DEFAULT_BACKEND})"
+        "-w", "--weights", nargs="+", action="extend", metavar="FILE", help="caffemodels of the prototxts, in order"
     )
-    parser.add_argument("--dataset", metavar="D", help="name or path (default: what a trained zoo network has)")
-    parser.add_argument("--images", type=int, metavar="N", help="the first N (default: all; for layers 64)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images per batch (default: 50; for layers 16)")
-    parser.add_argument("--layers", action="store_true", help="compare layer by layer and name the first that diverges")
-    parser.add_argument("--limit", type=float, metavar="DB", help="below so many dB a layer has diverged")
-    parser.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS", help="of top-1 (default: 0.5)")
-    parser.add_argument("--calibration-images", type=int, default=500, metavar="N", help="for int8 and fp8 (500)")
-    parser.add_argument("--pictures", metavar="FOLDER", help="write images that changed their class as PNG files")
+    parser.add_argument("--precision", metavar="P[,P]", help=f"of both, or of head where base is FP32: {PRECISIONS}")
+    parser.add_argument("--backend", metavar="B[,B]", help=f"of both, or of head (default: {DEFAULT_BACKEND})")
+    parser.add_argument(
+        "--dataset", metavar="D", help="name or path (default: the dataset of a trained built-in network)"
+    )
+    parser.add_argument(
+        "--images", type=at_least_one, metavar="N", help="number of images (default: all; 64 for layers)"
+    )
+    parser.add_argument(
+        "--batch-size", type=at_least_one, metavar="N", help="images per batch (default: 50; 16 for layers)"
+    )
+    parser.add_argument("--layers", action="store_true", help="compare layer by layer, and name the first to diverge")
+    parser.add_argument("--limit", type=float, metavar="DB", help="SNR in dB below which a layer has diverged")
+    parser.add_argument(
+        "--tolerance",
+        type=tolerance,
+        default=0.5,
+        metavar="POINTS",
+        help="top-1 that may be lost, in percentage points (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calibration-images",
+        type=at_least_one,
+        default=500,
+        metavar="N",
+        help="images to calibrate int8 and fp8 with (default: %(default)s)",
+    )
+    parser.add_argument("--pictures", metavar="FOLDER", help="write images whose class changed as PNG files")
     add_preprocessing(parser)
     add_json(parser)
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one side is."""
+    """What base or head is."""
 
     model: str
     weights: str | None
@@ -75,57 +92,52 @@ def run(args: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
     from inferkit.report.progress import shown_on_stderr
 
-    for name in ("images", "batch_size", "calibration_images"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
-    if not 0 < args.tolerance <= 100:
-        raise UsageError(f"--tolerance is points of top-1, above 0 and at most 100, not {args.tolerance:g}")
     sides = sides_of(args)
     dataset, steps = images_of(args)
     if dataset is None and not args.layers:
-        raise UsageError(f"{args.models[0]} comes without images: name them with --dataset (or compare --layers only)")
+        raise UsageError(f"{args.models[0]} has no images of its own: name a --dataset, or compare --layers only")
     with shown_on_stderr():
         networks = _networks(args, sides, dataset, steps)
-        told: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
+        result: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
         outcome = None
         if dataset is not None:
-            outcome = _compare_classes(args, sides, networks, dataset, steps, told)
+            outcome = _compare_classes(args, sides, networks, dataset, steps, result)
         if args.layers:
-            _compare_layers(args, sides, networks, dataset, steps, told)
-    code = 1 if outcome is not None and outcome.verdict == "REGRESSED" else 0
+            _compare_layers(args, sides, networks, dataset, steps, result)
+    code = ExitCode.REGRESSED if outcome is not None and outcome.verdict == "REGRESSED" else ExitCode.OK
     if args.pictures:
-        _write_pictures(Path(args.pictures), told)
+        _write_pictures(Path(args.pictures), result)
     if args.json:
-        print_json({**told, "exit_code": code})
+        print_json({**result, "exit_code": code})
     else:
         from inferkit.report.accuracy import accuracy_lines
         from inferkit.report.table import stdout_look
 
         width, color = stdout_look()
-        title = f"A: {sides[0].text} · B: {sides[1].text}"
-        print("\n".join([title, *accuracy_lines(told, width=width, color=color)]))
+        title = f"base: {sides[0].text} · head: {sides[1].text}"
+        print("\n".join([title, *accuracy_lines(result, width=width, color=color)]))
     return code
 
 
 def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
-    """Both sides from what was typed. UsageError for too many words, or two sides that are the same."""
+    """Base and head from the options. UsageError for too many words, or a base and a head that are the same."""
     from inferkit.precision import normalize
 
     if len(args.models) > 2:
-        raise UsageError(f"one or two models are compared, not {len(args.models)}")
+        raise UsageError(f"name one or two models, not {len(args.models)}")
     weights = _weights(args.models, args.weights or [])
     two = len(args.models) == 2
     precisions = [normalize(word) for word in _words(args.precision, "--precision")]
     backends = _words(args.backend, "--backend")
     for word in backends:
         if word not in backend_names():
-            raise UsageError(f"--backend {word}: there are {', '.join(backend_names())}")
+            raise UsageError(f"--backend {word}: choose from {', '.join(backend_names())}")
     if len(precisions) == 1:
         precisions = [*(precisions if two else ["fp32"]), *precisions]
     if len(backends) == 1:
         alone = not two and not precisions
         backends = [*([DEFAULT_BACKEND] if alone else backends), *backends]
-    first, second = (
+    base, head = (
         Side(
             args.models[index if two else 0],
             weights[index if two else 0],
@@ -134,9 +146,9 @@ def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
         )
         for index in (0, 1)
     )
-    if first == second:
-        raise UsageError("both sides are the same: name two models, or say --precision or --backend")
-    return first, second
+    if base == head:
+        raise UsageError("base and head are the same: name two models, or use --precision or --backend")
+    return base, head
 
 
 def _weights(models: Sequence[str], files: Sequence[str]) -> list[str | None]:
@@ -151,8 +163,7 @@ def _weights(models: Sequence[str], files: Sequence[str]) -> list[str | None]:
         taken.append(left.pop(0) if left and not brings_its_own else None)
     if left:
         raise UsageError(
-            f"--weights: there is no prototxt for {', '.join(left)}; ONNX models and networks of the zoo have weights "
-            "of their own"
+            f"--weights: no prototxt for {', '.join(left)}; ONNX models and built-in networks contain their weights"
         )
     return taken
 
@@ -160,7 +171,7 @@ def _weights(models: Sequence[str], files: Sequence[str]) -> list[str | None]:
 def _words(given: str | None, option: str) -> list[str]:
     words = given.replace(",", " ").split() if given else []
     if len(words) > 2:
-        raise UsageError(f"{option} {given}: one, or one for each side")
+        raise UsageError(f"{option} {given}: name one, or one for base and one for head")
     return words
 
 
@@ -182,9 +193,9 @@ def _networks(
     import inferkit
     from inferkit.measure.images import ImageSource
 
-    found = []
+    networks = []
     for side in sides:
-        network = inferkit.load(*([side.model, side.weights] if side.weights else [side.model]))
+        network = inferkit.load(side.model, side.weights)
         if side.precision is not None and side.precision != network.precision:
             if side.precision in ("int8", "fp8"):
                 source = ImageSource(network, dataset, steps)
@@ -194,20 +205,20 @@ def _networks(
             else:
                 network = inferkit.at_precision(network, side.precision)
         if len(network.inputs) != 1:
-            raise UsageError(f"{side.model} has {len(network.inputs)} inputs; a dataset feeds one")
-        found.append(network)
-    return found[0], found[1]
+            raise UsageError(f"{side.model} has {len(network.inputs)} inputs; a dataset can feed one only")
+        networks.append(network)
+    return networks[0], networks[1]
 
 
 def _batch_size(sides: tuple[Side, Side], networks: tuple[Network, Network], wanted: int) -> int:
-    """The batch to run both sides with: `wanted`, or what a network takes whose batch is fixed. UsageError where both
-    are, and differ."""
+    """The batch size to run base and head with: `wanted`, or the fixed one of a network. UsageError where both are
+    fixed, and differ."""
     fixed = {size for network in networks for size in network.inputs[0].shape[:1] if size is not None}
     if len(fixed) > 1:
-        first, second = (network.inputs[0].shape[0] for network in networks)
+        base, head = (network.inputs[0].shape[0] for network in networks)
         raise UsageError(
-            f"{sides[0].model} takes batches of {first} only and {sides[1].model} of {second}, but both sides see the "
-            "same batches: export one of them with a free batch"
+            f"{sides[0].model} takes batches of {base} only and {sides[1].model} of {head}, but both need the same "
+            "batches: export one of them with a dynamic batch size"
         )
     return fixed.pop() if fixed else wanted
 
@@ -237,9 +248,9 @@ def _compare_classes(
     networks: tuple[Network, Network],
     dataset: str,
     steps: Mapping[str, Any],
-    told: dict[str, Any],
+    result: dict[str, Any],
 ) -> Outcome | None:
-    """Fill `told` with what each side made of the images; the outcome on top-1, None without labels."""
+    """Fill `result` with the classes that base and head give; returns the outcome on top-1, None without labels."""
     import inferkit
     from inferkit.measure.accuracy.confusion import confusion
     from inferkit.measure.accuracy.side_by_side import classify
@@ -253,17 +264,17 @@ def _compare_classes(
     try:
         batches = _batches(networks[0].inputs[0], dataset, steps, size, args.images)
         total = _count(dataset, args.images)
-        first, second, labelled = classify((opened[0], opened[1]), batches, lambda done: tell("images", done, total))
+        base, head, labelled = classify((opened[0], opened[1]), batches, lambda done: tell("images", done, total))
     finally:
         for session in opened:
             session.close()
-    told["images"] = len(first.predictions)
-    told["agreement"] = float((first.predictions == second.predictions).mean())
-    told["not_finite"] = [first.not_finite, second.not_finite]
-    told["confusion"] = confusion(first.predictions, second.predictions, dataset, first=args.images is not None)
+    result["images"] = len(base.predictions)
+    result["agreement"] = float((base.predictions == head.predictions).mean())
+    result["not_finite"] = [base.not_finite, head.not_finite]
+    result["confusion"] = confusion(base.predictions, head.predictions, dataset, first=args.images is not None)
     if not labelled:
         return None
-    return _judged(first, second, args.tolerance, f"{sides[0].text} -> {sides[1].text}", told)
+    return _judged(base, head, args.tolerance, f"{sides[0].text} -> {sides[1].text}", result)
 
 
 def _emulated(network: Network, side: Side) -> dict[str, Any]:
@@ -272,7 +283,7 @@ def _emulated(network: Network, side: Side) -> dict[str, Any]:
 
 
 def _count(dataset: str | None, limit: int | None) -> int:
-    """How many images there are to compare; without a dataset as many as are asked for."""
+    """The number of images to compare; without a dataset as many as the options name."""
     from inferkit.data import open_dataset
 
     if dataset is None:
@@ -281,23 +292,23 @@ def _count(dataset: str | None, limit: int | None) -> int:
         return min(len(images), limit or len(images))
 
 
-def _judged(first: Classes, second: Classes, tolerance: float, case: str, told: dict[str, Any]) -> Outcome:
+def _judged(base: Classes, head: Classes, tolerance: float, case: str, result: dict[str, Any]) -> Outcome:
     from inferkit.gate.accuracy import CONFIDENCE, judge_pair
     from inferkit.gate.stats.paired import paired_drop
 
-    for name, one, other in (("top1", first.top1, second.top1), ("top5", first.top5, second.top5)):
-        lost, gained = int((one & ~other).sum()), int((~one & other).sum())
-        drop = paired_drop(lost, gained, len(one), CONFIDENCE)
-        told[name] = {
-            "first": 100 * float(one.mean()),
-            "second": 100 * float(other.mean()),
+    for name, of_base, of_head in (("top1", base.top1, head.top1), ("top5", base.top5, head.top5)):
+        lost, gained = int((of_base & ~of_head).sum()), int((~of_base & of_head).sum())
+        drop = paired_drop(lost, gained, len(of_base), CONFIDENCE)
+        result[name] = {
+            "first": 100 * float(of_base.mean()),
+            "second": 100 * float(of_head.mean()),
             "lost": lost,
             "gained": gained,
             "drop": 100 * drop.drop,
             "worst": 100 * drop.upper,
         }
-    outcome = judge_pair(case, first.top1, second.top1, tolerance, not_finite=second.not_finite)
-    told["verdict"], told["line"] = str(outcome.verdict), outcome.line
+    outcome = judge_pair(case, base.top1, head.top1, tolerance, not_finite=head.not_finite)
+    result["verdict"], result["line"] = str(outcome.verdict), outcome.line
     return outcome
 
 
@@ -307,7 +318,7 @@ def _compare_layers(
     networks: tuple[Network, Network],
     dataset: str | None,
     steps: Mapping[str, Any],
-    told: dict[str, Any],
+    result: dict[str, Any],
 ) -> None:
     from inferkit.measure.accuracy.layer_error import LIMITS, first_divergence, limit_of
     from inferkit.measure.accuracy.probes import open_probe
@@ -332,7 +343,7 @@ def _compare_layers(
     stated = {network.precision for network in networks}
     decibels = args.limit if args.limit is not None else limit_of((precisions & set(LIMITS)) | stated)
     first = first_divergence(errors, decibels)
-    told["layers"] = {
+    result["layers"] = {
         "images": compared,
         "limit_db": decibels,
         "first_divergent": first.name if first is not None else None,
@@ -342,14 +353,10 @@ def _compare_layers(
     }
 
 
-def _write_pictures(folder: Path, told: Mapping[str, Any]) -> None:
+def _write_pictures(folder: Path, result: Mapping[str, Any]) -> None:
     """The pictures of images that changed their class, named by number, label and both classes."""
-    pictures: Iterator[Mapping[str, Any]] = iter(told.get("confusion", {}).get("images", ()))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for each in pictures:
-            if each["png"] is not None:
-                name = f"{each['index']:06d}-label{each['label']}-{each['before']}-to-{each['now']}.png"
-                (folder / name).write_bytes(base64.b64decode(each["png"].partition(",")[2]))
-    except OSError as error:
-        raise UsageError(f"--pictures {folder} cannot be written: {error.strerror or error}") from error
+    pictures: Iterator[Mapping[str, Any]] = iter(result.get("confusion", {}).get("images", ()))
+    for each in pictures:
+        if each["png"] is not None:
+            name = f"{each['index']:06d}-label{each['label']}-{each['before']}-to-{each['now']}.png"
+            write_output(folder / name, base64.b64decode(each["png"].partition(",")[2]))

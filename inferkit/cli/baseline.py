@@ -1,56 +1,52 @@
-"""`inferkit baseline`: promote a run to this machine's baseline, or show what the baselines hold."""
+"""`inferkit baseline`: make a run the baseline of this machine, or show baselines."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.comparing import show_outcomes
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import BaselineError, UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.gate.promotion import Promotion
     from inferkit.gate.run import Measured, Run
 
-EXIT_NOTHING = 12
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = (
-        "exit codes: 0 written or shown · 1 a file is damaged, or a regression has no reason · 2 usage · "
-        "12 there is no baseline to show"
-    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    promote = actions.add_parser("promote", help="make a run's figures the baseline; shows what that changes")
+    promote = actions.add_parser("promote", help="make a run the baseline, and show what that changes")
     promote.add_argument(
         "run",
         metavar="RUN.json",
         nargs="+",
-        help="what `pytest bench --benchmark-json RUN.json` wrote; several runs of one commit are pooled, such as "
-        "those of several machines of one kind",
+        help="file that `pytest bench --benchmark-json RUN.json` wrote; several runs of one commit are pooled, for "
+        "example those of several machines of one kind",
     )
     promote.add_argument(
         "--accept-regression",
         metavar="REASON",
-        help="take regressed and INVALID cases too; the reason is stored with them",
+        help="also promote REGRESSED and INVALID cases; the reason is stored with them",
     )
-    promote.add_argument(
-        "--skip-invalid", action="store_true", help="cases measured as INVALID keep what the baseline had"
-    )
-    promote.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
-    show = actions.add_parser("show", help="list the baselines, or the cases of one")
-    show.add_argument("baseline", nargs="?", metavar="NAME", help="a baseline's file, or its name without .json")
+    promote.add_argument("--skip-invalid", action="store_true", help="keep the old baseline of INVALID cases")
+    promote.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
+    show = actions.add_parser("show", help="list all baselines, or the cases of one")
+    show.add_argument("baseline", nargs="?", metavar="NAME", help="baseline file, or its name without .json")
     for command in (promote, show):
         command.add_argument(
             "--baseline-dir", type=Path, default=Path("baselines"), metavar="DIR", help="default: baselines"
         )
-        command.add_argument("--json", action="store_true", help="print JSON")
+        add_json(command)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one action; returns the exit code."""
+    """Promote or show; returns the exit code."""
     return _promote(args) if args.action == "promote" else _show(args)
 
 
@@ -62,7 +58,7 @@ def _promote(args: argparse.Namespace) -> int:
 
     reason = args.accept_regression
     if reason is not None and not reason.strip():
-        raise UsageError("--accept-regression wants a reason that a reader can judge")
+        raise UsageError("--accept-regression needs a reason, which reviewers will read")
     store = BaselineStore(args.baseline_dir)
     runs = [read_run(path) for path in args.run]
     if len(runs) > 1:
@@ -70,41 +66,45 @@ def _promote(args: argparse.Namespace) -> int:
     run = pooled(runs)
     promotions = plan_promotion(run, store, accept=reason, skip_invalid=args.skip_invalid)
     if not any(promotion.head.cases or promotion.head.accuracy for promotion in promotions):
-        raise BaselineError(f"{run.name}: holds nothing that could be promoted")
+        raise BaselineError(f"{run.name}: has no case that could be promoted")
     if args.json:
-        print(json.dumps([_as_json(promotion) for promotion in promotions], indent=1))
+        print_json([_as_json(promotion) for promotion in promotions])
     else:
         for promotion in promotions:
             _print_promotion(promotion)
+    refused = {outcome.verdict for promotion in promotions for outcome in promotion.refused}
+    code = ExitCode.REGRESSED if "REGRESSED" in refused else ExitCode.INVALID if refused else ExitCode.OK
     if args.dry_run:
         if not args.json:
             print("nothing is written (--dry-run)")
-        return 1 if any(promotion.refused for promotion in promotions) else 0
-    for path in promote(promotions, store):
-        if not args.json:
+        return code
+    try:
+        written = promote(promotions, store)
+    except BaselineError as error:
+        if not refused:
+            raise
+        print(f"inferkit baseline: {error}", file=sys.stderr)
+        return code
+    if not args.json:
+        for path in written:
             print(f"written: {path}; commit it, so that it is reviewed like code")
-    return 0
+    return code
 
 
 def _print_promotion(promotion: Promotion) -> None:
-    from inferkit.report.outcomes import outcome_lines
-    from inferkit.report.table import stdout_look
-
-    width, color = stdout_look()
     print(f"{promotion.path}{'' if promotion.base else ' (new)'}")
-    for line in outcome_lines(promotion.outcomes, width=width, color=color):
-        print(line)
-    for name, found in promotion.head.accuracy.items():
+    show_outcomes(promotion.outcomes)
+    for name, accuracy in promotion.head.accuracy.items():
         if name in promotion.kept:
             continue
         base = promotion.base.accuracy.get(name) if promotion.base else None
         was = f", base {base.top1:.2f} %" if base else ""
-        print(f"{name}: top-1 {found.top1:.2f} % of {found.images} images{was}")
+        print(f"{name}: top-1 {accuracy.top1:.2f} % of {accuracy.images} images{was}")
     for cases, what in (
         (promotion.removed, "removed, no longer declared"),
-        ([name for name in promotion.kept if name not in promotion.failed], "kept as they are, not in this run"),
-        ([name for name in promotion.kept if name in promotion.failed], "kept as they are, FAILED in this run"),
-        (promotion.left_out, "left out, measured as INVALID"),
+        ([name for name in promotion.kept if name not in promotion.failed], "unchanged, not in this run"),
+        ([name for name in promotion.kept if name in promotion.failed], "unchanged, FAILED in this run"),
+        (promotion.left_out, "unchanged, INVALID in this run"),
     ):
         if cases:
             print(f"{what}: {', '.join(cases)}")
@@ -132,20 +132,19 @@ def _show(args: argparse.Namespace) -> int:
     files = [_named(store.folder, args.baseline)] if args.baseline else store.files()
     if not files:
         print("[]" if args.json else f"no baseline in {store.folder}; `inferkit baseline promote RUN.json` makes one")
-        return EXIT_NOTHING
-    found = [(path, read_baseline(path)) for path in files]
+        return ExitCode.NOTHING
+    baselines = [(path, read_baseline(path)) for path in files]
     if args.json:
-        content = [{"path": str(path), **json.loads(baseline_bytes(baseline))} for path, baseline in found]
-        print(json.dumps(content, indent=1))
-        return 0
-    for path, baseline in found:
+        print_json([{"path": str(path), **json.loads(baseline_bytes(baseline))} for path, baseline in baselines])
+        return ExitCode.OK
+    for path, baseline in baselines:
         _print_baseline(path, baseline, cases=bool(args.baseline))
-    return 0
+    return ExitCode.OK
 
 
 def _named(folder: Path, name: str) -> Path:
-    here = folder / (name if name.endswith(".json") else f"{name}.json")
-    return here if here.exists() else Path(name)
+    stored = folder / (name if name.endswith(".json") else f"{name}.json")
+    return stored if stored.exists() else Path(name)
 
 
 def _print_baseline(path: Path, baseline: Run, cases: bool) -> None:
@@ -166,12 +165,12 @@ def _print_baseline(path: Path, baseline: Run, cases: bool) -> None:
     for name, case in baseline.cases.items():
         half = spread(case.log_medians)
         noise = "" if half is None else f" ±{half:.1%}"
-        known = f"replicates {len(case.log_medians)}{_accepted(case)}"
-        print(f"  {name}: {seconds(centre(case.log_medians))}{noise}, {known}")
-    for name, found in baseline.accuracy.items():
-        known = f"{found.images} images{_accepted(found)}"
-        top5 = "" if found.top5 is None else f", top-5 {percent(found.top5)}"
-        print(f"  {name}: top-1 {percent(found.top1)}{top5} of {known}")
+        replicates = f"replicates {len(case.log_medians)}{_accepted(case)}"
+        print(f"  {name}: {seconds(centre(case.log_medians))}{noise}, {replicates}")
+    for name, accuracy in baseline.accuracy.items():
+        images = f"{accuracy.images} images{_accepted(accuracy)}"
+        top5 = "" if accuracy.top5 is None else f", top-5 {percent(accuracy.top5)}"
+        print(f"  {name}: top-1 {percent(accuracy.top1)}{top5} of {images}")
 
 
 def _accepted(case: Measured) -> str:

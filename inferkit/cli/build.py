@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import DEFAULT_ENGINE_BACKEND, backend
 from inferkit.cli.backend_options import add_backend, check_taken, takes
+from inferkit.cli.model_options import add_model, add_precision, load_model
+from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json
 from inferkit.cli.precision_options import add_precision_options, at_precision
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine
     from inferkit.network.network import Network
 
-# Options that not every backend has: the setting of its build, and what the option is when nobody states it.
+# Options that not every backend has: the setting of its build, and the option's default.
 _SETTINGS: dict[str, tuple[str, Any]] = {
     "min_batch": ("min_batch", None),
     "opt_batch": ("opt_batch", None),
@@ -36,20 +39,24 @@ _SETTINGS: dict[str, tuple[str, Any]] = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser.epilog = "exit codes: 0 built · 1 cannot be built, or not here · 2 usage"
-    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
-    parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
+    add_model(parser)
     add_backend(parser, DEFAULT_ENGINE_BACKEND)
-    parser.add_argument("--precision", default="fp32", help="fp32, tf32, fp16, bf16, int8, fp8 (default: %(default)s)")
-    parser.add_argument("--max-batch", type=int, default=1, metavar="N", help="largest batch (default: %(default)s)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the engine's file; its metadata goes to FILE.json")
+    add_precision(parser)
+    parser.add_argument(
+        "--max-batch", type=at_least_one, default=1, metavar="N", help="largest batch size (default: %(default)s)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="engine file; its metadata is written to FILE.json")
     add_json(parser)
-    batches = parser.add_argument_group("batches")
-    batches.add_argument("--min-batch", type=int, metavar="N", help="smallest batch (default: 1)")
-    batches.add_argument("--opt-batch", type=int, metavar="N", help="batch to be fastest at (default: the largest)")
-    batches.add_argument("--static", action="store_true", help="fix the batch in the graph: one size only, fastest")
-    engines = parser.add_argument_group("backends that keep engine files (tensorrt)")
-    engines.add_argument("--flavour", help="tensorrt or tensorrt_rtx (default: $INFERKIT_TENSORRT, else installed)")
+    batches = parser.add_argument_group("batch sizes")
+    batches.add_argument("--min-batch", type=at_least_one, metavar="N", help="smallest batch size (default: 1)")
+    batches.add_argument(
+        "--opt-batch", type=at_least_one, metavar="N", help="batch size to optimize for (default: the largest)"
+    )
+    batches.add_argument("--static", action="store_true", help="one fixed batch size in the graph, which is fastest")
+    engines = parser.add_argument_group("backends with engine files (tensorrt)")
+    engines.add_argument(
+        "--flavour", help="tensorrt or tensorrt_rtx (default: $INFERKIT_TENSORRT, else the installed one)"
+    )
     engines.add_argument(
         "--target",
         nargs="+",
@@ -57,40 +64,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SM",
         help="compute capabilities, such as sm89 (TensorRT-RTX; default: portable)",
     )
-    engines.add_argument("--workspace", type=int, metavar="MIB", help="most scratch memory for a layer")
-    engines.add_argument("--device", metavar="GPU", help="index or UUID of the GPU that is built on")
-    engines.add_argument("--no-cache", action="store_true", help="build anew, and keep only the output")
+    engines.add_argument("--workspace", type=at_least_one, metavar="MIB", help="maximum scratch memory of a layer")
+    engines.add_argument("--device", metavar="GPU", help="index or UUID of the GPU to build on")
+    engines.add_argument(
+        "--no-cache", action="store_true", help="build even if the engine is cached, and keep the output only"
+    )
     pixels = parser.add_argument_group("raw pixels as input (tensorrt)")
-    pixels.add_argument("--uint8-input", action="store_true", help="take uint8, subtract and scale in the engine")
-    pixels.add_argument("--mean", metavar="M", type=float, nargs="+", help="mean of each channel, or one for all")
-    pixels.add_argument("--mean-image", metavar="FILE", help="mean image (binaryproto or npy) of the input's size")
+    pixels.add_argument("--uint8-input", action="store_true", help="take uint8 input; the engine subtracts and scales")
+    pixels.add_argument("--mean", metavar="M", type=float, nargs="+", help="mean per channel, or one for all")
+    pixels.add_argument("--mean-image", metavar="FILE", help="mean image of the input's size (.binaryproto or .npy)")
     pixels.add_argument("--scale", type=float, default=1.0, help="factor after the mean (default: %(default)s)")
     add_precision_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, write, and say in one line what was built."""
+    """Build, write, and print one line on what was built; returns the exit code."""
     import inferkit
     from inferkit.report.progress import shown_on_stderr
 
-    network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
+    network = load_model(args)
     with shown_on_stderr():
         network = at_precision(network, args)
         engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **_options(args, network))
     if args.output is not None:
         if not backend(args.backend).facts.keeps_engine_files:
-            raise UsageError(f"{args.backend} makes its engines when they are opened: there is nothing to write")
+            raise UsageError(f"{args.backend} has no engine files: it builds an engine when a session is opened")
         engine.save(args.output)
     if args.json:
         where = args.output or engine.path
         info = {**asdict(engine.info), "details": dict(engine.info.details), "network": network.name}
         path = None if where is None else str(where)
         print_json({"network": network.name, "path": path, **info, "notes": list(network.notes)})
-        return 0
+        return ExitCode.OK
     for note in network.notes:
         print(f"note: {note}")
     print(describe(engine, network, args.output))
-    return 0
+    return ExitCode.OK
 
 
 def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:
@@ -108,11 +117,11 @@ def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:
         "cache": not args.no_cache,
     }
     if args.no_cache and args.output is None:
-        raise UsageError("--no-cache without --output would build an engine for nothing")
+        raise UsageError("--no-cache needs --output: the engine would be kept nowhere")
     if args.uint8_input:
         options["uint8_input"] = _uint8_input(args)
     elif args.mean or args.mean_image or args.scale != 1.0:
-        raise UsageError("--mean, --mean-image and --scale go with --uint8-input")
+        raise UsageError("--mean, --mean-image and --scale need --uint8-input")
     return {name: value for name, value in options.items() if takes(args.backend, name, "build")}
 
 
@@ -120,7 +129,7 @@ def _uint8_input(args: argparse.Namespace) -> Any:
     from inferkit.backends.uint8_input import Uint8Input
 
     if args.mean and args.mean_image:
-        raise UsageError("--mean and --mean-image exclude each other")
+        raise UsageError("--mean and --mean-image cannot be used together")
     mean: Any = args.mean
     if args.mean_image:
         from inferkit.data import read_mean
@@ -130,7 +139,7 @@ def _uint8_input(args: argparse.Namespace) -> Any:
 
 
 def describe(engine: Engine, network: Network, output: str | None) -> str:
-    """One line: what was built, by what, how large, how long it took, and where it lies."""
+    """One line: network, precision, batch sizes, builder, size, build time and file."""
     info = engine.info
     where = output or engine.path
     parts = [f"{network.name} {info.precision}, batch up to {info.max_batch}"]

@@ -1,4 +1,4 @@
-"""`inferkit calibrate`: from images to a TensorRT calibration cache, a file of ranges, or batch files."""
+"""`inferkit calibrate`: a TensorRT calibration cache, a file of dynamic ranges, or batch files, made from images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.model_options import add_model, load_model
+from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json
 from inferkit.cli.pixels import add_preprocessing, given_options, steps_of
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,49 +24,56 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser.epilog = "exit codes: 0 written · 1 cannot be read, calibrated or written · 2 usage"
-    parser.add_argument("model", metavar="MODEL", help="a prototxt, an ONNX model, or a network of the zoo")
+    add_model(parser)
     parser.add_argument(
-        "dataset", metavar="DATASET", help="a dataset's name or path (an LMDB, …), or a folder of batch files"
+        "dataset", metavar="DATASET", help="name or path of a dataset (such as an LMDB), or folder of batch files"
     )
-    parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
     parser.add_argument("-o", "--output", metavar="CACHE", help="write a TensorRT calibration cache")
-    parser.add_argument("--ranges", metavar="FILE", help="write the histograms (.npz): any method can start from them")
+    parser.add_argument(
+        "--ranges", metavar="FILE", help="write the histograms (.npz), from which every method can be computed"
+    )
     parser.add_argument(
         "--merge",
         nargs="+",
         action="extend",
         default=[],
         metavar="FILE",
-        help="files of ranges, of other images, to add to these",
+        help="add these --ranges files, made from other images",
     )
     parser.add_argument("--method", metavar="M", help="max, entropy, percentile, percentile:SHARE or mse (default)")
     parser.add_argument(
-        "--images", type=int, metavar="N", help="how many (default: 500 of a dataset, all of batch files)"
+        "--images", type=at_least_one, metavar="N", help="number of images (default: 500; all of batch files)"
     )
-    parser.add_argument("--batch-size", type=int, default=50, metavar="N", help="images per batch (default: 50)")
-    parser.add_argument("--no-header", action="store_true", help="leave out the cache's first line")
     parser.add_argument(
-        "--trt-version", default="100300", metavar="V", help="the version in the cache's first line (default: 100300)"
+        "--batch-size", type=at_least_one, default=50, metavar="N", help="images per batch (default: %(default)s)"
+    )
+    parser.add_argument("--no-header", action="store_true", help="leave out the first line of the cache")
+    parser.add_argument(
+        "--trt-version",
+        default="100300",
+        metavar="V",
+        help="TensorRT version in the first line of the cache (default: %(default)s)",
     )
     add_json(parser)
-    files = parser.add_argument_group("batch files of the TensorRT 3 era")
+    files = parser.add_argument_group("batch files (TensorRT 3)")
     files.add_argument("--write-batches", metavar="FOLDER", help="write the images as batch files")
     files.add_argument(
-        "--batch-name", default="batch{}", metavar="NAME", help="of each file, {} its number (default: batch{})"
+        "--batch-name", default="batch{}", metavar="NAME", help="name of a file, {} is its number (default: batch{})"
     )
     files.add_argument("--no-labels", action="store_true", help="leave the labels out of batch files")
-    files.add_argument("--first-batch", type=int, default=0, metavar="N", help="first batch file to read (default: 0)")
-    files.add_argument("--num-batches", type=int, metavar="N", help="how many batch files to read (default: all)")
+    files.add_argument(
+        "--first-batch", type=int, default=0, metavar="N", help="first batch file to read (default: %(default)s)"
+    )
+    files.add_argument(
+        "--num-batches", type=at_least_one, metavar="N", help="number of batch files to read (default: all)"
+    )
     add_preprocessing(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Calibrate and write what was asked for; prints one line per file."""
+    """Calibrate and write what was asked for; prints one line per file and returns the exit code."""
     if args.output is None and args.ranges is None and args.write_batches is None:
-        raise UsageError("say what to write: -o CACHE, --ranges FILE or --write-batches FOLDER")
-    if args.batch_size < 1 or (args.images is not None and args.images < 1):
-        raise UsageError("--images and --batch-size are at least 1")
+        raise UsageError("name what to write: -o CACHE, --ranges FILE or --write-batches FOLDER")
     source, preprocessing = _source(args)
     written: list[Written] = []
     if args.write_batches is not None:
@@ -74,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         print_json([asdict(each) for each in written])
     else:
         print("\n".join(f"{each.path}: {each.what}" for each in written))
-    return 0
+    return ExitCode.OK
 
 
 @dataclass(frozen=True)
@@ -93,12 +103,12 @@ def _source(args: argparse.Namespace) -> tuple[Any, Preprocessing | None]:
     folder = Path(args.dataset)
     if folder.is_dir() and any((folder / name.format(args.first_batch)).is_file() for name in NAMES):
         if given:
-            raise UsageError(f"{folder} holds batch files, which are preprocessed already; leave out {given[0]}")
+            raise UsageError(f"{folder} contains batch files, which are already preprocessed; leave out {given[0]}")
         if args.write_batches is not None:
-            raise UsageError(f"{folder} holds batch files already; copy them, or name a dataset")
+            raise UsageError(f"{folder} already contains batch files; copy them, or name a dataset")
         return BatchFiles(folder, args.first_batch, args.num_batches), None
     if args.first_batch != 0 or args.num_batches is not None:
-        raise UsageError(f"{folder} is no folder of batch files with a number {args.first_batch}")
+        raise UsageError(f"{folder} has no batch file with the number {args.first_batch}")
     from inferkit.data import open_dataset
 
     return open_dataset(args.dataset), _preprocessing(args)
@@ -111,8 +121,8 @@ def _preprocessing(args: argparse.Namespace) -> Preprocessing:
     steps = steps_of(args)
     if not steps and args.model in zoo.names() and zoo.is_trained(args.model):
         steps = zoo.card(args.model)["preprocessing"]
-    found: Preprocessing = preprocessing_from(steps)
-    return found
+    preprocessing: Preprocessing = preprocessing_from(steps)
+    return preprocessing
 
 
 def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Preprocessing | None) -> Written:
@@ -131,12 +141,11 @@ def _write_batches(args: argparse.Namespace, dataset: Any, preprocessing: Prepro
     count = write_batches(args.write_batches, pairs(), args.batch_name)
     first, last = (args.batch_name.format(number) for number in (0, count - 1))
     missing = sum(sizes[count:])
-    rest = f"; {missing} images are left out, since every file holds {sizes[0]}" if missing else ""
+    rest = f"; {missing} images are left out, because every file holds {sizes[0]}" if missing else ""
     return Written(args.write_batches, f"{count} files, {first} to {last}{rest}")
 
 
 def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessing | None) -> list[Written]:
-    import inferkit
     from inferkit.precision import collect_ranges
     from inferkit.precision.calibration.caches import write_cache
     from inferkit.precision.calibration.methods import DEFAULT_METHOD, calibration_from, method
@@ -144,14 +153,14 @@ def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessi
     from inferkit.report.progress import shown_on_stderr
 
     chosen = method(args.method or DEFAULT_METHOD)
-    others = [Ranges.load(path) for path in args.merge]
-    network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
+    merged = [Ranges.load(path) for path in args.merge]
+    network = load_model(args)
     with shown_on_stderr():
         ranges = collect_ranges(
             network, source, images=args.images, batch_size=args.batch_size, preprocessing=preprocessing
         )
-    for other in others:
-        ranges = ranges.merged(other)
+    for each in merged:
+        ranges = ranges.merged(each)
     written = []
     if args.ranges is not None:
         ranges.save(args.ranges)

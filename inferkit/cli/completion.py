@@ -6,22 +6,22 @@ The script is made from the commands' own parsers, by shtab, and holds everythin
 from __future__ import annotations
 
 import argparse
-import json
+
+from inferkit.cli.output import add_json, print_json
+from inferkit.exit_codes import ExitCode
 
 SHELLS = ("bash", "zsh", "fish")
-_INSTALL = """for good:
+_INSTALL = """to install it:
   bash  inferkit completion bash > ~/.local/share/bash-completion/completions/inferkit
   zsh   inferkit completion zsh > "${fpath[1]}/_inferkit"
-  fish  inferkit completion fish > ~/.config/fish/completions/inferkit.fish
-exit codes: 0 printed · 2 usage"""
+  fish  inferkit completion fish > ~/.config/fish/completions/inferkit.fish"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _INSTALL
-    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
-    parser.add_argument("--json", action="store_true", help="print JSON: the shell and its script")
+    parser.add_argument("shell", choices=SHELLS, help="shell that reads the script")
+    add_json(parser, "print JSON: the shell and its script")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,12 +33,15 @@ def run(args: argparse.Namespace) -> int:
     parser = parser_of(COMMANDS)
     _complete_files(parser, shtab.FILE)
     script: str = shtab.complete(parser, args.shell)
-    print(json.dumps({"shell": args.shell, "script": script}) if args.json else script)
-    return 0
+    if args.json:
+        print_json({"shell": args.shell, "script": script})
+    else:
+        print(script)
+    return ExitCode.OK
 
 
 def _complete_files(parser: argparse.ArgumentParser, how: object) -> None:
-    """Arguments that take any word name a file, or what only the user knows: files are what can be offered."""
+    """Complete file names for arguments that take any word: the others are known to the user only."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():

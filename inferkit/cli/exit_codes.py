@@ -1,27 +1,83 @@
-"""The exit codes of every command as one table, read off what each says at the end of its `--help`."""
+"""The exit codes of each command, as its `--help` and the documentation show them."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 
-# What every command has besides: Python's argparse and an interrupt decide these.
-ALWAYS = {2: "usage", 130: "interrupted"}
+from inferkit.exit_codes import ExitCode
+
+_OK, _REGRESSED, _ERROR, _DIFFERENT = ExitCode.OK, ExitCode.REGRESSED, ExitCode.ERROR, ExitCode.DIFFERENT
+_INVALID, _UNDECIDED, _NOTHING = ExitCode.INVALID, ExitCode.UNDECIDED, ExitCode.NOTHING
+
+_COMMON = dict.fromkeys((_ERROR, ExitCode.INTERRUPTED), "")
+_COMPARED = dict.fromkeys((_OK, _REGRESSED, _INVALID, _UNDECIDED, _NOTHING), "")
+
+# What each command can end with beside _COMMON, with what a code means there where that is not its general meaning.
+_CODES: Mapping[str, Mapping[ExitCode, str]] = {
+    "ab": _COMPARED,
+    "accuracy": {
+        _OK: "no more accuracy lost than the tolerance, or no labels to judge by",
+        _REGRESSED: "more accuracy lost than the tolerance",
+    },
+    "baseline": {
+        _OK: "written or shown",
+        _REGRESSED: "not written: a regression has no reason",
+        _INVALID: "not written: an INVALID figure has no reason",
+        _NOTHING: "no baseline to show",
+    },
+    "build": {_OK: "built"},
+    "calibrate": {_OK: "written"},
+    "completion": {_OK: "printed"},
+    "compare": _COMPARED,
+    "diff": {
+        _OK: "the same; of two runs: no regression",
+        _REGRESSED: "regression, of two runs",
+        _DIFFERENT: "different",
+        _INVALID: "invalid measurement or another fingerprint, of two runs",
+        _NOTHING: "nothing to compare, of two runs",
+    },
+    "doctor": {_OK: "the default suite can run", _INVALID: "this machine cannot run the default suite"},
+    "evaluate": {_OK: "evaluated"},
+    "gate": {_OK: "no false alarm", _INVALID: "false alarm: an unchanged suite failed on this machine"},
+    "history": {
+        _OK: "shown or added",
+        _REGRESSED: "gradual regression, under --ratchet",
+        _NOTHING: "no runs to show",
+    },
+    "import": {_OK: "written"},
+    "inspect": {_OK: "shown"},
+    "plot": {_OK: "written", _NOTHING: "the run has no figures to plot"},
+    "report": {_OK: "written, whatever the verdict"},
+    "scale": {
+        _OK: "measured",
+        _REGRESSED: "all devices together reach less than --least",
+        _INVALID: "the machine was not in a state to measure",
+    },
+    "serve": {_OK: "served until SIGINT or SIGTERM"},
+    "serve-bench": {
+        _OK: "VALID, or measured (--accuracy, --delays)",
+        _REGRESSED: "the latency bound was not met",
+        _INVALID: "INVALID for another reason",
+    },
+    "sweep": {_OK: "every point ran, or cannot run here", _ERROR: "usage, a point failed, or none can run here"},
+    "top": {_OK: "shown"},
+    "zoo": {_OK: "listed or written"},
+    "infer_caffe": {_OK: "done", _ERROR: "usage, an error, or no such Caffe or GPU here"},
+    "infer_caffe_trt": {_OK: "done", _ERROR: "usage, an error, or no GPU or TensorRT here for this data type"},
+}
 
 
-def exit_codes(epilog: str) -> dict[int, str]:
-    """Meaning by code, from `exit codes: 0 done · 1 failed`; empty where the text has no such line."""
-    _, found, text = epilog.partition("exit codes:")
-    if not found:
-        return {}
-    parts = [" ".join(part.split()) for part in text.split("·")]
-    matched = [re.fullmatch(r"(\d+) (.+)", part) for part in parts]
-    return {int(each[1]): each[2] for each in matched if each is not None}
+def codes_of(command: str) -> dict[ExitCode, str]:
+    """Meaning by exit code, in their order: what this command can end with."""
+    stated = {**_COMMON, **_CODES[command]}
+    return {code: stated[code] or code.meaning for code in sorted(stated)}
 
 
-def table() -> dict[str, dict[int, str]]:
-    """Exit codes by command, of all commands."""
-    from inferkit.cli.main import COMMANDS, parser_of
+def exit_code_lines(command: str) -> str:
+    """The end of the command's `--help`: one line for each exit code."""
+    return "\n".join(["exit codes:", *(f"  {code:<5}{meaning}" for code, meaning in codes_of(command).items())])
 
-    parser = parser_of(COMMANDS)
-    (commands,) = (action.choices for action in parser._actions if isinstance(action.choices, dict))
-    return {name: {**exit_codes(command.epilog or ""), 130: ALWAYS[130]} for name, command in commands.items()}
+
+def table() -> dict[str, dict[ExitCode, str]]:
+    """Meaning by exit code, by command."""
+    return {command: codes_of(command) for command in _CODES}

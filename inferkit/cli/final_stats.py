@@ -110,7 +110,7 @@ COLUMNS = tuple(FinalStats(datetime(2018, 3, 8), "", 1, "NA", 1.0, (1.0,), 0, 0)
 
 
 def check_csv(path: Path) -> None:
-    """See before a long run whether a row can be appended to `path`. DataError where it cannot."""
+    """Check before a long run that a row can be appended to `path`. DataError where it cannot."""
     try:
         if path.exists():
             with path.open("r+b") as file:
@@ -149,9 +149,9 @@ def append_row(path: Path, row: Mapping[str, str]) -> None:
 
 def _check_header(path: Path, line: bytes) -> None:
     if line and line.decode("utf-8", "replace").rstrip("\r\n") != _line(list(COLUMNS)).decode().rstrip("\n"):
-        found = line.decode("utf-8", "replace").strip()
+        header = line.decode("utf-8", "replace").strip()
         raise DataError(
-            f"{path}: its first line is not the header of these rows; append to another file (it begins {found[:60]!r})"
+            f"{path}: the first line is not the header of these rows but {header[:60]!r}; append to another file"
         )
 
 

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from inferkit.cli.ab import listed, matrix_file, terminable
+from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
+from inferkit.cli.ending import terminable
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.gate.power import SelfTest
@@ -23,68 +26,78 @@ _EFFECTS = "latency=0.02,latency=0.05,latency=0.1"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = (
-        "exit codes: 0 no false alarm · 1 a suite failed in which nothing had changed · 2 usage, or cannot be done"
+    parser.add_argument(
+        "what",
+        choices=["selftest"],
+        help="selftest: measure suites without a change and suites with injected slowdowns on this machine",
+    )
+    add_case_options(parser)
+    parser.add_argument(
+        "--suites", type=int, default=10, metavar="N", help="suites without a change (default: %(default)s)"
     )
     parser.add_argument(
-        "what", choices=["selftest"], help="selftest: unchanged and really slowed suites on this machine"
+        "--slowed-suites",
+        type=int,
+        default=4,
+        metavar="N",
+        help="suites with each injected slowdown (default: %(default)s)",
     )
-    for name in ("model", "precision", "batch-size", "backend"):
-        parser.add_argument(
-            f"--{name}", action="append", metavar="VALUE", help=f"only this {name} (repeat it, or commas)"
-        )
-    parser.add_argument("--matrix", metavar="FILE", help="the table of cases (default: matrix.toml, bench/matrix.toml)")
-    parser.add_argument("--suites", type=int, default=10, metavar="N", help="suites in which nothing changed (10)")
-    parser.add_argument("--slowed-suites", type=int, default=4, metavar="N", help="suites per effect (4)")
     parser.add_argument(
         "--effects",
         default=_EFFECTS,
-        metavar="KIND=SHARE,…",
-        help=f"what is injected: latency, tail, memory or build, by a share (default: {_EFFECTS})",
+        metavar="KIND=SHARE,...",
+        help="what is injected: latency, tail, memory or build, by a share (default: %(default)s)",
     )
     parser.add_argument(
-        "--one-in", type=int, default=4, metavar="N", help="in a slowed suite one case of N is slowed (4)"
+        "--one-in",
+        type=int,
+        default=4,
+        metavar="N",
+        help="inject into one of N cases of a suite (default: %(default)s)",
     )
     parser.add_argument("--replicates", type=int, metavar="N", help="fresh processes per case (default: the matrix's)")
-    parser.add_argument("--min-time", type=float, metavar="SECONDS", help="time measured per process (the matrix's)")
-    parser.add_argument("--time-budget", type=float, metavar="SECONDS", help="begin no suite that would end later")
     parser.add_argument(
-        "--baselines", metavar="FOLDER", type=Path, help="compare with these (default: measure one first)"
+        "--min-time", type=float, metavar="SECONDS", help="time measured per process (default: the matrix's)"
     )
-    parser.add_argument("--log", metavar="FILE", help="write every suite as a line of JSON as soon as it is judged")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--time-budget", type=float, metavar="SECONDS", help="start no suite that would end after this time"
+    )
+    parser.add_argument(
+        "--baselines", metavar="FOLDER", type=Path, help="compare with these baselines (default: measure one first)"
+    )
+    parser.add_argument("--log", metavar="FILE", help="write each suite as one line of JSON when it is judged")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Try and print; returns the exit code."""
+    """Measure, count and print; returns the exit code."""
     from inferkit.report.progress import time_left
     from inferkit.suite.campaign.campaign import CampaignSettings
     from inferkit.suite.matrix.read import load_matrix
-    from inferkit.suite.matrix.selection import Selection
     from inferkit.suite.selftest import SelfTestPlan, run_selftest
 
     for name in ("suites", "slowed_suites", "one_in", "replicates", "min_time", "time_budget"):
         value = getattr(args, name)
         if value is not None and not 0 < value <= 100_000:
-            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value:g}")
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0 and at most 100000, not {value:g}")
     if args.baselines is not None and not args.baselines.is_dir():
-        raise UsageError(f"--baselines {args.baselines}: there is no such folder")
+        raise UsageError(f"--baselines {args.baselines}: no such folder")
     plan = SelfTestPlan(
         args.suites, _effects(args.effects), args.slowed_suites, args.one_in, args.time_budget, args.baselines
     )
-    matrix = load_matrix(matrix_file(args.matrix))
-    selection = Selection(*(listed(getattr(args, name)) for name in ("model", "precision", "batch_size", "backend")))
+    matrix = load_matrix(matrix_file(args))
+    selection = selection_of(args)
     selection.check(matrix.cases())
     declared = matrix.suite
     settings = CampaignSettings(
         args.replicates or declared.replicates, args.min_time or declared.min_time, reference=declared.reference
     )
-    began, begun = time.monotonic(), itertools.count()
+    began, steps = time.monotonic(), itertools.count()
     total = 1 + plan.suites + len(plan.effects) * plan.slowed_suites
 
     def say(text: str) -> None:
         passed = time.monotonic() - began
-        left = time_left(passed, next(begun), total)
+        left = time_left(passed, next(steps), total)
         print(f"{passed:7.1f} s {text}{left and ', ' + left}", file=sys.stderr, flush=True)
 
     with contextlib.ExitStack() as stack:
@@ -95,13 +108,12 @@ def run(args: argparse.Namespace) -> int:
             if log is not None:
                 print(json.dumps(suite), file=log, flush=True)
 
-        found = run_selftest(matrix, selection.of(matrix.cases()), settings, plan, say, keep)
+        result = run_selftest(matrix, selection.of(matrix.cases()), settings, plan, say, keep)
     if args.json:
-        print(json.dumps(found.as_dict(), indent=1))
+        print_json(result.as_dict())
     else:
-        for line in _lines(found):
-            print(line)
-    return 1 if found.suites.hits else 0
+        print("\n".join(_lines(result)))
+    return ExitCode.INVALID if result.suites.hits else ExitCode.OK
 
 
 def _log(path: str) -> TextIO:
@@ -120,23 +132,23 @@ def _effects(text: str) -> tuple[tuple[str, float], ...]:
         try:
             effects.append((kind, float(share)))
         except ValueError as error:
-            raise UsageError(f"--effects {word}: KIND=SHARE, such as latency=0.02") from error
+            raise UsageError(f"--effects {word}: must be KIND=SHARE, such as latency=0.02") from error
         checked({kind: effects[-1][1]})
     return tuple(effects)
 
 
-def _lines(found: SelfTest) -> list[str]:
+def _lines(result: SelfTest) -> list[str]:
     from inferkit.suite.selftest import percentile_of
 
     lines = [
-        f"nothing changed: suites that failed {found.suites.text}",
-        f"                 verdicts that were wrong {found.verdicts.text}",
-        f"                 latencies without a verdict {found.undecided}",
-        f"time to the verdicts of a suite: p50 {percentile_of(found.suite_seconds, 0.5):.1f} s, "
-        f"p95 {percentile_of(found.suite_seconds, 0.95):.1f} s",
+        f"without a change: suites that failed {result.suites.text}",
+        f"                  wrong verdicts {result.verdicts.text}",
+        f"                  INCONCLUSIVE latencies {result.undecided}",
+        f"time to the verdicts of a suite: p50 {percentile_of(result.suite_seconds, 0.5):.1f} s, "
+        f"p95 {percentile_of(result.suite_seconds, 0.95):.1f} s",
     ]
-    for each in found.detections:
+    for each in result.detections:
         slowest = percentile_of(each.seconds, 0.95)
-        lines.append(f"{each.kind} +{100 * each.effect:g} %: found {each.found.text}, suite p95 {slowest:.1f} s")
-    lines += ["", *(case.line for case in found.cases)]
-    return lines + [f"false alarm: {line}" for line in found.alarms]
+        lines.append(f"{each.kind} +{100 * each.effect:g} %: detected {each.found.text}, suite p95 {slowest:.1f} s")
+    lines += ["", *(case.line for case in result.cases)]
+    return lines + [f"false alarm: {line}" for line in result.alarms]

@@ -1,37 +1,38 @@
-"""`inferkit history`: how the cases went over time, where they changed, and whether they slipped little by little."""
+"""`inferkit history`: the results of cases over time, their change points, and gradual regressions."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.comparing import show_outcomes
+from inferkit.cli.option_types import at_least_one
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.gate.history.changes import ChangePoint
     from inferkit.gate.history.series import Series
     from inferkit.gate.history.store import History
 
-EXIT_NOTHING, EXIT_SLIPPED = 12, 1
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = (
-        "exit codes: 0 shown, or added · 1 with --ratchet, a case slipped · 2 usage, or cannot be read · "
-        "12 nothing to show"
-    )
     parser.add_argument("case", nargs="?", metavar="CASE", help="one case, run by run; a pattern (lenet*) for several")
-    parser.add_argument("--metric", default="latency", metavar="NAME", help="latency (default), p99, top-1, …, or all")
-    parser.add_argument("--last", type=int, default=30, metavar="N", help="the last N runs of each case (default: 30)")
-    parser.add_argument("--project", metavar="NAME", help="only this project's runs (the repository's name)")
     parser.add_argument(
-        "--history", type=Path, metavar="FILE", help="the file (default: history.duckdb in $INFERKIT_CACHE)"
+        "--metric", default="latency", metavar="NAME", help="latency, p99, top-1, ... or all (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--last", type=at_least_one, default=30, metavar="N", help="last N runs of each case (default: %(default)s)"
+    )
+    parser.add_argument("--project", metavar="NAME", help="only runs of this project (the name of its repository)")
+    parser.add_argument(
+        "--history", type=Path, metavar="FILE", help="history file (default: history.duckdb in $INFERKIT_CACHE)"
     )
     parser.add_argument(
         "--add",
@@ -39,25 +40,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="extend",
         metavar="RUN.json",
         default=[],
-        help="remember these runs too: what --benchmark-json wrote",
+        help="add these runs, files that --benchmark-json wrote",
     )
     parser.add_argument(
         "--ratchet",
         action="store_true",
-        help="compare the last run with the last release (a git tag of the repository here) and with 30 days ago",
+        help="find gradual regressions: compare the last run with the last release (a git tag of this repository) and "
+        "with 30 days ago",
     )
-    parser.add_argument("--release", metavar="TAG", help="with --ratchet: compare with this tag")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--release", metavar="TAG", help="release that --ratchet compares with")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Add, compare or show; returns the exit code."""
     from inferkit.gate.history.store import History
 
-    if args.last < 1:
-        raise UsageError(f"--last is a number of runs, 1 or more, not {args.last}")
     if args.release and not args.ratchet:
-        raise UsageError("--release belongs to --ratchet")
+        raise UsageError("--release needs --ratchet")
     history = History(args.history)
     if args.add:
         return _add(history, args)
@@ -68,36 +68,31 @@ def _add(history: History, args: argparse.Namespace) -> int:
     from inferkit.gate.files.run_file import read_run
     from inferkit.gate.history.summary import summary_of
 
-    summaries = [summary_of(read_run(path)) for path in args.add]  # all are checked before any is taken
+    summaries = [summary_of(read_run(path)) for path in args.add]  # all are checked before any is added
     added = history.append(summaries)
+    stored = len(summaries) - len(added)
     if args.json:
-        print(json.dumps({"added": [run.run_id for run in added], "known": len(summaries) - len(added)}))
+        print_json({"added": [run.run_id for run in added], "known": stored})
     else:
-        known = f", {len(summaries) - len(added)} were there already" if len(added) < len(summaries) else ""
-        print(f"{history.path}: {len(added)} runs added{known}")
-    return 0
+        print(f"{history.path}: {len(added)} runs added{f', {stored} were already stored' if stored else ''}")
+    return ExitCode.OK
 
 
 def _ratchet(history: History, args: argparse.Namespace) -> int:
     from inferkit.gate.history.ratchet import slips
-    from inferkit.report.outcomes import outcome_lines
-    from inferkit.report.table import stdout_look
     from inferkit.suite.session.releases import ratchet_of
 
     runs = history.runs(args.project)
     if not runs:
         print("{}" if args.json else _empty(history))
-        return EXIT_NOTHING
-    found = ratchet_of(history, runs[-1], Path.cwd(), args.release)
-    outcomes = [o for o in found.outcomes if args.case is None or fnmatchcase(o.case, args.case)]
-    code = EXIT_SLIPPED if slips(outcomes) else 0 if outcomes else EXIT_NOTHING
+        return ExitCode.NOTHING
+    result = ratchet_of(history, runs[-1], Path.cwd(), args.release)
+    outcomes = [o for o in result.outcomes if args.case is None or fnmatchcase(o.case, args.case)]
+    code = ExitCode.REGRESSED if slips(outcomes) else ExitCode.OK if outcomes else ExitCode.NOTHING
     if args.json:
-        content = {"outcomes": [o.as_dict() for o in outcomes], "remarks": found.remarks, "exit_code": code}
-        print(json.dumps(content, indent=1))
-        return code
-    width, color = stdout_look()
-    for line in (*outcome_lines(outcomes, width=width, color=color), *found.remarks):
-        print(line)
+        print_json({"outcomes": [o.as_dict() for o in outcomes], "remarks": result.remarks, "exit_code": code})
+    else:
+        show_outcomes(outcomes, remarks=result.remarks)
     return code
 
 
@@ -113,35 +108,35 @@ def _show(history: History, args: argparse.Namespace) -> int:
     ]
     if not chosen:
         print("[]" if args.json else _nothing(history, everything, args))
-        return EXIT_NOTHING
+        return ExitCode.NOTHING
     changes, remark = _changes(chosen, references)
     if args.json:
         pairs = zip(chosen, changes, strict=True)
-        print(json.dumps([_as_json(series, found, args.last) for series, found in pairs], indent=1, default=str))
-        return 0
+        print_json([_as_json(series, points, args.last) for series, points in pairs])
+        return ExitCode.OK
     if args.case is None or len(chosen) > 1:
         _print_overview(chosen, changes, args.last)
     else:
         _print_case(chosen[0], changes[0], args.last)
     if remark:
         print(remark)
-    return 0
+    return ExitCode.OK
 
 
 def _empty(history: History) -> str:
-    return f"{history.path}: no runs yet; `pytest bench` adds each run, `inferkit history --add RUN.json` earlier ones"
+    return f"{history.path}: no runs yet; `pytest bench` adds every run, `inferkit history --add RUN.json` earlier ones"
 
 
 def _nothing(history: History, everything: Sequence[Series], args: argparse.Namespace) -> str:
     if not everything:
         return _empty(history)
     metrics = ", ".join(dict.fromkeys(series.metric for series in everything))
-    wanted = f"{args.case or 'no case'}: nothing of it" if args.case else "nothing"
-    return f"{history.path}: {wanted} under --metric {args.metric}; there are {metrics}"
+    wanted = f"{args.case} has no" if args.case else "no"
+    return f"{history.path}: {wanted} --metric {args.metric}; the metrics are {metrics}"
 
 
 def _changes(chosen: Sequence[Series], references: Sequence[Series]) -> tuple[list[list[ChangePoint]], str]:
-    """The change points of each series; or none, and why."""
+    """The change points of each series; or none, and the reason."""
     from inferkit.gate.history.changes import change_points
 
     try:
@@ -167,20 +162,20 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
                 "machine": f"[{machines.index(series.fingerprint) + 1}]" if len(machines) > 1 else None,
                 "runs": str(len(series.points)),
                 "first": shower(series.metric)(points[0].centre),
-                "now": shower(series.metric)(points[-1].centre),
+                "last": shower(series.metric)(points[-1].centre),
                 "change": _changed(series.metric, points[0].centre, points[-1].centre) if len(points) > 1 else None,
-                "course": sparkline([point.centre for point in points]),
+                "trend": sparkline([point.centre for point in points]),
                 "verdict": points[-1].verdict,
             }
         )
-    columns = [Column(name, name, str, left=name in ("case", "metric", "course", "verdict")) for name in rows[0]]
+    columns = [Column(name, name, str, left=name in ("case", "metric", "trend", "verdict")) for name in rows[0]]
     width, color = stdout_look()
     for line in table_lines(columns, rows, width, color):
         print(line)
     if len(machines) > 1:
         print("\n".join(f"[{number}] {machine}" for number, machine in enumerate(machines, 1)))
-    for series, found in zip(chosen, changes, strict=True):
-        for change in found:
+    for series, of_series in zip(chosen, changes, strict=True):
+        for change in of_series:
             print(f"{series.case} {series.metric} changed by {change.line}")
 
 
@@ -212,8 +207,8 @@ def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> No
     print(f"{series.case} {series.metric} on {series.fingerprint}: {sparkline([p.centre for p in points], last)}")
     for line in table_lines(columns, rows, width, color):
         print(line)
-    for found in changes:
-        print(f"changed by {found.line}")
+    for change_point in changes:
+        print(f"changed by {change_point.line}")
 
 
 def _logs(values: Sequence[float]) -> list[float]:
@@ -252,5 +247,5 @@ def _as_json(series: Series, changes: Sequence[ChangePoint], last: int) -> dict[
     }
 
 
-# What is said of a point beside its run.
+# What is shown of a point beside its run.
 _KEPT = ("values", "verdict", "change", "margin", "reason", "replicates_known")

@@ -1,13 +1,14 @@
-"""`inferkit import`: turn a Caffe model into an ONNX file, or fix an ONNX model's shapes, and say what is in it."""
+"""`inferkit import`: convert a Caffe model to an ONNX file, or fix the shapes of an ONNX model, and print a summary."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import NetworkError, UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.network.network import Network, TensorInfo
@@ -15,46 +16,45 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `inferkit import`."""
-    parser.epilog = "exit codes: 0 written · 1 cannot be read, converted or written · 2 usage"
     parser.add_argument(
         "prototxt",
         metavar="PROTOTXT",
-        help="the network: deploy or train_val prototxt, old forms too; or an ONNX model",
+        help="network: a deploy or train_val prototxt, also an old one; or an ONNX model",
     )
     parser.add_argument(
         "caffemodel",
         metavar="CAFFEMODEL",
         nargs="?",
-        help="its trained weights; without them every learned blob needs a constant or bilinear filler",
+        help="trained weights; without them every learned blob needs a constant or bilinear filler",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="ONNX file to write")
+    parser.add_argument("--name", help="name of the network (default: the name in the prototxt, else the file's)")
+    parser.add_argument(
+        "--phase", choices=("TEST", "TRAIN"), default="TEST", help="phase of the layers (default: %(default)s)"
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="the ONNX file to write, whole or not at all"
+        "--level", type=int, default=0, help="level for include and exclude rules (default: %(default)s)"
     )
-    parser.add_argument("--name", help="the network's name (default: that in the prototxt, else its file name)")
-    parser.add_argument(
-        "--phase", choices=("TEST", "TRAIN"), default="TEST", help="whose layers to take (default TEST)"
-    )
-    parser.add_argument("--level", type=int, default=0, help="the level for include and exclude rules (default 0)")
     parser.add_argument(
         "--stage",
         action="append",
         default=[],
         metavar="STAGE",
-        help="a stage for include and exclude rules; repeatable",
+        help="stage for include and exclude rules; repeatable",
     )
     parser.add_argument(
         "--input-shape",
         action="append",
         default=[],
         metavar="[NAME=]N,C,H,W",
-        help="the shape of the only input, or of the one named; batch first; repeatable (of an ONNX model: numbers for "
-        "the dimensions that it leaves open; an open batch stays open)",
+        help="shape of the input, or of the input NAME, batch first; repeatable (of an ONNX model: sizes of dynamic "
+        "dimensions; a dynamic batch size stays dynamic)",
     )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_json(parser, "print the summary as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import, write, print the summary. Raises NetworkError and UsageError; returns 0."""
+    """Import, write, print the summary; returns the exit code."""
     import inferkit
     from inferkit.network.onnx_file import write_onnx
 
@@ -72,8 +72,11 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise NetworkError(f"{args.output} cannot be written: {error}") from None
     summary = summarize(network, files)
-    print(json.dumps(summary, indent=2) if args.json else _as_text(summary))
-    return 0
+    if args.json:
+        print_json(summary)
+    else:
+        print(_as_text(summary))
+    return ExitCode.OK
 
 
 def parse_shapes(words: list[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
@@ -84,13 +87,13 @@ def parse_shapes(words: list[str]) -> tuple[int, ...] | dict[str, tuple[int, ...
         try:
             shapes[name] = tuple(int(size) for size in sizes.replace("x", ",").split(","))
         except ValueError:
-            raise UsageError(f"--input-shape {word}: sizes are whole numbers, such as 1,3,224,224") from None
+            raise UsageError(f"--input-shape {word}: sizes must be whole numbers, such as 1,3,224,224") from None
         if any(size <= 0 for size in shapes[name]):
-            raise UsageError(f"--input-shape {word}: sizes are at least 1")
+            raise UsageError(f"--input-shape {word}: sizes must be at least 1")
     if "" not in shapes:
         return shapes or None
     if len(words) > 1:
-        raise UsageError("--input-shape: with several shapes each needs its input's name, NAME=N,C,H,W")
+        raise UsageError("--input-shape: several shapes each need the name of their input, NAME=N,C,H,W")
     return shapes[""]
 
 

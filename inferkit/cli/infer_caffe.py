@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.cli.study import (
-    Tally,
-    add_model_options,
-    check_labels,
+from inferkit.cli.ending import exit_code_of
+from inferkit.cli.exit_codes import exit_code_lines
+from inferkit.cli.help_text import Lines
+from inferkit.cli.study import Tally, add_model_options, check_labels, scores_of
+from inferkit.cli.study_images import (
+    check_channels,
+    first_shape,
+    image_input,
     read_batches,
     read_preprocessing,
-    run_tool,
-    scores_of,
+    training_preprocessing,
 )
-from inferkit.errors import DataError, NetworkError, UsageError
+from inferkit.errors import NetworkError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.backends.caffe.net import CaffeNet
@@ -34,8 +38,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Use a trained Caffe model to classify images from a LMDB database.",
-        epilog="Only the forward call of each iteration is timed. Exit codes: 0 done, 1 failed, 2 usage, or no such "
-        "Caffe or GPU here.",
+        epilog=f"Only the forward call of each iteration is timed.\n\n{exit_code_lines(PROGRAM)}",
+        formatter_class=Lines,
     )
     add_model_options(made)
     made.add_argument(
@@ -45,10 +49,10 @@ def parser() -> argparse.ArgumentParser:
         "import caffe (default: this Python's own, $INFERKIT_CAFFE_ROOT, the installed one)",
     )
     made.add_argument("--blobName", help="blob with the predictions (default: the network's output, or prob)")
-    made.add_argument("--labels", type=Path, help="names of the classes, one a line, as synset_words.txt")
+    made.add_argument("--labels", type=Path, help="names of the classes, one per line, such as synset_words.txt")
     made.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
-    made.add_argument("--debug", action="store_true", help="tell everything: files, shapes, every top 5")
-    made.add_argument("--gpu", action="store_true", help="run Caffe on the GPU; it must be built with CUDA")
+    made.add_argument("--debug", action="store_true", help="verbose output: files, shapes, top 5 of every image")
+    made.add_argument("--gpu", action="store_true", help="run Caffe on the GPU (needs a Caffe with CUDA)")
     made.add_argument("--csvFile", type=Path, help="file to append a row of the final stats to")
     made.add_argument("--quiet", action="store_true", help="print the final stats only")
     return made
@@ -57,8 +61,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns its exit code."""
     began = time.perf_counter()
-    args = parser().parse_args(argv)
-    return run_tool(PROGRAM, lambda: infer(args, began))
+    arguments = sys.argv[1:] if argv is None else argv
+    return exit_code_of(PROGRAM, arguments, lambda: infer(parser().parse_args(arguments), began))
 
 
 def infer(args: argparse.Namespace, began: float) -> int:
@@ -91,14 +95,14 @@ def infer(args: argparse.Namespace, began: float) -> int:
         finally:
             net.close()
     tally.finish()
-    return 0
+    return ExitCode.OK
 
 
 def open_network(args: argparse.Namespace, dataset: Dataset, preprocessing: Preprocessing) -> CaffeNet:
-    """The network in Caffe. A training prototxt that tells no image size gets that of the database's first image,
-    `preprocessing` done.
+    """The network in Caffe. A training prototxt without an image size gets that of the database's first image after
+    `preprocessing`.
 
-    Always in a worker: what is wrong with the files aborts Caffe's process, and this one is to say what it was.
+    Always in a worker process: Caffe aborts its process on bad files, and this one reports the reason.
     """
     from inferkit.backends.caffe.open import open_net
 
@@ -107,48 +111,6 @@ def open_network(args: argparse.Namespace, dataset: Dataset, preprocessing: Prep
         return opened()
     except NetworkError:
         return opened(input_shapes=(args.batch, *first_shape(dataset, preprocessing)))
-
-
-def training_preprocessing(model: Path) -> Preprocessing:
-    """What the TEST phase's data layer of a training prototxt does to images; nothing for a deploy prototxt."""
-    from inferkit.data.pixels.preprocessing import Preprocessing
-    from inferkit.data.pixels.transform_param import preprocessing_of
-    from inferkit.network.caffe.files.read import read_prototxt
-    from inferkit.network.caffe.prototxt.deploy import is_data
-    from inferkit.network.caffe.prototxt.filter import filter_net
-    from inferkit.network.caffe.prototxt.upgrade import upgrade
-
-    try:
-        net = read_prototxt(model)
-        upgrade(net, model)
-        layers = [layer for layer in filter_net(net, model).layer if is_data(layer)]
-    except NetworkError:
-        return Preprocessing()  # what the import cannot read, Caffe could
-    found = [layer.transform_param for layer in layers if layer.HasField("transform_param")]
-    return preprocessing_of(found[0], model.parent) if found else Preprocessing()
-
-
-def image_input(inputs: Mapping[str, tuple[int, ...]], model: Path) -> tuple[str, tuple[int, ...]]:
-    """Name and shape of the input that takes the images. UsageError where it is not clear which, or it takes none."""
-    if len(inputs) != 1:
-        raise UsageError(f"{model} has the inputs {', '.join(inputs) or 'none'}; this tool feeds images to one")
-    ((name, shape),) = inputs.items()
-    if len(shape) != 4:
-        raise UsageError(f"{model}: input {name} has the shape {list(shape)}; images need [N, C, H, W]")
-    return name, shape
-
-
-def first_shape(dataset: Dataset, preprocessing: Preprocessing) -> tuple[int, int, int]:
-    """[C, H, W] of the first image after `preprocessing`, which may also decode it in colour or gray other than it is
-    stored. DataError where they do not fit."""
-    first = dataset.first(preprocessing.color)
-    return preprocessing.output_shape(first.pixels.shape, first.layout)
-
-
-def check_channels(image: tuple[int, ...], shape: tuple[int, ...], source: str) -> None:
-    """DataError where images of this shape are not what the network takes; Caffe itself would abort."""
-    if image[0] != shape[1]:
-        raise DataError(f"{source}: its images have {image[0]} channels, the network takes {shape[1]}")
 
 
 def print_setup(args: argparse.Namespace, net: CaffeNet, images: int, blob: str) -> None:

@@ -11,7 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from inferkit.cli.study import Tally, add_model_options, at_least_one, run_tool
+from inferkit.cli.ending import exit_code_of
+from inferkit.cli.exit_codes import exit_code_lines
+from inferkit.cli.help_text import Lines
+from inferkit.cli.option_types import at_least_one
+from inferkit.cli.study import Tally, add_model_options
 from inferkit.cli.study_engine import (
     CALIBRATED,
     DATA_TYPES,
@@ -23,6 +27,7 @@ from inferkit.cli.study_engine import (
     parse_image_shape,
 )
 from inferkit.errors import BackendUnavailable, UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine, Session, Trace
@@ -38,23 +43,24 @@ def parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Uses NVidia TensorRT to optimize and run inference on a trained Caffe model performing an image "
         "recognition task and prints performance and accuracy results.",
-        epilog="Timed is, per iteration: copy the images to the GPU, execute, copy the predictions back, synchronize. "
-        "Exit codes: 0 done, 1 failed, 2 usage, or no GPU or TensorRT here that can run this data type.",
+        epilog="Timed per iteration: copy the images to the GPU, execute, copy the predictions back, synchronize.\n\n"
+        + exit_code_lines(PROGRAM),
+        formatter_class=Lines,
     )
     add_model_options(made)
-    made.add_argument("-c", "--caffeRoot", help="accepted for the study's command lines; no Caffe is needed here")
-    made.add_argument("--imageShape", help="height,width of the images if not the prototxt's, as 224,224")
+    made.add_argument("-c", "--caffeRoot", help="ignored: no Caffe is needed; accepted for the study's command lines")
+    made.add_argument("--imageShape", help="height,width of the images (default: the prototxt's), such as 224,224")
     made.add_argument("--max_batch", type=at_least_one, help="largest batch of the engine (default: the batch size)")
     made.add_argument("--outputLayer", help="blob with the predictions (default: the network's output, or prob)")
-    made.add_argument("--outputSize", type=at_least_one, help="number of predictions per image, to be checked")
+    made.add_argument("--outputSize", type=at_least_one, help="expected number of predictions per image; checked")
     made.add_argument("--dtype", choices=tuple(DATA_TYPES), default="FLOAT", help="data type (default: FLOAT)")
-    made.add_argument("--labels", type=Path, help="names of the classes, one a line, as synset_words.txt")
+    made.add_argument("--labels", type=Path, help="names of the classes, one per line, such as synset_words.txt")
     made.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
     made.add_argument("--csvFile", type=Path, help="file to append a row of the final stats to")
-    made.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8)")
-    made.add_argument("--firstCalBatch", type=int, default=0, help="number of the first one (default: 0)")
-    made.add_argument("--numCalBatches", type=at_least_one, help="how many of them (default: all there are)")
-    made.add_argument("--debug", action="store_true", help="tell everything: engine, shapes, parts of the time, top 5")
+    made.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8, FP8)")
+    made.add_argument("--firstCalBatch", type=int, default=0, help="number of the first file (default: 0)")
+    made.add_argument("--numCalBatches", type=at_least_one, help="number of files (default: all)")
+    made.add_argument("--debug", action="store_true", help="verbose output: engine, shapes, parts of the time, top 5")
     made.add_argument("--quiet", action="store_true", help="print the final stats only")
     return made
 
@@ -62,8 +68,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns its exit code."""
     began = time.perf_counter()
-    args = parser().parse_args(argv)
-    return run_tool(PROGRAM, lambda: infer(args, began))
+    arguments = sys.argv[1:] if argv is None else argv
+    return exit_code_of(PROGRAM, arguments, lambda: infer(parser().parse_args(arguments), began))
 
 
 def infer(args: argparse.Namespace, began: float) -> int:
@@ -108,11 +114,11 @@ def infer(args: argparse.Namespace, began: float) -> int:
             if args.debug:
                 print_parts(traces, session)
     tally.finish()
-    return 0
+    return ExitCode.OK
 
 
 def calibration_files(args: argparse.Namespace) -> CalibrationFiles | None:
-    """The batch files that the options name. UsageError where they name some for a data type that needs none."""
+    """The batch files that the options name. UsageError where a data type needs them and they name none."""
     if args.calBatchDir is None:
         if args.dtype in CALIBRATED:
             raise UsageError(
@@ -146,8 +152,8 @@ def print_parts(traces: Sequence[Trace], session: Session) -> None:
         "copy out": median(trace.device_to_host for trace in traces),
         "submitting": median(trace.enqueue or 0.0 for trace in traces),
     }
-    told = ", ".join(f"{name} {seconds:.6f}" for name, seconds in parts.items())
-    print(f"Median seconds: {told} (launched by {getattr(session, 'launch', 'call')})")
+    text = ", ".join(f"{name} {seconds:.6f}" for name, seconds in parts.items())
+    print(f"Median seconds: {text} (launched by {getattr(session, 'launch', 'call')})")
 
 
 def _require(data_type: str) -> None:

@@ -7,41 +7,68 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 
-from inferkit import __version__
-from inferkit.errors import InferkitError, UsageError
+from inferkit.cli.ending import exit_code_of
+from inferkit.cli.exit_codes import exit_code_lines
+from inferkit.cli.help_text import Lines
+from inferkit.version import __version__
 
-# name -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
-COMMANDS: dict[str, tuple[str, str]] = {
-    "ab": ("inferkit.cli.ab", "compare two commits, models, engines or settings, interleaved on this machine"),
-    "accuracy": ("inferkit.cli.accuracy", "two precisions, backends or models on the same images, and layer by layer"),
-    "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show what the baselines hold"),
-    "build": ("inferkit.cli.build", "build an engine file from a model"),
-    "calibrate": ("inferkit.cli.calibrate", "find the ranges for INT8 and FP8 from images: a calibration cache"),
-    "completion": ("inferkit.cli.completion", "print what completes these commands in bash, zsh or fish"),
-    "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
-    "diff": ("inferkit.cli.diff", "what differs between two networks, engines or runs"),
-    "doctor": ("inferkit.cli.doctor", "what is installed, which backends run, and whether this machine can gate"),
-    "evaluate": ("inferkit.cli.evaluate", "top-1 and top-5 over a whole dataset, in one process or on a Ray cluster"),
-    "gate": ("inferkit.cli.gate", "try the gate on this machine: false alarms, power, what each case can detect"),
-    "history": (
-        "inferkit.cli.history",
-        "how the cases went over time, where they changed, what slipped bit by bit",
-    ),
-    "import": ("inferkit.cli.import_", "turn a Caffe model into an ONNX model"),
-    "inspect": ("inferkit.cli.inspect", "the layers of a network, or what is known of an engine file"),
-    "plot": ("inferkit.cli.plot", "every chart of a run as an SVG file, and PNG"),
-    "report": ("inferkit.cli.report", "show a run, alone or against others, as one HTML file"),
-    "scale": ("inferkit.cli.scale", "run one network on several GPUs at once: scaling and interference"),
-    "serve": ("inferkit.cli.serve", "serve a model over HTTP and gRPC (Open Inference Protocol, KServe v2)"),
-    "serve-bench": ("inferkit.cli.serve_bench", "put MLPerf's load scenarios on a model behind the batcher"),
-    "sweep": ("inferkit.cli.sweep", "run the study's whole experiment: every data type over its batch sizes"),
-    "top": ("inferkit.cli.top", "where the time of a batch goes, layer by layer"),
-    "zoo": ("inferkit.cli.zoo", "list the networks known by name, or write their Caffe files"),
+# What one wants to do -> command -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "measure and compare": {
+        "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
+        "ab": ("inferkit.cli.ab", "compare two commits, models or settings, measured interleaved"),
+        "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show baselines"),
+        "gate": ("inferkit.cli.gate", "test the gate here: false-alarm rate, detectable changes"),
+        "scale": ("inferkit.cli.scale", "run a network on several GPUs at once: scaling, interference"),
+        "sweep": ("inferkit.cli.sweep", "run the study: every data type over its batch sizes"),
+    },
+    "networks and engines": {
+        "zoo": ("inferkit.cli.zoo", "list the built-in networks, or write their Caffe files"),
+        "import": ("inferkit.cli.import_", "convert a Caffe model to an ONNX model"),
+        "build": ("inferkit.cli.build", "build an engine file from a model"),
+        "inspect": ("inferkit.cli.inspect", "the layers of a network, or the metadata of an engine file"),
+        "top": ("inferkit.cli.top", "time per layer of one batch, slowest first"),
+        "diff": ("inferkit.cli.diff", "differences between two networks, engines or runs"),
+    },
+    "accuracy and calibration": {
+        "accuracy": ("inferkit.cli.accuracy", "compare two precisions, backends or models on the same images"),
+        "evaluate": ("inferkit.cli.evaluate", "top-1 and top-5 over a dataset, here or on a Ray cluster"),
+        "calibrate": ("inferkit.cli.calibrate", "calibrate INT8 and FP8, and write a calibration cache"),
+    },
+    "serve": {
+        "serve": ("inferkit.cli.serve", "serve a model over HTTP and gRPC (Open Inference Protocol)"),
+        "serve-bench": ("inferkit.cli.serve_bench", "run MLPerf's load scenarios against a model behind the batcher"),
+    },
+    "history and reports": {
+        "history": ("inferkit.cli.history", "results over time: change points and gradual regressions"),
+        "report": ("inferkit.cli.report", "show a run, alone or against others, as one HTML file"),
+        "plot": ("inferkit.cli.plot", "write every chart of a run as an SVG file, and PNG"),
+    },
+    "machine": {
+        "doctor": ("inferkit.cli.doctor", "check installation, backends, and whether this machine can gate"),
+        "completion": ("inferkit.cli.completion", "print the completion script for bash, zsh or fish"),
+    },
 }
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
-# Of these, 1 says that something got worse or differs: what could not be done at all must not look like that.
-_ONE_IS_A_VERDICT = ("ab", "accuracy", "compare", "diff", "gate", "history")
+class _Inferkit(argparse.ArgumentParser):
+    """Lists its commands by GROUPS."""
+
+    def format_help(self) -> str:
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        (commands,) = (action for action in self._actions if isinstance(action, argparse._SubParsersAction))
+        listed = {choice.dest: choice for choice in commands._choices_actions}
+        options = [action for action in self._actions if action is not commands]
+        groups = {title: [listed[name] for name in names] for title, names in GROUPS.items()}
+        for title, actions in {**groups, "options": options}.items():
+            formatter.start_section(title)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
 
 def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:
@@ -51,45 +78,49 @@ def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:
 
 def _parsers(chosen: Collection[str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     """That parser, and those of the commands by name."""
-    parser = argparse.ArgumentParser(
-        prog="inferkit", description="Build and run inference engines; fail the build when one got worse."
+    parser = _Inferkit(
+        prog="inferkit",
+        description="Build and run inference engines; fail the build when one got worse.",
+        epilog="`inferkit COMMAND --help` shows a command's options and exit codes.",
     )
     parser.add_argument("--version", action="version", version=f"inferkit {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
+    )
     made = {}
     for name, (module, line) in COMMANDS.items():
         made[name] = commands.add_parser(name, help=line, description=line)
         if name in chosen:
             import_module(module).configure(made[name])
+            _explain_exit_codes(made[name], exit_code_lines(name))
     return parser, made
 
 
+def _explain_exit_codes(parser: argparse.ArgumentParser, lines: str) -> None:
+    """Put these lines at the end of the command's help, and of the help of the commands inside of it."""
+    parser.formatter_class = Lines
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, lines)))
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _explain_exit_codes(inner, lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns its exit code. Errors made on purpose print one line, without a traceback."""
+    """Run one subcommand; returns its exit code. An error is one line on stderr, without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser, commands = _parsers([word for word in arguments if not word.startswith("-")][:1])
-    args, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        commands[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
-    failed = 2 if args.command in _ONE_IS_A_VERDICT else 1
-    try:
+    named = [word for word in arguments if not word.startswith("-")][:1]
+    program = " ".join(["inferkit", *(name for name in named if name in COMMANDS)])
+
+    def run() -> int:
+        parser, commands = _parsers(named)
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            commands[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = import_module(COMMANDS[args.command][0]).run(args)
-    except UsageError as error:
-        print(f"inferkit {args.command}: {error}", file=sys.stderr)
-        return 2
-    except InferkitError as error:
-        print(f"inferkit {args.command}: {error}", file=sys.stderr)
-        return failed
-    except BrokenPipeError:
-        return failed
-    except OSError as error:  # what no command has a better word for: a full disk, a file that cannot be written
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"inferkit {args.command}: {where}{error.strerror or error}", file=sys.stderr)
-        return failed
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return code
+        return code
+
+    return exit_code_of(program, arguments, run)
 
 
 if __name__ == "__main__":

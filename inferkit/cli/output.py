@@ -1,4 +1,4 @@
-"""What a command prints as JSON: that alone on stdout, so that a program can read it; words for people go elsewhere."""
+"""What a command prints as JSON, alone on stdout so that a program can read it, and files that it writes."""
 
 from __future__ import annotations
 
@@ -15,25 +15,21 @@ from inferkit.errors import UsageError
 STDOUT = "-"
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:
     """`--json`: see `print_json`."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help=what)
 
 
 def add_json_or_file(parser: argparse.ArgumentParser) -> None:
     """`--json [FILE]`, of commands that measure for long: see `json_output`."""
     parser.add_argument(
-        "--json",
-        nargs="?",
-        const=STDOUT,
-        metavar="FILE",
-        help="print JSON instead of text, or write it to FILE beside the text",
+        "--json", nargs="?", const=STDOUT, metavar="FILE", help="print JSON instead of text, or also write it to FILE"
     )
 
 
 def print_json(content: Any) -> None:
-    """Print as the other commands do."""
-    print(json.dumps(content, indent=1))
+    """Print as every command does."""
+    print(json.dumps(content, indent=1, default=str))
 
 
 @contextlib.contextmanager
@@ -43,8 +39,11 @@ def json_output(where: str | Path | None) -> Iterator[Callable[[Any], None]]:
     Where that is "-", what the block prints goes to stderr, and the last content to stdout at its end; where it is
     None nothing is done. UsageError where the file cannot be written.
     """
-    if where is None or str(where) != STDOUT:
-        yield lambda content: _write(where, content)
+    if where is None:
+        yield lambda content: None
+        return
+    if str(where) != STDOUT:
+        yield lambda content: write_output(where, (json.dumps(content, indent=1) + "\n").encode())
         return
     last: list[Any] = []
     with contextlib.redirect_stdout(sys.stderr):
@@ -53,12 +52,11 @@ def json_output(where: str | Path | None) -> Iterator[Callable[[Any], None]]:
         print_json(last[0])
 
 
-def _write(where: str | Path | None, content: Any) -> None:
+def write_output(path: str | Path, content: bytes) -> None:
+    """Write a file that the user asked for, whole or not at all. UsageError where it cannot be written."""
     from inferkit.files import write_atomically
 
-    if where is None:
-        return
     try:
-        write_atomically(where, (json.dumps(content, indent=1) + "\n").encode())
+        write_atomically(path, content)
     except OSError as error:
-        raise UsageError(f"{where} cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error

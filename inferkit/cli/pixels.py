@@ -23,40 +23,40 @@ _STEPS = {
 
 
 def add_preprocessing(parser: argparse.ArgumentParser) -> None:
-    """The group of options; without any, images are prepared as a trained network of the zoo wants them, else not."""
-    pixels = parser.add_argument_group("preprocessing (default: what a trained network of the zoo wants, else none)")
+    """The group of options; without any, images are prepared as a trained built-in network needs it, else not."""
+    pixels = parser.add_argument_group("preprocessing (default: that of a trained built-in network, else none)")
     decoded = pixels.add_mutually_exclusive_group()
-    decoded.add_argument("--color", action="store_true", default=None, help="decode encoded images in colour")
-    decoded.add_argument("--gray", action="store_false", dest="color", help="decode encoded images in gray")
+    decoded.add_argument("--color", action="store_true", default=None, help="decode images in colour")
+    decoded.add_argument("--gray", action="store_false", dest="color", help="decode images in gray")
     pixels.add_argument("--resize", type=int, nargs=2, metavar=("H", "W"), help="resize images first")
     pixels.add_argument(
         "--channel-order",
         type=int,
         nargs="+",
         metavar="C",
-        help="2 1 0 makes RGB of BGR, which images are decoded to",
+        help="order of the channels: images are decoded to BGR, and 2 1 0 makes RGB of it",
     )
-    pixels.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="cut out the centre")
-    pixels.add_argument("--mean", type=float, nargs="+", metavar="M", help="mean of each channel, or one for all")
+    pixels.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="crop the centre")
+    pixels.add_argument("--mean", type=float, nargs="+", metavar="M", help="mean per channel, or one for all")
     pixels.add_argument("--mean-image", metavar="FILE", help="mean image (.binaryproto or .npy)")
     pixels.add_argument("--scale", type=float, metavar="S", help="factor after the mean")
 
 
 def given_options(args: argparse.Namespace) -> list[str]:
-    """The options of the group that were given, as they are spelled."""
+    """The options of the group that were given, as they are written on the command line."""
     names = [name for name in _STEPS if getattr(args, name) is not None]
     return ["--gray" if name == "color" and not args.color else f"--{name.replace('_', '-')}" for name in names]
 
 
 def steps_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The steps that were asked for, in the form that the matrix has; UsageError for two means."""
+    """The steps that the options name, in the form of the matrix; UsageError for two means."""
     if args.mean and args.mean_image:
-        raise UsageError("--mean and --mean-image exclude each other")
+        raise UsageError("--mean and --mean-image cannot be used together")
     return {step: getattr(args, name) for name, step in _STEPS.items() if getattr(args, name) is not None}
 
 
 def preprocessing_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The steps that a trained network of the zoo asks for; none for any other model."""
+    """The steps of a trained built-in network; none for any other model."""
     from inferkit.network import zoo
 
     trained = not args.weights and args.model in zoo.names() and zoo.is_trained(args.model)

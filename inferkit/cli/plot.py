@@ -1,33 +1,29 @@
-"""`inferkit plot`: every chart of a run as a file of its own."""
+"""`inferkit plot`: every chart of a run as one SVG file each."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from inferkit.errors import UsageError
-
-EXIT_NOTHING = 12
+from inferkit.cli.output import add_json, print_json, write_output
+from inferkit.exit_codes import ExitCode
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = "exit codes: 0 written · 1 the run cannot be read · 2 usage · 12 the run has no figures to plot"
     parser.add_argument(
         "run",
         metavar="RUN.json",
-        help="what `pytest bench --benchmark-json` wrote, or `serve-bench --delays … --json`",
+        help="file that `pytest bench --benchmark-json` or `serve-bench --delays ... --json` wrote",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
-    parser.add_argument("--png", action="store_true", help="PNG beside every SVG (needs matplotlib)")
-    parser.add_argument("--cases", action="store_true", help="the pictures of every case too, as SVG")
-    parser.add_argument("--json", action="store_true", help="print the files as JSON")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--png", action="store_true", help="also write each chart as PNG (needs matplotlib)")
+    parser.add_argument("--cases", action="store_true", help="also write the charts of every case, as SVG")
+    add_json(parser, "print the names of the files as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the charts; returns the exit code."""
-    from inferkit.files import write_atomically
     from inferkit.gate.files.run_file import read_run
     from inferkit.report.charts.load_curves import is_load, load_charts, read_load
     from inferkit.report.charts.study import charts_of
@@ -46,16 +42,13 @@ def run(args: argparse.Namespace) -> int:
             files[Path(args.output, f"{name}.png")] = draw_png(chart)
     if args.cases and not sweep:
         files |= {Path(args.output, "cases", name): content for name, content in _cases(args.run).items()}
-    try:
-        for path, content in files.items():
-            write_atomically(path, content)
-    except OSError as error:
-        raise UsageError(f"{args.output} cannot be written to: {error.strerror or error}") from error
+    for path, content in files.items():
+        write_output(path, content)
     if args.json:
-        print(json.dumps([str(path) for path in files], indent=1))
+        print_json([str(path) for path in files])
     else:
         print("\n".join(map(str, files)) or f"{args.run}: has no figures to plot")
-    return 0 if files else EXIT_NOTHING
+    return ExitCode.OK if files else ExitCode.NOTHING
 
 
 def _cases(run: str) -> dict[str, bytes]:
@@ -66,11 +59,11 @@ def _cases(run: str) -> dict[str, bytes]:
     from inferkit.report.write import view_of_files
 
     view = view_of_files(read_run(run), [], Path(run), Path("baselines"))
-    found = {}
+    charts = {}
     for page in case_pages(view.cases):
         pictures = {"replicates": page["strip"], "over-time": page["over_time"], "split": page["split"]}
         pictures |= {"change": page["bounds"], "layers": page["layer_bars"]}
         for name, picture in pictures.items():
             if picture:
-                found[f"{page['id'].removeprefix('case-')}-{name}.svg"] = alone(str(picture)).encode()
-    return found
+                charts[f"{page['id'].removeprefix('case-')}-{name}.svg"] = alone(str(picture)).encode()
+    return charts

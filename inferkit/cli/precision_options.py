@@ -1,10 +1,11 @@
-"""A network at --precision: options that several commands share, for layers that stay FP32 and for calibration."""
+"""A network at --precision: the options for layers that stay FP32 and for calibration, and what they mean."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.option_types import at_least_one
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,41 +18,50 @@ _HALF = ("fp16", "bf16")
 
 
 def add_precision_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say what stays FP32, and where int8 and fp8 get their ranges from; `at_precision` reads them."""
+    """The options that `at_precision` reads."""
     layers = parser.add_argument_group("layers (fp16, bf16, int8, fp8)")
     layers.add_argument(
-        "--keep", action="append", default=[], metavar="LAYER", help="leave it in FP32: a name or a pattern; repeatable"
+        "--keep",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="keep this layer in FP32: a name or pattern; repeatable",
     )
-    layers.add_argument("--keep-first", action="store_true", help="quantize no layer that comes first (int8, fp8)")
-    layers.add_argument("--keep-last", action="store_true", help="quantize no layer that comes last (int8, fp8)")
-    layers.add_argument("--half-inputs", action="store_true", help="inputs themselves are half (fp16, bf16)")
-    layers.add_argument("--half-outputs", action="store_true", help="outputs themselves are half (fp16, bf16)")
+    layers.add_argument("--keep-first", action="store_true", help="do not quantize the first layers (int8, fp8)")
+    layers.add_argument("--keep-last", action="store_true", help="do not quantize the last layers (int8, fp8)")
+    layers.add_argument("--half-inputs", action="store_true", help="half-precision inputs (fp16, bf16)")
+    layers.add_argument("--half-outputs", action="store_true", help="half-precision outputs (fp16, bf16)")
     group = parser.add_argument_group("calibration (int8, fp8)")
     group.add_argument(
-        "--calibration", metavar="PATH", help="TensorRT calibration cache, file of ranges, or folder of batch files"
+        "--calibration",
+        metavar="PATH",
+        help="TensorRT calibration cache, file of dynamic ranges, or folder of batch files",
     )
     group.add_argument(
         "--calibration-data",
         metavar="DATASET",
-        help="dataset to calibrate with: a name or a path; images are resized to the input (a trained network of the "
-        "zoo gets its own preprocessing)",
+        help="name or path of a dataset to calibrate with; images are resized to the input (for a trained built-in "
+        "network: with its own preprocessing)",
     )
     group.add_argument(
-        "--calibration-images", type=int, metavar="N", help="how many images (default: 500 of a dataset)"
+        "--calibration-images",
+        type=at_least_one,
+        metavar="N",
+        help="number of images (default: 500 of a dataset)",
     )
     group.add_argument(
         "--calibration-method",
         metavar="M",
-        help="max, entropy, percentile, percentile:SHARE or mse (default for int8; max for fp8)",
+        help="max, entropy, percentile, percentile:SHARE or mse (default for int8: mse; for fp8: max)",
     )
     group.add_argument(
-        "--calibration-mean", type=float, nargs="+", metavar="M", help="mean of each channel for the dataset's images"
+        "--calibration-mean", type=float, nargs="+", metavar="M", help="mean per channel of the dataset's images"
     )
     group.add_argument("--calibration-scale", type=float, default=1.0, metavar="S", help="factor after that mean")
 
 
 def given_options(args: argparse.Namespace) -> list[str]:
-    """Which of `add_precision_options` were given, as they are written on the command line."""
+    """The options of `add_precision_options` that were given, as they are written on the command line."""
     parser = argparse.ArgumentParser(add_help=False)
     add_precision_options(parser)
     unset = vars(parser.parse_args([]))
@@ -67,7 +77,7 @@ def at_precision(network: Network, args: argparse.Namespace) -> Network:
     layers = _layer_options(precision, args)
     source, options = calibration_options(args, network)
     if precision not in _QUANTIZED and (source is not None or options):
-        raise UsageError(f"{precision} needs no calibration; int8 and fp8 do")
+        raise UsageError(f"{precision} needs no calibration: leave out the calibration options")
     if precision == network.precision and source is None and not options and not layers:
         return network
     return inferkit.at_precision(network, precision, calibration=source, **options, **layers)
@@ -93,9 +103,9 @@ def _layer_options(precision: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def calibration_options(args: argparse.Namespace, network: Network) -> tuple[Any, dict[str, Any]]:
-    """What `at_precision` takes as calibration, and its options, from the calibration options of a command line."""
+    """What `inferkit.at_precision` takes as calibration, and its options, from the calibration options."""
     if args.calibration and args.calibration_data:
-        raise UsageError("--calibration and --calibration-data exclude each other")
+        raise UsageError("--calibration and --calibration-data cannot be used together")
     options: dict[str, Any] = {}
     if args.calibration_images is not None:
         options["images"] = args.calibration_images
@@ -103,7 +113,7 @@ def calibration_options(args: argparse.Namespace, network: Network) -> tuple[Any
         options["method"] = args.calibration_method
     if not args.calibration_data:
         if args.calibration_mean or args.calibration_scale != 1.0:
-            raise UsageError("--calibration-mean and --calibration-scale go with --calibration-data")
+            raise UsageError("--calibration-mean and --calibration-scale need --calibration-data")
         return args.calibration, options
     from inferkit.data import open_dataset
 
@@ -113,15 +123,15 @@ def calibration_options(args: argparse.Namespace, network: Network) -> tuple[Any
 
 
 def _calibration_preprocessing(args: argparse.Namespace, network: Network, dataset: Dataset) -> Preprocessing:
-    """What a trained network of the zoo wants, unless a mean or scale is given; images are resized to the input."""
+    """That of a trained built-in network, unless a mean or scale is given; images are resized to the input."""
     from inferkit.data import Preprocessing
     from inferkit.data.opening import preprocessing_from
     from inferkit.network import zoo
 
     given = args.calibration_mean or args.calibration_scale != 1.0
     if not given and args.model in zoo.names() and zoo.is_trained(args.model):
-        found: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
-        return found
+        trained: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
+        return trained
     shape = network.inputs[0].shape
     size = (shape[2], shape[3]) if len(network.inputs) == 1 and len(shape) == 4 else dataset.shape[1:]
     resize = None if None in size or size == dataset.shape[1:] else size

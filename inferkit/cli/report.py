@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.epilog = "exit codes: 0 written · 1 a file cannot be read or written · 2 usage"
-    parser.add_argument("run", metavar="RUN.json", help="what `pytest bench --benchmark-json RUN.json` wrote")
+    parser.add_argument("run", metavar="RUN.json", help="file that `pytest bench --benchmark-json RUN.json` wrote")
     parser.add_argument(
-        "base", nargs="*", metavar="BASE.json", help="files to compare it with; several are replicates of one side"
+        "base", nargs="*", metavar="BASE.json", help="files to compare it with; several are replicates of base"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT.html", help="the file to write")
-    parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write a comment for a pull request: regressions first"
-    )
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT.html", help="HTML file to write")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a pull request comment, regressions first")
     parser.add_argument(
         "--baseline-dir",
         type=Path,
         default=Path("baselines"),
         metavar="DIR",
-        help="where the baseline's replicates are shown from, without BASE (default: baselines)",
+        help="folder of baselines, whose replicates are shown where no BASE is named (default: %(default)s)",
     )
     parser.add_argument(
         "--load",
         action="append",
         default=[],
         metavar="LOAD.json",
-        help="show this sweep of `inferkit serve-bench --delays --json` too (repeatable)",
+        help="also show this output of `inferkit serve-bench --delays ... --json`; repeatable",
     )
     parser.add_argument(
-        "--history", type=Path, metavar="FILE", help="show this history (default: history.duckdb in $INFERKIT_CACHE)"
+        "--history", type=Path, metavar="FILE", help="history to show (default: history.duckdb in $INFERKIT_CACHE)"
     )
     parser.add_argument("--no-history", action="store_true", help="show no history")
-    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+    add_json(parser, "print what was written as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.report.write import view_of_files, write_html, write_markdown
 
     if args.output is None and args.markdown is None:
-        raise UsageError("name what to write: -o OUT.html, --markdown FILE, or both")
+        raise UsageError("name the file to write: -o OUT.html, --markdown FILE, or both")
     history = None if args.no_history else History(args.history)
     loads = [read_load(path) for path in args.load]
     head, base = read_run(args.run), [read_run(path) for path in args.base]
@@ -68,9 +66,9 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
     if args.json:
-        told = {"written": str(args.output) if args.output else None, "verdict": view.verdict, "counts": view.counts}
-        print(json.dumps(told | {"markdown": str(args.markdown) if args.markdown else None}, indent=1))
+        files = {"written": args.output and str(args.output), "markdown": args.markdown and str(args.markdown)}
+        print_json({**files, "verdict": view.verdict, "counts": view.counts})
     else:
         sizes = ", ".join(f"{path} ({path.stat().st_size / 1e6:.2f} MB)" for path in written)
         print(f"{view.verdict}; written: {sizes}")
-    return 0
+    return ExitCode.OK

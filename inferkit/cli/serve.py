@@ -9,39 +9,56 @@ import signal
 import threading
 from pathlib import Path
 
-from inferkit.cli.serving import add_model, open_session, settle
+from inferkit.cli.option_types import at_least_one
+from inferkit.cli.output import add_json
+from inferkit.cli.serving import add_served_model, open_session, settle
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 TOKEN = "INFERKIT_SERVE_TOKEN"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser.epilog = "exit codes: 0 served until SIGINT or SIGTERM · 1 cannot serve here · 2 usage"
-    add_model(parser)
-    parser.add_argument("--name", help="the model's name in the protocol (default: the network's)")
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: loopback; others need a token)")
-    parser.add_argument("--port", type=int, default=8000, help="of HTTP; 0 takes a free one (default: %(default)s)")
-    parser.add_argument("--grpc-port", type=int, default=8001, help="of gRPC; -1 for none (default: %(default)s)")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"the token (default: ${TOKEN}, else none)")
-    parser.add_argument("--queue", type=int, metavar="N", help="most images that wait (1024, or --max-batch)")
-    parser.add_argument("--max-mib", type=int, default=64, metavar="MIB", help="largest request (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="say as one line of JSON where it listens")
+    add_served_model(parser)
+    parser.add_argument("--name", help="name of the model in the protocol (default: the network's)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; a token is needed for others than the default 127.0.0.1",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="HTTP port, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--grpc-port",
+        type=int,
+        default=8001,
+        help="gRPC port, 0 for any free one, -1 for no gRPC (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help=f"file with the token (default: ${TOKEN}, else no token)"
+    )
+    parser.add_argument(
+        "--queue", type=int, metavar="N", help="maximum queue length, in images (default: 1024, or --max-batch)"
+    )
+    parser.add_argument(
+        "--max-mib", type=at_least_one, default=64, metavar="MIB", help="maximum request size (default: %(default)s)"
+    )
+    add_json(parser, "print the addresses as one line of JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM, then answer what is under way."""
+    """Serve until SIGINT or SIGTERM, then answer the requests that were accepted; returns the exit code."""
     from inferkit.serve.protocol.server import Server, check_address, check_libraries
 
     check_libraries()
     settle(args)
     token = _token(args.token_file)
     check_address(args.host, token)
-    if not 0 <= args.port < 65_536 or not -1 <= args.grpc_port < 65_536 or args.max_mib < 1:
-        raise UsageError("ports are 0 to 65535 (--grpc-port -1: none), and --max-mib is at least 1")
+    if not 0 <= args.port < 65_536 or not -1 <= args.grpc_port < 65_536:
+        raise UsageError("--port must be 0 to 65535, --grpc-port too, or -1 for no gRPC")
     queue_limit = max(1024, args.max_batch) if args.queue is None else args.queue
     if queue_limit < args.max_batch:
-        raise UsageError(f"--queue {queue_limit}: a batch of --max-batch {args.max_batch} must be able to wait")
+        raise UsageError(f"--queue {queue_limit} is less than --max-batch {args.max_batch}: a batch must fit in it")
     from inferkit.serve.protocol.service import Service
 
     ended = threading.Event()
@@ -55,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             queue_limit=queue_limit,
             token=token,
         )
-        before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             grpc_port = None if args.grpc_port < 0 else args.grpc_port
             ports = {"http_port": args.port, "grpc_port": grpc_port}
@@ -69,15 +86,15 @@ def run(args: argparse.Namespace) -> int:
                 ended.wait()
         finally:
             service.close()
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
-    return 0
+    return ExitCode.OK
 
 
 def _announce(model: str, http: str, grpc: str | None, as_json: bool) -> None:
-    """One line where it listens, at once: whoever started it waits for that."""
-    told = json.dumps({"model": model, "http": http, "grpc": grpc})
-    print(told if as_json else f"{model}: {http}{(grpc and f', gRPC {grpc}') or ''}", flush=True)
+    """Print the addresses on one line, at once: the program that started the server waits for it."""
+    content = json.dumps({"model": model, "http": http, "grpc": grpc})
+    print(content if as_json else f"{model}: {http}{(grpc and f', gRPC {grpc}') or ''}", flush=True)
 
 
 def _token(path: Path | None) -> str | None:

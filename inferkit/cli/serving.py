@@ -1,15 +1,17 @@
-"""What `serve` and `serve-bench` share: options that name a model and how it is batched, and its session, opened."""
+"""What `serve` and `serve-bench` share: the options of a model behind the batcher, and its open session."""
 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend, engine_backend
 from inferkit.cli.backend_options import add_backend, check_taken, takes
+from inferkit.cli.model_options import PRECISIONS, add_model, load_model
+from inferkit.cli.option_types import at_least_one, delay
+from inferkit.cli.precision_options import add_precision_options, at_precision, given_options
 from inferkit.errors import UsageError
 from inferkit.files import is_engine_file
 
@@ -20,39 +22,31 @@ if TYPE_CHECKING:
 _MAX_BATCH = 32
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_served_model(parser: argparse.ArgumentParser) -> None:
     """The options that `open_session` reads, and those of the batcher; `settle` fills in what is not given."""
-    parser.add_argument(
-        "model", metavar="MODEL", help="a prototxt, an ONNX model, a network of the zoo, or an engine file"
-    )
-    parser.add_argument("-w", "--weights", metavar="FILE", help="the caffemodel of a prototxt")
+    add_model(parser, or_engine=True)
     add_backend(parser, None, f"default: {DEFAULT_BACKEND}, or the engine file's")
+    parser.add_argument("--precision", help=f"{PRECISIONS} (default: fp32, or the engine file's)")
     parser.add_argument(
-        "--precision", help="fp32, tf32, fp16, bf16, int8, fp8 (default: fp32, or what the engine file was built at)"
+        "--max-batch",
+        type=at_least_one,
+        metavar="N",
+        help=f"largest batch (default: {_MAX_BATCH}, or the engine file's)",
     )
     parser.add_argument(
-        "--max-batch", type=int, metavar="N", help=f"largest batch (default: {_MAX_BATCH}, or the engine file's)"
+        "--delay",
+        type=delay,
+        default=0.002,
+        metavar="TIME",
+        help="maximum time that a request waits for a fuller batch (default: 2ms)",
     )
-    parser.add_argument(
-        "--delay", type=seconds, default=0.002, metavar="TIME", help="longest wait for a fuller batch (default: 2ms)"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine, on a CPU")
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="threads of the engine, on a CPU")
     parser.add_argument("--device", metavar="GPU", help="index or UUID of the GPU")
-    from inferkit.cli.precision_options import add_precision_options
-
     add_precision_options(parser)
 
 
-def seconds(text: str) -> float:
-    """`15ms`, `500us`, `10s`, `2min` or a bare number of seconds."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|min|)\s*", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 15ms, 500us, 10s or 2min")
-    return float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0, "min": 60.0}[found[2]]
-
-
 def settle(args: argparse.Namespace) -> None:
-    """Backend, precision and largest batch where they were not given: an engine file, `engine` then, has its own.
+    """Set `engine`, the engine file loaded or None, and backend, precision and largest batch where they were not given.
 
     UsageError where the options do not fit it, EngineError for a damaged one.
     """
@@ -63,19 +57,16 @@ def settle(args: argparse.Namespace) -> None:
     for name, value in own.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
-    if args.max_batch < 1:
-        raise UsageError(f"--max-batch {args.max_batch}: a batch needs at least one image")
 
 
 def _loaded(args: argparse.Namespace) -> Engine:
-    from inferkit.cli.precision_options import given_options
     from inferkit.precision import normalize
 
     engine = engine_backend(args.model).load_engine(args.model)
     info = engine.info
     building = given_options(args) + (["--weights"] if args.weights else [])
     if building:
-        raise UsageError(f"{args.model} is built already: {', '.join(building)} would change nothing of it")
+        raise UsageError(f"{args.model} is an engine file: {', '.join(building)} cannot change it")
     if args.backend not in (None, info.backend):
         raise UsageError(f"{args.model} is an engine of {info.backend}, not of --backend {args.backend}")
     if args.precision is not None and normalize(args.precision) != info.precision:
@@ -110,11 +101,9 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
 
 
 def _network(args: argparse.Namespace) -> Network:
-    import inferkit
-    from inferkit.cli.precision_options import at_precision
     from inferkit.report.progress import shown_on_stderr
 
-    network = inferkit.load(*([args.model, args.weights] if args.weights else [args.model]))
+    network = load_model(args)
     with shown_on_stderr():
         return at_precision(network, args)
 

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.cli.infer_caffe import check_channels, first_shape, training_preprocessing
-from inferkit.cli.study import Tally, check_labels, read_batches, read_preprocessing, scores_of
+from inferkit.cli.study import Tally, check_labels, scores_of
+from inferkit.cli.study_images import (
+    check_channels,
+    first_shape,
+    image_input,
+    read_batches,
+    read_preprocessing,
+    training_preprocessing,
+)
 from inferkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -47,23 +54,15 @@ def load_network(
 
     network = inferkit.load(model, weights)
     if image_shape is not None:
-        _, channels, *_ = image_input(network, model)[1]
+        channels = _image_shape(network, model)[1]
         wanted = (1, *image_shape) if len(image_shape) == 3 else (1, channels, *image_shape)
         network = inferkit.load(model, weights, input_shape=wanted)
-    image_input(network, model)
+    _image_shape(network, model)
     return network if output is None else with_output(network, output)
 
 
-def image_input(network: Network, model: Path) -> tuple[str, tuple[int, int, int, int]]:
-    """Name and shape (batch 1) of the only input. UsageError where there are several, or it takes no images."""
-    if len(network.inputs) != 1:
-        names = ", ".join(info.name for info in network.inputs) or "none"
-        raise UsageError(f"{model} has the inputs {names}; this tool feeds images to one")
-    info = network.inputs[0]
-    if len(info.shape) != 4:
-        raise UsageError(f"{model}: input {info.name} has the shape {list(info.shape)}; images need [N, C, H, W]")
-    _, channels, height, width = (1 if dim is None else dim for dim in info.shape)
-    return info.name, (1, channels, height, width)
+def _image_shape(network: Network, model: Path) -> tuple[int, ...]:
+    return image_input({info.name: info.shape for info in network.inputs}, model)[1]
 
 
 def with_output(network: Network, blob: str) -> Network:
@@ -78,8 +77,8 @@ def with_output(network: Network, blob: str) -> Network:
         raise UsageError(f"{network.name} has no blob {blob}; its last ones are {', '.join(tensors[-5:])}")
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    known = {value.name: value for value in (*model.graph.output, *model.graph.value_info)}
-    value = known.get(blob) or helper.make_tensor_value_info(blob, TensorProto.FLOAT, None)
+    values = {value.name: value for value in (*model.graph.output, *model.graph.value_info)}
+    value = values.get(blob) or helper.make_tensor_value_info(blob, TensorProto.FLOAT, None)
     chosen = onnx.ValueInfoProto()
     chosen.CopyFrom(value)
     del model.graph.output[:]
@@ -106,9 +105,9 @@ def at_data_type(network: Network, data_type: str, calibration: CalibrationFiles
 
 
 def unlike_calibration(network: Network, images: NDArray[Any]) -> str | None:
-    """What is odd where images reach twice as far as those that a network was calibrated with, or a tenth as far.
+    """A warning where the images' largest value is over twice, or under a tenth of, that of the calibration's.
 
-    Batch files hold preprocessed images: those of other preprocessing (another mean, a scale) quantize to nothing.
+    Batch files hold preprocessed images: with another preprocessing (mean, scale) the quantized values are useless.
     """
     import numpy as np
 
@@ -122,8 +121,9 @@ def unlike_calibration(network: Network, images: NDArray[Any]) -> str | None:
     if calibrated / 10 <= largest <= calibrated * 2:
         return None
     return (
-        f"the images reach {largest:.4g}, those of the calibration files {calibrated:.4g}: they were not preprocessed "
-        f"alike, and {network.precision} will be wrong; make the files anew with this mean image and scale"
+        f"the largest value of the images is {largest:.4g}, that of the calibration files {calibrated:.4g}: they were "
+        f"preprocessed differently, so {network.precision} will be inaccurate; write the files again with this mean "
+        "image and scale"
     )
 
 
@@ -131,7 +131,7 @@ def parse_image_shape(text: str) -> tuple[int, ...]:
     """`224,224`, `3,224,224` or `224x224`: (height, width) or (channels, height, width); `224` is a square."""
     parts = [part for part in re.split(r"[,x×\s]+", text.strip(" ()[]")) if part]
     if not 1 <= len(parts) <= 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise UsageError(f"--imageShape {text!r} is no height and width, nor channels, height and width")
+        raise UsageError(f"--imageShape {text!r}: must be height,width or channels,height,width")
     numbers = tuple(int(part) for part in parts)
     return numbers * 2 if len(numbers) == 1 else numbers
 
@@ -140,7 +140,7 @@ def image_preprocessing(
     model: Path, mean_image: str | None, network: Network, dataset: Dataset, source: str
 ) -> Preprocessing:
     """What is done to the images before the network sees them. DataError where they do not fit it."""
-    _, shape = image_input(network, model)
+    shape = _image_shape(network, model)
     preprocessing = read_preprocessing(mean_image, (shape[2], shape[3]), training_preprocessing(model))
     check_channels(first_shape(dataset, preprocessing), shape, source)
     return preprocessing
@@ -172,8 +172,8 @@ def classify(
     """
     traces: list[Trace] = []
     for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing):
-        if not traces and network is not None and (odd := unlike_calibration(network, batch.images)):
-            tally.note(odd)
+        if not traces and network is not None and (warning := unlike_calibration(network, batch.images)):
+            tally.note(warning)
         session.load(batch.images)
         if warm is not None and not traces:
             warm(session)

@@ -1,4 +1,4 @@
-"""`inferkit sweep`: the study's whole experiment: PyCaffe, FLOAT, HALF, INT8 over its batch sizes, one CSV and JSON."""
+"""`inferkit sweep`: the study's experiment: PyCaffe, FLOAT, HALF and INT8 over its batch sizes, as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json_or_file, json_output
-from inferkit.cli.study import Tally, at_least_one
+from inferkit.cli.study import Tally, scores_of
 from inferkit.cli.study_engine import (
     CALIBRATED,
     DATA_TYPES,
@@ -26,7 +27,9 @@ from inferkit.cli.study_engine import (
     image_preprocessing,
     load_network,
 )
+from inferkit.cli.study_images import read_batches
 from inferkit.errors import BackendUnavailable, InferkitError, UsageError
+from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session, Trace
@@ -68,13 +71,17 @@ class Outcome:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options; those of the study's tools keep their names."""
-    parser.epilog = "exit codes: 0 every point ran or cannot run here · 1 a point failed · 2 usage, or none could run"
     parser.add_argument("-m", "--model", required=True, type=Path, help="prototxt of the network")
     parser.add_argument("-w", "--weights", required=True, type=Path, help="caffemodel with the trained weights")
-    parser.add_argument("-l", "--lmdb", required=True, help="LMDB with the images to classify, and their labels")
+    parser.add_argument("-l", "--lmdb", required=True, help="LMDB with the images to classify and their labels")
     parser.add_argument("-i", "--iterations", type=at_least_one, default=10, help="batches per point (default: 10)")
     parser.add_argument(
-        "--batches", type=at_least_one, nargs="+", action="extend", metavar="N", help="default: the study's ten"
+        "--batches",
+        type=at_least_one,
+        nargs="+",
+        action="extend",
+        metavar="N",
+        help=f"batch sizes (default: {' '.join(map(str, BATCHES))})",
     )
     parser.add_argument(
         "--series",
@@ -82,22 +89,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="extend",
         choices=(PYCAFFE, *DATA_TYPES),
         metavar="S",
-        help=f"{PYCAFFE}, {', '.join(DATA_TYPES)} (default: {' '.join(SERIES)})",
+        help=f"what to run: {PYCAFFE}, {', '.join(DATA_TYPES)} (default: {' '.join(SERIES)})",
     )
     parser.add_argument("--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt", help="default: tensorrt")
-    parser.add_argument("-c", "--caffeRoot", help="Caffe to use (default: as infer_caffe finds it)")
-    parser.add_argument("--gpu", action="store_true", help="run Caffe on the GPU; it must be built with CUDA")
+    parser.add_argument("-c", "--caffeRoot", help="Caffe to use (default: as for infer_caffe)")
+    parser.add_argument("--gpu", action="store_true", help="run Caffe on the GPU (needs a Caffe with CUDA)")
     parser.add_argument("--outputLayer", help="blob with the predictions (default: the network's output, or prob)")
     parser.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
-    parser.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8)")
-    parser.add_argument("--firstCalBatch", type=int, default=0, help="number of the first one (default: 0)")
-    parser.add_argument("--numCalBatches", type=at_least_one, help="how many of them (default: all there are)")
-    parser.add_argument("--csvFile", type=Path, help="file to append a row per point to, as the study's tools do")
+    parser.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8, FP8)")
+    parser.add_argument("--firstCalBatch", type=int, default=0, help="number of the first file (default: 0)")
+    parser.add_argument("--numCalBatches", type=at_least_one, help="number of files (default: all)")
+    parser.add_argument("--csvFile", type=Path, help="file to append one row per point to")
     add_json_or_file(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every series over every batch size. Exit code 0, 1 where a point failed, 2 where none could run."""
+    """Run every series over every batch size; returns the exit code."""
     from inferkit.cli.final_stats import check_csv
     from inferkit.data.opening import open_dataset
     from inferkit.report.progress import time_left
@@ -110,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     started, began = datetime.now(), time.monotonic()
     outcomes: list[Outcome] = []
     chosen, batches = tuple(dict.fromkeys(args.series or SERIES)), sorted(set(args.batches))
-    with json_output(args.json) as told, open_dataset(args.lmdb) as dataset:
+    with json_output(args.json) as write, open_dataset(args.lmdb) as dataset:
         network = load_network(args.model, args.weights, output=args.outputLayer)
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
         experiment = Experiment(args, network, dataset, preprocessing)
@@ -118,13 +125,12 @@ def run(args: argparse.Namespace) -> int:
             for outcome in experiment.series(series, batches):
                 outcomes.append(outcome)
                 left = time_left(time.monotonic() - began, len(outcomes), len(chosen) * len(batches))
-                _tell(outcome, left if sys.stderr.isatty() else "")
-                told(_as_json(args, started, outcomes))  # after every point: hours of work survive an interruption
+                _print(outcome, left if sys.stderr.isatty() else "")
+                write(_as_json(args, started, outcomes))  # after every point: hours of work survive an interruption
         if any(outcome.status == "ok" for outcome in outcomes):
             print_tables(outcomes)
-    if any(outcome.status == "failed" for outcome in outcomes):
-        return 1
-    return 0 if any(outcome.status == "ok" for outcome in outcomes) else 2
+    statuses = {outcome.status for outcome in outcomes}
+    return ExitCode.OK if "ok" in statuses and "failed" not in statuses else ExitCode.ERROR
 
 
 class Experiment:
@@ -142,7 +148,7 @@ class Experiment:
         self._output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
 
     def series(self, name: str, batches: Sequence[int]) -> Iterator[Outcome]:
-        """The outcomes of one series. A point that fails does not stop the next; what cannot run says so ten times."""
+        """The outcomes of one series. A point that fails does not stop the next ones."""
         runner = self._pycaffe(batches) if name == PYCAFFE else self._engine(name, batches)
         done = 0
         try:
@@ -156,7 +162,6 @@ class Experiment:
 
     def _pycaffe(self, batches: Sequence[int]) -> Iterator[Outcome]:
         from inferkit.backends.caffe.open import open_net
-        from inferkit.cli.study import read_batches, scores_of
 
         args = self._args
         net = open_net(args.model, args.weights, caffe_root=args.caffeRoot, gpu=args.gpu)
@@ -247,7 +252,7 @@ class Experiment:
 
 @contextlib.contextmanager
 def _point(series: str, batch_size: int) -> Iterator[Outcome]:
-    """One point: an error made on purpose becomes its outcome, so that the next one runs."""
+    """One point: an InferkitError becomes its outcome, so that the next one runs."""
     outcome = Outcome(series, batch_size, "ok")
     try:
         yield outcome
@@ -258,14 +263,14 @@ def _point(series: str, batch_size: int) -> Iterator[Outcome]:
 
 
 def _warm(session: Session) -> None:
-    """Until times have settled: the study's first iterations paid for clocks and caches, its later ones did not."""
+    """Until times have settled: the study's first iterations were slower for clocks and caches than its later ones."""
     from inferkit.measure.latency.warmup import warm_up
 
     warm_up(lambda: session.execute().wall, limit=1.0)
 
 
 def _finished(tally: Tally) -> FinalStats:
-    """The final stats, appended to the CSV file, with the block itself kept from the screen."""
+    """The final stats, appended to the CSV file; the block itself is not printed."""
     with contextlib.redirect_stdout(io.StringIO()):
         return tally.finish()
 
@@ -282,7 +287,7 @@ def _parts(traces: Sequence[Trace]) -> dict[str, float | None]:
     }
 
 
-def _tell(outcome: Outcome, left: str) -> None:
+def _print(outcome: Outcome, left: str) -> None:
     name = f"{outcome.series} batch {outcome.batch_size}"
     if outcome.stats is None:
         print(f"{name}: {outcome.status}: {outcome.reason}{left and ', ' + left}", file=sys.stderr)
@@ -293,7 +298,7 @@ def _tell(outcome: Outcome, left: str) -> None:
 
 
 def _as_json(args: argparse.Namespace, started: datetime, outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    from inferkit import __version__
+    from inferkit.version import __version__
 
     return {
         "schema": 1,
@@ -316,7 +321,7 @@ def print_tables(outcomes: Sequence[Outcome]) -> None:
     from rich.table import Table
 
     series = list(dict.fromkeys(outcome.series for outcome in outcomes))
-    found = {(outcome.series, outcome.batch_size): outcome.stats for outcome in outcomes}
+    by_point = {(outcome.series, outcome.batch_size): outcome.stats for outcome in outcomes}
     console = Console()
     for title, name, factor in (
         ("average latency per batch, ms", "Mean", 1e3),
@@ -327,17 +332,17 @@ def print_tables(outcomes: Sequence[Outcome]) -> None:
         for each in series:
             table.add_column(each, justify="right")
         for batch in sorted({outcome.batch_size for outcome in outcomes}):
-            stats = [found.get((each, batch)) for each in series]
-            cells = [f"{one.figures()[name] * factor:.2f}" if one is not None else "-" for one in stats]
+            points = [by_point.get((each, batch)) for each in series]
+            cells = [f"{stats.figures()[name] * factor:.2f}" if stats is not None else "-" for stats in points]
             table.add_row(str(batch), *cells)
         console.print(table)
     table = Table(title="accuracy, percent (images of the largest batch)", box=box.SIMPLE_HEAD)
     for heading in ("", "top 1", "top 5", "images"):
         table.add_column(heading, justify="right")
     for each in series:
-        known = [stats for (one, _), stats in sorted(found.items()) if one == each and stats is not None]
-        if known:
-            last = known[-1]
+        ran = [stats for (name, _), stats in sorted(by_point.items()) if name == each and stats is not None]
+        if ran:
+            last = ran[-1]
             shares = [f"{100 * count / last.predictions:.2f}" for count in (last.correct_top1, last.correct_top5)]
             table.add_row(each, *shares, str(last.predictions))
     console.print(table)

@@ -1,4 +1,4 @@
-"""`inferkit zoo`: the networks that can be loaded by name, and their Caffe files."""
+"""`inferkit zoo`: the built-in networks, which are loaded by name, and their Caffe files."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from typing import Any
 
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser.epilog = "exit codes: 0 listed or written · 2 usage"
     add_json(parser)
-    parser.add_argument("names", metavar="NAME", nargs="*", help="networks to write; all are listed without any")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="networks to list or write (default: list all)")
     parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FOLDER",
-        help="write NAME.prototxt and NAME.caffemodel here (a folder, made if needed)",
+        "-o", "--output", metavar="FOLDER", help="write NAME.prototxt and NAME.caffemodel to this folder"
     )
 
 
@@ -34,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
             print_json(rows)
         else:
             _list(rows)
-        return 0
+        return ExitCode.OK
     if not args.names:
-        raise UsageError("say which networks to write: inferkit zoo NAME... -o FOLDER")
+        raise UsageError("name the networks to write: inferkit zoo NAME... -o FOLDER")
     paths: list[str] = []
     for name in args.names:
         try:
@@ -47,11 +44,11 @@ def run(args: argparse.Namespace) -> int:
         print_json(paths)
     else:
         print("\n".join(paths))
-    return 0
+    return ExitCode.OK
 
 
 def _row(name: str) -> dict[str, Any]:
-    """What is known of a network, with its `input` (C×H×W); `macs` are multiply-accumulates for an image."""
+    """A network's facts: its `input` (C×H×W), `macs` (multiply-accumulates for an image) and others."""
     from inferkit.network import zoo
 
     net = zoo.build(name)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from inferkit.exit_codes import ExitCode
 from inferkit.gate.files.pooling import pooled
 from inferkit.gate.judging import Judgements, Margins, judge, not_stated
 from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding
 from inferkit.gate.rules.rule import Rule
 from inferkit.gate.run import Run
-
-EXIT_PASS, EXIT_REGRESSED, EXIT_INVALID, EXIT_INCONCLUSIVE, EXIT_NOTHING = 0, 1, 10, 11, 12
 
 _NOT_JUDGED = (Verdict.NO_BASELINE, Verdict.MISSING, Verdict.UNSUPPORTED)
 
@@ -20,26 +19,24 @@ _NOT_JUDGED = (Verdict.NO_BASELINE, Verdict.MISSING, Verdict.UNSUPPORTED)
 class Comparison(Judgements):
     """The judgements, with remarks on what the files cannot show."""
 
-    def exit_code(self, strict: bool = False) -> int:
+    def exit_code(self, strict: bool = False) -> ExitCode:
         """See `exit_code`."""
         return exit_code(self.outcomes, strict)
 
 
-def exit_code(outcomes: Sequence[Outcome], strict: bool = False) -> int:
-    """0 no regression · 1 regression · 10 invalid, failed or other fingerprint · 11 undecided, strict · 12 nothing.
-
-    Each case counts by its deciding metric, as a test of the suite does.
-    """
+def exit_code(outcomes: Sequence[Outcome], strict: bool = False) -> ExitCode:
+    """Each case counts by its deciding metric, as a test of the suite does; one that FAILED is as little a pass as an
+    INVALID one."""
     if all(outcome.verdict in _NOT_JUDGED for outcome in outcomes):
-        return EXIT_NOTHING
+        return ExitCode.NOTHING
     verdicts = {deciding(of_case).verdict for of_case in by_case(outcomes).values()}
     if Verdict.REGRESSED in verdicts:
-        return EXIT_REGRESSED
+        return ExitCode.REGRESSED
     if verdicts & {Verdict.INVALID, Verdict.FAILED}:
-        return EXIT_INVALID
+        return ExitCode.INVALID
     if strict and verdicts & {Verdict.INCONCLUSIVE, Verdict.MISSING}:
-        return EXIT_INCONCLUSIVE
-    return EXIT_PASS
+        return ExitCode.UNDECIDED
+    return ExitCode.OK
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,13 @@ class TensorInfo:
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+
+
+def unit_of(inputs: Sequence[TensorInfo]) -> str:
+    """What a batch consists of: `images` where the only input is [N, C, H, W] or [N, H, W, C] of 1, 3 or 4 channels,
+    else `items`."""
+    shape = inputs[0].shape if len(inputs) == 1 else ()
+    return "images" if len(shape) == 4 and {shape[1], shape[3]} & {1, 3, 4} else "items"
 
 
 @dataclass(frozen=True)

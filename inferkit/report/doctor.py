@@ -1,6 +1,6 @@
-"""What is installed here, what runs, and whether this machine is quiet enough to gate: one finding per line.
+"""What is installed, which backends run, and whether this machine is quiet enough to gate: one finding per line.
 
-Nothing is changed and nothing is measured for longer than a second.
+Nothing is changed, and nothing is measured for longer than a second.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from inferkit.version import __version__
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
-_DISTRIBUTION = "pytest-inferkit"  # what pip calls the package that is imported as inferkit
-# What a package is called at PyPI, and what is imported: several packages bring cv2 or onnxruntime.
+_DISTRIBUTION = "pytest-inferkit"  # the name at PyPI of what is imported as inferkit
+# A package's name at PyPI, and the module that is imported: several packages bring cv2 or onnxruntime.
 _PACKAGES = {
     "duckdb": "duckdb",
     "filelock": "filelock",
@@ -65,43 +65,44 @@ _OPTIONAL = {
 }
 # Below the first the suite gets slow or ends early, below the second it cannot run.
 _ENOUGH, _LEAST = 2 * 2**30, 256 * 2**20
-_BUSY = 0.25  # load per CPU from which others disturb what is measured
-_STOLEN = 0.01  # share of the CPUs that the hypervisor may take before 2 % cannot be told
+_BUSY = 0.25  # load per CPU above which other processes disturb measurements
+_STOLEN = 0.01  # share of the CPUs above which what the hypervisor takes hides a change of 2 %
 _PROBE_SECONDS = 0.6
 _GATE = 0.02
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is (ok, note, problem), what was found, and a hint of a problem.
+    """One line: the `name` of what was checked, its `state` (ok, note, problem), the result, and a hint.
 
-    `blocks` marks what keeps the default suite from running.
+    `blocks`: the default suite cannot run with it.
     """
 
     name: str
     state: str
-    found: str
+    text: str
     hint: str = ""
     blocks: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, where the text is called `found`."""
+        values = asdict(self)
+        return {("found" if name == "text" else name): value for name, value in values.items()}
 
     @property
     def line(self) -> str:
         """The line to print."""
-        text = f"{self.state:<8}{self.name}: {self.found}"
-        return f"{text}; {self.hint}" if self.hint else text
+        line = f"{self.state:<8}{self.name}: {self.text}"
+        return f"{line}; {self.hint}" if self.hint else line
 
 
 def examine(more: tuple[Callable[[], Iterator[Finding]], ...] = ()) -> list[Finding]:
-    """Look at everything, and by `more` checks; a check that breaks is a finding of its own."""
+    """All checks, and `more` of them; a check that breaks is a finding of its own."""
     findings: list[Finding] = []
     for check in (*_CHECKS, *more):
         try:
             findings += check()
-        except Exception as error:  # a doctor that crashes helps no one
+        except Exception as error:  # the other checks are wanted all the same
             blocks = check is _trial
             findings.append(Finding(check.__name__.strip("_"), PROBLEM, f"failed: {error!r}", blocks=blocks))
     findings.append(_can_gate(findings))
@@ -116,15 +117,15 @@ def _versions() -> Iterator[Finding]:
     for name, module in _PACKAGES.items():
         try:
             importlib.import_module(module)
-        except Exception as error:  # a library that does not fit raises whatever it likes
+        except Exception as error:  # an incompatible library may raise anything
             yield Finding(name, PROBLEM, f"{module} cannot be imported ({error})", f"pip install {name}", blocks=True)
         else:
             wanted = unmet.get(name)
             if wanted is None:
                 yield Finding(name, OK, _version(name, module))
             else:
-                found = f"{_version(name, module)}, but inferkit needs {wanted}"
-                yield Finding(name, PROBLEM, found, f"pip install '{wanted}'", blocks=True)
+                text = f"{_version(name, module)}, but inferkit needs {wanted}"
+                yield Finding(name, PROBLEM, text, f"pip install '{wanted}'", blocks=True)
     for name, module in _OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(name, NOTE, "not installed (optional)", f"pip install {name}")
@@ -133,7 +134,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _unmet() -> dict[str, str]:
-    """What inferkit declares to need and another version is installed of, by the package's name."""
+    """inferkit's requirements of which another version is installed, by the package's name."""
     from packaging.requirements import Requirement
 
     try:
@@ -157,22 +158,21 @@ def _version(name: str, module: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        found = sys.modules.get(module)
-        return str(getattr(found, "__version__", "installed"))
+        return str(getattr(sys.modules.get(module), "__version__", "installed"))
 
 
 def _backends() -> Iterator[Finding]:
     for name in backend_names():
-        asked = backend(name)
-        found = asked.availability()
+        checked = backend(name)
+        available = checked.availability()
         needed = name == DEFAULT_BACKEND  # of the default suite; the others are UNSUPPORTED without their parts
-        if not found.ok:
+        if not available.ok:
             state = PROBLEM if needed else NOTE
-            yield Finding(f"backend {name}", state, f"does not run: {found.reason}", found.hint, blocks=needed)
+            yield Finding(f"backend {name}", state, f"does not run: {available.reason}", available.hint, blocks=needed)
             continue
-        precisions = {precision: asked.availability(precision) for precision in asked.precisions}
+        precisions = {precision: checked.availability(precision) for precision in checked.precisions}
         runs = ", ".join(precision for precision, each in precisions.items() if each.ok)
-        version = f" ({found.version})" if found.version else ""
+        version = f" ({available.version})" if available.version else ""
         yield Finding(f"backend {name}", OK, f"runs{version}: {runs}")
         for precision, each in precisions.items():
             if not each.ok:
@@ -180,18 +180,18 @@ def _backends() -> Iterator[Finding]:
 
 
 def _trial() -> Iterator[Finding]:
-    """The proof: one batch of the smallest network through the backend that the default suite needs."""
+    """One batch of the smallest network through the backend that the default suite needs."""
     import numpy as np
 
     with build(load("lenet"), backend=DEFAULT_BACKEND).session() as session:
         session.run(np.zeros((1, 1, 28, 28), np.float32))
         trace = session.last_trace
-    told = "" if trace is None else f" in {trace.wall * 1e3:.2f} ms"
-    yield Finding("trial", OK, f"lenet ran in {DEFAULT_BACKEND}{told}")
+    duration = "" if trace is None else f" in {trace.wall * 1e3:.2f} ms"
+    yield Finding("trial", OK, f"lenet ran on {DEFAULT_BACKEND}{duration}")
 
 
 def _padding() -> Iterator[Finding]:
-    """Does this ONNX Runtime count uneven padding right? 1.21 to 1.24 mix up the axes'. Told where it does not."""
+    """A problem where this ONNX Runtime counts uneven padding wrongly: 1.21 to 1.24 confuse the axes."""
     import numpy as np
     from onnx import TensorProto, helper
 
@@ -207,47 +207,46 @@ def _padding() -> Iterator[Finding]:
     with build(Network.from_model(model, "padding"), backend=DEFAULT_BACKEND).session() as session:
         rows = session.run(np.ones(shape, np.float32))["y"][0, 0, :, 0]
     if not np.allclose(rows, [2 / 3, 1, 2 / 3]):
-        told = "AveragePool with uneven padding that counts (count_include_pad) is computed wrongly by this version"
-        hint = "pip install -U onnxruntime; networks imported from Caffe do not use it"
-        yield Finding("average pooling", PROBLEM, told, hint)
+        text = "this version computes AveragePool with uneven padding and count_include_pad wrongly"
+        hint = "pip install -U onnxruntime; networks imported from Caffe are not affected"
+        yield Finding("average pooling", PROBLEM, text, hint)
 
 
 def _gpus() -> Iterator[Finding]:
-    found = 0
+    count = 0
     while True:
-        gpu = GpuTelemetry(found)
+        gpu = GpuTelemetry(count)
         if not gpu.available:
             break
-        yield from _gpu(gpu, f"gpu {found}")
-        found += 1
-    if not found:
+        yield from _gpu(gpu, f"gpu {count}")
+        count += 1
+    if not count:
         yield Finding(
-            "gpu", NOTE, "NVML sees none", "nothing to do for the CPU; else install nvidia-ml-py and NVIDIA's driver"
+            "gpu", NOTE, "NVML finds none", "not needed for CPU backends; else install nvidia-ml-py and NVIDIA's driver"
         )
 
 
 def _gpu(gpu: GpuTelemetry, name: str) -> Iterator[Finding]:
-    facts, now = gpu.facts(), gpu.read(own_context=False)
-    told = f"{facts.get('name')}, driver {facts.get('driver')}, CUDA {facts.get('cuda')}"
-    yield Finding(name, OK, told)
-    if now.memory_used_bytes is not None and facts.get("memory_bytes"):
-        free = (facts["memory_bytes"] - now.memory_used_bytes) / 2**30
+    facts, reading = gpu.facts(), gpu.read(own_context=False)
+    yield Finding(name, OK, f"{facts.get('name')}, driver {facts.get('driver')}, CUDA {facts.get('cuda')}")
+    if reading.memory_used_bytes is not None and facts.get("memory_bytes"):
+        free = (facts["memory_bytes"] - reading.memory_used_bytes) / 2**30
         yield Finding(f"{name} memory", OK, f"{free:.1f} of {facts['memory_bytes'] / 2**30:.1f} GiB free")
-    clock = f"SM {now.sm_mhz} of {facts.get('max_sm_mhz')} MHz, {now.power_watts} of {now.power_limit_watts} W"
-    yield Finding(f"{name} clocks", OK, f"{clock}, {now.temperature} °C")
-    disturbing = [reason for reason in now.reasons or () if reason in DISTURBING]
+    clock = f"SM {reading.sm_mhz} of {facts.get('max_sm_mhz')} MHz"
+    power = f"{reading.power_watts} of {reading.power_limit_watts} W"
+    yield Finding(f"{name} clocks", OK, f"{clock}, {power}, {reading.temperature} °C")
+    disturbing = [reason for reason in reading.reasons or () if reason in DISTURBING]
     if disturbing:
         yield Finding(
-            f"{name} throttling", PROBLEM, ", ".join(disturbing), "cool the card, or let it idle before measuring"
+            f"{name} throttling", PROBLEM, ", ".join(disturbing), "cool the GPU, or let it idle before measuring"
         )
-    elif now.reasons is not None:
-        yield Finding(f"{name} throttling", OK, f"none ({', '.join(now.reasons) or 'full clocks'})")
-    if now.other_processes:
-        yield Finding(
-            f"{name} processes", PROBLEM, f"{now.other_processes} others compute on it", "end them, or name another GPU"
-        )
+    elif reading.reasons is not None:
+        yield Finding(f"{name} throttling", OK, f"none ({', '.join(reading.reasons) or 'full clocks'})")
+    if reading.other_processes:
+        others = f"{reading.other_processes} other processes compute on it"
+        yield Finding(f"{name} processes", PROBLEM, others, "end them, or use another GPU")
     if facts.get("persistence") is False:
-        yield Finding(f"{name} persistence", NOTE, "off: the first run of each process waits", "nvidia-smi -pm 1")
+        yield Finding(f"{name} persistence", NOTE, "off: each process starts slowly", "nvidia-smi -pm 1")
 
 
 def _host() -> Iterator[Finding]:
@@ -255,78 +254,72 @@ def _host() -> Iterator[Finding]:
     yield Finding("cpu", OK, f"{cpu_model()}, {cpus} usable")
     quota = cpu_quota()
     if quota is not None and quota < cpus:
-        found = f"this container may use {quota:g} of {cpus} CPUs, and is stopped for the rest of each period"
-        yield Finding("cpu quota", PROBLEM, found, "give it whole CPUs (--cpuset-cpus), not a quota (--cpus)")
-    before, began = HostState.now(), time.monotonic()
+        text = f"this container may use {quota:g} of {cpus} CPUs, and is paused for the rest of each period"
+        yield Finding("cpu quota", PROBLEM, text, "give it whole CPUs (--cpuset-cpus), not a quota (--cpus)")
+    first, began = HostState.now(), time.monotonic()
     time.sleep(_PROBE_SECONDS)
-    after, passed = HostState.now(), time.monotonic() - began
-    if after.governor is None:
+    last, passed = HostState.now(), time.monotonic() - began
+    if last.governor is None:
         yield Finding("governor", NOTE, "not known: the system shows none (usual in virtual machines)")
-    elif after.governor == "performance":
-        yield Finding("governor", OK, after.governor)
+    elif last.governor == "performance":
+        yield Finding("governor", OK, last.governor)
     else:
-        yield Finding(
-            "governor", PROBLEM, f"{after.governor}: clocks follow the load", "cpupower frequency-set -g performance"
-        )
-    if after.load is not None:
-        busy = after.load > _BUSY * cpus
-        yield Finding(
-            "load",
-            PROBLEM if busy else OK,
-            f"{after.load:.2f} on {cpus} CPUs over the last minute",
-            "end what else runs here, or wait" if busy else "",
-        )
-    if before.stolen is not None and after.stolen is not None:
-        share = max(after.stolen - before.stolen, 0.0) / passed
+        text = f"{last.governor}: clocks vary with the load"
+        yield Finding("governor", PROBLEM, text, "cpupower frequency-set -g performance")
+    if last.load is not None:
+        busy = last.load > _BUSY * cpus
+        text = f"{last.load:.2f} on {cpus} CPUs over the last minute"
+        yield Finding("load", PROBLEM if busy else OK, text, "end other processes, or wait" if busy else "")
+    if first.stolen is not None and last.stolen is not None:
+        share = max(last.stolen - first.stolen, 0.0) / passed
         bad = share > _STOLEN * cpus
-        found = f"{share:.1%} of a CPU in {passed:.1f} s" + (" goes to other machines of this host" if bad else "")
-        yield Finding("steal", PROBLEM if bad else OK, found, "use a machine with CPUs of its own" if bad else "")
+        text = f"{share:.1%} of a CPU in {passed:.1f} s" + (" goes to other virtual machines" if bad else "")
+        yield Finding("steal", PROBLEM if bad else OK, text, "use a machine with dedicated CPUs" if bad else "")
 
 
 def _room() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
-    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    yield _amount("memory", memory.available, found, "free 2 GiB: the suite's networks need it")
+    text = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    yield _amount("memory", memory.available, text, "free 2 GiB: the suite's networks need it")
     for name, folder, variable in (
         ("disk", cache_root(), "INFERKIT_CACHE"),
         ("temporary disk", Path(tempfile.gettempdir()), "TMPDIR"),
     ):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(existing).free
-        found, other = f"{free / 2**30:.1f} GiB free in {folder}", f"name another folder by {variable}"
-        yield _amount(name, free, found, f"free 2 GiB, or {other}")
+        text, move = f"{free / 2**30:.1f} GiB free in {folder}", f"set {variable} to another folder"
+        yield _amount(name, free, text, f"free 2 GiB, or {move}")
         if not os.access(existing, os.W_OK):
-            yield Finding(name, PROBLEM, f"{existing} cannot be written to", other, blocks=True)
+            yield Finding(name, PROBLEM, f"{existing} cannot be written to", move, blocks=True)
 
 
-def _amount(name: str, free: int, found: str, hint: str) -> Finding:
-    """Room that is enough, short, or too little to run at all."""
+def _amount(name: str, free: int, text: str, hint: str) -> Finding:
+    """Memory or disk space that is enough, short, or too little to run at all."""
     if free >= _ENOUGH:
-        return Finding(name, OK, found)
-    return Finding(name, PROBLEM, found, hint, blocks=free < _LEAST)
+        return Finding(name, OK, text)
+    return Finding(name, PROBLEM, text, hint, blocks=free < _LEAST)
 
 
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _backends, _trial, _padding, _gpus, _host, _room)
 
 
 def _can_gate(findings: list[Finding]) -> Finding:
-    """Whether changes of 2 % can be told: from what disturbs, and how much a short loop of arithmetic wanders."""
+    """Whether changes of 2 % are detectable: from what disturbs, and how much the times of equal work vary."""
     disturbed = [finding.name for finding in findings if finding.state == PROBLEM and _disturbs(finding.name)]
-    wander = wandering()
-    told = f"a fixed piece of arithmetic wanders by {wander:.1%}"
-    if not disturbed and wander <= _GATE:
-        return Finding("gate at 2 %", OK, f"likely: {told}; the suite's own `detectable` has the last word")
-    why = [*([f"disturbed by {', '.join(disturbed)}"] if disturbed else []), told]
-    return Finding(
-        "gate at 2 %", NOTE, f"no: {'; '.join(why)}", "mend what is named above, or gate with a margin that it allows"
-    )
+    variation = variation_of_times()
+    text = f"the time of a fixed computation varies by {variation:.1%}"
+    if not disturbed and variation <= _GATE:
+        return Finding("gate at 2 %", OK, f"likely: {text}; each case's `detectable` change is decisive")
+    reasons = [*([f"disturbed by {', '.join(disturbed)}"] if disturbed else []), text]
+    hint = "fix the problems above, or gate with a larger margin"
+    return Finding("gate at 2 %", NOTE, f"no: {'; '.join(reasons)}", hint)
 
 
 def _disturbs(name: str) -> bool:
     return name in ("governor", "load", "steal", "cpu quota") or name.endswith((" throttling", " processes"))
 
 
-def wandering(rounds: int = 15) -> float:
+def variation_of_times(rounds: int = 15) -> float:
     """Half the range of the middle 80 % of the times of equal work, as a share of their median."""
     times = []
     for _ in range(rounds):

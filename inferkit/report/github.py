@@ -17,20 +17,20 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
 def annotation_lines(cases: Sequence[CaseView], *, strict: bool = False) -> list[str]:
-    """Workflow commands: an error for each case that fails the build, a warning for those that say nothing.
+    """Workflow commands: an error for each case that fails the build, a warning for each without a sound verdict.
 
     `strict`: an INCONCLUSIVE case fails too, as with --inferkit-strict.
     """
     groups = [(deciding(group), group) for group in by_case(cases).values()]
     failing = {Verdict.INCONCLUSIVE} if strict else set()
-    errors = [(view, _also(view, group)) for view, group in groups if view.fails or view.verdict in failing]
+    errors = [(view, _others(view, group)) for view, group in groups if view.fails or view.verdict in failing]
     warnings = [(view, "") for view, _ in groups if view.verdict in {Verdict.INVALID, Verdict.INCONCLUSIVE} - failing]
     return [*_commands("error", errors), *_commands("warning", warnings)]
 
 
-def _also(telling: CaseView, group: Sequence[CaseView]) -> str:
-    """What else of the case fails."""
-    others = [view.metric for view in group if view.fails and view is not telling]
+def _others(shown: CaseView, group: Sequence[CaseView]) -> str:
+    """The other metrics of the case that fail."""
+    others = [view.metric for view in group if view.fails and view is not shown]
     return f"; also {', '.join(others)}" if others else ""
 
 

@@ -22,7 +22,7 @@ _HEAD = (
 )
 _QUIET = (Verdict.PASS, Verdict.NO_BASELINE, Verdict.UNSUPPORTED)
 _LONGEST = 600  # characters of one text
-_ROOM = 200  # characters for what is said last
+_ROOM = 200  # characters for the last lines
 
 
 def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = ()) -> str:
@@ -95,8 +95,8 @@ def _row(case: CaseView) -> str:
 
 
 def _reason(case: CaseView) -> str:
-    told = "; ".join(part for part in (case.reason, case.hint) if part)
-    return f"{case.case}: {told}" if told else ""
+    text = "; ".join(part for part in (case.reason, case.hint) if part)
+    return f"{case.case}: {text}" if text else ""
 
 
 def plain(text: str) -> str:
@@ -104,5 +104,5 @@ def plain(text: str) -> str:
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     short = re.sub(r"\s+", " ", clean(short))
     # GitHub looks for mentions and issue numbers after entities were resolved: a joint without width stops it.
-    short = re.sub(r"[@#]", lambda found: f"{found[0]}\u200b", short)
-    return re.sub(r"[^\w \u200b.,;/%()+=–…µ±-]|_", lambda found: f"&#{ord(found[0])};", short)
+    short = re.sub(r"[@#]", lambda sign: f"{sign[0]}\u200b", short)
+    return re.sub(r"[^\w \u200b.,;/%()+=–…µ±-]|_", lambda sign: f"&#{ord(sign[0])};", short)

@@ -1,4 +1,4 @@
-"""Outcomes as a table, for the commands that compare: one line per case and metric, what needs a look below."""
+"""Outcomes as a table, for the commands that compare: one line per case and metric, and explanations below."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _EXPLAINED = (Verdict.REGRESSED, Verdict.FAILED, Verdict.INVALID, Verdict.INCONC
 
 def outcome_lines(outcomes: Iterable[Outcome], *, width: int = 0, color: bool = False) -> list[str]:
     """The lines to print; a width of 0 is a log, which has room for all columns."""
-    found = list(outcomes)
-    if not found:
+    rows = list(outcomes)
+    if not rows:
         return []
-    lines = table_lines(_COLUMNS, [_row(outcome) for outcome in found], width, color)
-    explained = [outcome.line for outcome in found if outcome.verdict in _EXPLAINED]
-    cannot = [outcome for outcome in found if outcome.verdict is Verdict.UNSUPPORTED]
-    explained += unsupported_lines((outcome.case, outcome.reason, outcome.hint) for outcome in cannot)
+    lines = table_lines(_COLUMNS, [_row(outcome) for outcome in rows], width, color)
+    explained = [outcome.line for outcome in rows if outcome.verdict in _EXPLAINED]
+    unsupported = [outcome for outcome in rows if outcome.verdict is Verdict.UNSUPPORTED]
+    explained += unsupported_lines((outcome.case, outcome.reason, outcome.hint) for outcome in unsupported)
     return [*lines, "", *map(clean, explained)] if explained else lines
 
 

@@ -1,4 +1,4 @@
-"""How far a long run is: a bar with the time left on a terminal, a line per step elsewhere."""
+"""The progress of a long run: a bar with the time left on a terminal, a line per step elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from inferkit.measure.progress import Progress
 from inferkit.progress import listening
+from inferkit.report.encoding import never_failing
 
 
 class Lines(Progress):
@@ -33,7 +34,7 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """A bar that is gone when the run is over. Drawn between steps only: a thread that drew would be measured too."""
+    """A bar that disappears when the run ends. Drawn between steps only: a thread that draws disturbs measurements."""
 
     def __init__(self, file: Any = None) -> None:
         self._rich = _rich_bar(file or sys.__stdout__)
@@ -65,11 +66,11 @@ def _rich_bar(file: Any) -> Any:
     from rich.progress import Progress as RichProgress
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    return RichProgress(*columns, console=Console(file=file), transient=True, auto_refresh=False)
+    return RichProgress(*columns, console=Console(file=never_failing(file)), transient=True, auto_refresh=False)
 
 
 class _Quiet(Progress):
-    """Says nothing."""
+    """Shows nothing."""
 
 
 def progress_on(reporter: Any) -> Progress:
@@ -92,7 +93,7 @@ def progress_on_stderr() -> Progress:
 
 @contextmanager
 def shown_on_stderr() -> Iterator[None]:
-    """Draw what inferkit.progress is told in this block, with the time left; nothing where stderr is no terminal."""
+    """Draw the progress reported in this block, with the time left; nothing where stderr is not a terminal."""
     if not _draws(sys.stderr):
         yield
         return

@@ -108,10 +108,10 @@ _LEAST_RANGE = 0.02
 def sparkline(values: Sequence[float], width: int = 24) -> str:
     """The last `width` values, lowest to highest; a dot for one that is not finite. Empty for none."""
     shown = list(values)[-width:]
-    known = [value for value in shown if math.isfinite(value)]
-    if not known:
+    finite = [value for value in shown if math.isfinite(value)]
+    if not finite:
         return "·" * len(shown)
-    low, high = min(known), max(known)
+    low, high = min(finite), max(finite)
     middle = (low + high) / 2
     least = _LEAST_RANGE * abs(middle) or 1.0
     # The middle of a flat series lies within a block, not between two.
@@ -122,10 +122,10 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     )
 
 
-def unsupported_lines(told: Iterable[tuple[str, str, str]]) -> list[str]:
+def unsupported_lines(unsupported: Iterable[tuple[str, str, str]]) -> list[str]:
     """The lines for (case, reason, hint)."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for case, reason, hint in told:
+    for case, reason, hint in unsupported:
         groups.setdefault((reason, hint), []).append(case)
     return [
         f"UNSUPPORTED {which_cases(cases)}: {reason}" + (f"; {hint}" if hint else "")

@@ -6,7 +6,8 @@ another process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from inferkit.gate.outcome import Verdict
@@ -81,27 +82,36 @@ _EXPLAINED = (Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.INVALID, Verdict.
 
 
 def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool = False) -> list[str]:
-    """The lines to print for results ({"verdict", "line", "row"}): two tables, grouped reasons, what needs a look."""
-    found = list(results)
-    rows = [result["row"] for result in found]
+    """The lines to print for results ({"verdict", "line", "row"}): the tables, grouped reasons, and explanations."""
+    shown = list(results)
+    rows = [result["row"] for result in shown]
     lines: list[str] = []
     for columns, kind in ((_LATENCY, "latency"), (_SERVICE, "service"), (_ACCURACY, "accuracy")):
         chosen = [row for row in rows if row["kind"] == kind]
         if chosen:
-            lines += [*table_lines(columns, chosen, width, color), ""]
-    cannot = [row for row in rows if row["kind"] == "unsupported"]
-    lines += unsupported_lines((row["case"], row["reason"], row["hint"]) for row in cannot)
-    lines += _remarks(found)
+            lines += [*table_lines(_with_unit(columns, chosen), chosen, width, color), ""]
+    unsupported = [row for row in rows if row["kind"] == "unsupported"]
+    lines += unsupported_lines((row["case"], row["reason"], row["hint"]) for row in unsupported)
+    lines += _remarks(shown)
     for row in rows:
-        told = layer_lines(row["case"], row, width=width, color=color)
-        lines += ["", *told] if told else []
+        layers = layer_lines(row["case"], row, width=width, color=color)
+        lines += ["", *layers] if layers else []
     while lines and not lines[-1]:
         lines.pop()
     return lines
 
 
+def _with_unit(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """The columns, with throughput in items/s where the batches of a row consist of anything but images."""
+    is_images = all(row.get("unit", "images") == "images" for row in rows)
+    return [
+        column if column.key != "images_per_second" or is_images else replace(column, title="items/s")
+        for column in columns
+    ]
+
+
 def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The lines of verdicts that a table cannot explain, the same reason told once."""
+    """The lines of verdicts that a table cannot explain, the same reason once."""
     lines: list[str] = []
     absent: dict[str, int] = {}
     failed: dict[str, list[str]] = {}

@@ -15,33 +15,32 @@ from inferkit.measure.case import Case
 from inferkit.report.doctor import NOTE, OK, PROBLEM, Finding
 from inferkit.suite.campaign.target import availability, fingerprint_of
 from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
-from inferkit.suite.matrix.read import load_matrix
+from inferkit.suite.matrix.read import USUAL_FILES, load_matrix
 
-MATRICES = ("matrix.toml", "bench/matrix.toml")
 _GATE = 0.02
 
 
 def suite() -> Iterator[Finding]:
     """The matrix of this folder, and the baselines beside it; a note where there is none."""
-    path = next((Path(name) for name in MATRICES if Path(name).is_file()), None)
+    path = next((Path(name) for name in USUAL_FILES if Path(name).is_file()), None)
     if path is None:
-        yield Finding("suite", NOTE, f"no {' or '.join(MATRICES)} in this folder", "call it where the suite is")
+        yield Finding("suite", NOTE, f"no {' or '.join(USUAL_FILES)} in this folder", "run it in the suite's folder")
         return
     try:
         matrix = load_matrix(path)
     except InferkitError as error:
-        yield Finding("suite", PROBLEM, str(error), "mend that line", blocks=True)
+        yield Finding("suite", PROBLEM, str(error), "correct that line", blocks=True)
         return
     cases = matrix.cases()
     yield from _missing_files({network.name: network for network in cases.values()})
     runs = [case for case in cases if availability(case.backend, case.precision).ok]
     counted = Counter(case.backend for case in cases if case not in runs)
     rest = "".join(f", {count} {name} UNSUPPORTED" for name, count in counted.items())
-    found = f"{path}: {len(runs)} of {len(cases)} latency cases can run here{rest}"
+    text = f"{path}: {len(runs)} of {len(cases)} latency cases can run here{rest}"
     if runs:
-        yield Finding("suite", OK, found)
+        yield Finding("suite", OK, text)
     else:
-        yield Finding("suite", PROBLEM, found, "install a backend, see above", blocks=True)
+        yield Finding("suite", PROBLEM, text, "install a backend, see above", blocks=True)
     for name in dict.fromkeys(case.backend for case in runs):
         yield from _baseline(name, matrix, [case for case in runs if case.backend == name])
 
@@ -50,7 +49,7 @@ def _missing_files(networks: dict[str, NetworkDefinition]) -> Iterator[Finding]:
     for name, network in networks.items():
         for path in (network.model, network.weights, network.dataset):
             if path is not None and Path(path).is_absolute() and not Path(path).exists():
-                yield Finding(f"suite {name}", PROBLEM, f"{path} is not there", "mend its path", blocks=True)
+                yield Finding(f"suite {name}", PROBLEM, f"{path} does not exist", "correct its path", blocks=True)
 
 
 def _baseline(name: str, matrix: Matrix, cases: list[Case]) -> Iterator[Finding]:
@@ -59,28 +58,28 @@ def _baseline(name: str, matrix: Matrix, cases: list[Case]) -> Iterator[Finding]
     try:
         stored = store.find(fingerprint)
     except InferkitError as error:
-        yield Finding(f"baseline {name}", PROBLEM, str(error), "take the file from the last commit", blocks=False)
+        yield Finding(f"baseline {name}", PROBLEM, str(error), "restore the file from the last commit", blocks=False)
         return
     if stored is None:
         hint = "pytest --benchmark-json run.json, then inferkit baseline promote run.json"
-        found = f"none of this machine in {store.folder}/ ({fingerprint.slug}.json), {len(store.files())} of others"
-        yield Finding(f"baseline {name}", NOTE, found, hint)
+        text = f"none for this machine in {store.folder}/ ({fingerprint.slug}.json), {len(store.files())} for others"
+        yield Finding(f"baseline {name}", NOTE, text, hint)
         return
-    known = [case for case in cases if case.id in stored.cases]
+    with_baseline = [case for case in cases if case.id in stored.cases]
     path = store.path(fingerprint)
-    yield Finding(f"baseline {name}", OK, f"{path}: {len(known)} of {len(cases)} cases")
-    yield from _detectable(name, stored, known, path)
+    yield Finding(f"baseline {name}", OK, f"{path}: {len(with_baseline)} of {len(cases)} cases")
+    yield from _detectable(name, stored, with_baseline, path)
 
 
 def _detectable(name: str, stored: Run, cases: list[Case], path: Path) -> Iterator[Finding]:
-    """How small a slowdown as many processes as were stored would show, if they are as noisy as those."""
+    """The smallest detectable changes with as many processes as were stored, if they are as noisy as those."""
     same = {case.id: stored.cases[case.id].log_medians for case in cases}
     outcomes = default_rule().judge([LogSamples(each, logs, logs, _GATE) for each, logs in same.items()])
-    found = sorted(outcome.mde for outcome in outcomes if outcome.mde is not None)
-    if not found:
+    smallest = sorted(outcome.mde for outcome in outcomes if outcome.mde is not None)
+    if not smallest:
         return
-    enough = sum(each <= _GATE for each in found)
-    span = f"the least that is seen is {found[0]:.1%} to {found[-1]:.1%}"
-    text = f"{enough} of {len(found)} cases show +2 % ({span}), by the noise in {path.name}"
-    hint = "" if enough == len(found) else "more replicates, fewer neighbours, or a margin that is above that"
-    yield Finding(f"detectable {name}", OK if enough == len(found) else NOTE, text, hint)
+    enough = sum(each <= _GATE for each in smallest)
+    span = f"smallest detectable changes {smallest[0]:.1%} to {smallest[-1]:.1%}"
+    text = f"+2 % is detectable in {enough} of {len(smallest)} cases ({span}), by the noise in {path.name}"
+    hint = "" if enough == len(smallest) else "use more replicates, a quieter machine, or a larger margin"
+    yield Finding(f"detectable {name}", OK if enough == len(smallest) else NOTE, text, hint)

@@ -14,6 +14,7 @@ from inferkit.cli import accuracy
 from inferkit.cli.main import main
 from inferkit.measure.accuracy.probes import layer_blobs, open_probe, with_blobs
 from inferkit.report.accuracy import _decibel
+from tests.cli.called import exit_code
 
 
 def told(capsys, *arguments, code=0):
@@ -57,7 +58,7 @@ def test_the_first_layer_that_diverges_is_the_one_that_was_changed(capsys, tmp_p
     assert "equal" in text
 
 
-def test_a_network_that_lost_too_much_ends_with_1(capsys, tmp_path):
+def test_a_network_that_lost_too_much_is_a_regression(capsys, tmp_path):
     model = onnx.ModelProto()
     model.CopyFrom(inferkit.load("lenet").model)
     (weight,) = [each for each in model.graph.initializer if each.name == "ip2/weight"]
@@ -159,21 +160,22 @@ def test_the_weights_of_one_prototxt_are_those_of_both_sides():
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("lenet", "both sides are the same"),
+        ("lenet", "base and head are the same"),
         ("resnet50 --precision fp16", "--dataset"),
         ("lenet --precision int9", "unknown precision"),
-        ("lenet --precision fp32,int8,fp16", "one for each side"),
+        ("lenet --precision fp32,int8,fp16", "one for base and one for head"),
         ("lenet lenet lenet", "one or two models"),
         ("lenet --backend tensorflow", "--backend tensorflow"),
         ("lenet --precision int8 --backend caffe", "Caffe computes in fp32"),
-        ("lenet --precision fp16 --images 0", "--images must be at least 1"),
+        ("lenet --precision fp16 --images 0", "--images: '0' is not a whole number of at least 1"),
+        ("lenet --precision fp16 --tolerance 0", "--tolerance: '0' is not a number of percentage points above 0"),
         ("lenet --precision fp16 --dataset /no/such", "/no/such"),
         ("a.onnx b.prototxt -w a b", "no prototxt for b;"),
         ("lenet --precision fp16 -w a", "no prototxt for a;"),
     ],
 )
 def test_what_cannot_be_compared_says_why(capsys, line, reason):
-    assert main(["accuracy", *line.split()]) == 2
+    assert exit_code(["accuracy", *line.split()]) == 2
     assert reason in capsys.readouterr().err
 
 
@@ -195,7 +197,7 @@ def test_a_probe_shows_what_the_network_puts_out():
 
 
 @pytest.mark.parametrize(
-    "snr, not_finite, shown", [(None, 0, "equal"), (None, 3, "other NaN and infinities"), (-200.0, 0, "-200.0 dB")]
+    "snr, not_finite, shown", [(None, 0, "equal"), (None, 3, "NaN and infinities differ"), (-200.0, 0, "-200.0 dB")]
 )
 def test_a_layer_without_an_error_to_tell_says_why(snr, not_finite, shown):
     assert _decibel({"snr_db": snr, "not_finite": not_finite}, " dB") == shown

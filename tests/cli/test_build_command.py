@@ -111,33 +111,36 @@ def test_calibration_images_are_preprocessed_as_the_network_wants(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "options, code, message",
+    "options, message",
     [
-        (["--precision", "fp99"], 2, "unknown precision"),
-        (["--precision", "fp16", "--calibration", "cache"], 2, "needs no calibration"),
-        (["--calibration", "a", "--calibration-data", "b", "--precision", "int8"], 2, "exclude each other"),
-        (["--precision", "int8", "--calibration-mean", "1"], 2, "--calibration-data"),
-        (["--precision", "int8"], 1, "needs a calibration"),
-        (["--calibration", "cache"], 2, "needs no calibration"),
-        (["--keep", "conv1"], 2, "every layer is FP32"),
-        (["--precision", "fp16", "--keep", "conv9"], 1, "keep: no layer is named 'conv9'"),
-        (["--precision", "fp16", "--keep-first"], 2, "--keep-first is for int8 and fp8"),
-        (["--precision", "int8", "--half-inputs"], 2, "--half-inputs is for fp16 and bf16"),
-        (["--backend", "onnxruntime", "--target", "sm89"], 2, "--target is for tensorrt"),
-        (["--backend", "onnxruntime", "--mean", "104"], 2, "--mean is for tensorrt"),
-        (["--backend", "onnxruntime", "--mean-image", "m.npy"], 2, "--mean-image is for tensorrt"),
-        (["--backend", "onnxruntime", "--scale", "0.5"], 2, "--scale is for tensorrt"),
-        (["--backend", "onnxruntime", "--no-cache"], 2, "--no-cache is for tensorrt"),
-        (["--backend", "onnxruntime", "-o", "engine.plan"], 2, "nothing to write"),
-        (["--no-cache"], 2, "for nothing"),
-        (["--mean", "1"], 2, "--uint8-input"),
-        (["--uint8-input", "--mean", "1", "--mean-image", "m.npy"], 2, "exclude each other"),
+        (["--precision", "fp99"], "unknown precision"),
+        (["--precision", "fp16", "--calibration", "cache"], "needs no calibration"),
+        (["--calibration", "a", "--calibration-data", "b", "--precision", "int8"], "cannot be used together"),
+        (["--precision", "int8", "--calibration-mean", "1"], "--calibration-data"),
+        (["--precision", "int8"], "needs a calibration"),
+        (["--calibration", "cache"], "needs no calibration"),
+        (["--keep", "conv1"], "every layer is FP32"),
+        (["--precision", "fp16", "--keep", "conv9"], "no layer is named 'conv9'"),
+        (["--precision", "fp16", "--keep-first"], "--keep-first is for int8 and fp8"),
+        (["--precision", "int8", "--half-inputs"], "--half-inputs is for fp16 and bf16"),
+        (["--backend", "onnxruntime", "--target", "sm89"], "--target is for tensorrt"),
+        (["--backend", "onnxruntime", "--mean", "104"], "--mean is for tensorrt"),
+        (
+            ["--backend", "onnxruntime", "--mean-image", "m.npy"],
+            "--mean-image is for tensorrt",
+        ),
+        (["--backend", "onnxruntime", "--scale", "0.5"], "--scale is for tensorrt"),
+        (["--backend", "onnxruntime", "--no-cache"], "--no-cache is for tensorrt"),
+        (["--backend", "onnxruntime", "-o", "engine.plan"], "onnxruntime has no engine files"),
+        (["--no-cache"], "--no-cache needs --output"),
+        (["--mean", "1"], "--uint8-input"),
+        (["--uint8-input", "--mean", "1", "--mean-image", "m.npy"], "cannot be used together"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(
-    options: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["build", "lenet", *options]) == code
+    assert main(["build", "lenet", *options]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from inferkit.cli.main import main
+from tests.cli.called import exit_code
 from tests.gate.run_files import foreign, ours, write
 
 CASE = "lenet-fp32-b1-onnxruntime"
@@ -35,13 +36,13 @@ def test_exit_codes_of_a_comparison(files, capsys):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["fast.json"], "two files are compared, not 1"),
-        (["--base", "fast.json"], "--base and --head belong together"),
+        (["fast.json"], "name two files, BASE and HEAD, not 1"),
+        (["--base", "fast.json"], "--base and --head must be used together"),
         (["a", "b", "--base", "c"], "not both"),
         (["nowhere.json", "fast.json"], "nowhere.json: cannot be read: No such file"),
         (["fast.json", "fast.json", "--margin", "fast"], "--margin fast: a margin is a share"),
         (["fast.json", "fast.json", "--margin", "0"], "a margin is a share above 0"),
-        (["fast.json", "fast.json", "--tolerance", "-1"], "--tolerance is points"),
+        (["fast.json", "fast.json", "--tolerance", "-1"], "--tolerance: '-1' is not a number of percentage points"),
         (["half.json", "fast.json"], "half.json: is damaged"),
     ],
 )
@@ -50,7 +51,7 @@ def test_what_cannot_be_compared_is_a_usage_error_and_not_a_regression(
 ):
     (tmp_path / "half.json").write_text((tmp_path / "fast.json").read_text()[:-9])
     monkeypatch.chdir(tmp_path)
-    assert main(["compare", *arguments]) == 2
+    assert exit_code(["compare", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error

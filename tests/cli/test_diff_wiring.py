@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import inferkit
 from inferkit.cli.main import main
+from inferkit.exit_codes import ExitCode
 
 
 def value(name, kind=TensorProto.FLOAT):
@@ -41,13 +42,13 @@ def told(tmp_path, capsys):
 
 def test_an_attribute_that_differs_is_named_with_both_values(told):
     one, other = ([node("LeakyRelu", ["x"], ["y"], "act", alpha=alpha)] for alpha in (0.02, 0.9))
-    assert told((one, []), (other, [])) == (1, ["act: attributes alpha 0.02 -> alpha 0.9"])
+    assert told((one, []), (other, [])) == (ExitCode.DIFFERENT, ["act: attributes alpha 0.02 -> alpha 0.9"])
 
 
 def test_a_pool_of_another_window_and_the_same_output_differs(told):
     one, other = ([node("MaxPool", ["x"], ["y"], "pool", kernel_shape=[k, k], pads=[k // 2] * 4)] for k in (3, 5))
     code, lines = told((one, []), (other, []))
-    assert code == 1
+    assert code == ExitCode.DIFFERENT
     assert lines == [
         "pool: attributes kernel_shape [3, 3], pads [1, 1, 1, 1] -> kernel_shape [5, 5], pads [2, 2, 2, 2]"
     ]
@@ -61,20 +62,20 @@ def test_a_default_that_is_stated_is_no_difference(told):
 def test_what_a_layer_reads_is_compared_in_order(told):
     relu = node("Relu", ["x"], ["r"], "relu")
     one, other = node("Sub", ["x", "r"], ["y"], "sub"), node("Sub", ["r", "x"], ["y"], "sub")
-    assert told(([relu, one], []), ([relu, other], [])) == (1, ["sub: inputs x, relu -> relu, x"])
+    assert told(([relu, one], []), ([relu, other], [])) == (ExitCode.DIFFERENT, ["sub: inputs x, relu -> relu, x"])
 
 
 def test_the_side_on_which_a_weight_stands_is_compared(told):
     weight = [constant("w", np.ones((4, 1, 1), np.float32))]
     one, other = node("Sub", ["x", "w"], ["y"], "sub"), node("Sub", ["w", "x"], ["y"], "sub")
-    assert told(([one], weight), ([other], weight)) == (1, ["sub: inputs x, weights -> weights, x"])
+    assert told(([one], weight), ([other], weight)) == (ExitCode.DIFFERENT, ["sub: inputs x, weights -> weights, x"])
 
 
 def test_which_output_of_a_layer_is_read_matters(told):
     split = node("Split", ["x"], ["a", "b"], "split", axis=1)
     one, other = node("Sub", ["a", "b"], ["y"], "sub"), node("Sub", ["b", "a"], ["y"], "sub")
     code, lines = told(([split, one], []), ([split, other], []))
-    assert (code, lines) == (1, ["sub: inputs split, split (output 2) -> split (output 2), split"])
+    assert (code, lines) == (ExitCode.DIFFERENT, ["sub: inputs split, split (output 2) -> split (output 2), split"])
 
 
 @pytest.mark.parametrize("as_node", [False, True])
@@ -85,7 +86,7 @@ def test_constants_that_are_no_weights_are_compared_by_value(told, as_node):
         return ([made, gather], []) if as_node else ([gather], [constant("i", [index])])
 
     code, (line,) = told(graph(0), graph(3))
-    assert code == 1
+    assert code == ExitCode.DIFFERENT
     assert line.startswith("gather: inputs x, ")
     assert told(graph(3), graph(3)) == (0, ["no difference"])
 
@@ -97,7 +98,7 @@ def test_the_scale_of_a_quantizer_is_compared(told):
         return [quantize, node("DequantizeLinear", ["q", "s", "z"], ["y"], "dq")], constants
 
     code, lines = told(graph(0.5), graph(0.25))
-    assert code == 1
+    assert code == ExitCode.DIFFERENT
     assert "q: inputs x, float32 0.5, int8 0 -> x, float32 0.25, int8 0" in lines
 
 
@@ -106,7 +107,7 @@ def test_layers_that_share_a_name_are_all_compared(told):
         first = node("LeakyRelu", ["x"], ["a"], "act", alpha=alpha)
         return [first, node("LeakyRelu", ["a"], ["y"], "act", alpha=0.5)], []
 
-    assert told(graph(0.1), graph(0.2)) == (1, ["act: attributes alpha 0.1 -> alpha 0.2"])
+    assert told(graph(0.1), graph(0.2)) == (ExitCode.DIFFERENT, ["act: attributes alpha 0.1 -> alpha 0.2"])
 
 
 def test_outputs_that_were_exchanged_are_told(told):
@@ -114,7 +115,7 @@ def test_outputs_that_were_exchanged_are_told(told):
         return [node("Relu", ["x"], [first], "relu"), node("Sigmoid", ["x"], [second], "sigmoid")], []
 
     lines = ["output y: made by relu -> sigmoid", "output z: made by sigmoid -> relu"]
-    assert told(graph("y", "z"), graph("z", "y"), outputs=("y", "z")) == (1, lines)
+    assert told(graph("y", "z"), graph("z", "y"), outputs=("y", "z")) == (ExitCode.DIFFERENT, lines)
 
 
 def branch(result, alpha, reads="x"):
@@ -131,7 +132,7 @@ def test_subgraphs_are_compared_by_what_they_compute_and_not_by_names(told):
     one = chosen(branch("t", 0.1), branch("e", 0.2))
     assert told(one, chosen(branch("other", 0.1), branch("names", 0.2))) == (0, ["no difference"])
     code, (line,) = told(one, chosen(branch("t", 0.1), branch("e", 0.3)))
-    assert code == 1
+    assert code == ExitCode.DIFFERENT
     assert line.startswith("if: attributes else_branch ")
     assert "then_branch" not in line
 
@@ -140,7 +141,7 @@ def test_what_a_subgraph_takes_from_outside_is_compared(told):
     relu = node("Relu", ["x"], ["r"], "relu")
     graphs = [chosen(branch("t", 0.1), branch("e", 0.2, reads)) for reads in "xr"]
     code, (line,) = told(*(([relu, *nodes], constants) for nodes, constants in graphs))
-    assert code == 1
+    assert code == ExitCode.DIFFERENT
     assert line.startswith("if: attributes else_branch ")
 
 
@@ -151,7 +152,7 @@ def test_functions_are_compared_by_what_they_compute(told):
 
     calls = [node("Act", ["x"], ["y"], "call", domain="mine")], []
     code, (line,) = told(calls, calls, functions=(function(0.1), function(0.2)))
-    assert code == 1
+    assert code == ExitCode.DIFFERENT
     assert line.startswith("call: attributes function ")
 
 
@@ -175,7 +176,7 @@ def test_another_precision_rewires_no_layer(tmp_path, capsys, precision):
     ranges = {"calibration": [np.random.default_rng(1).random((1, 3, 224, 224), np.float32)]}
     other = inferkit.at_precision(network, precision, **(ranges if precision == "int8" else {}))
     onnx.save(other.model, str(tmp_path / "other.onnx"))
-    assert main(["diff", "resnet50", str(tmp_path / "other.onnx")]) == 1
+    assert main(["diff", "resnet50", str(tmp_path / "other.onnx")]) == ExitCode.DIFFERENT
     lines = capsys.readouterr().out.splitlines()
     assert any(": precision fp32 -> " in line for line in lines)
     assert not [line for line in lines if ": inputs " in line or ": attributes " in line or "made by" in line]

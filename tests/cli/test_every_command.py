@@ -1,4 +1,4 @@
-"""What holds for every command: JSON alone on stdout, exit codes that are told, plain text where nobody looks."""
+"""What holds for every command: JSON alone on stdout, documented exit codes, plain text where nobody looks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from inferkit.cli.exit_codes import exit_codes, table
-from inferkit.cli.main import COMMANDS, main, parser_of
+from inferkit.cli.exit_codes import table
+from inferkit.cli.main import COMMANDS, GROUPS, main, parser_of
+from tests.cli.called import exit_code
 from tests.gate.run_files import foreign, write
 from tests.report.report_files import run_json, write_run
 
@@ -35,10 +37,24 @@ def test_every_command_takes_json():
     assert [name for name, parser in leaves() if "--json" not in parser._option_string_actions] == []
 
 
-def test_every_command_tells_its_exit_codes():
-    for name, codes in table().items():
+def test_every_help_ends_with_the_exit_codes_of_the_table():
+    assert set(table()) == {*COMMANDS, "infer_caffe", "infer_caffe_trt"}
+    for name, parser in leaves():
+        codes = table()[name.split()[1]]
         assert {0, 2, 130} <= set(codes), name
-    assert exit_codes("exit codes: 0 the\nsame · 12 nothing") == {0: "the same", 12: "nothing"}
+        listed = parser.format_help().partition("exit codes:")[2]
+        assert [int(number) for number in re.findall(r"^  (\d+)", listed, re.MULTILINE)] == list(codes), name
+
+
+def test_the_help_lists_every_command_once_and_fits_into_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert exit_code(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [title for title in GROUPS if f"{title}:" not in lines] == []
+    assert sorted(re.findall(r"^  ([a-z][a-z-]*) ", "\n".join(lines), re.MULTILINE)) == sorted(COMMANDS)
+    for name, parser in leaves():
+        assert max(map(len, parser.format_help().splitlines())) <= 80, name
 
 
 @pytest.fixture
@@ -56,15 +72,16 @@ CALLS = (
     ("zoo lenet", 0),
     ("zoo no_such", 2),
     ("inspect lenet", 0),
-    ("inspect {tmp}/broken.onnx", 1),
+    ("inspect {tmp}/broken.onnx", 2),
     ("accuracy lenet --precision fp16 --images 50", 0),
     ("accuracy lenet", 2),
     ("accuracy {tmp}/broken.onnx --precision fp16 --layers", 2),
     ("evaluate lenet --batch-size 1000", 0),
-    ("evaluate lenet --dataset {tmp}/none", 1),
+    ("evaluate lenet --dataset {tmp}/none", 2),
     ("evaluate lenet --shard 0", 2),
     ("diff lenet lenet", 0),
-    ("diff lenet fashion_vgg", 1),
+    ("diff lenet fashion_vgg", 3),
+    ("diff {before} {slower}", 1),
     ("diff lenet {tmp}/broken.onnx", 2),
     ("compare {before} {before}", 0),
     ("compare {before} {slower} --margin 0.1", 1),
@@ -73,23 +90,23 @@ CALLS = (
     ("compare {before} {run}", 12),
     ("plot {run} -o {tmp}/plots", 0),
     ("plot {before} -o {tmp}/plots", 12),
-    ("plot {tmp}/broken.json -o {tmp}/plots", 1),
+    ("plot {tmp}/broken.json -o {tmp}/plots", 2),
     ("report {run} -o {tmp}/out.html", 0),
-    ("report {tmp}/broken.json -o {tmp}/out.html", 1),
+    ("report {tmp}/broken.json -o {tmp}/out.html", 2),
     ("baseline show --baseline-dir {tmp}/none", 12),
-    ("baseline promote {tmp}/broken.json --baseline-dir {tmp}/none", 1),
+    ("baseline promote {tmp}/broken.json --baseline-dir {tmp}/none", 2),
     ("calibrate lenet fashion_mnist --images 4 -o {tmp}/lenet.cache", 0),
-    ("calibrate lenet {tmp}/none -o {tmp}/lenet.cache", 1),
+    ("calibrate lenet {tmp}/none -o {tmp}/lenet.cache", 2),
     ("calibrate lenet fashion_mnist", 2),
     ("build lenet --backend onnxruntime", 0),
     ("build lenet --backend onnxruntime --static", 2),
-    ("build {tmp}/broken.onnx --backend onnxruntime", 1),
-    ("import {tmp}/none.prototxt -o {tmp}/out.onnx", 1),
+    ("build {tmp}/broken.onnx --backend onnxruntime", 2),
+    ("import {tmp}/none.prototxt -o {tmp}/out.onnx", 2),
     ("ab {tmp}/broken.onnx {tmp}/broken.onnx", 10),
     ("ab one", 2),
     ("gate selftest --matrix {tmp}/none.toml", 2),
     ("top lenet --runs 1", 0),
-    ("top {tmp}/broken.onnx", 1),
+    ("top {tmp}/broken.onnx", 2),
     ("completion bash", 0),
     ("serve lenet --port 99999", 2),
     ("no-such-command", 2),
@@ -97,13 +114,9 @@ CALLS = (
 
 
 @pytest.mark.parametrize(("line", "code"), CALLS)
-def test_the_exit_code_is_as_told_and_json_is_alone_on_stdout(line, code, files, capsys):
+def test_the_exit_code_is_the_documented_one_and_json_is_alone_on_stdout(line, code, files, capsys):
     arguments = [*line.format(**files).split(), "--json"]
-    try:
-        ended: object = main(arguments)
-    except SystemExit as error:  # argparse ends the process itself
-        ended = error.code
-    assert ended == code
+    assert exit_code(arguments) == code
     printed = capsys.readouterr()
     command = arguments[0]
     assert code in {**table().get(command, {}), 2: "usage"}
@@ -136,12 +149,14 @@ def on_a_terminal(arguments: list[str], **environment: str) -> str:
     return text.decode()
 
 
-@pytest.mark.parametrize("line, code", [("zoo", 1), ("diff lenet lenet", 2)])
-def test_a_full_disk_does_not_look_like_a_verdict(line, code):
-    command = [sys.executable, "-u", "-m", "inferkit.cli.main", *line.split()]
+@pytest.mark.parametrize("line", ["zoo", "diff lenet lenet"])
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_full_disk_is_an_error_of_one_line_and_not_a_verdict(line, unbuffered):
+    command = [sys.executable, "-m", "inferkit.cli.main", *line.split()]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (code, f"inferkit {line.split()[0]}: No space left on device\n")
+        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, f"inferkit {line.split()[0]}: No space left on device\n")
 
 
 def test_colours_are_for_terminals_that_want_them(files):

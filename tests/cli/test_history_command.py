@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inferkit.cli.main import main
+from tests.cli.called import exit_code
 from tests.gate.run_files import ours, write
 from tests.git_folder import git
 
@@ -50,7 +51,7 @@ def kept(repository, tmp_path, monkeypatch, capsys):
 
 def test_the_runs_of_files_are_taken_once(kept, repository, capsys):
     assert main(["history", "--history", kept, "--add", str(repository / "run-03.json")]) == 0
-    assert capsys.readouterr().out == f"{kept}: 0 runs added, 1 were there already\n"
+    assert capsys.readouterr().out == f"{kept}: 0 runs added, 1 were already stored\n"
 
 
 def test_one_bad_file_and_none_is_taken(kept, repository, tmp_path, capsys):
@@ -63,7 +64,7 @@ def test_one_bad_file_and_none_is_taken(kept, repository, tmp_path, capsys):
     assert {len(series["points"]) for series in json.loads(capsys.readouterr().out)} == {12}
 
 
-def test_every_case_has_a_line_with_its_course(kept, capsys):
+def test_every_case_has_a_line_with_its_trend(kept, capsys):
     assert main(["history", "--history", kept]) == 0
     told = capsys.readouterr().out.splitlines()
     flat, rising = (next(line for line in told if line.startswith(f"{case} ")) for case in (CASE, SLOW))
@@ -128,13 +129,13 @@ def test_json_holds_points_and_change_points(kept, capsys):
 @pytest.mark.parametrize(
     "words, code, said",
     [
-        (["nosuch"], 12, "nosuch: nothing of it under --metric latency; there are latency, build time"),
-        (["--last", "0"], 2, "--last is a number of runs"),
-        (["--release", "v1.0"], 2, "--release belongs to --ratchet"),
+        (["nosuch"], 12, "nosuch has no --metric latency; the metrics are latency, build time"),
+        (["--last", "0"], 2, "--last: '0' is not a whole number of at least 1"),
+        (["--release", "v1.0"], 2, "--release needs --ratchet"),
         (["--project", "other"], 12, "no runs yet"),
     ],
 )
 def test_what_makes_no_sense_is_told(kept, capsys, words, code, said):
-    assert main(["history", "--history", kept, *words]) == code
+    assert exit_code(["history", "--history", kept, *words]) == code
     output = capsys.readouterr()
     assert said in output.out + output.err

@@ -107,7 +107,7 @@ def test_calibrated_types_need_calibration_files(
 def test_missing_batch_files_are_an_error(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tool.main([*options, "--dtype", "INT8", "--calBatchDir", str(tmp_path / "nothing")]) == 1
+    assert tool.main([*options, "--dtype", "INT8", "--calBatchDir", str(tmp_path / "nothing")]) == 2
     assert "nothing" in capsys.readouterr().err
 
 
@@ -148,7 +148,7 @@ def test_an_inner_blob_can_be_the_output(options: list[str], capsys: pytest.Capt
     [
         (["--outputSize", "1000"], "--outputSize 1000, but blob prob has 10"),
         (["-b", "8", "--max_batch", "4"], "8 images does not fit --max_batch 4"),
-        (["--imageShape", "many"], "not a height and width"),
+        (["--imageShape", "many"], "must be height,width"),
         (["--imageShape", "3,28,28"], "conv1"),
         (["--firstCalBatch", "-1", "--calBatchDir", "x"], "numbered from 0"),
     ],

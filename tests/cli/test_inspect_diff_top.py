@@ -10,9 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 import inferkit
 from inferkit.cli.inspect import batch_for
 from inferkit.cli.main import main
+from inferkit.exit_codes import ExitCode
 from inferkit.measure.layers.network_layers import layers_of, totals_of
 from inferkit.network import zoo
 from inferkit.network.network import Network
+from tests.cli.called import exit_code
 from tests.gate.run_files import ours, write
 
 
@@ -93,13 +95,13 @@ def test_the_same_is_no_difference(files, capsys):
 
 
 def test_other_weights_precisions_and_layers_are_named(files, capsys):
-    assert main(["diff", files["fp32"], files["changed"]]) == 1
-    assert capsys.readouterr().out == "conv2: other weights\n"
-    assert main(["diff", files["fp32"], files["fp16"]]) == 1
+    assert main(["diff", files["fp32"], files["changed"]]) == ExitCode.DIFFERENT
+    assert capsys.readouterr().out == "conv2: different weights\n"
+    assert main(["diff", files["fp32"], files["fp16"]]) == ExitCode.DIFFERENT
     out = capsys.readouterr().out
     assert "conv1: precision fp32 -> fp16" in out
-    assert "data_fp16: only in the second (Cast)" in out
-    assert main(["diff", files["fp32"], files["int8"], "--json"]) == 1
+    assert "data_fp16: only in head (Cast)" in out
+    assert main(["diff", files["fp32"], files["int8"], "--json"]) == ExitCode.DIFFERENT
     told = json.loads(capsys.readouterr().out)
     assert {"where": "conv2", "what": "precision", "here": "fp32", "there": "int8"} in told["differences"]
 
@@ -107,7 +109,7 @@ def test_other_weights_precisions_and_layers_are_named(files, capsys):
 def test_runs_are_compared_by_the_gate(tmp_path, capsys):
     fast = str(write(tmp_path / "fast.json", ours({"a": [0.01, 0.0101, 0.0102]})))
     slow = str(write(tmp_path / "slow.json", ours({"a": [0.02, 0.0201, 0.0202]})))
-    assert main(["diff", fast, slow]) == 1
+    assert main(["diff", fast, slow]) == ExitCode.REGRESSED
     assert "REGRESSED" in capsys.readouterr().out
     assert main(["diff", fast, fast]) == 0
     assert main(["diff", fast, "lenet"]) == 2
@@ -117,7 +119,7 @@ def test_runs_are_compared_by_the_gate(tmp_path, capsys):
 def test_a_damaged_engine_is_refused_and_not_taken_for_a_model(tmp_path, capsys):
     (tmp_path / "a.plan").write_bytes(b"plan")
     (tmp_path / "a.plan.json").write_text("{}")
-    assert main(["inspect", str(tmp_path / "a.plan")]) == 1
+    assert main(["inspect", str(tmp_path / "a.plan")]) == 2
     assert "a.plan.json: damaged or foreign metadata" in capsys.readouterr().err
 
 
@@ -131,7 +133,7 @@ def test_top_has_every_layer_the_slowest_first_and_shares_that_add_up(capsys):
     assert main(["top", "lenet", "--runs", "1", "-n", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 3 + 2
-    assert lines[5].startswith("lenet fp32, batch 1: 11 layers as they run, 8 not shown, ")
+    assert lines[5].startswith("lenet fp32, batch 1: 11 layers as executed, 8 not shown, ")
 
 
 def test_two_profiles_are_compared_layer_by_layer(files, tmp_path, capsys):
@@ -140,18 +142,18 @@ def test_two_profiles_are_compared_layer_by_layer(files, tmp_path, capsys):
         assert main(["top", files[name], "--runs", "1", "--json"]) == 0
         paths.append(str(tmp_path / f"{name}.json"))
         (tmp_path / f"{name}.json").write_text(capsys.readouterr().out)
-    assert main(["diff", *paths, "--json"]) == 1
+    assert main(["diff", *paths, "--json"]) == ExitCode.DIFFERENT
     changes = {change["layers"][0]: change for change in json.loads(capsys.readouterr().out)["layers"]["changes"]}
     assert changes["conv1"]["precision"] == ["fp32", "int8"]
     assert changes["conv1"]["kernel"] == ["Conv (nchwc)", "QLinearConv"]
     assert main(["diff", paths[0], paths[0]]) == 0
-    assert capsys.readouterr().out.startswith("no difference but in time")
+    assert capsys.readouterr().out.startswith("no difference except in time")
     (tmp_path / "fp32.json").write_text('{"table": [3]}')
     assert main(["diff", *paths]) == 2
 
 
 def test_networks_are_timed_layer_by_layer_on_request(files, capsys):
-    assert main(["diff", files["fp32"], files["int8"], "--times"]) == 1
+    assert main(["diff", files["fp32"], files["int8"], "--times"]) == ExitCode.DIFFERENT
     text = capsys.readouterr().out
     assert "layers of both" in text
     assert "fp32 -> int8" in text
@@ -182,18 +184,18 @@ def test_engines_are_told_in_words_and_compared_without_a_gpu(tmp_path, capsys):
         "inputs:      data N×1×28×28 float32",
     ):
         assert words in text
-    assert main(["diff", *paths]) == 1
+    assert main(["diff", *paths]) == ExitCode.DIFFERENT
     lines = capsys.readouterr().out.splitlines()
     assert "engine: precision fp32 -> fp16" in lines
     assert max(map(len, lines[:4])) < 80
     inferkit.build(inferkit.load("lenet"), backend="tensorrt", max_batch=1, static=True, cache=False).save(paths[1])
-    assert main(["diff", *paths]) == 1
+    assert main(["diff", *paths]) == ExitCode.DIFFERENT
     assert "engine: inputs data N×1×28×28 float32 -> data 1×1×28×28 float32" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("arguments", [["top", "lenet", "--runs", "0"], ["inspect", "lenet", "--batch-size", "0"]])
 def test_counts_below_one_are_usage_errors(arguments, capsys):
-    assert main(arguments) == 2
+    assert exit_code(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from inferkit.backends.base import Availability
 from inferkit.cli.main import main
+from inferkit.exit_codes import ExitCode
 from inferkit.report import doctor
-from inferkit.report.doctor import Finding, can_run, examine, wandering
+from inferkit.report.doctor import Finding, can_run, examine, variation_of_times
 from tests.gate.run_files import foreign, write
 from tests.report.report_files import HARM, run_json, write_run
 from tests.suite.tiny_project import store_baseline
@@ -109,7 +110,7 @@ def test_without_the_backend_of_the_default_suite_it_fails_and_names_the_hint(mo
             return Availability(False, "libgomp is missing", "apt-get install libgomp1")
 
     monkeypatch.setattr(doctor, "backend", lambda name: Broken())
-    assert main(["doctor"]) == 1
+    assert main(["doctor"]) == ExitCode.INVALID
     out = capsys.readouterr().out
     assert "problem backend onnxruntime: does not run: libgomp is missing; apt-get install libgomp1" in out
     assert "cannot run" in out.splitlines()[-1]
@@ -126,20 +127,20 @@ def test_a_missing_package_blocks_and_a_check_that_breaks_does_not_break_the_oth
     findings = examine()
     assert not can_run(findings)
     assert [each.hint for each in findings if each.blocks] == ["pip install no-such-package"]
-    assert "boom" in findings[0].found
+    assert "boom" in findings[0].text
 
 
 def test_a_disturbed_machine_cannot_gate(monkeypatch):
-    monkeypatch.setattr(doctor, "wandering", lambda: 0.001)
+    monkeypatch.setattr(doctor, "variation_of_times", lambda: 0.001)
     load = Finding("load", doctor.PROBLEM, "9.00 on 2 CPUs")
-    assert "disturbed by load" in doctor._can_gate([load]).found
+    assert "disturbed by load" in doctor._can_gate([load]).text
     assert doctor._can_gate([Finding("load", doctor.OK, "0.01")]).state == doctor.OK
-    monkeypatch.setattr(doctor, "wandering", lambda: 0.05)
-    assert doctor._can_gate([]).found == "no: a fixed piece of arithmetic wanders by 5.0%"
+    monkeypatch.setattr(doctor, "variation_of_times", lambda: 0.05)
+    assert doctor._can_gate([]).text == "no: the time of a fixed computation varies by 5.0%"
 
 
-def test_wandering_is_a_share():
-    assert 0 <= wandering(10) < 10
+def test_the_variation_of_times_is_a_share():
+    assert 0 <= variation_of_times(10) < 10
 
 
 def test_a_version_that_inferkit_cannot_use_blocks_and_names_the_one_it_needs(monkeypatch):
@@ -152,7 +153,7 @@ def test_a_container_with_a_quota_of_cpus_is_a_problem(monkeypatch):
     monkeypatch.setattr(doctor, "cpu_quota", lambda: 0.5)
     (quota,) = [each for each in doctor._host() if each.name == "cpu quota"]
     assert quota.state == doctor.PROBLEM
-    assert "disturbed by cpu quota" in doctor._can_gate([quota]).found
+    assert "disturbed by cpu quota" in doctor._can_gate([quota]).text
 
 
 def test_too_little_room_blocks_and_little_room_does_not():
@@ -166,16 +167,16 @@ def suite_findings(folder, monkeypatch, capsys):
     return code, {each["name"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
 
 
-def test_a_suite_that_cannot_run_here_is_exit_code_1(tmp_path, monkeypatch, capsys):
+def test_a_suite_that_cannot_run_here_has_an_exit_code_of_its_own(tmp_path, monkeypatch, capsys):
     matrix = tmp_path / "matrix.toml"
     matrix.write_text('[[networks]]\nname = "lenet"\nprecision = ["fp32"]\n')
     code, found = suite_findings(tmp_path, monkeypatch, capsys)
-    assert code == 1
+    assert code == ExitCode.INVALID
     assert "matrix.toml:3" in found["suite"]["found"]
     matrix.write_text('[[networks]]\nname = "mine"\nmodel = "mine.onnx"\n')
     code, found = suite_findings(tmp_path, monkeypatch, capsys)
-    assert code == 1
-    assert found["suite mine"]["found"].endswith("mine.onnx is not there")
+    assert code == ExitCode.INVALID
+    assert found["suite mine"]["found"].endswith("mine.onnx does not exist")
     matrix.write_text('[[networks]]\nname = "lenet"\n')
     code, found = suite_findings(tmp_path, monkeypatch, capsys)
     assert code == 0
@@ -192,7 +193,7 @@ def test_the_noise_in_the_baseline_tells_what_it_can_show(tmp_path, monkeypatch,
     assert code == 0
     assert found["baseline onnxruntime"]["found"].endswith("2 of 2 cases")
     assert found["detectable onnxruntime"]["state"] == "note"
-    assert " of 2 cases show +2 %" in found["detectable onnxruntime"]["found"]
+    assert "+2 % is detectable in 1 of 2 cases" in found["detectable onnxruntime"]["found"]
 
 
 def test_every_declared_dependency_is_looked_at():

@@ -11,7 +11,7 @@ import pytest
 import inferkit
 from inferkit.backends import backend
 from inferkit.cli.main import main
-from inferkit.cli.serving import add_model, settle
+from inferkit.cli.serving import add_served_model, settle
 from inferkit.errors import EngineError, NetworkError, UsageError
 
 pytestmark = pytest.mark.tensorrt_rtx
@@ -28,7 +28,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settled(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_model(parser)
+    add_served_model(parser)
     args = parser.parse_args(words)
     settle(args)
     return args
@@ -49,8 +49,8 @@ def test_backend_precision_and_batch_are_the_engine_s_own(plan: Path) -> None:
         (("--precision", "int8"), "an engine of fp16"),
         (("--max-batch", "7"), "batches of 2 to 6"),
         (("--max-batch", "1"), "batches of 2 to 6"),
-        (("--keep", "conv1", "--calibration", "x"), "built already: --keep, --calibration"),
-        (("-w", "lenet.caffemodel"), "built already: --weights"),
+        (("--keep", "conv1", "--calibration", "x"), "an engine file: --keep, --calibration cannot change it"),
+        (("-w", "lenet.caffemodel"), "an engine file: --weights cannot change it"),
     ],
 )
 def test_options_that_do_not_fit_it_are_refused(plan: Path, words: tuple[str, ...], said: str) -> None:
@@ -70,7 +70,7 @@ def test_a_damaged_one_is_named(plan: Path, tmp_path: Path) -> None:
 def test_without_a_gpu_the_reason_is_told(
     plan: Path, command: tuple[str, ...], no_gpu: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([command[0], str(plan), *command[1:]]) == 1
+    assert main([command[0], str(plan), *command[1:]]) == 2
     assert "GPU" in capsys.readouterr().err
 
 

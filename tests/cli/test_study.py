@@ -35,7 +35,7 @@ def test_labels_without_a_class_are_wrong_however_few_classes_there_are(capsys: 
     assert tally.correct == [1, 2]
     assert tally.unknown_labels == 3
     tally.finish()
-    assert "3 images have a label that the network has no class for; counted as wrong" in capsys.readouterr().err
+    assert "3 images have a label for which the network has no class; counted as wrong" in capsys.readouterr().err
 
 
 def test_scores_that_are_not_numbers_are_wrong_however_few_classes_there_are() -> None:

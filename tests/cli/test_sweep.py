@@ -95,7 +95,7 @@ def test_nothing_to_run_is_exit_code_2(options: list[str], tmp_path: Path) -> No
 def test_int8_without_calibration_files_fails_by_name(options: list[str], tmp_path: Path) -> None:
     at = options.index("--calBatchDir")
     arguments = options[:at] + options[at + 2 :]
-    assert main([*arguments, "--series", "INT8", "FLOAT", "--batches", "1"]) == 1
+    assert main([*arguments, "--series", "INT8", "FLOAT", "--batches", "1"]) == 2
     found = points(tmp_path)
     assert found[0]["status"] == "failed"
     assert "--calBatchDir" in found[0]["reason"]
@@ -112,13 +112,13 @@ def test_calibration_files_of_other_preprocessing_are_told(
     write_batches(tmp_path / "batches", [(images, None)])
     assert main(arguments) == 0
     told = capsys.readouterr().err
-    assert told.count("were not preprocessed alike") == 1  # for the series, not for every batch size
+    assert told.count("were preprocessed differently") == 1  # for the series, not for every batch size
     assert "calibration files 1" in told or "calibration files 0.99" in told
 
 
 def test_a_csv_file_of_something_else_is_refused_at_once(options: list[str], tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("a,b\n1,2\n")
-    assert main([*options, "--series", "FLOAT", "--batches", "1"]) == 1
+    assert main([*options, "--series", "FLOAT", "--batches", "1"]) == 2
     assert not (tmp_path / "out.json").exists()
 
 

@@ -72,6 +72,13 @@ def test_the_command_measures_each_alone_and_all_together(tmp_path: Path, capsys
     assert "2 devices:" in capsys.readouterr().out
 
 
+def test_less_than_the_share_that_is_asked_for_is_worse(capsys: pytest.CaptureFixture[str]):
+    options = ["--backend", "onnxruntime", "--devices", str(CPUS[0]), "--seconds", "50ms", "--rounds", "1"]
+    codes = [main(["scale", "lenet", *options, "--least", share]) for share in ("0.5", "1.5")]
+    assert codes in ([0, 1], [10, 1], [0, 10], [10, 10])  # 10: others use this machine
+    assert "1 device: " in capsys.readouterr().out
+
+
 def test_a_process_that_is_killed_ends_the_measurement_and_frees_its_device(prepared: Path):
     spec = WindowSpec(EngineSpec(str(prepared), "onnxruntime", 2), cpus=tuple(CPUS[:1]))
 
@@ -96,4 +103,4 @@ def test_a_device_that_is_in_use_is_said(prepared: Path):
 
 def test_sets_that_overlap_are_refused(capsys: pytest.CaptureFixture[str]):
     assert main(["scale", "lenet", "--backend", "onnxruntime", "--devices", "0-1,1"]) == 2
-    assert "share a CPU" in capsys.readouterr().err
+    assert "two sets have a CPU in common" in capsys.readouterr().err

@@ -171,7 +171,7 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["report", run, "-o", str(tmp_path / "file" / "out.html")]) == 2
     assert "cannot be written" in capsys.readouterr().err
-    assert main(["report", str(tmp_path / "none.json"), "-o", str(tmp_path / "out.html")]) == 1
+    assert main(["report", str(tmp_path / "none.json"), "-o", str(tmp_path / "out.html")]) == 2
     assert "cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "out.html").exists()
 
@@ -181,7 +181,7 @@ def test_a_damaged_outcome_is_refused_with_its_place(tmp_path, capsys, key, valu
     content = run_json()
     content["inferkit"]["outcomes"][0][key] = value
     run = str(write_run(tmp_path / "run.json", content, traces=False))
-    assert main(["report", run, "-o", str(tmp_path / "out.html")]) == 1
+    assert main(["report", run, "-o", str(tmp_path / "out.html")]) == 2
     assert f"inferkit/outcomes/{key}: must be" in capsys.readouterr().err
 
 

@@ -56,7 +56,7 @@ def test_a_run_by_itself_becomes_a_comment(tmp_path, capsys):
     assert main(["report", str(run), "--markdown", str(comment)]) == 0
     assert comment.read_text(encoding="utf-8").startswith("### 1 case regressed\n")
     assert main(["report", str(run)]) == 2
-    assert "name what to write" in capsys.readouterr().err
+    assert "name the file to write" in capsys.readouterr().err
 
 
 def test_text_from_outside_makes_no_markup_link_or_mention():

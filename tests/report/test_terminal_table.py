@@ -45,6 +45,12 @@ def test_a_percentile_without_enough_samples_is_a_dash_beside_one_with():
     assert "200 µs" in next(line for line in lines if line.startswith("other"))
 
 
+def test_throughput_is_of_items_where_a_network_takes_anything_but_images():
+    heads = [render([result(unit=unit), result(unit="images")])[0] for unit in ("images", "items")]
+    assert ["images/s" in head for head in heads] == [True, False]
+    assert "items/s" in heads[1]
+
+
 def test_memory_is_what_the_line_of_its_verdict_says():
     outcome = Outcome("a", "host memory", Verdict.REGRESSED, head=100 << 20)
     assert "104.9 MB" in outcome.line

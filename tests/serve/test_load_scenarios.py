@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.cli.serve_bench import _found
+from inferkit.cli.serve_bench import _highest, exit_code
 from inferkit.errors import MeasurementError, UsageError
+from inferkit.exit_codes import ExitCode
 from inferkit.measure.latency.statistics import samples_needed
 from inferkit.network.network import TensorInfo
 from inferkit.serve import Batcher
@@ -105,8 +106,8 @@ def test_the_command_runs_a_trained_network_and_writes_what_it_found(tmp_path, c
     run = written["runs"][0]
     assert written["delay_seconds"] == 0.002
     assert run["load"]["queries"] == samples_needed(99.0)  # or its p99 could never be VALID at a low rate
-    assert code == (0 if run["valid"] else 1)
-    assert "short run (0.1 s; MLPerf asks for 600 s)" in shown
+    assert code == (ExitCode.OK if run["valid"] else ExitCode.INVALID)  # the bound of 5 s is met in any case
+    assert "short run (0.1 s; MLPerf requires 600 s)" in shown
     assert ("· VALID ·" in shown) is run["valid"]
     assert (tmp_path / "logs" / "mlperf_log_detail.txt").is_file()
 
@@ -119,7 +120,15 @@ def test_the_delay_that_is_told_is_the_one_that_was_used(tmp_path):
 
 def test_a_search_in_vain_says_how_low_it_went():
     search = RateSearch(None, ((64.0, False), (1.0, False)))
-    assert "no rate from 1 queries/s on" in _found(search, Namespace(p99=0.015, duration=1.0))
+    text = _highest(search, Namespace(p99=0.015, duration=1.0))
+    assert text == "no rate meets p99 <= 15 ms; the lowest of 2 runs was 1 queries/s"
+
+
+def test_a_bound_that_is_missed_is_worse_and_a_run_that_is_too_short_is_invalid(batcher, tmp_path):
+    missed = run_load(batcher, SAMPLES, Load("server", 0.05, rate=500, bound=1e-9, queries=50), tmp_path / "missed")
+    short = run_load(batcher, SAMPLES, Load("offline", 0.5, rate=1, queries=1), tmp_path / "short")
+    assert [result.valid for result in (missed, short)] == [False, False], short.figures
+    assert [exit_code(result) for result in (missed, short)] == [ExitCode.REGRESSED, ExitCode.INVALID]
 
 
 def test_accuracy_of_a_trained_network_is_what_its_card_says(tmp_path, capsys):

@@ -11,7 +11,8 @@ from mkdocs.structure.files import File, Files
 
 from inferkit.cli import infer_caffe, infer_caffe_trt
 from inferkit.cli.exit_codes import table
-from inferkit.cli.main import COMMANDS, parser_of
+from inferkit.cli.main import COMMANDS, GROUPS, parser_of
+from inferkit.exit_codes import ExitCode
 
 _WIDTH = 78  # of a command's usage in its page
 
@@ -51,20 +52,22 @@ def commands_page() -> str:
     (choices,) = (action.choices for action in inferkit._actions if isinstance(action, argparse._SubParsersAction))
     parts = [
         "# Commands",
-        "Made from the commands' own parsers; each tells the same with `--help`. "
-        "`--json` prints JSON, and nothing else, on stdout: words for people then go to stderr. Colours are for "
-        "terminals; `NO_COLOR` and `TERM=dumb` switch them off. Progress of long work is drawn on a terminal only.",
+        "Made from the commands' own parsers; each shows the same with `--help`. "
+        "`--json` prints JSON, and nothing else, on stdout: text for people then goes to stderr. Colours are for "
+        "terminals; `NO_COLOR` and `TERM=dumb` switch them off. Progress of long work is shown on a terminal only.",
     ]
-    for name, parser in choices.items():
-        parts += _command(parser, COMMANDS[name][1])
-    parts += ["The study's tools, option for option, are programs of their own:"]
+    for title, names in GROUPS.items():
+        parts.append(f"## {title[:1].upper()}{title[1:]}")
+        for name in names:
+            parts += _command(choices[name], COMMANDS[name][1])
+    parts += ["## The study's tools", "They take the study's options, and are programs of their own."]
     for tool in (infer_caffe, infer_caffe_trt):
         parser = tool.parser()
         parts += _command(parser, parser.description or "")
     return "\n\n".join(parts) + "\n"
 
 
-def _command(parser: argparse.ArgumentParser, line: str, level: int = 2) -> Iterator[str]:
+def _command(parser: argparse.ArgumentParser, line: str, level: int = 3) -> Iterator[str]:
     """Heading, usage, table of options; commands inside of it follow."""
     yield f"{'#' * level} `{parser.prog}`"
     yield f"{_sentence(line)}"
@@ -79,11 +82,11 @@ def _command(parser: argparse.ArgumentParser, line: str, level: int = 2) -> Iter
     if rows:
         yield "| option | meaning |\n| --- | --- |\n" + "\n".join(rows)
     if parser.epilog:
-        text, found, codes = parser.epilog.partition("exit codes:")
+        text, _, codes = parser.epilog.partition("exit codes:")
         if text.strip():
             yield "\n".join(f"    {each}" for each in text.rstrip().splitlines())
-        if found:
-            yield f"Exit codes: {' '.join(codes.split())}"
+        if codes and not inner:
+            yield f"Exit codes: {'; '.join(' '.join(line.split()) for line in codes.strip().splitlines())}"
     for action in inner:
         lines = {choice.dest: choice.help or "" for choice in action._choices_actions}
         for name, command in action.choices.items():
@@ -119,22 +122,24 @@ def _sentence(text: str) -> str:
 
 
 def exit_codes_page() -> str:
-    """One table: commands down, codes across."""
+    """What each code means, and one table: commands down, codes across."""
     lines = [
         "# Exit codes",
         "",
-        "Made from what each command says at the end of its `--help`. What could not be done at all never looks like "
-        "a verdict: where 1 is one (`ab`, `compare`, `diff`, `gate`), such errors end with 2.",
+        "Of a command 1 means that something got worse, and nothing else. What went wrong unexpectedly is 2; the "
+        "message names the file with its details.",
+        "",
+        "| code | meaning |",
+        "| --- | --- |",
+        *(f"| {code} | {code.meaning} |" for code in ExitCode),
         "",
         "| command | 0 | 1 | others |",
         "| --- | --- | --- | --- |",
     ]
     for name, meanings in table().items():
-        others = "; ".join(f"**{code}** {text}" for code, text in meanings.items() if code not in (0, 1))
-        lines.append(f"| `{name}` | {meanings.get(0, '')} | {meanings.get(1, '')} | {others} |")
+        others = "; ".join(f"**{code}** {text}" for code, text in meanings.items() if code > ExitCode.REGRESSED)
+        lines.append(f"| `{name}` | {meanings[ExitCode.OK]} | {meanings.get(ExitCode.REGRESSED, '')} | {others} |")
     lines += [
-        "",
-        "`infer_caffe` and `infer_caffe_trt`: 0 done, 1 failed, 2 usage, or it cannot run here.",
         "",
         "## pytest",
         "",

@@ -19,6 +19,7 @@ from inferkit.errors import MeasurementError, UsageError
 from inferkit.files import write_atomically
 from inferkit.measure import images as timing_images
 from inferkit.network.load import load
+from inferkit.network.network import unit_of
 from inferkit.precision import at_precision
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
     Raises NetworkError, DataError and PrecisionError of the parts.
     """
-    network = load(*([recipe.model, recipe.weights] if recipe.weights else [recipe.model]))
+    network = load(recipe.model, recipe.weights)
     source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing)
     if recipe.precision != network.precision:
         network = _at_precision(network, recipe, source)
@@ -70,9 +71,16 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "notes": list(network.notes),
         "digest": network.digest,
         "images_from": source.description,
+        "unit": unit_of(network.inputs),
         "source": network.source and _source_as_json(network.source),
     }
     write_atomically(folder / "network.json", json.dumps(facts, indent=1).encode())
+    return facts
+
+
+def prepared_facts(folder: Path) -> dict[str, Any]:
+    """What `prepare` returned of the network in a folder that it made. Raises OSError and ValueError."""
+    facts: dict[str, Any] = json.loads((folder / "network.json").read_text())
     return facts
 
 
@@ -102,7 +110,7 @@ def load_prepared(folder: Path) -> Network:
     from inferkit.network.network import Network
 
     try:
-        facts = json.loads((folder / "network.json").read_text())
+        facts = prepared_facts(folder)
         model = onnx.load(str(folder / "network.onnx"))
     except (OSError, ValueError) as error:
         raise MeasurementError(f"{folder}: the prepared network cannot be read: {error}") from error

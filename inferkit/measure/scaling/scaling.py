@@ -65,11 +65,12 @@ def measure_scaling(
     *,
     seconds: float,
     rounds: int,
+    unit: str = "images",
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Window]:
     """Open all devices, then measure each alone and the first `count` together, for every count, `rounds` times.
 
-    `specs` by a name for each device; `say` gets a line for each window.
+    `specs` by a name for each device; `unit` is what a batch consists of; `say` gets a line for each window.
     Raises MeasurementError where a process fails or dies, with its last words.
     """
     names = list(specs)
@@ -86,7 +87,7 @@ def measure_scaling(
                 window = _window([devices[name] for name in chosen], number, seconds, on_cpu)
                 windows.append(window)
                 spoiled = "".join(f" · {reason}" for reason in window.invalid)
-                say(f"round {number + 1}, {' + '.join(chosen)}: {window.total:,.1f} images/s{spoiled}")
+                say(f"round {number + 1}, {' + '.join(chosen)}: {window.total:,.1f} {unit}/s{spoiled}")
     return windows
 
 

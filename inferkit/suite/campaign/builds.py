@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from inferkit.backends import backend
 from inferkit.gate.builds import build_spread
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.run import CaseRun
+from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.read import MOST_BUILDS as MOST
 
@@ -26,7 +26,7 @@ def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: 
     """
     if not backend(record.case.backend).facts.keeps_engine_files:
         return
-    record.network_digest = json.loads((prepared / "network.json").read_text())["digest"][:_DIGITS]
+    record.network_digest = prepared_facts(prepared)["digest"][:_DIGITS]
     if wanted is not None:
         record.builds = min(wanted, MOST)
     elif stored is not None and stored.network is not None and stored.network != record.network_digest:

@@ -133,6 +133,7 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
     return {
         "kind": "service" if "service" in facts else "latency",
         **facts,
+        "unit": record.unit,
         "loadgen": _loadgen(facts),
         "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,

@@ -39,6 +39,7 @@ from inferkit.suite.matrix.definition import (
 )
 from inferkit.suite.matrix.toml_table import Table, nearest, read_toml
 
+USUAL_FILES = ("matrix.toml", "bench/matrix.toml")  # where commands look for the matrix of a folder
 MOST_BUILDS = 6  # of one case: against a baseline of one engine, more add next to nothing
 MODES = ("latency", "throughput")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -12,6 +12,14 @@ from inferkit.suite.matrix.definition import AccuracyCase
 from inferkit.suite.matrix.toml_table import nearest
 
 _Any = TypeVar("_Any", Case, AccuracyCase)
+
+# The options that select cases, by the field of Selection: metavar and help. Each may be repeated.
+CASE_OPTIONS = {
+    "model": ("NAME", "only these networks (repeat it, or separate by commas)"),
+    "precision": ("NAME", "only these precisions"),
+    "batch_size": ("N", "only these batch sizes"),
+    "backend": ("NAME", "only these backends"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,12 @@ class Selection:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", tuple(map(_precision, self.precision)))
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Sequence[str] | None]) -> Selection:
+        """From the values of CASE_OPTIONS, None where one was not given; commas and blanks separate words."""
+        words = {name: " ".join(given[name] or ()).replace(",", " ").split() for name in CASE_OPTIONS}
+        return cls(**{name: tuple(listed) for name, listed in words.items()})
 
     @property
     def narrows(self) -> bool:

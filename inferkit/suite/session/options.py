@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from inferkit.suite.matrix.selection import Selection
+from inferkit.suite.matrix.selection import CASE_OPTIONS, Selection
 
 HISTORY_INI = "inferkit_history"
 _GROUP = "inferkit: cases to measure, how to measure and judge them, reports"
@@ -65,10 +65,10 @@ def _positive(kind: type) -> Callable[[str], Any]:
 
 
 OPTIONS = (
-    Option("model", str, "NAME", "only these networks (repeat it, or separate by commas)", repeated=True),
-    Option("precision", str, "NAME", "only these precisions", repeated=True),
-    Option("batch-size", str, "N", "only these batch sizes", repeated=True),
-    Option("backend", str, "NAME", "only these backends", repeated=True),
+    *(
+        Option(name.replace("_", "-"), str, metavar, text, repeated=True)
+        for name, (metavar, text) in CASE_OPTIONS.items()
+    ),
     Option("matrix", str, "FILE", "the table of cases (default: matrix.toml beside the tests)"),
     Option("baseline-dir", str, "DIR", "where the baselines are (default: baselines/ in the root folder)"),
     Option("replicates", _positive(int), "N", "fresh processes per latency case (default: the matrix's, 3)"),
@@ -124,9 +124,4 @@ def option(config: pytest.Config, name: str) -> Any:
 
 def selection(config: pytest.Config) -> Selection:
     """What --model, --precision, --batch-size and --backend leave of the matrix."""
-    return Selection(*(_listed(option(config, name)) for name in ("model", "precision", "batch-size", "backend")))
-
-
-def _listed(values: Sequence[str] | None) -> tuple[str, ...]:
-    """Every word of a repeated, comma-separated option."""
-    return tuple(word for value in values or () for word in value.replace(",", " ").split())
+    return Selection.from_options({name: option(config, name) for name in CASE_OPTIONS})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Any
 import pytest
 
 from inferkit.errors import InferkitError, UsageError
-from inferkit.files import write_atomically
+from inferkit.exit_codes import ExitCode
+from inferkit.files import is_special, is_writable, write_atomically
 from inferkit.gate.outcome import Verdict
 from inferkit.measure.case import Case
+from inferkit.report.encoding import never_failing
 from inferkit.report.progress import progress_on
 from inferkit.report.table import stdout_look
 from inferkit.report.terminal import render
@@ -29,8 +30,6 @@ from inferkit.suite.session.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.session.state import Parameter, Suite
 from inferkit.suite.session.xdist import WorkerRun, by_name, is_controller, send
 
-# As `inferkit compare` has them; pytest's own exit codes are 0 to 5.
-EXIT_INVALID, EXIT_NOTHING = 10, 12
 EXIT_NOT_WRITTEN = int(pytest.ExitCode.INTERNAL_ERROR)
 
 # Campaign, address of the cluster, latency and accuracy cases: the campaign has their records afterwards.
@@ -84,11 +83,7 @@ def check_json_path(config: pytest.Config) -> None:
     named = {"--benchmark-json": pytest_benchmark.json_path(config), "--report": option(config, "report")}
     named["--verdict-json"] = option(config, "verdict-json")
     for name, path in named.items():
-        if path is None:
-            continue
-        folder = Path(path).absolute().parent
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK) or Path(path).is_dir():
+        if path is not None and not is_writable(path):
             raise pytest.UsageError(f"{name} {path} cannot be written there")
 
 
@@ -124,14 +119,16 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         code = code or EXIT_NOT_WRITTEN
     if path is None:
         return code
-    traces = traces_path(path)
     try:
-        write_atomically(traces, traces_npz(suite))
+        # Beside a device or a pipe (/dev/null) there is no place for the raw traces.
+        traces = None if is_special(path) else traces_path(path)
+        if traces is not None:
+            write_atomically(traces, traces_npz(suite))
         write_atomically(path, content)
     except OSError as error:
         suite.notes.append(f"ERROR: {path} could not be written: {error.strerror or error}")
         return code or EXIT_NOT_WRITTEN
-    suite.notes.append(f"written: {path} and {traces.name}")
+    suite.notes.append(f"written: {path}" + (f" and {traces.name}" if traces is not None else ""))
     return code
 
 
@@ -165,21 +162,21 @@ def finite(value: Any) -> Any:
 def exit_code(suite: Suite, code: int) -> int:
     """What pytest would exit with, unless nothing failed and nothing was said either.
 
-    12 where every case is UNSUPPORTED: a gate that measured nothing must not look green. 10 where a measurement is
-    INVALID.
+    NOTHING where every case is UNSUPPORTED: a gate that measured nothing must not look green. INVALID where a
+    measurement is.
     """
     if code == 0 and is_controller(suite.config):
         # Each test's result came with its report; a case that was refused left nothing else.
         verdicts = {result["verdict"] for result in results_of(suite.config).values()}
         nothing = verdicts == {Verdict.UNSUPPORTED}
-        return EXIT_NOTHING if nothing else EXIT_INVALID if Verdict.INVALID in verdicts else code
+        return ExitCode.NOTHING if nothing else ExitCode.INVALID if Verdict.INVALID in verdicts else code
     records = [record for campaign in suite.campaigns.values() for record in campaign.records()]
     if code != 0 or not records:
         return code
     if all(record.unsupported is not None for record in records):
-        return EXIT_NOTHING
+        return ExitCode.NOTHING
     invalid = any(outcome.verdict is Verdict.INVALID for record in records for outcome in record.outcomes)
-    return EXIT_INVALID if invalid else code
+    return ExitCode.INVALID if invalid else code
 
 
 def results_of(config: pytest.Config) -> dict[str, dict[str, Any]]:
@@ -193,6 +190,7 @@ def results_of(config: pytest.Config) -> dict[str, dict[str, Any]]:
 
 def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) -> None:
     """Write the table, and keep pytest-benchmark from showing the same times again, unless it was asked to."""
+    never_failing(reporter._tw._file)
     shown = list(results)
     if suite is not None and suite.gathered:
         shown.sort(key=lambda result: by_name(str(result["row"].get("case", ""))))

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 import inferkit
-from inferkit.cli.serving import add_model, open_session, settle
+from inferkit.cli.serving import add_served_model, open_session, settle
 from inferkit.network.network import Network
 from inferkit.serve.batching.batcher import Batcher
 
@@ -21,7 +21,7 @@ def test_every_request_is_answered_from_the_file(tiny: Network, tmp_path: Path) 
     path = tmp_path / "tiny.plan"
     inferkit.build(tiny, backend="tensorrt", max_batch=6, min_batch=2).save(path)
     parser = argparse.ArgumentParser()
-    add_model(parser)
+    add_served_model(parser)
     args = parser.parse_args([str(path)])
     settle(args)
     images = np.random.default_rng(11).normal(size=(24, 3, 12, 12)).astype(np.float32)

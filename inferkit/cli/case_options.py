@@ -1,0 +1,38 @@
+"""The options that name a matrix and select its cases, for `ab` and `gate`: the same as those of the suite."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.suite.matrix.selection import Selection
+
+
+def add_case_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `selection_of` and `matrix_file` read."""
+    from inferkit.suite.matrix.selection import CASE_OPTIONS
+
+    for name, (metavar, text) in CASE_OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="append", metavar=metavar, help=text)
+    parser.add_argument("--matrix", metavar="FILE", help="table of cases (default: matrix.toml, bench/matrix.toml)")
+
+
+def selection_of(args: argparse.Namespace) -> Selection:
+    """The cases that the options select."""
+    from inferkit.suite.matrix.selection import Selection
+
+    return Selection.from_options(vars(args))
+
+
+def matrix_file(args: argparse.Namespace) -> Path:
+    """The matrix that --matrix names, else the first of the usual ones. UsageError where there is none."""
+    from inferkit.suite.matrix.read import USUAL_FILES
+
+    for name in [args.matrix] if args.matrix else USUAL_FILES:
+        if Path(name).is_file():
+            return Path(name).resolve()
+    raise UsageError(f"{args.matrix or ' and '.join(USUAL_FILES)}: no such file; name the table of cases with --matrix")

@@ -1,0 +1,97 @@
+"""What `compare`, `ab` and `diff` share: the margins, and how a comparison of base and head is made and shown."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from inferkit.cli.output import print_json
+from inferkit.errors import UsageError
+from inferkit.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from inferkit.gate.comparison import Comparison
+    from inferkit.gate.layer_diff import LayerDiff
+    from inferkit.gate.outcome import Outcome
+
+Margins = Callable[[str], float | None]
+
+
+def add_comparison(parser: argparse.ArgumentParser, default_margin: str) -> None:
+    """--margin, for `parse_margins`, and --strict."""
+    parser.add_argument(
+        "--margin",
+        action="append",
+        default=[],
+        metavar="[PATTERN=]SHARE",
+        help="slowdown that is a regression (0.05 or 5%%), for all cases or those that match PATTERN; the last match "
+        f"counts (default: {default_margin})",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit code 11 for INCONCLUSIVE and MISSING cases")
+
+
+def parse_margins(words: Sequence[str]) -> Margins:
+    """The margin of a case id from `[PATTERN=]SHARE` words. UsageError for one that is not a share above 0."""
+    stated = [_margin(word) for word in words]
+
+    def margin_of(case: str) -> float | None:
+        matching = [margin for pattern, margin in stated if fnmatchcase(case, pattern)]
+        return matching[-1] if matching else None
+
+    return margin_of
+
+
+def _margin(word: str) -> tuple[str, float]:
+    pattern, _, text = word.rpartition("=")
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 10:
+        raise UsageError(f"--margin {word}: a margin is a share above 0 and at most 10, such as 0.05 or 5%")
+    return pattern or "*", share
+
+
+def compare_files(
+    base: Sequence[str], head: Sequence[str], margins: Margins = lambda case: None, tolerance: float | None = None
+) -> Comparison:
+    """The comparison of benchmark JSON files; several of base or head are replicates. BaselineError for a bad file."""
+    from inferkit.gate.comparison import compare
+    from inferkit.gate.files.run_file import read_run
+
+    runs = [[read_run(path) for path in paths] for paths in (base, head)]
+    if len({run.ours for of_side in runs for run in of_side}) > 1:
+        # Only what every pytest-benchmark file has can be compared between the two kinds.
+        runs = [[read_run(path, foreign=True) for path in paths] for paths in (base, head)]
+    return compare(*runs, margins=margins, tolerance=tolerance)
+
+
+def show_comparison(comparison: Comparison, *, strict: bool = False, json: bool = False) -> ExitCode:
+    """Print the comparison, as JSON or as a table; returns its exit code."""
+    code = comparison.exit_code(strict)
+    if json:
+        outcomes = [outcome.as_dict() for outcome in comparison.outcomes]
+        layers = {case: diff.as_dict() for case, diff in comparison.layers.items()}
+        print_json({"outcomes": outcomes, "remarks": comparison.remarks, "layers": layers, "exit_code": code})
+        return code
+    show_outcomes(comparison.outcomes, comparison.layers, comparison.remarks)
+    if code is ExitCode.NOTHING:
+        print("nothing to compare: base and head have no case in common")
+    return code
+
+
+def show_outcomes(
+    outcomes: Sequence[Outcome], layers: Mapping[str, LayerDiff] | None = None, remarks: Iterable[str] = ()
+) -> None:
+    """Print the table of outcomes, the layers that explain them, and remarks."""
+    from inferkit.report.layers import diff_lines
+    from inferkit.report.outcomes import outcome_lines
+    from inferkit.report.table import stdout_look
+
+    width, color = stdout_look()
+    lines = outcome_lines(outcomes, width=width, color=color)
+    lines += diff_lines(layers or {}, width=width, color=color)
+    for line in (*lines, *remarks):
+        print(line)
