@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from inferkit.gate.history.series import Point, RunInfo
 from inferkit.gate.history.store import History
-from inferkit.gate.history.summary import Figure, RunInfo, RunSummary
+from inferkit.gate.history.summary import RunSummary
 from inferkit.gate.metrics import LATENCY, REFERENCE
-from inferkit.gate.outcome import Verdict
+from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.run import CaseRun
 from inferkit.suite.session.releases import ratchet_of
 from tests.git_folder import git
 
@@ -34,13 +36,15 @@ def run(machine, day, commit="", *, cases=CASES, slip=0.0):
     """A run of that day, whose first case is slower by `slip` a day. What it finds depends on machine and day alone."""
     chance = np.random.default_rng([*machine.encode(), round(day * 24)])
 
-    def figure(name, metric, rate=0.0):
-        logs = np.log(0.001) + np.log1p(rate) * day + chance.normal(0, 0.003) + chance.normal(0, 0.003, 3)
-        return Figure(name, metric, machine, tuple(np.exp(logs)), "PASS", margin=0.05)
-
-    everything = {name: figure(name, LATENCY, slip if name == CASES[0] else 0.0) for name in CASES}
     told = RunInfo(f"{machine}-{day:06.2f}", BEGAN + timedelta(days=day), commit, project="mine")
-    return RunSummary(told, (*(everything[name] for name in cases), figure("reference-1", REFERENCE)))
+
+    def point(name, metric, rate=0.0):
+        logs = np.log(0.001) + np.log1p(rate) * day + chance.normal(0, 0.003) + chance.normal(0, 0.003, 3)
+        measured = CaseRun(case=name, fingerprint=machine, margin=0.05, data={"log_medians": tuple(logs)})
+        return Point(told, metric, measured, Outcome(name, metric, Verdict.PASS, margin=0.05))
+
+    everything = {name: point(name, LATENCY, slip if name == CASES[0] else 0.0) for name in CASES}
+    return RunSummary(told, (*(everything[name] for name in cases), point("reference-1", REFERENCE)))
 
 
 def looked_back(path, summaries, current, folder):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from inferkit.gate.files.run_file import read_run
+from inferkit.gate.files.run_file import SCHEMA, read_run
 from inferkit.report.page.view import view_of
 from tests.suite.tiny_project import IMAGES, make_project
 
@@ -66,7 +66,7 @@ def test_the_json_keeps_replicates_fingerprint_and_environment(measured):
     _, run = measured
     ours = run.json["inferkit"]
     case = ours["cases"]["tiny-fp32-b4-onnxruntime"]
-    assert ours["schema"] == 1
+    assert ours["schema"] == SCHEMA
     assert len(case["log_medians"]) == 2
     assert list(ours["fingerprints"]) == [case["fingerprint"]]
     assert case["images_per_second"] == pytest.approx(4 / np.exp(np.median(case["log_medians"])))
