@@ -131,7 +131,7 @@ def parse_image_shape(text: str) -> tuple[int, ...]:
     """`224,224`, `3,224,224` or `224x224`: (height, width) or (channels, height, width); `224` is a square."""
     parts = [part for part in re.split(r"[,x×\s]+", text.strip(" ()[]")) if part]
     if not 1 <= len(parts) <= 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise UsageError(f"--imageShape {text!r} is no height and width, nor channels, height and width")
+        raise UsageError(f"--imageShape {text!r} is neither a height and width nor channels, height and width")
     numbers = tuple(int(part) for part in parts)
     return numbers * 2 if len(numbers) == 1 else numbers
 

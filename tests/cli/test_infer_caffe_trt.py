@@ -148,7 +148,7 @@ def test_an_inner_blob_can_be_the_output(options: list[str], capsys: pytest.Capt
     [
         (["--outputSize", "1000"], "--outputSize 1000, but blob prob has 10"),
         (["-b", "8", "--max_batch", "4"], "8 images does not fit --max_batch 4"),
-        (["--imageShape", "many"], "not a height and width"),
+        (["--imageShape", "many"], "neither a height and width"),
         (["--imageShape", "3,28,28"], "conv1"),
         (["--firstCalBatch", "-1", "--calBatchDir", "x"], "numbered from 0"),
     ],
