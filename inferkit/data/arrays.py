@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from inferkit.data.dataset import Dataset
 from inferkit.data.memory import Scratch
 from inferkit.data.npy import MAX_BYTES, read_arrays
-from inferkit.data.stream import Picture
+from inferkit.data.stream import StoredImage
 from inferkit.errors import DataError
 
 
@@ -80,18 +80,18 @@ class ArrayDataset(Dataset):
     def labels(self) -> NDArray[np.int64]:
         return self._labels
 
-    def first(self, color: bool | None) -> Picture:
+    def first(self, color: bool | None) -> StoredImage:
         return self.read(0, color, Scratch())
 
     def entries(self, start: int) -> Iterator[int]:
         return iter(range(start, len(self)))
 
-    def read(self, entry: int, color: bool | None, scratch: Scratch) -> Picture:
+    def read(self, entry: int, color: bool | None, scratch: Scratch) -> StoredImage:
         if color is not None and self.shape[0] != (3 if color else 1):
             raise DataError(
                 f"the image is not encoded and has {self.shape[0]} channels; `color` needs an encoded image"
             )
-        return Picture(self._images[entry], self._layout, int(self._labels[entry]))
+        return StoredImage(self._images[entry], self._layout, int(self._labels[entry]))
 
     def key(self, entry: int) -> str:
         return str(entry) if self._keys is None else self._keys[entry]

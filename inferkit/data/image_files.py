@@ -16,7 +16,7 @@ from inferkit.data.dataset import Dataset
 from inferkit.data.labels import read_at_most
 from inferkit.data.memory import Scratch
 from inferkit.data.pixels.decode import check_bytes, decode_image, pixel_limit
-from inferkit.data.stream import Picture
+from inferkit.data.stream import StoredImage
 from inferkit.errors import DataError
 from inferkit.files import inside
 
@@ -64,7 +64,7 @@ class ImageFilesDataset(Dataset):
         labels.flags.writeable = False
         return labels
 
-    def first(self, color: bool | None) -> Picture:
+    def first(self, color: bool | None) -> StoredImage:
         try:
             return self.read(self._files[0], color, Scratch())
         except DataError as error:
@@ -73,9 +73,9 @@ class ImageFilesDataset(Dataset):
     def entries(self, start: int) -> Iterator[Listed]:
         return iter(self._files[start:])
 
-    def read(self, entry: Listed, color: bool | None, scratch: Scratch) -> Picture:
+    def read(self, entry: Listed, color: bool | None, scratch: Scratch) -> StoredImage:
         image = decode_image(self._content(entry.name), color is not False, self.max_pixels)
-        return Picture(image if image.ndim == 3 else image[:, :, np.newaxis], "HWC", entry.label)
+        return StoredImage(image if image.ndim == 3 else image[:, :, np.newaxis], "HWC", entry.label)
 
     def key(self, entry: Listed) -> str:
         return entry.name

@@ -1,4 +1,4 @@
-"""Memory that is used again while images are read: for one value at a time, and for batches that nobody holds."""
+"""Reuses memory while images are read: scratch for one value at a time, and buffers of batches no longer in use."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Scratch:
         self._memory = bytearray()
 
     def view(self, size: int) -> memoryview:
-        """`size` bytes; they are others than before only where those were too few, so that old views stay valid."""
+        """`size` bytes, in new memory only where the old is too small, so that old views stay valid."""
         if len(self._memory) < size:
             self._memory = bytearray(size)
         return memoryview(self._memory)[:size]
 
 
 class BufferPool:
-    """Arrays of one shape and type; at most `spare` that nobody uses are kept."""
+    """Arrays of one shape and type; at most `spare` unused ones are kept."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, spare: int) -> None:
         self._shape = shape

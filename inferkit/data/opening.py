@@ -53,7 +53,7 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
 def open_batches(
     dataset: str,
     batch_size: int,
-    steps: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
     info: TensorInfo,
     *,
     start: int = 0,
@@ -61,15 +61,15 @@ def open_batches(
     spread: bool = False,
     out: Sequence[NDArray[Any]] | None = None,
 ) -> Iterator[Batch]:
-    """Batches of a dataset by name or path, preprocessed for an input. DataError of the data.
+    """Batches of a dataset by name or path, preprocessed for an input. DataError for data that does not fit.
 
     At most `limit` images from the `start`-th on, with `spread` evenly over all that follow. The last batch is filled
-    up to `batch_size`, which engines of a fixed size need; its `count` says how many are real. `steps` are
+    up to `batch_size`, which engines of a fixed size need; its `count` says how many are real. `preprocessing`:
     Preprocessing's fields as TOML and JSON have them: a mean image is the path of its file. With `out`, arrays of a
     batch each, images are decoded straight into these in turn and are valid until the next batch.
     """
     options: dict[str, Any] = {
-        "preprocessing": preprocessing_from(steps),
+        "preprocessing": preprocessing_from(preprocessing),
         "dtype": "uint8" if info.dtype == "uint8" else "float32",
         "start": start,
     }
@@ -82,23 +82,23 @@ def open_batches(
             yield batch
 
 
-def _check_shape(found: tuple[int, ...], info: TensorInfo, dataset: str) -> None:
+def _check_shape(shape: tuple[int, ...], info: TensorInfo, dataset: str) -> None:
     wanted = info.shape[1:]
-    fits = len(found) == len(wanted) and all(dim in (None, size) for dim, size in zip(wanted, found, strict=True))
+    fits = len(shape) == len(wanted) and all(dim in (None, size) for dim, size in zip(wanted, shape, strict=True))
     if not fits:
-        given, taken = (" × ".join("any" if dim is None else str(dim) for dim in shape) for shape in (found, wanted))
+        image, input_shape = (" × ".join("any" if dim is None else str(dim) for dim in d) for d in (shape, wanted))
         raise DataError(
-            f"{dataset}: an image is {given} after preprocessing, input {info.name!r} takes {taken} (channels, height, "
-            "width); `preprocessing` of the network can change it: color, resize, crop"
+            f"{dataset}: an image is {image} after preprocessing, but input {info.name!r} takes {input_shape} "
+            "(channels, height, width); set color, resize or crop in the network's `preprocessing`"
         )
 
 
-def preprocessing_from(steps: Mapping[str, Any]) -> Preprocessing:
+def preprocessing_from(fields: Mapping[str, Any]) -> Preprocessing:
     """A Preprocessing from its fields as TOML and JSON have them. DataError for a mean file that cannot be read."""
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in steps.items()}
-    if isinstance(fields.get("mean"), str):
-        fields["mean"] = read_mean(fields["mean"])
-    return Preprocessing(**fields)
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    if isinstance(values.get("mean"), str):
+        values["mean"] = read_mean(values["mean"])
+    return Preprocessing(**values)
 
 
 def _open_folder(path: Path, max_pixels: int | None) -> Dataset:

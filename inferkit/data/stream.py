@@ -44,7 +44,7 @@ class Batch:
     count: int
 
 
-class Picture(NamedTuple):
+class StoredImage(NamedTuple):
     """One image as a dataset stores it: [C, H, W] or [H, W, C] as `layout` says, uint8 or float32; and its label."""
 
     pixels: NDArray[Any]
@@ -58,7 +58,7 @@ class Reader(ABC):
     source: str
 
     @abstractmethod
-    def first(self, color: bool | None) -> Picture:
+    def first(self, color: bool | None) -> StoredImage:
         """The first image: what batches take their shape from. `color` as in Preprocessing."""
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Reader(ABC):
         """What identifies each image from the `start`-th on; cheap, nothing is decoded."""
 
     @abstractmethod
-    def read(self, entry: Any, color: bool | None, scratch: Scratch) -> Picture:
+    def read(self, entry: Any, color: bool | None, scratch: Scratch) -> StoredImage:
         """The image of an entry; it may lie in `scratch`. Called by several threads, each with its own scratch."""
 
     @abstractmethod

@@ -64,7 +64,7 @@ def load(
     return network if name is None else network.with_model(network.model, name=name)
 
 
-def _kind(given: PathLike, path: Path, caffemodel: PathLike | None) -> str:
+def _kind(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:
     """Which of `caffe`, `onnx` and `zoo` is meant."""
     suffix = path.suffix.lower()
     if suffix in (".caffemodel", ".binaryproto"):
@@ -79,12 +79,12 @@ def _kind(given: PathLike, path: Path, caffemodel: PathLike | None) -> str:
         return "caffe"
     from inferkit.network import zoo
 
-    if isinstance(given, str) and zoo.knows(given):
+    if isinstance(model, str) and zoo.knows(model):
         return "zoo"
     if path.is_file():
         return "caffe" if _is_text(path) else "onnx"
-    if isinstance(given, str) and path.name == given:
-        raise UsageError(f"{given!r} is neither a file nor a network of the zoo, which has {', '.join(zoo.names())}")
+    if isinstance(model, str) and path.name == model:
+        raise UsageError(f"{model!r} is neither a file nor a network of the zoo, which has {', '.join(zoo.names())}")
     raise NetworkError(f"{path} does not exist")
 
 

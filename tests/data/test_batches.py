@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inferkit.data import ArrayDataset, Batch, Dataset, Preprocessing
 from inferkit.data.memory import Scratch
-from inferkit.data.stream import Picture
+from inferkit.data.stream import StoredImage
 from inferkit.errors import DataError, UsageError
 
 
@@ -48,7 +48,7 @@ class Damaged(ArrayDataset):
                 raise DataError(f"the walk ends at {index}")
             yield index
 
-    def read(self, entry: int, color: bool | None, scratch: Scratch) -> Picture:
+    def read(self, entry: int, color: bool | None, scratch: Scratch) -> StoredImage:
         if entry in self.bad:
             raise DataError("the image is damaged")
         return super().read(entry, color, scratch)
@@ -206,7 +206,7 @@ def test_several_streams_of_one_dataset_do_not_disturb_each_other() -> None:
 
 def test_images_of_another_size_are_named_with_the_hint() -> None:
     class TwoSizes(ArrayDataset):
-        def read(self, entry: int, color: bool | None, scratch: Scratch) -> Picture:
+        def read(self, entry: int, color: bool | None, scratch: Scratch) -> StoredImage:
             picture = super().read(entry, color, scratch)
             return picture._replace(pixels=picture.pixels[:, :4]) if entry == 5 else picture
 

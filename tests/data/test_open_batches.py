@@ -35,6 +35,6 @@ def test_images_are_put_straight_into_memory_that_is_given(tmp_path):
         seen.append(batch.images[: batch.count].copy())
     np.testing.assert_array_equal(np.concatenate(seen), images)
     wrong = [np.empty((2, 1, 9, 9), np.float32)] * 3
-    other = TensorInfo("data", "float32", (None, 1, 9, 9))
+    narrower = TensorInfo("data", "float32", (None, 1, 9, 9))
     with pytest.raises(DataError, match="3 × 4 × 4 after preprocessing"):
-        next(open_batches(str(tmp_path / "images.npz"), 2, {}, other, out=wrong))
+        next(open_batches(str(tmp_path / "images.npz"), 2, {}, narrower, out=wrong))

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from inferkit.data.dataset import Dataset
 from inferkit.data.lmdb.datum import Datum, find_label, parse_datum, pixels
-from inferkit.data.lmdb.file import Entry, LmdbFile, spelled
+from inferkit.data.lmdb.file import LmdbEntry, LmdbFile, spelled
 from inferkit.data.memory import Scratch
 from inferkit.data.pixels.decode import check_bytes, check_pixels, decode_image, pixel_limit
-from inferkit.data.stream import Picture
+from inferkit.data.stream import StoredImage
 from inferkit.errors import DataError
 
 _SMALL = 4096  # bytes: what is read whole faster than in parts
@@ -52,30 +52,30 @@ class LmdbDataset(Dataset):
         labels.flags.writeable = False
         return labels
 
-    def first(self, color: bool | None) -> Picture:
+    def first(self, color: bool | None) -> StoredImage:
         entry = next(self.entries(0))
         try:
             return self.read(entry, color, Scratch())
         except DataError as error:
             raise self._at(entry, error) from error
 
-    def entries(self, start: int) -> Iterator[Entry]:
+    def entries(self, start: int) -> Iterator[LmdbEntry]:
         return self._file.entries(start)
 
-    def read(self, entry: Entry, color: bool | None, scratch: Scratch) -> Picture:
+    def read(self, entry: LmdbEntry, color: bool | None, scratch: Scratch) -> StoredImage:
         datum = self._datum(entry, scratch)
         if datum.encoded:
             image = decode_image(datum.data, color, self.max_pixels)
-            return Picture(image if image.ndim == 3 else image[:, :, np.newaxis], "HWC", datum.label)
+            return StoredImage(image if image.ndim == 3 else image[:, :, np.newaxis], "HWC", datum.label)
         image = pixels(datum)
         check_pixels(datum.height, datum.width, self.max_pixels)
         if color is not None and datum.channels != (3 if color else 1):
             raise DataError(
                 f"the image is not encoded and has {datum.channels} channels; `color` needs an encoded image"
             )
-        return Picture(image, "CHW", datum.label)
+        return StoredImage(image, "CHW", datum.label)
 
-    def key(self, entry: Entry) -> str:
+    def key(self, entry: LmdbEntry) -> str:
         return spelled(entry.key)
 
     def check_unchanged(self) -> None:
@@ -87,11 +87,11 @@ class LmdbDataset(Dataset):
     def __reduce__(self) -> tuple[object, ...]:
         return _reopened, (self.source, self.max_pixels)
 
-    def _datum(self, entry: Entry, scratch: Scratch) -> Datum:
+    def _datum(self, entry: LmdbEntry, scratch: Scratch) -> Datum:
         check_bytes(entry.size, self.max_pixels)
         return parse_datum(self._file.read(entry, scratch))
 
-    def _label(self, entry: Entry) -> int:
+    def _label(self, entry: LmdbEntry) -> int:
         """Read without the pixels, where they are more than all the rest."""
         try:
             if entry.size <= _SMALL:
@@ -100,7 +100,7 @@ class LmdbDataset(Dataset):
         except DataError as error:
             raise self._at(entry, error) from error
 
-    def _at(self, entry: Entry, error: DataError) -> DataError:
+    def _at(self, entry: LmdbEntry, error: DataError) -> DataError:
         return DataError(f"{self.source}: entry {self.key(entry)!r}: {error}")
 
 
@@ -108,5 +108,5 @@ def _reopened(path: str, max_pixels: int) -> LmdbDataset:
     return LmdbDataset(path, max_pixels=max_pixels)
 
 
-def _channels_first(picture: Picture) -> tuple[int, int, int]:
+def _channels_first(picture: StoredImage) -> tuple[int, int, int]:
     return (picture.pixels if picture.layout == "CHW" else picture.pixels.transpose(2, 0, 1)).shape

@@ -33,7 +33,7 @@ _SMALLEST_NODE = _NODE.size + 2  # bytes in a page: the node, and its offset
 _DEEPEST = 32  # levels of a tree, LMDB's own limit
 
 
-class Entry(NamedTuple):
+class LmdbEntry(NamedTuple):
     """Where a value is: its key, its offset in the file and size in bytes, and its overflow page (0: in a leaf)."""
 
     key: bytes
@@ -69,7 +69,7 @@ class LmdbFile:
         self.snapshot = self._newest()
         self._check_length()
 
-    def entries(self, start: int = 0) -> Iterator[Entry]:
+    def entries(self, start: int = 0) -> Iterator[LmdbEntry]:
         """All entries from the `start`-th on, in the order of their keys. DataError where the file is damaged."""
         snapshot = self.snapshot
         index = visited = 0
@@ -100,7 +100,7 @@ class LmdbFile:
         if index != snapshot.entries:
             raise self._damaged(f"has {index} entries, but declares {snapshot.entries}")
 
-    def read(self, entry: Entry, scratch: Scratch) -> memoryview:
+    def read(self, entry: LmdbEntry, scratch: Scratch) -> memoryview:
         """The value of `entry`, in the memory of `scratch`: valid until that is used again."""
         if not entry.page:
             return self._pread(entry.offset, entry.size, scratch)
@@ -110,7 +110,7 @@ class LmdbFile:
             raise self._damaged(f"has no value of {spelled(entry.key)} on page {entry.page}")
         return page[_PAGE.size :]
 
-    def read_part(self, entry: Entry, start: int, stop: int) -> bytes:
+    def read_part(self, entry: LmdbEntry, start: int, stop: int) -> bytes:
         """Bytes `start` to `stop` of the value of `entry`, which must lie inside it."""
         return bytes(self._pread(entry.offset + start, stop - start, Scratch()))
 
@@ -217,7 +217,7 @@ class LmdbFile:
             raise self._damaged(f"has a page {number} that refers to itself")
         return child
 
-    def _entry(self, page: memoryview, offset: int, number: int) -> Entry:
+    def _entry(self, page: memoryview, offset: int, number: int) -> LmdbEntry:
         low, high, flags, key_size = _NODE.unpack_from(page, offset)
         size = low | high << 16
         key_at = offset + _NODE.size
@@ -231,10 +231,10 @@ class LmdbFile:
             begin = overflow * len(page) + _PAGE.size
             if not 2 <= overflow <= self.snapshot.last_page or begin + size > self.snapshot.file_size:
                 raise self._damaged(f"has a value of {size} bytes on page {overflow}, which is beyond its end")
-            return Entry(bytes(page[key_at:value_at]), begin, size, overflow)
+            return LmdbEntry(bytes(page[key_at:value_at]), begin, size, overflow)
         if value_at + size > len(page):
             raise self._damaged(f"has a value of {size} bytes that is not inside of page {number}")
-        return Entry(bytes(page[key_at:value_at]), number * len(page) + value_at, size, 0)
+        return LmdbEntry(bytes(page[key_at:value_at]), number * len(page) + value_at, size, 0)
 
     def _pread(self, offset: int, size: int, scratch: Scratch) -> memoryview:
         view = scratch.view(size)

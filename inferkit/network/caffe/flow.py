@@ -17,8 +17,8 @@ class Top(NamedTuple):
     place: int
 
 
-class Reader(NamedTuple):
-    """Where a top is read: the layer's index in the network, and which of its bottoms."""
+class Bottom(NamedTuple):
+    """An input of a layer: the layer's index in the network, and which of its bottoms."""
 
     layer: int
     place: int
@@ -33,7 +33,7 @@ class Flow:
 
     net: NetParameter
     bottoms: tuple[tuple[Top, ...], ...]
-    readers: dict[Top, tuple[Reader, ...]]
+    readers: dict[Top, tuple[Bottom, ...]]
 
     def name(self, top: Top) -> str:
         """The blob's name."""
@@ -55,7 +55,7 @@ def trace_flow(net: NetParameter, source: object) -> Flow:
     that is not in place: the same position among bottoms and tops, and no other reader of what it overwrites.
     """
     bottoms: list[tuple[Top, ...]] = []
-    readers: dict[Top, list[Reader]] = {}
+    readers: dict[Top, list[Bottom]] = {}
     made: dict[str, Top] = {}
     for number, layer in enumerate(net.layer):
         read = []
@@ -63,7 +63,7 @@ def trace_flow(net: NetParameter, source: object) -> Flow:
             if name not in made:
                 raise _refusal(source, layer, f"no earlier layer produces its bottom {name!r}" + _hint(net, name))
             read.append(made[name])
-            readers[made[name]].append(Reader(number, index))
+            readers[made[name]].append(Bottom(number, index))
         bottoms.append(tuple(read))
         for index, name in enumerate(layer.top):
             made[name] = Top(number, index)
