@@ -18,8 +18,8 @@ def replicate(*executions: float, gpu: bool = True) -> Replicate:
 
 
 def test_it_is_the_median_of_each_process_without_copies_and_host():
-    found = log_execution([replicate(EXECUTION, 9e-4, EXECUTION), replicate(2 * EXECUTION)])
-    assert np.exp(found) == pytest.approx([EXECUTION, 2 * EXECUTION])
+    data = log_execution([replicate(EXECUTION, 9e-4, EXECUTION), replicate(2 * EXECUTION)])
+    assert np.exp(data) == pytest.approx([EXECUTION, 2 * EXECUTION])
 
 
 def test_on_a_cpu_there_is_none_beside_the_wall_time():

@@ -98,8 +98,8 @@ class Run:
 
     def verdict(self, name: str) -> str:
         """The verdict that the JUnit file has for a test."""
-        found = {p.get("name"): p.get("value") for p in self.tests[name].iter("property")}
-        return str(found["verdict"])
+        properties = {p.get("name"): p.get("value") for p in self.tests[name].iter("property")}
+        return str(properties["verdict"])
 
     @property
     def json(self) -> dict:

@@ -1,4 +1,4 @@
-"""What every layer of a network puts out: the graph with its inner blobs as outputs, run by a backend.
+"""The output of every layer of a network: the graph with its inner blobs as outputs, run by a backend.
 
 Layers keep the names of their blobs through every rewrite, so those of an FP32 graph, of its FP16 or INT8 rewrite and
 of Caffe are matched by name. With its inner blobs as outputs a graph cannot be fused as it is for speed: what is seen
