@@ -156,10 +156,10 @@ def _sweep(
 ) -> int:
     """Print a line for each point and tell the curves; their shape is in docs/serve.md. Exit code 0."""
     from inferkit.measure.machine.host import cpu_model, usable_cpus
-    from inferkit.serve.load.curve import SHARES, LoadPoint, curves_as_dict, measure_curves
+    from inferkit.serve.load.curve import SHARES, RatePoint, curves_as_dict, measure_curves
     from inferkit.serve.load.loadgen import OFFICIAL_SECONDS
 
-    def tell(delay: float, point: LoadPoint) -> None:
+    def tell(delay: float, point: RatePoint) -> None:
         done = "" if point.completed is None else f"{point.completed:,.0f}"
         times = ["" if value is None else f"{1e3 * value:.3f}" for value in (point.p50, point.p99)]
         cells = [f"{1e3 * delay:g}", f"{point.offered:,.0f}", done, *times, f"{point.mean_batch:.1f}"]

@@ -133,12 +133,12 @@ def test_a_model_that_is_not_there_fails_its_cases_with_the_reason(faulty):
 )
 def test_a_case_that_failed_has_its_outcome_in_every_file_and_is_told_once(faulty, case, metric):
     project, run = faulty
-    told = json.loads((project.folder / "verdicts.json").read_text())
-    for outcomes in (run.json["inferkit"]["outcomes"], told["outcomes"]):
+    written = json.loads((project.folder / "verdicts.json").read_text())
+    for outcomes in (run.json["inferkit"]["outcomes"], written["outcomes"]):
         (outcome,) = [each for each in outcomes if each["case"] == case]
         assert (outcome["metric"], outcome["verdict"]) == (metric, "FAILED")
         assert "lost.onnx does not exist" in outcome["reason"]
-    assert [test["verdict"] for test in told["tests"] if test["case"] == case] == ["FAILED"]
+    assert [test["verdict"] for test in written["tests"] if test["case"] == case] == ["FAILED"]
     (row,) = re.findall(f'data-case="case-{case}" data-verdict="([A-Z]+)"', (project.folder / "run.html").read_text())
     assert row == "FAILED"
     assert run.text.count(f"::error title=FAILED {case}::") == 1
