@@ -171,10 +171,10 @@ def _sweep(
 ) -> ExitCode:
     """Print a line for each point and write the curves; their shape is in docs/serve.md."""
     from inferkit.measure.machine.host import cpu_model, usable_cpus
-    from inferkit.serve.load.curve import SHARES, LoadPoint, curves_as_dict, measure_curves
+    from inferkit.serve.load.curve import SHARES, RatePoint, curves_as_dict, measure_curves
     from inferkit.serve.load.loadgen import OFFICIAL_SECONDS
 
-    def show(waits: float, point: LoadPoint) -> None:
+    def show(waits: float, point: RatePoint) -> None:
         completed = "" if point.completed is None else f"{point.completed:,.0f}"
         times = ["" if value is None else f"{1e3 * value:.3f}" for value in (point.p50, point.p99)]
         cells = [f"{1e3 * waits:g}", f"{point.offered:,.0f}", completed, *times, f"{point.mean_batch:.1f}"]

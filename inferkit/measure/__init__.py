@@ -1,1 +1,1 @@
-"""How long, how much, how right: traces, statistics, telemetry, memory, accuracy."""
+"""Measurements: traces, statistics, telemetry, memory, accuracy."""

@@ -62,20 +62,20 @@ def temporary():
 
 def test_a_commit_that_made_the_network_slower_is_found_and_no_worktree_stays(repository, capsys, monkeypatch):
     monkeypatch.chdir(repository)
-    before = temporary()
+    folders = temporary()
     assert main(["ab", "HEAD~1", "HEAD", *QUICK, "--blocks", "3", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    outcome, *others = told["outcomes"]
+    printed = json.loads(capsys.readouterr().out)
+    outcome, *others = printed["outcomes"]
     assert {"latency"} < {each["metric"] for each in (outcome, *others)}
     assert outcome["metric"] == "latency"
     assert (outcome["verdict"], outcome["head_replicates"]) == ("REGRESSED", 3)
     assert outcome["change"] > 1
     assert "layers: u" in outcome["reason"]  # one of the ten products, u1 to u10
-    assert told["layers"][outcome["case"]]["changes"][0]["what"] == "new"
-    assert told["seed"] == 1
-    assert len(told["log_medians"][outcome["case"]]["head"]) == 3
+    assert printed["layers"][outcome["case"]]["changes"][0]["what"] == "new"
+    assert printed["seed"] == 1
+    assert len(printed["log_medians"][outcome["case"]]["head"]) == 3
     assert len(git(repository, "worktree", "list").splitlines()) == 1
-    assert temporary() == before
+    assert temporary() == folders
     assert git(repository, "status", "--porcelain") == ""
 
 
@@ -126,14 +126,14 @@ def test_a_case_of_one_commit_only_is_missing_and_nothing_was_compared(repositor
 )
 def test_what_makes_no_sense_is_a_usage_error_and_leaves_nothing(repository, arguments, said, capsys, monkeypatch):
     monkeypatch.chdir(repository)
-    before = temporary()
+    folders = temporary()
     try:
         code = main(["ab", *arguments])
     except SystemExit as error:
         code = error.code
     assert code == 2
     assert said in capsys.readouterr().err
-    assert temporary() == before
+    assert temporary() == folders
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])

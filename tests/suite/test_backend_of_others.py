@@ -77,7 +77,7 @@ def test_what_it_keeps_of_itself_is_in_the_file(ran) -> None:
     cases = {case["backend"]: case for case in run.json["inferkit"]["cases"].values()}
     assert [case["rebuilt"] for case in cases.values()] == [False, False]
     assert [row["name"] for row in cases["mine"]["layers"]] == ["everything"]
-    references = {told["case"] for told in run.json["inferkit"]["references"].values()}
+    references = {reference["case"] for reference in run.json["inferkit"]["references"].values()}
     assert references == {"reference-2-fp32-b1-onnxruntime", "lenet-fp32-b1-mine"}
 
 

@@ -17,9 +17,9 @@ QUICK = CampaignSettings(replicates=1, min_time=0.001, reference=False)
 
 @dataclass
 class Steps(Progress):
-    """Remembers what was told."""
+    """Remembers the steps."""
 
-    told: list = field(default_factory=list)
+    steps_seen: list = field(default_factory=list)
     planned: int = 0
     ended: int = 0
 
@@ -30,7 +30,7 @@ class Steps(Progress):
         self.planned += steps
 
     def step(self, what):
-        self.told.append(what)
+        self.steps_seen.append(what)
 
     def done(self):
         self.ended += 1
@@ -68,8 +68,8 @@ def test_a_rule_that_wants_more_replicates_gets_them_in_fresh_processes(matrix, 
         {"tiny-fp32-b1-onnxruntime": 1, "tiny-fp32-b4-onnxruntime": 1},
         {"tiny-fp32-b1-onnxruntime": 1, "tiny-fp32-b4-onnxruntime": 3},
     ]
-    assert steps.planned == steps.ended == len(steps.told) == 1 + 2 + 2 + 1
-    assert steps.told[3:5] == ["tiny-fp32-b4-onnxruntime, again 1 of 2", "tiny-fp32-b4-onnxruntime, again 2 of 2"]
+    assert steps.planned == steps.ended == len(steps.steps_seen) == 1 + 2 + 2 + 1
+    assert steps.steps_seen[3:5] == ["tiny-fp32-b4-onnxruntime, again 1 of 2", "tiny-fp32-b4-onnxruntime, again 2 of 2"]
     assert [record.outcome.verdict for record in campaign.records()] == [Verdict.PASS] * 3
 
 
@@ -81,7 +81,7 @@ def test_asking_again_measures_nothing_again(matrix, tmp_path):
         first = campaign.latency[case].replicates
         campaign.run([case])
     assert campaign.latency[case].replicates is first
-    assert len(steps.told) == 2
+    assert len(steps.steps_seen) == 2
 
 
 def test_what_was_prepared_is_gone_afterwards(matrix, tmp_path, monkeypatch):
@@ -130,7 +130,7 @@ def test_a_reference_that_cannot_be_measured_is_told_and_stops_nothing(matrix, t
     with Untrained(matrix, BaselineStore(tmp_path / "none"), replace(QUICK, reference=True)) as campaign:
         campaign.run([next(iter(matrix.cases()))])
         (line,) = campaign.references.lines(campaign.records())
-    assert line.startswith("onnxruntime: the reference network could not be measured, so a machine that moved ")
+    assert line.startswith("onnxruntime: the reference network could not be measured, so a change of the machine ")
     assert "no-such-network" in line
     assert campaign.references.as_dict() == {}
     assert campaign.records()[0].outcome.verdict is Verdict.NO_BASELINE

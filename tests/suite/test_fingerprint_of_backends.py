@@ -34,7 +34,7 @@ class Version(tuple):
 def machine(monkeypatch: pytest.MonkeyPatch):
     """The host of the committed H200 baselines; call it with a version of the backend and the GPUs that are there."""
 
-    def make(version: str, *there: Gpu, facts: Mapping[str, Any] = NVML) -> None:
+    def make(version: str, *installed: Gpu, facts: Mapping[str, Any] = NVML) -> None:
         monkeypatch.setattr(module, "cpu_model", lambda: "Intel Xeon")
         monkeypatch.setattr(module, "usable_cpus", lambda: 16)
         monkeypatch.setattr(base, "usable_cores", lambda: 16)
@@ -42,7 +42,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(platform, "machine", lambda: "x86_64")
         monkeypatch.setattr(sys, "version_info", Version((3, 12)))
         monkeypatch.setattr(target, "availability", lambda backend, precision: Availability(True, version=version))
-        monkeypatch.setattr(gpus, "visible_gpus", lambda: there)
+        monkeypatch.setattr(gpus, "visible_gpus", lambda: installed)
         monkeypatch.setattr(nvml, "gpu_facts", lambda handle: dict(facts))
         monkeypatch.delenv("INFERKIT_GPU", raising=False)
 
@@ -52,24 +52,24 @@ def machine(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("version", ["1.4.0.76", "1.6.1.120"])
 def test_a_gpu_finds_the_baseline_that_was_committed_for_it(machine, version: str) -> None:
     machine(f"tensorrt_rtx {version}", H200)
-    found = fingerprint_of("tensorrt", BackendSettings())
-    assert STORE.path(found).is_file()
-    stored = STORE.find(found)
+    fingerprint = fingerprint_of("tensorrt", BackendSettings())
+    assert STORE.path(fingerprint).is_file()
+    stored = STORE.find(fingerprint)
     assert stored is not None
-    assert stored.fingerprints[found.slug] == found  # in the order of the file, too
+    assert stored.fingerprints[fingerprint.slug] == fingerprint  # in the order of the file, too
 
 
 def test_the_gpu_is_the_one_that_the_session_names(machine) -> None:
-    other = Gpu(1, "GPU-2", "NVIDIA L4", (8, 9), 24 << 30, 58, "13.0")
-    machine("tensorrt_rtx 1.4.0.76", H200, other)
-    told = fingerprint_of("tensorrt", BackendSettings(session={"device": "GPU-2"})).as_dict()
-    assert (told["gpu"], told["gpu_memory_gib"]) == ("NVIDIA L4", "24")
+    second = Gpu(1, "GPU-2", "NVIDIA L4", (8, 9), 24 << 30, 58, "13.0")
+    machine("tensorrt_rtx 1.4.0.76", H200, second)
+    facts = fingerprint_of("tensorrt", BackendSettings(session={"device": "GPU-2"})).as_dict()
+    assert (facts["gpu"], facts["gpu_memory_gib"]) == ("NVIDIA L4", "24")
 
 
 def test_without_nvml_a_gpu_is_its_name_memory_and_cuda(machine) -> None:
     machine("tensorrt_rtx 1.4.0.76", H200, facts={})
-    told = list(fingerprint_of("tensorrt", BackendSettings()).as_dict().items())
-    assert told[:4] == [("gpu", "NVIDIA H200"), ("gpu_memory_gib", "140"), ("cuda", "13.0"), ("cpu", "Intel Xeon")]
+    facts = list(fingerprint_of("tensorrt", BackendSettings()).as_dict().items())
+    assert facts[:4] == [("gpu", "NVIDIA H200"), ("gpu_memory_gib", "140"), ("cuda", "13.0"), ("cpu", "Intel Xeon")]
 
 
 @pytest.mark.parametrize(

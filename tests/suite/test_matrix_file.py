@@ -200,6 +200,6 @@ def test_cases_are_the_product_of_what_is_declared(place, sizes, precisions, nam
 
 def test_a_dataset_is_a_path_beside_the_matrix_or_the_embedded_one(tmp_path):
     text = '[[networks]]\nname = "a"\nmodel = "lenet"\ndataset = "{}"\n'
-    for said, found in (("images", str(tmp_path / "images")), ("fashion_mnist", "fashion_mnist")):
+    for said, expected in (("images", str(tmp_path / "images")), ("fashion_mnist", "fashion_mnist")):
         (tmp_path / "matrix.toml").write_text(text.format(said))
-        assert load_matrix(tmp_path / "matrix.toml").networks[0].dataset == found
+        assert load_matrix(tmp_path / "matrix.toml").networks[0].dataset == expected

@@ -59,13 +59,13 @@ def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
     assert run.code == 0, run.text
     steps = [line.split("] ")[1] for line in run.text.splitlines() if ", replicate " in line]
     assert [step.split("-")[0] for step in steps] == ["reference", "tiny", "tiny", "tiny"] * 3
-    (told,) = ours["references"].values()
-    assert (told["name"], told["case"]) == ("reference-2", "reference-2-fp32-b1-onnxruntime")
-    assert len(told["log_medians"]) == 3
-    assert told["case"] not in ours["cases"]
+    (reference,) = ours["references"].values()
+    assert (reference["name"], reference["case"]) == ("reference-2", "reference-2-fp32-b1-onnxruntime")
+    assert len(reference["log_medians"]) == 3
+    assert reference["case"] not in ours["cases"]
     assert json.loads(path.read_text())["reference"]["name"] == "reference-2"
     (series,) = History(project.folder / "history.duckdb").series("reference-2", metric=REFERENCE)
-    assert series.points[0].values == pytest.approx([math.exp(value) for value in told["log_medians"]])
+    assert series.points[0].values == pytest.approx([math.exp(value) for value in reference["log_medians"]])
     assert "reference-2" not in run.text.split("inferkit =")[-1]  # it is no case of the table
 
 
@@ -81,8 +81,8 @@ def test_where_it_moved_too_nothing_is_called_regressed(measured):
     assert "the machine did" in said
     assert "--against" in said
     assert any(line.startswith("onnxruntime: the reference network moved by +") for line in run.text.splitlines())
-    (told,) = run.json["inferkit"]["references"].values()
-    assert told["moved"]
+    (reference,) = run.json["inferkit"]["references"].values()
+    assert reference["moved"]
     (remark,) = view_of(read_run(project.folder / "run.json")).remarks  # what the reports show above the cases
     assert remark.endswith("the machine did")
 

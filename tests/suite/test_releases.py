@@ -60,11 +60,11 @@ def test_a_machine_that_runs_weekly_is_compared_with_itself_among_nightly_runs_o
     weekly = [run("weekly", day, commits[day], slip=0.005) for day in range(0, DAYS + 1, 7)]
     nightly = [run("nightly", day + part / 24, commits[day]) for day in range(DAYS) for part in (1, 2, 3)]
     alone = looked_back(tmp_path / "alone.duckdb", weekly, weekly[-1], folder)
-    found = looked_back(tmp_path / "both.duckdb", [*weekly, *nightly], weekly[-1], folder)
-    regressed = {outcome.metric for outcome in found.outcomes if outcome.verdict is Verdict.REGRESSED}
+    result = looked_back(tmp_path / "both.duckdb", [*weekly, *nightly], weekly[-1], folder)
+    regressed = {outcome.metric for outcome in result.outcomes if outcome.verdict is Verdict.REGRESSED}
     assert regressed == {"latency since v1.0", "latency since 30 days ago"}
-    assert {outcome.case for outcome in found.outcomes} == set(CASES)
-    assert found == alone
+    assert {outcome.case for outcome in result.outcomes} == set(CASES)
+    assert result == alone
 
 
 def test_every_machine_that_measured_a_release_is_compared_with_it(tmp_path, repository):
@@ -73,9 +73,9 @@ def test_every_machine_that_measured_a_release_is_compared_with_it(tmp_path, rep
     before = [run(name, day, released) for day in (0, 1) for name in names]
     after = [run(name, day, last) for day in range(2, 8) for name in names]
     for current in after[-4:]:
-        found = looked_back(tmp_path / "history.duckdb", [*before, *after], current, folder)
-        assert {outcome.case for outcome in found.outcomes} == set(CASES)
-        assert all("against 2 runs until 2026-09-02" in outcome.reason for outcome in found.outcomes)
+        result = looked_back(tmp_path / "history.duckdb", [*before, *after], current, folder)
+        assert {outcome.case for outcome in result.outcomes} == set(CASES)
+        assert all("against 2 runs until 2026-09-02" in outcome.reason for outcome in result.outcomes)
 
 
 def test_a_case_that_recent_runs_left_out_is_compared_with_the_last_that_had_it(tmp_path, repository):
@@ -83,12 +83,12 @@ def test_a_case_that_recent_runs_left_out_is_compared_with_the_last_that_had_it(
     whole = [run("machine", day, slip=0.005) for day in range(0, 20, 2)]
     narrowed = [run("machine", day, cases=CASES[1:]) for day in range(20, DAYS)]
     current = run("machine", DAYS, slip=0.005)
-    found = looked_back(tmp_path / "history.duckdb", [*whole, *narrowed, current], current, folder)
-    against = {outcome.case: outcome.reason for outcome in found.outcomes if "30 days" in outcome.metric}
+    result = looked_back(tmp_path / "history.duckdb", [*whole, *narrowed, current], current, folder)
+    against = {outcome.case: outcome.reason for outcome in result.outcomes if "30 days" in outcome.metric}
     assert set(against) == set(CASES)
     assert "against 3 runs until 2026-09-19" in against[CASES[0]]
     assert "against 3 runs until 2026-10-04" in against[CASES[1]]
-    changes = {outcome.case: outcome.change for outcome in found.outcomes}
+    changes = {outcome.case: outcome.change for outcome in result.outcomes}
     assert changes[CASES[0]] == pytest.approx(1.005 ** (DAYS - 16) - 1, abs=0.03)  # runs differ by 0.3 %
     assert max(changes[case] for case in CASES[1:]) < 0.03
 
@@ -97,7 +97,7 @@ def test_a_machine_that_has_no_run_from_then_is_told(tmp_path, repository):
     folder, (_, released, last) = repository
     old = [run("old", day, released) for day in range(5)]
     current = run("new", DAYS, last)
-    found = looked_back(tmp_path / "history.duckdb", [*old, current], current, folder)
-    assert found.outcomes == ()
-    assert [remark.split(":")[0] for remark in found.remarks] == ["v1.0", "30 days ago"]
-    assert all("on this kind of machine" in remark for remark in found.remarks)
+    result = looked_back(tmp_path / "history.duckdb", [*old, current], current, folder)
+    assert result.outcomes == ()
+    assert [remark.split(":")[0] for remark in result.remarks] == ["v1.0", "30 days ago"]
+    assert all("on this kind of machine" in remark for remark in result.remarks)

@@ -23,18 +23,18 @@ def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(fol
     options = ["--suites", "1", "--slowed-suites", "1", "--effects", "latency=40", "--min-time", "0.01", "--json"]
     options += ["--log", "suites.jsonl"]
     assert main(["gate", "selftest", *options]) in (0, 1)
-    found = json.loads(capsys.readouterr().out)
-    assert found["suites"]["trials"] == 1
-    (slowed,) = found["detections"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["suites"]["trials"] == 1
+    (slowed,) = printed["detections"]
     assert (slowed["kind"], slowed["effect"], slowed["found"]["hits"], slowed["found"]["trials"]) == (
         "latency",
         40,
         1,
         1,
     )
-    assert {case["case"] for case in found["cases"]} == {"tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime"}
+    assert {case["case"] for case in printed["cases"]} == {"tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime"}
     baseline, *suites = [json.loads(line) for line in (folder / "suites.jsonl").read_text().splitlines()]
-    assert set(baseline["log_medians"]) == {case["case"] for case in found["cases"]}
+    assert set(baseline["log_medians"]) == {case["case"] for case in printed["cases"]}
     assert [suite["kind"] for suite in suites] == ["", "latency"]
     assert suites[1]["verdicts"][f"{suites[1]['slowed'][0]} latency"] == "REGRESSED"
     assert sorted(path.name for path in folder.iterdir()) == ["images.npz", "matrix.toml", "suites.jsonl", "tiny.onnx"]

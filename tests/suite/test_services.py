@@ -54,8 +54,8 @@ def measured(served: Project, which: str, name: str, *options: str) -> dict:
     return json.loads((served.folder / name).read_text())["inferkit"]
 
 
-def check_services(served: Project, found: dict, replicates: int, run: str) -> None:
-    for name, case in found["cases"].items():
+def check_services(served: Project, facts: dict, replicates: int, run: str) -> None:
+    for name, case in facts["cases"].items():
         assert len(case["log_medians"]) == replicates
         assert case["service"]["is_short"] is True
         assert case["service"]["top1"] == 95.0
@@ -66,12 +66,12 @@ def check_services(served: Project, found: dict, replicates: int, run: str) -> N
 
 @needs_loadgen
 def test_services_are_measured_promoted_and_judged(served: Project):
-    found = measured(served, "(server or offline)", "run.json", "--replicates=1")
-    assert len(found["cases"]) == 2
-    check_services(served, found, 1, "run")
-    server = found["cases"]["tiny-fp32-b4-onnxruntime-server"]
+    facts = measured(served, "(server or offline)", "run.json", "--replicates=1")
+    assert len(facts["cases"]) == 2
+    check_services(served, facts, 1, "run")
+    server = facts["cases"]["tiny-fp32-b4-onnxruntime-server"]
     assert server["log_medians"][0] == pytest.approx(-math.log(server["replicates"][0]["service"]["rate"]))
-    verdicts = {outcome["case"]: outcome["verdict"] for outcome in found["outcomes"] if outcome["metric"] == "latency"}
+    verdicts = {outcome["case"]: outcome["verdict"] for outcome in facts["outcomes"] if outcome["metric"] == "latency"}
     assert set(verdicts.values()) <= {"NO_BASELINE", "INVALID"}
     stored = [case for case, verdict in verdicts.items() if verdict == "NO_BASELINE"]
     folder = served.folder / "baselines"
@@ -85,9 +85,9 @@ def test_services_are_measured_promoted_and_judged(served: Project):
 @needs_loadgen
 @pytest.mark.slow
 def test_every_scenario_in_three_processes(served: Project):
-    found = measured(served, "onnxruntime", "run.json", "--replicates=3")
-    assert [case.split("-onnxruntime-")[1] for case in found["cases"]] == list(SCENARIOS)
-    check_services(served, found, 3, "run")
+    facts = measured(served, "onnxruntime", "run.json", "--replicates=3")
+    assert [case.split("-onnxruntime-")[1] for case in facts["cases"]] == list(SCENARIOS)
+    check_services(served, facts, 3, "run")
 
 
 @needs_loadgen
@@ -110,8 +110,8 @@ def test_top1_is_judged_though_the_times_of_the_process_that_told_it_were_discar
         campaign.run([case])
     (record,) = campaign.records()
     facts = latency_details(record)
-    told = {name: [each["service"]["top1"] for each in facts[name]] for name in ("discarded", "replicates")}
-    assert told == {"discarded": [95.0], "replicates": [None]}
+    top1 = {name: [each["service"]["top1"] for each in facts[name]] for name in ("discarded", "replicates")}
+    assert top1 == {"discarded": [95.0], "replicates": [None]}
     assert facts["service"]["top1"] == 95.0
     judged = [(o.verdict, o.head, o.base) for o in record.others if o.metric == ACCURACY]
     assert judged == [(Verdict.REGRESSED, 95.0, 98.0)]

@@ -67,9 +67,9 @@ def test_a_changed_network_is_built_more_than_once_unless_told_otherwise(prepare
     plan_builds(record, wanted, prepared, former)
     assert record.builds == builds
     assert bool(record.builds_reason) == (wanted is None and builds > 1)
-    other = record_of("onnxruntime")  # builds in every process anyway
-    plan_builds(other, wanted, prepared, former)
-    assert (other.builds, next_build(other)) == (1, None)
+    on_cpu = record_of("onnxruntime")  # builds in every process anyway
+    plan_builds(on_cpu, wanted, prepared, former)
+    assert (on_cpu.builds, next_build(on_cpu)) == (1, None)
 
 
 def test_builds_take_turns_and_each_gets_its_processes():

@@ -133,12 +133,12 @@ def test_a_model_that_is_not_there_fails_its_cases_with_the_reason(faulty):
 )
 def test_a_case_that_failed_has_its_outcome_in_every_file_and_is_told_once(faulty, case, metric):
     project, run = faulty
-    told = json.loads((project.folder / "verdicts.json").read_text())
-    for outcomes in (run.json["inferkit"]["outcomes"], told["outcomes"]):
+    written = json.loads((project.folder / "verdicts.json").read_text())
+    for outcomes in (run.json["inferkit"]["outcomes"], written["outcomes"]):
         (outcome,) = [each for each in outcomes if each["case"] == case]
         assert (outcome["metric"], outcome["verdict"]) == (metric, "FAILED")
         assert "lost.onnx does not exist" in outcome["reason"]
-    assert [test["verdict"] for test in told["tests"] if test["case"] == case] == ["FAILED"]
+    assert [test["verdict"] for test in written["tests"] if test["case"] == case] == ["FAILED"]
     (row,) = re.findall(f'data-case="case-{case}" data-verdict="([A-Z]+)"', (project.folder / "run.html").read_text())
     assert row == "FAILED"
     assert run.text.count(f"::error title=FAILED {case}::") == 1
@@ -165,11 +165,11 @@ def test_a_reduced_precision_is_paired_with_fp32_image_by_image(faulty):
 
 def test_a_backend_that_is_not_there_is_one_line(faulty):
     _, run = faulty
-    told = [line for line in run.text.splitlines() if line.startswith("UNSUPPORTED")]
-    if not told:
+    lines = [line for line in run.text.splitlines() if line.startswith("UNSUPPORTED")]
+    if not lines:
         pytest.skip("this machine runs TensorRT")
-    assert len(told) == 1
-    assert "2 cases (elsewhere-fp32-tensorrt to elsewhere-fp32-b1-tensorrt)" in told[0]
+    assert len(lines) == 1
+    assert "2 cases (elsewhere-fp32-tensorrt to elsewhere-fp32-b1-tensorrt)" in lines[0]
     assert run.tests["test_latency[elsewhere-fp32-b1-tensorrt]"].find("skipped") is not None
 
 
@@ -183,8 +183,8 @@ def test_a_case_that_vanished_from_the_matrix_is_missing_and_fails(faulty):
 def test_a_case_that_vanished_is_missing_in_every_file_and_neither_promoted_nor_remembered(faulty):
     project, run = faulty
     case = "tiny-fp32-b2-onnxruntime"
-    for told in (run.json["inferkit"], json.loads((project.folder / "verdicts.json").read_text())):
-        assert [o["verdict"] for o in told["outcomes"] if o["case"] == case] == ["MISSING"]
+    for written in (run.json["inferkit"], json.loads((project.folder / "verdicts.json").read_text())):
+        assert [o["verdict"] for o in written["outcomes"] if o["case"] == case] == ["MISSING"]
     assert case in (project.folder / "run.html").read_text()
     assert f"::error title=MISSING {case}::" in run.text
     kept = read_run(project.folder / "run.json")
@@ -197,8 +197,8 @@ def test_a_case_that_vanished_is_missing_in_every_file_and_neither_promoted_nor_
 
 def test_the_verdict_json_tells_the_tests_in_the_order_they_ran(faulty):
     project, run = faulty
-    told = json.loads((project.folder / "verdicts.json").read_text())["tests"]
-    assert [test["test"].rpartition("::")[2] for test in told] == list(run.tests)
+    tests = json.loads((project.folder / "verdicts.json").read_text())["tests"]
+    assert [test["test"].rpartition("::")[2] for test in tests] == list(run.tests)
 
 
 def test_the_other_cases_go_on(faulty):

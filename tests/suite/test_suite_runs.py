@@ -126,8 +126,8 @@ def test_a_promoted_baseline_lets_the_next_run_pass_and_a_regression_fails(measu
     assert run.tests[same].find("failure") is None
     assert run.verdict(LATENCY) == "REGRESSED"
     failure = run.tests[LATENCY].find("failure")
-    for told in ("tiny-fp32-b1-onnxruntime", "REGRESSED", "margin 900 %", "against 2"):
-        assert told in failure.get("message")
+    for text in ("tiny-fp32-b1-onnxruntime", "REGRESSED", "margin 900 %", "against 2"):
+        assert text in failure.get("message")
     worse = read_run(project.folder / "worse.json")
     assert worse.record["baselines"] == {path.stem: promoted["origin"]}
     date = promoted["origin"]["date"][:16].replace("T", " ")

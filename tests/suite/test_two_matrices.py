@@ -31,8 +31,8 @@ def folders(tmp_path, tiny_files):
 
 def judged(run):
     """The verdict of each test, by its folder's name and its case."""
-    told = json.loads((run.folder / "verdicts.json").read_text())["tests"]
-    return {(test["test"].split("/")[1], test["case"]): test["verdict"] for test in told}
+    tests = json.loads((run.folder / "verdicts.json").read_text())["tests"]
+    return {(test["test"].split("/")[1], test["case"]): test["verdict"] for test in tests}
 
 
 def test_missing_is_what_no_matrix_of_the_run_declares_and_is_told_once(folders):

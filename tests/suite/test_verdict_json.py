@@ -10,12 +10,12 @@ from inferkit.suite.session.xdist import WorkerRun
 
 def test_every_test_and_metric_has_its_verdict_and_the_exit_code_is_the_runs(project):
     run = project.run("--verdict-json=verdicts.json", "--replicates=1", "--batch-size=1")
-    found = json.loads((project.folder / "verdicts.json").read_text())
-    assert (found["schema"], found["exit_code"]) == (1, run.code)
-    verdicts = {test["case"]: test["verdict"] for test in found["tests"]}
+    written = json.loads((project.folder / "verdicts.json").read_text())
+    assert (written["schema"], written["exit_code"]) == (1, run.code)
+    verdicts = {test["case"]: test["verdict"] for test in written["tests"]}
     assert verdicts == {"tiny-fp32-b1-onnxruntime": "NO_BASELINE", "tiny-fp32-onnxruntime": "PASS"}
-    assert found["counts"] == {"NO_BASELINE": 1, "PASS": 1}
-    assert {(o["case"], o["metric"]) for o in found["outcomes"]} == {
+    assert written["counts"] == {"NO_BASELINE": 1, "PASS": 1}
+    assert {(o["case"], o["metric"]) for o in written["outcomes"]} == {
         ("tiny-fp32-b1-onnxruntime", "latency"),
         ("tiny-fp32-onnxruntime", "top-1"),
     }

@@ -93,11 +93,11 @@ def test_the_terminal_shows_the_layers_below_the_table(runs):
 
 def test_the_verdict_json_has_every_layer(runs):
     _, run = runs
-    told = json.loads((run.folder / "verdicts.json").read_text())["layers"][CASE]
-    first = told["changes"][0]
+    layers = json.loads((run.folder / "verdicts.json").read_text())["layers"][CASE]
+    first = layers["changes"][0]
     assert first["layers"] == ["body", "body_relu"]
-    assert first["delta_us"] == max(change["delta_us"] for change in told["changes"])
-    assert told["groups"] == len(told["changes"])
+    assert first["delta_us"] == max(change["delta_us"] for change in layers["changes"])
+    assert layers["groups"] == len(layers["changes"])
 
 
 def test_the_baseline_stays_small_and_has_its_layers_beside_it(runs):

@@ -53,8 +53,8 @@ def test_what_the_workers_found_is_one_run(parallel):
     assert all(len(entry["stats"]["data"]) == entry["stats"]["rounds"] == 1 for entry in entries.values())
     assert "written: run.json" in run.text.replace(str(project.folder) + "/", "")
     with np.load(project.folder / "run.traces.npz") as traces:
-        for name, found in ours["accuracy"].items():
-            assert np.isin(traces[f"{name}/predictions"], range(10)).all(), found
+        for name, facts in ours["accuracy"].items():
+            assert np.isin(traces[f"{name}/predictions"], range(10)).all(), facts
     history = History(project.folder / "history.duckdb")
     assert len(history.runs()) == 1
     assert {series.case for series in history.series(metric=ACCURACY)} == set(ours["accuracy"])
@@ -87,8 +87,8 @@ def worker(number: int):
 
 
 def test_each_worker_takes_a_gpu_of_its_own(monkeypatch):
-    found = [gpus.Gpu(n, f"GPU-{n}", "NVIDIA H100", (9, 0), 80 << 30, 132, "13.0") for n in range(2)]
-    monkeypatch.setattr(gpus, "visible_gpus", lambda: tuple(found))
+    devices = [gpus.Gpu(n, f"GPU-{n}", "NVIDIA H100", (9, 0), 80 << 30, 132, "13.0") for n in range(2)]
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: tuple(devices))
     chosen = []
     for number in range(3):
         monkeypatch.delenv(gpus.DEVICE, raising=False)
@@ -121,10 +121,10 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "failures": {},
         }
 
-    one = merged([record("b", [3.0]), record("a", [1.0, 2.0])])
-    assert list(one["cases"]) == ["a", "b"]
-    assert one["declared"] == {"m": ["a", "b"]}
-    assert one["baselines"] == {"m": {"commit": "abc"}}
-    assert one["remarks"] == ["the machine did"]
-    assert one["references"]["m"]["log_medians"] == [3.0, 1.0, 2.0]
-    assert [outcome["case"] for outcome in one["outcomes"]] == ["a", "b"]
+    merged_run = merged([record("b", [3.0]), record("a", [1.0, 2.0])])
+    assert list(merged_run["cases"]) == ["a", "b"]
+    assert merged_run["declared"] == {"m": ["a", "b"]}
+    assert merged_run["baselines"] == {"m": {"commit": "abc"}}
+    assert merged_run["remarks"] == ["the machine did"]
+    assert merged_run["references"]["m"]["log_medians"] == [3.0, 1.0, 2.0]
+    assert [outcome["case"] for outcome in merged_run["outcomes"]] == ["a", "b"]

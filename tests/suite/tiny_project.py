@@ -98,8 +98,8 @@ class Run:
 
     def verdict(self, name: str) -> str:
         """The verdict that the JUnit file has for a test."""
-        found = {p.get("name"): p.get("value") for p in self.tests[name].iter("property")}
-        return str(found["verdict"])
+        properties = {p.get("name"): p.get("value") for p in self.tests[name].iter("property")}
+        return str(properties["verdict"])
 
     @property
     def json(self) -> dict:
@@ -142,12 +142,12 @@ class Project:
 
 def store_baseline(folder: Path, logs: Mapping[str, Sequence[float]]) -> Path:
     """A baseline of this machine's ONNX Runtime in `folder`, with the log-medians of each case; its file."""
-    here = fingerprint_of("onnxruntime", BackendSettings())
+    fingerprint = fingerprint_of("onnxruntime", BackendSettings())
     cases = {
-        name: CaseRun(case=name, fingerprint=here.slug, data={"log_medians": tuple(values)})
+        name: CaseRun(case=name, fingerprint=fingerprint.slug, data={"log_medians": tuple(values)})
         for name, values in logs.items()
     }
-    return BaselineStore(folder).write(MeasuredRun(fingerprints={here.slug: here}, cases=cases))
+    return BaselineStore(folder).write(MeasuredRun(fingerprints={fingerprint.slug: fingerprint}, cases=cases))
 
 
 def write_files(folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""How much is right, and where two engines give different answers."""
+"""Accuracy over a dataset, and the differences between the outputs of two engines."""

@@ -1,4 +1,4 @@
-"""Which images changed their class between two precisions, engines or networks: pairs of classes, and small pictures.
+"""Images whose class differs between two precisions, engines or networks: pairs of classes, and small pictures.
 
 The facts that `confusion` returns go into a run's JSON and into `inferkit accuracy --json`; what a report shows of
 them is read, and checked, by inferkit.report.page.confusion.

@@ -1,4 +1,4 @@
-"""How far two computations of the same layers are apart, summed up over images in constant memory. Pure.
+"""The error of each layer between base and head, summed up over images in constant memory. Pure.
 
 Of each layer: the cosine of the angle between both outputs (1: the same direction), the signal-to-noise ratio
 10 log10(sum a² / sum (a - b)²) in dB, where a is base and b is head (20 dB: the error is a tenth of the signal), and

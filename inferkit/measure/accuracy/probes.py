@@ -1,4 +1,4 @@
-"""What every layer of a network puts out: the graph with its inner blobs as outputs, run by a backend.
+"""The output of every layer of a network: the graph with its inner blobs as outputs, run by a backend.
 
 Layers keep the names of their blobs through every rewrite, so those of an FP32 graph, of its FP16 or INT8 rewrite and
 of Caffe are matched by name. With its inner blobs as outputs a graph cannot be fused as it is for speed: what is seen
@@ -24,7 +24,7 @@ _FLOATS = (1, 10, 16)  # ONNX: float, float16, bfloat16
 _NO_LAYERS = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Constant", "Shape")
 
 
-class Probe:
+class LayerProbe:
     """A session that gives every layer's blob that its backend can show. `kinds` are the operators of all of them, in
     the graph's order."""
 
@@ -71,8 +71,8 @@ def with_blobs(network: Network, names: Sequence[str]) -> Network:
     return network.with_model(model)
 
 
-def open_probe(network: Network, backend: str, batch: int) -> Probe:
+def open_probe(network: Network, backend: str, batch: int) -> LayerProbe:
     """A probe of `network` for batches up to `batch`. Raises the backend's errors, also where it cannot show what a
     precision computes blob by blob."""
     kinds = layer_blobs(network)
-    return Probe(backends.backend(backend).probe(with_blobs(network, list(kinds)), batch), kinds)
+    return LayerProbe(backends.backend(backend).probe(with_blobs(network, list(kinds)), batch), kinds)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import DataError, UsageError
 from inferkit.measure.accuracy.layer_error import LayerError, LayerErrors
-from inferkit.measure.accuracy.probes import Probe
+from inferkit.measure.accuracy.probes import LayerProbe
 from inferkit.measure.accuracy.top_k import rank_of_labels, scores_output
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _joined(rows: list[Any], not_finite: int) -> Classes:
 
 
 def compare_layers(
-    probes: tuple[Probe, Probe], batches: Iterable[Any], seen: Seen
+    probes: tuple[LayerProbe, LayerProbe], batches: Iterable[Any], seen: Seen
 ) -> tuple[tuple[LayerError, ...], int]:
     """The layers that base and head have, in base's order, over all images, and how many those were. Needs the memory
     of one batch of each."""

@@ -1,4 +1,4 @@
-"""How much is right: top-1 and top-5 over a whole dataset, image by image, so that two precisions can be paired.
+"""Top-1 and top-5 accuracy over a whole dataset, image by image, so that two precisions can be paired.
 
 Ties count against the network, as in Caffe 1.0's Accuracy layer: an image is right at k when fewer than k of the other
 classes score at least as high as its label. An output with NaN is wrong, and counted.

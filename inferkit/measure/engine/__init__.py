@@ -1,1 +1,1 @@
-"""What is measured: a network at a precision, made ready once, and engines that are files."""
+"""What is measured: a network prepared at a precision, and engine files."""

@@ -1,4 +1,4 @@
-"""Real slowdowns on request, for the gate's test of itself: what is injected is measured, never computed.
+"""Injected slowdowns for the gate's self-test: they are real, so they are measured and not computed.
 
 A share of 0.02 is 2 %. `latency` delays every execution by this share of its own time, `tail` every `TAIL_EVERY`-th
 one; `memory` allocates and touches this share of what the engine took; `build` waits this share of the build time and

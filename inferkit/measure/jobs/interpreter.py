@@ -1,4 +1,4 @@
-"""Which Python and which inferkit a job runs with: this one, or that of another commit or environment."""
+"""The Python and the inferkit that a job runs with: this one, or that of another commit or environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One engine run again and again until there are iterations enough: the raw trace that everything is derived from."""
+"""Runs one engine until there are enough iterations: the raw trace that every figure is derived from."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every layer of a network is, how long it takes, and how fast it could be."""
+"""The layers of a network: what they compute, how long they take, and how fast they could be."""

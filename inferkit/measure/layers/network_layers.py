@@ -1,4 +1,4 @@
-"""What every layer of a network is: shape, parameters, operations, bytes, and the precision that it computes in."""
+"""The layers of a network: shape, parameters, operations, bytes, and the precision that it computes in."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def layers_of(network: Network, *, digests: bool = False) -> tuple[Layer, ...]:
     made = {output: node for node in graph.node for output in node.output}
     names = _names(graph)
     texts, source = NodeTexts(network.model), _sources(graph, names, constants)
-    found = []
+    layers = []
     for node, name in zip(graph.node, names, strict=True):
         if node.op_type == "Constant":
             continue
@@ -112,7 +112,7 @@ def layers_of(network: Network, *, digests: bool = False) -> tuple[Layer, ...]:
         size = _TYPES.get(kind, ("", 0))[1]
         operations = operations_of(node, shapes)
         folded = bool(node.input) and all(each in constants for each in node.input)
-        found.append(
+        layers.append(
             Layer(
                 name,
                 node.op_type,
@@ -127,7 +127,7 @@ def layers_of(network: Network, *, digests: bool = False) -> tuple[Layer, ...]:
                 _inputs(node, {tensor.name for tensor in weights}, source) if digests else (),
             )
         )
-    return tuple(found)
+    return tuple(layers)
 
 
 def totals_of(network: Network, layers: tuple[Layer, ...]) -> Totals:

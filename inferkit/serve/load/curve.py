@@ -32,7 +32,7 @@ _QUEUE_LIMIT = 1 << 22  # what waits shows as latency: a rejected query would be
 
 
 @dataclass(frozen=True)
-class LoadPoint:
+class RatePoint:
     """One rate at one delay. Rates in queries (rows) per second, times in seconds.
 
     `completed` is the rate that was reached while the load lasted; below `offered`, the service is saturated and the
@@ -59,7 +59,7 @@ class Curve:
     """The points of one delay (seconds), by rising rate."""
 
     delay: float
-    points: tuple[LoadPoint, ...]
+    points: tuple[RatePoint, ...]
 
 
 def measure_curves(
@@ -72,7 +72,7 @@ def measure_curves(
     bound: float,
     seconds: float,
     logs: Path,
-    on_point: Callable[[float, LoadPoint], None] = lambda delay, point: None,
+    on_point: Callable[[float, RatePoint], None] = lambda delay, point: None,
 ) -> tuple[Curve, ...]:
     """Offer every rate (queries per second) at every delay (seconds), each for `seconds`; `on_point` gets each.
 
@@ -80,7 +80,7 @@ def measure_curves(
     """
     if not delays or not rates or min(rates) <= 0 or min(delays) < 0 or len(set(delays)) < len(delays):
         raise UsageError("a sweep needs distinct delays of at least 0, and rates above 0")
-    points: dict[float, list[LoadPoint]] = {delay: [] for delay in delays}
+    points: dict[float, list[RatePoint]] = {delay: [] for delay in delays}
     for rate in sorted(set(rates)):
         for delay in delays:
             records: list[BatchRecord] = []
@@ -94,9 +94,9 @@ def measure_curves(
     return tuple(Curve(delay, tuple(measured)) for delay, measured in points.items())
 
 
-def _point(result: LoadResult, records: Sequence[BatchRecord]) -> LoadPoint:
+def _point(result: LoadResult, records: Sequence[BatchRecord]) -> RatePoint:
     waits = np.concatenate([np.asarray(record.queue_seconds) for record in records])
-    return LoadPoint(
+    return RatePoint(
         offered=result.load.rate,
         completed=result.throughput,
         queries=int(sum(record.requests for record in records)),
