@@ -74,5 +74,6 @@ def _remarks(runs: Sequence[Run]) -> tuple[str, ...]:
             f"{', '.join(foreign)}: no replicates of inferkit; the median of all rounds stands for the file"
             + (" as one replicate" if len(runs) > 2 else ", and how much processes differ is not known")
         )
+    remarks += [remark for run in runs for remark in run.remarks]
     remarks += [f"{run.name}: made with --benchmark-disable; its times say nothing" for run in runs if run.smoke]
     return tuple(remarks)

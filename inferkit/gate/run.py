@@ -135,7 +135,8 @@ class Run:
     `invalid` says why the machine was not in a state to measure a case, `failures` why a case could not be measured.
     `declared` are the ids of all declared cases by fingerprint slug; `narrowed`: not all of them were asked for.
     `ours` is False for files that inferkit did not write, `smoke`: it ran once, for its paths, not for its times.
-    `files` is of how many runs it is pooled. `record` is the whole `inferkit` key, for showing.
+    `files` is of how many runs it is pooled, `remarks` say what of its file was left out. `record` is the whole
+    `inferkit` key, for showing.
     """
 
     name: str = ""
@@ -152,6 +153,7 @@ class Run:
     narrowed: bool = False
     smoke: bool = False
     files: int = 1
+    remarks: tuple[str, ...] = ()
     record: Mapping[str, object] = field(default_factory=dict)
 
     def of(self, slug: str) -> Run:

@@ -224,10 +224,7 @@ def test_a_damaged_file_is_refused_with_the_place(tmp_path, change, said):
     "content, said",
     [
         ({}, "is no pytest-benchmark JSON"),
-        (foreign({"a": 0.0}), "benchmarks/0/stats/median: 0.0 cannot be"),
-        (foreign({"a": -1.0}), "-1.0 cannot be"),
-        ({**foreign({}), "benchmarks": [3]}, "benchmarks/0: must be an object"),
-        ({**foreign({}), "benchmarks": [{"fullname": "a", "stats": {}}]}, "median: must be a number, not None"),
+        ({**foreign({}), "benchmarks": 3}, "benchmarks: must be a list"),
     ],
 )
 def test_what_is_no_benchmark_file_is_refused(tmp_path, content, said):
@@ -236,11 +233,57 @@ def test_what_is_no_benchmark_file_is_refused(tmp_path, content, said):
     assert said in str(refused.value)
 
 
-def test_nan_is_refused(tmp_path):
-    path = tmp_path / "run.json"
-    path.write_text(json.dumps(foreign({"a": float("nan")})))
-    with pytest.raises(BaselineError, match="NaN is not a number"):
-        read_run(path)
+def test_nan_in_ones_own_figures_is_refused_with_its_place(tmp_path):
+    content = ours({CASE: FAST})
+    content["inferkit"]["cases"][CASE]["samples"] = float("nan")
+    with pytest.raises(BaselineError, match=f"inferkit/cases/{CASE}/samples: nan is not a number"):
+        read_run(write(tmp_path / "run.json", content))
+
+
+GOOD = {"fullname": "good", "stats": {"median": 0.01}}
+
+
+@pytest.mark.parametrize("median", [0.0, -1.0, 5e-10, float("nan"), float("inf"), 1e9, True, "quick"])
+def test_a_median_that_is_no_time_makes_one_case_invalid_and_costs_the_others_nothing(tmp_path, median):
+    content = {**foreign({}), "benchmarks": [{"fullname": "odd", "stats": {"median": median}}, GOOD]}
+    result = comparison(tmp_path, content, content)
+    assert verdicts(result)["odd"] is Verdict.INVALID
+    assert verdicts(result)["good"] in (Verdict.PASS, Verdict.INCONCLUSIVE)
+    assert "is no time that a benchmark takes" in next(o.reason for o in result.outcomes if o.case == "odd")
+
+
+@pytest.mark.parametrize(
+    "odd, said",
+    [
+        (3, "benchmarks/0: must be an object: left out"),
+        ({"stats": {"median": 0.01}}, "benchmarks/0/fullname: must be text, not None: left out"),
+        ({"fullname": "failed", "stats": None}, "benchmarks/0/stats: failed has no median: left out"),
+        ({"fullname": "failed", "stats": {}}, "benchmarks/0/stats: failed has no median: left out"),
+        (GOOD, "good is listed twice"),
+    ],
+)
+def test_an_odd_benchmark_is_named_and_the_others_are_compared(tmp_path, odd, said):
+    result = comparison(tmp_path, {**foreign({}), "benchmarks": [odd, GOOD]}, foreign({"good": 0.01}))
+    assert set(verdicts(result)) == {"good"}
+    assert said in " ".join(result.remarks)
+
+
+def test_of_a_benchmark_that_was_run_again_the_last_entry_counts(tmp_path):
+    again = {**GOOD, "stats": {"median": 0.02}}
+    result = comparison(tmp_path, foreign({"good": 0.02}), {**foreign({}), "benchmarks": [GOOD, again]})
+    assert result.of("good").change == pytest.approx(0.0)
+
+
+def test_nan_in_what_a_test_says_of_itself_is_nobodys_business(tmp_path):
+    content = {**foreign({}), "benchmarks": [{**GOOD, "extra_info": {"loss": float("nan"), "most": float("inf")}}]}
+    assert set(verdicts(comparison(tmp_path, content, content))) == {"good"}
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    for name, content in (("ours", ours({CASE: FAST})), ("theirs", foreign({"good": 0.01}))):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(content), encoding="utf-8-sig")
+        assert len(read_run(path).cases) == 1
 
 
 def test_ten_thousand_cases(tmp_path):

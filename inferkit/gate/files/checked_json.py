@@ -15,8 +15,11 @@ from inferkit.errors import BaselineError
 _MOST_BYTES = 1 << 30
 
 
-def read_json(path: str | os.PathLike[str]) -> Place:
-    """The file's top object. BaselineError where it cannot be read, is not JSON, or holds NaN or a key twice."""
+def read_json(path: str | os.PathLike[str], *, nan: bool = False) -> Place:
+    """The file's top object. BaselineError where it cannot be read, is not JSON, or holds a key twice.
+
+    NaN and infinity are refused too, unless `nan`: then who asks for a number refuses them, with the place.
+    """
     name = str(path)
     try:
         size = Path(path).stat().st_size
@@ -25,14 +28,14 @@ def read_json(path: str | os.PathLike[str]) -> Place:
         content = Path(path).read_bytes()
     except OSError as error:
         raise BaselineError(f"{name}: cannot be read: {error.strerror or error}") from error
-    return parse_json(content, name)
+    return parse_json(content, name, nan=nan)
 
 
-def parse_json(content: bytes, name: str) -> Place:
-    """The same for content that is no file (yet); `name` stands in the messages."""
+def parse_json(content: bytes, name: str, *, nan: bool = False) -> Place:
+    """The same for content that is no file (yet); `name` stands in the messages. A byte order mark is passed over."""
     try:
-        text = content.decode("utf-8")
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repetition)
+        text = content.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=float if nan else _no_constant, object_pairs_hook=_no_repetition)
     except (ValueError, RecursionError) as error:
         raise BaselineError(f"{name}: is damaged: {error}") from error
     if not isinstance(value, dict):
@@ -71,6 +74,16 @@ class Place:
         unknown = sorted(set(self.values) - set(known))
         if unknown:
             raise self.fail(f"is not known here; there are {', '.join(known)}", unknown[0])
+
+    def finite(self) -> None:
+        """Refuse NaN and infinity at any depth."""
+        waiting: list[tuple[str, object]] = [("", self.values)]
+        while waiting:
+            where, value = waiting.pop()
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self.fail(f"{value!r} is not a number", where)
+            pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            waiting += [(f"{where}/{key}".removeprefix("/"), inner) for key, inner in pairs]
 
     def text(self, key: str) -> str:
         """A string, which must be there."""

@@ -56,6 +56,7 @@ def pooled(runs: Sequence[Run]) -> Run:
         narrowed=any(run.narrowed for run in runs),
         smoke=any(run.smoke for run in runs),
         files=sum(run.files for run in runs),
+        remarks=tuple(remark for run in runs for remark in run.remarks),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from inferkit.errors import BaselineError
 from inferkit.gate.files.checked_json import Place, read_json
 from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_reference
 from inferkit.gate.fingerprint import Fingerprint
@@ -36,7 +37,7 @@ def read_run(path: str | os.PathLike[str], *, foreign: bool = False) -> Run:
 
     BaselineError for a file that is damaged, newer, or no benchmark JSON.
     """
-    return run_of(read_json(path), foreign=foreign)
+    return run_of(read_json(path, nan=True), foreign=foreign)
 
 
 def run_of(top: Place, *, foreign: bool = False) -> Run:
@@ -44,6 +45,7 @@ def run_of(top: Place, *, foreign: bool = False) -> Run:
     if "benchmarks" not in top.values or "machine_info" not in top.values:
         raise top.fail("is no pytest-benchmark JSON: it has no benchmarks or no machine_info")
     if "inferkit" in top.values and not foreign:
+        top.place("inferkit").finite()
         return _ours(top, top.place("inferkit"))
     return _foreign(top)
 
@@ -202,25 +204,56 @@ def _origin(top: Place, version: str = "") -> Origin:
 
 
 def _foreign(top: Place) -> Run:
-    """The benchmarks of a file that inferkit did not write, under pytest-benchmark's own full names."""
+    """The benchmarks of a file that inferkit did not write, under pytest-benchmark's own full names.
+
+    What is odd about one of them costs the others nothing: one without a name or figures is left out with a remark, one
+    whose median is no time is INVALID. Of one that is listed twice (by pytest-rerunfailures) the last counts.
+    """
     fingerprint = _machine(top.place("machine_info"))
     benchmarks = top.values["benchmarks"]
     if not isinstance(benchmarks, list):
         raise top.fail("must be a list", "benchmarks")
     cases: dict[str, CaseRun] = {}
+    invalid: dict[str, str] = {}
+    remarks: list[str] = []
     for number, value in enumerate(benchmarks):
-        if not isinstance(value, dict):
-            raise top.fail("must be an object", f"benchmarks/{number}")
-        place = Place(value, top.file, f"benchmarks/{number}")
-        name = place.text("fullname")
+        try:
+            name, median = _benchmark(value, top.file, number)
+        except BaselineError as error:
+            remarks.append(f"{error}: left out")
+            continue
         if name in cases:
-            raise place.fail(f"{name!r} stands there twice", "fullname")
-        median = place.place("stats").number("median", above=FASTEST, most=SLOWEST)
-        data = {"log_medians": (math.log(median),)}
+            remarks.append(f"{top.file}: {name} is listed twice (run again?): the last one counts")
+            invalid.pop(name, None)
+        logs: tuple[float, ...] = ()
+        if isinstance(median, float | int) and not isinstance(median, bool) and FASTEST < median <= SLOWEST:
+            logs = (math.log(median),)
+        else:
+            invalid[name] = f"its median of {median!r} s is no time that a benchmark takes"
+        data = {"log_medians": logs} if logs else {}
         cases[name] = CaseRun(case=name, fingerprint=fingerprint.slug, data=data, replicates_known=False)
     return Run(
-        name=top.file, fingerprints={fingerprint.slug: fingerprint}, cases=cases, origin=_origin(top), ours=False
+        name=top.file,
+        fingerprints={fingerprint.slug: fingerprint},
+        cases=cases,
+        invalid=invalid,
+        origin=_origin(top),
+        ours=False,
+        remarks=tuple(remarks),
     )
+
+
+def _benchmark(value: object, file: str, number: int) -> tuple[str, object]:
+    """The name and the median of an entry. BaselineError where it has none, as of a benchmark that failed."""
+    where = f"benchmarks/{number}"
+    if not isinstance(value, dict):
+        raise BaselineError(f"{file}: {where}: must be an object")
+    place = Place(value, file, where)
+    name = place.text("fullname")
+    stats = value.get("stats")
+    if not isinstance(stats, dict) or stats.get("median") is None:
+        raise place.fail(f"{name} has no median", "stats")
+    return name, stats["median"]
 
 
 def _machine(info: Place) -> Fingerprint:
