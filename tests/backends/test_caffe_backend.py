@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from small_networks import classifier
 
 import inferkit
 from inferkit.backends import backend, build
@@ -16,6 +15,7 @@ from inferkit.backends.base import Engine
 from inferkit.backends.caffe.root import CaffeRoot
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.network.network import CaffeSource, Network
+from tests.backends.small_networks import classifier
 
 LINEAR = """
 name: "linear"

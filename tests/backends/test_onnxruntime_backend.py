@@ -10,12 +10,12 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import classifier, classifier_by_hand, images, network
 
 from inferkit.backends import backend, build
 from inferkit.backends.base import Engine
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 from inferkit.network.network import Network
+from tests.backends.small_networks import classifier, classifier_by_hand, images, network
 
 CLASSIFIER = classifier()
 

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import network
 
 import inferkit
 from inferkit.backends import build
 from inferkit.backends.onnxruntime.integers import Lowered, lower, worth_lowering
 from inferkit.network.network import Network
+from tests.backends.small_networks import network
 
 pytestmark = pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64"), reason="the rewriting is for the integer kernels of x86"

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import classifier, classifier_by_hand, images
 
 from inferkit.backends import build
+from tests.backends.small_networks import classifier, classifier_by_hand, images
 
 CLASSIFIER = classifier()
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 # Builds the classifier, and stops at a change to the file system: when the built model is to be renamed to its place,
 # or its note, which is the last thing written, was just begun.
 BUILDER = """
 import os, signal, sys
 from pathlib import Path
-from small_networks import classifier
+from tests.backends.small_networks import classifier
 from inferkit.backends import build
 
 folder, moment, end = sys.argv[1:]
@@ -45,7 +45,7 @@ print("from the cache" if engine.info.details["from_cache"] else "built")
 
 
 def builder(folder: Path, moment: str, end: str) -> subprocess.Popen[str]:
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, "-c", BUILDER, str(folder), moment, end],
         env={**os.environ, "PYTHONPATH": paths},

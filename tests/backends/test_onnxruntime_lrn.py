@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import network
 
 from inferkit.backends import build
 from inferkit.backends.onnxruntime.lrn import replace_lrn
 from inferkit.network.network import Network
+from tests.backends.small_networks import network
 
 
 def normalizing(

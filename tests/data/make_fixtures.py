@@ -1,22 +1,18 @@
 """Makes the files in fixtures/ with real Caffe: databases by convert_imageset, and what a Data layer reads from them.
 
-Run: python tests/data/make_fixtures.py, where real Caffe is installed. The LMDBs' data files alone are kept.
+Run: python -m tests.data.make_fixtures, where real Caffe is installed. The LMDBs' data files alone are kept.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from caffe_files import convert, data_net, read_by_caffe, write_pictures
-
 from inferkit.backends.caffe.root import require_root
+from tests.data.caffe_files import convert, data_net, read_by_caffe, write_pictures
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SIZES = [(40, 31), (33, 48), (36, 36), (64, 50)]

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from caffe_files import convert, data_net, image_net, picture, png, png_chunk, read_by_caffe, write_pictures
 from numpy.typing import NDArray
 
 from inferkit.backends.caffe.root import CaffeRoot
@@ -25,6 +24,7 @@ from inferkit.data import (
 from inferkit.data.pixels.resize import resize_mean
 from inferkit.errors import DataError
 from inferkit.network.caffe.files.schema import TransformationParameter
+from tests.data.caffe_files import convert, data_net, image_net, picture, png, png_chunk, read_by_caffe, write_pictures
 
 pytestmark = pytest.mark.pycaffe
 

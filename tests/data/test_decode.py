@@ -8,12 +8,12 @@ from contextlib import suppress
 import cv2
 import numpy as np
 import pytest
-from caffe_files import picture, png, png_chunk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferkit.data.pixels.decode import decode_image, image_size
 from inferkit.errors import DataError, UsageError
+from tests.data.caffe_files import picture, png, png_chunk
 
 FORMATS = ("jpg", "png", "bmp", "webp")
 

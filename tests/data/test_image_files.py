@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from caffe_files import picture, write_pictures
 
 from inferkit.data import Preprocessing, open_dataset, read_folder, read_list
 from inferkit.errors import DataError
+from tests.data.caffe_files import picture, write_pictures
 
 SIZES = [(20, 30), (25, 22), (40, 41)]
 

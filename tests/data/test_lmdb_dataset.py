@@ -13,14 +13,14 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from caffe_files import picture
-from make_fixtures import DATABASES, SIZES
 
 from inferkit.data import LmdbDataset, Preprocessing, preprocessing_of, write_lmdb
 from inferkit.data.lmdb.datum import serialize_datum
 from inferkit.errors import DataError
 from inferkit.network.caffe.files.schema import TransformationParameter
 from inferkit.wire import varint
+from tests.data.caffe_files import picture
+from tests.data.make_fixtures import DATABASES, SIZES
 
 FIXTURES = Path(__file__).parent / "fixtures"
 READ_BY_CAFFE = np.load(FIXTURES / "read_by_caffe.npz")

@@ -9,7 +9,6 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from caffe_files import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -18,6 +17,7 @@ from inferkit.data import LmdbDataset, write_lmdb
 from inferkit.data.lmdb import write as writer
 from inferkit.errors import DataError, UsageError
 from inferkit.network.caffe.files.schema import Datum
+from tests.data.caffe_files import picture
 
 
 @given(

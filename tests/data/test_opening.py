@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe_files import write_pictures
 
 from inferkit.data import ArrayDataset, ImageFilesDataset, LmdbDataset, open_dataset
 from inferkit.errors import DataError
+from tests.data.caffe_files import write_pictures
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

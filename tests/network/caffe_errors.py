@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe_cases import IMAGE, TWO, conv, data, layer, pool
+from tests.network.caffe_cases import IMAGE, TWO, conv, data, layer, pool
 
 FILLED = 'weight_filler { type: "constant" value: 1 } '
 

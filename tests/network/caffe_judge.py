@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from pycaffe_oracle import CaffeAborted, oracle
 
 import inferkit
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.prototxt.upgrade import upgrade
 from inferkit.network.network import Network
+from tests.network.pycaffe_oracle import CaffeAborted, oracle
 
 # How close an import must be: the largest difference, relative to the largest value of the output.
 TOLERANCE = 1e-4

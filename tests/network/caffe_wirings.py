@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe_cases import IMAGE, conv, data, layer
+from tests.network.caffe_cases import IMAGE, conv, data, layer
 
 NAMES = {
     "slashes, spaces, numbers": data(1, 3, 5, 5, name="in/data 0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from era_text import EraNet, conv, fc, inputs, judges, layer, pool, softmax, train_data
+from tests.network.era_text import EraNet, conv, fc, inputs, judges, layer, pool, softmax, train_data
 
 # CaffeNet: pool before norm, groups, dropout in place.
 

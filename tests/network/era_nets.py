@@ -1,6 +1,6 @@
 """All networks in the style of the public models of 2013 to 2017."""
 
-from era_classifiers import (
+from tests.network.era_classifiers import (
     AGES,
     ATTRIBUTES,
     CAFFENET,
@@ -15,8 +15,18 @@ from era_classifiers import (
     SQUEEZENET,
     VGG,
 )
-from era_others import AUTOENCODER, COLORIZATION, FCN, HED, LIGHT_CNN, MTCNN, POSE, SIAMESE, SUPERRESOLUTION
-from era_text import EraNet as EraNet
+from tests.network.era_others import (
+    AUTOENCODER,
+    COLORIZATION,
+    FCN,
+    HED,
+    LIGHT_CNN,
+    MTCNN,
+    POSE,
+    SIAMESE,
+    SUPERRESOLUTION,
+)
+from tests.network.era_text import EraNet as EraNet
 
 ALL = (
     *(CAFFENET, VGG, IMAGENET_2013, LENET, NIN, CIFAR10, GOOGLENET, SIAMESE, AUTOENCODER, FCN, DENSENET, RESNET),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from era_text import EraNet, conv, fc, inputs, layer, pool, train_data
+from tests.network.era_text import EraNet, conv, fc, inputs, layer, pool, train_data
 
 # A siamese network: two branches that share every parameter by name.
 

@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable
 
 import numpy as np
-from caffe_cases import data
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe import convert as conversion
@@ -19,6 +18,7 @@ from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import BlobProto
 from inferkit.network.caffe.files.weights import Weights
 from inferkit.network.caffe.flow import trace_flow
+from tests.network.caffe_cases import data
 
 Shape = tuple[int, ...]
 Maker = Callable[[random.Random, Shape], str]

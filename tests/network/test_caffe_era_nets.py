@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe_judge import TOLERANCE, difference, draw, input_shapes, judge, run
-from era_nets import ALL, IMAGENET_2013, EraNet
-from pycaffe_oracle import oracle
 
 import inferkit
 from inferkit.network.caffe.files.read import CaffeModel, read_caffemodel
 from inferkit.network.caffe.files.schema import NetParameter
 from inferkit.network.caffe.files.wire import put_values
+from tests.network.caffe_judge import TOLERANCE, difference, draw, input_shapes, judge, run
+from tests.network.era_nets import ALL, IMAGENET_2013, EraNet
+from tests.network.pycaffe_oracle import oracle
 
 # What the prototxts leave open, as a user would give it.
 SHAPES = {"siamese": (2, 2, 16, 16), "fcn": (1, 3, 21, 26), "superresolution": (1, 1, 9, 11)}

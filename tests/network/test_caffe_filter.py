@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pycaffe_oracle import oracle
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import TEST, TRAIN, NetParameter, NetStateRule
 from inferkit.network.caffe.prototxt.filter import filter_net
+from tests.network.pycaffe_oracle import oracle
 
 STAGES = st.sampled_from(["deploy", "fast", "a b"])
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pycaffe_oracle import CaffeAborted, oracle
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.flow import Flow, Top, trace_flow
+from tests.network.pycaffe_oracle import CaffeAborted, oracle
 
 INPUT = 'layer { name: "i" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 2 } } }\n'
 BLOB_NAMES = ["a", "b", "c", "d", "B", "é"]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from caffe_judge import draw, input_shapes
-from era_nets import ALL, EraNet
 from numpy.typing import NDArray
-from pycaffe_oracle import oracle
 
 import inferkit
 from inferkit.network.network import Network
+from tests.network.caffe_judge import draw, input_shapes
+from tests.network.era_nets import ALL, EraNet
+from tests.network.pycaffe_oracle import oracle
 
 pytestmark = pytest.mark.pycaffe
 

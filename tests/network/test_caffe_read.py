@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe_messages import nets
 from google.protobuf import text_format
 from google.protobuf.internal import api_implementation
 from hypothesis import example, given, settings
@@ -17,6 +16,7 @@ from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import parse_prototxt, read_caffemodel, read_prototxt
 from inferkit.network.caffe.files.schema import NetParameter
 from inferkit.network.caffe.files.wire import put_values
+from tests.network.caffe_messages import nets
 
 LENET = """name: "LeNet"  # a comment
 layer {

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from caffe_messages import nets
 from google.protobuf import text_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import NetParameter, V1LayerParameter
 from inferkit.network.caffe.prototxt.upgrade import upgrade, v1_type_name
+from tests.network.caffe_messages import nets
 
 V0 = """
 name: "net"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pycaffe_oracle import CaffeAborted, oracle
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.fillers import RandomFiller, fill
@@ -18,6 +17,7 @@ from inferkit.network.caffe.files.schema import BlobProto, FillerParameter, NetP
 from inferkit.network.caffe.files.weights import BlobSpec, Weights, match_blobs, shapes_agree
 from inferkit.network.caffe.files.wire import put_values
 from inferkit.network.caffe.prototxt.definition import read_upgraded
+from tests.network.pycaffe_oracle import CaffeAborted, oracle
 
 CONSTANT = FillerParameter(value=0.5)
 RANDOM = FillerParameter(type="gaussian", std=0.1)

@@ -7,7 +7,6 @@ import struct
 
 import numpy as np
 import pytest
-from caffe_messages import nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from inferkit.errors import DataError
 from inferkit.network.caffe.files.schema import BlobProto, NetParameter, stored_values
 from inferkit.network.caffe.files.wire import blob_values, fields, put_values, take_values
 from inferkit.wire import varint
+from tests.network.caffe_messages import nets
 
 FLOATS = st.lists(st.floats(width=32, allow_nan=False), max_size=40)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from caffe_errors import ABORTS, REFUSED
-from pycaffe_oracle import CaffeAborted, oracle
 
 import inferkit
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import parse_prototxt
+from tests.network.caffe_errors import ABORTS, REFUSED
+from tests.network.pycaffe_oracle import CaffeAborted, oracle
 
 
 def _cases(table: dict[str, tuple[str, str]]) -> list:

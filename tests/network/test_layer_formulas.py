@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe_cases import IMAGE, conv, data, layer, pool
-from caffe_judge import draw, input_shapes, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,6 +15,8 @@ from scipy import signal, special
 import inferkit
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.schema import NetParameter
+from tests.network.caffe_cases import IMAGE, conv, data, layer, pool
+from tests.network.caffe_judge import draw, input_shapes, run
 
 Floats = NDArray[np.float32]
 RANDOM = np.random.default_rng(7)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import caffe_cases
-import caffe_wirings
 import pytest
-from caffe_judge import TOLERANCE, judge
+
+from tests.network import caffe_cases, caffe_wirings
+from tests.network.caffe_judge import TOLERANCE, judge
 
 pytestmark = pytest.mark.pycaffe
 

@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
-from caffe_judge import TOLERANCE, judge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pycaffe_oracle import CaffeAborted, oracle
-from random_nets import AgreeingWeights, blob_shapes, grow
 
 from inferkit.errors import NetworkError
+from tests.network.caffe_judge import TOLERANCE, judge
+from tests.network.pycaffe_oracle import CaffeAborted, oracle
+from tests.network.random_nets import AgreeingWeights, blob_shapes, grow
 
 pytestmark = pytest.mark.pycaffe
 

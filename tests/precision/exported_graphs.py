@@ -13,8 +13,9 @@ from random import Random
 
 import numpy as np
 import onnx
-from exporter import Exporter
 from numpy.typing import NDArray
+
+from tests.precision.exporter import Exporter
 
 
 @dataclass(frozen=True)

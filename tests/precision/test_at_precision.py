@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from precision_graphs import ModelBuilder, images
 
 import inferkit
 from inferkit.errors import PrecisionError, UsageError
@@ -16,6 +15,7 @@ from inferkit.network.network import PRECISIONS, Network
 from inferkit.precision import collect_ranges, normalize
 from inferkit.precision.calibration.caches import write_cache
 from inferkit.precision.calibration.methods import calibration_from
+from tests.precision.precision_graphs import ModelBuilder, images
 
 
 def network() -> Network:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from precision_graphs import ModelBuilder, check, decomposed_mvn, images, models, op_types, run
 
 import inferkit
 from inferkit.errors import PrecisionError, UsageError
@@ -17,6 +16,7 @@ from inferkit.network.network import Network
 from inferkit.precision.emulation import emulated
 from inferkit.precision.halves import BF16, FP16, loss
 from inferkit.precision.rewrite.graph import Graph
+from tests.precision.precision_graphs import ModelBuilder, check, decomposed_mvn, images, models, op_types, run
 
 # Relative rounding error of one value, and how much of it a few layers in a row may add up to.
 ERROR = {"fp16": 2**-11 * 20, "bf16": 2**-8 * 20}

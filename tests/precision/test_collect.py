@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper, parser
-from precision_graphs import ModelBuilder, images, run
 
 import inferkit
 from inferkit.data import ArrayDataset
@@ -24,6 +23,7 @@ from inferkit.precision.calibration import collect
 from inferkit.precision.calibration.batches import BatchFiles, write_batches
 from inferkit.precision.calibration.ranges import Histogram, Ranges
 from inferkit.precision.rewrite.fold import prepare
+from tests.precision.precision_graphs import ModelBuilder, images, run
 
 
 def network() -> Network:

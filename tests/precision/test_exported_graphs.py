@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from exported_graphs import Exported, exported
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from precision_graphs import check
 
 import inferkit
 from inferkit.network.network import Network
 from inferkit.precision.apply import collect_ranges
 from inferkit.precision.calibration.methods import METHODS
+from tests.precision.exported_graphs import Exported, exported
+from tests.precision.precision_graphs import check
 
 # Root mean square error, relative to that of the output. FP16 and BF16: the rounding of one value, as far as that of
 # twenty steps in a row can add up. INT8 and FP8: steps of 1/127 of the range, and mantissas of 3 bits (up to 6 %),

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from onnx import TensorProto, helper, numpy_helper
-from precision_graphs import ModelBuilder, check, images, models, op_types, run
 
 from inferkit.precision.rewrite.fold import prepare
 from inferkit.precision.rewrite.graph import Graph
+from tests.precision.precision_graphs import ModelBuilder, check, images, models, op_types, run
 
 # Folding multiplies weights in double precision and rounds once: a few roundings of float32 apart from the original.
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from onnx import ModelProto
-from precision_graphs import ModelBuilder, models
 
 from inferkit.errors import PrecisionError
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.rewrite.fold import LINEAR, prepare
+from tests.precision.precision_graphs import ModelBuilder, models
 
 
 def placed(build: ModelBuilder, *outputs: str, **choices: object) -> Placement:

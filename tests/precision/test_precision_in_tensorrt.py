@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from precision_graphs import ModelBuilder, decomposed_mvn, images
 
 import inferkit
 from inferkit.errors import BackendError
 from inferkit.network.network import PRECISIONS, Network
+from tests.precision.precision_graphs import ModelBuilder, decomposed_mvn, images
 
 pytestmark = pytest.mark.tensorrt_rtx
 

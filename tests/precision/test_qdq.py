@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from precision_graphs import ModelBuilder, check, images, models, op_types, run
 
 import inferkit
 from inferkit.errors import PrecisionError
@@ -20,6 +19,7 @@ from inferkit.precision.placement import place
 from inferkit.precision.qdq import FP8, INT8, activation_scales, quantized_tensors, scale_of
 from inferkit.precision.rewrite.fold import LINEAR, channel_axis, prepare
 from inferkit.precision.rewrite.graph import Graph
+from tests.precision.precision_graphs import ModelBuilder, check, images, models, op_types, run
 
 
 def int8(build: ModelBuilder, x: np.ndarray, **options: object) -> Network:

@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from owning import OwningSession
 
 import inferkit
 from inferkit.errors import BackendError
 from inferkit.measure.images import stand_in
 from inferkit.serve import Batcher
 from inferkit.serve.batching.buckets import Buckets, service_session, sizes_up_to
+from tests.serve.owning import OwningSession
 
 
 @pytest.fixture(scope="module")

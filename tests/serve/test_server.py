@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from doubling import Doubling, an_input, ask, ask_grpc, grpc_request, infer
 
 from inferkit.cli.main import main
 from inferkit.errors import UsageError
@@ -17,6 +16,7 @@ from inferkit.serve.protocol.http import _body
 from inferkit.serve.protocol.messages import messages
 from inferkit.serve.protocol.server import Server, check_address
 from inferkit.serve.protocol.service import Service
+from tests.serve.doubling import Doubling, an_input, ask, ask_grpc, grpc_request, infer
 
 for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
     pytest.importorskip(library, reason=f"{library} is missing: pip install grpcio prometheus-client starlette uvicorn")

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from doubling import Doubling, an_input, ask_grpc, grpc_request, infer
 
 from inferkit.serve.protocol.server import Server
 from inferkit.serve.protocol.service import Service
+from tests.serve.doubling import Doubling, an_input, ask_grpc, grpc_request, infer
 
 for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
     pytest.importorskip(library, reason=f"{library} is missing: pip install grpcio prometheus-client starlette uvicorn")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from owning import OwningSession
 
 import inferkit
 from inferkit.errors import BackendError
@@ -14,6 +13,7 @@ from inferkit.serve import BadRequest, Batcher
 from inferkit.serve.batching.layout import Layout
 from inferkit.serve.batching.requests import Request, RequestBatch
 from inferkit.serve.batching.staging import Staging
+from tests.serve.owning import OwningSession
 
 LONG = 30.0
 

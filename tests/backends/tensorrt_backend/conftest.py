@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt.flavour import Flavour, load_flavour
 from inferkit.errors import InferkitError
 from inferkit.network.network import Network
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import numpy_helper
-from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt import load_engine
@@ -27,6 +26,7 @@ from inferkit.errors import BackendError, UsageError
 from inferkit.network import zoo
 from inferkit.network.network import Network, TensorInfo
 from inferkit.progress import listening
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt.blobs import BlobCache
@@ -23,15 +22,16 @@ from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.plan import Plan
 from inferkit.errors import BackendError, EngineError
 from inferkit.network.network import Network
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 
-HERE = str(Path(__file__).parent)
+ROOT = Path(__file__).resolve().parents[3]
 
 # Builds the tiny network through the cache; counts real builds in a file, and can be made to stop before or after one.
 WORKER = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from trt_models import tiny_model
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 from inferkit.backends.tensorrt.building import build as module
 from inferkit.backends.tensorrt.plan import sha256
 from inferkit.network.network import Network
@@ -54,7 +54,7 @@ print(sha256(engine.plan().content), flush=True)
 
 
 def start_worker(log: Path, *extra: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WORKER, HERE, str(log), *extra]
+    command = [sys.executable, "-c", WORKER, str(ROOT), str(log), *extra]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
 
 

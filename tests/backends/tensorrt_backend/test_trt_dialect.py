@@ -7,11 +7,11 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import parser
-from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt.building.builder import readable
 from inferkit.network.network import Network
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 
 EINSUM = """
 <ir_version: 8, opset_import: ["" : 17]>

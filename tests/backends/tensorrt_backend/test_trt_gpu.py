@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.gpus import find_gpu, narrowed
@@ -26,6 +25,7 @@ from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.launch import prepare_network, run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
 from inferkit.network.network import Network
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trt_models import tiny_model
 
 from inferkit.backends.tensorrt.plan import (
     Plan,
@@ -26,7 +24,9 @@ from inferkit.backends.tensorrt.plan import (
 )
 from inferkit.errors import EngineError
 from inferkit.network.network import TensorInfo
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 
+ROOT = Path(__file__).resolve().parents[3]
 CONTENT = bytes(range(256)) * 8
 H200 = {"name": "NVIDIA H200", "compute_capability": "9.0"}
 
@@ -171,7 +171,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
     script = (
         "import resource, sys\n"
         "sys.path[:0] = sys.argv[2:]\n"
-        "from test_trt_plan import CONTENT, info_for\n"
+        "from tests.backends.tensorrt_backend.test_trt_plan import CONTENT, info_for\n"
         "from inferkit.backends.tensorrt.plan import Plan, write_plan\n"
         "from inferkit.errors import EngineError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
@@ -181,7 +181,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
         "    print(error)\n"
     )
     target = tmp_path / "out" / "engine.plan"
-    command = [sys.executable, "-c", script, str(target), os.path.dirname(__file__)]
+    command = [sys.executable, "-c", script, str(target), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "cannot be written" in done.stdout

@@ -9,7 +9,6 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trt_models import tiny_model
 
 import inferkit
 from inferkit.backends.tensorrt.building.batch_range import make_profile
@@ -17,6 +16,7 @@ from inferkit.backends.tensorrt.building.builder import BuildOptions, build_plan
 from inferkit.backends.uint8_input import Uint8Input, with_uint8_input
 from inferkit.errors import UsageError
 from inferkit.network.network import Network, TensorInfo
+from tests.backends.tensorrt_backend.trt_models import tiny_model
 
 TINY = Network.from_model(tiny_model(), "tiny")
 

@@ -6,10 +6,10 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from prototxt_arithmetic import figures
 
 from inferkit.network.caffe.files import schema
 from inferkit.network.zoo.builder import NetBuilder
+from tests.network.zoo.prototxt_arithmetic import figures
 
 SIDES = st.integers(1, 40)
 PAIRS = st.one_of(st.integers(1, 7), st.tuples(st.integers(1, 7), st.integers(1, 7)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from prototxt_arithmetic import figures
 
 from inferkit.network import zoo
+from tests.network.zoo.prototxt_arithmetic import figures
 
 # Learned parameters, exactly, and GMAC for one image. Where they come from:
 # AlexNet, CaffeNet, VGG, GoogLeNet, SqueezeNet, MobileNet v1, Inception v3 (without the auxiliary classifier),

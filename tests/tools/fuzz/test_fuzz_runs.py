@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ends_badly
 import pytest
 
+from tests.tools.fuzz import ends_badly
 from tools import ROOT
 from tools.fuzz.__main__ import fuzz
 from tools.fuzz.target import targets
