@@ -193,7 +193,14 @@ def crowded(*folders: Path) -> dict[str, int]:
 
 
 def test_no_folder_holds_more_files_than_a_reader_can_survey() -> None:
-    assert not crowded(PACKAGE)
+    assert not crowded(PACKAGE, ROOT / "tools", ROOT / "tests")
+
+
+def test_the_tests_lie_in_the_folders_of_what_they_test() -> None:
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests) for path in sources(tests) if path.name.startswith("test_")}
+    mirrored = [folder for folder in folders if folder.parts and folder.parts[0] in FLOOR]
+    assert {str(folder) for folder in mirrored if not (PACKAGE / folder).is_dir()} == set()
 
 
 def test_a_crowded_folder_is_found(tmp_path: Path) -> None:

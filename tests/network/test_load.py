@@ -11,8 +11,8 @@ from onnx import checker
 import inferkit
 from inferkit.errors import NetworkError, UsageError
 from inferkit.network import zoo
-from tests.network.caffe_cases import IMAGE, conv, data, layer
-from tests.network.caffe_judge import run
+from tests.network.caffe.caffe_judge import run
+from tests.network.caffe.layers.caffe_cases import IMAGE, conv, data, layer
 
 FILLED = 'weight_filler { type: "constant" value: 0.5 }'
 NET = 'name: "small"\n' + IMAGE + layer("Convolution", conv(f"num_output: 2 kernel_size: 3 {FILLED}"), tops="prob")
