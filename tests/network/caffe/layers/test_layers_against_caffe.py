@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.network.caffe.caffe_judge import TOLERANCE, judge
-from tests.network.caffe.layers import caffe_cases
-from tests.network.caffe.layers import caffe_wirings
+from tests.network.caffe.layers import caffe_cases, caffe_wirings
 
 pytestmark = pytest.mark.pycaffe
 
