@@ -31,7 +31,7 @@ _MEANINGS = {
     ExitCode.REGRESSED: "regression",
     ExitCode.ERROR: "usage, or an error",
     ExitCode.DIFFERENT: "different, which is neither better nor worse",
-    ExitCode.INVALID: "invalid measurement, or another fingerprint",
+    ExitCode.INVALID: "invalid measurement, FAILED case, or another fingerprint",
     ExitCode.UNDECIDED: "INCONCLUSIVE or MISSING, under --strict",
     ExitCode.NOTHING: "nothing to compare",
     ExitCode.INTERRUPTED: "interrupted",

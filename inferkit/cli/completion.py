@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the script; returns the exit code."""
     import shtab
 
-    from inferkit.cli.main import COMMANDS, parser_of
+    from inferkit.cli.commands import COMMANDS, parser_of
 
     parser = parser_of(COMMANDS)
     _complete_files(parser, shtab.FILE)

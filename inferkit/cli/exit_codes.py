@@ -33,7 +33,7 @@ _CODES: Mapping[str, Mapping[ExitCode, str]] = {
         _OK: "the same; of two runs: no regression",
         _REGRESSED: "regression, of two runs",
         _DIFFERENT: "different",
-        _INVALID: "invalid measurement or another fingerprint, of two runs",
+        _INVALID: "invalid measurement, FAILED case or another fingerprint, of two runs",
         _NOTHING: "nothing to compare, of two runs",
     },
     "doctor": {_OK: "the default suite can run", _INVALID: "this machine cannot run the default suite"},

@@ -82,6 +82,6 @@ def _weights(name: str) -> str:
     from inferkit.network import zoo
 
     if not zoo.is_trained(name):
-        return "made up"
+        return "random"
     card = zoo.card(name)
     return f"trained on {card['dataset']}, top-1 {card['accuracy']['caffe']['top1']:.2%}"

@@ -17,7 +17,8 @@ import pytest
 from inferkit import __version__
 from inferkit.backends.base import Availability
 from inferkit.cli import infer_caffe, infer_caffe_trt
-from inferkit.cli.main import COMMANDS, main
+from inferkit.cli.commands import COMMANDS
+from inferkit.cli.main import main
 from inferkit.errors import BackendUnavailable, BaselineError, NetworkError, UsageError
 from tests.cli.called import exit_code
 from tests.gate.run_files import foreign, write

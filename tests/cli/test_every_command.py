@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import pty
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from inferkit import cli
+from inferkit.cli.commands import COMMANDS, GROUPS, parser_of
 from inferkit.cli.exit_codes import table
-from inferkit.cli.main import COMMANDS, GROUPS, main, parser_of
+from inferkit.cli.main import main
 from tests.cli.called import exit_code
 from tests.gate.run_files import foreign, write
 from tests.report.report_files import run_json, write_run
@@ -31,6 +34,16 @@ def leaves() -> Iterator[tuple[str, argparse.ArgumentParser]]:
         if not inner:
             yield name, parser
         waiting += [(f"{name} {word}", each) for choices in inner for word, each in choices.items()]
+
+
+def test_no_command_imports_another_one():
+    """What commands share has modules of its own; the table of commands is the only place that names them."""
+    commands = {module for module, _ in COMMANDS.values()} | {f"inferkit.cli.infer_caffe{end}" for end in ("", "_trt")}
+    commands.add("inferkit.cli.main")
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert not imported & commands, path.name
 
 
 def test_every_command_takes_json():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inferkit.cli.main import COMMANDS
+from inferkit.cli.commands import COMMANDS
 from inferkit.gate.units import seconds, size
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,6 +11,7 @@ from onnx import checker
 import inferkit
 from inferkit.errors import NetworkError, UsageError
 from inferkit.network import zoo
+from inferkit.network.network import TensorInfo, unit_of
 from tests.network.caffe.caffe_judge import run
 from tests.network.caffe.layers.caffe_cases import IMAGE, conv, data, layer
 
@@ -129,3 +130,19 @@ def test_a_file_without_a_suffix_is_recognized_by_its_content(tmp_path: Path) ->
     assert network.name == "small"
     (tmp_path / "model").write_bytes(network.model.SerializeToString())
     assert inferkit.load(tmp_path / "model").outputs == network.outputs
+
+
+@pytest.mark.parametrize(
+    ("shapes", "unit"),
+    [
+        ([(None, 3, 224, 224)], "images"),
+        ([(None, 1, 28, 28)], "images"),
+        ([(8, 224, 224, 3)], "images"),
+        ([(None, 784)], "items"),
+        ([(None, 2048, 7, 7)], "items"),
+        ([(None, 3, 8, 8), (None, 5)], "items"),
+        ([], "items"),
+    ],
+)
+def test_a_batch_is_of_images_where_the_only_input_is_one(shapes: list[tuple[int | None, ...]], unit: str) -> None:
+    assert unit_of([TensorInfo(f"in{n}", "float32", shape) for n, shape in enumerate(shapes)]) == unit

@@ -5,7 +5,12 @@ import json
 import pytest
 
 from inferkit.cli.main import main
+from inferkit.exit_codes import ExitCode
+from inferkit.gate.files.baseline import BaselineStore
+from inferkit.suite.campaign.target import fingerprint_of
+from inferkit.suite.matrix.definition import BackendSettings
 from inferkit.suite.selftest import SelfTestPlan
+from tests.gate.run_files import stored
 from tests.suite.tiny_project import MATRIX
 
 
@@ -22,7 +27,7 @@ def folder(tiny_files, tmp_path, monkeypatch):
 def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(folder, capsys):
     options = ["--suites", "1", "--slowed-suites", "1", "--effects", "latency=40", "--min-time", "0.01", "--json"]
     options += ["--log", "suites.jsonl"]
-    assert main(["gate", "selftest", *options]) in (0, 1)
+    assert main(["gate", "selftest", *options]) in (ExitCode.OK, ExitCode.INVALID)
     printed = json.loads(capsys.readouterr().out)
     assert printed["suites"]["trials"] == 1
     (slowed,) = printed["detections"]
@@ -38,6 +43,16 @@ def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(fol
     assert [suite["kind"] for suite in suites] == ["", "latency"]
     assert suites[1]["verdicts"][f"{suites[1]['slowed'][0]} latency"] == "REGRESSED"
     assert sorted(path.name for path in folder.iterdir()) == ["images.npz", "matrix.toml", "suites.jsonl", "tiny.onnx"]
+
+
+def test_an_unchanged_suite_that_fails_says_that_verdicts_here_cannot_be_relied_on(folder, tmp_path, capsys):
+    """The stored baseline claims two nanoseconds: the unchanged network regresses, by a fault of the gate."""
+    machine = fingerprint_of("onnxruntime", BackendSettings())
+    cases = {f"tiny-fp32-b{size}-onnxruntime": (-20.0, -20.0001, -19.9999) for size in (1, 4)}
+    BaselineStore(tmp_path / "baselines").write(stored(cases, machine=machine))
+    options = ["--suites", "1", "--effects", "", "--min-time", "0.01", "--baselines", "baselines"]
+    assert main(["gate", "selftest", *options]) == ExitCode.INVALID
+    assert "false alarm: tiny-fp32-b1-onnxruntime latency: REGRESSED" in capsys.readouterr().out
 
 
 def test_unchanged_and_slowed_suites_take_turns_over_the_whole_time():

@@ -10,8 +10,8 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 from inferkit.cli import infer_caffe, infer_caffe_trt
+from inferkit.cli.commands import COMMANDS, GROUPS, parser_of
 from inferkit.cli.exit_codes import table
-from inferkit.cli.main import COMMANDS, GROUPS, parser_of
 from inferkit.exit_codes import ExitCode
 
 _WIDTH = 78  # of a command's usage in its page

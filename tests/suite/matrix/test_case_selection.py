@@ -1,6 +1,7 @@
 """Narrowing: every selected case is declared, and what was asked for in vain is told."""
 
 import itertools
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from inferkit.errors import UsageError
 from inferkit.measure.case import Case
 from inferkit.suite.matrix.definition import AccuracyCase
-from inferkit.suite.matrix.selection import Selection
+from inferkit.suite.matrix.selection import CASE_OPTIONS, Selection
 
 DIMENSIONS = (["lenet", "vgg16"], ["fp32", "int8"], [1, 8, 64], ["onnxruntime", "caffe"])
 CASES = [Case(*values) for values in itertools.product(*DIMENSIONS)]
@@ -20,6 +21,15 @@ def some(values):
 
 
 selections = st.builds(Selection, *map(some, DIMENSIONS))
+
+
+def test_the_words_of_repeated_options_and_of_one_with_commas_are_the_same():
+    repeated = {"model": ["lenet", "vgg16"], "precision": ["FLOAT", "int8"], "batch_size": ["1", "8"], "backend": None}
+    joined = {"model": ["lenet, vgg16"], "precision": ["FLOAT,int8"], "batch_size": ["1 8"], "backend": None}
+    expected = Selection(("lenet", "vgg16"), ("fp32", "int8"), ("1", "8"))
+    assert Selection.from_options(repeated) == Selection.from_options(joined) == expected
+    assert tuple(CASE_OPTIONS) == tuple(field.name for field in fields(Selection))
+    assert not Selection.from_options(dict.fromkeys(CASE_OPTIONS)).narrows
 
 
 @given(selections)
