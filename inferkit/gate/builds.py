@@ -101,13 +101,14 @@ def judge_levels(rule: Rule, suite: Sequence[LogSamples], of_engines: Mapping[st
     """The outcomes in the order given; cases whose replicates are engines are judged as a suite of their own.
 
     Their variance is another one: shared with that of processes, it would be taken for much too small. With both
-    kinds in a run each suite has half of the error.
+    kinds to compare in a run each suite has half of the error.
     """
     from inferkit.gate.rules.moderated import ModeratedRule  # needs scipy
 
     engines = [case for case in suite if of_engines[case.case]]
     processes = [case for case in suite if not of_engines[case.case]]
-    if engines and processes and isinstance(rule, ModeratedRule):
+    both = all(any(case.comparable for case in group) for group in (engines, processes))
+    if both and isinstance(rule, ModeratedRule):
         rule = replace(rule, policy=replace(rule.policy, alpha=rule.policy.alpha / 2))
     judged = {outcome.case: outcome for group in (processes, engines) if group for outcome in rule.judge(group)}
     return [judged[case.case] for case in suite]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.gate.builds import build_spread, by_build, comparable
+from inferkit.gate.builds import build_spread, by_build, comparable, judge_levels
 from inferkit.gate.comparison import compare
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.run_file import read_run
@@ -136,3 +136,13 @@ def test_a_promotion_judges_on_the_level_that_compare_judges_on(tmp_path):
         ("build time", 3, 3),
     }
     assert {o.verdict for o in again.refused} == {Verdict.REGRESSED}
+
+
+def test_a_new_case_of_several_builds_takes_no_error_from_the_cases_that_are_compared():
+    """Only what has a base is tested, so only that shares the error: else the others would be seen less sharply."""
+    old = LogSamples("old", (-4.6, -4.601, -4.599), (-4.58, -4.581, -4.579), 0.05)
+    new = LogSamples("new", (), (-4.6, -4.61, -4.59), 0.05)
+    rule = ModeratedRule(analyses=())
+    (alone,) = judge_levels(rule, [old], {"old": False})
+    beside, _ = judge_levels(rule, [old, new], {"old": False, "new": True})
+    assert beside.mde == alone.mde
