@@ -15,7 +15,7 @@ from inferkit.gate.files.layer_store import layers_path, write_layers
 from inferkit.gate.outcome import Verdict
 from inferkit.measure.layers.table import LayerRow
 from inferkit.suite.campaign.campaign import Campaign
-from inferkit.suite.campaign.settings import Settings
+from inferkit.suite.campaign.settings import CampaignSettings
 from inferkit.suite.matrix.read import load_matrix
 from tests.suite.tiny_project import MATRIX as TINY
 from tests.suite.tiny_project import Project, store_baseline, write_files
@@ -130,7 +130,7 @@ def test_a_damaged_layer_file_costs_the_explanation_and_not_the_verdict(tmp_path
     write_layers(baseline, {case.id: (LayerRow("body", seconds=1e-4, origins=("body",)),)})
     path = layers_path(baseline)
     path.write_text(path.read_text().replace('"us": 100.0', '"us": -1'))
-    quick = Settings(replicates=3, min_time=0.001, reference=False)
+    quick = CampaignSettings(replicates=3, min_time=0.001, reference=False)
     with Campaign(matrix, BaselineStore(tmp_path / "baselines"), quick) as campaign:
         campaign.run([case])
     (record,) = campaign.records()
