@@ -187,7 +187,7 @@ def test_an_engine_file_is_its_own_backends(tmp_path: Path, path, capsys: pytest
     assert main(["inspect", str(file)]) == 0
     shown = capsys.readouterr().out
     assert "built by:    keeper" in shown
-    assert "its layers are not shown: the keeper backend timed no layers" in shown
+    assert "the keeper backend timed no layers of this network" in shown
 
 
 def test_an_engine_file_without_metadata_is_refused_by_one_that_says_so(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_engines_are_told_in_words_and_compared_without_a_gpu(tmp_path, capsys):
     text = capsys.readouterr().out
     for words in (
         "network:     lenet at fp16",
-        "batches:     1 to 4, best at 4",
+        "batch sizes: 1 to 4, optimized for 4",
         "inputs:      data N×1×28×28 float32",
     ):
         assert words in text
