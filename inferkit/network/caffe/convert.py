@@ -44,7 +44,7 @@ def convert(flow: Flow, weights: Weights, name: str) -> tuple[onnx.ModelProto, t
     """
     file = str(weights.source)
     for layer in flow.net.layer:
-        _check_counts(layer, file)
+        _check_type(layer, file)
     inputs = _inputs(flow.net, file)
     obstacles: list[MixedBatch] = []
     for reading in _readings(inputs):
@@ -86,11 +86,12 @@ def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
             continue
         stated = [tuple(shape.dim) for shape in layer.input_param.shape]
         where = f"{file}, layer {layer.name!r} (Input)"
-        if len(stated) not in (0, 1, len(layer.top)):
-            raise NetworkError(f"{where}: {len(stated)} shapes for {len(layer.top)} tops")
         for position, top in enumerate(layer.top):
             if not stated:
-                raise NetworkError(f"{where}: {top!r} has no shape; write one into the prototxt or give an input shape")
+                raise NetworkError(
+                    f"{where}: {top!r} has no shape; write one into the prototxt or give it (input_shape, or "
+                    "--input-shape)"
+                )
             shape = stated[position % len(stated)]
             if any(dim <= 0 for dim in shape):
                 raise NetworkError(f"{where}: {top!r} has the empty shape {list(shape)}; give an input shape")
@@ -99,27 +100,13 @@ def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
     return inputs
 
 
-def _check_counts(layer: LayerParameter, file: str) -> None:
-    """NetworkError for an unknown layer type and for the wrong number of bottoms or tops."""
+def _check_type(layer: LayerParameter, file: str) -> None:
+    """NetworkError for a layer type that Caffe lacks, and for a top that ONNX cannot name."""
     where = f"{file}, layer {layer.name!r} ({layer.type})"
     if "" in layer.top:
         raise NetworkError(f"{where}: a top has an empty name, which ONNX does not allow; give it a name")
-    if layer.type == "Input":
-        if layer.bottom:
-            raise NetworkError(f"{where}: takes no bottoms")
-        return
-    kind = LAYERS.get(layer.type)
-    if kind is None:
+    if layer.type != "Input" and layer.type not in LAYERS:
         raise NetworkError(f"{where}: Caffe 1.0 has no such layer; inferkit imports {', '.join(sorted(LAYERS))}")
-    for name, count, (least, most) in (
-        ("bottoms", len(layer.bottom), kind.bottoms),
-        ("tops", len(layer.top), kind.tops),
-    ):
-        if count < least or (most is not None and count > most):
-            wanted = str(least) if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-            raise NetworkError(f"{where}: needs {wanted} {name}, but the prototxt names {count}")
-    if len(layer.loss_weight) not in (0, len(layer.top)):
-        raise NetworkError(f"{where}: {len(layer.loss_weight)} loss weights for {len(layer.top)} tops")
 
 
 class _Run:

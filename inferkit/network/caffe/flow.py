@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.files.schema import LayerParameter, NetParameter
+from inferkit.network.caffe.files.schema import LayerParameter, NetParameter, NetStateRule, Phase
 
 
 class Top(NamedTuple):
@@ -48,8 +48,8 @@ class Flow:
         return sorted((top for top in self.readers if not self.readers[top]), key=lambda top: self.name(top).encode())
 
 
-def trace_flow(net: NetParameter, source: object) -> Flow:
-    """Resolve the names of an upgraded, filtered network.
+def trace_flow(net: NetParameter, source: object, unfiltered: NetParameter | None = None) -> Flow:
+    """Resolve the names of an upgraded, filtered network; `unfiltered` has the layers that the filter left out.
 
     Raises NetworkError where Caffe aborts: for a bottom that no earlier layer produces, and for a second top of a name
     that is not in place: the same position among bottoms and tops, and no other reader of what it overwrites.
@@ -61,7 +61,9 @@ def trace_flow(net: NetParameter, source: object) -> Flow:
         read = []
         for index, name in enumerate(layer.bottom):
             if name not in made:
-                raise _refusal(source, layer, f"no earlier layer produces its bottom {name!r}" + _hint(net, name))
+                raise _refusal(
+                    source, layer, f"no earlier layer produces its bottom {name!r}" + _hint(net, name, unfiltered)
+                )
             read.append(made[name])
             readers[made[name]].append(Bottom(number, index))
         bottoms.append(tuple(read))
@@ -96,9 +98,23 @@ def _check_tops(flow: Flow, source: object) -> None:
             seen.add(name)
 
 
-def _hint(net: NetParameter, name: str) -> str:
-    makers = [layer.name for layer in net.layer if name in layer.top]
-    return f" (layer {makers[0]!r} produces it, but comes later)" if makers else ""
+def _hint(net: NetParameter, name: str, unfiltered: NetParameter | None) -> str:
+    for layer in net.layer:
+        if name in layer.top:
+            return f" (layer {layer.name!r} produces it, but comes later)"
+    for layer in unfiltered.layer if unfiltered is not None else ():
+        if name in layer.top:
+            rules = [f"include {{ {rule} }}" for rule in map(_in_one_line, layer.include)]
+            rules += [f"exclude {{ {rule} }}" for rule in map(_in_one_line, layer.exclude)]
+            return (
+                f"; layer {layer.name!r} ({layer.type}) does, but is left out in the phase "
+                f"{Phase.Name(net.state.phase)}: {', '.join(rules)}; give another phase, level or stage"
+            )
+    return ""
+
+
+def _in_one_line(rule: NetStateRule) -> str:
+    return " ".join(str(rule).split())
 
 
 def _refusal(source: object, layer: LayerParameter, reason: str) -> NetworkError:

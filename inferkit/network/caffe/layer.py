@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.dims import BatchDim, Shape, show, static
+from inferkit.network.caffe.files.fillers import UNSTATED
 from inferkit.network.caffe.files.schema import FillerParameter, LayerParameter
 from inferkit.network.caffe.files.weights import BlobSpec
 from inferkit.network.caffe.onnx_builder import OnnxBuilder, Tensor
@@ -164,11 +165,8 @@ def reshape_target(source: Shape, target: Shape) -> list[int]:
 
 
 def stated(settings: Any, filler: str) -> FillerParameter:
-    """The filler of a layer's weights if the prototxt states one, else one without values, which is refused when used.
-
-    Caffe would fill weights without a filler with zeros. Nobody means that: the caffemodel lacks the layer.
-    """
-    parameter: FillerParameter = getattr(settings, filler) if settings.HasField(filler) else FillerParameter(type="")
+    """The filler of a layer's weights if the prototxt states one, else UNSTATED, which is refused when used."""
+    parameter: FillerParameter = getattr(settings, filler) if settings.HasField(filler) else UNSTATED
     return parameter
 
 

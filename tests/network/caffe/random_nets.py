@@ -18,6 +18,7 @@ from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import BlobProto
 from inferkit.network.caffe.files.weights import Weights
 from inferkit.network.caffe.flow import trace_flow
+from inferkit.network.caffe.prototxt.check import check_layers
 from tests.network.caffe.layers.caffe_cases import data
 
 Shape = tuple[int, ...]
@@ -47,8 +48,9 @@ def blob_shapes(text: str, weights: type[Weights] = _AnyWeights) -> dict[str, Sh
     net = parse_prototxt(text, "net")
     flow = trace_flow(net, "net")
     inputs = conversion._inputs(net, "net")
+    check_layers(net, "net")
     for layer in net.layer:
-        conversion._check_counts(layer, "net")
+        conversion._check_type(layer, "net")
     run = conversion._Run(flow, weights(net, None, "net"), "net", inputs, conversion._Reading(frozenset()))
     for index, layer in enumerate(net.layer):
         if layer.type == "Input":

@@ -24,7 +24,10 @@ PathLike = str | os.PathLike[str]
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LFS = b"version https://git-lfs"
 _ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z"}
-_SOLVER_FIELDS = ("net", "train_net", "test_net", "test_iter", "base_lr", "lr_policy", "max_iter", "solver_mode")
+_SOLVER_FIELDS = (
+    *("net", "net_param", "train_net", "train_net_param", "train_state", "test_net", "test_net_param", "test_state"),
+    *("test_iter", "test_interval", "base_lr", "lr_policy", "max_iter", "solver_mode", "snapshot", "snapshot_prefix"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +126,7 @@ def _read(source: Path, what: str) -> bytes:
     if content.startswith(_HDF5):
         raise NetworkError(
             f"{source} is an HDF5 file; only binary caffemodels are read: load it into Caffe "
-            "(caffe.Net, copy_from) and save it with net.save('model.caffemodel')"
+            "(net = caffe.Net(prototxt, caffe.TEST, weights=file)) and save it with net.save('model.caffemodel')"
         )
     for magic, kind in _ARCHIVES.items():
         if content.startswith(magic):

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.files.fillers import RandomFiller, fill
+from inferkit.network.caffe.files.fillers import UNSTATED, RandomFiller, WrongFiller, check_filler, fill
 from inferkit.network.caffe.files.read import CaffeModel
 from inferkit.network.caffe.files.schema import BlobProto, FillerParameter, LayerParameter, NetParameter, ParamSpec
-from inferkit.network.caffe.files.wire import blob_values
+from inferkit.network.caffe.files.wire import blob_values, foreign_fields
 
 Slot = tuple[int, int]  # a blob of the network: index of its layer, index within the layer
 Floats = NDArray[np.float32]
@@ -70,6 +70,8 @@ class Weights:
         layer = self.net.layer[index]
         if len(layer.param) > len(expected):
             raise self._error(index, f"{len(layer.param)} param entries for {len(expected)} learned blobs")
+        if not layer.blobs:
+            self._check_fillers(index, expected)
         for copied, target in self._copies:
             if target == index:
                 self._check_copy(index, copied, expected)
@@ -134,6 +136,15 @@ class Weights:
         self._initial[owner] = values
         return values
 
+    def _check_fillers(self, index: int, expected: Sequence[BlobSpec]) -> None:
+        """Caffe fills every blob before it copies weights, so a filler that cannot is an abort either way."""
+        for position, spec in enumerate(expected):
+            if spec.filler is not None and spec.filler is not UNSTATED:
+                try:
+                    check_filler(spec.filler, spec.shape)
+                except WrongFiller as error:
+                    raise self._error(index, f"blob {position}: {error}") from None
+
     def _missing_reason(self, index: int) -> str:
         if self.model is None:
             return "no caffemodel was given"
@@ -143,6 +154,9 @@ class Weights:
 
     def _check_copy(self, index: int, copied: LayerParameter, expected: Sequence[BlobSpec]) -> None:
         assert self.model is not None
+        foreign = foreign_fields(copied) if expected and not copied.blobs else ""
+        if foreign:
+            raise self._error(index, f"has no blobs; {_by_fork(foreign)}", self.model.path)
         self._check_blobs(index, self.model.path, copied.blobs, expected)
 
     def _check_blobs(
@@ -160,10 +174,11 @@ class Weights:
             stored = self.model.stored if self.model is not None else ()
             count = blob_values(blob, stored).size
             if count != prod(spec.shape):
+                foreign = foreign_fields(blob) if count == 0 else ""
                 raise self._error(
                     index,
-                    f"blob {position} has {count} elements for its shape {_written_shape(blob)}; the file is damaged, "
-                    "download it again",
+                    f"blob {position} has {count} elements for its shape {_written_shape(blob)}; "
+                    + (_by_fork(foreign) if foreign else "the file is damaged, download it again"),
                     source,
                 )
 
@@ -212,6 +227,10 @@ def legacy_shape(blob: BlobProto) -> tuple[int, int, int, int] | None:
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
         return blob.num, blob.channels, blob.height, blob.width
     return None
+
+
+def _by_fork(foreign: str) -> str:
+    return f"it has {foreign}, which Caffe 1.0 lacks: a fork wrote the file; save it with the numbers in `data`"
 
 
 def _written_shape(blob: BlobProto) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inferkit.errors import DataError
-from inferkit.network.caffe.files.schema import BlobProto, stored_values
+from inferkit.network.caffe.files.schema import BlobProto, Message, stored_values
 from inferkit.wire import BYTES, FIXED32, FIXED64, VARINT, read_numbers, read_varint, varint
 
 # Where blobs are: field number of a message -> what is in that field. Nothing within: it is a BlobProto.
@@ -26,6 +26,10 @@ _LAYER: Where = {7: _BLOB}
 _NET: Where = {2: _V1_LAYER, 100: _LAYER}
 
 _DATA, _DIFF, _DOUBLE_DATA, _DOUBLE_DIFF = 5, 6, 8, 9
+# NVCaffe's fields of BlobProto (its caffe.proto, release 0.16): the numbers as bytes, and the type of each.
+_RAW_TYPE, _RAW_DIFF_TYPE, _RAW_DATA, _RAW_DIFF = 10, 11, 12, 13
+_RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
+_RAW_NAMES = {_RAW_TYPE: "raw_data_type", _RAW_DATA: "raw_data"}
 _STORED = stored_values.number
 
 
@@ -60,6 +64,15 @@ def blob_values(blob: BlobProto, stored: Sequence[NDArray[np.float32]] = ()) -> 
     values: list[NDArray[np.float32]] = []
     _blob_without_values(serialized, 0, len(serialized), values)
     return values[0] if values else np.empty(0, np.float32)
+
+
+def foreign_fields(message: Message) -> str:
+    """The fields of a blob or layer that Caffe 1.0 does not have, in words: where a fork may have put the numbers."""
+    content = message.SerializeToString()
+    known = {field.number for field in message.DESCRIPTOR.fields} | {_STORED}
+    numbers = sorted({field.number for field in fields(content, 0, len(content))} - known)
+    names = _RAW_NAMES if isinstance(message, BlobProto) else {}
+    return " and ".join(f"field {number}" + (f" ({names[number]})" if number in names else "") for number in numbers)
 
 
 def put_values(blob: BlobProto, values: ArrayLike) -> None:
@@ -118,6 +131,8 @@ def _blob_without_values(buffer: bytes, start: int, end: int, values: list[NDArr
     kept = bytearray()
     singles: list[NDArray] = []
     doubles: list[NDArray] = []
+    raw: list[Field] = []
+    raw_type = 0
     position = start
     while position < end:
         field = next(fields(buffer, position, end))
@@ -128,15 +143,32 @@ def _blob_without_values(buffer: bytes, start: int, end: int, values: list[NDArr
         elif field.number in (_DOUBLE_DATA, _DOUBLE_DIFF) and field.kind in (BYTES, FIXED64):
             numbers, position = _numbers(buffer, field, end, FIXED64, "<f8")
             doubles += [numbers] if field.number == _DOUBLE_DATA else []
-        elif field.number != _STORED:
+        elif field.number == _RAW_DATA and field.kind == BYTES:
+            raw = [field]
+        elif field.number == _RAW_TYPE and field.kind == VARINT:
+            raw_type, _ = read_varint(buffer, field.start, field.end)
+        elif field.number not in (_STORED, _RAW_DIFF, _RAW_DIFF_TYPE):
             kept += buffer[field.key : field.end]
     chosen = [part for part in doubles if part.size] or singles  # Caffe takes double_data where there is any
+    if raw and not any(part.size for part in chosen):  # Caffe's own fields come first
+        if raw_type in _RAW_TYPES:
+            chosen = [_raw_numbers(buffer, raw[0], _RAW_TYPES[raw_type])]
+        else:
+            kept += _key(_RAW_TYPE, VARINT) + varint(raw_type) + buffer[raw[0].key : raw[0].end]
     if chosen:
         joined = chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
         with np.errstate(over="ignore"):  # a double beyond float's range becomes infinite, as in Caffe
             values.append(joined.astype(np.float32, copy=False))
         kept += _key(_STORED, VARINT) + varint(len(values))
     return kept
+
+
+def _raw_numbers(buffer: bytes, field: Field, dtype: str) -> NDArray:
+    """NVCaffe's raw_data as numbers."""
+    count, excess = divmod(field.end - field.start, np.dtype(dtype).itemsize)
+    if excess:
+        raise DataError(f"the raw_data at byte {field.start} takes {field.end - field.start} bytes, no whole numbers")
+    return np.frombuffer(buffer, dtype, count, field.start)
 
 
 def _numbers(buffer: bytes, field: Field, end: int, unpacked: int, dtype: str) -> tuple[NDArray, int]:

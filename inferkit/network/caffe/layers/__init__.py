@@ -99,5 +99,5 @@ LAYERS: dict[str, Kind] = {
     "HDF5Output": Kind(sink.hdf5_output, (2, 2), (0, 0)),
     "Parameter": Kind(sink.parameter, (0, 0)),
     "Silence": Kind(sink.silence, (1, None), (0, 0)),
-    **{name: Kind(sink.refused(reason), (0, None), (0, None)) for name, reason in sink.REFUSED.items()},
+    **{name: Kind(sink.refused(reason), bottoms, tops) for name, (reason, bottoms, tops) in sink.REFUSED.items()},
 }

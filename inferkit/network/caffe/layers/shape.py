@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+
 from inferkit.network.caffe.dims import (
     BatchDim,
     Dim,
@@ -123,12 +125,14 @@ def slice_(layer: LayerContext) -> list[Tensor]:
         split = layer.integers([static(size, "a part") for size in sizes], "split")
         return layer.nodes("Split", layer.bottom, split, outputs=[(part, "float32") for part in shapes], axis=axis)
     if not points:
-        return layer.nodes(
-            "Split", layer.bottom, outputs=[(part, "float32") for part in shapes], axis=axis, num_outputs=count
-        )
+        # Not Split into `num_outputs`: that makes the last part smaller where Caffe aborts. This Reshape is an error.
+        parts = layer.reshape(layer.bottom, (*shape[:axis], count, sizes[0], *shape[axis + 1 :]))
+        places = [layer.constant(np.array(place, np.int64), "place") for place in range(count)]
+        return [layer.node("Gather", parts, place, shape=shapes[0], axis=axis) for place in places]
     # The last size is computed, so that a batch with nothing left for it is an error in the engine as it is in Caffe.
     total = layer.node("Shape", layer.bottom, shape=(1,), dtype="int64", start=axis, end=axis + 1)
-    last_size = layer.node("Sub", total, layer.integers([points[-1]], "last_point"), shape=(1,), dtype="int64")
+    rest = layer.node("Sub", total, layer.integers([points[-1]], "last_point"), shape=(1,), dtype="int64")
+    last_size = layer.node("Max", rest, layer.integers([1], "least"), shape=(1,), dtype="int64")
     fixed = layer.integers([concrete(size) for size in sizes[:-1]], "sizes")
     split = layer.node("Concat", fixed, last_size, shape=(count,), dtype="int64", axis=0)
     return layer.nodes("Split", layer.bottom, split, outputs=[(part, "float32") for part in shapes], axis=axis)

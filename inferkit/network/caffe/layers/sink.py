@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inferkit.network.caffe.files.fillers import RandomFiller, fill
+from inferkit.network.caffe.files.fillers import RandomFiller, WrongFiller, fill
 from inferkit.network.caffe.files.schema import FillerParameter
 from inferkit.network.caffe.layer import BlobSpec, LayerContext, Tensor, constant_filler
 
@@ -31,29 +31,32 @@ def refused(reason: str) -> Callable[[LayerContext], list[Tensor]]:
     return convert
 
 
+_Range = tuple[int, int | None]
+
 _LOSS = "computes a loss, not a result; import the part of the net before it (or the deploy prototxt)"
 _DATA = "reads data files; import the deploy part of the net, whose input takes the images"
 _RECURRENT = "keeps state between forward passes, which an ONNX graph cannot"
 
-REFUSED = {
-    "Accuracy": "compares with labels; import the part of the net before it (or the deploy prototxt)",
-    "ContrastiveLoss": _LOSS,
-    "EuclideanLoss": _LOSS,
-    "HingeLoss": _LOSS,
-    "InfogainLoss": _LOSS,
-    "MultinomialLogisticLoss": _LOSS,
-    "SigmoidCrossEntropyLoss": _LOSS,
-    "SoftmaxWithLoss": _LOSS,
-    "Data": _DATA,
-    "HDF5Data": _DATA,
-    "ImageData": _DATA,
-    "MemoryData": _DATA,
-    "WindowData": _DATA,
-    "LSTM": _RECURRENT,
-    "RNN": _RECURRENT,
-    "LSTMUnit": "is a part of LSTM, which keeps state between forward passes",
-    "Filter": "selects items by their values, so the shapes of its tops depend on the data",
-    "Python": "runs user code in Python; replace it with other layers",
+# Layer type -> why it is refused, and its numbers of bottoms and tops, which Caffe checks.
+REFUSED: dict[str, tuple[str, _Range, _Range]] = {
+    "Accuracy": ("compares with labels; import the part of the net before it (or the deploy prototxt)", (2, 2), (1, 2)),
+    "ContrastiveLoss": (_LOSS, (3, 3), (1, 1)),
+    "EuclideanLoss": (_LOSS, (2, 2), (1, 1)),
+    "HingeLoss": (_LOSS, (2, 2), (1, 1)),
+    "InfogainLoss": (_LOSS, (2, 3), (1, 2)),
+    "MultinomialLogisticLoss": (_LOSS, (2, 2), (1, 1)),
+    "SigmoidCrossEntropyLoss": (_LOSS, (2, 2), (1, 1)),
+    "SoftmaxWithLoss": (_LOSS, (2, 2), (1, 2)),
+    "Data": (_DATA, (0, 0), (1, 2)),
+    "HDF5Data": (_DATA, (0, 0), (1, None)),
+    "ImageData": (_DATA, (0, 0), (2, 2)),
+    "MemoryData": (_DATA, (0, 0), (2, 2)),
+    "WindowData": (_DATA, (0, 0), (2, 2)),
+    "LSTM": (_RECURRENT, (2, None), (1, None)),
+    "RNN": (_RECURRENT, (2, None), (1, None)),
+    "LSTMUnit": ("is a part of LSTM, which keeps state between forward passes", (3, 3), (2, 2)),
+    "Filter": ("selects items by their values, so the shapes of its tops depend on the data", (2, None), (1, None)),
+    "Python": ("runs user code in Python; replace it with other layers", (0, None), (0, None)),
 }
 
 
@@ -69,22 +72,15 @@ def dummy_data(layer: LayerContext) -> list[Tensor]:
     """Caffe's DummyData with deterministic fillers: constants."""
     settings, count = layer.param.dummy_data_param, layer.top_count
     fillers = list(settings.data_filler) or [FillerParameter(type="constant", value=0)]
-    layer.check(len(fillers) in (1, count), f"{len(fillers)} fillers for {count} tops")
     sizes = [list(field) for field in (settings.num, settings.channels, settings.height, settings.width)]
     if any(sizes):
-        layer.check(not settings.shape, "shape excludes num, channels, height and width; give one of the two forms")
-        layer.check(
-            all(len(size) in (1, count) for size in sizes),
-            "needs num, channels, height and width once, or once per top",
-        )
         shapes = [tuple(size[top % len(size)] for size in sizes) for top in range(count)]
     else:
-        layer.check(len(settings.shape) in (1, count), "needs shape once, or once per top")
         shapes = [tuple(settings.shape[top % len(settings.shape)].dim) for top in range(count)]
     tops = []
     for top, shape in enumerate(shapes):
         try:
             tops.append(layer.constant(fill(shape, fillers[top % len(fillers)]), "data"))
-        except RandomFiller as error:
+        except (RandomFiller, WrongFiller) as error:
             layer.refuse(str(error))
     return tops

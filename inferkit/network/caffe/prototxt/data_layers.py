@@ -60,6 +60,11 @@ def inputs_for_data(
     return changed, notes
 
 
+def shape_advice(name: str) -> str:
+    """How the shape of an input is given, in Python and at the command line."""
+    return f"input_shape={{{name!r}: (1, channels, height, width)}}, or --input-shape {name}=1,C,H,W"
+
+
 def dummy_shapes(layer: LayerParameter) -> list[list[int]]:
     """The shapes of a DummyData layer's tops: one for all or one each, in either of two forms."""
     settings, count = layer.dummy_data_param, len(layer.top)
@@ -97,8 +102,8 @@ def _shape(
     else:
         reason = "the prototxt does not determine the shape of its data"
     raise NetworkError(
-        f"{source}, layer {layer.name!r} ({layer.type}): {reason}; give the shape of {name!r}, batch first, as an "
-        f"input shape (input_shapes={{{name!r}: (1, channels, height, width)}})"
+        f"{source}, layer {layer.name!r} ({layer.type}): {reason}; give the shape of {name!r}, batch first: "
+        f"{shape_advice(name)}"
     )
 
 

@@ -11,7 +11,8 @@ from inferkit.network.caffe.files.read import CaffeModel, PathLike, read_caffemo
 from inferkit.network.caffe.files.schema import TEST, NetParameter, Phase, TransformationParameter
 from inferkit.network.caffe.files.weights import Weights
 from inferkit.network.caffe.flow import Flow, trace_flow
-from inferkit.network.caffe.prototxt.data_layers import inputs_for_data
+from inferkit.network.caffe.prototxt.check import check_layers
+from inferkit.network.caffe.prototxt.data_layers import inputs_for_data, shape_advice
 from inferkit.network.caffe.prototxt.deploy import inference_part, is_data
 from inferkit.network.caffe.prototxt.filter import filter_net
 from inferkit.network.caffe.prototxt.upgrade import upgrade
@@ -53,12 +54,14 @@ def define(
     if input_shapes is not None and not isinstance(input_shapes, Mapping):
         input_shapes = {_only_input(written, source, phase, level, stages): input_shapes}
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
-    _supply_input_shapes(written, shapes, source)
+    if written.input and not written.input_shape and not written.input_dim:
+        _complete_bare_inputs(written, shapes, _filtered(written, source, phase, level, stages), source)
     notes = upgrade(written, source)
     model = read_upgraded(caffemodel) if caffemodel is not None else None
     filtered = filter_net(written, source, phase=phase, level=level, stages=stages)
     if not filtered.layer:
         raise NetworkError(f"{source}: no layer belongs to the {Phase.Name(phase)} phase{_state(level, stages)}")
+    check_layers(filtered, source)
     transforms = {
         layer.top[0]: layer.transform_param
         for layer in filtered.layer
@@ -69,7 +72,7 @@ def define(
         raise NetworkError(f"{source}: no layer remains without data layers, losses and Accuracy")
     net, inputs = inputs_for_data(net, source, model, shapes)
     net = _with_input_shapes(net, shapes, source)
-    flow = trace_flow(net, source)
+    flow = trace_flow(net, source, written)
     all_notes = (*notes, *(f"{source}: {note}" for note in derived + inputs))
     return Definition(source, net, flow, Weights(net, model, source), all_notes, transforms)
 
@@ -90,11 +93,8 @@ def _checked(name: str, shape: Sequence[int]) -> list[int]:
 
 def _only_input(written: NetParameter, source: Path, phase: int, level: int, stages: Sequence[str]) -> str:
     """The name of the network's input. NetworkError where it has several (labels aside) or none."""
-    net = NetParameter()
-    net.CopyFrom(written)
-    names = list(net.input)
-    upgrade(net, source)
-    for layer in filter_net(net, source, phase=phase, level=level, stages=stages).layer:
+    names = list(written.input)
+    for layer in _filtered(written, source, phase, level, stages).layer:
         if layer.type == "Input":
             names += layer.top
         elif is_data(layer):
@@ -107,21 +107,45 @@ def _only_input(written: NetParameter, source: Path, phase: int, level: int, sta
     return inputs[0]
 
 
+def _filtered(written: NetParameter, source: Path, phase: int, level: int, stages: Sequence[str]) -> NetParameter:
+    """The layers of a state, `written` left as it is."""
+    net = NetParameter()
+    net.CopyFrom(written)
+    upgrade(net, source)
+    return filter_net(net, source, phase=phase, level=level, stages=stages)
+
+
 def _state(level: int, stages: Sequence[str]) -> str:
     return f", level {level}, stages {list(stages)}" if level or stages else ""
 
 
-def _supply_input_shapes(net: NetParameter, shapes: Mapping[str, list[int]], source: Path) -> None:
-    """Old `input` fields without dimensions get them from the caller."""
-    if not net.input or net.input_shape or net.input_dim:
-        return
-    missing = [name for name in net.input if name not in shapes]
+def _complete_bare_inputs(
+    written: NetParameter, shapes: Mapping[str, list[int]], filtered: NetParameter, source: Path
+) -> None:
+    """Old `input` fields without dimensions get them from the caller.
+
+    As in Caffe such a field alone makes no blob: where a layer makes it (an Input layer of that name), or no layer
+    reads it, the field is dropped. NetworkError for a blob that is read and has no shape.
+    """
+    made = {top for layer in filtered.layer for top in layer.top}
+    read = {bottom for layer in filtered.layer for bottom in layer.bottom}
+    names = [name for name in written.input if name in shapes or name in read]
+    names = [name for name in names if name not in made or _reads_first(filtered, name)]
+    missing = [name for name in names if name not in shapes]
     if missing:
         raise NetworkError(
-            f"{source}: input {missing[0]!r} has no shape; write input_shape into the prototxt or give an input shape"
+            f"{source}: input {missing[0]!r} has no shape; write input_shape into the prototxt, or give it: "
+            f"{shape_advice(missing[0])}"
         )
-    for name in net.input:
-        net.input_shape.add().dim.extend(shapes[name])
+    written.ClearField("input")
+    for name in names:
+        written.input.append(name)
+        written.input_shape.add().dim.extend(shapes[name])
+
+
+def _reads_first(net: NetParameter, name: str) -> bool:
+    """Whether the first layer that has the blob reads it: in place on an input, not the layer that makes it."""
+    return next(name in layer.bottom for layer in net.layer if name in (*layer.bottom, *layer.top))
 
 
 def _with_input_shapes(net: NetParameter, shapes: Mapping[str, list[int]], source: Path) -> NetParameter:

@@ -21,6 +21,7 @@ from typing import Any
 
 from inferkit.network.caffe.files.schema import LayerParameter, NetParameter
 from inferkit.network.caffe.flow import Flow, Top, trace_flow
+from inferkit.network.caffe.prototxt.check import is_known
 
 DATA_LAYERS = ("Data", "ImageData", "HDF5Data", "MemoryData", "WindowData")
 _LABELLED = ("Data", "ImageData", "MemoryData", "WindowData")  # the first top is the image, the second its label
@@ -63,7 +64,7 @@ def inference_part(net: NetParameter, unfiltered: NetParameter, source: object) 
     """
     if not is_training_net(net):
         return net, []
-    flow = trace_flow(net, source)
+    flow = trace_flow(net, source, unfiltered)
     ends = {index for index, layer in enumerate(net.layer) if _is_end(layer)}
     judged = _judged(flow, ends)
     auxiliary = _auxiliary(flow, judged)
@@ -72,8 +73,9 @@ def inference_part(net: NetParameter, unfiltered: NetParameter, source: object) 
     outputs = _about_images(flow, predictions | loose)
     live = _ancestors(flow, outputs)
     heads = _heads(flow, judged, auxiliary, live, outputs, unfiltered)
-    notes = [_note(net.layer[index], "auxiliary loss: left out with its branch") for index in sorted(auxiliary)]
-    return _assemble(flow, live, outputs, heads), notes + _unknown_losses(net)
+    notes = [_auxiliary_note(flow, index, judged[index], live) for index in sorted(auxiliary)]
+    notes += _foreign_notes(flow, judged, live, outputs, heads)
+    return _assemble(flow, live, outputs, heads), notes
 
 
 def _is_end(layer: LayerParameter) -> bool:
@@ -263,13 +265,31 @@ def _head_name(logits: str, head: _Head, count: int, used_names: set[str]) -> st
     return f"{logits}_prob{number}"
 
 
-def _unknown_losses(net: NetParameter) -> list[str]:
-    caffe_losses = ("MultinomialLogisticLoss", "HingeLoss", "EuclideanLoss", "ContrastiveLoss", *_HEADS)
-    return [
-        _note(layer, "not a loss of Caffe 1.0: left out; the blob that it evaluates is an output without an activation")
-        for layer in net.layer
-        if is_loss(layer) and layer.type not in caffe_losses
-    ]
+def _auxiliary_note(flow: Flow, index: int, tops: Sequence[Top], live: set[int]) -> str:
+    """A note on an auxiliary loss, or its Accuracy, that says which layers go with it."""
+    layer = flow.net.layer[index]
+    what = "accuracy of an auxiliary loss" if layer.type == "Accuracy" else "auxiliary loss"
+    branch = [flow.net.layer[place] for place in sorted(_ancestors(flow, tops) - live)]
+    names = ", ".join(repr(each.name) for each in branch)
+    return _note(layer, f"{what}: left out" + (f" with its branch (layers {names})" if branch else ""))
+
+
+def _foreign_notes(
+    flow: Flow, judged: dict[int, list[Top]], live: set[int], outputs: set[Top], heads: list[_Head]
+) -> list[str]:
+    """Notes on the layers that are left out and that Caffe 1.0 lacks: nothing is known of what they compute."""
+    notes = []
+    for index, layer in enumerate(flow.net.layer):
+        if index in live or (is_known(layer) and layer.type != "Python"):
+            continue
+        if is_loss(layer):
+            blobs = [flow.name(top) for top in judged[index] if top in outputs and not _is_read(flow, top, live, heads)]
+            text = "not a loss of Caffe 1.0: left out"
+            text += "".join(f"; the blob {blob!r} that it evaluates is an output as it is" for blob in blobs)
+            notes.append(_note(layer, text))
+        elif layer.type != "Python":
+            notes.append(_note(layer, "not a layer of Caffe 1.0: left out, since no output needs it"))
+    return notes
 
 
 def _note(layer: LayerParameter, text: str) -> str:

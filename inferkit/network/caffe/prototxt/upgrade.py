@@ -40,14 +40,14 @@ def upgrade(net: NetParameter, source: object) -> list[str]:
     """Change `net` in place to the current format; returns Caffe's own warnings (fields that are ignored).
 
     `source` is the file's name in errors. Raises NetworkError where Caffe aborts: an unknown old type, padding in
-    front of a layer that cannot pad, inputs without enough dimensions.
+    front of a layer that cannot pad, `layer` beside `layers`, inputs without enough dimensions.
     """
     warnings: list[str] = []
     if any(layer.HasField("layer") for layer in net.layers):
         warnings += upgrade_v0_net(net, source)
     _move_transform_fields(net)
     if net.layers:
-        warnings += _upgrade_v1_net(net)
+        warnings += _upgrade_v1_net(net, source)
     if net.input:
         _inputs_to_layer(net, source)
     for layer in net.layer:
@@ -79,11 +79,13 @@ def _move_transform_fields(net: NetParameter) -> None:
                 parameters.ClearField(field)
 
 
-def _upgrade_v1_net(net: NetParameter) -> list[str]:
+def _upgrade_v1_net(net: NetParameter, source: object) -> list[str]:
     warnings = []
     if net.layer:
-        warnings.append(f"{len(net.layer)} `layer` entries are ignored, since there are `layers` entries too")
-    net.ClearField("layer")
+        raise NetworkError(
+            f"{source} has {len(net.layers)} `layers` entries and {len(net.layer)} `layer` entries (first "
+            f"{net.layer[0].name!r}); Caffe refuses a file with both: write all of them in one form"
+        )
     for old in net.layers:
         if old.HasField("layer"):
             warnings.append(f"layer {old.name!r}: its inner `layer` is ignored")

@@ -96,6 +96,10 @@ def upgrade_v0_net(net: NetParameter, source: object) -> list[str]:
     if net.HasField("force_backward"):
         upgraded.force_backward = net.force_backward
     warnings: list[str] = []
+    if net.layer:
+        warnings.append(
+            f"{len(net.layer)} `layer` entries are ignored, as in Caffe: the `layers` are in the form of 2013"
+        )
     for old in merged:
         warnings += _upgrade_layer(old, upgraded.layers.add(), source)
     net.CopyFrom(upgraded)

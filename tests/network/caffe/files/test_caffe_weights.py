@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inferkit.errors import NetworkError
-from inferkit.network.caffe.files.fillers import RandomFiller, fill
+from inferkit.network.caffe.files.fillers import UNSTATED, WrongFiller, fill
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import BlobProto, FillerParameter, NetParameter
 from inferkit.network.caffe.files.weights import BlobSpec, Weights, match_blobs, shapes_agree
 from inferkit.network.caffe.files.wire import put_values
 from inferkit.network.caffe.prototxt.definition import read_upgraded
+from inferkit.wire import varint
 from tests.network.caffe.pycaffe_oracle import CaffeAborted, oracle
 
 CONSTANT = FillerParameter(value=0.5)
@@ -205,9 +206,9 @@ def test_deterministic_fillers_are_taken() -> None:
     assert fill((2,), FillerParameter()).tolist() == [0, 0]
     assert fill((2,), CONSTANT).tolist() == [0.5, 0.5]
     assert fill((2,), FillerParameter(type="uniform", min=3, max=3)).tolist() == [3, 3]
-    with pytest.raises(RandomFiller, match="square"):
+    with pytest.raises(WrongFiller, match="square"):
         fill((1, 1, 2, 3), FillerParameter(type="bilinear"))
-    with pytest.raises(RandomFiller, match="no filler 'Gaussian'"):
+    with pytest.raises(WrongFiller, match="no filler 'Gaussian'"):
         fill((1,), FillerParameter(type="Gaussian"))
 
 
@@ -247,6 +248,79 @@ def test_disagreement_names_file_layer_blob_and_both_shapes(
     weights = _weights('layer { name: "a" type: "X" }', _model(a=blobs), tmp_path)
     with pytest.raises(NetworkError, match=rf"m.caffemodel, layer 'a' \(X\): .*{reason}"):
         weights.blobs(0, [BlobSpec((2, 3), CONSTANT)])
+
+
+@pytest.mark.parametrize(
+    "filler, reason",
+    [
+        (FillerParameter(type="orthogonal"), "no filler 'orthogonal'"),
+        (FillerParameter(type=""), "no filler ''"),
+        (FillerParameter(type="bilinear"), "square kernel"),
+        (FillerParameter(type="gaussian", sparse=3), "sparse is 3"),
+    ],
+)
+def test_a_wrong_filler_is_refused_where_weights_are_given_too(
+    tmp_path: Path, filler: FillerParameter, reason: str
+) -> None:
+    weights = _weights('layer { name: "a" type: "X" }', _model(a=[_blob([2, 3])]), tmp_path)
+    with pytest.raises(NetworkError, match=rf"net.prototxt, layer 'a' \(X\): blob 0: .*{reason}"):
+        weights.blobs(0, [BlobSpec((2, 3), filler)])
+    assert weights.blobs(0, [BlobSpec((2, 3), UNSTATED)])[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def _foreign(number: int, content: bytes, kind: int | None = None) -> BlobProto:
+    """A blob of shape [2, 3] with bytes in a field, and field 10 (the type of raw_data) where `kind` is given."""
+    blob = BlobProto(shape={"dim": [2, 3]})
+    typed = b"" if kind is None else varint(10 << 3) + varint(kind)
+    blob.MergeFromString(typed + varint(number << 3 | 2) + varint(len(content)) + content)
+    return blob
+
+
+NUMBERS = np.array([[0, 0.5, -1], [2, 3, 65504]])
+
+
+@pytest.mark.parametrize("kind, dtype", [(None, "<f8"), (0, "<f8"), (1, "<f4"), (2, "<f2")])
+def test_the_raw_data_of_nvcaffe_is_read(tmp_path: Path, kind: int | None, dtype: str) -> None:
+    blob = _foreign(12, NUMBERS.astype(dtype).tobytes(), kind)
+    weights = _weights('layer { name: "a" type: "X" }', _model(a=[blob]), tmp_path)
+    np.testing.assert_array_equal(weights.blobs(0, [BlobSpec((2, 3))])[0], NUMBERS.astype(np.float32))
+
+
+def test_caffes_own_field_comes_before_raw_data(tmp_path: Path) -> None:
+    blob = _blob([2, 3], 7)
+    blob.MergeFromString(_foreign(12, NUMBERS.astype("<f4").tobytes(), 1).SerializeToString())
+    del blob.shape.dim[2:]  # merging appended the same shape again
+    weights = _weights('layer { name: "a" type: "X" }', _model(a=[blob]), tmp_path)
+    assert weights.blobs(0, [BlobSpec((2, 3))])[0].tolist() == [[7, 8, 9], [10, 11, 12]]
+
+
+@pytest.mark.parametrize(
+    "blob, reason",
+    [
+        (_foreign(12, bytes(24), 3), r"field 10 \(raw_data_type\) and field 12 \(raw_data\), which Caffe 1.0 lacks"),
+        (_foreign(12, bytes(24), 9), r"field 12 \(raw_data\), which Caffe 1.0 lacks"),
+        (_foreign(21, bytes(12)), "has field 21, which Caffe 1.0 lacks: a fork wrote the file"),
+        (_foreign(12, bytes(20), 1), "has 5 elements for its shape .* damaged"),
+    ],
+)
+def test_weights_in_a_field_that_is_not_read_name_the_field(tmp_path: Path, blob: BlobProto, reason: str) -> None:
+    weights = _weights('layer { name: "a" type: "X" }', _model(a=[blob]), tmp_path)
+    with pytest.raises(NetworkError, match=rf"m.caffemodel, layer 'a' \(X\): blob 0 .*{reason}"):
+        weights.blobs(0, [BlobSpec((2, 3), CONSTANT)])
+
+
+def test_raw_data_that_ends_within_a_number_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=r"the raw_data at byte .* takes 23 bytes"):
+        _weights("layer { }", _model(a=[_foreign(12, bytes(23), 1)]), tmp_path)
+
+
+def test_a_layer_with_its_weights_in_a_field_that_is_not_read_names_the_field(tmp_path: Path) -> None:
+    model = _model(a=[])
+    model.layer[0].MergeFromString(varint(900 << 3 | 2) + varint(4) + bytes(4))
+    weights = _weights('layer { name: "a" type: "X" }', model, tmp_path)
+    with pytest.raises(NetworkError, match=r"has no blobs; it has field 900, which Caffe 1.0 lacks"):
+        weights.blobs(0, [BlobSpec((2,), CONSTANT)])
+    assert weights.blobs(0, []) == []
 
 
 def test_more_param_entries_than_blobs_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Small nets that Caffe aborts on, and nets that only the import refuses: name -> (prototxt, pattern of the error)."""
+"""Small nets that Caffe aborts on, and nets that only the import refuses: name -> (prototxt, pattern of the error).
+
+What Caffe aborts on before it knows any shape is in caffe_checks.py.
+"""
 
 from __future__ import annotations
 

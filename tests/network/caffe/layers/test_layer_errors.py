@@ -9,6 +9,8 @@ import pytest
 import inferkit
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import parse_prototxt
+from tests.network.caffe.layers.caffe_checks import ABORTS as UNSHAPED_ABORTS
+from tests.network.caffe.layers.caffe_checks import ACCEPTED
 from tests.network.caffe.layers.caffe_errors import ABORTS, REFUSED
 from tests.network.caffe.pycaffe_oracle import CaffeAborted, oracle
 
@@ -17,7 +19,7 @@ def _cases(table: dict[str, tuple[str, str]]) -> list:
     return [pytest.param(text, reason, id=name) for name, (text, reason) in table.items()]
 
 
-@pytest.mark.parametrize("text, reason", _cases(ABORTS | REFUSED))
+@pytest.mark.parametrize("text, reason", _cases(ABORTS | UNSHAPED_ABORTS | REFUSED))
 def test_the_error_names_file_layer_type_and_reason(text: str, reason: str, tmp_path: Path) -> None:
     prototxt = tmp_path / "net.prototxt"
     prototxt.write_text(text)
@@ -30,9 +32,26 @@ def test_the_error_names_file_layer_type_and_reason(text: str, reason: str, tmp_
 
 
 @pytest.mark.pycaffe
-@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, (text, _) in ABORTS.items()])
+@pytest.mark.parametrize(
+    "text", [pytest.param(text, id=name) for name, (text, _) in (ABORTS | UNSHAPED_ABORTS).items()]
+)
 def test_caffe_aborts_on_it_too(text: str, tmp_path: Path) -> None:
     prototxt = tmp_path / "net.prototxt"
     prototxt.write_text(text)
     with pytest.raises(CaffeAborted):
         oracle().run(prototxt)
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in ACCEPTED.items()])
+def test_what_only_looks_wrong_is_imported(text: str, tmp_path: Path) -> None:
+    prototxt = tmp_path / "net.prototxt"
+    prototxt.write_text(text)
+    assert inferkit.load(prototxt).outputs
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in ACCEPTED.items()])
+def test_caffe_loads_it_too(text: str, tmp_path: Path) -> None:
+    prototxt = tmp_path / "net.prototxt"
+    prototxt.write_text(text)
+    oracle().run(prototxt)

@@ -10,12 +10,15 @@ from google.protobuf import text_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import inferkit
 from inferkit.backends.caffe.root import CaffeRoot
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import parse_prototxt
 from inferkit.network.caffe.files.schema import NetParameter, V1LayerParameter
+from inferkit.network.caffe.prototxt.definition import read_upgraded
 from inferkit.network.caffe.prototxt.upgrade import upgrade, v1_type_name
 from tests.network.caffe.files.caffe_messages import nets
+from tests.network.caffe.pycaffe_oracle import CaffeAborted, oracle
 
 V0 = """
 name: "net"
@@ -206,6 +209,39 @@ def test_what_cannot_be_upgraded_is_refused(text: str, reason: str) -> None:
 def test_ignored_fields_are_warned_of() -> None:
     net = parse_prototxt('layers { layer { name: "n" type: "relu" stride: 2 } }', "net.prototxt")
     assert upgrade(net, "net.prototxt") == ["net.prototxt: layer 'n' (relu): field stride is ignored"]
-    both = parse_prototxt('layers { type: RELU } layer { type: "TanH" }', "net.prototxt")
-    assert "1 `layer` entries are ignored" in upgrade(both, "net.prototxt")[0]
+    both = parse_prototxt('layers { layer { name: "n" type: "relu" } } layer { type: "TanH" }', "net.prototxt")
+    assert "1 `layer` entries are ignored, as in Caffe" in upgrade(both, "net.prototxt")[0]
     assert [layer.type for layer in both.layer] == ["ReLU"]
+
+
+OLD_AND_NEW = [
+    'layers { name: "t" type: TANH bottom: "d" top: "t" } layer { name: "s" type: "Softmax" bottom: "t" top: "s" }',
+    'layer { name: "s" type: "Softmax" bottom: "d" top: "s" } layers { name: "t" type: TANH bottom: "s" top: "t" }',
+    'layers { name: "t" type: TANH bottom: "d" top: "t" } layer { }',
+]
+
+
+@pytest.mark.parametrize("layers", OLD_AND_NEW)
+@pytest.mark.parametrize("inputs", ["input_dim: [1, 4, 1, 1]", "input_shape { dim: 4 }"])
+def test_layers_of_two_forms_in_one_file_are_refused(tmp_path: Path, layers: str, inputs: str) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(f'input: "d" {inputs} {layers}')
+    with pytest.raises(NetworkError, match=r"net.prototxt has 1 `layers` entries and 1 `layer` entries.*in one form"):
+        inferkit.load(path)
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("layers", OLD_AND_NEW)
+def test_caffe_refuses_layers_of_two_forms_too(tmp_path: Path, layers: str) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(f'input: "d" input_dim: [1, 4, 1, 1] {layers}')
+    with pytest.raises(CaffeAborted, match="Refusing to upgrade inconsistent"):
+        oracle().run(path)
+
+
+def test_a_caffemodel_of_two_forms_is_refused(tmp_path: Path) -> None:
+    model = parse_prototxt(OLD_AND_NEW[0], "model")
+    model.layer[0].blobs.add(data=[1.0]).shape.dim.append(1)
+    (tmp_path / "both.caffemodel").write_bytes(model.SerializeToString())
+    with pytest.raises(NetworkError, match=r"both.caffemodel has 1 `layers` entries and 1 `layer` entries"):
+        read_upgraded(tmp_path / "both.caffemodel")
