@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import NetworkError
 from inferkit.network.network import without_weights
+from inferkit.network.open_dimensions import forget_shapes
 
 if TYPE_CHECKING:
     import onnx
 
 # Names the batch in shape inference where the file leaves the inputs' first dimension open without a name.
 _BATCH = "inferkit_batch"
+# Primes: no size that a network holds in a constant divides them by chance.
+_BATCH_SIZES = (10007, 10009)
 
 
 def list_outputs_once(model: onnx.ModelProto) -> None:
@@ -46,28 +49,32 @@ def name_batches(model: onnx.ModelProto) -> None:
     """Name the first dimension of outputs as that of the inputs where shape inference shows that it is the same.
 
     `model` is changed in place: inputs whose open first dimension has no name get one, if all inputs lack it. An
-    exporter may name the batch of each output differently, or not at all; a stated name that the inputs share stays.
+    exporter may name the batch of each output differently, or not at all; it is the batch if inference with two sizes
+    of it gives these sizes (a reshape to -1 needs numbers). A name that outputs and inputs share stays.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     firsts = [_first(value) for value in model.graph.input if value.name not in constants]
-    opened = [dim for dim in firsts if dim is not None and not dim.HasField("dim_value")]
-    if not opened:
-        return
-    if not any(dim.dim_param for dim in opened):
+    opened = [dim for dim in firsts if _is_open(dim)]
+    if opened and not any(dim.dim_param for dim in opened):
         for dim in opened:
             dim.dim_param = _BATCH
     names = {dim.dim_param for dim in opened}
     unsure = {
-        value.name: dim
-        for value in model.graph.output
-        if (dim := _first(value)) is not None and not dim.HasField("dim_value") and dim.dim_param not in names
+        value.name: dim for value in model.graph.output if _is_open(dim := _first(value)) and dim.dim_param not in names
     }
-    if not unsure:
+    if not unsure or len(names) > 1:
         return
-    for value in _inferred(model):
-        dim = _first(value)
-        if value.name in unsure and dim is not None and dim.dim_param in names:
-            unsure[value.name].dim_param = dim.dim_param
+    smaller, larger = ({value.name: _first(value) for value in _inferred(model, size)} for size in _BATCH_SIZES)
+    for name, dim in unsure.items():
+        sizes = tuple(first.dim_value if (first := found.get(name)) is not None else 0 for found in (smaller, larger))
+        if names and sizes == _BATCH_SIZES:
+            dim.dim_param = next(iter(names))
+        elif sizes[0] == sizes[1] > 0:  # fixed, whatever the file says
+            dim.dim_value = sizes[0]
+
+
+def _is_open(dim: Any) -> bool:
+    return dim is not None and not dim.HasField("dim_value")
 
 
 def _first(value: onnx.ValueInfoProto) -> Any:
@@ -79,13 +86,21 @@ def _lacks_shape(value: onnx.ValueInfoProto) -> bool:
     return value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
 
 
-def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """The outputs as shape inference gives them, not as the file states them; none where inference fails."""
+def _inferred(model: onnx.ModelProto, batch: int | None = None) -> list[onnx.ValueInfoProto]:
+    """The outputs as shape inference gives them, not as the file states them; none where inference fails.
+
+    `batch` is the size of the inputs' open first dimensions, where it is to be a number.
+    """
     from onnx import helper, shape_inference
 
     skeleton = without_weights(model)
     for value in skeleton.graph.output:
         value.type.tensor_type.ClearField("shape")
+    forget_shapes(skeleton)
+    if batch is not None:
+        for value in skeleton.graph.input:
+            if _is_open(dim := _first(value)):
+                dim.dim_value = batch
     declared = {value.name for value in skeleton.graph.input}
     for tensor in model.graph.initializer:
         if tensor.data_type in (6, 7) and len(tensor.dims) <= 1:  # int32, int64: shapes and axes, which are read
