@@ -17,11 +17,16 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8")
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Name, numpy dtype name and shape of an input or output; None is a dimension set at run time (the batch)."""
+    """Name, numpy dtype name and shape of an input or output; None is a dimension set at run time (the batch).
+
+    `first` is what the model calls an open first dimension: inputs and outputs that share it have as many rows. It is
+    empty where the model gives no name.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    first: str = field(default="", compare=False)
 
 
 def unit_of(inputs: Sequence[TensorInfo]) -> str:
@@ -123,4 +128,5 @@ def _tensor_info(value: onnx.ValueInfoProto) -> TensorInfo:
 
     tensor = value.type.tensor_type
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
-    return TensorInfo(value.name, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)), shape)
+    first = next((dim.dim_param for dim in tensor.shape.dim), "")
+    return TensorInfo(value.name, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)), shape, first)

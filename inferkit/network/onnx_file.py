@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections import Counter
@@ -15,6 +14,7 @@ from inferkit.files import inside, is_engine_file, replacing, write_atomically
 from inferkit.network.limit import check_bytes, read_file
 from inferkit.network.network import Network, without_weights
 from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
+from inferkit.network.outputs import list_outputs_once, name_batches, state_output_shapes
 
 if TYPE_CHECKING:
     import onnx
@@ -32,8 +32,8 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     Any opset is taken as it is; the network's precision is that of the file (half weights, Q/DQ pairs). `input_shape`
     gives dimensions besides the batch that the file leaves open their numbers (UsageError where it does not fit).
     Raises NetworkError for a file that is missing, damaged or not an ONNX model, for external data that is missing, too
-    short or outside of the model's folder, for more bytes than a network may have (limit.py), and for a model that
-    onnx.checker refuses.
+    short or outside of the model's folder, for more bytes than a network may have (limit.py), for an output without a
+    shape where none can be inferred, and for a model that onnx.checker refuses.
     """
     source = Path(path)
     model = _parse(source)
@@ -41,7 +41,9 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     _open_unknown_dimensions(model)
     if input_shape is not None:
         fix_open_dimensions(model, input_shape, str(source))
-    _add_output_shapes(model)
+    list_outputs_once(model)
+    state_output_shapes(model, str(source))
+    name_batches(model)
     _check(model, source)
     try:
         name = name or model.graph.name or source.stem
@@ -179,19 +181,6 @@ def _open_unknown_dimensions(model: onnx.ModelProto) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_value") and dim.dim_value <= 0:
                 dim.ClearField("dim_value")
-
-
-def _add_output_shapes(model: onnx.ModelProto) -> None:
-    """Infer the shapes of outputs that the file does not state; some exporters leave them out."""
-    from onnx import shape_inference
-
-    missing = [value for value in model.graph.output if value.type.HasField("tensor_type")]
-    if all(value.type.tensor_type.HasField("shape") for value in missing):
-        return
-    with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
-        inferred = shape_inference.infer_shapes(model)
-        for value, typed in zip(model.graph.output, inferred.graph.output, strict=True):
-            value.CopyFrom(typed)
 
 
 def _stored_bytes(tensor: onnx.TensorProto) -> int:

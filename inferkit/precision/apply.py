@@ -19,6 +19,7 @@ from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, INT8, insert
 from inferkit.precision.rewrite.fold import prepare
 from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.opset import convert
 
 _Options = TypeVar("_Options")
 
@@ -99,7 +100,7 @@ def _require_fp32(network: Network, precision: str) -> None:
 def _half(network: Network, precision: str, options: CastOptions) -> Network:
     _require_fp32(network, precision)
     half = HALVES[precision]
-    graph = prepare(network.model).with_opset(half.opset)
+    graph = convert(prepare(network.model), half.opset)
     notes = to_half(graph, half, options)
     graph.prune()
     return network.with_model(graph.model(), precision=precision, notes=(*network.notes, *notes))
@@ -108,7 +109,7 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
 def _quantized(network: Network, precision: str, source: Any, options: QuantizeOptions) -> Network:
     _require_fp32(network, precision)
     form = FORMATS[precision]
-    graph = prepare(network.model).with_opset(form.opset)
+    graph = convert(prepare(network.model), form.opset)
     placement = place(graph, options.choices)
     calibration = calibrate(network, precision, graph, placement, source, options)
     insert(graph, placement, calibration, form)
@@ -157,7 +158,7 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
     """
     chosen = parse_options(QuantizeOptions, "calibration", options)
     _require_fp32(network, "calibration")
-    graph = prepare(network.model).with_opset(INT8.opset)  # the prepared graph may need more than its own operator set
+    graph = convert(prepare(network.model), INT8.opset)  # the prepared graph may need more than its own operator set
     if isinstance(source, (str, Path)):
         source = from_path(Path(source))
     if isinstance(source, (Calibration, Ranges)):

@@ -45,7 +45,8 @@ class Half:
         return helper.make_tensor("", self.element, rounded.shape, rounded.tobytes(), raw=True)
 
 
-FP16 = Half("fp16", TensorProto.FLOAT16, "tensor(float16)", 65504.0, 2.0**-14, 13)
+# Since numpy-style broadcasting; all sets from there on take float16.
+FP16 = Half("fp16", TensorProto.FLOAT16, "tensor(float16)", 65504.0, 2.0**-14, 7)
 # Conv, pooling and most activations take bfloat16 from operator set 22 on.
 BF16 = Half(
     "bf16",

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from inferkit.errors import PrecisionError
+from inferkit.precision.counting import counting_nodes
 from inferkit.precision.halves import Half, Loss, loss
 from inferkit.precision.rewrite.fold import LINEAR
 from inferkit.precision.rewrite.graph import Graph
@@ -93,7 +94,7 @@ def find_islands(
     base |= _between(graph, base)
     base |= _finishing(graph, base)
     base |= _between(graph, base)  # the root between a mean square and the division by it
-    return Islands(frozenset(base), tuple(losses))
+    return Islands(frozenset(base | counting_nodes(graph, types)), tuple(losses))
 
 
 def slots(graph: Graph, types: Mapping[str, ValueType], node: onnx.NodeProto, half: Half) -> Slots | None:

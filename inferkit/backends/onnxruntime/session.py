@@ -24,7 +24,9 @@ class OnnxSession(Session):
     """One stream of batches through an InferenceSession, which several of these may share.
 
     The trace's `compute` and `wall` are one Run() with everything bound: on the CPU there is nothing to copy. An
-    output whose shape cannot be told from the batch is allocated by the first run of each batch shape, by no later one.
+    output whose shape cannot be told from the batch is allocated by the first run of each batch shape, by no later one;
+    one whose shape depends on the data is allocated by every run. An output that is an input is handed over as staged:
+    ONNX Runtime would leave the memory bound to it as it was.
     `nonfinite` counts NaN and infinities per output of the last fetch.
     """
 
@@ -46,7 +48,10 @@ class OnnxSession(Session):
         self._memory = memory
         self._layers = layers
         self._staged: Arrays = {}
-        self._results: dict[str, NDArray[Any] | None] = {}
+        self._results: Arrays = {}
+        self._computed = [info for info in self.outputs if info.name not in {given.name for given in self.inputs}]
+        self._unbound: set[str] = set()  # outputs that the next run allocates
+        self._varying: set[str] = set()  # outputs whose shape depends on the data
         self._shapes: dict[tuple[tuple[int, ...], ...], dict[str, tuple[int, ...]]] = {}
         self._state = "opened"
 
@@ -63,7 +68,7 @@ class OnnxSession(Session):
             np.copyto(buffer, array)
         if changed:
             known = self._shapes.get(self._feed_shape(), {})
-            for info in self.outputs:
+            for info in self._computed:
                 self._bind_output(info, known.get(info.name) or _expected_shape(info, batch))
         self._state = "loaded"
 
@@ -75,7 +80,7 @@ class OnnxSession(Session):
             wall = self._run()
         except Exception as error:  # its exceptions have no common class below Exception
             wall = self._run_unbound(error)
-        if any(result is None for result in self._results.values()):
+        if self._unbound:
             self._learn_shapes()
         self._state = "executed"
         return Trace(host_to_device=0.0, compute=wall, device_to_host=0.0, wall=wall)
@@ -84,7 +89,8 @@ class OnnxSession(Session):
         self._require_open()
         if self._state != "executed":
             raise BackendError("nothing to fetch: execute the loaded batch first")
-        outputs = {name: np.array(result) for name, result in self._results.items()}
+        results = {**self._staged, **self._results}
+        outputs = {info.name: np.array(results[info.name]) for info in self.outputs}
         self.nonfinite = count_nonfinite(outputs)
         return outputs
 
@@ -121,15 +127,16 @@ class OnnxSession(Session):
     def _run(self) -> float:
         runtime, binding = self._runtime, self._binding
         start = time.perf_counter()
-        runtime.run_with_iobinding(binding)
+        if self._computed:  # ONNX Runtime refuses a run that computes nothing
+            runtime.run_with_iobinding(binding)
         return time.perf_counter() - start
 
     def _run_unbound(self, error: Exception) -> float:
-        """Once more after a failure, with outputs left to ONNX Runtime: theirs may not be shaped as the batch promised
-        (rows that are not images). BackendError where that was not the reason."""
-        if self._feed_shape() in self._shapes:
+        """Once more after a failure, with outputs left to ONNX Runtime: theirs may not be shaped as the batch promised,
+        or as the run before (rows that are not images). BackendError where that was not the reason."""
+        if len(self._unbound) == len(self._computed):
             raise BackendError(f"ONNX Runtime fails in a run: {error}") from error
-        for info in self.outputs:
+        for info in self._computed:
             self._bind_output(info, None)
         try:
             return self._run()
@@ -137,24 +144,27 @@ class OnnxSession(Session):
             raise BackendError(f"ONNX Runtime fails in a run: {again}") from again
 
     def _bind_output(self, info: TensorInfo, shape: tuple[int, ...] | None) -> None:
-        if shape is None:
-            self._results[info.name] = None
+        if shape is None or info.name in self._varying:
+            self._unbound.add(info.name)
             self._binding.bind_output(info.name, "cpu")
             return
+        self._unbound.discard(info.name)
         result = self._results[info.name] = np.empty(shape, _dtype(info))
         self._binding.bind_output(info.name, "cpu", 0, _element_type(result), shape, result.ctypes.data)
 
     def _learn_shapes(self) -> None:
         """Take over outputs that ONNX Runtime allocated, and bind memory of their shape for the runs to come."""
         arrays = self._binding.copy_outputs_to_cpu()
-        found = dict(zip((info.name for info in self.outputs), arrays, strict=True))
+        found = dict(zip((info.name for info in self._computed), arrays, strict=True))
+        known = self._shapes.get(self._feed_shape(), {})
+        self._varying |= {name for name, array in found.items() if known.get(name, array.shape) != array.shape}
         self._shapes[self._feed_shape()] = {name: array.shape for name, array in found.items()}
-        for info in self.outputs:
-            if self._results[info.name] is None:
-                self._bind_output(info, found[info.name].shape)
-                result = self._results[info.name]
-                assert result is not None
-                np.copyto(result, found[info.name])
+        for info in [info for info in self._computed if info.name in self._unbound]:
+            self._bind_output(info, found[info.name].shape)
+            if info.name in self._unbound:
+                self._results[info.name] = found[info.name]
+            else:
+                np.copyto(self._results[info.name], found[info.name])
 
     def _feed_shape(self) -> tuple[tuple[int, ...], ...]:
         return tuple(self._staged[info.name].shape for info in self.inputs)

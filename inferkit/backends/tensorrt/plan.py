@@ -61,7 +61,8 @@ class PlanInfo:
         try:
             for name in ("inputs", "outputs"):
                 fields[name] = tuple(
-                    TensorInfo(item["name"], item["dtype"], tuple(item["shape"])) for item in fields[name]
+                    TensorInfo(item["name"], item["dtype"], tuple(item["shape"]), item.get("first", ""))
+                    for item in fields[name]
                 )
             for name in ("profile", "targets", "warnings"):
                 fields[name] = tuple(fields[name])

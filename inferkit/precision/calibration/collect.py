@@ -156,21 +156,34 @@ def _session(graph: Graph, threads: int) -> Any:
         raise PrecisionError(f"calibration: ONNX Runtime cannot load the network: {error}") from error
 
 
-def as_feeds(batch: Any, inputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """One batch in any accepted form (array, dict of arrays, object with `.images`) as a dict by input name."""
+def as_feeds(batch: Any, types: Mapping[str, np.dtype[Any]]) -> dict[str, NDArray[Any]]:
+    """One batch in any accepted form (array, dict of arrays, object with `.images`) as a dict by input name.
+
+    `types` are the inputs' own. Numbers of any floating type become an input's, and uint8 images where it is floating,
+    as a session converts them. PrecisionError for any other type, and for missing or unknown inputs.
+    """
     values = getattr(batch, "images", batch)
     count = getattr(batch, "count", None)
     if isinstance(count, int):
         values = values[:count]  # a dataset's padded last batch repeats its last image
     if not isinstance(values, Mapping):
-        if len(inputs) != 1:
+        if len(types) != 1:
             raise PrecisionError(
-                f"calibration: the network has the inputs {', '.join(inputs)}; give each batch as a dict by input name"
+                f"calibration: the network has the inputs {', '.join(types)}; give each batch as a dict by input name"
             )
-        values = {inputs[0]: values}
-    if set(values) != set(inputs):
+        values = {next(iter(types)): values}
+    if set(values) != set(types):
         raise PrecisionError(
-            f"calibration: a batch has {', '.join(map(str, values))}, but the network's inputs are {', '.join(inputs)}"
+            f"calibration: a batch has {', '.join(map(str, values))}, but the network's inputs are {', '.join(types)}"
         )
-    feeds = {name: np.asarray(value) for name, value in values.items()}
-    return {name: v.astype(np.float32) if v.dtype.kind == "f" else v for name, v in feeds.items()}
+    return {name: _of_type(np.asarray(value), types[name], name) for name, value in values.items()}
+
+
+def _of_type(values: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    if values.dtype == dtype:
+        return values
+    if dtype.kind == "f" and (values.dtype.kind == "f" or values.dtype == np.uint8):
+        return values.astype(dtype)
+    raise PrecisionError(
+        f"calibration: input {name!r} takes {dtype}, got {values.dtype}; convert it with .astype({dtype.name!r})"
+    )

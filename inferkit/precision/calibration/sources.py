@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnx import TensorProto
+import numpy as np
+from onnx import TensorProto, helper
 
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.precision.calibration.batches import BatchFiles
@@ -49,7 +50,7 @@ def feeds_of(
     UsageError for a source of another kind, PrecisionError for an unusable batch.
     """
     total = images
-    holding, inputs = ImageInputs.of(graph), graph.input_names
+    holding, types = ImageInputs.of(graph), _types(graph)
     if hasattr(source, "batches"):
         wanted = IMAGES if images is None else images
         total = min(wanted, len(source))
@@ -62,7 +63,15 @@ def feeds_of(
         batches = source
     else:
         raise UsageError(f"cannot calibrate with a {type(source).__name__}; give a dataset, batches, ranges or a path")
-    return _limited((as_feeds(batch, inputs) for batch in batches), holding, images, total)
+    return _limited((as_feeds(batch, types) for batch in batches), holding, images, total)
+
+
+def _types(graph: Graph) -> dict[str, np.dtype[Any]]:
+    """The numpy types of a graph's inputs by name."""
+    return {
+        value.name: np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+        for value in graph.inputs
+    }
 
 
 def _element(graph: Graph) -> str:

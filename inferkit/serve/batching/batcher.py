@@ -43,9 +43,10 @@ class Batcher:
     """Runs requests of many threads and asyncio tasks in batches. Use as a context manager, or call `close`.
 
     `run` is an open Session (which stays the caller's to close) or a function from a batch (arrays by input name) to
-    fresh outputs by name; for a function `inputs` describes a request. `delay`: the longest time in seconds that a
-    request waits for others while the engine is free. `queue_limit`: the maximum queue length in rows.
-    `observer` is called with a BatchRecord after each batch is answered, on the batcher's threads.
+    fresh outputs by name; for a function `inputs` describes a request. UsageError where the rows of a session's outputs
+    are not known to be those of its inputs. `delay`: the longest time in seconds that a request waits for others while
+    the engine is free. `queue_limit`: the maximum queue length in rows. `observer` is called with a BatchRecord after
+    each batch is answered, on the batcher's threads.
 
     Answers come in the order of submission. A batch that fails is run again request by request, so that only those
     requests fail that fail alone. All calls of `run` come from one thread.
@@ -61,10 +62,9 @@ class Batcher:
         queue_limit: int = 1024,
         observer: Callable[[BatchRecord], None] | None = None,
     ) -> None:
-        given = getattr(run, "inputs", None) if inputs is None else inputs
-        if given is None:
+        if (given := getattr(run, "inputs", None) if inputs is None else inputs) is None:
             raise UsageError("a function needs `inputs`: the names, types and shapes of a request")
-        self._layout = Layout(given)
+        self._layout = Layout(given, getattr(run, "outputs", ()))
         if max_batch < 1 or delay < 0 or queue_limit < max_batch:
             raise UsageError(
                 f"max_batch {max_batch}, delay {delay:g} s, queue_limit {queue_limit}: max_batch must be at least 1, "

@@ -20,10 +20,42 @@ Arrays = dict[str, NDArray[Any]]
 Signature = tuple[tuple[int, ...], ...]
 
 
-class Layout:
-    """The inputs of an engine whose first axis is the batch; `batch` is set where that axis is fixed in the graph."""
+def _check_rows(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:
+    """UsageError with the reason where a batch of requests cannot be cut into theirs.
 
-    def __init__(self, inputs: Sequence[TensorInfo]) -> None:
+    Inputs and outputs must have the batch on their first axis. Where the model names its open dimensions, they must
+    share the name; where it names none, they are taken to.
+    """
+    hint = "run it in a session, batch by batch"
+    named = {info.first: info.name for info in inputs if info.first}
+    if len(named) > 1:
+        shown = ", ".join(f"{name!r} [{first}, …]" for first, name in named.items())
+        raise UsageError(
+            f"batching needs one batch for all inputs, but the model names it differently: {shown}; {hint}"
+        )
+    batch = inputs[0].shape[0]
+    for info in outputs:
+        if not info.shape:
+            raise UsageError(f"output {info.name!r} is one number for the whole batch, so it cannot be batched; {hint}")
+        if info.shape[0] != batch:
+            has = info.first or "?" if info.shape[0] is None else info.shape[0]
+            wanted = next(iter(named), "N") if batch is None else batch
+            reason = f"has {has} rows for a batch of {wanted}"
+        elif batch is None and named and info.first not in named:
+            reason = f"has {info.first or 'an unknown number of'} rows, which are not known to be the batch's"
+            hint = f"{hint}, or name its first dimension {next(iter(named))!r} in the file if it is the batch"
+        else:
+            continue
+        raise UsageError(f"output {info.name!r} {reason}, so a batch of requests cannot be cut into theirs; {hint}")
+
+
+class Layout:
+    """The inputs of an engine whose first axis is the batch; `batch` is set where that axis is fixed in the graph.
+
+    UsageError where it is not, and where the rows of `outputs` are not known to be those of the inputs.
+    """
+
+    def __init__(self, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo] = ()) -> None:
         if not inputs or any(not info.shape for info in inputs):
             raise UsageError("batching needs inputs whose first axis is the batch")
         fixed = {info.shape[0] for info in inputs}
@@ -31,6 +63,7 @@ class Layout:
             raise UsageError(
                 f"batching needs one batch size for all inputs; they have {', '.join(sorted(map(str, fixed)))}"
             )
+        _check_rows(inputs, outputs)
         self.batch: int | None = fixed.pop()
         self.names = tuple(info.name for info in inputs)
         self._name_set = frozenset(self.names)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.errors import InferkitError
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.protocol.messages import SERVICE, messages
-from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, timeout_seconds
+from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, refuse_parameters, timeout_seconds
 from inferkit.serve.protocol.tensors import from_bytes, from_numbers
 from inferkit.version import __version__
 
@@ -120,6 +120,10 @@ class _Answers:
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         service = self._service
         service.check_model(request.model_name, request.model_version)
+        _refuse_parameters(request, ("timeout",), "the request")
+        for kind, tensors in (("input", request.inputs), ("output", request.outputs)):
+            for tensor in tensors:
+                _refuse_parameters(tensor, (), f"{kind} {tensor.name}")
         arrays = _arrays(request)
         limits = [context.time_remaining()]
         if "timeout" in request.parameters:
@@ -133,6 +137,10 @@ class _Answers:
             answer.outputs.add(name=name, datatype=kinds[name], shape=array.shape)
             answer.raw_output_contents.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return answer
+
+
+def _refuse_parameters(message: Any, supported: tuple[str, ...], where: str) -> None:
+    refuse_parameters({name: _value(entry) for name, entry in message.parameters.items()}, supported, where)
 
 
 def _value(parameter: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from inferkit.errors import BackendError, InferkitError
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
-from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, timeout_seconds
+from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, refuse_parameters, timeout_seconds
 from inferkit.serve.protocol.tensors import from_bytes, from_numbers
 from inferkit.version import __version__
 
@@ -93,14 +93,16 @@ def application(service: Service, max_bytes: int) -> Starlette:
         _check_model(service, request)
         body = await _body(request, max_bytes)
         header, arrays = _read(body, request.headers.get(JSON_LENGTH))
-        parameters = _object(header.get("parameters", {}), "parameters")
+        parameters = _parameters(header, ("timeout", "binary_data_output"), "the request")
         asked = [_object(entry, "outputs") for entry in _list(header.get("outputs", []), "outputs")]
         names = [_text(entry.get("name"), "an output's name") for entry in asked]
-        outputs = await service.infer(arrays, names, timeout_seconds(parameters.get("timeout")))
-        default = bool(parameters.get("binary_data_output", False))
-        as_bytes = dict.fromkeys(outputs, default)
+        default = _flag(parameters, "binary_data_output", False)
+        chosen = {}
         for entry, name in zip(asked, names, strict=True):
-            as_bytes[name] = bool(_object(entry.get("parameters", {}), "parameters").get("binary_data", default))
+            wishes = _parameters(entry, ("binary_data",), f"output {name}")
+            chosen[name] = _flag(wishes, "binary_data", default)
+        outputs = await service.infer(arrays, names, timeout_seconds(parameters.get("timeout")))
+        as_bytes = {**dict.fromkeys(outputs, default), **chosen}
         content, headers = _written(service, header.get("id"), outputs, as_bytes)
         return Response(content, headers=headers)
 
@@ -166,7 +168,7 @@ def _read(body: bytes, json_length: str | None) -> tuple[dict[str, Any], Arrays]
         kind, shape = _text(tensor.get("datatype"), "a datatype"), _list(tensor.get("shape"), "a shape")
         if name in arrays:
             raise BadRequest(f"input {name} is given twice")
-        size = _object(tensor.get("parameters", {}), "parameters").get("binary_data_size")
+        size = _parameters(tensor, ("binary_data_size",), f"input {name}").get("binary_data_size")
         if size is None:
             arrays[name] = from_numbers(name, kind, shape, _list(tensor.get("data"), f"the data of {name}"))
             continue
@@ -210,6 +212,19 @@ def _written(
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest(f"{what}: must be an object")
+    return value
+
+
+def _parameters(entry: dict[str, Any], supported: tuple[str, ...], where: str) -> dict[str, Any]:
+    parameters = _object(entry.get("parameters", {}), "parameters")
+    refuse_parameters(parameters, supported, where)
+    return parameters
+
+
+def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name}: must be true or false, not {value!r}")
     return value
 
 

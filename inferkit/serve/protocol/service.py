@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -137,3 +137,14 @@ def timeout_seconds(value: Any) -> float | None:
     if type(value) is not int or value < 0:
         raise BadRequest(f"timeout must be a number of microseconds, not {value!r}")
     return value / 1e6
+
+
+def refuse_parameters(parameters: Mapping[str, Any], supported: Collection[str], where: str) -> None:
+    """BadRequest for a parameter that is not `supported`: what it asks for would not be done.
+
+    One that is off (0, false, empty) asks for nothing, and some clients send it always.
+    """
+    for name, value in parameters.items():
+        if value and name not in supported:
+            has = f"supported: {', '.join(supported)}" if supported else "there are none"
+            raise BadRequest(f"{where}: the parameter {name!r} is not supported; {has}")

@@ -50,12 +50,15 @@ def from_numbers(name: str, kind: str, shape: Sequence[int], numbers: Any) -> ND
     dtype = _dtype(name, kind, shape)
     try:
         given = np.asarray(numbers)
+        if given.dtype.kind in "fO" and given.size:
+            given = _exact(numbers, given, dtype)
     except (ValueError, OverflowError) as error:
         raise BadRequest(f"input {name}: the data is not a tensor ({error})") from None
     if given.size != math.prod(shape):
         raise BadRequest(f"input {name} has {given.size} numbers; {list(shape)} takes {math.prod(shape)}")
     fits = {"b": "b", "u": "biu", "i": "biu", "f": "biuf"}[dtype.kind]
-    if given.size and given.dtype.kind not in fits:
+    is_exact = given.dtype.kind == "O" and dtype.kind in "ui" and all(isinstance(number, int) for number in given.flat)
+    if given.size and given.dtype.kind not in fits and not is_exact:
         raise BadRequest(f"input {name}: the data is not of type {kind}")
     if given.size and dtype.kind in "ui" and given.dtype.kind != "b":
         limits = np.iinfo(dtype)
@@ -66,6 +69,20 @@ def from_numbers(name: str, kind: str, shape: Sequence[int], numbers: Any) -> ND
     if dtype.kind == "f" and np.count_nonzero(np.isinf(tensor)) > np.count_nonzero(np.isinf(given)):
         raise BadRequest(f"input {name}: the data is outside of {kind}, up to {np.finfo(dtype).max:.4g}")
     return tensor
+
+
+def _exact(numbers: Any, given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers that numpy took for float64 or for objects: whole ones over 2^63 beside others, as what they are.
+
+    For an integer type they stay Python's integers; for a floating type each becomes the nearest float64.
+    """
+    if dtype.kind == "f" and given.dtype.kind == "f":
+        return given
+    each = np.array(numbers, dtype=object)
+    kinds = {type(number) for number in each.flat}
+    if dtype.kind == "f" and kinds <= {int, float}:
+        return each.astype(np.float64)
+    return each if dtype.kind in "ui" and kinds <= {int, bool} else given
 
 
 def _dtype(name: str, kind: str, shape: Sequence[int]) -> np.dtype[Any]:

@@ -78,6 +78,16 @@ def test_health_and_metadata(server):
         ({"inputs": an_input()["inputs"] * 2}, "given twice"),
         ({**an_input(), "outputs": [{"name": "z"}]}, "no output z"),
         ({**an_input(), "parameters": {"timeout": "soon"}}, "number of microseconds"),
+        ({**an_input(), "parameters": {"priority": 2}}, "parameter 'priority' is not supported; supported: timeout"),
+        ({**an_input(), "parameters": {"sequence_id": "a", "sequence_start": True}}, "'sequence_id' is not supported"),
+        ({**an_input(), "parameters": {"binary_data_output": "no"}}, "must be true or false"),
+        (
+            {**an_input(), "outputs": [{"name": "y", "parameters": {"classification": 1}}]},
+            "output y: the parameter 'cl",
+        ),
+        ({**an_input(), "outputs": [{"name": "y", "parameters": {"shared_memory_region": "r"}}]}, "not supported"),
+        ({**an_input(), "outputs": [{"name": "y", "parameters": {"binary_data": 1}}]}, "must be true or false, not 1"),
+        ({"inputs": [{**an_input()["inputs"][0], "parameters": {"content_type": "pd"}}]}, "input x: the parameter"),
         (
             {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "parameters": {"binary_data_size": 12}}]},
             "left",
@@ -269,6 +279,31 @@ def _ask_as_triton(client, triton):
         _triton_infer(client, triton, -np.ones((1, 3), np.float32))
     with pytest.raises(Exception, match="9 rows"):
         _triton_infer(client, triton, np.ones((9, 3), np.float32))
+
+
+def test_parameters_that_are_off_are_no_options(server):
+    off = {"priority": 0, "sequence_start": False, "timeout": 0}
+    asked = {**an_input(), "parameters": off, "outputs": [{"name": "y", "parameters": {"classification": 0}}]}
+    status, answer = infer(server, asked)
+    assert status == 200
+    assert answer["outputs"][0]["data"] == [2, 4, 6]
+
+
+def test_grpc_refuses_options_that_it_does_not_have(server):
+    grpc = pytest.importorskip("grpc")
+    best, sequence, region = grpc_request(), grpc_request(), grpc_request()
+    best.outputs.add(name="y").parameters["classification"].int64_param = 2
+    sequence.parameters["sequence_id"].int64_param = 7
+    region.inputs[0].parameters["shared_memory_region"].string_param = "r"
+    for request, message in (
+        (best, "output y: the parameter 'classification' is not supported"),
+        (sequence, "the parameter 'sequence_id' is not supported; supported: timeout"),
+        (region, "input x: the parameter 'shared_memory_region'"),
+    ):
+        with pytest.raises(grpc.RpcError) as refused:
+            ask_grpc(server, request)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert message in refused.value.details()
 
 
 def test_grpc_refuses_what_http_refuses_and_counts_it(server):

@@ -93,8 +93,9 @@ def build_plan(
         if timings is not None:
             with contextlib.suppress(OSError), timings.locked():  # a cache that cannot be written loses no engine
                 timings.write(flavour.merged_timing(config, timings.read()))
-        inputs = tuple(_info(definition.get_input(index)) for index in range(definition.num_inputs))
-        outputs = tuple(_info(definition.get_output(index)) for index in range(definition.num_outputs))
+        firsts = {info.name: info.first for info in (*network.inputs, *network.outputs)}
+        inputs = tuple(_info(definition.get_input(index), firsts) for index in range(definition.num_inputs))
+        outputs = tuple(_info(definition.get_output(index), firsts) for index in range(definition.num_outputs))
         del parser
     seconds = time.perf_counter() - start
     info = PlanInfo(
@@ -163,10 +164,10 @@ def _serialized(network: Network, builder: Any, definition: Any, config: Any, me
     return content
 
 
-def _info(tensor: Any) -> TensorInfo:
+def _info(tensor: Any, firsts: Mapping[str, str]) -> TensorInfo:
     dtype = tensor.dtype.name
     shape = tuple(None if dim < 0 else int(dim) for dim in tensor.shape)
-    return TensorInfo(tensor.name, _DTYPES.get(dtype, dtype.lower()), shape)
+    return TensorInfo(tensor.name, _DTYPES.get(dtype, dtype.lower()), shape, firsts.get(tensor.name, ""))
 
 
 def readable(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,0 +1,86 @@
+"""Finds the nodes of a graph through which whole numbers travel as floats: ids, counts, positions and sizes.
+
+Half precision holds consecutive integers up to 2048, bf16 up to 256; beyond them another row would be looked up, and a
+computed size would be another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnx import NodeProto, TensorProto
+
+from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import captured
+from inferkit.precision.rewrite.value_types import ValueType
+
+# Whole numbers that go in may come out of these; no layer with learned products is among them.
+_CARRYING = frozenset(
+    {
+        *("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Split", "Slice", "Concat", "Expand"),
+        *("Tile", "Pad", "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Compress", "Where"),
+        *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Clip", "Min", "Max"),
+        *("Sum", "Pow", "Sqrt", "Relu", "CumSum", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "TopK", "Trilu"),
+        *("DepthToSpace", "SpaceToDepth", "Range", "Dropout", "Exp", "Log", "Reciprocal", "Mean", "ReduceMean"),
+    }
+)
+# What turns floats into integers, truth values or places: a rounded input gives another of them.
+_DECIDING = frozenset(
+    {
+        *("Cast", "CastLike", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Range", "OneHot", "Mod"),
+        *("NonZero", "ArgMax", "ArgMin", "Unique", "NonMaxSuppression", "TopK"),
+    }
+)
+
+
+def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
+    """Ids of the nodes that must not round: between integers (or the network's inputs) and what decides by the values.
+
+    Values that a layer computes are not whole numbers: paths from convolutions and products by weights do not count.
+    """
+    plain, whole = _unlearned(graph, types)
+    nodes = {id(node) for node in graph.nodes if any(name in whole for name in node.output)}
+    stack = [
+        node
+        for node in graph.nodes
+        if node.op_type in _DECIDING and any(name in plain or name in whole for name in node.input)
+    ]
+    stack += [node for node in graph.nodes if any(name in plain for name in captured(node))]
+    nodes.update(id(node) for node in stack)
+    while stack:
+        node = stack.pop()
+        for name in (*node.input, *captured(node)):
+            producer = graph.producer(name) if name in plain else None
+            if producer is not None and id(producer) not in nodes:
+                nodes.add(id(producer))
+                stack.append(producer)
+    return nodes
+
+
+def _unlearned(graph: Graph, types: Mapping[str, ValueType]) -> tuple[set[str], set[str]]:
+    """Float tensors that come from inputs, integers and constants through carrying nodes alone; and, of these, those
+    that come from no input, so that they are whole numbers or computed of such."""
+    plain = {name for name in graph.input_names if _is_float(types, name)}
+    whole: set[str] = set()
+    for node in graph.sorted_nodes():
+        reads = [name for name in node.input if name and _is_float(types, name) and name not in graph.constants]
+        made = [name for name in node.output if name and _is_float(types, name)]
+        if _comes_from_integers(node, types) or (node.op_type in _CARRYING and reads and set(reads) <= whole):
+            whole.update(made)
+            plain.update(made)
+        elif node.op_type in _CARRYING and reads and set(reads) <= plain:
+            plain.update(made)
+    return plain, whole
+
+
+def _comes_from_integers(node: NodeProto, types: Mapping[str, ValueType]) -> bool:
+    source = types.get(node.input[0]) if node.op_type in ("Cast", "CastLike") else None
+    return source is not None and source.element in (
+        *(TensorProto.INT64, TensorProto.INT32, TensorProto.INT16, TensorProto.UINT64, TensorProto.UINT32),
+        TensorProto.UINT16,
+    )
+
+
+def _is_float(types: Mapping[str, ValueType], name: str) -> bool:
+    value = types.get(name)
+    return value is not None and value.element == TensorProto.FLOAT

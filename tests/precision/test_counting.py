@@ -1,0 +1,66 @@
+"""Half precision leaves ids, counts, positions and sizes alone on their way through floats."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import numpy_helper, parser
+
+import inferkit
+from inferkit.network.network import Network
+
+TABLE = np.arange(6000 * 2, dtype=np.float32).reshape(6000, 2) % 97
+
+
+def network(text: str) -> Network:
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
+    model.graph.initializer.append(numpy_helper.from_array(TABLE, "table"))
+    return Network.from_model(model, "counting")
+
+
+CASES = {
+    "ids among features": (
+        """g (float[N, 3] x) => (float[N, 1, 2] y) <int64[1] a = {1}, int64[1] b = {2}>
+        { id = Slice(x, a, b, a) i = Cast<to = 7>(id) r = Gather(table, i) y = Neg(r) }""",
+        np.array([[0.5, 4097, 1], [0.1, 5001, 2]], np.float32),
+    ),
+    "ids offset and compared": (
+        """g (float[N, 2] x) => (float[N, 2] y) <float[1] offset = {1.0}, float[1] wanted = {3002.0}>
+        { s = Add(x, offset) e = Equal(s, wanted) y = Cast<to = 1>(e) }""",
+        np.array([[3001, 3000], [3002, 3001]], np.float32),
+    ),
+    "sums of ones": (
+        """g (float[N, 4000] x) => (int64[N] n) <float zero = {0.0}, int64[1] axis = {1}>
+        { p = Greater(x, zero) i = Cast<to = 7>(p) f = Cast<to = 1>(i) c = ReduceSum<keepdims = 0>(f, axis)
+          n = Cast<to = 7>(c) }""",
+        np.where(np.arange(8000).reshape(2, 4000) % 3, 1, -1).astype(np.float32),
+    ),
+    "positions": (
+        """g (float[N, 5001] x) => (float[M, 2] y) <float half = {0.5}>
+        { p = NonZero(x) f = Cast<to = 1>(p) d = Mul(f, half) c = Floor(d) i = Cast<to = 7>(c) t = Transpose(i)
+          y = Cast<to = 1>(t) }""",
+        np.eye(1, 5001, 4999, dtype=np.float32),
+    ),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("case", CASES)
+def test_whole_numbers_come_out_as_they_are(case: str, precision: str) -> None:
+    text, fed = CASES[case]
+    base = network(text)
+    session = onnxruntime.InferenceSession(base.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = session.run(None, {"x": fed})[0]
+    emulate = {"emulate": True} if precision == "bf16" else {}
+    with inferkit.build(inferkit.at_precision(base, precision), max_batch=2, **emulate).session() as opened:
+        assert np.array_equal(opened.run(fed)[base.outputs[0].name], expected)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_layers_beside_a_count_stay_half(precision: str) -> None:
+    text = """g (float[N, 2] x) => (int64[N, 6000] y)
+        { w = Transpose(table) m = MatMul(x, w) r = Relu(m) y = Cast<to = 7>(r) }"""
+    applied = inferkit.at_precision(network(text), precision)
+    half = {"fp16": 10, "bf16": 16}[precision]
+    assert any(tensor.data_type == half for tensor in applied.model.graph.initializer)
