@@ -139,7 +139,9 @@ def test_the_inferkit_of_0_1_0_is_started_and_its_answer_is_read(prepared, tmp_p
         "np.savez(json.load(sys.stdin)['output'], outcome=content)\n"
     )
     with pytest.raises(BackendUnavailable) as refused:
-        run_replicate(ReplicateSpec(str(prepared), "onnxruntime", 1), "tiny", by=Interpreter(home=str(tmp_path)))
+        run_replicate(
+            ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1)), "tiny", by=Interpreter(home=str(tmp_path))
+        )
     assert (refused.value.reason, refused.value.hint) == ("no GPU", "get one")
 
 

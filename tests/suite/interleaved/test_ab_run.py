@@ -112,10 +112,10 @@ def test_a_case_of_one_commit_only_is_missing_and_nothing_was_compared(repositor
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["HEAD"], "give BASE and HEAD"),
+        (["HEAD"], "name BASE and HEAD"),
         (["HEAD", "no-such-ref"], "neither a file nor a commit"),
         (["HEAD", "--upload-pack=x"], "unrecognized"),
-        ([], "nothing differs"),
+        ([], "base and head are the same"),
         (["HEAD~1", "HEAD", "--blocks", "4,2"], "increasing"),
         (["HEAD~1", "HEAD", "--model", "tini"], "did you mean"),
         (["a.onnx", "b.onnx"], "no such file"),
