@@ -50,7 +50,7 @@ def test_ctrl_c_leaves_no_file_half_written_and_no_process(project):
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert (project.folder / "run.json").read_text() == "the run before"
-    assert "run.json is not written: the run did not come to its end" in text
+    assert "run.json is not written: the run was interrupted" in text
     assert {path.name for path in project.folder.iterdir()} - before <= {"junit.xml", ".benchmarks"}
     psutil.wait_procs([worker], timeout=10)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
