@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedEngine:
     """What base or head is."""
 
     model: str
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
+def sides_of(args: argparse.Namespace) -> tuple[ComparedEngine, ComparedEngine]:
     """Base and head from the options. UsageError for too many words, or a base and a head that are the same."""
     from inferkit.precision import normalize
 
@@ -138,7 +138,7 @@ def sides_of(args: argparse.Namespace) -> tuple[Side, Side]:
         alone = not two and not precisions
         backends = [*([DEFAULT_BACKEND] if alone else backends), *backends]
     base, head = (
-        Side(
+        ComparedEngine(
             args.models[index if two else 0],
             weights[index if two else 0],
             precisions[index] if precisions else None,
@@ -188,7 +188,10 @@ def images_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
 
 
 def _networks(
-    args: argparse.Namespace, sides: tuple[Side, Side], dataset: str | None, steps: Mapping[str, Any]
+    args: argparse.Namespace,
+    sides: tuple[ComparedEngine, ComparedEngine],
+    dataset: str | None,
+    steps: Mapping[str, Any],
 ) -> tuple[Network, Network]:
     import inferkit
     from inferkit.measure.images import ImageSource
@@ -210,7 +213,7 @@ def _networks(
     return networks[0], networks[1]
 
 
-def _batch_size(sides: tuple[Side, Side], networks: tuple[Network, Network], wanted: int) -> int:
+def _batch_size(sides: tuple[ComparedEngine, ComparedEngine], networks: tuple[Network, Network], wanted: int) -> int:
     """The batch size to run base and head with: `wanted`, or the fixed one of a network. UsageError where both are
     fixed, and differ."""
     fixed = {size for network in networks for size in network.inputs[0].shape[:1] if size is not None}
@@ -244,7 +247,7 @@ def _batches(info: TensorInfo, dataset: str | None, steps: Mapping[str, Any], si
 
 def _compare_classes(
     args: argparse.Namespace,
-    sides: tuple[Side, Side],
+    sides: tuple[ComparedEngine, ComparedEngine],
     networks: tuple[Network, Network],
     dataset: str,
     steps: Mapping[str, Any],
@@ -277,7 +280,7 @@ def _compare_classes(
     return _judged(base, head, args.tolerance, f"{sides[0].text} -> {sides[1].text}", result)
 
 
-def _emulated(network: Network, side: Side) -> dict[str, Any]:
+def _emulated(network: Network, side: ComparedEngine) -> dict[str, Any]:
     """What the backend has no kernels for is rounded in FP32: right in accuracy, which is all that counts."""
     return {"emulate": True} if network.precision in backend(side.backend).facts.emulates else {}
 
@@ -314,7 +317,7 @@ def _judged(base: Classes, head: Classes, tolerance: float, case: str, result: d
 
 def _compare_layers(
     args: argparse.Namespace,
-    sides: tuple[Side, Side],
+    sides: tuple[ComparedEngine, ComparedEngine],
     networks: tuple[Network, Network],
     dataset: str | None,
     steps: Mapping[str, Any],

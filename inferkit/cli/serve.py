@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, then answer the requests that were accepted; returns the exit code."""
-    from inferkit.serve.protocol.server import Server, check_address, check_libraries
+    from inferkit.serve.protocol.server import InferenceServer, check_address, check_libraries
 
     check_libraries()
     settle(args)
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             grpc_port = None if args.grpc_port < 0 else args.grpc_port
             ports = {"http_port": args.port, "grpc_port": grpc_port}
-            with Server(service, host=args.host, token=token, max_bytes=args.max_mib << 20, **ports) as server:
+            with InferenceServer(service, host=args.host, token=token, max_bytes=args.max_mib << 20, **ports) as server:
                 _announce(
                     service.name,
                     f"http://{args.host}:{server.http_port}/v2",

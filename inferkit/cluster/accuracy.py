@@ -17,7 +17,7 @@ import numpy as np
 from inferkit.backends import backend
 from inferkit.cluster.packing import pack
 from inferkit.cluster.pool import Pool
-from inferkit.cluster.schedule import Task, Worker
+from inferkit.cluster.schedule import PoolWorker, Task
 from inferkit.cluster.worker import Answer, Evaluation
 from inferkit.errors import BackendUnavailable, MeasurementError, UsageError
 from inferkit.measure.accuracy.top_k import Accuracy
@@ -80,10 +80,10 @@ def evaluate_on(
     ranges = {f"images {start} to {start + count}": (start, count) for start, count in stretches}
     parts: list[Part] = []
 
-    def submit(actor: Any, worker: Worker, task: Task) -> Any:
+    def submit(actor: Any, worker: PoolWorker, task: Task) -> Any:
         return actor.evaluate.remote(job, network, engines.get(worker.kind), *ranges[task.name])
 
-    def accept(task: Task, worker: Worker, answer: Answer) -> None:
+    def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
         evaluated = value_of(answer, f"{worker.name}, {task.name}")
         if evaluated["images"] != images:
             raise MeasurementError(
@@ -105,7 +105,7 @@ def build_engines(pool: Pool, job: Evaluation, network: Any, say: Callable[[str]
     kinds = [kind for kind in pool.kinds if kind.startswith("CPU ") is not facts.on_gpu]
     names = {f"{job.key}, engine for {kind}": kind for kind in kinds}
 
-    def accept(task: Task, worker: Worker, answer: Answer) -> None:
+    def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
         engines[names[task.name]] = pool.put(value_of(answer, task.name))
         say(f"{worker.name}: {task.name}")
 

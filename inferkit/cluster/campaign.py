@@ -16,7 +16,7 @@ from inferkit.backends import DEFAULT_BACKEND
 from inferkit.backends import backend as backend_named
 from inferkit.cluster.packing import pack
 from inferkit.cluster.pool import Pool
-from inferkit.cluster.schedule import Task, Worker
+from inferkit.cluster.schedule import PoolWorker, Task
 from inferkit.cluster.worker import Answer
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
 from inferkit.measure.case import Case
@@ -80,11 +80,11 @@ class _Cluster:
         ready = self._ready(wanted, ACCURACY_BATCH)
         by_id = {case.id: case for case in wanted}
 
-        def submit(actor: Any, worker: Worker, task: Task) -> Any:
+        def submit(actor: Any, worker: PoolWorker, task: Task) -> Any:
             case = by_id[task.name]
             return actor.accuracy.remote(self._shipped(case), case, wanted[case], *self._content(case, ACCURACY_BATCH))
 
-        def accept(task: Task, worker: Worker, answer: Answer) -> None:
+        def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
             case = by_id[task.name]
             try:
                 evaluated, fingerprint = _value(answer)
@@ -105,13 +105,13 @@ class _Cluster:
         cases = {record.case: record.network for record in records.values() if record.open}
         ready = self._ready(cases, None)
 
-        def submit(actor: Any, worker: Worker, task: Task) -> Any:
+        def submit(actor: Any, worker: PoolWorker, task: Task) -> Any:
             case = records[task.name].case
             empty = replace(records[task.name], replicates=[], discarded=[], outcome=None, others=())
             content = self._content(case, case.batch_size)
             return actor.measure.remote(self._shipped(case), empty, counts[task.name], *content)
 
-        def accept(task: Task, worker: Worker, answer: Answer) -> None:
+        def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
             record = records[task.name]
             try:
                 measured: CaseRecord = _value(answer)
@@ -143,12 +143,12 @@ class _Cluster:
             if backend_named(case.backend).facts.keeps_engine_files and key not in self._engines:
                 missing[f"{case.model} {case.precision} batch {size}, {case.backend} engine for {kind}"] = (case, key)
 
-        def submit(actor: Any, worker: Worker, task: Task) -> Any:
+        def submit(actor: Any, worker: PoolWorker, task: Task) -> Any:
             case, key = missing[task.name]
             network = self._networks[case.model, case.precision]
             return actor.engine.remote(self._shipped(case), case, cases[case], key[3], network)
 
-        def accept(task: Task, worker: Worker, answer: Answer) -> None:
+        def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
             key = missing[task.name][1]
             try:
                 self._engines[key] = self._pool.put(_value(answer))

@@ -11,14 +11,14 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
-from inferkit.cluster.schedule import Schedule, Task, Worker
+from inferkit.cluster.schedule import PoolWorker, Schedule, Task
 from inferkit.cluster.worker import Answer, ClusterWorker, probe_node
 from inferkit.errors import BackendUnavailable, MeasurementError, UsageError
 from inferkit.measure.jobs.interpreter import this_interpreter
 from inferkit.version import __version__
 
-Submit = Callable[[Any, Worker, Task], Any]
-Accept = Callable[[Task, Worker, Answer], None]
+Submit = Callable[[Any, PoolWorker, Task], Any]
+Accept = Callable[[Task, PoolWorker, Answer], None]
 _REACHED = 10.0  # seconds that a cluster's port may take to answer
 _START = 180.0  # seconds that workers may take to start
 
@@ -49,7 +49,7 @@ class Pool:
     def __init__(self, address: str, *, on_gpu: bool, on_cpu: bool) -> None:
         self._ray = ray_module(address)
         self._connect(address)
-        self._actors: dict[Worker, Any] = {}
+        self._actors: dict[PoolWorker, Any] = {}
         try:
             for node in self._ray.nodes():
                 if node["Alive"]:
@@ -60,7 +60,7 @@ class Pool:
             raise
 
     @property
-    def workers(self) -> tuple[Worker, ...]:
+    def workers(self) -> tuple[PoolWorker, ...]:
         """The workers that are usable."""
         return tuple(self._actors)
 
@@ -90,7 +90,7 @@ class Pool:
         """
         ray = self._ray
         schedule = Schedule(tasks)
-        flying: dict[Any, Worker] = {}
+        flying: dict[Any, PoolWorker] = {}
         while schedule.open:
             for worker in [worker for worker in self._actors if worker not in flying.values()]:
                 task = schedule.take(worker)
@@ -162,7 +162,7 @@ class Pool:
         if on_gpu:
             for index in range(int(resources.get("GPU", 0))):
                 started = actor.options(num_gpus=1, num_cpus=0, scheduling_strategy=on_node, max_restarts=0)
-                self._actors[Worker(f"{name}/gpu{index}", "", "")] = started.remote(None, ())
+                self._actors[PoolWorker(f"{name}/gpu{index}", "", "")] = started.remote(None, ())
         cpus = int(resources.get("CPU", 0))
         if on_cpu and cpus:
             probe = ray.remote(probe_node).options(num_cpus=0, scheduling_strategy=on_node, max_retries=0)
@@ -173,7 +173,7 @@ class Pool:
             for which in list(sockets)[: max(1, min(len(sockets), cpus))]:
                 share = max(1, cpus // len(sockets))
                 started = actor.options(num_cpus=share, scheduling_strategy=on_node, max_restarts=0)
-                self._actors[Worker(f"{name}/socket{which}", "", "")] = started.remote(which, sockets[which])
+                self._actors[PoolWorker(f"{name}/socket{which}", "", "")] = started.remote(which, sockets[which])
 
     def _meet(self) -> None:
         """Ask every actor who it is; those that cannot start are left out."""
@@ -189,7 +189,7 @@ class Pool:
                 continue
             if facts["version"] != __version__:
                 raise UsageError(f"{worker.name} has inferkit {facts['version']}, this is {__version__}")
-            self._actors[Worker(worker.name, facts["kind"], facts["group"])] = unknown[worker]
+            self._actors[PoolWorker(worker.name, facts["kind"], facts["group"])] = unknown[worker]
         if not self._actors:
             why = "; ".join(reasons[:3]) or "the cluster has no device of the kind that is needed"
             raise MeasurementError(f"no worker of the cluster is usable: {why}")

@@ -16,7 +16,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Worker:
+class PoolWorker:
     """A worker does one task at a time. `kind` is what it computes on, `group` what it shares with neighbours:
     `machine/socket`, where a socket that is UNKNOWN may be any of that machine.
     """
@@ -25,7 +25,7 @@ class Worker:
     kind: str
     group: str
 
-    def beside(self, other: Worker) -> bool:
+    def beside(self, other: PoolWorker) -> bool:
         """Whether the two may be on the same CPU socket."""
         (machine, _, socket), (theirs, _, their_socket) = (each.group.rpartition("/") for each in (self, other))
         return machine == theirs and (socket == their_socket or UNKNOWN in (socket, their_socket))
@@ -45,7 +45,7 @@ class Schedule:
 
     def __init__(self, tasks: Iterable[Task], attempts: int = 3) -> None:
         self._waiting = deque(tasks)
-        self._running: dict[Worker, Task] = {}
+        self._running: dict[PoolWorker, Task] = {}
         self._lost: dict[str, int] = {}
         self._attempts = attempts
         names = [task.name for task in self._waiting]
@@ -62,7 +62,7 @@ class Schedule:
         """The names of the tasks that nobody does yet."""
         return [task.name for task in self._waiting]
 
-    def take(self, worker: Worker) -> Task | None:
+    def take(self, worker: PoolWorker) -> Task | None:
         """The next task for an idle worker, None where there is none that it may do now."""
         if worker in self._running:
             raise ValueError(f"{worker.name} has a task")
@@ -75,11 +75,11 @@ class Schedule:
                 return task
         return None
 
-    def finished(self, worker: Worker) -> Task:
+    def finished(self, worker: PoolWorker) -> Task:
         """The worker's task is done."""
         return self._running.pop(worker)
 
-    def lost(self, worker: Worker) -> Task | None:
+    def lost(self, worker: PoolWorker) -> Task | None:
         """The worker is gone; its task, which others will do. MeasurementError where it took too many with it."""
         task = self._running.pop(worker, None)
         if task is None:

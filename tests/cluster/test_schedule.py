@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.cluster.schedule import UNKNOWN, Schedule, Task, Worker
+from inferkit.cluster.schedule import UNKNOWN, PoolWorker, Schedule, Task
 from inferkit.errors import MeasurementError
 
-A, B, C = Worker("a", "gpu", "host/0"), Worker("b", "gpu", "host/0"), Worker("c", "gpu", "host/1")
+A, B, C = PoolWorker("a", "gpu", "host/0"), PoolWorker("b", "gpu", "host/0"), PoolWorker("c", "gpu", "host/1")
 
 
 @given(
@@ -19,9 +19,9 @@ A, B, C = Worker("a", "gpu", "host/0"), Worker("b", "gpu", "host/0"), Worker("c"
 )
 def test_every_task_is_finished_once_and_exclusive_ones_never_share_a_group(exclusive, groups, data):
     tasks = [Task(f"t{number}", exclusive=is_exclusive) for number, is_exclusive in enumerate(exclusive)]
-    workers = [Worker(f"w{number}", "cpu", group) for number, group in enumerate(groups)]
+    workers = [PoolWorker(f"w{number}", "cpu", group) for number, group in enumerate(groups)]
     schedule = Schedule(tasks, attempts=100)
-    running: dict[Worker, Task] = {}
+    running: dict[PoolWorker, Task] = {}
     finished: list[str] = []
     while schedule.open:
         for worker in workers:
@@ -51,12 +51,12 @@ def test_a_neighbour_waits_or_does_what_is_not_exclusive():
 
 
 def test_a_gpu_of_an_unknown_socket_is_beside_all_of_its_machine():
-    anywhere = Worker("d", "gpu", f"host/{UNKNOWN}")
+    anywhere = PoolWorker("d", "gpu", f"host/{UNKNOWN}")
     for first, second in ((anywhere, A), (A, anywhere), (C, anywhere)):
         schedule = Schedule([Task("latency 1", exclusive=True), Task("latency 2", exclusive=True)])
         schedule.take(first)
         assert schedule.take(second) is None
-    elsewhere = Worker("e", "gpu", "other/0")
+    elsewhere = PoolWorker("e", "gpu", "other/0")
     schedule = Schedule([Task("latency 1", exclusive=True), Task("latency 2", exclusive=True)])
     schedule.take(anywhere)
     assert schedule.take(elsewhere) == Task("latency 2", exclusive=True)

@@ -27,7 +27,7 @@ from inferkit.cli.pixels import preprocessing_of, recipe_of
 from inferkit.cluster.accuracy import build_engines, evaluate_on, value_of
 from inferkit.cluster.packing import pack
 from inferkit.cluster.pool import Pool, ray_module
-from inferkit.cluster.schedule import Task, Worker
+from inferkit.cluster.schedule import PoolWorker, Task
 from inferkit.cluster.worker import Answer, Evaluation
 from inferkit.data import open_dataset, write_lmdb
 from inferkit.measure.accuracy.top_k import Accuracy
@@ -63,10 +63,10 @@ def measure(pool: Pool, job: Evaluation, network: Any, engines: Any, count: int,
     """Give each of the first `workers` workers a part of `count` images, all at once."""
     answers: list[tuple[float, Accuracy]] = []
 
-    def submit(actor: Any, worker: Worker, task: Task) -> Any:
+    def submit(actor: Any, worker: PoolWorker, task: Task) -> Any:
         return actor.evaluate.remote(job, network, engines.get(worker.kind), 0, count)
 
-    def accept(task: Task, worker: Worker, answer: Answer) -> None:
+    def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
         answers.append((time.monotonic() - began, value_of(answer, task.name)["accuracy"]))
 
     first = pool.workers[0].kind

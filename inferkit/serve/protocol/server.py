@@ -47,7 +47,7 @@ def check_address(host: str, token: str | None) -> None:
         )
 
 
-class Server:
+class InferenceServer:
     """Serves until `stop`. Use as a context manager. `http_port` and `grpc_port` are the real ones (0 asks for any).
 
     Raises UsageError where an address is taken, or must not be listened on.

@@ -14,7 +14,7 @@ from inferkit.errors import UsageError
 from inferkit.serve.batching.errors import BadRequest
 from inferkit.serve.protocol.http import _body
 from inferkit.serve.protocol.messages import messages
-from inferkit.serve.protocol.server import Server, check_address
+from inferkit.serve.protocol.server import InferenceServer, check_address
 from inferkit.serve.protocol.service import Service
 from tests.serve.protocol.doubling import Doubling, an_input, ask, ask_grpc, grpc_request, infer
 
@@ -28,13 +28,15 @@ LIMIT = 1 << 16
 @pytest.fixture(scope="module")
 def server():
     service = Service("doubling", Doubling(), 8, delay=0.001)
-    with Server(service, http_port=0, grpc_port=0, max_bytes=LIMIT) as server:
+    with InferenceServer(service, http_port=0, grpc_port=0, max_bytes=LIMIT) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def guarded():
-    with Server(Service("doubling", Doubling(), 8, token=TOKEN), http_port=0, grpc_port=0, token=TOKEN) as server:
+    with InferenceServer(
+        Service("doubling", Doubling(), 8, token=TOKEN), http_port=0, grpc_port=0, token=TOKEN
+    ) as server:
         yield server
 
 
@@ -229,9 +231,9 @@ def test_a_queue_that_holds_no_batch_is_refused_before_anything_is_loaded(capsys
 def test_a_taken_port_is_said(server):
     service = Service("second", Doubling(), 8)
     with pytest.raises(UsageError, match="cannot listen on"):
-        Server(service, http_port=server.http_port, grpc_port=None)
+        InferenceServer(service, http_port=server.http_port, grpc_port=None)
     with pytest.raises(UsageError, match="cannot"):
-        Server(service, http_port=0, grpc_port=server.grpc_port)
+        InferenceServer(service, http_port=0, grpc_port=server.grpc_port)
     service.close()
 
 

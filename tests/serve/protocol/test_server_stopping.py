@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from inferkit.serve.protocol.server import Server
+from inferkit.serve.protocol.server import InferenceServer
 from inferkit.serve.protocol.service import Service
 from tests.serve.protocol.doubling import Doubling, an_input, ask_grpc, grpc_request, infer
 
@@ -29,7 +29,7 @@ def test_stopping_answers_what_is_under_way():
             assert opened.wait(30)
             return super().run(arrays)
 
-    server = Server(Service("doubling", Slow(), 8), http_port=0, grpc_port=None)
+    server = InferenceServer(Service("doubling", Slow(), 8), http_port=0, grpc_port=None)
     with ThreadPoolExecutor(2) as pool:
         answer = pool.submit(infer, server, an_input())
         assert entered.wait(30)
@@ -57,7 +57,7 @@ def test_what_still_waits_when_patience_ends_is_told_that_the_server_shuts_down(
     monkeypatch.setattr("inferkit.serve.protocol.server._LAST", 60)
     held = Held()
     service = Service("doubling", held, 8, delay=0.0)
-    server = Server(service, http_port=0, grpc_port=0)
+    server = InferenceServer(service, http_port=0, grpc_port=0)
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(infer, server, an_input())
         assert held.entered.wait(30)
@@ -82,7 +82,7 @@ def test_a_client_whose_batch_never_ends_gets_an_answer_from_a_stopping_server(m
     monkeypatch.setattr("inferkit.serve.protocol.server._GRACE", 0.1)
     monkeypatch.setattr("inferkit.serve.protocol.server._LAST", 0.1)
     held = Held()
-    server = Server(Service("doubling", held, 1), http_port=0, grpc_port=None)
+    server = InferenceServer(Service("doubling", held, 1), http_port=0, grpc_port=None)
     with ThreadPoolExecutor(2) as pool:
         answer = pool.submit(infer, server, an_input())
         assert held.entered.wait(30)

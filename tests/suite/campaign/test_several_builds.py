@@ -86,12 +86,11 @@ def test_builds_take_turns_and_each_gets_its_processes():
 
 
 def test_the_line_and_the_facts_tell_the_spread_between_builds_and_within():
-    record = replace(record_of(), builds=2, builds_reason="the network is another than the baseline's")
+    record = replace(record_of(), builds=2, builds_reason="the network differs from the baseline's")
     record.replicates = [replicate(-7.0, 0), replicate(-6.9, 1), replicate(-7.0, 0), replicate(-6.9, 1)]
     outcome = with_spread(Outcome("a", LATENCY, Verdict.PASS, reason="fine"), record)
     assert outcome.reason == (
-        "fine; 2 builds: ±7.1% between builds, ±0.0% between processes of one "
-        "(the network is another than the baseline's)"
+        "fine; 2 builds: ±7.1% between builds, ±0.0% between processes of one (the network differs from the baseline's)"
     )
     facts = latency_facts(record)
     assert facts["builds"] == [0, 1, 0, 1]
