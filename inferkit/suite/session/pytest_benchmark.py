@@ -6,6 +6,7 @@ every name used here against the installed one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -42,9 +43,9 @@ def is_disabled(config: pytest.Config) -> bool:
 
 
 def json_path(config: pytest.Config) -> str | None:
-    """What --benchmark-json names."""
+    """What --benchmark-json names; releases before 5.3 have opened it already."""
     path = getattr(config.option, "benchmark_json", None)
-    return None if path is None else str(path)
+    return None if path is None else str(path if isinstance(path, str | os.PathLike) else path.name)
 
 
 def keep_from_writing(config: pytest.Config, *, also_storage: bool = False) -> None:

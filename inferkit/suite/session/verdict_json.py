@@ -25,7 +25,7 @@ def write_verdicts(suite: Suite, code: int, interrupted: bool, failed: int) -> i
     if path is None:
         return code
     if interrupted:
-        suite.notes.append(f"{path} is not written: the run did not come to its end")
+        suite.notes.append(f"{path} is not written: the run was interrupted")
         return code
     content = json.dumps(_verdicts(suite, code), indent=1, allow_nan=False).encode() + b"\n"
     try:

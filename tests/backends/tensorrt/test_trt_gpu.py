@@ -141,7 +141,7 @@ def test_the_layers_of_a_static_engine_are_told_at_its_batch(tiny: Network, tmp_
     path = str(tmp_path / "tiny.plan")
     build(tiny, 6, static=True).save(path)
     assert main(["inspect", path]) == 0
-    assert "layers as they run at batch 6" in capsys.readouterr().out
+    assert "layers as executed at batch 6" in capsys.readouterr().out
     assert main(["top", path]) == 0
     assert main(["diff", path, path]) == 0
 

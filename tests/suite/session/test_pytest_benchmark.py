@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pytest_benchmark.stats import Metadata
@@ -113,3 +114,12 @@ def test_its_switches_are_read_as_it_reads_them(folder: Path) -> None:
 @pytest.mark.parametrize("name", pytest_benchmark.DISPLAY)
 def test_every_option_about_its_table_is_one_of_its_own(name: str, pytestconfig: pytest.Config) -> None:
     assert hasattr(pytestconfig.option, f"benchmark_{name}")
+
+
+def test_a_file_that_an_older_release_has_opened_already_is_known_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    with path.open("wb") as opened:
+        for value in (opened, str(path)):
+            config = SimpleNamespace(option=SimpleNamespace(benchmark_json=value))
+            assert pytest_benchmark.json_path(config) == str(path)  # type: ignore[arg-type]
+    assert pytest_benchmark.json_path(SimpleNamespace(option=SimpleNamespace())) is None  # type: ignore[arg-type]
