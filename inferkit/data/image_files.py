@@ -161,7 +161,7 @@ def _shown(folder: Path) -> list[str]:
 def _text(path: Path) -> str:
     content = read_at_most(path, MAX_LIST_BYTES, "list")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")  # editors on Windows begin with a byte order mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: is not UTF-8 text; write each line as `path label`") from error

@@ -123,6 +123,8 @@ def _png_size(file: bytes | memoryview) -> tuple[int, int]:
     _, kind, width, height = struct.unpack_from(">I4sII", file, 8)
     if kind != b"IHDR":
         raise DataError("the PNG file is damaged: it does not begin with its header")
+    if file[24] > 8:  # decoders cut them to the upper 8 bits where a number of channels is asked for
+        raise DataError(f"the PNG file has {file[24]} bits per channel; Caffe reads 8: convert its images to 8 bits")
     position = 8
     for _ in range(_MOST_CHUNKS):
         # Every chunk's size is checked: decoders have been seen to take memory for the 4 GiB that one may claim.

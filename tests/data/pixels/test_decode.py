@@ -79,11 +79,22 @@ def test_color_decides_the_channels() -> None:
     assert decode_image(encoded("png", picture(0, 5, 6, 4))).shape == (5, 6, 4)
 
 
-def test_deep_pixels_are_refused_unless_brought_to_8_bits() -> None:
-    content = encoded("png", picture(0, 5, 6).astype(np.uint16) * 257)
-    with pytest.raises(DataError, match="uint16"):
-        decode_image(content)
-    assert decode_image(content, color=True).dtype == np.uint8
+@pytest.mark.parametrize("color", [None, True, False])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_a_channel_are_refused_and_never_cut_to_eight(channels, color):
+    pixels = np.arange(30 * channels, dtype=np.uint16).reshape(5, 6, channels).squeeze() * 65
+    with pytest.raises(DataError, match="16 bits per channel"):
+        decode_image(encoded("png", pixels), color)
+
+
+@pytest.mark.parametrize("color, shape", [(None, (5, 6, 4)), (True, (5, 6, 3)), (False, (5, 6))])
+def test_alpha_is_a_channel_of_its_own_until_color_or_gray_is_asked_for(color, shape):
+    pixels = picture(0, 5, 6)
+    alpha = np.dstack([pixels, np.full((5, 6), 7, np.uint8)])
+    decoded = decode_image(encoded("png", alpha), color)
+    assert decoded.shape == shape
+    if color:
+        assert (decoded == pixels).all()
 
 
 @pytest.mark.parametrize("content", [png_that_says(60_000, 60_000), jpeg_that_says(65_000, 65_000)])
