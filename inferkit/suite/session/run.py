@@ -91,8 +91,9 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     """Write --benchmark-json in pytest-benchmark's stead, whole or not at all, and remember the run; the exit code.
 
     pytest-benchmark writes in place, so that a killed run leaves half a file. The content comes from its own hooks, and
-    so has its own format. An interrupted run writes nothing: a part of a run is not one. The raw traces go beside it,
-    first, so that there is no JSON without them.
+    so has its own format. An interrupted run writes nothing: a part of a run is not one; nor does a run that measured
+    nothing, so that it replaces no file of one that did. The raw traces go beside it, first, so that there is no JSON
+    without them.
     """
     if not pytest_benchmark.is_on(suite.config):
         return code
@@ -105,6 +106,10 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     if interrupted:
         for file in filter(None, (path, option(suite.config, "report"))):
             suite.notes.append(f"{file} is not written: the run was interrupted")
+        return code
+    if measured_nothing(suite):
+        for file in filter(None, (path, option(suite.config, "report"))):
+            suite.notes.append(f"{file} is not written: nothing was measured")
         return code
     if path is None and not show_files.wanted(suite):
         assert history is not None
@@ -130,6 +135,12 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         return code or EXIT_NOT_WRITTEN
     suite.notes.append(f"written: {path}" + (f" and {traces.name}" if traces is not None else ""))
     return code
+
+
+def measured_nothing(suite: Suite) -> bool:
+    """Whether no test ran that has a time or a verdict: --collect-only, a selection of no test, -x before the first."""
+    ran = any(campaign.records() for campaign in suite.campaigns.values()) or suite.unmeasured or suite.gathered
+    return not ran and not pytest_benchmark.entries(suite.config)
 
 
 def hand_over(suite: Suite) -> None:

@@ -19,13 +19,18 @@ SCHEMA = 1
 def write_verdicts(suite: Suite, code: int, interrupted: bool, failed: int) -> int:
     """Write the file that was asked for, if one was; returns the run's exit code (`failed` where it cannot be written).
 
-    An interrupted run writes nothing.
+    An interrupted run writes nothing, nor does one that measured nothing.
     """
+    from inferkit.suite.session.run import measured_nothing
+
     path = option(suite.config, "verdict-json")
     if path is None:
         return code
     if interrupted:
         suite.notes.append(f"{path} is not written: the run was interrupted")
+        return code
+    if measured_nothing(suite):
+        suite.notes.append(f"{path} is not written: nothing was measured")
         return code
     content = json.dumps(_verdicts(suite, code), indent=1, allow_nan=False).encode() + b"\n"
     try:
