@@ -34,8 +34,6 @@ MAIN = (LATENCY, ACCURACY)
 
 # Replicates on a shared CPU differ by 10 % on a bad day; a smaller margin would give false alarms there.
 CPU_MARGIN = 0.25
-# GPU cases are replayed from a graph with warm clocks, and their replicates differ by less than 1 %.
-GPU_MARGIN = 0.05
 # Of files that state none, compared with each other: what pytest-benchmark's users mostly choose. How much processes
 # differ is seen from the files, so a narrow margin gives no false alarms, only cases that stay undecided.
 COMPARED_MARGIN = 0.05
