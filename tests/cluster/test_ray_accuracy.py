@@ -92,5 +92,5 @@ def test_a_local_cluster_listens_on_loopback_only():
 
 def test_an_address_where_there_is_no_cluster_is_said():
     pytest.importorskip("ray")
-    with pytest.raises(UsageError, match="no cluster that answers"):
+    with pytest.raises(UsageError, match="no cluster answers"):
         Pool("127.0.0.1:1", on_gpu=False, on_cpu=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ def fuzz(target: Target, seconds: int, folder: Path, worker: Sequence[str] = WOR
     last = folder / "last-input"
     last.unlink(missing_ok=True)
     options = [
-        *(f"-max_total_time={seconds}", f"-timeout={TIMEOUT}", f"-rss_limit_mb={RSS_LIMIT_MB}"),
+        *(f"-max_total_time={seconds}", f"-timeout={TIMEOUT}", f"-rss_limit_mb={_memory_limit_mb()}"),
         *(f"-max_len={target.most_bytes}", f"-artifact_prefix={folder}/", "-print_final_stats=1"),
         *([f"-dict={words}"] if target.words else []),
     ]
@@ -86,6 +87,11 @@ def fuzz(target: Target, seconds: int, folder: Path, worker: Sequence[str] = WOR
     executions = re.findall(r"number_of_executed_units: (\d+)", text) or re.findall(r"^#(\d+)", text, re.MULTILINE)
     size = len(list(corpus.iterdir()))
     return f"{int(executions[-1]) if executions else 0:,} | {coverage[-1] if coverage else 0} | {size}", found
+
+
+def _memory_limit_mb() -> int:
+    """What the worker may take: on Linux its peak begins at this process's own, which exec() hands on."""
+    return RSS_LIMIT_MB + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # ru_maxrss is in KiB
 
 
 def _rescued(last: Path, folder: Path) -> list[str]:
