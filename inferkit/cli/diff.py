@@ -60,7 +60,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("head", metavar="HEAD", help="another of the same kind")
     for name, former in (("base", "first"), ("head", "second")):
         parser.add_argument(
-            f"--{name}-weights", f"--{former}-weights", metavar="FILE", help=f"caffemodel of {name.upper()}, a prototxt"
+            f"--{name}-weights",
+            f"--{former}-weights",
+            metavar="FILE",
+            help=f"caffemodel of the prototxt {name.upper()}",
         )
     parser.add_argument("--times", action="store_true", help="of models: time both in ONNX Runtime, layer by layer")
     parser.add_argument(

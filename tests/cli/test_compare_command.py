@@ -5,6 +5,8 @@ import json
 import pytest
 
 from inferkit.cli.main import main
+from inferkit.exit_codes import ExitCode
+from inferkit.gate.outcome import Outcome, Verdict
 from tests.cli.called import exit_code
 from tests.gate.run_files import foreign, ours, write
 
@@ -102,3 +104,17 @@ def test_promote_shows_writes_and_is_idempotent(files, tmp_path, monkeypatch, ca
     assert "accepted: bigger network" in shown
     assert main(["baseline", "show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["schema"] == 1
+
+
+def test_what_is_refused_for_being_invalid_is_no_regression(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["baseline", "promote", files[0]]) == 0
+    spoiled = Outcome(CASE, "latency", Verdict.INVALID, reason="throttled")
+    run = str(write(tmp_path / "invalid.json", ours({CASE: FAST}, outcomes=[spoiled.as_dict()])))
+    (path,) = (tmp_path / "baselines").iterdir()
+    kept = path.read_bytes()
+    for options in ([], ["--dry-run"]):
+        assert main(["baseline", "promote", run, *options]) == ExitCode.INVALID
+    assert path.read_bytes() == kept
+    assert "throttled" in capsys.readouterr().err
+    assert main(["baseline", "promote", files[1], "--dry-run"]) == ExitCode.REGRESSED
