@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, judge and print; returns the exit code."""
-    from inferkit.gate.comparison import Comparison
+    from inferkit.gate.comparison import exit_code
     from inferkit.gate.rules.interleaved import MARGIN
     from inferkit.report.progress import progress_on_stderr
     from inferkit.suite.interleaved.run import run_ab
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             seed=seed,
             progress=progress_on_stderr(),
         )
-    code = Comparison(result.outcomes).exit_code(args.strict)
+    code = exit_code(result.outcomes, args.strict)
     _print(result, code, args.json)
     return code
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,9 @@ from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.gate.comparison import Comparison
+    from inferkit.gate.judging import Margins
     from inferkit.gate.layer_diff import LayerDiff
     from inferkit.gate.outcome import Outcome
-
-Margins = Callable[[str], float | None]
 
 
 def add_comparison(parser: argparse.ArgumentParser, default_margin: str) -> None:

@@ -51,8 +51,8 @@ def compare(
 
     A margin that `margins` does not state is the one in head's file, else COMPARED_MARGIN.
     """
-    judged = judge(*(pooled([_named(run) for run in runs]) for runs in (base, head)),
-                   margins=margins, tolerance=tolerance, rule=rule)  # fmt: skip
+    one_base, one_head = (pooled([_named(run) for run in runs]) for runs in (base, head))
+    judged = judge(one_base, one_head, margins=margins, tolerance=tolerance, rule=rule)
     remarks = (*_remarks([*base, *head]), *judged.remarks)
     return Comparison(judged.outcomes, judged.layers, judged.movements, remarks)
 

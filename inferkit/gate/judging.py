@@ -106,15 +106,19 @@ def _samples(
     invalid = [run.invalid[case.case] for run in (base, head) if case.case in run.invalid]
     former = base.cases.get(case.case)
     if former is None:
-        reason = absent.get(case.case, "only head has it")
-        if case.case in base.failures:
-            reason = f"it failed in base: {base.failures[case.case]}"
-        return LogSamples(case.case, (), case.log_medians, margin, reason, tuple(invalid))
+        return LogSamples(case.case, (), case.log_medians, margin, _lacking(base, case.case, absent), tuple(invalid))
     if case.fingerprint != former.fingerprint:
         differences = base.fingerprints[former.fingerprint].differences(head.fingerprints[case.fingerprint])
         invalid.append(f"measured on something else ({'; '.join(differences)})")
     data = comparable(former.log_medians, former.builds, case.log_medians, case.builds)
     return LogSamples(case.case, *data, margin, invalid=tuple(invalid))
+
+
+def _lacking(base: Run, name: str, absent: Mapping[str, str]) -> str:
+    """Why base has no such case."""
+    if name in base.failures:
+        return f"it failed in base: {base.failures[name]}"
+    return absent.get(name, "only head has it")
 
 
 def _pair(base: CaseRun, head: CaseRun, margin: float) -> Pair:
@@ -173,8 +177,6 @@ def _accuracies(
             reason = f"{found.not_finite} outputs of {found.images} are not finite numbers"
             outcomes.append(Outcome(name, ACCURACY, Verdict.REGRESSED, head=found.top1, reason=reason))
         else:
-            reason = absent.get(name, "only head has it")
-            if name in base.failures:
-                reason = f"it failed in base: {base.failures[name]}"
+            reason = _lacking(base, name, absent)
             outcomes.append(Outcome(name, ACCURACY, Verdict.NO_BASELINE, head=found.top1, reason=reason))
     return outcomes

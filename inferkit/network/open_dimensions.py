@@ -47,12 +47,12 @@ def _by_name(shapes: Shapes, inputs: list[str], source: str) -> Mapping[str, Seq
     return {inputs[0]: shapes}
 
 
-def forget_shapes(model: onnx.ModelProto) -> None:
-    """Drop the shapes that `model` (changed in place) stores for tensors between its nodes.
+def forget_shapes(model: onnx.ModelProto, *, outputs: bool = False) -> None:
+    """Drop the shapes that `model` (changed in place) stores for tensors between its nodes, and for its `outputs`.
 
     The types stay: only the file states those of operators outside the ONNX standard.
     """
-    for value in model.graph.value_info:
+    for value in (*model.graph.value_info, *(model.graph.output if outputs else ())):
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
 
@@ -64,9 +64,7 @@ def _infer_output_shapes(model: onnx.ModelProto) -> None:
     forget_shapes(model)
     blank = type(model)()
     blank.CopyFrom(model)
-    for value in blank.graph.output:
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
+    forget_shapes(blank, outputs=True)
     with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
         inferred = shape_inference.infer_shapes(blank, data_prop=True)
         for value, typed in zip(model.graph.output, inferred.graph.output, strict=True):

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import NetworkError
+from inferkit.network.as_written import session_as_written
 from inferkit.network.network import without_weights
 from inferkit.network.open_dimensions import forget_shapes
 
@@ -94,9 +95,7 @@ def _inferred(model: onnx.ModelProto, batch: int | None = None) -> list[onnx.Val
     from onnx import helper, shape_inference
 
     skeleton = without_weights(model)
-    for value in skeleton.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    forget_shapes(skeleton)
+    forget_shapes(skeleton, outputs=True)
     if batch is not None:
         for value in skeleton.graph.input:
             if _is_open(dim := _first(value)):
@@ -120,15 +119,10 @@ def _take_shapes(missing: list[onnx.ValueInfoProto], inferred: list[onnx.ValueIn
 
 
 def _ask_onnxruntime(model: onnx.ModelProto, missing: list[onnx.ValueInfoProto], source: str) -> None:
-    import onnxruntime
-
     names = ", ".join(repr(value.name) for value in missing)
     hint = "state its shape in the file (open dimensions need no number)"
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = session_as_written(model)
     except Exception as error:  # its exceptions have no common class below Exception
         raise NetworkError(
             f"{source}: output {names} has no shape, and none can be inferred: {error}; {hint}"

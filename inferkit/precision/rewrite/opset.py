@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from inferkit.errors import PrecisionError
+from inferkit.network.as_written import session_as_written
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, set_attribute
 
@@ -142,12 +143,7 @@ def _random(value: onnx.ValueInfoProto, size: int) -> NDArray[Any]:
 
 
 def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = session_as_written(model)
     names = list(dict.fromkeys(output.name for output in session.get_outputs()))
     return dict(zip(names, session.run(names, feeds), strict=True))
 

@@ -47,23 +47,22 @@ class StoredBaselines:
 
         BaselineError where a baseline is damaged.
         """
-        run, absent = Run(), dict[str, str]()
+        fingerprints, cases, references = dict[str, Fingerprint](), dict[str, CaseRun](), dict[str, CaseRun]()
+        absent = dict[str, str]()
         for record in records:
             assert record.fingerprint is not None
-            name, slug = record.case.id, record.fingerprint.slug
+            name = record.case.id
             baseline = self.find(record.fingerprint)
             if isinstance(baseline, str):
                 absent[name] = baseline
                 continue
-            if name not in baseline.cases:
+            fingerprints[record.fingerprint.slug] = record.fingerprint
+            references |= baseline.references
+            if name in baseline.cases:
+                cases[name] = baseline.cases[name]
+            else:
                 absent[name] = f"the baseline {self._store.path(record.fingerprint).name} does not have this case"
-            run = replace(
-                run,
-                fingerprints={**run.fingerprints, slug: record.fingerprint},
-                cases={**run.cases, **({name: baseline.cases[name]} if name in baseline.cases else {})},
-                references={**run.references, **baseline.references},
-            )
-        return run, absent
+        return Run(fingerprints=fingerprints, cases=cases, references=references), absent
 
     def _with_layers(self, baseline: Run) -> Run:
         ((slug, fingerprint),) = baseline.fingerprints.items()

@@ -103,13 +103,9 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
     history = remember.history_file(suite)
     if path is None and not show_files.wanted(suite) and history is None:
         return code
-    if interrupted:
+    if reason := not_to_write(suite, interrupted):
         for file in filter(None, (path, option(suite.config, "report"))):
-            suite.notes.append(f"{file} is not written: the run was interrupted")
-        return code
-    if measured_nothing(suite):
-        for file in filter(None, (path, option(suite.config, "report"))):
-            suite.notes.append(f"{file} is not written: nothing was measured")
+            suite.notes.append(f"{file} is not written: {reason}")
         return code
     if path is None and not show_files.wanted(suite):
         assert history is not None
@@ -135,6 +131,13 @@ def write_json(suite: Suite, code: int, interrupted: bool) -> int:
         return code or EXIT_NOT_WRITTEN
     suite.notes.append(f"written: {path}" + (f" and {traces.name}" if traces is not None else ""))
     return code
+
+
+def not_to_write(suite: Suite, interrupted: bool) -> str:
+    """Why this run writes no file, so that it replaces none of a whole run; empty where it does."""
+    if interrupted:
+        return "the run was interrupted"
+    return "nothing was measured" if measured_nothing(suite) else ""
 
 
 def measured_nothing(suite: Suite) -> bool:

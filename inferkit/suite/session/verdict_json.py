@@ -21,16 +21,13 @@ def write_verdicts(suite: Suite, code: int, interrupted: bool, failed: int) -> i
 
     An interrupted run writes nothing, nor does one that measured nothing.
     """
-    from inferkit.suite.session.run import measured_nothing
+    from inferkit.suite.session.run import not_to_write
 
     path = option(suite.config, "verdict-json")
     if path is None:
         return code
-    if interrupted:
-        suite.notes.append(f"{path} is not written: the run was interrupted")
-        return code
-    if measured_nothing(suite):
-        suite.notes.append(f"{path} is not written: nothing was measured")
+    if reason := not_to_write(suite, interrupted):
+        suite.notes.append(f"{path} is not written: {reason}")
         return code
     content = json.dumps(_verdicts(suite, code), indent=1, allow_nan=False).encode() + b"\n"
     try:
