@@ -14,7 +14,7 @@ from inferkit.cli.model_options import PRECISIONS
 from inferkit.cli.option_types import at_least_one, tolerance
 from inferkit.cli.output import add_json, print_json, write_output
 from inferkit.cli.pixels import add_preprocessing, steps_of
-from inferkit.errors import UsageError
+from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     dataset, steps = images_of(args)
     if dataset is None and not args.layers:
         raise UsageError(f"{args.models[0]} has no images of its own: name a --dataset, or compare --layers only")
+    _refuse_precisions(sides)
     with shown_on_stderr():
         networks = _networks(args, sides, dataset, steps)
         result: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
@@ -185,6 +186,15 @@ def images_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
     if trained and not steps and args.dataset in (None, fashion_mnist.NAME):
         steps = dict(zoo.card(args.models[0])["preprocessing"])
     return args.dataset or (fashion_mnist.NAME if trained else None), steps
+
+
+def _refuse_precisions(sides: tuple[ComparedEngine, ComparedEngine]) -> None:
+    """BackendUnavailable for a precision that the backend never computes in, before minutes go into calibration."""
+    for side in sides:
+        runs_it = backend(side.backend)
+        if side.precision and side.precision not in (*runs_it.precisions, *runs_it.facts.emulates):
+            found = runs_it.availability(side.precision)
+            raise BackendUnavailable(found.reason, found.hint)
 
 
 def _networks(

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import io
-import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from zipfile import ZipFile
 
 
 def pack(folder: Path) -> bytes:
     """Every file of a folder, by its path within."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.add(path, arcname=str(path.relative_to(folder)), recursive=False)
-    return content.getvalue()
+    return _packed({str(path.relative_to(folder)): path for path in sorted(folder.rglob("*"))})
 
 
 def pack_files(*paths: Path) -> bytes:
     """These files by their names; those that do not exist are left out."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        for path in paths:
-            if path.is_file():
-                archive.add(path, arcname=path.name, recursive=False)
-    return content.getvalue()
+    return _packed({path.name: path for path in paths})
 
 
 def unpack(content: bytes, folder: Path) -> None:
-    """Write the files to `folder`; names that lead out of it are refused by tarfile's own filter."""
+    """Write the files to `folder`; zipfile itself keeps names that lead out of it inside."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        archive.extractall(folder, filter="data")
+    with ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(folder)
+
+
+def _packed(named: Mapping[str, Path]) -> bytes:
+    content = io.BytesIO()
+    with ZipFile(content, "w", strict_timestamps=False) as archive:  # stored as they are: weights do not shrink
+        for name, path in named.items():
+            if path.is_file():
+                archive.write(path, name)
+    return content.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import stat
 import subprocess
@@ -160,8 +161,21 @@ def test_a_reader_that_is_gone_ends_a_command_without_a_word(line, unbuffered):
             [*INFERKIT, *line.split()], env=environment, stdout=pipe, stderr=subprocess.PIPE, text=True
         )
     assert done.stderr == ""
-    # argparse ignores what it cannot write at once.
-    assert done.returncode == (0 if line == "--help" and unbuffered else 2)
+    assert done.returncode == (0 if line == "--help" and unbuffered and argparse_ignores_what_it_cannot_write() else 2)
+
+
+def argparse_ignores_what_it_cannot_write() -> bool:
+    """Python's releases differ: 3.11.2 raises, 3.11.7 does not."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    try:
+        argparse.ArgumentParser().print_help(Gone())
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def test_a_command_whose_stdout_is_closed_works_all_the_same():
