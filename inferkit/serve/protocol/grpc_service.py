@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from inferkit.errors import InferkitError
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.protocol.messages import SERVICE, messages
-from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, refuse_parameters, timeout_seconds
+from inferkit.serve.protocol.service import (
+    LONGEST_WAIT,
+    VERSION,
+    Unauthorized,
+    UnknownModel,
+    refuse_parameters,
+    timeout_seconds,
+)
 from inferkit.serve.protocol.tensors import from_bytes, from_numbers
 from inferkit.version import __version__
 
@@ -129,7 +136,7 @@ class _Answers:
         if "timeout" in request.parameters:
             limits.append(timeout_seconds(_value(request.parameters["timeout"])))
         # A client without a deadline has one far beyond any wait, or None.
-        deadline = min((limit for limit in limits if limit is not None and limit < 86_400), default=None)
+        deadline = min((limit for limit in limits if limit is not None and limit < LONGEST_WAIT), default=None)
         outputs = await service.infer(arrays, [output.name for output in request.outputs], deadline)
         kinds = {tensor.name: tensor.datatype for tensor in service.outputs}
         answer = self._messages["ModelInferResponse"](model_name=service.name, model_version=VERSION, id=request.id)

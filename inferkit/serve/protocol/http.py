@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,14 @@ import numpy as np
 
 from inferkit.errors import BackendError, InferkitError
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
-from inferkit.serve.protocol.service import VERSION, Unauthorized, UnknownModel, refuse_parameters, timeout_seconds
+from inferkit.serve.protocol.service import (
+    MODEL_NAME,
+    VERSION,
+    Unauthorized,
+    UnknownModel,
+    refuse_parameters,
+    timeout_seconds,
+)
 from inferkit.serve.protocol.tensors import from_bytes, from_numbers
 from inferkit.version import __version__
 
@@ -37,9 +45,15 @@ class _TooLarge(BadRequest):
 def application(service: Service, max_bytes: int) -> Starlette:
     """The ASGI application. A body of more than `max_bytes` gets 413 and is not read further."""
     from starlette.applications import Starlette
+    from starlette.convertors import StringConvertor, register_url_convertor
     from starlette.exceptions import HTTPException
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
+
+    class ModelName(StringConvertor):
+        regex = MODEL_NAME
+
+    register_url_convertor("model", ModelName())
 
     def guarded(handler: Handler, *, is_open: bool = False, is_counted: bool = False) -> Handler:
         async def handle(request: Request) -> Response:
@@ -117,7 +131,7 @@ def application(service: Service, max_bytes: int) -> Starlette:
         Route("/v2/", guarded(server)),
         Route("/metrics", guarded(metrics)),
     ]
-    for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+    for path in ("/v2/models/{name:model}", "/v2/models/{name:model}/versions/{version}"):
         routes += [
             Route(path, guarded(model)),
             Route(f"{path}/ready", guarded(model_ready)),
@@ -135,8 +149,8 @@ async def _body(request: Request, max_bytes: int) -> bytes:
 
     if request.headers.get("content-encoding", "identity") != "identity":
         raise BadRequest("compressed requests are not supported: send the body uncompressed")
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > max_bytes:
+    length = _size(request.headers.get("content-length", "0"))
+    if length is not None and length > max_bytes:
         raise _TooLarge(f"the request has {length} bytes; the maximum is {max_bytes}")
     body = bytearray()
     try:
@@ -149,13 +163,19 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
+def _size(header: str) -> int | None:
+    """A number of bytes; None for what is no number, or one that no memory holds."""
+    return int(header) if re.fullmatch("[0-9]{1,18}", header) else None
+
+
 def _read(body: bytes, json_length: str | None) -> tuple[dict[str, Any], Arrays]:
     """The JSON, and the input tensors, from it or from the bytes behind it. BadRequest for what is wrong."""
     end = len(body)
     if json_length is not None:
-        if not json_length.isdigit() or int(json_length) > end:
-            raise BadRequest(f"{JSON_LENGTH} is {json_length}, for a body of {end} bytes")
-        end = int(json_length)
+        size = _size(json_length)
+        if size is None or size > end:
+            raise BadRequest(f"{JSON_LENGTH} is {json_length[:40]!r}, for a body of {end} bytes")
+        end = size
     try:
         header = _object(json.loads(body[:end]), "the request")
     except (ValueError, RecursionError) as error:

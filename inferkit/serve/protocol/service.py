@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from inferkit.errors import UsageError
 from inferkit.serve.batching.batcher import Batcher
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.batching.staging import refuse_nan
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from inferkit.serve.batching.requests import Outputs
 
 VERSION = "1"
+# In the protocol's addresses a name ends where one of these begins; slashes before that are part of it.
+MODEL_NAME = "(?:(?!/(?:versions/|ready$|infer$)).)+"
+LONGEST_WAIT = 86_400  # seconds; whoever would wait longer has no deadline
 
 
 class Unauthorized(BadRequest):
@@ -56,6 +61,7 @@ class Service:
         queue_limit: int = 1024,
         token: str | None = None,
     ) -> None:
+        check_name(name)
         self.name, self.platform = name, platform
         self.inputs, self.outputs = _tensors(session.inputs), _tensors(session.outputs)
         self._token = token
@@ -130,13 +136,26 @@ def _tensors(infos: Sequence[TensorInfo]) -> tuple[TensorMetadata, ...]:
     )
 
 
+def check_name(name: str) -> None:
+    """UsageError for the name of a model under which a client could not reach it."""
+    dotted = {".", "..", ""} & set(name.split("/"))  # clients and proxies resolve these
+    if dotted or not name.isprintable() or not re.fullmatch(MODEL_NAME, name) or f"{name}/".endswith("/versions/"):
+        raise UsageError(
+            f"no address of the protocol leads to a model named {name!r}: choose a --name of printable characters "
+            "without empty or dotted parts, /versions/, and /ready or /infer at its end"
+        )
+
+
 def timeout_seconds(value: Any) -> float | None:
-    """The protocol's `timeout` parameter, in microseconds, as seconds; None where there is none. BadRequest else."""
+    """The protocol's `timeout` parameter, in microseconds, as seconds; None where there is none, or a day or more.
+
+    BadRequest for what is no such number.
+    """
     if value is None or value == 0:
         return None
     if type(value) is not int or value < 0:
         raise BadRequest(f"timeout must be a number of microseconds, not {value!r}")
-    return value / 1e6
+    return value / 1e6 if value < LONGEST_WAIT * 1_000_000 else None
 
 
 def refuse_parameters(parameters: Mapping[str, Any], supported: Collection[str], where: str) -> None:
