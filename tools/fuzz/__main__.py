@@ -6,7 +6,8 @@
 
 It needs `pip install atheris`. Inputs that reach new code are kept in the work folder and are where the next run
 begins. Exit code 1 where something was found: a crash, an exception that is no InferkitError, an input that took over
-20 seconds, or more than 2 GiB of memory. A finding that is fixed belongs in tests/tools/fuzz/corpus/TARGET/.
+20 seconds, or more than 2 GiB of memory. A finding that is fixed belongs in tests/tools/fuzz/corpus/TARGET/, where
+every run begins as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tools import ROOT
 from tools.fuzz.target import Target, survive, targets
 from tools.fuzz.worker import last_input
 
@@ -27,6 +29,7 @@ RSS_LIMIT_MB = 2048
 TIMEOUT = 20  # seconds for one input
 FOUND = ("crash-", "oom-", "timeout-", "killed-")
 WORKER = ("-m", "tools.fuzz.worker")
+KEPT = ROOT / "tests" / "tools" / "fuzz" / "corpus"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +67,8 @@ def fuzz(target: Target, seconds: int, folder: Path, worker: Sequence[str] = WOR
     """
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds()):
+    kept = [path.read_bytes() for path in sorted((KEPT / target.name).glob("*"))]
+    for number, seed in enumerate([*target.seeds(), *kept]):
         (corpus / f"seed-{number}").write_bytes(seed)
     words = folder / "words"
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
