@@ -37,6 +37,8 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     """
     source = Path(path)
     model = _parse(source)
+    if not _is_text(model.graph):
+        raise NetworkError(f"{source}: a name in it is not UTF-8 text; the file is damaged")
     _attach_all(model, source)
     _open_unknown_dimensions(model)
     if input_shape is not None:
@@ -50,9 +52,18 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
         network = Network.from_model(model, name, precision=stated_precision(model))
     except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(f"{source}: an input or output is not a tensor of a numpy type: {error}") from None
-    if not all(isinstance(text, str) for text in (name, *(info.name for info in network.inputs + network.outputs))):
-        raise NetworkError(f"{source}: the name of the network, an input or an output is not UTF-8 text")
     return network
+
+
+def _is_text(graph: onnx.GraphProto) -> bool:
+    """Whether all names are text, those of inner graphs too: protobuf gives bytes for what is not UTF-8."""
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    names = [graph.name, *(value.name for value in values)]
+    for node in graph.node:
+        names += (node.name, node.op_type, node.domain, *node.input, *node.output)
+        if not all(_is_text(inner.g) for inner in node.attribute if inner.HasField("g")):
+            return False
+    return all(isinstance(name, str) for name in names)
 
 
 def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str], limit: int = PROTOBUF_LIMIT) -> list[Path]:

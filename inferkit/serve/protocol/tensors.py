@@ -88,6 +88,7 @@ def _exact(numbers: Any, given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[A
 def _dtype(name: str, kind: str, shape: Sequence[int]) -> np.dtype[Any]:
     if kind not in DATATYPES:
         raise BadRequest(f"input {name} has the datatype {kind!r}; there are {', '.join(DATATYPES)}")
-    if not 1 <= len(shape) <= 16 or any(type(dim) is not int or not 0 <= dim < 1 << 40 for dim in shape):
+    sound = 1 <= len(shape) <= 16 and all(type(dim) is int and dim >= 0 for dim in shape)
+    if not sound or math.prod(dim or 1 for dim in shape) >= 1 << 40:  # numpy counts the others where one is 0
         raise BadRequest(f"input {name} has the invalid shape {list(shape)[:16]}")
     return np.dtype(DATATYPES[kind])
