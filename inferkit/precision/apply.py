@@ -52,9 +52,10 @@ class QuantizeOptions:
         if self.batch_size < 1 or (self.images is not None and self.images < 1):
             raise UsageError(f"images ({self.images}) and batch_size ({self.batch_size}) must be at least 1")
 
-    @property
-    def choices(self) -> Choices:
-        return Choices(self.exclude, self.first_layer, self.last_layer, self.residual)
+    def choices(self, precision: str) -> Choices:
+        """Where to quantize; no kernel averages in FP8."""
+        averages = precision == "int8"
+        return Choices(self.exclude, self.first_layer, self.last_layer, self.residual, averages)
 
 
 def apply(network: Network, precision: str, calibration: Any, options: Mapping[str, Any]) -> Network:
@@ -110,9 +111,9 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
     _require_fp32(network, precision)
     form = FORMATS[precision]
     graph = convert(prepare(network.model), form.opset)
-    placement = place(graph, options.choices)
+    placement = place(graph, options.choices(precision))
     calibration = calibrate(network, precision, graph, placement, source, options)
-    insert(graph, placement, calibration, form)
+    insert(graph, placement.within(calibration.amax), calibration, form)
     graph.prune()
     return network.with_model(graph.model(), precision=precision, calibration=calibration.description)
 
@@ -163,7 +164,7 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
         source = from_path(Path(source))
     if isinstance(source, (Calibration, Ranges)):
         raise UsageError("a calibration cache or a file of ranges holds no images to collect ranges from")
-    return _collected(graph, place(graph, chosen.choices), source, chosen)
+    return _collected(graph, place(graph, chosen.choices("int8")), source, chosen)
 
 
 def _collected(graph: Graph, placement: Placement, source: Any, options: QuantizeOptions) -> Ranges:

@@ -3,12 +3,13 @@
 The rules are TensorRT's for explicit quantization (NVIDIA, "Working with Quantized Types"): a pair of QuantizeLinear
 and DequantizeLinear on the input of each weighted layer, none on outputs; on the skip branch of a residual addition,
 so that convolution, addition and ReLU become one INT8 kernel; one scale for all tensors that meet in a concatenation.
+Before an average pooling too: without it the last block of a ResNet leaves its sum in FP32, as a kernel of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import onnx
@@ -27,14 +28,21 @@ SAME_RANGE = frozenset(
 )
 
 
+_AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
+# What INT8 kernels of layers take along, or pass through.
+_FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
+
+
 @dataclass(frozen=True)
 class Choices:
-    """The user's choices: layers to exclude by name or pattern (`conv5_*`); the first, the last; residual branches."""
+    """The user's choices: layers to exclude by name or pattern (`conv5_*`); the first, the last; residual branches;
+    averages of quantized layers."""
 
     exclude: Sequence[str] = field(default=())
     first_layer: bool = True
     last_layer: bool = True
     residual: bool = True
+    averages: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,10 @@ class QuantizedLayer:
 @dataclass(frozen=True)
 class Placement:
     """`layers` to quantize; `reads`: (node, input index) that shall read the dequantized tensor; `groups`: tensor to
-    the name of its group, all of one group having one scale."""
+    the name of its group, all of one group having one scale.
+
+    Averages can do without: their reads are left out by `within` where a calibration lacks their ranges.
+    """
 
     layers: tuple[QuantizedLayer, ...]
     reads: tuple[tuple[onnx.NodeProto, int], ...]
@@ -65,6 +76,12 @@ class Placement:
     def tensors(self) -> list[str]:
         """The tensors that get a Q/DQ pair, in the graph's order, each once."""
         return list(dict.fromkeys(node.input[index] for node, index in self.reads))
+
+    def within(self, calibrated: Collection[str]) -> Placement:
+        """Without the averages of tensors that are not `calibrated`: caches of other tools need not have them."""
+        needed = {node.input[index] for node, index in self.reads if node.op_type not in _AVERAGES}
+        kept = needed | set(calibrated)
+        return replace(self, reads=tuple((node, index) for node, index in self.reads if node.input[index] in kept))
 
 
 def place(graph: Graph, choices: Choices = Choices()) -> Placement:
@@ -83,6 +100,10 @@ def place(graph: Graph, choices: Choices = Choices()) -> Placement:
     reads = [(node, 0) for node in kept]
     if choices.residual:
         reads += _residual_reads(graph, nodes, kept, types)
+    if choices.averages:
+        quantized = {id(node) for node in kept}
+        averages = [node for node in nodes if node.op_type in _AVERAGES and node.domain in ("", "ai.onnx")]
+        reads += [(n, 0) for n in averages if _comes_from(graph, n, quantized) and _leads_to(graph, n, quantized)]
     return Placement(tuple(QuantizedLayer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
 
 
@@ -148,6 +169,20 @@ def _residual_reads(
         if fusable:
             reads.append((node, 1 + max(fusable)[1]))  # the deeper layer is fused; its index i is -i here
     return reads
+
+
+def _comes_from(graph: Graph, node: onnx.NodeProto, quantized: set[int]) -> bool:
+    """Whether what `node` reads are the results of quantized layers, with nothing in between that needs FP32."""
+    producer = graph.producer(node.input[0])
+    if producer is None:
+        return False
+    return id(producer) in quantized or (producer.op_type in _FUSED and _comes_from(graph, producer, quantized))
+
+
+def _leads_to(graph: Graph, node: onnx.NodeProto, quantized: set[int]) -> bool:
+    """Whether a quantized layer reads what `node` computes: else the average is a result, which stays exact."""
+    readers = [reader for name in node.output for reader in graph.readers(name)]
+    return any(id(r) in quantized or (r.op_type in _FUSED and _leads_to(graph, r, quantized)) for r in readers)
 
 
 def _depths(graph: Graph, nodes: list[onnx.NodeProto], quantized: set[int]) -> dict[int, int]:

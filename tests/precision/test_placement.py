@@ -22,7 +22,7 @@ def layers(placement: Placement) -> list[str]:
 
 @settings(max_examples=40)
 @given(models())
-def test_every_layer_with_weights_reads_a_quantized_tensor_and_nothing_else_but_additions_does(
+def test_layers_with_weights_read_quantized_tensors_and_of_others_only_additions_and_averages(
     model: ModelProto,
 ) -> None:
     graph = prepare(model)
@@ -33,7 +33,7 @@ def test_every_layer_with_weights_reads_a_quantized_tensor_and_nothing_else_but_
         return
     placement = place(graph)
     assert {layer.node.name for layer in placement.layers} == {node.name for node in weighted}
-    assert {node.op_type for node, _ in placement.reads} <= {*LINEAR, "Add"}
+    assert {node.op_type for node, _ in placement.reads} <= {*LINEAR, "Add", "AveragePool", "GlobalAveragePool"}
     assert all(index == 0 for node, index in placement.reads if node.op_type in LINEAR)
 
 
@@ -97,6 +97,45 @@ def test_broadcasting_additions_are_no_residual_additions() -> None:
     inner = build.conv(4)
     build.node("Add", [inner, gate])
     assert all(node.op_type == "Conv" for node, _ in placed(build).reads)
+
+
+def classifier(last: str = "Relu") -> ModelBuilder:
+    """Two convolutions, an addition, an average, and a convolution of what is left."""
+    build = ModelBuilder(4)
+    build.conv(4)
+    skip = build.add("Relu")
+    build.node("Add", [build.conv(4), skip])
+    build.add(last)
+    build.add("GlobalAveragePool", shape=(4, 1, 1))
+    return build
+
+
+def averages(placement: Placement) -> list[str]:
+    return [node.input[0] for node, _ in placement.reads if node.op_type == "GlobalAveragePool"]
+
+
+def test_an_average_between_quantized_layers_reads_a_quantized_tensor() -> None:
+    build = classifier()
+    source = build.model().graph.node[-1].input[0]
+    assert averages(placed(build)) == []  # it is the network's result
+    build.conv(4, 1)
+    assert averages(placed(build)) == [source]
+    assert averages(placed(build, averages=False)) == []
+    assert averages(placed(build, last_layer=False)) == []
+    build = classifier(last="Sigmoid")  # which has no INT8 kernel
+    build.conv(4, 1)
+    assert averages(placed(build)) == []
+
+
+def test_a_cache_that_lacks_an_average_serves_without_it() -> None:
+    build = classifier()
+    build.conv(4, 1)
+    placement = placed(build)
+    [average] = averages(placement)
+    others = [name for name in placement.tensors if name != average]
+    assert placement.within(placement.tensors) == placement
+    assert placement.within(others).tensors == others
+    assert placement.within([]).tensors == others  # those are not to be done without
 
 
 def test_tensors_that_meet_in_a_concatenation_share_a_scale_through_pooling_too() -> None:
