@@ -97,6 +97,23 @@ def test_alpha_is_a_channel_of_its_own_until_color_or_gray_is_asked_for(color, s
         assert (decoded == pixels).all()
 
 
+def test_palettes_and_few_bits_become_the_colors_that_they_stand_for() -> None:
+    red, half_blue = (0, 0, 255), (128, 0, 0)
+    palette = png_chunk(b"PLTE", bytes([*red[::-1], *half_blue[::-1]]))
+    for depth, rows in ((8, bytes([0, 0, 1])), (4, bytes([0, 0x01])), (1, bytes([0, 0b01000000]))):
+        assert decode_image(png(2, 1, depth, 3, rows, palette), color=True).tolist() == [[[*red], [*half_blue]]]
+    assert decode_image(png(4, 1, 2, 0, bytes([0, 0b00011011]))).tolist() == [[0, 85, 170, 255]]
+
+
+@pytest.mark.parametrize("color, turned", [(None, False), (True, True), (False, True)])
+def test_a_photo_is_turned_as_its_camera_says_unless_it_is_kept_as_it_is(color, turned) -> None:
+    content = encoded("jpg", picture(0, 16, 32))
+    turn_right = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x112, 3, 1, 6, 0)
+    exif = b"Exif\0\0" + turn_right
+    content = content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[2:]
+    assert decode_image(content, color).shape[:2] == ((32, 16) if turned else (16, 32))
+
+
 @pytest.mark.parametrize("content", [png_that_says(60_000, 60_000), jpeg_that_says(65_000, 65_000)])
 def test_a_bomb_is_refused_by_its_header_and_names_the_limit(content: bytes) -> None:
     with pytest.raises(DataError, match="max_pixels=100000000"):
