@@ -84,13 +84,11 @@ def show_comparison(comparison: Comparison, *, strict: bool = False, json: bool 
 def show_outcomes(
     outcomes: Sequence[Outcome], layers: Mapping[str, LayerDiff] | None = None, remarks: Iterable[str] = ()
 ) -> None:
-    """Print the table of outcomes, the layers that explain them, and remarks."""
-    from inferkit.report.layers import diff_lines
+    """Print the table of outcomes, each explained with the layers that changed it, and remarks."""
     from inferkit.report.outcomes import outcome_lines
     from inferkit.report.table import stdout_look
 
     width, color = stdout_look()
-    lines = outcome_lines(outcomes, width=width, color=color)
-    lines += diff_lines(layers or {}, width=width, color=color)
+    lines = outcome_lines(outcomes, layers, width=width, color=color)
     for line in (*lines, *remarks):
         print(line)

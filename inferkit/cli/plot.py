@@ -47,7 +47,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json([str(path) for path in files])
     else:
-        print("\n".join(map(str, files)) or f"{args.run}: has no figures to plot")
+        print(
+            "\n".join(map(str, files))
+            or f"{args.run}: has nothing to plot: a chart needs two batch sizes, precisions or offered loads"
+        )
     return ExitCode.OK if files else ExitCode.NOTHING
 
 

@@ -10,6 +10,7 @@ matched by its name.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ _LEAST = 0.05  # of the change: what explains less is not worth a name
 # than that is noise of the profiles, not an explanation.
 _OF_CHANGE = (0.3, 3.0)
 _OF_RATIO = (0.5, 2.0)
+NOT_SHOWN = "the layers' own times do not show it"
 _PROPERTIES = ("precision", "kernel", "format")
 _WIDE = 48  # characters of a kernel's name in a line
 
@@ -94,9 +96,10 @@ class LayerChange:
 
     @property
     def short(self) -> str:
-        """For a verdict's line: `conv3_2 +41 µs (fp16 -> fp32)`."""
+        """For a verdict's line: `conv3_2 +41 µs (+34%, fp16 -> fp32)`."""
         time = "" if self.delta is None else f" {signed(self.delta)}"
-        return f"{self.name}{time}" + (f" ({self.what})" if self.what else "")
+        words = ", ".join(filter(None, (share_of(self.delta, total_seconds(self.base)), self.what)))
+        return f"{self.name}{time}" + (f" ({words})" if words else "")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: microseconds."""
@@ -158,7 +161,7 @@ class LayerDiff:
         change = None if base is None or head is None else head - base
         if change and not self._shows(total, change, (head or 0.0) / (base or 1.0)):
             return (
-                f"the layers' own times do not show it ({signed(total)} of {signed(change)}; {self._structure()}): "
+                f"{NOT_SHOWN} ({signed(total)} of {signed(change)}; {self._structure()}): "
                 "look at launching, copies, threads and clocks"
             )
         named = self.culprits()
@@ -244,6 +247,16 @@ def signed(value: float) -> str:
     if value == 0:
         return "±0"
     return f"{'+' if value > 0 else '-'}{seconds(float(f'{abs(value):.3g}'))}"
+
+
+def share_of(change: float | None, base: float | None) -> str:
+    """A change of time as a share of its base: `+34%`; empty where one is not known, or there was nothing before."""
+    return f"{change / base:+.0%}" if change is not None and base else ""
+
+
+def without_names(line: str) -> str:
+    """A verdict's line without the layers that `LayerDiff.summary` named in it: for reports that list them below it."""
+    return re.sub(r"layers: .*?; (?=all layers together )", "", line)
 
 
 EXPLAINED = (Verdict.REGRESSED, Verdict.IMPROVED)

@@ -59,6 +59,16 @@ def shown(value: object) -> str:
     return str(value)
 
 
+def unit_of(facts: Mapping[str, Any]) -> str:
+    """What the throughput of a case counts: images (all that earlier versions had a word for), items, queries."""
+    return text(facts, "unit") or "images"
+
+
+def rate(value: float) -> str:
+    """A throughput in few characters, without its unit."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def accuracy_facts(run: Run) -> dict[str, Mapping[str, Any]]:
     """What a run tells of each of its accuracy cases, beyond what verdicts rest on."""
     told = mapping(run.record, "accuracy")

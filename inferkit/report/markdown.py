@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from inferkit.gate.metrics import shower
 from inferkit.gate.outcome import Verdict
 from inferkit.report.escape import clean
-from inferkit.report.layers import layer_changes, markdown_rows
+from inferkit.report.layers import culprits
 from inferkit.report.page.view import CaseView, headline, verdict_counts
+from inferkit.report.table import change_and_margin
 
 LIMIT = 65_536
 _HEAD = (
-    "| case | metric | base | head | change | bounds | verdict |",
+    "| case | metric | base | head | change / margin | bounds | verdict |",
     "| --- | --- | ---: | ---: | ---: | --- | --- |",
 )
 _QUIET = (Verdict.PASS, Verdict.NO_BASELINE, Verdict.UNSUPPORTED)
@@ -36,9 +37,8 @@ def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = ()) -> str:
     left = 0
     if loud:
         taken, room, left = _table(loud, room)
-        explained = [f"- {plain(_reason(case))}" for case in loud if _reason(case)]
         lines += [*_HEAD, *taken, ""]
-        for line in (*explained, *_layers(loud)):
+        for line in filter(None, map(_explained, loud)):
             room -= len(line) + 1
             if room > 0:
                 lines.append(line)
@@ -51,17 +51,6 @@ def markdown(cases: Sequence[CaseView], remarks: Sequence[str] = ()) -> str:
     if left:
         lines += ["", f"{left} more figures do not fit here; `inferkit report` shows all."]
     return "\n".join(lines) + "\n"
-
-
-def _layers(cases: Sequence[CaseView]) -> list[str]:
-    """The layers that explain each changed latency, folded: one text a case, so that a table is there or is not."""
-    texts = []
-    for case in cases:
-        rows = layer_changes(case.facts)
-        if rows:
-            title = f"<details><summary>layers of {plain(case.case)}</summary>"
-            texts.append("\n".join(["", title, "", *markdown_rows(rows, plain), "", "</details>"]))
-    return texts
 
 
 def _table(cases: Sequence[CaseView], room: int) -> tuple[list[str], int, int]:
@@ -80,11 +69,11 @@ def _table(cases: Sequence[CaseView], room: int) -> tuple[list[str], int, int]:
 def _row(case: CaseView) -> str:
     outcome = case.outcome
     show = shower(case.metric)
-    base = head = change = bounds = "–"
+    base = head = bounds = "–"
+    change = (outcome and change_and_margin(outcome)) or "–"
     if outcome is not None:
         base = base if outcome.base is None else show(outcome.base)
         head = head if outcome.head is None else show(outcome.head)
-        change = change if outcome.change is None else outcome.shown_change(outcome.change)
         if outcome.lower is not None and outcome.upper is not None:
             bounds = f"{outcome.shown_change(outcome.lower)} … {outcome.shown_change(outcome.upper)}"
         elif outcome.upper is not None:
@@ -94,9 +83,13 @@ def _row(case: CaseView) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _reason(case: CaseView) -> str:
-    text = "; ".join(part for part in (case.reason, case.hint) if part)
-    return f"{case.case}: {text}" if text else ""
+def _explained(case: CaseView) -> str:
+    """Why a case has its verdict, and below it the layers that changed it; empty where there is nothing to say."""
+    text, layers = culprits(case.facts, "; ".join(part for part in (case.reason, case.hint) if part))
+    if not text and not layers:
+        return ""
+    headline = f"{case.case}: {text}" if text else case.case
+    return "\n".join([f"- {plain(headline)}", *(f"  - {plain(layer.line)}" for layer in layers)])
 
 
 def plain(text: str) -> str:

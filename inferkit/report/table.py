@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from inferkit.gate.outcome import Verdict
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.report.escape import clean
 
 if TYPE_CHECKING:
@@ -131,6 +131,16 @@ def unsupported_lines(unsupported: Iterable[tuple[str, str, str]]) -> list[str]:
         f"UNSUPPORTED {which_cases(cases)}: {reason}" + (f"; {hint}" if hint else "")
         for (reason, hint), cases in groups.items()
     ]
+
+
+def change_and_margin(outcome: Outcome) -> str | None:
+    """A change beside what it may be: `+31.0% / 25 %`, `-0.20 / 0.5 points`; None where nothing was compared."""
+    if outcome.change is None:
+        return None
+    change = outcome.shown_change(outcome.change)
+    if outcome.margin is None:
+        return change
+    return f"{change.removesuffix(' points')} / {outcome.shown_amount(outcome.margin)}"
 
 
 def which_cases(cases: Sequence[str]) -> str:

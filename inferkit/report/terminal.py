@@ -10,43 +10,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from inferkit.gate.outcome import Verdict
+from inferkit.gate.metrics import ACCURACY, LATENCY
+from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.units import percent, seconds, size
-from inferkit.report.layers import layer_lines
-from inferkit.report.table import Column, table_lines, unsupported_lines, which_cases
+from inferkit.report.facts import number, rate, unit_of
+from inferkit.report.layers import culprits, folded, headline_lines
+from inferkit.report.table import Column, change_and_margin, table_lines, unsupported_lines, which_cases
 
 
 def _plain(value: Any) -> str:
     return str(value)
 
 
-def _share(value: float) -> str:
-    return f"{value:+.1%}"
-
-
 def _spread(value: float) -> str:
     return f"±{value:.1%}"
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _points(value: float) -> str:
     return f"{round(-value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
 
 
+_CHANGE = "change / margin"
 _LATENCY = (
     Column("case", "case", _plain, left=True),
     Column("median", "centre", seconds),
     Column("±", "spread", _spread, rank=1),
     Column("p90", "p90", seconds, rank=4),
     Column("p95", "p95", seconds, rank=6),
-    Column("p99", "p99", seconds, rank=3),
-    Column("images/s", "images_per_second", _rate, rank=2),
+    Column("p99 (samples)", "p99", _plain, rank=3),
+    Column("throughput", "rate", _plain, rank=2),
     Column("memory", "memory", size, rank=5),
     Column("base", "base", seconds, rank=1),
-    Column("change", "change", _share),
+    Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
     Column("deciding metric", "deciding_metric", _plain, rank=2, left=True),
 )
@@ -54,12 +49,12 @@ _SERVICE = (
     Column("service", "case", _plain, left=True),
     Column("datum", "centre", seconds),
     Column("±", "spread", _spread, rank=1),
-    Column("images/s", "images_per_second", _rate),
-    Column("p50", "p50", seconds, rank=4),
-    Column("p99", "p99", seconds, rank=2),
-    Column("MLPerf", "loadgen", _plain, left=True),
+    Column("throughput", "rate", _plain, rank=1),
+    Column("p50", "p50", seconds, rank=5),
+    Column("p99 (queries)", "p99", _plain, rank=3),
+    Column("MLPerf", "loadgen", _plain, rank=4, left=True),
     Column("base", "base", seconds, rank=1),
-    Column("change", "change", _share),
+    Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
     Column("deciding metric", "deciding_metric", _plain, rank=2, left=True),
 )
@@ -68,12 +63,12 @@ _ACCURACY = (
     Column("images", "images", _plain, rank=2),
     Column("top-1", "top1", percent),
     Column("top-5", "top5", percent, rank=4),
-    Column("base", "base", percent),
-    Column("points", "change", _points),
-    Column("upper bound", "upper", _points),
-    Column("lost", "lost", _plain, rank=1),
-    Column("gained", "gained", _plain, rank=1),
-    Column("images/s", "images_per_second", _rate, rank=3),
+    Column("base", "base", percent, rank=1),
+    Column("points / tolerance", "change", _plain),
+    Column("upper bound", "upper", _points, rank=1),
+    Column("lost", "lost", _plain, rank=2),
+    Column("gained", "gained", _plain, rank=2),
+    Column("throughput", "rate", _plain, rank=3),
     Column("verdict", "verdict", _plain, left=True),
 )
 
@@ -89,29 +84,39 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
     for columns, kind in ((_LATENCY, "latency"), (_SERVICE, "service"), (_ACCURACY, "accuracy")):
         chosen = [row for row in rows if row["kind"] == kind]
         if chosen:
-            lines += [*table_lines(_with_unit(columns, chosen), chosen, width, color), ""]
+            lines += [*_table(columns, chosen, width, color), ""]
     unsupported = [row for row in rows if row["kind"] == "unsupported"]
-    lines += unsupported_lines((row["case"], row["reason"], row["hint"]) for row in unsupported)
-    lines += _remarks(shown)
-    for row in rows:
-        layers = layer_lines(row["case"], row, width=width, color=color)
-        lines += ["", *layers] if layers else []
+    grouped = unsupported_lines((row["case"], row["reason"], row["hint"]) for row in unsupported)
+    lines += [part for line in grouped for part in folded(line, width)]
+    lines += _remarks(shown, width, color)
     while lines and not lines[-1]:
         lines.pop()
     return lines
 
 
-def _with_unit(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> list[Column]:
-    """The columns, with throughput in items/s where the batches of a row consist of anything but images."""
-    is_images = all(row.get("unit", "images") == "images" for row in rows)
-    return [
-        column if column.key != "images_per_second" or is_images else replace(column, title="items/s")
-        for column in columns
-    ]
+def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int, color: bool) -> list[str]:
+    """The unit of the throughput stands in the column's title where all rows have the same, else in their cells."""
+    units = {unit_of(row) for row in rows}
+    title, in_cells = (f"{units.pop()}/s", False) if len(units) == 1 else ("throughput", True)
+    titled = [replace(column, title=title) if column.key == "rate" else column for column in columns]
+    return table_lines(titled, [_cells(row, in_cells) for row in rows], width, color)
 
 
-def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The lines of verdicts that a table cannot explain, the same reason once."""
+def _cells(row: Mapping[str, Any], unit: bool) -> dict[str, Any]:
+    """A row with the cells that take more than one of its values."""
+    metric, key = (ACCURACY, "tolerance") if row["kind"] == "accuracy" else (LATENCY, "margin")
+    change, margin, tail, throughput = (number(row, each) for each in ("change", key, "p99", "images_per_second"))
+    compared = change_and_margin(Outcome(row["case"], metric, Verdict(row["verdict"]), change=change, margin=margin))
+    return {
+        **row,
+        "p99": None if tail is None else f"{seconds(tail)} ({row.get('samples', 0):,})",
+        "rate": None if throughput is None else rate(throughput) + (f" {unit_of(row)}/s" if unit else ""),
+        "change": compared and compared.replace(" points", ""),
+    }
+
+
+def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> list[str]:
+    """The lines of verdicts that a table cannot explain, with the layers that changed a case; the same reason once."""
     lines: list[str] = []
     absent: dict[str, int] = {}
     failed: dict[str, list[str]] = {}
@@ -120,12 +125,12 @@ def _remarks(results: Iterable[Mapping[str, Any]]) -> list[str]:
         if verdict == Verdict.NO_BASELINE and kind in ("latency", "service"):
             reason = result["row"].get("reason") or ""
             absent[reason] = absent.get(reason, 0) + 1
-        elif verdict in _EXPLAINED:
-            lines.append(result["line"])
+        elif verdict in _EXPLAINED or culprits(result["row"], result["line"])[1]:
+            lines += headline_lines(result["line"], result["row"], width=width, color=color)
         elif verdict == Verdict.FAILED:
             failed.setdefault(result["row"]["reason"], []).append(result["row"]["case"])
-    lines += [f"FAILED {which_cases(cases)}: {reason}" for reason, cases in failed.items()]
+    grouped = [f"FAILED {which_cases(cases)}: {reason}" for reason, cases in failed.items()]
     for reason, count in absent.items():
         cases = "1 case" if count == 1 else f"{count} cases"
-        lines.append(f"NO_BASELINE {cases}: {reason}; `inferkit baseline promote RUN.json` makes one")
-    return lines
+        grouped.append(f"NO_BASELINE {cases}: {reason}; `inferkit baseline promote RUN.json` makes one")
+    return [*lines, *(part for line in grouped for part in folded(line, width))]

@@ -103,7 +103,7 @@ BASE = (
 def test_a_layer_that_lost_its_precision_is_named():
     head = (BASE[0], row("conv2", 71, precision="fp32", kernel="sm80_b"), BASE[2])
     diff = diff_layers(BASE, head)
-    assert diff.summary() == "layers: conv2 +41 µs (fp16 -> fp32); all layers together +41 µs"
+    assert diff.summary() == "layers: conv2 +41 µs (+137%, fp16 -> fp32); all layers together +41 µs"
     assert diff.summary(80e-6, 120e-6).endswith("; all layers together +41 µs of +40 µs")
     assert [change.kind for change in diff.changes] == ["changed", "same", "same"]
 
@@ -112,7 +112,7 @@ def test_a_split_fusion_is_compared_with_what_it_was():
     head = (row("conv1", 39, precision="fp16"), row("relu1", 9, precision="fp16"), *BASE[1:])
     (split,) = diff_layers(BASE, head).altered
     assert (split.kind, split.layers) == ("split", ("conv1", "relu1"))
-    assert split.short == "conv1 (+1) +8 µs (split 1 -> 2)"
+    assert split.short == "conv1 (+1) +8 µs (+20%, split 1 -> 2)"
     (merged,) = diff_layers(head, BASE).altered
     assert merged.kind == "merged"
 
@@ -136,7 +136,7 @@ def test_layers_whose_times_changed_far_more_than_the_latency_explain_nothing():
 def test_layers_timed_while_the_machine_was_faster_still_show_a_change_of_the_same_ratio():
     head = tuple(LayerRow(r.name, r.kind, r.precision, r.kernel, r.format, r.seconds * 2, r.origins) for r in BASE)
     diff = diff_layers(BASE, head)
-    assert diff.summary(1e-3, 2.1e-3).startswith("layers: conv1 (+1) +40 µs, conv2 +30 µs; ")
+    assert diff.summary(1e-3, 2.1e-3).startswith("layers: conv1 (+1) +40 µs (+100%), conv2 +30 µs (+100%); ")
     assert diff.summary(1e-3, 9e-3).startswith("the layers' own times do not show it")
 
 

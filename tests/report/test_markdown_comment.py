@@ -21,7 +21,7 @@ def test_what_regressed_stands_before_all_else():
     text = markdown(cases_of([outcome("a", "PASS"), outcome("b", "INCONCLUSIVE"), outcome("c", "REGRESSED")]))
     assert text.startswith("### 1 case regressed\n")
     assert text.index("<code>c</code>") < text.index("<code>b</code>") < text.index("<details>") < text.index("<code>a")
-    assert "| 10 ms | 12 ms | +20.0% | +10.0% … +30.0% | **REGRESSED** |" in text
+    assert "| 10 ms | 12 ms | +20.0% / 5 % | +10.0% … +30.0% | **REGRESSED** |" in text
 
 
 @pytest.mark.parametrize("verdict", ["REGRESSED", "PASS", "INCONCLUSIVE"])

@@ -45,10 +45,72 @@ def test_a_percentile_without_enough_samples_is_a_dash_beside_one_with():
     assert "200 µs" in next(line for line in lines if line.startswith("other"))
 
 
-def test_throughput_is_of_items_where_a_network_takes_anything_but_images():
-    heads = [render([result(unit=unit), result(unit="images")])[0] for unit in ("images", "items")]
-    assert ["images/s" in head for head in heads] == [True, False]
-    assert "items/s" in heads[1]
+@pytest.mark.parametrize("unit", ["images", "items", "queries", "tokens"])
+def test_throughput_is_of_what_a_network_is_fed(unit):
+    head, _, row, *_ = render([result(unit=unit)])
+    assert f" {unit}/s " in head
+    assert " 9,524 " in row
+    # Where units differ each row states its own.
+    head, _, *rows = render([result(unit=unit), result(unit="other things"), result()])
+    assert " throughput " in head
+    for row, its in zip(rows, (unit, "other things", "images"), strict=True):
+        assert f" 9,524 {its}/s " in row
+
+
+def test_a_p99_says_how_many_samples_it_rests_on():
+    head, _, row, *_ = render([result(p99=2e-4, samples=1234)])
+    assert " p99 (samples) " in head
+    assert " 200 µs (1,234) " in row
+
+
+def test_the_margin_stands_with_the_change_of_latencies_and_of_accuracies():
+    head, _, row, *_ = render([result(margin=0.25)])
+    assert " change / margin " in head
+    assert " +5.0% / 25 % " in row
+    accuracy = {"kind": "accuracy", "images": 10, "top1": 90.0, "base": 90.2, "change": 0.2, "tolerance": 0.5}
+    head, _, row, *_ = render([result(**accuracy)])
+    assert " points / tolerance " in head
+    assert " -0.20 / 0.5 " in row
+
+
+NAMED = "a latency: REGRESSED: 1 ms -> 2 ms; layers: conv1 +0.8 ms (+80%); all layers together +0.9 ms of +1 ms"
+NOT_NAMED = "a latency: REGRESSED: 1 ms -> 2 ms; the layers' own times do not show it (±0 of +1 ms)"
+
+
+def change(name, base, head, **more):
+    return {"layers": [name], "base_us": base, "head_us": head, "delta_us": head - base, "what": "", **more}
+
+
+WHY = {"changes": [change("conv1", 1000.0, 1800.0, what="fp16 -> fp32"), change("fc", 100.0, 200.0)]}
+WHY["changes"] += [change("pool", 400.0, 395.0), change("relu", 10.0, 12.0)]
+
+
+def test_below_the_headline_of_what_got_worse_stand_the_layers_that_did_it():
+    slower = {**result(verdict="REGRESSED", why=WHY), "line": NAMED}
+    *_, headline, head, _, first, second = render([slower, result(case="fine")])
+    assert headline == "a latency: REGRESSED: 1 ms -> 2 ms; all layers together +0.9 ms of +1 ms"
+    assert head.split() == ["layer", "base", "head", "change", "of", "head", "what"]
+    assert first.split() == ["conv1", "1", "ms", "1.8", "ms", "+800", "µs", "(+80%)", "74.8%", "fp16", "->", "fp32"]
+    assert second.split()[0] == "fc"
+    assert first.startswith("    conv1")
+    # What explains a twentieth or less, or got faster, did not do it.
+    assert not any("pool" in line or "relu" in line for line in render([slower]))
+
+
+def test_layers_whose_times_do_not_show_the_change_are_not_blamed():
+    *_, last = render([{**result(verdict="REGRESSED", why=WHY), "line": NOT_NAMED}])
+    assert last == NOT_NAMED
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_no_line_is_wider_than_the_terminal(width):
+    case = "fashion_resnet-fp32-b64-onnxruntime"
+    slower = {**result(case=case, verdict="REGRESSED", margin=0.25, why=WHY), "line": f"{case} {NAMED}"}
+    served = result(case=case, kind="service", verdict="INCONCLUSIVE", loadgen="VALID, short (1 s)", margin=0.25)
+    figures = {"top1": 91.2, "top5": 99.1, "images": 10_000, "lost": 3, "gained": 4, "upper": 0.2}
+    lines = render([slower, served, result(case=case, kind="accuracy", **figures), unsupported(1)], width=width)
+    assert max(map(len, lines)) <= width
+    assert sum(case in line for line in lines) >= 3
 
 
 def test_memory_is_what_the_line_of_its_verdict_says():

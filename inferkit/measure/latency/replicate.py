@@ -26,6 +26,7 @@ from inferkit.measure.machine.gpu import GpuTelemetry, Summary
 from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
 from inferkit.measure.machine.lease import device_lease
 from inferkit.measure.machine.quiet_core import QuietCore
+from inferkit.network.network import unit_of
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
@@ -61,7 +62,7 @@ class Replicate:
     `invalid` why the machine was not in a state to measure. `service` is what a load generator says, where one made the
     load (serve/load/replicate.py); the trace then is one row, with the datum. `build` numbers the engine, where
     several were built. `compiled`: kernels had to be compiled first, which takes seconds and memory, and which
-    processes after it are spared.
+    processes after it are spared. `unit` is what a throughput counts (images, items, queries), None of older versions.
     """
 
     trace: NDArray[np.float64]
@@ -81,6 +82,7 @@ class Replicate:
     service: Mapping[str, Any] | None = None
     build: int = 0
     compiled: bool = False
+    unit: str | None = None
 
     @property
     def walls(self) -> NDArray[np.float64]:
@@ -137,6 +139,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             invalid=measured.invalid,
             details=_details_or_why(opened, measured.trace, spec, gpu) if spec.details else {},
             compiled=bool(opened.compiled),
+            unit=unit_of(opened.inputs),
         )
 
 

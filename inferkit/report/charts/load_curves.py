@@ -90,7 +90,7 @@ def load_charts(loads: Sequence[LoadCurves]) -> tuple[Chart, ...]:
             series = _series(load, percentile)
             if series:
                 charts.append(_chart(load, percentile, series))
-    return tuple(charts)
+    return tuple(chart for chart in charts if chart.has_course)
 
 
 def _series(load: LoadCurves, percentile: str) -> tuple[Series, ...]:

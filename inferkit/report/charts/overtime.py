@@ -1,7 +1,7 @@
 """What a case looked like over time: its iterations, and the GPU's clock, power, temperature and clock reasons beside.
 
-One block per replicate, side by side with the same seconds per width; one panel per figure, below each other. A figure
-that the run does not have has no panel.
+One block per replicate, side by side with the same seconds per width, base dashed over head; one panel per figure,
+below each other. A figure that the run does not have has no panel.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _PANEL, _BETWEEN, _GAP = 46, 26, 10
 _CHARACTER = 7.9  # as in svg.py: what a character takes where the page is narrow and its letters larger
 _REASON_ROW = 17
 _MOST_REASONS = 6
+_LINES = ("thin s0", "thin s1 d2")  # of head and of base
+_FIGURES = (("SM clock", "sm_mhz", "MHz"), ("power", "power_watts", "W"), ("temperature", "temperature", "°C"))
 _MOST_POINTS = 240  # of one panel: what a file of another program could bring without end
 
 Curve = tuple[tuple[float, float], ...]
@@ -28,12 +30,18 @@ Curve = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure over time: (seconds, value) of each replicate. `limit` is a line that it cannot pass."""
+    """One figure over time: (seconds, value) of each replicate of head and of base; it cannot pass `limit`."""
 
     title: str
     curves: tuple[Curve, ...]
     unit: str = ""
     limit: float | None = None
+    base: tuple[Curve, ...] = ()
+
+    @property
+    def values(self) -> list[float]:
+        """Every value, of base too."""
+        return [value for curve in (*self.curves, *self.base) for _, value in curve]
 
 
 @dataclass(frozen=True)
@@ -57,20 +65,25 @@ class OverTime:
     reasons: tuple[Reason, ...]
 
 
-def over_time(facts: Mapping[str, Any], pace: Sequence[Curve]) -> OverTime:
-    """What a case's facts and the pace of its iterations, (seconds, seconds) of each replicate, tell over time."""
-    series, limits = [], []
-    for replicate in mappings(facts, "replicates"):
-        gpu = mapping(replicate, "gpu")
-        series.append(mapping(gpu, "series"))
-        limits.append(number(gpu, "power_limit_watts"))
-    limit = max((value for value in limits if value is not None), default=None)
-    found = [
-        Panel("iterations", tuple(pace)),
-        Panel("SM clock", tuple(_curve(each, "sm_mhz") for each in series), "MHz"),
-        Panel("power", tuple(_curve(each, "power_watts") for each in series), "W", limit),
-        Panel("temperature", tuple(_curve(each, "temperature") for each in series), "°C"),
-    ]
+def over_time(
+    facts: Mapping[str, Any],
+    pace: Sequence[Curve],
+    base_facts: Sequence[Mapping[str, Any]] = (),
+    base_pace: Sequence[Curve] = (),
+) -> OverTime:
+    """What a case's facts and the pace of its iterations, (seconds, seconds) of each replicate, tell over time.
+
+    `base_facts` are those of each run that base consists of.
+    """
+    gpus = [mapping(replicate, "gpu") for replicate in mappings(facts, "replicates")]
+    series = [mapping(gpu, "series") for gpu in gpus]
+    base = [mapping(mapping(each, "gpu"), "series") for run in base_facts for each in mappings(run, "replicates")]
+    limits = [limit for gpu in gpus if (limit := number(gpu, "power_limit_watts")) is not None]
+    found = [Panel("iterations", tuple(pace), base=tuple(base_pace))]
+    for title, name, unit in _FIGURES:
+        limit = max(limits, default=None) if name == "power_watts" else None
+        curves, of_base = (tuple(_curve(each, name) for each in side) for side in (series, base))
+        found.append(Panel(title, curves, unit, limit, of_base))
     panels = tuple(panel for panel in found if any(len(curve) > 1 for curve in panel.curves))
     return OverTime(panels, _reasons(series) if panels else ())
 
@@ -106,7 +119,7 @@ def draw_over_time(told: OverTime, title: str, points: int = 120) -> str:
     """The panels as one picture, of some `points` each; empty where nothing is known."""
     if not told.panels:
         return ""
-    count = max(len(panel.curves) for panel in told.panels)
+    count = max(max(len(panel.curves), len(panel.base)) for panel in told.panels)
     lengths = [max(_lengths(told, position), default=0.0) for position in range(count)]
     blocks = _blocks(lengths)
     body = [_names(blocks)]
@@ -121,8 +134,20 @@ def draw_over_time(told: OverTime, title: str, points: int = 120) -> str:
             body += _reason(reason, blocks, y)
             y += _REASON_ROW
         y += 10
+    if any(curve for panel in told.panels for curve in panel.base):
+        body.append(_legend(y + 2))
+        y += _REASON_ROW
     said = "; ".join(f"{panel.title}: {_range(panel)}" for panel in told.panels)
     return element(_WIDTH, y + 2, title, said, "".join(body))
+
+
+def _legend(y: float) -> str:
+    """Which line is head's and which is base's."""
+    parts = []
+    for index, (name, x) in enumerate((("head", _LEFT), ("base", _LEFT + 90))):
+        parts.append(f'<path class="{_LINES[index]}" d="M{x} {y:g}h24"/>')
+        parts.append(f'<text class="tick" x="{x + 30}" y="{y + 4:g}">{name}</text>')
+    return "".join(parts)
 
 
 @dataclass(frozen=True)
@@ -138,7 +163,7 @@ class _Block:
 
 
 def _lengths(told: OverTime, position: int) -> list[float]:
-    curves = [panel.curves[position] for panel in told.panels if position < len(panel.curves)]
+    curves = [side[position] for panel in told.panels for side in (panel.curves, panel.base) if position < len(side)]
     return [curve[-1][0] for curve in curves if curve]
 
 
@@ -166,7 +191,7 @@ def _names(blocks: Sequence[_Block]) -> str:
 
 
 def _panel(panel: Panel, blocks: Sequence[_Block], top: float, points: int) -> list[str]:
-    values = [value for curve in panel.curves for _, value in curve]
+    values = panel.values
     show = seconds if panel.title == "iterations" else short
     logarithmic = min(values) > 0 and max(values) / min(values) > 8
     if logarithmic:
@@ -189,12 +214,13 @@ def _panel(panel: Panel, blocks: Sequence[_Block], top: float, points: int) -> l
     if panel.limit is not None and low <= panel.limit <= high:
         y = scale(panel.limit)
         parts.append(f'<path class="margin" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"><title>limit</title></path>')
-    for block, curve in zip(blocks, panel.curves, strict=False):
-        if curve:
-            kept = thinned(curve, points)
-            path = "L".join(f"{block.x(at):.0f} {scale(value):.1f}" for at, value in kept)
-            end = "h2" if len(curve) == 1 else ""
-            parts.append(f'<path class="thin s0" d="M{path}{end}"/>')
+    for side, line in zip((panel.curves, panel.base), _LINES, strict=True):
+        for block, curve in zip(blocks, side, strict=False):
+            if curve:
+                kept = thinned(curve, points)
+                path = "L".join(f"{block.x(at):.0f} {scale(value):.1f}" for at, value in kept)
+                end = "h2" if len(curve) == 1 else ""
+                parts.append(f'<path class="{line}" d="M{path}{end}"/>')
     return parts
 
 
@@ -228,6 +254,6 @@ def _reason(reason: Reason, blocks: Sequence[_Block], y: float) -> list[str]:
 
 
 def _range(panel: Panel) -> str:
-    values = [value for curve in panel.curves for _, value in curve]
+    values = panel.values
     show = seconds if panel.title == "iterations" else (lambda value: f"{value:.4g} {panel.unit}".strip())
     return f"{show(min(values))} to {show(max(values))}"

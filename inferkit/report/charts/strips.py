@@ -10,6 +10,7 @@ from inferkit.gate.layer_diff import signed
 from inferkit.gate.metrics import ACCURACY
 from inferkit.gate.outcome import FAILING, Outcome, Verdict
 from inferkit.gate.units import seconds
+from inferkit.report.charts.overtime import Curve
 from inferkit.report.charts.svg import Scale, element, log_ticks, make_scale, marker, padded, ticks
 from inferkit.report.escape import escape
 from inferkit.report.facts import mapping, mappings, number
@@ -22,7 +23,7 @@ _FEW, _CROWD = 12, 4  # replicates with a row of their own; rows of the band tha
 
 @dataclass(frozen=True)
 class Strip:
-    """One replicate: its median and, where the raw trace is known, the 5, 25, 75 and 95 % points; seconds.
+    """One replicate: its median and, where the raw trace is known, the 5, 25, 75 and 95 % points and the pace; seconds.
 
     `build` says of which build of the engine it is, None where all are of one.
     """
@@ -30,12 +31,16 @@ class Strip:
     median: float
     quantiles: tuple[float, float, float, float] | None = None
     build: int | None = None
+    pace: Curve = ()
 
 
 def strip_plot(sides: Sequence[tuple[str, Sequence[Strip]]], title: str) -> str:
-    """A row per replicate: a dot for the median, a box for the middle half, a line from 5 to 95 % of its iterations."""
+    """A row per replicate: a dot for the median, a box for the middle half, a line from 5 to 95 % of its iterations.
+
+    Empty where there is no more than one value to show.
+    """
     values = [value for _, strips in sides for s in strips for value in (s.median, *(s.quantiles or ()))]
-    if not values:
+    if len(values) < 2:
         return ""
     logarithmic = max(values) / min(values) > 8
     low, high = (min(values) / 1.15, max(values) * 1.15) if logarithmic else padded(min(values), max(values))
@@ -99,8 +104,8 @@ def _tick_labels(places: Sequence[tuple[float, str]], y: float) -> list[str]:
 
 
 def bounds_plot(outcome: Outcome) -> str:
-    """The change with its bounds beside the margin; to the right is worse."""
-    if outcome.change is None:
+    """The change with its bounds beside the margin; to the right is worse. Empty where it has neither."""
+    if outcome.change is None or (outcome.upper is None and outcome.margin is None):
         return ""
     low = outcome.lower if outcome.lower is not None else outcome.change
     high = outcome.upper if outcome.upper is not None else outcome.change
@@ -160,37 +165,58 @@ def change_mark(outcome: Outcome) -> str:
     return f'<svg class="chart mark" viewBox="0 0 120 18" role="img"><title>{escape(said)}</title>{body}</svg>'
 
 
-def split_bar(parts: Sequence[tuple[str, float]]) -> str:
-    """Medians of the parts of a batch's time as one bar; parts that are 0 are named in the words only."""
-    total = sum(value for _, value in parts)
-    if total <= 0:
+def split_bar(sides: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> str:
+    """Medians of the parts of a batch's time, a bar for head and one for base; parts that are 0 are only in the words.
+
+    The longest bar is as wide as the picture.
+    """
+    totals = {name: sum(value for _, value in parts) for name, parts in sides}
+    sides = [(name, parts) for name, parts in sides if totals[name] > 0]
+    if not sides:
         return ""
-    x, body, words = 4.0, [], []
-    for index, (name, value) in enumerate(parts):
-        width = (_WIDTH - 8) * value / total
-        said = f"{name} {seconds(value)} ({value / total:.1%})" if value > 0 else f"{name} 0"
-        words.append(said)
+    left = 44.0 if len(sides) > 1 else 4.0
+    scale = make_scale(0.0, max(totals.values()), 0.0, _WIDTH - 4 - left, False)
+    y, body, said = 4.0, [], []
+    for side, parts in sides:
+        words = [_part_in_words(*part, totals[side]) for part in parts]
+        label = f'<text class="tick" x="{left - 8:g}" y="{y + 15:g}" text-anchor="end">{side}</text>'
+        body += [label] if len(sides) > 1 else []
+        body += _bar([(name, scale(value), word) for (name, value), word in zip(parts, words, strict=True)], left, y)
+        at, y = 4.0, y + 42
+        for index, word in enumerate(words):
+            if at > 4 and at + 24 + len(word) * 7.9 > _WIDTH:
+                at, y = 4.0, y + 20
+            body.append(f'<rect class="f{index}" x="{at:.1f}" y="{y - 10:g}" width="11" height="11" rx="2"/>')
+            body.append(f'<text class="tick" x="{at + 17:.1f}" y="{y:g}">{escape(word)}</text>')
+            at += 30 + len(word) * 7.9
+        y += 16
+        said.append(f"{side}: {'; '.join(words)}")
+    return element(_WIDTH, y - 6, "Where the time of a batch goes", ". ".join(said), "".join(body))
+
+
+def _part_in_words(name: str, value: float, total: float) -> str:
+    return f"{name} {seconds(value)} ({value / total:.1%})" if value > 0 else f"{name} 0"
+
+
+def _bar(parts: Sequence[tuple[str, float, str]], x: float, y: float) -> list[str]:
+    """(name, width, words) of each part, beside each other from `x` on."""
+    body = []
+    for index, (name, width, words) in enumerate(parts):
         if width > 0:
             body.append(
-                f'<rect class="f{index}" x="{x:.1f}" y="4" width="{max(width, 1):.1f}" height="22" rx="2">'
-                f"<title>{escape(said)}</title></rect>"
+                f'<rect class="f{index}" x="{x:.1f}" y="{y:g}" width="{max(width, 1):.1f}" height="22" rx="2">'
+                f"<title>{escape(words)}</title></rect>"
             )
             if width > 10 + 7.5 * len(name):  # which part it is, also without its colour
-                body.append(f'<text class="inside" x="{x + width / 2:.1f}" y="19" text-anchor="middle">{name}</text>')
+                body.append(
+                    f'<text class="inside" x="{x + width / 2:.1f}" y="{y + 15:g}" text-anchor="middle">{name}</text>'
+                )
             x += width
-    legend, at, row = [], 4.0, 0
-    for index, said in enumerate(words):
-        if at > 4 and at + 24 + len(said) * 7.9 > _WIDTH:
-            at, row = 4.0, row + 1
-        legend.append(f'<rect class="f{index}" x="{at:.1f}" y="{36 + 20 * row}" width="11" height="11" rx="2"/>')
-        legend.append(f'<text class="tick" x="{at + 17:.1f}" y="{46 + 20 * row}">{escape(said)}</text>')
-        at += 30 + len(said) * 7.9
-    height = 56 + 20 * row
-    return element(_WIDTH, height, "Where the time of a batch goes", "; ".join(words), "".join(body + legend))
+    return body
 
 
-_WIDTH, _LEFT, _RIGHT, _ROW = 520, 168, 76, 22
-_LETTERS = 22  # of a name that fit left of the bars
+_BARS_LEFT, _BARS_RIGHT, _BAR_ROW = 168, 76, 22
+_LETTERS = 19  # of a name that fit left of the bars, also where letters are larger
 _MOST = 12
 
 
@@ -206,19 +232,21 @@ def layer_bars(facts: Mapping[str, Any], title: str) -> str:
     if not told:
         return ""
     low, high = min(0.0, *(delta for _, delta in told)), max(0.0, *(delta for _, delta in told))
-    scale = make_scale(low, high, _LEFT + (_RIGHT if low < 0 else 8), _WIDTH - (_RIGHT if high > 0 else 8), False)
-    bottom = 6 + _ROW * len(told)
+    scale = make_scale(
+        low, high, _BARS_LEFT + (_BARS_RIGHT if low < 0 else 8), _WIDTH - (_BARS_RIGHT if high > 0 else 8), False
+    )
+    bottom = 6 + _BAR_ROW * len(told)
     body = []
     for index, (name, delta) in enumerate(told):
-        y = 6 + _ROW * index
+        y = 6 + _BAR_ROW * index
         kind, (start, end) = (1, (0.0, delta)) if delta > 0 else (2, (delta, 0.0))
         x, width = scale(start), max(scale(end) - scale(start), 1.0)
         shown = name if len(name) <= _LETTERS else f"{name[: _LETTERS // 2]}…{name[1 - _LETTERS // 2 :]}"
         where, anchor = (x + width + 5, "start") if delta > 0 else (x - 5, "end")
         body.append(
-            f'<text class="tick" x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(shown)}'
+            f'<text class="tick" x="{_BARS_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(shown)}'
             f"<title>{escape(name)}</title></text>"
-            f'<rect class="f{kind}" x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 8}" rx="2"/>'
+            f'<rect class="f{kind}" x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{_BAR_ROW - 8}" rx="2"/>'
             f'<text class="label" x="{where:.1f}" y="{y + 14}" text-anchor="{anchor}">{signed(delta)}</text>'
         )
     body.append(f'<path class="zero" d="M{scale(0.0):.1f} 2V{bottom}"/>')

@@ -1,6 +1,6 @@
 """Charts as plain data, made from a run: the study's three for every network, and latency against throughput.
 
-Nothing is drawn here. A chart that has no figures is not made: an empty one would look like a result.
+Nothing is drawn here. A chart without figures, or of one dot, is not made: it would look like a result.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from inferkit.gate.run import Run
 from inferkit.network.network import PRECISIONS
-from inferkit.report.facts import accuracy_facts, mapping, number, text
+from inferkit.report.facts import accuracy_facts, mapping, number, text, unit_of
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,15 @@ class Chart:
     from_zero: bool = True
     group: str = ""
 
+    @property
+    def has_course(self) -> bool:
+        """Whether there is more than one place on its x axis: dots above each other are no chart."""
+        return len({x for series in self.series if not series.limit for x, _ in series.points}) > 1
+
 
 @dataclass(frozen=True)
 class Point:
-    """A latency case as the charts see it: seconds of a batch, and the least that the hardware allows, if known."""
+    """A latency case as the charts see it: seconds of a batch of `unit`, and the least that the hardware allows."""
 
     model: str
     line: str
@@ -49,16 +54,17 @@ class Point:
     batch: int
     seconds: float
     limit: float | None
+    unit: str
 
 
 def charts_of(run: Run) -> tuple[Chart, ...]:
-    """Every chart that a run has figures for, network by network."""
+    """Every chart that a run has figures for, more than one, network by network."""
     points = _points(run)
     charts: list[Chart] = []
     for model in dict.fromkeys([*(point.model for point in points), *_models(run)]):
         found = _latency_charts(model, [point for point in points if point.model == model])
         charts += [replace(chart, group=model) for chart in (*found, *_accuracy_chart(model, run))]
-    return tuple(charts)
+    return tuple(chart for chart in charts if chart.has_course)
 
 
 def _models(run: Run) -> Iterable[str]:
@@ -78,7 +84,7 @@ def _points(run: Run) -> list[Point]:
         mode = text(facts, "mode") or "latency"
         line = f"{precision} {backend}" if mode == "latency" else f"{precision} {backend} {mode}"
         order = (_rank(precision), backend, mode)
-        found.append(Point(model, line, order, int(batch), seconds, _limit(facts)))
+        found.append(Point(model, line, order, int(batch), seconds, _limit(facts), unit_of(facts)))
     return found
 
 
@@ -114,15 +120,15 @@ def _latency_charts(model: str, points: list[Point]) -> list[Chart]:
         for name, found in chosen.items()
     )
     rates = (*rate, *(series for series in limits if series.points))
-    key = slug(model)
+    key, per_second = slug(model), f"{points[0].unit} per second"
     return [
         Chart(f"{key}-latency", f"{model}: latency over batch size", "batch size", "ms per batch", latency, (), True),
         Chart(
-            f"{key}-throughput", f"{model}: throughput over batch size", "batch size", "images per second", rates,
+            f"{key}-throughput", f"{model}: throughput over batch size", "batch size", per_second, rates,
             (), True,
         ),
         Chart(
-            f"{key}-latency-throughput", f"{model}: latency and throughput", "ms per batch", "images per second",
+            f"{key}-latency-throughput", f"{model}: latency and throughput", "ms per batch", per_second,
             curve,
         ),
     ]  # fmt: skip

@@ -13,18 +13,18 @@ from typing import Any
 from markupsafe import Markup
 
 from inferkit.gate.builds import BuildSpread
-from inferkit.gate.metrics import ACCURACY, LATENCY, shower
+from inferkit.gate.metrics import ACCURACY, LATENCY, P99, shower
 from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, main_figure
 from inferkit.gate.units import percent, seconds, size
 from inferkit.measure.latency.statistics import PERCENTILES, samples_needed
-from inferkit.measure.layers.table import readable_table
 from inferkit.report.charts.overtime import draw_over_time, over_time
 from inferkit.report.charts.strips import bounds_plot, change_mark, layer_bars, split_bar, strip_plot
-from inferkit.report.facts import in_rounds, mapping, number, shown, text
-from inferkit.report.layers import layer_changes
+from inferkit.report.facts import in_rounds, mapping, number, shown, text, unit_of
+from inferkit.report.layers import ShownLayer, culprits, layer_rows
 from inferkit.report.page.confusion import Confusion, confusion_of
 from inferkit.report.page.past import Past
 from inferkit.report.page.view import ORDER, CaseView, telemetry_rows
+from inferkit.report.table import change_and_margin
 
 _MOST_LAYERS = 12
 # All pictures of a report together, in characters: 24 of one case are some 60,000.
@@ -82,7 +82,7 @@ def _page(
     base = outcome.base if outcome is not None else None
     change = outcome.change if outcome is not None else None
     sides = [("head", main.head)] + ([("base", main.base)] if main.base else [])
-    told = over_time(facts, main.pace)
+    times = over_time(facts, [s.pace for s in main.head], main.base_facts, [s.pace for s in main.base])
     return {
         "id": anchor,
         "name": main.case,
@@ -98,26 +98,28 @@ def _page(
         "base": base,
         "base_text": None if base is None else show(base),
         "change": None if change is None else max(min(change, _SORT_LIMIT), -_SORT_LIMIT),
-        "change_text": None if change is None or outcome is None else outcome.shown_change(change),
+        "change_text": None if outcome is None else change_and_margin(outcome),
         "mark": Markup(change_mark(outcome)) if outcome is not None else "",
         "rate": number(facts, "images_per_second"),
+        "unit": unit_of(facts),
         "lines": [_line(view) for view in group if view is telling or view.fails],
-        "judged": [_judged(view) for view in group if view.outcome is not None and view.outcome.head is not None],
+        "culprits": _line(main)[1],
+        "judged": [_judged(view, facts) for view in group if view.outcome and view.outcome.head is not None],
         "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.head else "",
         "fresh": bool(facts),  # of files of other programs nobody knows how many processes there were
         "builds": any(strip.build is not None for strip in main.head),
         "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
         "bounds": next((Markup(drawn) for v in group if v.outcome and (drawn := bounds_plot(v.outcome))), ""),
-        "split": Markup(split_bar(main.split)) if main.split else "",
-        "over_time": Markup(draw_over_time(told, f"{main.case} over time", points)),
+        "split": Markup(split_bar(main.splits)),
+        "over_time": Markup(draw_over_time(times, f"{main.case} over time", points)),
         "service": bool(mapping(facts, "service")),
         "iterations": "rounds of batches" if in_rounds(facts) else "iterations",
         "percentiles": _percentiles(facts) if main.metric == LATENCY and number(facts, "samples") else [],
+        "samples": int(number(facts, "samples") or 0),
         "figures": _figures(main),
         "telemetry": telemetry_rows(facts),
-        "layers": _layers(facts),
+        "layers": layer_rows(facts, _MOST_LAYERS),
         "layer_bars": Markup(layer_bars(facts, f"Layers of {main.case} that changed")),
-        "layer_changes": layer_changes(facts, _MOST_LAYERS),
         "confusion": confusion,
         "past": Markup(past.picture) if past is not None else "",
         "changes": past.changes if past is not None else (),
@@ -131,27 +133,26 @@ def _words(group: Sequence[CaseView]) -> list[str]:
     return found
 
 
-def _line(view: CaseView) -> str:
-    """What says it all."""
+def _line(view: CaseView) -> tuple[str, tuple[ShownLayer, ...]]:
+    """What says it all, and the layers that changed it, to stand below."""
     if view.outcome is not None:
-        return view.outcome.line.removeprefix(f"{view.case} ")
-    return "; ".join(part for part in (view.reason, view.hint) if part)
+        return culprits(view.facts, view.outcome.line.removeprefix(f"{view.case} "))
+    return "; ".join(part for part in (view.reason, view.hint) if part), ()
 
 
-def _judged(view: CaseView) -> dict[str, Any]:
+def _judged(view: CaseView, facts: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the table of everything that was judged."""
     outcome = view.outcome
     assert outcome is not None
-    show = shower(view.metric)
+    show, samples = shower(view.metric), number(facts, "samples")
     return {
-        "metric": view.metric,
+        "metric": f"{P99} of {samples:,.0f} samples" if view.metric == P99 and samples else view.metric,
         "verdict": view.verdict,
         "base": "–" if outcome.base is None else show(outcome.base),
         "head": "–" if outcome.head is None else show(outcome.head),
-        "change": "–" if outcome.change is None else outcome.shown_change(outcome.change),
+        "change": change_and_margin(outcome),
         "bounds": shown_bounds(outcome),
-        "margin": "–" if outcome.margin is None else outcome.shown_amount(outcome.margin),
-        "reason": view.reason,
+        "reason": culprits(view.facts, view.reason)[0],
     }
 
 
@@ -263,13 +264,3 @@ def _service(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         if value is not None and value > 0:
             found.append((name, show(value)))
     return found
-
-
-def _layers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The slowest layers, where the backend timed them: name, seconds, share."""
-    told = mapping(mapping(facts, "details"), "layer_seconds")
-    times = [(row.name, row.seconds) for row in readable_table(facts.get("layers")) if row.seconds]
-    times = times or [(name, value) for name in told if (value := number(told, name)) is not None and value > 0]
-    total = sum(value for _, value in times)
-    slowest = sorted(times, key=lambda pair: -pair[1])[:_MOST_LAYERS]
-    return [(name, seconds(value), f"{value / total:.1%}") for name, value in slowest]

@@ -22,7 +22,7 @@ from inferkit.report.charts.palette import CHART_STYLE, DARK_VARIABLES, LIGHT_VA
 from inferkit.report.charts.study import Chart, charts_of
 from inferkit.report.charts.svg import draw
 from inferkit.report.escape import clean
-from inferkit.report.facts import mapping, shown
+from inferkit.report.facts import mapping, rate, shown
 from inferkit.report.page.case import case_pages
 from inferkit.report.page.hardware import machines_of, origin_of
 from inferkit.report.page.past import Past
@@ -68,7 +68,8 @@ def render_html(view: ReportView, loads: Sequence[LoadCurves] = (), pasts: Mappi
         script=Markup(script),
         cases=cases,
         counts=view.counts,
-        rates=any(case["rate"] is not None for case in cases),
+        rates={case["unit"] for case in cases if case["rate"] is not None},
+        rate=rate,
         choices={name: _choices(cases, name) for name in ("model", "precision", "backend")},
         groups=_groups((*charts_of(view.run), *load_charts(loads))),
         few=_FEW_NETWORKS,

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Traces = Mapping[str, NDArray[np.float64]]
+Trace = NDArray[np.float64]
+Traces = Mapping[str, Trace]
+Parts = tuple[tuple[str, float], ...]
 Quantiles = tuple[float, float, float, float]
 
 _COLUMNS = ("start", "host_to_device", "compute", "device_to_host", "wall", "enqueue")
@@ -57,7 +59,7 @@ def pace(trace: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
     return tuple((float(part[0, 0] - good[0, 0]), float(np.median(part[:, _WALL]))) for part in parts)
 
 
-def split(traces: Sequence[NDArray[np.float64]]) -> tuple[tuple[str, float], ...]:
+def split(traces: Sequence[Trace]) -> Parts:
     """Medians of the parts over all iterations, seconds; without those that the backend does not know (NaN)."""
     if not traces:
         return ()

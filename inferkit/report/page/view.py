@@ -19,27 +19,29 @@ from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import ACCURACY, LATENCY, MAIN, main_metric
 from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, fails
 from inferkit.gate.run import Run
-from inferkit.report.charts.overtime import Curve
 from inferkit.report.charts.strips import Strip
 from inferkit.report.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
 from inferkit.report.layers import WHY
 from inferkit.report.page.hardware import differing
-from inferkit.report.page.traces import Traces, pace, quantiles, split
+from inferkit.report.page.traces import Parts, Trace, Traces, pace, quantiles, split
 
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case and metric, with the replicates of head and base."""
+    """One case and metric, with the replicates of head and base; `splits` are the parts of a batch's time of either.
+
+    `base_facts` are what each file of base tells of the case.
+    """
 
     case: str
     metric: str
     verdict: Verdict
     outcome: Outcome | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    base_facts: tuple[Mapping[str, Any], ...] = ()
     head: tuple[Strip, ...] = ()
     base: tuple[Strip, ...] = ()
-    split: tuple[tuple[str, float], ...] = ()
-    pace: tuple[Curve, ...] = ()
+    splits: tuple[tuple[str, Parts], ...] = ()
     reason: str = ""
     hint: str = ""
 
@@ -161,8 +163,11 @@ def view_of(
         told = run.record.get("remarks")
         remarks += tuple(remark for remark in told if isinstance(remark, str)) if isinstance(told, list) else ()
     judged = {(outcome.case, outcome.metric): outcome for outcome in outcomes}
-    strips = _base_strips(run, base, traces or {}, base_traces, baselines)
-    cases = [_latency(name, run, judged.pop((name, LATENCY), None), strips, traces or {}) for name in run.cases]
+    of_base = _base_of(run, base, traces or {}, base_traces, baselines)
+    cases = [
+        _latency(name, run, judged.pop((name, LATENCY), None), of_base.get(name, _Side()), traces or {})
+        for name in run.cases
+    ]
     told = accuracy_facts(run)
     for name in run.accuracy:
         accuracy = judged.pop((name, ACCURACY), None)
@@ -229,24 +234,33 @@ def _named(file: Run) -> str:
     return _with_origin(Path(file.name).name, file.origin.commit, file.origin.date)
 
 
-def _base_strips(
+@dataclass(frozen=True)
+class _Side:
+    """The replicates of base of a case: their data and raw traces (None where there is none), and its files' facts."""
+
+    log_medians: tuple[float, ...] = ()
+    traces: tuple[Trace | None, ...] = ()
+    facts: tuple[Mapping[str, Any], ...] = ()
+
+
+def _base_of(
     run: Run, base: Sequence[Run], own: Traces, traces: Sequence[Traces], baselines: Path | None
-) -> dict[str, tuple[Strip, ...]]:
+) -> dict[str, _Side]:
     """The replicates of base, by case: of the base files, else of the commit that the run itself measured
     in turns, else of the baseline, which keeps medians only."""
-    found: dict[str, tuple[Strip, ...]] = {}
-    nothing: Traces = {}
+    found: dict[str, _Side] = {}
     for position, file in enumerate(base):
-        known = traces[position] if position < len(traces) else nothing
         for name, case in file.cases.items():
-            found[name] = found.get(name, ()) + _strips(name, case.log_medians, known)
+            side = found.get(name, _Side())
+            measured = _traces_of(name, len(case.log_medians), traces[position] if position < len(traces) else {})
+            found[name] = _Side(side.log_medians + case.log_medians, side.traces + measured, (*side.facts, case.facts))
     if base:
         return found
-    found = _strips_of_baseline(run, baselines) if baselines is not None else {}
+    found = _baseline_of(run, baselines) if baselines is not None else {}
     for name, case in run.cases.items():
-        measured = tuple(datum for datum in numbers(mapping(case.facts, AGAINST), "log_medians") if abs(datum) < _MOST)
-        if measured:  # what the verdict rests on comes before what lies in a baseline
-            found[name] = _strips(name, measured, own, _prefix(name, own))
+        data = tuple(datum for datum in numbers(mapping(case.facts, AGAINST), "log_medians") if abs(datum) < _MOST)
+        if data:  # what the verdict rests on comes before what lies in a baseline
+            found[name] = _Side(data, _traces_of(name, len(data), own, _prefix(name, own)))
     return found
 
 
@@ -255,14 +269,14 @@ def _prefix(case: str, traces: Traces) -> str:
     return "before" if f"{case}/before0" in traces else "base"
 
 
-def _strips_of_baseline(run: Run, baselines: Path) -> dict[str, tuple[Strip, ...]]:
-    found: dict[str, tuple[Strip, ...]] = {}
+def _baseline_of(run: Run, baselines: Path) -> dict[str, _Side]:
+    found: dict[str, _Side] = {}
     store = BaselineStore(baselines)
     for slug, fingerprint in run.fingerprints.items():
         baseline = store.find(fingerprint)
         if baseline is not None:
             found |= {
-                name: _strips(name, baseline.cases[name].log_medians, {})
+                name: _Side(data := baseline.cases[name].log_medians, (None,) * len(data))
                 for name, case in run.cases.items()
                 if case.fingerprint == slug and name in baseline.cases
             }
@@ -276,32 +290,34 @@ def _judged(case: str, metric: str, outcome: Outcome | None, facts: Mapping[str,
     return CaseView(case, metric, verdict, outcome, facts, reason=reason, hint=hint)
 
 
-def _latency(
-    name: str, run: Run, outcome: Outcome | None, base: Mapping[str, tuple[Strip, ...]], traces: Traces
-) -> CaseView:
+def _latency(name: str, run: Run, outcome: Outcome | None, base: _Side, traces: Traces) -> CaseView:
     case = run.cases[name]
-    plain = _judged(name, LATENCY, outcome, case.facts)
-    found = [traces.get(f"{name}/{number}") for number in range(len(case.log_medians))]
-    known = [trace for trace in found if trace is not None]
-    strips = _strips(name, case.log_medians, traces)
+    measured = _traces_of(name, len(case.log_medians), traces)
+    strips = _strips(case.log_medians, measured)
     builds = numbers(case.facts, "builds")
     if len(builds) == len(strips):
         strips = tuple(replace(strip, build=int(build)) for strip, build in zip(strips, builds, strict=True))
+    sides = (("head", measured), ("base", base.traces))
+    splits = [(side, split([trace for trace in of_side if trace is not None])) for side, of_side in sides]
     return replace(
-        plain,
+        _judged(name, LATENCY, outcome, case.facts),
+        base_facts=base.facts,
         head=strips,
-        base=base.get(name, ()),
-        split=() if in_rounds(case.facts) else split(known),  # parts of a round overlap: they have no shares of it
-        pace=tuple(() if trace is None else pace(trace) for trace in found),
+        base=_strips(base.log_medians, base.traces),
+        # Parts of a round overlap: they have no shares of it.
+        splits=() if in_rounds(case.facts) else tuple((side, parts) for side, parts in splits if parts),
     )
 
 
-def _strips(name: str, log_medians: Sequence[float], traces: Traces, prefix: str = "") -> tuple[Strip, ...]:
-    """The replicates of a case, each with the spread of its iterations where its raw trace is known."""
-    found = [traces.get(f"{name}/{prefix}{number}") for number in range(len(log_medians))]
+def _traces_of(case: str, count: int, traces: Traces, prefix: str = "") -> tuple[Trace | None, ...]:
+    return tuple(traces.get(f"{case}/{prefix}{number}") for number in range(count))
+
+
+def _strips(log_medians: Sequence[float], traces: Sequence[Trace | None]) -> tuple[Strip, ...]:
+    """The replicates of a case, each with the spread and the pace of its iterations where its raw trace is known."""
     return tuple(
-        Strip(math.exp(datum), None if trace is None else quantiles(trace))
-        for datum, trace in zip(log_medians, found, strict=True)
+        Strip(math.exp(datum)) if trace is None else Strip(math.exp(datum), quantiles(trace), pace=pace(trace))
+        for datum, trace in zip(log_medians, traces, strict=True)
     )
 
 

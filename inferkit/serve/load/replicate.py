@@ -1,7 +1,7 @@
 """One replicate of a service case: a scenario of MLPerf's load generator in a fresh process, reduced to one datum.
 
 The datum is the logarithm of a time, so that more is worse and the gate treats it like a latency: SingleStream's 90th
-and MultiStream's 99th percentile, the time per query at Server's highest valid rate, the time per image Offline.
+and MultiStream's 99th percentile, the time per query at Server's highest valid rate, the time per item Offline.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from inferkit.measure.latency.statistics import samples_needed
 from inferkit.measure.machine.gpu import GpuTelemetry
 from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
 from inferkit.measure.machine.lease import device_lease
+from inferkit.network.network import unit_of
 from inferkit.serve.batching.batcher import Batcher
 from inferkit.serve.batching.buckets import service_session
 from inferkit.serve.load.loadgen import Load, LoadResult, load_generator, run_load
@@ -41,8 +42,9 @@ DATA = {
     "single-stream": "p90 latency",
     "multi-stream": "p99 latency of a query",
     "server": "time per query at the highest valid rate",
-    "offline": "time per image",
+    "offline": "time per item",
 }
+_ONE_SAMPLE = ("single-stream", "server")  # scenarios whose queries are one sample each
 _QUEUE_LIMIT = 1 << 22
 _EVERYTHING = 1 << 30
 
@@ -129,6 +131,7 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             invalid=tuple(invalid),
             service=facts,
             compiled=bool(session.compiled),
+            unit="queries" if spec.scenario in _ONE_SAMPLE else unit_of(session.inputs),
         )
 
 

@@ -21,7 +21,6 @@ from inferkit.gate.metrics import LATENCY
 from inferkit.gate.rules.default import default_rule
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.measure.case import Case
-from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.jobs.interpreter import with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
@@ -189,7 +188,6 @@ class Campaign:
         case = record.case
         try:
             folder = self._artifacts.network(record.network, case.precision)
-            record.unit = prepared_facts(folder)["unit"]
             backend = self.matrix.settings(case.backend)
             given = self.settings.smoke or case in self._services or case.id in self.references.by_id()
             if not (record.replicates or given):

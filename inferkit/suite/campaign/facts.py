@@ -41,6 +41,7 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         **_percentiles(record, walls),
         "samples": len(walls),
         "images_per_second": statistics.images_per_second(centre, record.case.batch_size),
+        "unit": next((each.unit for each in record.replicates if each.unit), "images"),
         "memory": next(iter(middle([int(each) for each in measured.data.get("memories", ())])), None),
         **_data(measured),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
@@ -121,7 +122,7 @@ def _against(record: CaseRecord) -> dict[str, Any]:
 
 def _replicate(replicate: Replicate) -> dict[str, Any]:
     known = replicate.as_dict()
-    return {key: value for key, value in known.items() if key not in ("details", "version", "flavour")} | {
+    return {key: value for key, value in known.items() if key not in ("details", "version", "flavour", "unit")} | {
         "iterations": len(replicate.trace)
     }
 
@@ -133,10 +134,10 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
     return {
         "kind": "service" if "service" in facts else "latency",
         **facts,
-        "unit": record.unit,
         "loadgen": _loadgen(facts),
         "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,
+        "margin": outcome.margin if outcome else None,
         "reason": outcome.reason if outcome else None,
         **({"why": record.why.as_dict(most=_SHOWN_LAYERS)} if record.why is not None else {}),
     }
@@ -168,6 +169,7 @@ def accuracy_facts(record: AccuracyRecord) -> dict[str, Any]:
         "top5": found.top5_percent,
         "not_finite": found.not_finite,
         "images_per_second": found.images / found.elapsed if found.elapsed > 0 else None,
+        "unit": "images",
         "engine_images_per_second": found.images / found.seconds if found.seconds > 0 else None,
         "top1_bits": base64.b64encode(np.packbits(found.top1).tobytes()).decode(),
         "verdict": str(record.outcome.verdict) if record.outcome else None,

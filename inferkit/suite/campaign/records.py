@@ -36,7 +36,6 @@ class CaseRecord:
     `others` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
     `builds` is on how many separately built engines it is measured, for `builds_reason`; `network_digest` is of the
     network, for engines that are files.
-    `unit` is what a batch of the network consists of, images or items.
     `base` are the replicates of the commit `base_ref` that an interleaved run measured, none of a stored baseline.
     """
 
@@ -54,7 +53,6 @@ class CaseRecord:
     builds: int = 1
     builds_reason: str = ""
     network_digest: str | None = None
-    unit: str = "images"
     base_ref: str = ""
     base: list[Replicate] = field(default_factory=list)
 

@@ -33,6 +33,20 @@ def test_every_figure_that_is_known_has_a_panel():
     assert len([each for each in root.iter("path") if each.get("class") == "thin s0"]) == 2 + 3 * 3
 
 
+def test_base_is_dashed_over_head_in_every_panel_that_both_have():
+    base = [facts("lenet", "fp32", 1, 2e-3)]
+    of_base = tuple(tuple((at, 2 * value) for at, value in curve) for curve in PACE)
+    found = over_time(facts("lenet", "fp32", 1, 1e-3), PACE, base, of_base)
+    root = ElementTree.fromstring(draw_over_time(found, "a case"))
+    lines = [each for each in root.iter("path") if each.get("class") == "thin s1 d2"]
+    assert len(lines) == 2 + 3 * 3 + 1  # with the one of the legend
+    assert [each.text for each in root.iter("text")][-2:] == ["head", "base"]
+    assert max(found.panels[0].values) == 2.2e-3  # the axis has room for both
+    alone = draw_over_time(over_time(facts("lenet", "fp32", 1, 1e-3), PACE), "a case")
+    assert "s1 d2" not in alone
+    assert "base" not in alone
+
+
 @pytest.mark.parametrize(
     "broken", [None, "x", {}, [HARM, None, {}], [1e400, True, "1"], [[], [HARM, 7], {}], list(range(100_000))]
 )

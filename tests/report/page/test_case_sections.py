@@ -50,10 +50,10 @@ def test_a_service_whose_top1_regressed_keeps_its_section(tmp_path, latency, exp
     assert page["rate"] == pytest.approx(800)
     assert page["strip"]
     assert page["percentiles"][0] == ("p50", "1.25 ms")
-    assert any("92.00 % -> 90.00 %, -2.00 points" in line for line in page["lines"])
+    assert any("92.00 % -> 90.00 %, -2.00 points" in line for line, _ in page["lines"])
     assert [row["metric"] for row in page["judged"]].count("top-1") == 1
     if expected == "REGRESSED":
-        assert (page["metric"], page["head_text"], page["change_text"]) == ("top-1", "90.00 %", "-2.00 points")
+        assert (page["metric"], page["head_text"], page["change_text"]) == ("top-1", "90.00 %", "-2.00 / 0.5 points")
 
 
 def test_a_service_without_percentiles_on_purpose_tells_of_none(tmp_path):
@@ -69,7 +69,10 @@ def test_a_service_without_percentiles_on_purpose_tells_of_none(tmp_path):
 def test_throughput_mode_shows_the_median_of_rounds_and_no_parts_that_overlap(tmp_path):
     text = report(tmp_path, run_with(mode="throughput", samples=900, p90=None))
     page = Page(text)
-    assert "Percentiles over all rounds of batches p50 1.25 ms p90 not known: a sample is the mean" in page.text
+    assert (
+        "Percentiles over all rounds of batches (900 samples) p50 1.25 ms p90 not known: a sample is the mean"
+        in page.text
+    )
     assert "the middle half of its rounds of batches" in page.text
     assert "not supported" not in page.text
     assert "Where the time of a batch goes" not in text
