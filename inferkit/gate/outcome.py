@@ -115,7 +115,9 @@ class Outcome:
 
     def shown_amount(self, value: float) -> str:
         """A margin of this metric in words: `25 %`, `0.5 points`."""
-        return f"{value:g} points" if self._in_points else f"{100 * value:.3g} %"
+        if self._in_points:
+            return f"{value:g} points"
+        return f"{100 * value:.3g} %" if value < 10 else f"{100 * value:,.0f} %"
 
 
 class Judged(Protocol):

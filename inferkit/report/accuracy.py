@@ -27,8 +27,8 @@ _CLASSES = (
 )
 _CHANGED = (
     Column("label", "label", str, left=True),
-    Column("base", "before", str, left=True),
-    Column("head", "now", str, left=True),
+    Column("base", "base", str, left=True),
+    Column("head", "head", str, left=True),
     Column("images", "count", str),
 )
 _LAYERS = (

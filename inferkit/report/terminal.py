@@ -34,16 +34,16 @@ _CHANGE = "change / margin"
 _LATENCY = (
     Column("case", "case", _plain, left=True),
     Column("median", "centre", seconds),
-    Column("±", "spread", _spread, rank=1),
-    Column("p90", "p90", seconds, rank=4),
-    Column("p95", "p95", seconds, rank=6),
-    Column("p99 (samples)", "p99", _plain, rank=3),
-    Column("throughput", "rate", _plain, rank=2),
-    Column("memory", "memory", size, rank=5),
+    Column("±", "spread", _spread, rank=2),
+    Column("p90", "p90", seconds, rank=5),
+    Column("p95", "p95", seconds, rank=7),
+    Column("p99 (samples)", "p99", _plain, rank=4),
+    Column("throughput", "rate", _plain, rank=3),
+    Column("memory", "memory", size, rank=6),
     Column("base", "base", seconds, rank=1),
     Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
-    Column("deciding metric", "deciding_metric", _plain, rank=2, left=True),
+    Column("deciding metric", "deciding_metric", _plain, rank=3, left=True),
 )
 _SERVICE = (
     Column("service", "case", _plain, left=True),

@@ -92,10 +92,11 @@ def _scale(low: float, high: float, logarithmic: bool) -> Scale:
 
 
 def _tick_labels(places: Sequence[tuple[float, str]], y: float) -> list[str]:
-    """Labels below an axis, those left out that would touch the one before."""
+    """Labels below an axis, those left out that would touch the one before; the last ends within the picture."""
     parts, free = [], 0.0
     for x, label in places:
-        half = len(label) * 3.6
+        half = len(label) * 4.5
+        x = min(x, _WIDTH - half)
         if x - half < free:
             continue
         free = x + half + 8

@@ -109,7 +109,7 @@ def _page(
         "fresh": bool(facts),  # of files of other programs nobody knows how many processes there were
         "builds": any(strip.build is not None for strip in main.head),
         "ranges": any(strip.quantiles for _, strips in sides for strip in strips),
-        "bounds": next((Markup(drawn) for v in group if v.outcome and (drawn := bounds_plot(v.outcome))), ""),
+        "bounds": Markup(bounds_plot(outcome)) if outcome is not None else "",
         "split": Markup(split_bar(main.splits)),
         "over_time": Markup(draw_over_time(times, f"{main.case} over time", points)),
         "service": bool(mapping(facts, "service")),
@@ -211,7 +211,7 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
         share = number(facts, key)
         if share is not None:
             found.append((name, percent(share)))
-    for name, key in (("images right in FP32 and wrong here", "lost"), ("wrong in FP32 and right here", "gained")):
+    for name, key in (("images lost: right in FP32 only", "lost"), ("images gained: wrong in FP32 only", "gained")):
         count = number(facts, key)
         if count is not None:
             found.append((name, f"{count:,.0f}"))

@@ -15,11 +15,11 @@ _PNG = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]{1,60000}={0,2}")
 
 @dataclass(frozen=True)
 class Pair:
-    """So many images of the class `label` were taken for `before` and are now taken for `now`."""
+    """So many images of the class `label` are taken for `base` by base and for `head` by head."""
 
     label: str
-    before: str
-    now: str
+    base: str
+    head: str
     count: int
 
 
@@ -29,14 +29,14 @@ class Picture:
 
     key: str
     label: str
-    before: str
-    now: str
+    base: str
+    head: str
     png: str | None
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """`changed` of `images` images got another class: `lost` were right before, `gained` are right now."""
+    """`changed` of `images` images got another class: `lost` are right in base only, `gained` in head only."""
 
     images: int
     changed: int
@@ -75,8 +75,8 @@ def _count(values: Mapping[str, Any], key: str) -> int:
 
 
 def _classes(values: Mapping[str, Any], names: Mapping[str, Any]) -> tuple[str, str, str]:
-    label, before, now = (_name(number(values, key), names) for key in ("label", "before", "now"))
-    return label, before, now
+    label, base, head = (_name(number(values, key), names) for key in ("label", "before", "now"))
+    return label, base, head
 
 
 def _name(value: float | None, names: Mapping[str, Any]) -> str:
