@@ -141,3 +141,8 @@ def write_run(path: Path, content: dict[str, Any], *, traces: bool = True) -> Pa
                 arrays[f"{name}/{number}"] = np.stack(parts, axis=1)
         np.savez_compressed(path.with_suffix(".traces.npz"), **arrays)
     return path
+
+
+def drawn(page: str, title: str) -> str:
+    """The picture of a page with this title."""
+    return page[page.index(f"<title>{title}") :].partition("</svg>")[0]

@@ -39,10 +39,16 @@ def test_a_network_that_takes_no_images_has_a_throughput_of_items(project: Proje
     onnx.save(model, path)
     named = MATRIX.replace("tiny.onnx", "flat.onnx").replace('dataset = "images.npz"\n', "")
     project.matrix("\n".join(line for line in named.splitlines() if not line.startswith(("preprocessing", "top1"))))
-    run = project.run("--replicates=1", "--batch-size=1")
+    run = project.run("--replicates=1", "--batch-size=1", "--benchmark-json=run.json", "--report=out.html")
     assert run.code == 0, run.text
     assert "items/s" in run.text
     assert "images/s" not in run.text
+    content = json.loads((project.folder / "run.json").read_text())
+    assert [case["unit"] for case in content["inferkit"]["cases"].values()] == ["items"]
+    assert [entry["extra_info"]["unit"] for entry in content["benchmarks"]] == ["items"]
+    page = (project.folder / "out.html").read_text(encoding="utf-8")
+    assert "items/s" in page
+    assert "images/s" not in page
 
 
 def test_files_that_are_links_and_devices_stay_what_they_are(project: Project) -> None:

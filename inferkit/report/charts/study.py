@@ -40,8 +40,9 @@ class Chart:
 
     @property
     def has_course(self) -> bool:
-        """Whether there is more than one place on its x axis: dots above each other are no chart."""
-        return len({x for series in self.series if not series.limit for x, _ in series.points}) > 1
+        """Whether something leads from one place on its x axis to another: single dots say no more than a table."""
+        courses = (len(series.points) > 1 for series in self.series if not series.limit)
+        return len(self.categories) > 1 if self.categories else any(courses)
 
 
 @dataclass(frozen=True)

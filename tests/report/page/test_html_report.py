@@ -10,7 +10,7 @@ import pytest
 from inferkit.cli.main import main
 from inferkit.gate.outcome import Outcome, Verdict
 from tests.gate.run_files import foreign, ours, write
-from tests.report.report_files import HARM, confusion, run_json, write_run
+from tests.report.report_files import HARM, confusion, drawn, run_json, write_run
 
 VOID = {"meta", "input", "img", "br", "link"}
 
@@ -233,13 +233,6 @@ def test_a_case_has_one_row_whatever_was_judged_of_it(tmp_path):
     assert "Everything that was judged" in text
 
 
-def test_replicates_of_base_and_head_have_their_spread_where_there_are_traces(tmp_path):
-    text = report(tmp_path, run_json(batches=(1,)), run_json(batches=(1,)))
-    strip = text[text.index("<title>Replicates of lenet-fp32-b1-onnxruntime") :].partition("</svg>")[0]
-    assert strip.count('class="box s0"') == 3
-    assert strip.count('class="box s1"') == 3
-
-
 def test_a_service_case_says_what_is_compared_and_mlperfs_judgement(tmp_path):
     content = run_json(batches=(1,))
     told = {"datum": "p90 latency", "valid": False, "is_short": True, "seconds": 1.0, "bound": 0.015, "top1": 91.67}
@@ -271,11 +264,11 @@ def test_the_base_of_an_interleaved_run_is_shown_and_many_replicates_share_a_ban
     case["replicates"] = [case["replicates"][0]] * count
     text = report(tmp_path, content)
     assert "main~3, measured in turns with this run" in Page(text).text
-    strip = text[text.index("<title>Replicates of lenet-fp32-b1-onnxruntime") :].partition("</svg>")[0]
+    strip = drawn(text, "Replicates of lenet-fp32-b1-onnxruntime")
     assert strip.count('class="dot f0"') == strip.count('class="dot f1"') == count
     height = float(re.search(r'viewBox="0 0 520 (\d+)" role="img"><title>Replicates of lenet-fp32-b1-', text)[1])
     assert height < 250
-    over_time = text[text.index("<title>lenet-fp32-b1-onnxruntime over time") :].partition("</svg>")[0]
+    over_time = drawn(text, "lenet-fp32-b1-onnxruntime over time")
     places = [float(x) for x in re.findall(r'class="thin s0" d="M([\d.-]+) ', over_time)]
     assert places == sorted(places[: len(places) // 4]) * 4
     assert 90 < min(places) < max(places) < 505

@@ -1,11 +1,13 @@
 """The HTML report in a real browser: sorts, filters, links, opens a case; runs nothing from outside, says no error."""
 
+import itertools
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from inferkit.cli.main import main
 from tests.report.page.browser import chromium
+from tests.report.page.test_base_and_head import slower
 from tests.report.report_files import HARM, HOSTILE, run_json, write_run
 
 A4_WIDTH = 702  # CSS pixels between margins of 12 mm
@@ -211,11 +213,68 @@ def test_the_policy_stops_what_would_be_added(visit):
     opened.said.clear()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_no_width_scrolls_sideways(page, width):
+@pytest.mark.parametrize("width", [360, 400, 768, 1280])
+def test_no_width_scrolls_sideways_and_the_table_of_cases_is_whole(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.locator("#all").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#verdicts .scroll").evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_margin_and_the_layers_of_what_got_worse_are_seen_without_opening_a_case(browser, tmp_path, width):
+    content, _ = slower()
+    out = tmp_path / "out.html"
+    assert main(["report", str(write_run(tmp_path / "run.json", content)), "-o", str(out), "--no-history"]) == 0
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    page = Opened(context, out.as_uri()).page
+    row = page.locator("#table tbody tr").first
+    assert row.locator(".culprits li").all_inner_texts() == ["conv1 +50 µs (+50%) int8 -> fp32", "fc +45 µs (+112%)"]
+    for part in ("span.margin", ".culprits"):
+        box = row.locator(part).bounding_box()
+        assert box["height"] > 8
+        assert 0 <= box["x"] < box["x"] + box["width"] <= width
+    context.close()
+
+
+# Of every text that is seen: its contrast with what is behind it, as WCAG 2 has it.
+CONTRAST = """() => {
+  const light = (color) => {
+    const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = color.match(/[\\d.]+/g).map((c) => linear(c / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (each) => {
+    for (; each; each = each.parentElement) {
+      const color = getComputedStyle(each).backgroundColor;
+      if (color !== "rgba(0, 0, 0, 0)") return color;
+    }
+  };
+  return Array.from(document.querySelectorAll("body *")).flatMap((each) => {
+    const own = Array.from(each.childNodes).some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !each.getClientRects().length || each.matches("title, desc, .inside, option")) return [];
+    const color = getComputedStyle(each)[each instanceof SVGElement ? "fill" : "color"];
+    const [high, low] = [color, behind(each)].map(light).sort((a, b) => b - a);
+    return [[(high + 0.05) / (low + 0.05), each.outerHTML.slice(0, 80)]];
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.locator("#all").click()
+    found = page.evaluate(CONTRAST)
+    assert len(found) > 500
+    assert [each for each in found if each[0] < 4.5] == []
+
+
+def test_headings_leave_out_no_level(page):
+    page.locator("#all").click()
+    levels = page.evaluate("Array.from(document.querySelectorAll('h1,h2,h3,h4'), (each) => Number(each.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
 def test_dark_and_light_have_their_own_paper_and_print_is_light_and_whole(page):

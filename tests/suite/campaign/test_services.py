@@ -60,6 +60,7 @@ def check_services(served: Project, facts: dict, replicates: int, run: str) -> N
         assert case["service"]["is_short"] is True
         assert case["service"]["top1"] == 95.0
         assert case["images_per_second"] > 0
+        assert case["unit"] == ("queries" if case["mode"] in ("server", "single-stream") else "images")
         for number in range(1, replicates + 1):
             assert list((served.folder / f"{run}.loadgen" / name / str(number)).rglob("mlperf_log_summary.txt"))
 
