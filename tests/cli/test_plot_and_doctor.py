@@ -71,7 +71,7 @@ def test_png_beside_every_svg(tmp_path):
 def test_a_run_without_figures_has_nothing_to_plot(tmp_path, capsys):
     run = write(tmp_path / "theirs.json", foreign({"a": 0.1}))
     assert main(["plot", str(run), "-o", str(tmp_path / "plots")]) == 12
-    assert "no figures" in capsys.readouterr().out
+    assert "nothing to plot" in capsys.readouterr().out
 
 
 def test_the_help_names_the_loads_that_can_be_plotted(capsys):

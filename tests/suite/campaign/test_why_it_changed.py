@@ -82,13 +82,20 @@ def test_the_failing_test_names_the_layer(runs):
     assert "head" not in message.partition("layers:")[2]
 
 
-def test_the_terminal_shows_the_layers_below_the_table(runs):
+def below_the_headline(text):
+    """The lines from the last headline of the case on."""
+    lines = text.splitlines()
+    return lines[max(i for i, line in enumerate(lines) if line.startswith(f"{CASE} latency: REGRESSED")) :]
+
+
+def test_the_terminal_shows_the_layers_below_the_headline(runs):
     _, run = runs
-    lines = run.text.splitlines()
-    heading = next(i for i, line in enumerate(lines) if line.startswith(f"layers of {CASE}"))
-    table = lines[heading + 1 : heading + 5]
-    assert table[0].split() == ["layer", "base", "head", "change"]
-    assert table[2].startswith("body")
+    headline, head, _, first, *_ = below_the_headline(run.text)
+    assert "; all layers together +" in headline
+    assert "body" not in headline
+    assert head.split() == ["layer", "base", "head", "change", "of", "head"]
+    assert first.startswith("    body")
+    assert first.rstrip().endswith("%")
 
 
 def test_the_verdict_json_has_every_layer(runs):
@@ -113,10 +120,10 @@ def test_two_files_compared_say_the_same(runs, capsys, monkeypatch):
     project, _ = runs
     monkeypatch.chdir(project.folder)
     assert main(["compare", "before.json", "run.json", "--markdown", "comment.md"]) == 1
-    assert "layers: body" in capsys.readouterr().out
-    assert (
-        "<details><summary>layers of net-fp32-b1-onnxruntime</summary>" in (project.folder / "comment.md").read_text()
-    )
+    assert below_the_headline(capsys.readouterr().out)[3].startswith("    body")
+    comment = (project.folder / "comment.md").read_text().splitlines()
+    headline = next(i for i, line in enumerate(comment) if line.startswith(f"- {CASE}&#58; all layers together"))
+    assert comment[headline + 1].startswith("  - body")
     assert main(["diff", "before.json", "run.json", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["layers"][CASE]["changes"][0]["layers"][0] == "body"
 
