@@ -177,11 +177,12 @@ def _sweep(
     def show(waits: float, point: RatePoint) -> None:
         completed = "" if point.completed is None else f"{point.completed:,.0f}"
         times = ["" if value is None else f"{1e3 * value:.3f}" for value in (point.p50, point.p99)]
-        cells = [f"{1e3 * waits:g}", f"{point.offered:,.0f}", completed, *times, f"{point.mean_batch:.1f}"]
+        counts = [f"{1e3 * waits:g}", f"{point.offered:,.0f}", completed, f"{point.queries:,}"]
+        cells = [*counts, *times, f"{point.mean_batch:.1f}"]
         row = "".join(f"{cell:>12}" for cell in cells)
         print(f"{row}  {'VALID' if point.valid else 'INVALID'}", *point.reasons, flush=True)
 
-    heads = ("delay ms", "queries/s", "completed/s", "p50 ms", "p99 ms", "batch")
+    heads = ("delay ms", "queries/s", "completed/s", "queries", "p50 ms", "p99 ms", "batch")
     print("".join(f"{head:>12}" for head in heads), flush=True)
     rates = args.rates or [share * rate for share in SHARES]
     short = args.duration < OFFICIAL_SECONDS

@@ -38,6 +38,11 @@ def test_one_line_per_delay_and_the_bound_of_p99(tmp_path):
     assert p99.series[2].limit
 
 
+def test_one_offered_load_is_no_chart(tmp_path):
+    curves = [{"delay": delay, "points": [point(100.0, 0.003)]} for delay in (0.0, 0.002)]
+    assert load_charts([read_load(write_sweep(tmp_path / "load.json", sweep(curves=curves)))]) == ()
+
+
 def test_the_report_shows_it_among_the_networks_charts(tmp_path):
     run = write_run(tmp_path / "run.json", run_json(), traces=False)
     load = write_sweep(tmp_path / "load.json", sweep())
