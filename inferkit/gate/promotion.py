@@ -14,7 +14,6 @@ from inferkit.gate.judging import judge
 from inferkit.gate.metrics import CPU_MARGIN, LATENCY, REFERENCE
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.reference import Movement
-from inferkit.gate.rules.rule import Rule
 from inferkit.gate.run import AccuracyRun, CaseRun, Measured, Origin, Run
 from inferkit.measure.layers.table import LayerTable
 from inferkit.version import __version__
@@ -56,7 +55,6 @@ def plan_promotion(
     *,
     accept: str | None = None,
     skip_invalid: bool = False,
-    rule: Rule | None = None,
 ) -> list[Promotion]:
     """What promoting this run would do, one entry per fingerprint; nothing is written.
 
@@ -69,13 +67,12 @@ def plan_promotion(
     if run.smoke:
         raise BaselineError(f"{run.name}: was made with --benchmark-disable; its times say nothing")
     stored = {slug: store.find(fingerprint) for slug, fingerprint in run.fingerprints.items()}
-    return [_planned(run, slug, base, store, accept, skip_invalid, rule) for slug, base in stored.items()]
+    return [_planned(run, slug, base, store, accept, skip_invalid) for slug, base in stored.items()]
 
 
 def _planned(
-    run: Run, slug: str, stored: Run | None, store: BaselineStore, accept: str | None, skip_invalid: bool,
-    rule: Rule | None,
-) -> Promotion:  # fmt: skip
+    run: Run, slug: str, stored: Run | None, store: BaselineStore, accept: str | None, skip_invalid: bool
+) -> Promotion:
     mine, base = run.of(slug), stored or Run()
     left_out = tuple(name for name in mine.cases if name in run.invalid) if skip_invalid else ()
     measured = {name: case for name, case in mine.cases.items() if name not in left_out}
@@ -88,7 +85,6 @@ def _planned(
         replace(base.only(list(measured)), accuracy={}),
         replace(head, accuracy={}),
         default_margin=CPU_MARGIN,
-        rule=rule,
         absent=dict.fromkeys(measured, "new"),
     )
     outcomes = [each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _TOLD]

@@ -54,10 +54,10 @@ class Moment:
         return f"{LATENCY} since {self.name}"
 
 
-def days_ago(runs: Sequence[RunInfo], now: datetime, days: int = DAYS) -> Moment | None:
-    """The runs that are at least so many days older than `now`; None where there are none."""
-    old = frozenset(run.run_id for run in runs if run.date <= now - timedelta(days=days))
-    return Moment(f"{days} days ago", old) if old else None
+def days_ago(runs: Sequence[RunInfo], now: datetime) -> Moment | None:
+    """The runs that are at least DAYS older than `now`; None where there are none."""
+    old = frozenset(run.run_id for run in runs if run.date <= now - timedelta(days=DAYS))
+    return Moment(f"{DAYS} days ago", old) if old else None
 
 
 def release(runs: Sequence[RunInfo], tag: str, holds: Callable[[str], bool]) -> Moment | None:
@@ -72,7 +72,7 @@ def needed(runs: Sequence[RunInfo], current: RunInfo, moments: Sequence[Moment])
     return [(before, RECENT), *((sorted(moment.runs), _RUNS_THEN) for moment in moments)]
 
 
-def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment], margin: float = MARGIN) -> list[Outcome]:
+def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment]) -> list[Outcome]:
     """One outcome per case of the run `current` and moment that has runs of it: REGRESSED is a gradual regression.
 
     `series` hold latencies (see `needed`), and references of the same runs. The metric names the moment: `latency since
@@ -84,7 +84,7 @@ def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment], m
         f"{moment.name} {each.fingerprint} {each.case}": pair
         for each in latencies
         for moment in moments
-        if (pair := _pair(each, current, moment, margin))
+        if (pair := _pair(each, current, moment))
     }
     if not pairs:
         return []
@@ -95,7 +95,7 @@ def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment], m
         moment = Moment("", frozenset(point.run.run_id for point in pair.then))
         where = (REFERENCE, pair.series.fingerprint)
         candidates = [each for each in series if (each.metric, each.fingerprint) == where]
-        reference = next(filter(None, (_pair(each, current, moment, margin) for each in candidates)), None)
+        reference = next(filter(None, (_pair(each, current, moment) for each in candidates)), None)
         if reference is not None:
             references[pair.place] = reference
     base, head = (_run(pairs, references, of_head) for of_head in (False, True))
@@ -196,7 +196,7 @@ class _Ratchet:
         return {}
 
 
-def _pair(series: Series, current: str, moment: Moment, margin: float) -> _Pair | None:
+def _pair(series: Series, current: str, moment: Moment) -> _Pair | None:
     """None where the series has no usable current run, or none of the moment."""
     points = series.usable
     now = next((point for point in points if point.run.run_id == current), None)
@@ -207,7 +207,7 @@ def _pair(series: Series, current: str, moment: Moment, margin: float) -> _Pair 
         then = [point for point in then if point.run.commit == then[-1].run.commit]
     recent = [point for point in points if point.run.date <= now.run.date][-RECENT:]
     stated = now.margin if now.margin is not None else CPU_MARGIN
-    return _Pair(series, moment, tuple(then), now, min(stated, margin), _noise(recent))
+    return _Pair(series, moment, tuple(then), now, min(stated, MARGIN), _noise(recent))
 
 
 def _datum(point: Point) -> float:

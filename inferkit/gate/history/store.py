@@ -63,9 +63,8 @@ def default_path() -> Path:
 class History:
     """The history in one file, which need not exist yet. Every method opens it, does its work, and closes it."""
 
-    def __init__(self, path: str | os.PathLike[str] | None = None, patience: float = _PATIENCE) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(path) if path is not None else default_path()
-        self._patience = patience
 
     def append(self, summaries: Iterable[RunSummary]) -> list[RunInfo]:
         """Add these runs, all of them or none; returns those that were not there before.
@@ -162,10 +161,10 @@ class History:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         try:
-            with FileLock(f"{self.path}.lock", timeout=self._patience, mode=0o666):
+            with FileLock(f"{self.path}.lock", timeout=_PATIENCE, mode=0o666):
                 yield
         except Timeout:
-            raise HistoryError(f"{self.path}: the history was in use by others for {self._patience:g} s") from None
+            raise HistoryError(f"{self.path}: the history was in use by others for {_PATIENCE:g} s") from None
 
     def _check(self, database: DuckDBPyConnection) -> None:
         """Make the tables in a new file; refuse what is no history, or a newer one."""

@@ -25,6 +25,7 @@ from inferkit.gate.stats.variance import NO_PRIOR, VariancePrior
 ANALYSES = (3, 6, 12, 20)
 # Fewer replicates make no regression where more can be measured: what stands out is confirmed first.
 CONFIRMED = 6
+_SUSPICIOUS = 0.5  # of its margin that an undecided change must exceed to be measured further
 ONE_REPLICATE = "one replicate each of base and head: how much processes differ is not known"
 ASSUMED = "one replicate each of base and head: how much processes differ is assumed, not measured"
 
@@ -41,13 +42,12 @@ class ModeratedRule:
 
     `analyses` are the counts of replicates at which an undecided case is judged (those below what was measured at first
     are left out); none: there is one, as in a comparison of files. An undecided case is measured further while its
-    change exceeds `suspicion` of its margin. `prior` stands in for the suite's own variances where there is history to
-    learn from.
+    change exceeds half of its margin. `prior` stands in for the suite's own variances where there is history to learn
+    from.
     """
 
     analyses: tuple[int, ...] = ANALYSES
     policy: Policy = field(default_factory=Policy)
-    suspicion: float = 0.5
     prior: VariancePrior | None = None
 
     def evidence(self, samples: LogSamples) -> Evidence:
@@ -64,7 +64,7 @@ class ModeratedRule:
         wanted = {}
         for outcome in outcomes:
             undecided = outcome.verdict is Verdict.INCONCLUSIVE and outcome.change is not None and outcome.margin
-            if undecided and math.log1p(outcome.change) > self.suspicion * math.log1p(outcome.margin):  # type: ignore[arg-type]
+            if undecided and math.log1p(outcome.change) > _SUSPICIOUS * math.log1p(outcome.margin):  # type: ignore[arg-type]
                 following = [count for count in self.analyses if count > outcome.head_replicates]
                 if following:
                     wanted[outcome.case] = following[0] - outcome.head_replicates

@@ -21,27 +21,28 @@ from inferkit.gate.stats.effect import Evidence, bound, detectable, p_above
 from inferkit.gate.stats.sharing import share
 from inferkit.gate.stats.variance import VariancePrior
 
+CONFIDENCE = 0.99  # of the bounds shown and of the early PASS, one-sided
+POWER = 0.95  # with which the smallest detectable change is found
+
 
 @dataclass(frozen=True)
 class Policy:
     """How sure the gate must be. `alpha` is the suite's error for REGRESSED and IMPROVED together (half each).
 
-    `confidence` is of the bounds shown and of the early PASS (one-sided). A change is tested against `tolerance_share`
-    of the margin, so that shifts too small to matter are not called regressions however precisely they are seen.
+    A change is tested against `tolerance_share` of the margin, so that shifts too small to matter are not called
+    regressions however precisely they are seen.
     """
 
     alpha: float = 0.05
-    confidence: float = 0.99
     tolerance_share: float = 0.25
-    power: float = 0.95
 
 
 @dataclass(frozen=True)
 class Judgement:
     """The verdict on one case (None: undecided, measure more) and what it rests on; effects are log ratios.
 
-    `lower` and `upper` are one-sided bounds at the policy's confidence; `mde` is the smallest regression that so many
-    replicates of this case would have shown with the policy's power.
+    `lower` and `upper` are one-sided bounds at CONFIDENCE; `mde` is the smallest regression that so many replicates of
+    this case would have shown with POWER.
     """
 
     verdict: Verdict | None
@@ -98,13 +99,11 @@ def judge(
         worse, better = np.minimum(worse, before[:, 0]), np.minimum(better, before[:, 1])
     half = rules.alpha / 2
     regressed, improved = holm(worse) <= half, holm(better) <= half
-    width = np.where(known, bound(effect, error, freedom, rules.confidence), np.inf)
-    alone = np.array([float(plan.allowance(at, half / len(evidence))) for at in range(len(plan.counts))])[
-        np.maximum(analyses, plan.first)
-    ]
+    width = np.where(known, bound(effect, error, freedom, CONFIDENCE), np.inf)
+    alone = [plan.allowance(at, half / len(evidence)) for at in np.maximum(analyses, plan.first)]
     # A regression must clear both rules: significantly above the tolerance, and not shown to be below the margin.
-    clears = margin - width + bound(effect, error, freedom, rules.power)
-    mde = np.where(known, np.maximum(detectable(error, freedom, tolerance, alone, rules.power), clears), np.inf)
+    clears = margin - width + bound(effect, error, freedom, POWER)
+    mde = np.where(known, np.maximum(detectable(error, freedom, tolerance, alone, POWER), clears), np.inf)
     judgements = []
     for i in range(len(evidence)):
         upper, lower = float(effect[i] + width[i]), float(effect[i] - width[i])

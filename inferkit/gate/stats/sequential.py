@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence
-from inferkit.gate.stats.judge import Judgement, Policy, judge
-from inferkit.gate.stats.variance import VariancePrior
+from inferkit.gate.stats.judge import Judgement, judge
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,6 @@ class Trial:
     """
 
     plan: AnalysisPlan
-    policy: Policy
     margins: tuple[float, ...]
     suspicion: float
     analyses: tuple[int, ...]
@@ -36,37 +35,25 @@ class Trial:
         return self.plan.counts[self.analyses[case]]
 
 
-def begin(margins: Sequence[float], plan: AnalysisPlan, policy: Policy | None = None, suspicion: float = 0.5) -> Trial:
+def begin(margins: Sequence[float], plan: AnalysisPlan, suspicion: float) -> Trial:
     """A trial in which every case waits for its first analysis.
 
     `suspicion` is the share of its margin that a case's change must exceed to be measured further when it is
     undecided; 0 or less measures every undecided case further (interleaved A/B).
     """
     cases = len(margins)
-    return Trial(plan, policy or Policy(), tuple(margins), suspicion, (0,) * cases, (), tuple(range(cases)))
+    return Trial(plan, tuple(margins), suspicion, (0,) * cases, (), tuple(range(cases)))
 
 
-def advance(trial: Trial, evidence: Sequence[Evidence], prior: VariancePrior | None = None) -> Trial:
+def advance(trial: Trial, evidence: Sequence[Evidence]) -> Trial:
     """Judge all cases with what was measured, and say which must be measured further (none: the trial is over)."""
     earlier = [(item.p_worse, item.p_better) for item in trial.judgements] or None
-    judged = judge(
-        evidence,
-        trial.margins,
-        plan=trial.plan,
-        policy=trial.policy,
-        prior=prior,
-        earlier=earlier,
-        reached=trial.analyses,
+    judged = judge(evidence, trial.margins, plan=trial.plan, earlier=earlier, reached=trial.analyses)
+    least = [trial.suspicion * margin if trial.suspicion > 0 else -math.inf for margin in trial.margins]
+    waiting = tuple(
+        case for case in trial.waiting if judged[case].verdict is None and judged[case].effect > least[case]
     )
-    suspicious = {
-        case
-        for case in trial.waiting
-        if judged[case].verdict is None and judged[case].effect > trial.suspicion * trial.margins[case]
-    }
-    if trial.suspicion <= 0:
-        suspicious = {case for case in trial.waiting if judged[case].verdict is None}
-    waiting = tuple(sorted(suspicious))
-    analyses = tuple(index + 1 if case in suspicious else index for case, index in enumerate(trial.analyses))
+    analyses = tuple(index + (case in waiting) for case, index in enumerate(trial.analyses))
     if not waiting:
         judged = [item if item.verdict else replace(item, verdict=Verdict.INCONCLUSIVE) for item in judged]
     return replace(trial, analyses=analyses, judgements=tuple(judged), waiting=waiting)
