@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress_on_stderr(),
         )
     code = exit_code(result.outcomes, args.strict)
-    _print(result, code, args.json)
+    _print(result, seed, code, args.json)
     return code
 
 
@@ -204,24 +204,21 @@ def _counts(text: str) -> tuple[int, ...]:
     return counts
 
 
-def _print(result: ABResult, code: ExitCode, as_json: bool) -> None:
+def _print(result: ABResult, seed: int, code: ExitCode, as_json: bool) -> None:
     if as_json:
         log_medians = {
-            case: {
-                side: [replicate.log_median for replicate in replicates]
-                for side, replicates in zip(("base", "head"), of_case, strict=True)
-            }
-            for case, of_case in result.replicates.items()
+            case: {"base": [each.log_median for each in base], "head": [each.log_median for each in head]}
+            for case, (base, head) in result.replicates.items()
         }
         content = {
             "outcomes": [outcome.as_dict() for outcome in result.outcomes],
             "log_medians": log_medians,
-            "seed": result.seed,
+            "seed": seed,
             "exit_code": code,
             "layers": {case: diff.as_dict() for case, diff in result.layers.items()},
         }
         print_json(content)
         return
-    show_outcomes(result.outcomes, result.layers, [f"blocks of fresh processes in random order, seed {result.seed}"])
+    show_outcomes(result.outcomes, result.layers, [f"blocks of fresh processes in random order, seed {seed}"])
     if code is ExitCode.NOTHING:
         print("nothing to compare: no case that base and head have could be measured")

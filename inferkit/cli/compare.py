@@ -11,7 +11,7 @@ from inferkit.cli.output import add_json, write_output
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inferkit.gate.comparison import Comparison
+    from inferkit.gate.judging import Judgements
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     return show_comparison(comparison, strict=args.strict, json=args.json)
 
 
-def _markdown(comparison: Comparison) -> bytes:
+def _markdown(comparison: Judgements) -> bytes:
     from inferkit.report.markdown import markdown
     from inferkit.report.page.view import cases_of
 

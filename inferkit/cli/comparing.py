@@ -12,8 +12,8 @@ from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from inferkit.gate.comparison import Comparison
-    from inferkit.gate.judging import Margins
+    from inferkit.gate.comparison import Margins
+    from inferkit.gate.judging import Judgements
     from inferkit.gate.layer_diff import LayerDiff
     from inferkit.gate.outcome import Outcome
 
@@ -54,8 +54,8 @@ def _margin(word: str) -> tuple[str, float]:
 
 
 def compare_files(
-    base: Sequence[str], head: Sequence[str], margins: Margins = lambda case: None, tolerance: float | None = None
-) -> Comparison:
+    base: Sequence[str], head: Sequence[str], margins: Margins | None = None, tolerance: float | None = None
+) -> Judgements:
     """The comparison of benchmark JSON files; several of base or head are replicates. BaselineError for a bad file."""
     from inferkit.gate.comparison import compare
     from inferkit.gate.files.run_file import read_run
@@ -67,9 +67,11 @@ def compare_files(
     return compare(*runs, margins=margins, tolerance=tolerance)
 
 
-def show_comparison(comparison: Comparison, *, strict: bool = False, json: bool = False) -> ExitCode:
+def show_comparison(comparison: Judgements, *, strict: bool = False, json: bool = False) -> ExitCode:
     """Print the comparison, as JSON or as a table; returns its exit code."""
-    code = comparison.exit_code(strict)
+    from inferkit.gate.comparison import exit_code
+
+    code = exit_code(comparison.outcomes, strict)
     if json:
         outcomes = [outcome.as_dict() for outcome in comparison.outcomes]
         layers = {case: diff.as_dict() for case, diff in comparison.layers.items()}

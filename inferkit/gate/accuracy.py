@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import MeasurementError
 from inferkit.gate.metrics import ACCURACY
-from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.outcome import Outcome, Verdict, verdict_beyond
 from inferkit.gate.run import AccuracyRun
 from inferkit.gate.stats.paired import paired_drop
 
@@ -70,14 +70,15 @@ def judge_pair(
     )
 
 
+def not_finite(accuracy: AccuracyRun) -> str:
+    """The reason of a verdict that outputs with NaN or infinity have decided."""
+    return f"{accuracy.not_finite} outputs of {accuracy.images} are not finite numbers"
+
+
 def _difference(base: AccuracyRun, head: AccuracyRun, tolerance: float) -> Outcome:
     if head.not_finite:
-        reason = f"{head.not_finite} outputs of {head.images} are not finite numbers"
-        return Outcome(head.case, ACCURACY, Verdict.REGRESSED, base=base.top1, head=head.top1, reason=reason)
+        return Outcome(head.case, ACCURACY, Verdict.REGRESSED, base.top1, head.top1, reason=not_finite(head))
     change = base.top1 - head.top1
-    verdict = Verdict.PASS
-    if change > tolerance:
-        verdict = Verdict.REGRESSED
-    elif change < -tolerance:
-        verdict = Verdict.IMPROVED
-    return Outcome(head.case, ACCURACY, verdict, base=base.top1, head=head.top1, change=change, margin=tolerance)
+    return Outcome(
+        head.case, ACCURACY, verdict_beyond(change, tolerance), base.top1, head.top1, change, margin=tolerance
+    )

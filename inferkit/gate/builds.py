@@ -8,13 +8,14 @@ the engine is therefore the replicate: one datum a build, the mean of its proces
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.rules.rule import LogSamples, Rule
+from inferkit.gate.run import CaseRun
 
 
 @dataclass(frozen=True)
@@ -85,28 +86,26 @@ def _groups(log_medians: Sequence[float], builds: Sequence[int]) -> dict[int, li
     return groups
 
 
-def comparable(
-    base: Sequence[float], base_builds: Sequence[int], head: Sequence[float], head_builds: Sequence[int]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Base and head on one level: processes where neither has several builds, else engines.
+def comparable(base: CaseRun, head: CaseRun) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The log-medians of base and head on one level: of processes where neither has several builds, else of engines.
 
     One engine is then one datum, however many processes it was measured in.
     """
-    if len(set(base_builds)) < 2 and len(set(head_builds)) < 2:
-        return tuple(base), tuple(head)
-    return by_build(base, base_builds), by_build(head, head_builds)
+    if not (base.several_builds or head.several_builds):
+        return base.log_medians, head.log_medians
+    return by_build(base.log_medians, base.builds), by_build(head.log_medians, head.builds)
 
 
-def judge_levels(rule: Rule, suite: Sequence[LogSamples], of_engines: Mapping[str, bool]) -> list[Outcome]:
-    """The outcomes in the order given; cases whose replicates are engines are judged as a suite of their own.
+def judge_levels(rule: Rule, suite: Sequence[LogSamples], of_engines: Collection[str]) -> list[Outcome]:
+    """The outcomes in the order given; the cases `of_engines`, whose replicates are engines, are judged apart.
 
     Their variance is another one: shared with that of processes, it would be taken for much too small. With both
     kinds to compare in a run each suite has half of the error.
     """
     from inferkit.gate.rules.moderated import ModeratedRule  # needs scipy
 
-    engines = [case for case in suite if of_engines[case.case]]
-    processes = [case for case in suite if not of_engines[case.case]]
+    engines = [case for case in suite if case.case in of_engines]
+    processes = [case for case in suite if case.case not in of_engines]
     both = all(any(case.comparable for case in group) for group in (engines, processes))
     if both and isinstance(rule, ModeratedRule):
         rule = replace(rule, policy=replace(rule.policy, alpha=rule.policy.alpha / 2))

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from inferkit.exit_codes import ExitCode
 from inferkit.gate.files.pooling import pooled
-from inferkit.gate.judging import Judgements, Margins, judge, not_stated
+from inferkit.gate.judging import Judgements, judge
 from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding
-from inferkit.gate.rules.rule import Rule
 from inferkit.gate.run import Run
 
+# The margin of a case id, None where it is not stated.
+Margins = Callable[[str], float | None]
 _NOT_JUDGED = (Verdict.NO_BASELINE, Verdict.MISSING, Verdict.UNSUPPORTED)
-
-
-@dataclass(frozen=True)
-class Comparison(Judgements):
-    """The judgements, with remarks on what the files cannot show."""
-
-    def exit_code(self, strict: bool = False) -> ExitCode:
-        """See `exit_code`."""
-        return exit_code(self.outcomes, strict)
 
 
 def exit_code(outcomes: Sequence[Outcome], strict: bool = False) -> ExitCode:
@@ -40,21 +32,23 @@ def exit_code(outcomes: Sequence[Outcome], strict: bool = False) -> ExitCode:
 
 
 def compare(
-    base: Sequence[Run],
-    head: Sequence[Run],
-    *,
-    margins: Margins = not_stated,
-    tolerance: float | None = None,
-    rule: Rule | None = None,
-) -> Comparison:
-    """Compare `head` with `base`; several files of one are replicates. `tolerance` of top-1 in points.
+    base: Sequence[Run], head: Sequence[Run], *, margins: Margins | None = None, tolerance: float | None = None
+) -> Judgements:
+    """Compare `head` with `base`; several files of one are replicates. The remarks say what the files cannot show.
 
-    A margin that `margins` does not state is the one in head's file, else COMPARED_MARGIN.
+    A margin that `margins` does not state is the one in head's file, else COMPARED_MARGIN; the `tolerance` of top-1 (in
+    points) likewise, else ACCURACY_TOLERANCE.
     """
     one_base, one_head = (pooled([_named(run) for run in runs]) for runs in (base, head))
-    judged = judge(one_base, one_head, margins=margins, tolerance=tolerance, rule=rule)
-    remarks = (*_remarks([*base, *head]), *judged.remarks)
-    return Comparison(judged.outcomes, judged.layers, judged.movements, remarks)
+    if margins is not None:
+        stated = {name: case.margin if (own := margins(name)) is None else own for name, case in one_head.cases.items()}
+        cases = {name: replace(case, margin=stated[name]) for name, case in one_head.cases.items()}
+        one_head = replace(one_head, cases=cases)
+    if tolerance is not None:
+        accuracy = {name: replace(case, margin=tolerance) for name, case in one_head.accuracy.items()}
+        one_head = replace(one_head, accuracy=accuracy)
+    judged = judge(one_base, one_head)
+    return replace(judged, remarks=(*_remarks([*base, *head]), *judged.remarks))
 
 
 def _named(run: Run) -> Run:

@@ -120,20 +120,26 @@ class Outcome:
         return f"{100 * value:.3g} %" if value < 10 else f"{100 * value:,.0f} %"
 
 
+def failed(case: str, metric: str, reason: str) -> Outcome:
+    """The outcome of a case that could not be measured; a reason that begins with the case's id need not repeat it."""
+    reason = reason.removeprefix(f"{case}: ") or "it could not be measured"
+    return Outcome(case, metric, Verdict.FAILED, reason=reason)
+
+
+def verdict_beyond(change: float, margin: float) -> Verdict:
+    """REGRESSED or IMPROVED where an exactly known change exceeds its margin, PASS within it."""
+    return Verdict.REGRESSED if change > margin else Verdict.IMPROVED if change < -margin else Verdict.PASS
+
+
 class Judged(Protocol):
-    """A figure of a case with its verdict."""
+    """A figure of a case with its verdict: what is asked of it here."""
 
     @property
-    def case(self) -> str:
-        """The case's id."""
-
+    def case(self) -> str: ...
     @property
-    def metric(self) -> str:
-        """What was judged."""
-
+    def metric(self) -> str: ...
     @property
-    def verdict(self) -> str:
-        """A Verdict."""
+    def verdict(self) -> str: ...
 
 
 Figure = TypeVar("Figure", bound=Judged)

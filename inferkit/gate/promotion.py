@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,8 +32,7 @@ class Promotion:
     `outcomes` compare the run's latencies and other figures with what it had. `removed` are cases that the matrix no
     longer declares, `kept` those that it does but the run did not measure (of which it `failed` at some), `left_out`
     those measured as INVALID that keep what they had. `refused` is empty, or what needs a reason to be promoted.
-    `layers` are the layer tables that are kept beside the baseline, `remarks` what the reference network says of the
-    machine.
+    `remarks` say what the reference network says of the machine.
     """
 
     path: Path
@@ -43,8 +42,7 @@ class Promotion:
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    refused: tuple[Outcome, ...] = field(default=())
-    layers: Mapping[str, LayerTable] = field(default_factory=dict)
+    refused: tuple[Outcome, ...] = ()
     remarks: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
@@ -78,7 +76,13 @@ def _planned(
     measured = {name: case for name, case in mine.cases.items() if name not in left_out}
     declared = set(run.declared.get(slug, ()))
     removed = tuple(name for name in base.cases if declared and name not in declared)
-    kept = {name: case for name, case in base.cases.items() if name not in measured and name not in removed}
+    path = store.path(run.fingerprints[slug])
+    tables = _stored_layers(path)
+    kept = {
+        name: replace(case, layers=tables.get(name, ()))
+        for name, case in base.cases.items()
+        if name not in measured and name not in removed
+    }
     kept_accuracies = {name: case for name, case in base.accuracy.items() if name not in mine.accuracy}
     head = replace(mine, cases=measured, failures={})
     judged = judge(
@@ -87,7 +91,7 @@ def _planned(
         default_margin=CPU_MARGIN,
         absent=dict.fromkeys(measured, "new"),
     )
-    outcomes = [each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _TOLD]
+    outcomes = [each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _SHOWN]
     moved = judged.movements.get(slug)
     refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED]
     refused += _refused_in_run(head, refused)
@@ -96,15 +100,17 @@ def _planned(
     reasons = {outcome.case: accept for outcome in refused} if accept else {}
     reference = _reference(mine.references.get(slug), base.references.get(slug), bool(kept), moved)
     after = Run(
-        fingerprints={slug: run.fingerprints[slug]},
+        fingerprints=mine.fingerprints,
         cases={**kept, **_accepted(measured, reasons)},
-        accuracy={**kept_accuracies, **_accepted(_rounded(mine.accuracy), reasons)},
+        accuracy={
+            **kept_accuracies,
+            **_accepted({name: _rounded(case) for name, case in mine.accuracy.items()}, reasons),
+        },
         references={} if reference is None else {slug: reference},
         origin=Origin(Path(run.name).name, run.origin.commit, run.origin.date, version=__version__),
     )
-    tables = _stored_layers(store.path(run.fingerprints[slug]))
     return Promotion(
-        store.path(run.fingerprints[slug]),
+        path,
         stored,
         after,
         tuple(outcomes),
@@ -112,17 +118,13 @@ def _planned(
         (*kept, *kept_accuracies),
         left_out,
         () if accept else tuple(refused),
-        {
-            **{name: table for name, table in tables.items() if name in kept},
-            **{name: case.layers for name, case in measured.items()},
-        },
         judged.remarks,
         tuple(run.failures),
     )
 
 
 # Of the metrics beside the latency only what changed is shown.
-_TOLD = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INVALID)
+_SHOWN = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INVALID)
 
 
 def _refused_in_run(head: Run, refused: Sequence[Outcome]) -> list[Outcome]:
@@ -147,13 +149,9 @@ def _accepted(cases: Mapping[str, _Kind], reasons: Mapping[str, str]) -> dict[st
     return {name: replace(case, accepted=reasons.get(name)) for name, case in cases.items()}
 
 
-def _rounded(cases: Mapping[str, AccuracyRun]) -> dict[str, AccuracyRun]:
-    return {
-        name: replace(
-            case, top1=round(case.top1, _DIGITS), top5=None if case.top5 is None else round(case.top5, _DIGITS)
-        )
-        for name, case in cases.items()
-    }
+def _rounded(case: AccuracyRun) -> AccuracyRun:
+    top5 = None if case.top5 is None else round(case.top5, _DIGITS)
+    return replace(case, top1=round(case.top1, _DIGITS), top5=top5)
 
 
 def _reference(head: CaseRun | None, base: CaseRun | None, kept: bool, moved: Movement | None) -> CaseRun | None:
@@ -189,6 +187,6 @@ def promote(promotions: list[Promotion], store: BaselineStore) -> list[Path]:
     for promotion in promotions:
         if promotion.head.cases or promotion.head.accuracy:
             path = store.write(promotion.head)
-            layers = write_layers(path, promotion.layers)
+            layers = write_layers(path, {name: case.layers for name, case in promotion.head.cases.items()})
             paths += [path] if layers is None else [path, layers]
     return paths

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Progress:
     """Called for every process that a campaign starts."""
@@ -17,6 +20,15 @@ class Progress:
 
     def done(self) -> None:
         """One process ended."""
+
+    @contextmanager
+    def during(self, what: str) -> Iterator[None]:
+        """One process, from its start to its end, whatever comes of it."""
+        self.step(what)
+        try:
+            yield
+        finally:
+            self.done()
 
     def end(self) -> None:
         """Nothing more comes."""

@@ -15,6 +15,7 @@ from inferkit.gate.outcome import Verdict
 from inferkit.gate.promotion import plan_promotion, promote
 from inferkit.gate.rules.moderated import ModeratedRule
 from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.run import CaseRun
 from tests.gate.run_files import ours, write
 
 numbers = st.lists(st.tuples(st.floats(-12, 2), st.integers(0, 4)), min_size=1, max_size=20)
@@ -61,10 +62,14 @@ def test_what_cannot_be_known_is_not_told():
     assert one_each.between == pytest.approx(0.1 / math.sqrt(2))
 
 
+def replicates(*logs, builds=()):
+    return CaseRun(case="a", fingerprint="m", data={"log_medians": logs}, builds=builds)
+
+
 def test_both_sides_are_brought_to_one_level():
-    assert comparable([1, 2], [], [3, 4], []) == ((1, 2), (3, 4))
-    assert comparable([1, 3, 5, 7], [0, 0, 1, 1], [3, 4], []) == ((2, 6), (3.5,))
-    assert comparable([1, 3], [], [3, 5], [0, 1]) == ((2,), (3, 5))
+    assert comparable(replicates(1, 2), replicates(3, 4)) == ((1, 2), (3, 4))
+    assert comparable(replicates(1, 3, 5, 7, builds=(0, 0, 1, 1)), replicates(3, 4)) == ((2, 6), (3.5,))
+    assert comparable(replicates(1, 3), replicates(3, 5, builds=(0, 1))) == ((2,), (3, 5))
     with pytest.raises(ValueError, match="one build for each"):
         by_build([1, 2], [0])
 
@@ -80,7 +85,11 @@ def test_another_build_of_the_same_network_is_no_regression_and_a_real_one_is_fo
             head = simulated(random, 3, 2, 0.02, 0.002, shift if number == 0 else 0.0)
             base = simulated(random, 3, 2, 0.02, 0.002)
             # Else as if processes were replicates, of one engine each.
-            sides = comparable(*base, *head) if engines else (base[0][:2], head[0][:2])
+            sides = (
+                comparable(*(replicates(*logs, builds=of) for logs, of in (base, head)))
+                if engines
+                else (base[0][:2], head[0][:2])
+            )
             cases.append(LogSamples(f"case{number}", *sides, 0.05))
         return [outcome.verdict is Verdict.REGRESSED for outcome in rule.judge(cases)]
 
@@ -143,6 +152,6 @@ def test_a_new_case_of_several_builds_takes_no_error_from_the_cases_that_are_com
     old = LogSamples("old", (-4.6, -4.601, -4.599), (-4.58, -4.581, -4.579), 0.05)
     new = LogSamples("new", (), (-4.6, -4.61, -4.59), 0.05)
     rule = ModeratedRule(analyses=())
-    (alone,) = judge_levels(rule, [old], {"old": False})
-    beside, _ = judge_levels(rule, [old, new], {"old": False, "new": True})
+    (alone,) = judge_levels(rule, [old], set())
+    beside, _ = judge_levels(rule, [old, new], {"new"})
     assert beside.mde == alone.mde

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from inferkit.gate.comparison import compare
+from inferkit.gate.comparison import compare, exit_code
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.metrics import HOST_MEMORY, LATENCY, P99
 from inferkit.gate.outcome import Outcome, Verdict
@@ -155,7 +155,7 @@ def test_two_files_are_compared_with_their_references_in_mind(tmp_path):
     base = file(tmp_path, "base.json", {"a": FAST}, FAST)
     found = compare([base], [file(tmp_path, "head.json", {"a": SLOW}, SLOW)])
     assert [o.verdict for o in found.outcomes if o.metric == LATENCY] == [Verdict.INVALID]
-    assert found.exit_code() == 10
+    assert exit_code(found.outcomes) == 10
     assert "the machine did" in found.remarks[0]
     steady = compare([base], [file(tmp_path, "head.json", {"a": SLOW}, FAST)])
     assert [o.verdict for o in steady.outcomes if o.metric == LATENCY] == [Verdict.REGRESSED]

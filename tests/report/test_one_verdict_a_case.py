@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from inferkit.cli.main import main
-from inferkit.gate.comparison import Comparison
+from inferkit.gate.comparison import exit_code
 from inferkit.gate.outcome import Outcome, Verdict, deciding
 from inferkit.report.github import annotation_lines
 from inferkit.report.markdown import markdown
@@ -85,7 +85,7 @@ def test_it_is_what_pytest_says_of_the_test(latency):
         assert ("regressed" in headline(cases)) == (said.verdict == "REGRESSED")
         assert markdown(cases).splitlines()[2] == f"1 {said.verdict}"
         code = {"REGRESSED": 1, "INVALID": 10, "FAILED": 10}.get(said.verdict, 0)
-        assert Comparison((main_outcome, *sides)).exit_code() == code, (one, other)
+        assert exit_code((main_outcome, *sides)) == code, (one, other)
 
 
 def test_a_table_says_which_other_figure_a_case_failed_by():

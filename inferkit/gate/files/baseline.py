@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from inferkit.gate.files.checked_json import Place, read_json
 from inferkit.gate.files.data import read_builds, read_data, read_reference, written
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import of_replicates
-from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
+from inferkit.gate.run import AccuracyRun, CaseRun, Measured, Origin, Run
 
 SCHEMA = 1
 
 # How the file calls the parts of an Origin.
 _ORIGIN = {"run": "source", "commit": "commit", "date": "date", "inferkit": "version"}
+# What the file has of a case beside its data, and of an accuracy; of what is not known it says nothing.
+_CASE = ("accepted", "builds", "network")
+_ACCURACY = ("top1", "top5", "images", "accepted")
 
 
 def baseline_bytes(run: Run) -> bytes:
@@ -35,8 +39,8 @@ def baseline_bytes(run: Run) -> bytes:
         "fingerprint": fingerprint.as_dict(),
         "origin": origin_of(run),
         **({} if reference is None else {"reference": {"name": reference.case, **written(reference)}}),
-        "cases": {name: _written(case) for name, case in sorted(run.cases.items())},
-        "accuracy": {name: _written_accuracy(case) for name, case in sorted(run.accuracy.items())},
+        "cases": {name: {**written(case), **_facts(case, _CASE)} for name, case in sorted(run.cases.items())},
+        "accuracy": {name: _facts(case, _ACCURACY) for name, case in sorted(run.accuracy.items())},
     }
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
@@ -47,31 +51,21 @@ def origin_of(run: Run) -> dict[str, str]:
     return {key: value for key, value in origin.items() if value}
 
 
-def _written(case: CaseRun) -> dict[str, Any]:
-    content = {**written(case), "accepted": case.accepted, "builds": list(case.builds), "network": case.network}
-    return {key: value for key, value in content.items() if value not in (None, [])}
-
-
-def _written_accuracy(case: AccuracyRun) -> dict[str, Any]:
-    content = {"top1": case.top1, "top5": case.top5, "images": case.images, "accepted": case.accepted}
-    return {key: value for key, value in content.items() if value is not None}
+def _facts(case: Measured, keys: Sequence[str]) -> dict[str, Any]:
+    facts = {key: getattr(case, key) for key in keys}
+    return {key: value for key, value in facts.items() if value not in (None, ())}
 
 
 def read_baseline(path: str | os.PathLike[str]) -> Run:
     """Read and check a baseline. BaselineError for a damaged, edited or newer file, with the place; never a guess."""
     top = read_json(path)
-    schema = top.values.get("schema")
-    if type(schema) is not int or schema < 1:
-        raise top.fail(f"is no baseline: its schema is {schema!r}", "schema")
-    if schema > SCHEMA:
-        raise top.fail(f"was written by a newer inferkit (schema {schema}); this one reads up to {SCHEMA}", "schema")
+    top.schema(SCHEMA, "is no baseline")
     top.only(("schema", "fingerprint", "origin", "reference", "cases", "accuracy"))
     buckets = top.place("fingerprint")
     if not buckets.values:
         raise top.fail("names no hardware", "fingerprint")
-    fingerprint = Fingerprint.of({name: buckets.text(name) for name in buckets.values})
-    origin = top.place("origin")
-    texts = {name: origin.text(name) for name in origin.values}
+    fingerprint = Fingerprint.of(buckets.texts())
+    origin = top.place("origin").texts()
     slug = fingerprint.slug
     references = {}
     if "reference" in top.values:
@@ -84,34 +78,34 @@ def read_baseline(path: str | os.PathLike[str]) -> Run:
         cases={name: _case(name, place, slug) for name, place in top.place("cases").places().items()},
         accuracy={name: _accuracy(name, place, slug) for name, place in top.place("accuracy").places().items()},
         references=references,
-        origin=Origin(**{name: texts.get(key, "") for key, name in _ORIGIN.items()}),  # type: ignore[arg-type]
+        origin=Origin(**{name: origin.get(key, "") for key, name in _ORIGIN.items()}),  # type: ignore[arg-type]
     )
 
 
 def _case(name: str, place: Place, slug: str) -> CaseRun:
     # `memory`: the largest of `memories`, as earlier versions wrote it.
-    place.only((*(metric.datum for metric in of_replicates()), "memory", "accepted", "builds", "network"))
+    place.only((*(metric.datum for metric in of_replicates()), "memory", *_CASE))
     place.optional("memory", above=-1)
     data = read_data(place)
     return CaseRun(
         case=name,
         fingerprint=slug,
         data=data,
-        accepted=place.text("accepted") if "accepted" in place.values else None,
+        accepted=place.optional_text("accepted"),
         builds=read_builds(place, len(data["log_medians"])),
-        network=place.text("network") if "network" in place.values else None,
+        network=place.optional_text("network"),
     )
 
 
 def _accuracy(name: str, place: Place, slug: str) -> AccuracyRun:
-    place.only(("top1", "top5", "images", "accepted"))
+    place.only(_ACCURACY)
     images = place.number("images", above=0)
     if images != int(images):
         raise place.fail(f"must be a whole number, not {images!r}", "images")
     return AccuracyRun(
         case=name,
         fingerprint=slug,
-        accepted=place.text("accepted") if "accepted" in place.values else None,
+        accepted=place.optional_text("accepted"),
         top1=place.number("top1", above=-1e-9, most=100),
         top5=place.number("top5", above=-1e-9, most=100),
         images=int(images),

@@ -92,6 +92,25 @@ class Place:
             raise self.fail(f"must be text, not {value!r}", key)
         return value
 
+    def optional_text(self, key: str) -> str | None:
+        """Like `text`, or None where it is absent."""
+        return self.text(key) if key in self.values else None
+
+    def texts(self) -> dict[str, str]:
+        """Every value, all of which must be strings."""
+        return {key: self.text(key) for key in self.values}
+
+    def schema(self, newest: int, otherwise: str = "is damaged") -> int:
+        """The schema of the file, from 1; `otherwise` is what it is without one. BaselineError above `newest` too."""
+        schema = self.values.get("schema")
+        if type(schema) is not int or schema < 1:
+            raise self.fail(f"{otherwise}: its schema is {schema!r}", "schema")
+        if schema > newest:
+            raise self.fail(
+                f"was written by a newer inferkit (schema {schema}); this one reads up to {newest}", "schema"
+            )
+        return schema
+
     def number(self, key: str, *, above: float = -math.inf, most: float = math.inf) -> float:
         """A finite number with above < value <= most, which must be there."""
         return self._checked(self.values.get(key), key, above, most)

@@ -36,11 +36,10 @@ def read_layers(baseline: str | os.PathLike[str]) -> dict[str, LayerTable]:
     if not path.exists():
         return {}
     top = read_json(path)
-    if top.values.get("schema") != SCHEMA:
-        raise top.fail(f"has the schema {top.values.get('schema')!r}; this inferkit reads {SCHEMA}", "schema")
+    top.schema(SCHEMA)
     cases = top.place("cases").values
     try:
-        return {name: table_from(told) for name, told in cases.items()}
+        return {name: table_from(rows) for name, rows in cases.items()}
     except ValueError as error:
         raise top.fail(f"is damaged: {error}", "cases") from error
 
@@ -48,13 +47,12 @@ def read_layers(baseline: str | os.PathLike[str]) -> dict[str, LayerTable]:
 def write_layers(baseline: str | os.PathLike[str], tables: Mapping[str, LayerTable]) -> Path | None:
     """Write the file whole or not at all; remove it where there is nothing to say. BaselineError where that fails."""
     path = layers_path(baseline)
-    known = {name: table for name, table in sorted(tables.items()) if table}
+    timed = {name: table for name, table in sorted(tables.items()) if table}
     try:
-        if not known:
+        if not timed:
             path.unlink(missing_ok=True)
             return None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _as_bytes(known))
+        write_atomically(path, _as_bytes(timed))
     except OSError as error:
         raise BaselineError(f"{path}: cannot be written: {error.strerror or error}") from error
     return path

@@ -1,9 +1,10 @@
-"""Several runs as one: their replicates pooled, for a side of a comparison or a baseline of several machines."""
+"""Several runs as one: their replicates pooled, for base or head of a comparison, or a baseline of several machines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 from inferkit.errors import BaselineError
@@ -23,16 +24,15 @@ def pooled(runs: Sequence[Run]) -> Run:
     fingerprints = {slug: fingerprint for run in runs for slug, fingerprint in run.fingerprints.items()}
     cases: dict[str, CaseRun] = {}
     invalid = {name: reason for run in runs for name, reason in run.invalid.items()}
-    for run in runs:
-        for name, case in run.cases.items():
-            known = cases.get(name)
-            if known is not None and known.fingerprint != case.fingerprint:
-                one, another = fingerprints[known.fingerprint], fingerprints[case.fingerprint]
-                differences = one.differences(another, ("one", "another"))
-                invalid[name] = f"its files are of different machines ({'; '.join(differences)})"
-            cases[name] = case if known is None else known.pooled(case)
     declared: dict[str, dict[str, None]] = {}
     for run in runs:
+        for name, case in run.cases.items():
+            first_case = cases.get(name)
+            if first_case is not None and first_case.fingerprint != case.fingerprint:
+                machines = fingerprints[first_case.fingerprint], fingerprints[case.fingerprint]
+                differences = machines[0].differences(machines[1], ("one", "another"))
+                invalid[name] = f"its files are of different machines ({'; '.join(differences)})"
+            cases[name] = case if first_case is None else first_case.pooled(case)
         for slug, names in run.declared.items():
             declared.setdefault(slug, {}).update(dict.fromkeys(names))
     return replace(
@@ -92,10 +92,6 @@ def _pooled_references(runs: Sequence[Run]) -> dict[str, CaseRun]:
     references: dict[str, CaseRun] = {}
     for slug in dict.fromkeys(slug for run in runs for slug in run.fingerprints):
         measured = [run.references.get(slug) for run in runs if slug in run.fingerprints]
-        known = [each for each in measured if each is not None]
-        if len(known) == len(measured) and len({each.case for each in known}) == 1:
-            pool = known[0]
-            for each in known[1:]:
-                pool = pool.pooled(each)
-            references[slug] = pool
+        if None not in measured and len({each.case for each in measured if each}) == 1:
+            references[slug] = reduce(CaseRun.pooled, filter(None, measured))
     return references

@@ -11,7 +11,7 @@ import base64
 import binascii
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from inferkit.gate.files.checked_json import Place, read_json
 from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_reference
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import main_metric
-from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.outcome import Outcome, Verdict, failed
 from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
 from inferkit.measure.layers.table import readable_table
 
@@ -51,20 +51,17 @@ def run_of(top: Place, *, foreign: bool = False) -> Run:
 
 
 def _ours(top: Place, place: Place) -> Run:
-    schema = place.values.get("schema")
-    if type(schema) is not int or schema < 1:
-        raise place.fail(f"is damaged: the schema is {schema!r}", "schema")
-    if schema > SCHEMA:
-        raise place.fail(f"was written by a newer inferkit (schema {schema}); this one reads up to {SCHEMA}", "schema")
+    schema = place.schema(SCHEMA)
     fingerprints = {
-        slug: Fingerprint.of({name: buckets.text(name) for name in buckets.values})
-        for slug, buckets in place.place("fingerprints").places().items()
+        slug: Fingerprint.of(buckets.texts()) for slug, buckets in place.place("fingerprints").places().items()
     }
     cases = {name: _case(name, case, fingerprints, schema) for name, case in place.place("cases").places().items()}
     accuracy = {name: _accuracy(name, found) for name, found in place.place("accuracy").places().items()}
     failures = _reasons(place.values.get("failures"))
     outcomes = _outcomes(place)
-    outcomes += _failed(failures, outcomes)
+    judged = {outcome.case for outcome in outcomes}
+    # Schema 1 had no outcome of a case that could not be measured.
+    outcomes += [failed(name, main_metric(name), reason) for name, reason in failures.items() if name not in judged]
     declared = place.place("declared")
     return Run(
         name=top.file,
@@ -72,7 +69,7 @@ def _ours(top: Place, place: Place) -> Run:
         cases=cases,
         accuracy=accuracy,
         references={slug: read_reference(each, slug) for slug, each in place.place("references").places().items()},
-        outcomes=outcomes,
+        outcomes=tuple(outcomes),
         # A case that was refused unmeasured (by workers of pytest-xdist) spoils nobody's replicates.
         invalid={
             outcome.case: outcome.reason or "measured as INVALID"
@@ -156,16 +153,14 @@ def _accuracy(name: str, place: Place) -> AccuracyRun:
     )
 
 
-def _outcomes(place: Place) -> tuple[Outcome, ...]:
+def _outcomes(place: Place) -> list[Outcome]:
     values = place.values.get("outcomes", [])
     try:
-        outcomes = tuple(Outcome.from_dict(value) for value in values)
-        for value in values:
-            each = Place(value, place.file, "inferkit/outcomes")
-            each.text("case")
-            each.text("metric")
+        outcomes = [Outcome.from_dict(value) for value in values]
         for outcome in outcomes:
             each = Place(outcome.as_dict(), place.file, "inferkit/outcomes")
+            for key in ("case", "metric"):
+                each.text(key)
             for key in _FIGURES:
                 each.optional(key)
         return outcomes
@@ -184,16 +179,6 @@ def _reasons(content: object) -> dict[str, str]:
     """Reasons by case, empty where one is no text: they are words to be shown, and no figure rests on them."""
     reasons = content if isinstance(content, dict) else {}
     return {name: text if isinstance(text, str) else "" for name, text in reasons.items()}
-
-
-def _failed(failures: Mapping[str, str], outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
-    """The cases that could not be measured, where the file has no outcome of them (schema 1)."""
-    judged = {outcome.case for outcome in outcomes}
-    return tuple(
-        Outcome(name, main_metric(name), Verdict.FAILED, reason=reason)
-        for name, reason in failures.items()
-        if name not in judged
-    )
 
 
 def _origin(top: Place, version: str = "") -> Origin:

@@ -13,6 +13,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,9 @@ from inferkit.errors import HistoryError
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.history.series import Point, RunInfo, Series, metric_named
 from inferkit.gate.history.summary import RunSummary
-from inferkit.gate.metrics import ACCURACY, TOP5, Metric
+from inferkit.gate.metrics import ACCURACY, TOP5
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.gate.run import AccuracyRun, CaseRun, Measured
+from inferkit.gate.run import AccuracyRun, CaseRun
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -198,11 +199,12 @@ def _insert(database: DuckDBPyConnection, summary: RunSummary) -> None:
     run = summary.run
     row = [run.run_id, run.date.replace(tzinfo=None), run.commit, run.dirty, run.branch, run.project, run.version]
     database.execute(f"INSERT INTO h.runs ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*row, run.source])
-    columns: list[list[object]] = [[] for _ in _FIGURE.split(",")]
-    for p in summary.points:
-        values = (p.measured.case, p.metric, p.measured.fingerprint, list(p.values), p.verdict, p.change, p.margin)
-        for column, value in zip(columns, (*values, p.reason, p.replicates_known, p.machine), strict=True):
-            column.append(value)
+    rows = [
+        (p.measured.case, p.metric, p.measured.fingerprint, list(p.values), p.verdict, p.change, p.margin, p.reason,
+         p.replicates_known, p.machine)
+        for p in summary.points
+    ]  # fmt: skip
+    columns = [list(column) for column in zip(*rows, strict=True)]
     # One statement for all of them: a row at a time takes a second for 10,000.
     lists = ", ".join(["unnest(?::TEXT[])"] * 3 + ["unnest(?::DOUBLE[][])", "unnest(?::TEXT[])"])
     lists += ", unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::TEXT[]), unnest(?::BOOLEAN[]), unnest(?::DOUBLE[])"
@@ -226,8 +228,6 @@ def _where(wanted: Mapping[str, object]) -> tuple[str, list[object]]:
 
 
 def _run(row: Sequence[Any]) -> RunInfo:
-    from datetime import UTC
-
     return RunInfo(row[0], row[1].replace(tzinfo=UTC), *row[2:])
 
 
@@ -240,20 +240,10 @@ def _point(
     if verdict is not None:
         outcome = Outcome(case, metric, Verdict(verdict), change=change, margin=margin, reason=reason, machine=machine)
     row = metric_named(metric)
-    measured: Measured
     if metric in (ACCURACY, TOP5):
         top1, top5 = (values[0], None) if metric == ACCURACY else (math.nan, values[0])
-        measured = AccuracyRun(case=case, fingerprint=fingerprint, margin=margin, top1=top1, top5=top5)
-    else:
-        measured = CaseRun(
-            case=case,
-            fingerprint=fingerprint,
-            margin=margin,
-            data={row.datum: _as_data(row, values)},
-            replicates_known=replicates_known,
-        )
+        accuracy = AccuracyRun(case=case, fingerprint=fingerprint, margin=margin, top1=top1, top5=top5)
+        return Point(run, metric, accuracy, outcome)
+    data = {row.datum: tuple(math.log(value) for value in values) if row.logarithmic else tuple(values)}
+    measured = CaseRun(case=case, fingerprint=fingerprint, margin=margin, data=data, replicates_known=replicates_known)
     return Point(run, metric, measured, outcome)
-
-
-def _as_data(metric: Metric, values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(math.log(value) for value in values) if metric.logarithmic else tuple(values)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from inferkit.gate.metrics import FEWEST, Metric, Test, of_replicates
-from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.outcome import Outcome, Verdict, verdict_beyond
 from inferkit.gate.rules.rule import LogSamples
 from inferkit.gate.run import CaseRun
 
@@ -27,24 +27,23 @@ _ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
 
 
 @dataclass(frozen=True)
-class Pair:
+class JudgedPair:
     """A case that base and head have, with the margin of its latency (a share)."""
 
     base: CaseRun
     head: CaseRun
     margin: float
 
-    @property
-    def rebuilt(self) -> bool:
-        """Whether engines of this case are chosen by timing."""
-        return self.head.rebuilt
+    def margin_of(self, metric: Metric) -> float:
+        """The margin of a metric of this case."""
+        return metric.margin_of(self.margin, self.head.rebuilt)
 
 
 # A case with its values of one metric: base, head.
-_Values = tuple[Pair, tuple[float, ...], tuple[float, ...]]
+_Values = tuple[JudgedPair, tuple[float, ...], tuple[float, ...]]
 
 
-def judge_metrics(pairs: Sequence[Pair], family: int | None = None) -> list[Outcome]:
+def judge_metrics(pairs: Sequence[JudgedPair], family: int | None = None) -> list[Outcome]:
     """The outcomes of every metric but the latency that both base and head have, metric by metric.
 
     `family` is how many cases are judged in all where these are only some of them: they get their part of the error.
@@ -57,7 +56,7 @@ def judge_metrics(pairs: Sequence[Pair], family: int | None = None) -> list[Outc
         ]
         if metric.test is Test.EXACT:
             for pair, base, head in values:
-                if base and head and (pair.rebuilt or not metric.only_rebuilt):
+                if base and head and (pair.head.rebuilt or not metric.only_rebuilt):
                     outcomes.append(_exact(metric, pair, base[0], head[0]))
         elif metric.test is Test.BUILDS:
             repeated = [each for each in values if not _few(each[1], each[2], metric.fewest)]
@@ -75,14 +74,12 @@ def _varying(metric: Metric, values: Sequence[_Values], part: float) -> list[Out
 
     logs = [(pair, metric.logs(base), metric.logs(head)) for pair, base, head in values]
     suite = [
-        LogSamples(pair.head.case, base, head, metric.margin_of(pair.margin, pair.rebuilt))
+        LogSamples(pair.head.case, base, head, pair.margin_of(metric))
         for pair, base, head in logs
         if not _few(base, head, metric.fewest)
     ]
-    policy = Policy(alpha=part * _ALPHA)
-    if metric.test is not Test.SHARE:
-        policy = replace(policy, tolerance_share=1.0)
-    rule = ModeratedRule(analyses=(), policy=policy)
+    alone = {} if metric.test is Test.SHARE else {"tolerance_share": 1.0}
+    rule = ModeratedRule(analyses=(), policy=Policy(alpha=part * _ALPHA, **alone))
     return [_in_unit(metric, outcome) for outcome in rule.judge(suite)]
 
 
@@ -107,29 +104,25 @@ def _builds(seconds: Sequence[float]) -> tuple[float, ...]:
     return tuple(dict.fromkeys(seconds))
 
 
-def _of_few_builds(metric: Metric, pair: Pair, base: Sequence[float], head: Sequence[float]) -> Outcome:
-    former, latter = median(base), median(head)
-    change = latter / former - 1 if former > 0 else 0.0
+def _of_few_builds(metric: Metric, pair: JudgedPair, base: Sequence[float], head: Sequence[float]) -> Outcome:
+    middles = median(base), median(head)
+    change = middles[1] / middles[0] - 1 if middles[0] > 0 else 0.0
     verdict = Verdict.PASS
-    if abs(latter - former) > FEW_BUILDS_FLOOR:
+    if abs(middles[1] - middles[0]) > FEW_BUILDS_FLOOR:
         if change > FEW_BUILDS_MARGIN:
             verdict = Verdict.REGRESSED
         elif change < 1 / (1 + FEW_BUILDS_MARGIN) - 1:
             verdict = Verdict.IMPROVED
     counts = f"builds {len(head)} against {len(base)}: how much builds differ is not known"
-    return Outcome(
-        pair.head.case, metric.name, verdict, former, latter, change, margin=FEW_BUILDS_MARGIN, reason=counts
-    )
+    return Outcome(pair.head.case, metric.name, verdict, *middles, change, margin=FEW_BUILDS_MARGIN, reason=counts)
 
 
-def _exact(metric: Metric, pair: Pair, base: float, head: float) -> Outcome:
-    margin = metric.margin_of(pair.margin, pair.rebuilt)
+def _exact(metric: Metric, pair: JudgedPair, base: float, head: float) -> Outcome:
+    margin = pair.margin_of(metric)
     change = head / base - 1 if base else (math.inf if head else 0.0)
-    grown = head - base
-    verdict, reason = Verdict.PASS, f"{grown:,.0f} bytes more" if grown > 0 else ""
-    if change > margin:
-        verdict = Verdict.REGRESSED
-    elif change < -margin:
-        verdict, reason = Verdict.IMPROVED, f"{-grown:,.0f} bytes less"
+    grown, verdict = head - base, verdict_beyond(change, margin)
+    reason = f"{grown:,.0f} bytes more" if grown > 0 else ""
+    if verdict is Verdict.IMPROVED:
+        reason = f"{-grown:,.0f} bytes less"
     shown = change if math.isfinite(change) else None
     return Outcome(pair.head.case, metric.name, verdict, base, head, shown, margin=margin, reason=reason)

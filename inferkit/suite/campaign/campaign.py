@@ -6,11 +6,10 @@ cases alike, instead of on the three replicates of one. Suspicious cases are mea
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
 
 from inferkit.backends import backend as backend_named
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
@@ -199,16 +198,10 @@ class Campaign:
             environment = measuring_environment(case.backend, case.precision, backend.session)
             by = with_environment(None, {**environment, **own_cache(engine.file, number)})
             if case in self._services:
-                spec_of_service = service_spec(
-                    record,
-                    self._services[case],
-                    engine,
-                    backend.session,
-                    logs=self.logs,
-                    smoke=self.settings.smoke,
-                )
+                service, smoke = self._services[case], self.settings.smoke
+                of_service = service_spec(record, service, engine, backend.session, logs=self.logs, smoke=smoke)
                 with self._step(f"{case.id}, {which}"):
-                    record.replicates.append(run_service(spec_of_service, case.id, by=by))
+                    record.replicates.append(run_service(of_service, case.id, by=by))
                 return
             session = dict(backend.session) if case.mode == "latency" else {**backend.session, "mode": case.mode}
             min_time = self._share(left)
@@ -280,8 +273,7 @@ class Campaign:
         return judge(base, head, rule=self._rule, family=self.settings.family, absent=absent)
 
     def _tell_damaged_layers(self, record: CaseRecord) -> None:
-        slug = record.fingerprint.slug if record.fingerprint is not None else ""
-        damage = self.baselines.damaged_layers.get(slug)
+        damage = self.baselines.damaged_layers.get(record.slug)
         if damage is not None and record.outcome is not None and wants_explaining(record.outcome):
             parts = (record.outcome.reason, f"its layers cannot be compared: {damage}")
             record.outcome = replace(record.outcome, reason="; ".join(filter(None, parts)))
@@ -312,10 +304,5 @@ class Campaign:
             self.measure_again({record.case.id: record for record in records}, wanted)
             self._replace_invalid([record for record in records if record.case.id in wanted])
 
-    @contextlib.contextmanager
-    def _step(self, what: str) -> Any:
-        self.progress.step(what)
-        try:
-            yield
-        finally:
-            self.progress.done()
+    def _step(self, what: str) -> AbstractContextManager[None]:
+        return self.progress.during(what)

@@ -107,8 +107,7 @@ def _judged(record: AccuracyRecord) -> Outcome:
         base = AccuracyRun(case=head.case, fingerprint=head.fingerprint, top1=declared)
     (outcome,) = judge(
         Run(accuracy={} if base is None else {head.case: base}),
-        Run(accuracy={head.case: head}),
-        tolerance=tolerance,
+        Run(accuracy={head.case: replace(head, margin=tolerance)}),
         absent={head.case: "the matrix declares no top-1"},
     ).outcomes
     if outcome.verdict is Verdict.NO_BASELINE:

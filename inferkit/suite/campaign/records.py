@@ -11,7 +11,7 @@ from inferkit.backends.layer_table import LayerTable
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import ACCURACY, LATENCY, data_of
-from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.outcome import Outcome, failed
 from inferkit.gate.run import AccuracyRun, CaseRun, Run
 from inferkit.measure.accuracy.top_k import Accuracy
 from inferkit.measure.case import Case
@@ -57,6 +57,11 @@ class CaseRecord:
     base: list[Replicate] = field(default_factory=list)
 
     @property
+    def slug(self) -> str:
+        """Its fingerprint's, empty where it has none."""
+        return "" if self.fingerprint is None else self.fingerprint.slug
+
+    @property
     def log_medians(self) -> tuple[float, ...]:
         """The datum of each replicate."""
         return tuple(replicate.log_median for replicate in self.replicates)
@@ -73,14 +78,14 @@ class CaseRecord:
 
         One whose times were discarded counts: what disturbed them left the answers as they are.
         """
-        told = (each.service.get("top1") for each in (*self.discarded, *self.replicates) if each.service is not None)
-        return next((top1 for top1 in told if top1 is not None), None)
+        services = [each.service for each in (*self.discarded, *self.replicates) if each.service is not None]
+        return next((service["top1"] for service in services if service.get("top1") is not None), None)
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """Everything that the case was judged as, the latency first; FAILED alone where it could not be measured."""
         if self.failure is not None:
-            return (_failed(self.case.id, LATENCY, self.failure),)
+            return (failed(self.case.id, LATENCY, self.failure),)
         return (*(() if self.outcome is None else (self.outcome,)), *self.others)
 
     @property
@@ -95,8 +100,7 @@ class CaseRecord:
 
     def measured(self) -> CaseRun:
         """What was measured so far, for the gate."""
-        slug = self.fingerprint.slug if self.fingerprint is not None else ""
-        run = case_run(self.case, self.replicates, self.margin, slug)
+        run = case_run(self.case, self.replicates, self.margin, self.slug)
         return replace(run, builds=self.build_numbers, network=self.network_digest)
 
 
@@ -114,17 +118,13 @@ def case_run(case: Case, replicates: Sequence[Replicate], margin: float, fingerp
 
 def run_of(records: Iterable[CaseRecord], references: Mapping[str, CaseRun] | None = None) -> Run:
     """What was measured of these cases as a run, for the gate; `references` by fingerprint slug."""
-    judged = [record for record in records if record.open and record.replicates and record.fingerprint is not None]
+    judged = [record for record in records if record.open and record.replicates and record.slug]
     return Run(
-        fingerprints={record.fingerprint.slug: record.fingerprint for record in judged if record.fingerprint},
+        fingerprints={record.slug: record.fingerprint for record in judged if record.fingerprint is not None},
         cases={record.case.id: record.measured() for record in judged},
         references=references or {},
         invalid={record.case.id: record.invalid for record in judged if record.invalid},
     )
-
-
-def _failed(case: str, metric: str, failure: str) -> Outcome:
-    return Outcome(case, metric, Verdict.FAILED, reason=failure.removeprefix(f"{case}: "))
 
 
 def layers_of(replicates: Iterable[Replicate]) -> LayerTable:
@@ -155,7 +155,7 @@ class AccuracyRecord:
     def outcomes(self) -> tuple[Outcome, ...]:
         """What the case was judged as; FAILED where it could not be evaluated."""
         if self.failure is not None:
-            return (_failed(self.case.id, ACCURACY, self.failure),)
+            return (failed(self.case.id, ACCURACY, self.failure),)
         return () if self.outcome is None else (self.outcome,)
 
     def measured(self, found: Accuracy) -> AccuracyRun:

@@ -27,14 +27,12 @@ class References:
         for record in records:
             name = record.case.backend
             stated = backend(name).facts.reference
-            if stated is None or not record.open or record.fingerprint is None:
-                continue
-            if record.fingerprint.slug in self.records:
+            if stated is None or not record.open or record.slug in self.records:
                 continue
             network = NetworkDefinition(stated.name, stated.name, batch_sizes=(stated.batch_size,), backends=(name,))
             reference = empty(Case(stated.name, stated.precision, stated.batch_size, name), network)
             if reference.open and reference.fingerprint == record.fingerprint:
-                self.records[record.fingerprint.slug] = reference
+                self.records[record.slug] = reference
                 fresh.append(reference)
         return fresh
 
@@ -46,8 +44,7 @@ class References:
         """How often references are measured when cases are `wanted` so often again: like the most wanted case."""
         counts: dict[str, int] = {}
         for name, count in wanted.items():
-            fingerprint = cases[name].fingerprint
-            reference = self.records.get(fingerprint.slug) if fingerprint is not None else None
+            reference = self.records.get(cases[name].slug)
             if reference is not None and reference.open:
                 counts[reference.case.id] = max(count, counts.get(reference.case.id, 0))
         return counts
@@ -57,19 +54,16 @@ class References:
         return {
             slug: replace(record.measured(), case=_version(record), layers=())
             for slug, record in self.records.items()
-            if usable(record)
+            if _usable(record)
         }
 
     def lines(self, records: Sequence[CaseRecord]) -> list[str]:
         """What a report says of the machine: one line for each kind of machine that there is something to say of."""
-        lines = [f"{record.case.backend}: {_useless(record)}" for record in self.records.values() if not usable(record)]
+        lines = [
+            f"{record.case.backend}: {_useless(record)}" for record in self.records.values() if not _usable(record)
+        ]
         for slug, moved in self.movements.items():
-            outcomes = [
-                each.outcome
-                for each in records
-                if each.outcome is not None and each.fingerprint is not None and each.fingerprint.slug == slug
-            ]
-            line = moved.line(outcomes)
+            line = moved.line([each.outcome for each in records if each.outcome is not None and each.slug == slug])
             if line:
                 lines.append(f"{self.records[slug].case.backend}: {line}")
         return lines
@@ -78,14 +72,13 @@ class References:
         """For a run's JSON, by fingerprint slug; without those that could not be measured properly."""
         return {
             slug: {
-                "name": _version(record),
-                "case": record.case.id,
-                "log_medians": list(record.log_medians),
-                "margin": record.margin,
+                "name": measured.case,
+                "case": self.records[slug].case.id,
+                "log_medians": list(measured.log_medians),
+                "margin": measured.margin,
                 **(self.movements[slug].as_dict() if slug in self.movements else {}),
             }
-            for slug, record in self.records.items()
-            if usable(record)
+            for slug, measured in self.measured().items()
         }
 
 
@@ -97,11 +90,10 @@ def _version(record: CaseRecord) -> str:
 
 def _useless(record: CaseRecord) -> str:
     """Why a reference says nothing of the machine."""
-    invalid = dict.fromkeys(reason for each in record.replicates for reason in each.invalid)
-    why = record.failure or (record.unsupported.reason if record.unsupported else ", ".join(invalid))
+    why = record.failure or (record.unsupported.reason if record.unsupported else record.invalid)
     return f"the reference network could not be measured, so a change of the machine would not be noticed: {why}"
 
 
-def usable(record: CaseRecord) -> bool:
+def _usable(record: CaseRecord) -> bool:
     """Whether a reference says anything of the machine: it was measured, and in a state to measure."""
-    return record.open and bool(record.replicates) and not any(each.invalid for each in record.replicates)
+    return record.open and bool(record.replicates) and not record.invalid

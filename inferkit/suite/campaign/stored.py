@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -37,10 +36,11 @@ class StoredBaselines:
 
     def case(self, record: CaseRecord) -> CaseRun | None:
         """The stored case of a record; None where there is none, or none that can be read."""
-        with contextlib.suppress(BaselineError):
+        try:
             baseline = self.find(record.fingerprint) if record.fingerprint is not None else None
-            return baseline.cases.get(record.case.id) if isinstance(baseline, Run) else None
-        return None
+        except BaselineError:
+            return None
+        return baseline.cases.get(record.case.id) if isinstance(baseline, Run) else None
 
     def base(self, records: Iterable[CaseRecord]) -> tuple[Run, dict[str, str]]:
         """The stored cases of these records as one run, and why each of the others is not there.

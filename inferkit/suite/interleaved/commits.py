@@ -42,6 +42,7 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
     commit = commit_of(repository, ref)
     networks = campaign.matrix.cases()
     margins = {case.id: campaign.matrix.latency_margin(case, networks[case], MARGIN) for case in cases}
+    seed = int(commit[:8], 16)
     with checkout(repository, commit) as folder:
         base = commit_side("BASE", folder, matrix.resolve(), repository)
         if base.by is not None:
@@ -53,7 +54,7 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
             wanted.__contains__,
             margin=margins.__getitem__,
             min_time=campaign.settings.min_time,
-            seed=int(commit[:8], 16),
+            seed=seed,
             progress=campaign.progress,
         )
     outcomes = by_case(result.outcomes)
@@ -70,4 +71,4 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
         if outcome.verdict is Verdict.FAILED:  # blocks before it failed are no measurement
             record.failure = outcome.reason
         campaign.latency[case] = record
-    return result.seed
+    return seed

@@ -39,19 +39,15 @@ class _Blocks:
     ended: Outcome | None = None
 
 
-_HERE = "here"  # base and head are measured on one machine: it needs no name
-
-
 @dataclass(frozen=True)
 class ABResult:
-    """Outcomes of all cases in order, the replicates they rest on by case id (base, head), and the seed.
+    """Outcomes of all cases in order, and the replicates they rest on by case id (base, head).
 
     `layers` are the layers that explain a changed latency, by case id.
     """
 
     outcomes: tuple[Outcome, ...]
     replicates: dict[str, tuple[list[Replicate], list[Replicate]]]
-    seed: int
     layers: Mapping[str, LayerDiff] = field(default_factory=dict)
 
 
@@ -90,14 +86,14 @@ def run_ab(
         session.close()
         progress.end()
     outcomes = [outcome for run in runs for outcome in _outcomes(run, judged)]
-    outcomes += [_only(case, Verdict.MISSING, "base") for case in in_base if case not in in_head]
-    outcomes += [_only(case, Verdict.NO_BASELINE, "head") for case in in_head if case not in in_base]
+    for verdict, side, own, others in (
+        (Verdict.MISSING, "base", in_base, in_head),
+        (Verdict.NO_BASELINE, "head", in_head, in_base),
+    ):
+        reason = f"only {side} has it"
+        outcomes += [Outcome(case.id, LATENCY, verdict, reason=reason) for case in own if case not in others]
     replicates = {run.case.id: (run.base, run.head) for run in runs if run.base}
-    return ABResult(tuple(outcomes), replicates, seed, judged.layers)
-
-
-def _only(case: Case, verdict: Verdict, side: str) -> Outcome:
-    return Outcome(case.id, LATENCY, verdict, reason=f"only {side} has it")
+    return ABResult(tuple(outcomes), replicates, judged.layers)
 
 
 def _outcomes(run: _Blocks, judged: Judgements) -> list[Outcome]:
@@ -114,11 +110,12 @@ def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule) -
     while wanted:
         _measure(session, [(run, len(run.base) + wanted[run.case.id]) for run in runs if run.case.id in wanted])
         sound = [run for run in runs if run.ended is None]
+        # Base and head are measured on one machine: its fingerprint needs no name.
         base, head = (
-            Run(cases={run.case.id: case_run(run.case, replicates, run.margin, _HERE) for run, replicates in each})
-            for each in ([(run, run.base) for run in sound], [(run, run.head) for run in sound])
+            {run.case.id: case_run(run.case, getattr(run, side), run.margin, "") for run in sound}
+            for side in ("base", "head")
         )
-        judged = judge(base, head, rule=rule)
+        judged = judge(Run(cases=base), Run(cases=head), rule=rule)
         wanted = rule.more([outcome for outcome in judged.outcomes if outcome.metric == LATENCY])
         session.progress.more(2 * sum(wanted.values()))
     return judged
@@ -138,8 +135,8 @@ class _Session:
 
     def __init__(self, base: Side, head: Side, min_time: float, progress: Progress) -> None:
         self.progress = progress
-        self._base = Bench(base, self._step, min_time)
-        self._head = Bench(head, self._step, min_time)
+        self._base = Bench(base, progress.during, min_time)
+        self._head = Bench(head, progress.during, min_time)
 
     def close(self) -> None:
         self._base.close()
@@ -185,14 +182,6 @@ class _Session:
             verdict = Verdict.FAILED if bench is self._head else Verdict.INVALID
             reason = f"{bench.side.name} could not be measured: {error}"
             run.ended = Outcome(run.case.id, LATENCY, verdict, reason=reason)
-
-    @contextlib.contextmanager
-    def _step(self, what: str) -> Iterator[None]:
-        self.progress.step(what)
-        try:
-            yield
-        finally:
-            self.progress.done()
 
 
 def disturbances(base: Replicate, head: Replicate) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import pytest
 
 from inferkit.gate.metrics import HOST_MEMORY, METRICS
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.gate.rules.beside_latency import Pair, judge_metrics
+from inferkit.gate.rules.beside_latency import JudgedPair, judge_metrics
 from tests.gate.run_files import measured
 
 BASE = {
@@ -24,7 +24,7 @@ def changed(**values):
 
 
 def pair(base, head, *, name="c", margin=0.05, rebuilt=False):
-    return Pair(measured(name, (), **base), measured(name, (), **head, rebuilt=rebuilt), margin)
+    return JudgedPair(measured(name, (), **base), measured(name, (), **head, rebuilt=rebuilt), margin)
 
 
 def judged(head, *, rebuilt=False, base=BASE):

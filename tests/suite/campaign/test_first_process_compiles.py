@@ -7,7 +7,7 @@ import pytest
 
 from inferkit.gate.metrics import COLD_START, HOST_MEMORY
 from inferkit.gate.outcome import Verdict
-from inferkit.gate.rules.beside_latency import Pair, judge_metrics
+from inferkit.gate.rules.beside_latency import JudgedPair, judge_metrics
 from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
@@ -44,7 +44,7 @@ def measured(processes: list[tuple[int, float]], compiled: int) -> CaseRun:
 
 
 def verdicts(base: CaseRun, head: CaseRun) -> dict[str, Verdict]:
-    return {each.metric: each.verdict for each in judge_metrics([Pair(base, head, 0.02)])}
+    return {each.metric: each.verdict for each in judge_metrics([JudgedPair(base, head, 0.02)])}
 
 
 def test_the_process_that_compiled_is_left_out():
