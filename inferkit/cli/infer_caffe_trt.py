@@ -19,8 +19,10 @@ from inferkit.cli.study import Tally, add_model_options
 from inferkit.cli.study_engine import (
     CALIBRATED,
     DATA_TYPES,
-    CalibrationFiles,
+    NEEDS_FILES,
+    add_calibration_options,
     at_data_type,
+    calibration_files,
     classify,
     image_preprocessing,
     load_network,
@@ -57,9 +59,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--labels", type=Path, help="names of the classes, one per line, such as synset_words.txt")
     made.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
     made.add_argument("--csvFile", type=Path, help="file to append a row of the final stats to")
-    made.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8, FP8)")
-    made.add_argument("--firstCalBatch", type=int, default=0, help="number of the first file (default: 0)")
-    made.add_argument("--numCalBatches", type=at_least_one, help="number of files (default: all)")
+    add_calibration_options(made)
     made.add_argument("--debug", action="store_true", help="verbose output: engine, shapes, parts of the time, top 5")
     made.add_argument("--quiet", action="store_true", help="print the final stats only")
     return made
@@ -86,6 +86,8 @@ def infer(args: argparse.Namespace, began: float) -> int:
         raise UsageError(f"a batch of {args.batch} images does not fit --max_batch {max_batch}")
     shape = None if args.imageShape is None else parse_image_shape(args.imageShape)
     calibration = calibration_files(args)
+    if calibration is None and args.dtype in CALIBRATED:
+        raise UsageError(NEEDS_FILES.format(args.dtype))
     _require(args.dtype)
     names = read_labels(args.labels) if args.labels is not None else ()
     tally = Tally(PROGRAM, args.batch, args.dtype, args.quiet, args.debug, names, args.csvFile, clock=began)
@@ -115,20 +117,6 @@ def infer(args: argparse.Namespace, began: float) -> int:
                 print_parts(traces, session)
     tally.finish()
     return ExitCode.OK
-
-
-def calibration_files(args: argparse.Namespace) -> CalibrationFiles | None:
-    """The batch files that the options name. UsageError where a data type needs them and they name none."""
-    if args.calBatchDir is None:
-        if args.dtype in CALIBRATED:
-            raise UsageError(
-                f"{args.dtype} needs calibration files: name their folder with --calBatchDir; "
-                "`inferkit calibrate MODEL LMDB --write-batches FOLDER` makes them from a database"
-            )
-        return None
-    if args.firstCalBatch < 0:
-        raise UsageError(f"--firstCalBatch {args.firstCalBatch}: batch files are numbered from 0")
-    return CalibrationFiles(args.calBatchDir, args.firstCalBatch, args.numCalBatches)
 
 
 def print_setup(args: argparse.Namespace, network: Network, engine: Engine, images: int, output: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.option_types import at_least_one
 from inferkit.cli.study import Tally, check_labels, scores_of
 from inferkit.cli.study_images import (
     check_channels,
@@ -33,6 +35,12 @@ DATA_TYPES = {"FLOAT": "fp32", "HALF": "fp16", "INT8": "int8", "TF32": "tf32", "
 CALIBRATED = ("INT8", "FP8")
 
 
+NEEDS_FILES = (
+    "{} needs calibration files: name their folder with --calBatchDir; `inferkit calibrate MODEL LMDB --write-batches "
+    "FOLDER` makes them from a database"
+)
+
+
 @dataclass(frozen=True)
 class CalibrationFiles:
     """Batch files to calibrate with: `count` files of a folder from number `first` on, all where `count` is None."""
@@ -40,6 +48,20 @@ class CalibrationFiles:
     folder: Path
     first: int = 0
     count: int | None = None
+
+
+def add_calibration_options(parser: argparse.ArgumentParser) -> None:
+    """Those that `calibration_files` reads."""
+    parser.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8, FP8)")
+    parser.add_argument("--firstCalBatch", type=int, default=0, help="number of the first file (default: 0)")
+    parser.add_argument("--numCalBatches", type=at_least_one, help="number of files (default: all)")
+
+
+def calibration_files(args: argparse.Namespace) -> CalibrationFiles | None:
+    """The batch files that the options name, None where they name none. UsageError for a number below 0."""
+    if args.firstCalBatch < 0:
+        raise UsageError(f"--firstCalBatch {args.firstCalBatch}: batch files are numbered from 0")
+    return args.calBatchDir and CalibrationFiles(args.calBatchDir, args.firstCalBatch, args.numCalBatches)
 
 
 def load_network(
@@ -94,10 +116,7 @@ def at_data_type(network: Network, data_type: str, calibration: CalibrationFiles
     if data_type not in CALIBRATED:
         return inferkit.at_precision(network, precision)
     if calibration is None:
-        raise UsageError(
-            f"{data_type} needs calibration files: name their folder with --calBatchDir; "
-            "`inferkit calibrate MODEL LMDB --write-batches FOLDER` makes them from a database"
-        )
+        raise UsageError(NEEDS_FILES.format(data_type))
     from inferkit.precision.calibration.batches import BatchFiles
 
     files = BatchFiles(calibration.folder, calibration.first, calibration.count)

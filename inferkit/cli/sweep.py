@@ -19,16 +19,17 @@ from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.cli.study import Tally, scores_of
 from inferkit.cli.study_engine import (
-    CALIBRATED,
     DATA_TYPES,
     CalibrationFiles,
+    add_calibration_options,
     at_data_type,
+    calibration_files,
     classify,
     image_preprocessing,
     load_network,
 )
 from inferkit.cli.study_images import read_batches
-from inferkit.errors import BackendUnavailable, InferkitError, UsageError
+from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpu", action="store_true", help="run Caffe on the GPU (needs a Caffe with CUDA)")
     parser.add_argument("--outputLayer", help="blob with the predictions (default: the network's output, or prob)")
     parser.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
-    parser.add_argument("--calBatchDir", type=Path, help="folder of the calibration batch files (INT8, FP8)")
-    parser.add_argument("--firstCalBatch", type=int, default=0, help="number of the first file (default: 0)")
-    parser.add_argument("--numCalBatches", type=at_least_one, help="number of files (default: all)")
+    add_calibration_options(parser)
     parser.add_argument("--csvFile", type=Path, help="file to append one row per point to")
     add_json_or_file(parser)
 
@@ -109,8 +108,7 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.data.opening import open_dataset
     from inferkit.report.progress import time_left
 
-    if args.firstCalBatch < 0:
-        raise UsageError(f"--firstCalBatch {args.firstCalBatch}: batch files are numbered from 0")
+    calibration = calibration_files(args)
     if args.csvFile is not None:
         check_csv(args.csvFile)
     args.batches = args.batches or list(BATCHES)
@@ -120,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     with json_output(args.json) as write, open_dataset(args.lmdb) as dataset:
         network = load_network(args.model, args.weights, output=args.outputLayer)
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
-        experiment = Experiment(args, network, dataset, preprocessing)
+        experiment = Experiment(args, network, dataset, preprocessing, calibration)
         for series in chosen:
             for outcome in experiment.series(series, batches):
                 outcomes.append(outcome)
@@ -137,7 +135,12 @@ class Experiment:
     """The network, its images, and how each series is run over them."""
 
     def __init__(
-        self, args: argparse.Namespace, network: Network, dataset: Dataset, preprocessing: Preprocessing
+        self,
+        args: argparse.Namespace,
+        network: Network,
+        dataset: Dataset,
+        preprocessing: Preprocessing,
+        calibration: CalibrationFiles | None,
     ) -> None:
         from inferkit.measure.accuracy.top_k import scores_output
 
@@ -145,6 +148,7 @@ class Experiment:
         self._network = network
         self._dataset = dataset
         self._preprocessing = preprocessing
+        self._calibration = calibration
         self._output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
 
     def series(self, name: str, batches: Sequence[int]) -> Iterator[Outcome]:
@@ -191,7 +195,7 @@ class Experiment:
         available = backend(self._args.backend).availability(DATA_TYPES[data_type])
         if not available.ok:
             raise BackendUnavailable(available.reason, available.hint)
-        network = at_data_type(self._network, data_type, self._calibration(data_type))
+        network = at_data_type(self._network, data_type, self._calibration)
         device = backend(self._args.backend).device()
         with device_lease(device):  # some builders time tactics on it
             engine = inferkit.build(network, backend=self._args.backend, max_batch=max(batches))
@@ -239,12 +243,6 @@ class Experiment:
             traces = run()
         # Warming up and decoding are in between: what was drawn meanwhile is not the energy of these images.
         return traces, watch.summary().as_dict()
-
-    def _calibration(self, data_type: str) -> CalibrationFiles | None:
-        args = self._args
-        if data_type not in CALIBRATED or args.calBatchDir is None:
-            return None
-        return CalibrationFiles(args.calBatchDir, args.firstCalBatch, args.numCalBatches)
 
     def _tally(self, data_type: str, batch_size: int) -> Tally:
         return Tally(PROGRAM, batch_size, data_type, quiet=True, csv_file=self._args.csvFile)

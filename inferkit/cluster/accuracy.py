@@ -18,8 +18,8 @@ from inferkit.backends import backend
 from inferkit.cluster.packing import pack
 from inferkit.cluster.pool import Pool
 from inferkit.cluster.schedule import PoolWorker, Task
-from inferkit.cluster.worker import Answer, Evaluation
-from inferkit.errors import BackendUnavailable, MeasurementError, UsageError
+from inferkit.cluster.worker import Answer, Evaluation, value_of
+from inferkit.errors import MeasurementError, UsageError
 from inferkit.measure.accuracy.top_k import Accuracy
 
 
@@ -112,12 +112,3 @@ def build_engines(pool: Pool, job: Evaluation, network: Any, say: Callable[[str]
     tasks = [Task(name, frozenset([kind])) for name, kind in names.items()]
     pool.run(tasks, lambda actor, worker, task: actor.build.remote(job, network), accept, say)
     return engines
-
-
-def value_of(answer: Answer, name: str) -> Any:
-    """What a worker answered. Raises the error that it answered with."""
-    if "unsupported" in answer:
-        raise BackendUnavailable(*answer["unsupported"])
-    if "failed" in answer:
-        raise MeasurementError(f"{name}: {answer['failed']}")
-    return answer["ok"]

@@ -17,8 +17,8 @@ from inferkit.backends import backend as backend_named
 from inferkit.cluster.packing import pack
 from inferkit.cluster.pool import Pool
 from inferkit.cluster.schedule import PoolWorker, Task
-from inferkit.cluster.worker import Answer
-from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
+from inferkit.cluster.worker import Answer, value_of
+from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.campaign import Campaign
 from inferkit.suite.campaign.evaluations import ACCURACY_BATCH
@@ -87,7 +87,7 @@ class _Cluster:
         def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
             case = by_id[task.name]
             try:
-                evaluated, fingerprint = _value(answer)
+                evaluated, fingerprint = value_of(answer)
                 campaign.evaluations.adopt(case, evaluated, fingerprint)
             except InferkitError as error:
                 campaign.evaluations.adopt(case, error, None)
@@ -114,7 +114,7 @@ class _Cluster:
         def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
             record = records[task.name]
             try:
-                measured: CaseRecord = _value(answer)
+                measured: CaseRecord = value_of(answer)
             except InferkitError as error:
                 record.failure = str(error)
                 return
@@ -151,7 +151,7 @@ class _Cluster:
         def accept(task: Task, worker: PoolWorker, answer: Answer) -> None:
             key = missing[task.name][1]
             try:
-                self._engines[key] = self._pool.put(_value(answer))
+                self._engines[key] = self._pool.put(value_of(answer))
             except InferkitError as error:
                 for waiting in [each for each in ready if (each.backend, each.model, each.precision) == key[:3]]:
                     if (batch or waiting.batch_size) == key[3]:
@@ -226,11 +226,3 @@ class _Cluster:
     def _tell(self, line: str) -> None:
         self._campaign.progress.step(line)
         self._campaign.progress.done()
-
-
-def _value(answer: Answer) -> Any:
-    if "unsupported" in answer:
-        raise BackendUnavailable(*answer["unsupported"])
-    if "failed" in answer:
-        raise MeasurementError(answer["failed"])
-    return answer["ok"]

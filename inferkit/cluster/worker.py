@@ -16,7 +16,7 @@ from typing import Any
 
 from inferkit.cluster.packing import pack_files, unpack
 from inferkit.cluster.schedule import UNKNOWN
-from inferkit.errors import BackendUnavailable, InferkitError
+from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
 from inferkit.version import __version__
 
 Answer = dict[str, Any]
@@ -209,6 +209,15 @@ class ClusterWorker:
         """The engine's file among those that were shipped; the other is its metadata."""
         folder = self._at(key, engine)
         return next(path for path in sorted(folder.iterdir()) if path.suffix != ".json")
+
+
+def value_of(answer: Answer, name: str = "") -> Any:
+    """What a worker answered. Raises the error that it answered with, with `name` before it."""
+    if "unsupported" in answer:
+        raise BackendUnavailable(*answer["unsupported"])
+    if "failed" in answer:
+        raise MeasurementError(f"{name}: {answer['failed']}" if name else answer["failed"])
+    return answer["ok"]
 
 
 def _answered(work: Callable[[], Any]) -> Answer:

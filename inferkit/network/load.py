@@ -82,16 +82,17 @@ def _kind(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:
     if isinstance(model, str) and zoo.knows(model):
         return "zoo"
     if path.is_file():
-        return "caffe" if _is_text(path) else "onnx"
+        from inferkit.network.caffe.files.read import is_text
+
+        return "caffe" if is_text(_beginning(path)) else "onnx"
     if isinstance(model, str) and path.name == model:
         raise UsageError(f"{model!r} is neither a file nor a network of the zoo, which has {', '.join(zoo.names())}")
     raise NetworkError(f"{path} does not exist")
 
 
-def _is_text(path: Path) -> bool:
+def _beginning(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            beginning = file.read(4096)
+            return file.read(4096)
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error}") from None
-    return b"\0" not in beginning and all(byte >= 32 or byte in b"\t\n\r\f\v" for byte in beginning)

@@ -74,7 +74,7 @@ class Device:
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """Page-locked host memory, filled with zeros: copies from it run at the bus's speed and asynchronously."""
-        with cuda_errors(f"{_mib(int(np.prod(shape)) * np.dtype(dtype).itemsize)} of page-locked host memory"):
+        with cuda_errors(f"{mib(int(np.prod(shape)) * np.dtype(dtype).itemsize)} of page-locked host memory"):
             array: NDArray[Any] = self.cuda.pagelocked_empty(shape, dtype)
         array.fill(0)
         self._pinned[address_of(array)] = array
@@ -87,7 +87,7 @@ class Device:
 
     def allocate(self, size: int, what: str) -> Any:
         """`size` bytes of device memory (at least one)."""
-        with cuda_errors(f"{_mib(size)} of device memory for {what}", self):
+        with cuda_errors(f"{mib(size)} of device memory for {what}", self):
             return self.cuda.mem_alloc(max(size, 1))
 
     def free_bytes(self) -> int:
@@ -128,7 +128,7 @@ def cuda_errors(what: str, device: Device | None = None) -> Iterator[None]:
     try:
         yield
     except cuda.MemoryError as error:
-        free = f"; {_mib(device.free_bytes())} of {_mib(device.gpu.memory_bytes)} are free" if device else ""
+        free = f"; {mib(device.free_bytes())} of {mib(device.gpu.memory_bytes)} are free" if device else ""
         raise BackendError(f"out of memory: {what}{free}; use a smaller batch or free the GPU ({error})") from error
     except cuda.Error as error:
         raise BackendError(f"{what}: CUDA failed ({error})") from error
@@ -151,5 +151,6 @@ def _ask_to_spin(gpu: Gpu) -> None:
         _LOG.debug("waiting stays as it is: %s", error)
 
 
-def _mib(size: int) -> str:
+def mib(size: int) -> str:
+    """Bytes as `12.3 MiB`."""
     return f"{size / (1 << 20):.1f} MiB"

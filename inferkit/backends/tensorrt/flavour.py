@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
+from inferkit.backends.tensorrt.device import mib
 from inferkit.backends.tensorrt.messages import Recorder, make_logger
 from inferkit.errors import BackendError, BackendUnavailable, EngineError, UsageError
 
@@ -254,7 +255,7 @@ class Flavour:
         if made.context is None:
             size = self.device_memory(engine)
             raise BackendError(
-                f"no execution context: TensorRT needs {_mib(size)} of device memory for it beside the weights"
+                f"no execution context: TensorRT needs {mib(size)} of device memory for it beside the weights"
                 f"{messages.because()}"
             )
         return made
@@ -323,10 +324,6 @@ class Flavour:
 
 def _dotted(name: str) -> str:
     return f"{name[2:-1]}.{name[-1]}"
-
-
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):.1f} MiB"
 
 
 def chosen_flavour(name: str | None = None) -> str | None:

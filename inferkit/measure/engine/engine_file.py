@@ -31,10 +31,6 @@ class EngineSpec:
     build: Mapping[str, Any] = field(default_factory=dict)
     file: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `EngineSpec(**spec.as_dict())` is the same spec."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class EngineJob:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +45,6 @@ class Recipe:
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     calibration_images: int = 500
     images: int = 1
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `Recipe(**recipe.as_dict())` is the same recipe."""
-        return asdict(self)
 
 
 def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -116,8 +112,6 @@ def load_prepared(folder: Path) -> Network:
         raise MeasurementError(f"{folder}: the prepared network cannot be read: {error}") from error
     source = facts["source"] and _source_from_json(facts["source"])
     network = Network.from_model(model, facts["name"], precision=facts["precision"], source=source)
-    from dataclasses import replace
-
     return replace(network, calibration=facts["calibration"], notes=tuple(facts["notes"]))
 
 

@@ -43,12 +43,10 @@ def build_engine_file(spec: EngineSpec, folder: Path, name: str, *, by: Interpre
     return str(run_job("build", job, name, timeout=LONG, by=by)[0]["file"])
 
 
-def run_replicate(
-    spec: ReplicateSpec, name: str, *, timeout: float = _SHORT, by: Interpreter | None = None
-) -> Replicate:
+def run_replicate(spec: ReplicateSpec, name: str, *, by: Interpreter | None = None) -> Replicate:
     """One replicate in a fresh process. See `run_job` for the errors."""
     job = _stated(replace(spec, spawned=time.monotonic()))
-    return replicate_of(*run_job("latency", job, name, timeout=timeout, by=by), name)
+    return replicate_of(*run_job("latency", job, name, timeout=_SHORT, by=by), name)
 
 
 def replicate_of(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], name: str) -> Replicate:
@@ -104,7 +102,7 @@ def run_job(
         job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
         with log.open("wb") as words:
             code = _run(module, job, words, timeout, by)
-        last = _last_words(log)
+        last = last_words(log)
         if code is None:
             raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
         if not output.exists():
@@ -160,8 +158,7 @@ def _how_it_ended(code: int) -> str:
     return f"was killed by {name}{hint}"
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
+    """The last lines that a process wrote, for the end of an error's message; empty where it wrote none."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    if not lines:
-        return ""
-    return ":\n  " + "\n  ".join(lines[-_LAST_LINES:])
+    return ":\n  " + "\n  ".join(lines[-_LAST_LINES:]) if lines else ""

@@ -20,13 +20,13 @@ from typing import Any
 
 from inferkit.errors import MeasurementError
 from inferkit.measure.jobs.interpreter import this_interpreter, with_environment
+from inferkit.measure.jobs.launch import last_words
 from inferkit.measure.machine.host import HostActivity, HostState, usable_cpus
 from inferkit.measure.scaling.worker import WindowSpec
 
 SCHEMA = 1
 KIND = "scaling"
 _LEAD = 0.5  # seconds between announcing a window and its start: every process runs by then
-_LAST_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -151,19 +151,15 @@ class _Device:
 
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], timeout)[0]:
-            raise MeasurementError(f"{self.name}: no answer within {timeout:g} s{self._last_words()}")
+            raise MeasurementError(f"{self.name}: no answer within {timeout:g} s{last_words(self._log)}")
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
-            raise MeasurementError(f"{self.name}: the process ended with exit code {code}{self._last_words()}")
+            raise MeasurementError(f"{self.name}: the process ended with exit code {code}{last_words(self._log)}")
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
             raise MeasurementError(f"{self.name}: {answer['failed']}")
         return answer
-
-    def _last_words(self) -> str:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        return ":\n  " + "\n  ".join(lines[-_LAST_LINES:]) if lines else ""
 
 
 @contextlib.contextmanager

@@ -50,14 +50,15 @@ class WindowSpec(EngineJob):
 
 def parse_cpus(text: str) -> tuple[int, ...]:
     """`0-3` or `0-3+8` as CPU numbers, sorted. UsageError for anything else."""
+    error = UsageError(f"{text!r} is not a set of CPUs; write 0-3, or 0-3+8-11")
     if not re.fullmatch(r"\d+(-\d+)?(\+\d+(-\d+)?)*", text):
-        raise UsageError(f"{text!r} is not a set of CPUs; write 0-3, or 0-3+8-11")
+        raise error
     numbers: set[int] = set()
     for part in text.split("+"):
         first, _, last = part.partition("-")
         numbers.update(range(int(first), int(last or first) + 1))
     if not numbers:
-        raise UsageError(f"{text!r} is not a set of CPUs; write 0-3, or 0-3+8-11")
+        raise error
     return tuple(sorted(numbers))
 
 

@@ -170,7 +170,7 @@ def test_a_process_on_a_cpu_imports_nothing_that_it_has_no_use_for(prepared, tmp
 def test_a_process_that_takes_too_long_is_ended(prepared):
     spec = ReplicateSpec(EngineSpec(str(prepared), "onnxruntime", 1), min_time=60, max_iterations=10**9)
     with pytest.raises(MeasurementError, match="was ended after 2 s without a result"):
-        run_replicate(spec, "tiny", timeout=2)
+        run_job("latency", spec.as_dict(), "tiny", timeout=2)
 
 
 def test_a_prepared_folder_that_is_not_whole_is_refused(tmp_path):

@@ -92,7 +92,7 @@ def read_caffemodel(path: PathLike) -> CaffeModel:
         net = NetParameter.FromString(small)
         _repair_text(net)
     except DataError as error:
-        if _is_text(content):
+        if is_text(content):
             raise NetworkError(
                 f"{source} is a text file, not a caffemodel; were prototxt and caffemodel swapped?"
             ) from None
@@ -175,10 +175,9 @@ def _join_minus(match: re.Match[str]) -> str:
     return f"{match[1]}-" if match[1] else match[0]
 
 
-def _is_text(content: bytes) -> bool:
+def is_text(content: bytes) -> bool:
     """Whether a file is text, judged by its first part."""
-    beginning = content[:4096]
-    return all(byte >= 32 or byte in b"\t\n\r\f\v" for byte in beginning)
+    return all(byte >= 32 or byte in b"\t\n\r\f\v" for byte in content[:4096])
 
 
 def _describe(error: text_format.ParseError, text: str, source: PathLike) -> str:

@@ -203,14 +203,6 @@ class Weights:
         return NetworkError(f"{source or self.source}, layer {layer.name!r} ({layer.type}): {reason}")
 
 
-def match_blobs(layer_name: str, layer_type: str, expected: Sequence[BlobSpec], source: Weights) -> list[Floats]:
-    """The blobs of the first layer of that name. Raises NetworkError as Weights.blobs does."""
-    for index, layer in enumerate(source.net.layer):
-        if layer.name == layer_name:
-            return source.blobs(index, expected)
-    raise NetworkError(f"{source.source} has no layer {layer_name!r} ({layer_type})")
-
-
 def shapes_agree(wanted: Sequence[int], blob: BlobProto) -> bool:
     """Whether a blob of a file has the shape that the network expects (Caffe's Blob::ShapeEquals).
 
