@@ -147,7 +147,7 @@ def _changes(chosen: Sequence[Series], references: Sequence[Series]) -> tuple[li
 
 def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint]], last: int) -> None:
     from inferkit.gate.metrics import shower
-    from inferkit.report.table import Column, sparkline, stdout_look, table_lines
+    from inferkit.report.table import sparkline
 
     machines = list(dict.fromkeys(series.fingerprint for series in chosen))
     projects = list(dict.fromkeys(series.project for series in chosen))
@@ -168,10 +168,7 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
                 "verdict": points[-1].verdict,
             }
         )
-    columns = [Column(name, name, str, left=name in ("case", "metric", "trend", "verdict")) for name in rows[0]]
-    width, color = stdout_look()
-    for line in table_lines(columns, rows, width, color):
-        print(line)
+    _print_table(rows, left=("case", "metric", "trend", "verdict"))
     if len(machines) > 1:
         print("\n".join(f"[{number}] {machine}" for number, machine in enumerate(machines, 1)))
     for series, of_series in zip(chosen, changes, strict=True):
@@ -182,11 +179,11 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
 def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> None:
     from inferkit.gate.metrics import shower
     from inferkit.measure.latency.statistics import spread
-    from inferkit.report.table import Column, sparkline, stdout_look, table_lines
+    from inferkit.report.table import sparkline
 
     show = shower(series.metric)
     points = series.points[-last:]
-    starts = {change.after.run.run_id: change for change in changes}
+    starts = {change.head.run.run_id: change for change in changes}
     rows = []
     for point in points:
         change = starts.get(point.run.run_id)
@@ -202,13 +199,18 @@ def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> No
                 "": f"<- {change.change:+.1%} in {change.commits}" if change else None,
             }
         )
-    columns = [Column(name, name, str, left=name in ("date", "commit", "verdict", "")) for name in rows[0]]
-    width, color = stdout_look()
     print(f"{series.case} {series.metric} on {series.fingerprint}: {sparkline([p.centre for p in points], last)}")
-    for line in table_lines(columns, rows, width, color):
-        print(line)
+    _print_table(rows, left=("date", "commit", "verdict", ""))
     for change_point in changes:
         print(f"changed by {change_point.line}")
+
+
+def _print_table(rows: list[dict[str, str | None]], left: tuple[str, ...]) -> None:
+    from inferkit.report.table import Column, stdout_look, table_lines
+
+    columns = [Column(name, name, str, left=name in left) for name in rows[0]]
+    for line in table_lines(columns, rows, *stdout_look()):
+        print(line)
 
 
 def _logs(values: Sequence[float]) -> list[float]:
@@ -236,8 +238,8 @@ def _as_json(series: Series, changes: Sequence[ChangePoint], last: int) -> dict[
         "change_points": [
             {
                 "commits": change.commits,
-                "before": change.before.run.run_id,
-                "after": change.after.run.run_id,
+                "base": change.base.run.run_id,
+                "head": change.head.run.run_id,
                 "change": change.change,
                 "p_value": change.p_value,
                 "machine": change.machine,

@@ -23,13 +23,14 @@ _WINDOW = 50  # Otava's own default
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """Where a series changed: the last run `before` and the first run `after`; `change` is a share (0.05: 5 % more).
+    """Where a series changed: `base` is the last run before it, `head` the first after; `change` is a share (0.05: 5 %
+    more).
 
     `machine`: the reference network of the same kind of machine changed between the same runs.
     """
 
-    before: Point
-    after: Point
+    base: Point
+    head: Point
     change: float
     p_value: float
     machine: bool = False
@@ -37,18 +38,18 @@ class ChangePoint:
     @property
     def commits(self) -> str:
         """`git log` takes this: `0123abc..4567def`; or in words why it names no range."""
-        one, other = self.before.run, self.after.run
-        if not (one.commit and other.commit):
+        base, head = self.base.run, self.head.run
+        if not (base.commit and head.commit):
             return "commits are not known"
-        if one.commit == other.commit:
-            dirty = " with changes that no commit has" if other.dirty or one.dirty else ""
-            return f"within {other.commit[:9]}{dirty}"
-        return f"{one.commit[:9]}..{other.commit[:9]}"
+        if base.commit == head.commit:
+            dirty = " with changes that no commit has" if base.dirty or head.dirty else ""
+            return f"within {head.commit[:9]}{dirty}"
+        return f"{base.commit[:9]}..{head.commit[:9]}"
 
     @property
     def line(self) -> str:
         """One line: change, commits, dates, whose doing."""
-        dates = f"{self.before.run.date:%Y-%m-%d %H:%M} to {self.after.run.date:%Y-%m-%d %H:%M}"
+        dates = f"{self.base.run.date:%Y-%m-%d %H:%M} to {self.head.run.date:%Y-%m-%d %H:%M}"
         whose = "; the reference network moved there too: the machine did" if self.machine else ""
         return f"{self.change:+.1%} in {self.commits} ({dates}){whose}"
 
@@ -60,19 +61,19 @@ def change_points(series: Series, references: Sequence[Series] = ()) -> list[Cha
     """
     points = series.usable
     moved = {
-        point.after.run.run_id
+        point.head.run.run_id
         for reference in references
         if reference.metric == REFERENCE and reference.fingerprint == series.fingerprint
         for point in change_points(reference)
     }
     if len(points) < _FEWEST:
         return []
-    found = []
+    changes = []
     for each in _analysed([point.centre for point in points]):
-        before, after = points[each.index - 1], points[each.index]
+        base, head = points[each.index - 1], points[each.index]
         change = float(each.stats.forward_rel_change())
-        found.append(ChangePoint(before, after, change, float(each.stats.pvalue), after.run.run_id in moved))
-    return found
+        changes.append(ChangePoint(base, head, change, float(each.stats.pvalue), head.run.run_id in moved))
+    return changes
 
 
 def _analysed(values: list[float]) -> list[Any]:

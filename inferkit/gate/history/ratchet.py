@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MARGIN = 0.05
 DAYS = 30
 RECENT = 40  # runs of a case that tell how much runs differ
-_RUNS_THEN = 3  # of which the earlier value is made, where a moment has as many
+_RUNS_OF_BASE = 3  # of which the value of base is made, where a moment has as many
 _ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
 _STEPS = (Verdict.REGRESSED, Verdict.IMPROVED)
 
@@ -68,8 +68,8 @@ def release(runs: Sequence[RunInfo], tag: str, holds: Callable[[str], bool]) -> 
 
 def needed(runs: Sequence[RunInfo], current: RunInfo, moments: Sequence[Moment]) -> list[tuple[list[str], int]]:
     """What `ratchet` must see of each case's series: ids of runs, and how many of these, the newest usable ones."""
-    before = [run.run_id for run in runs if run.date <= current.date]
-    return [(before, RECENT), *((sorted(moment.runs), _RUNS_THEN) for moment in moments)]
+    until_now = [run.run_id for run in runs if run.date <= current.date]
+    return [(until_now, RECENT), *((sorted(moment.runs), _RUNS_OF_BASE) for moment in moments)]
 
 
 def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment]) -> list[Outcome]:
@@ -79,26 +79,24 @@ def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment]) -
     v1.2`. The margin is the case's own where that is finer. Where the reference network moved as well between the same
     runs, the machine did: INVALID.
     """
-    latencies = [each for each in series if each.metric == LATENCY]
     pairs = {
         f"{moment.name} {each.fingerprint} {each.case}": pair
-        for each in latencies
+        for each in series
+        if each.metric == LATENCY
         for moment in moments
         if (pair := _pair(each, current, moment))
     }
-    if not pairs:
-        return []
     references: dict[str, _Pair] = {}
     for pair in pairs.values():
         if pair.place in references:
             continue
-        moment = Moment("", frozenset(point.run.run_id for point in pair.then))
+        moment = Moment("", frozenset(point.run.run_id for point in pair.base))
         where = (REFERENCE, pair.series.fingerprint)
         candidates = [each for each in series if (each.metric, each.fingerprint) == where]
         reference = next(filter(None, (_pair(each, current, moment) for each in candidates)), None)
         if reference is not None:
             references[pair.place] = reference
-    base, head = (_run(pairs, references, of_head) for of_head in (False, True))
+    base, head = (_run(pairs, references, side) for side in ("base", "head"))
     rule = _Ratchet({**pairs, **{_reference_id(place): pair for place, pair in references.items()}})
     judged = {each.case: each for each in judge(base, head, rule=rule).outcomes if each.metric == LATENCY}
     return [
@@ -114,41 +112,40 @@ def slips(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """The values of a series that are compared: those of a moment, and the current one. `noise` is that of runs:
+    """The points of a series that are compared: those of a moment, and the current one alone. `noise` is that of runs:
     the variance of one run's datum and its degrees of freedom."""
 
     series: Series
     moment: Moment
-    then: tuple[Point, ...]
-    now: Point
+    base: tuple[Point, ...]
+    head: tuple[Point]
     margin: float
     noise: tuple[float, float]
-
-    def run(self, case: str, slug: str, of_head: bool) -> CaseRun:
-        """The one or the other as a measured case: a run is a replicate."""
-        points = (self.now,) if of_head else self.then
-        data = {METRICS[LATENCY].datum: tuple(map(_datum, points))}
-        return CaseRun(case=case, fingerprint=slug, margin=self.margin, data=data)
 
     @property
     def place(self) -> str:
         """On which kind of machine, and against which runs: pairs of one place have one reference."""
-        return " ".join([self.series.fingerprint, *sorted(point.run.run_id for point in self.then)])
+        return " ".join([self.series.fingerprint, *sorted(point.run.run_id for point in self.base)])
 
     @property
     def against(self) -> str:
         """In words what is compared with."""
-        last = self.then[-1].run
-        runs = f"{len(self.then)} run{'' if len(self.then) == 1 else 's'}"
+        last = self.base[-1].run
+        runs = f"{len(self.base)} run{'' if len(self.base) == 1 else 's'}"
         commit = f" ({last.commit[:9]})" if last.commit else ""
         return f"against {runs} until {last.date:%Y-%m-%d}{commit}"
 
 
-def _run(pairs: Mapping[str, _Pair], references: Mapping[str, _Pair], of_head: bool) -> Run:
-    """Every pair as a case under a name of its own, and the references of the same runs."""
+def _run(pairs: Mapping[str, _Pair], references: Mapping[str, _Pair], side: str) -> Run:
+    """Every pair as a case under a name of its own, and the references of the same runs: a run is a replicate."""
+
+    def measured(case: str, pair: _Pair) -> CaseRun:
+        data = {METRICS[LATENCY].datum: tuple(map(_datum, getattr(pair, side)))}
+        return CaseRun(case=case, fingerprint=pair.place, margin=pair.margin, data=data)
+
     return Run(
-        cases={name: pair.run(name, pair.place, of_head) for name, pair in pairs.items()},
-        references={place: pair.run(_reference_id(place), place, of_head) for place, pair in references.items()},
+        cases={name: measured(name, pair) for name, pair in pairs.items()},
+        references={place: measured(_reference_id(place), pair) for place, pair in references.items()},
     )
 
 
@@ -199,15 +196,15 @@ class _Ratchet:
 def _pair(series: Series, current: str, moment: Moment) -> _Pair | None:
     """None where the series has no usable current run, or none of the moment."""
     points = series.usable
-    now = next((point for point in points if point.run.run_id == current), None)
-    then = [point for point in points if point.run.run_id in moment.runs and point.run.run_id != current][-_RUNS_THEN:]
-    if now is None or not then:
+    head = next((point for point in points if point.run.run_id == current), None)
+    base = [point for point in points if point.run.run_id in moment.runs - {current}][-_RUNS_OF_BASE:]
+    if head is None or not base:
         return None
     if moment.of_one_commit:
-        then = [point for point in then if point.run.commit == then[-1].run.commit]
-    recent = [point for point in points if point.run.date <= now.run.date][-RECENT:]
-    stated = now.margin if now.margin is not None else CPU_MARGIN
-    return _Pair(series, moment, tuple(then), now, min(stated, MARGIN), _noise(recent))
+        base = [point for point in base if point.run.commit == base[-1].run.commit]
+    recent = [point for point in points if point.run.date <= head.run.date][-RECENT:]
+    margin = min(CPU_MARGIN if head.margin is None else head.margin, MARGIN)
+    return _Pair(series, moment, tuple(base), (head,), margin, _noise(recent))
 
 
 def _datum(point: Point) -> float:
@@ -220,11 +217,10 @@ def _noise(points: Sequence[Point]) -> tuple[float, float]:
     A step that the gate had a name for when it happened is no noise. For n differences the estimate is worth 2n/3
     degrees of freedom (J. von Neumann et al., "The mean square successive difference", Ann. Math. Statist. 12, 1941).
     """
-    values = [(_datum(point), point.verdict) for point in points]
     differences = [
-        later - earlier
-        for (earlier, was), (later, became) in pairwise(values)
-        if was == became or not {was, became} & set(_STEPS)
+        _datum(later) - _datum(earlier)
+        for earlier, later in pairwise(points)
+        if earlier.verdict == later.verdict or not {earlier.verdict, later.verdict} & set(_STEPS)
     ]
     if not differences:
         return 0.0, 0.0

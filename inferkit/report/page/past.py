@@ -107,7 +107,7 @@ def _change_lines(changes: Sequence[ChangePoint], places: Mapping[str, int], x_o
     parts = []
     level = itertools.cycle((12.0, 23.0))  # neighbours' labels do not touch
     for change in changes:
-        index = places.get(change.after.run.run_id)
+        index = places.get(change.head.run.run_id)
         if index:
             x = x_of(index)
             anchor = "end" if x > _WIDTH * 0.8 else "start" if x < _LEFT + 40 else "middle"
