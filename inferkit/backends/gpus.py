@@ -13,7 +13,7 @@ from inferkit.errors import BackendUnavailable, UsageError
 
 DEVICE = "INFERKIT_GPU"
 
-_MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16  # CUdevice_attribute
+_MAJOR, _MINOR = 75, 76  # CUdevice_attribute
 _NO_DEVICE = 100
 
 
@@ -26,7 +26,6 @@ class Gpu:
     name: str
     capability: tuple[int, int]
     memory_bytes: int
-    multiprocessors: int
     driver: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,7 +127,6 @@ def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
         name=name.value.decode(errors="replace"),
         capability=(_attribute(driver, device, _MAJOR), _attribute(driver, device, _MINOR)),
         memory_bytes=memory.value,
-        multiprocessors=_attribute(driver, device, _MULTIPROCESSORS),
         driver=f"{speaks.value // 1000}.{speaks.value % 1000 // 10}",
     )
 

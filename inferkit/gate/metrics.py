@@ -115,13 +115,21 @@ class Metric:
         return self.margin_factor * (latency_margin if self.margin is None else self.margin)
 
 
-def _started_alike(replicates: Sequence[Replicate]) -> Sequence[Replicate]:
-    """Those that found their kernels compiled, where there are any: compiling takes seconds and a gigabyte."""
-    return [each for each in replicates if not each.compiled] or replicates
+def _of_each(name: str, alike: bool = False) -> Datum:
+    """What every replicate that knows it says under this name.
+
+    `alike`: only those that found their kernels compiled, where there are any: compiling takes seconds and a gigabyte.
+    """
+
+    def values(mode: str, replicates: Sequence[Replicate]) -> list[float]:
+        chosen = [each for each in replicates if not (alike and each.compiled)] or replicates
+        return [value for each in chosen if (value := getattr(each, name)) is not None]
+
+    return values
 
 
-def _log_medians(mode: str, replicates: Sequence[Replicate]) -> list[float]:
-    return [each.log_median for each in replicates]
+def _of_engine(name: str) -> Datum:
+    return lambda mode, replicates: middle([getattr(each, name) for each in replicates])
 
 
 def _log_execution(mode: str, replicates: Sequence[Replicate]) -> list[float]:
@@ -146,26 +154,6 @@ def _log_p99(mode: str, replicates: Sequence[Replicate]) -> list[float]:
     return [] if None in tails else [math.log(value) for value in tails if value is not None]
 
 
-def _memories(mode: str, replicates: Sequence[Replicate]) -> list[float]:
-    return [each.memory for each in _started_alike(replicates)]
-
-
-def _build_seconds(mode: str, replicates: Sequence[Replicate]) -> list[float]:
-    return [each.build_seconds for each in replicates if each.build_seconds is not None]
-
-
-def _cold_start(mode: str, replicates: Sequence[Replicate]) -> list[float]:
-    return [each.cold_start for each in _started_alike(replicates) if each.cold_start is not None]
-
-
-def _device_memory(mode: str, replicates: Sequence[Replicate]) -> list[float]:
-    return middle([each.device_memory for each in replicates])
-
-
-def _engine_bytes(mode: str, replicates: Sequence[Replicate]) -> list[float]:
-    return middle([each.engine_bytes for each in replicates])
-
-
 def middle(values: Sequence[int | None]) -> list[float]:
     """The median of the values that are known, in a list; empty where none is."""
     known = [value for value in values if value is not None]
@@ -176,20 +164,20 @@ def middle(values: Sequence[int | None]) -> list[float]:
 # two replicates only: one of three may have compiled kernels for the others. Floors: bytes and seconds that allocators
 # and the start of a process move by.
 _ROWS = (
-    Metric(LATENCY, Unit.SECONDS, "log_medians", Test.SUITE, _log_medians, logarithmic=True, machine=True),
+    Metric(LATENCY, Unit.SECONDS, "log_medians", Test.SUITE, _of_each("log_median"), logarithmic=True, machine=True),
     # Where others use the machine's bus and host as well, it shows that an engine is 2 % slower.
     Metric(EXECUTION, Unit.SECONDS, "log_execution", Test.SHARE, _log_execution, logarithmic=True, machine=True),
     Metric(P99, Unit.SECONDS, "log_p99", Test.MARGIN, _log_p99, margin_factor=2.0, logarithmic=True, machine=True),
-    Metric(HOST_MEMORY, Unit.BYTES, "memories", Test.MARGIN, _memories, 0.10, floor=4 << 20, fewest=2),
-    Metric(BUILD_TIME, Unit.SECONDS, "build_seconds", Test.BUILDS, _build_seconds, 0.25, floor=0.1, machine=True),
-    Metric(
-        COLD_START, Unit.SECONDS, "cold_start", Test.MARGIN, _cold_start, 0.50, floor=0.5, fewest=2, machine=True
-    ),
-    Metric(
-        DEVICE_MEMORY, Unit.BYTES, "device_memory", Test.EXACT, _device_memory, 0.0,
-        rebuilt=REBUILT_MARGIN, only_rebuilt=True,  # other backends compute in host memory, which is judged as such
-    ),
-    Metric(ENGINE_SIZE, Unit.BYTES, "engine_bytes", Test.EXACT, _engine_bytes, 0.0, rebuilt=REBUILT_MARGIN),
+    Metric(HOST_MEMORY, Unit.BYTES, "memories", Test.MARGIN, _of_each("memory", alike=True), 0.10,
+           floor=4 << 20, fewest=2),
+    Metric(BUILD_TIME, Unit.SECONDS, "build_seconds", Test.BUILDS, _of_each("build_seconds"), 0.25,
+           floor=0.1, machine=True),
+    Metric(COLD_START, Unit.SECONDS, "cold_start", Test.MARGIN, _of_each("cold_start", alike=True), 0.50,
+           floor=0.5, fewest=2, machine=True),
+    Metric(DEVICE_MEMORY, Unit.BYTES, "device_memory", Test.EXACT, _of_engine("device_memory"), 0.0,
+           rebuilt=REBUILT_MARGIN, only_rebuilt=True),  # other backends compute in host memory, which is judged as such
+    Metric(ENGINE_SIZE, Unit.BYTES, "engine_bytes", Test.EXACT, _of_engine("engine_bytes"), 0.0,
+           rebuilt=REBUILT_MARGIN),
     Metric(ACCURACY, Unit.PERCENT, "top1", Test.PAIRED, margin=ACCURACY_TOLERANCE, higher_is_better=True),
     Metric(TOP5, Unit.PERCENT, "top5", Test.NONE, higher_is_better=True),
     Metric(REFERENCE, Unit.SECONDS, "log_medians", Test.NONE, logarithmic=True, machine=True),

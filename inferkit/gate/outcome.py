@@ -145,11 +145,6 @@ class Judged(Protocol):
 Figure = TypeVar("Figure", bound=Judged)
 
 
-def fails(verdict: str) -> bool:
-    """Whether it fails a build."""
-    return verdict in FAILING
-
-
 def by_case(figures: Iterable[Figure]) -> Mapping[str, Sequence[Figure]]:
     """Everything that was judged of each case, in the order of the cases."""
     groups: dict[str, list[Figure]] = {}
@@ -169,8 +164,8 @@ def deciding(of_case: Sequence[Figure]) -> Figure:
     A main figure that is INVALID stays the verdict: what spoiled it may have spoiled the rest too.
     """
     main = main_figure(of_case)
-    if fails(main.verdict) or main.verdict == Verdict.INVALID:
+    if main.verdict in FAILING or main.verdict == Verdict.INVALID:
         return main
-    serious = [figure for figure in of_case if fails(figure.verdict)]
+    serious = [figure for figure in of_case if figure.verdict in FAILING]
     serious += [figure for figure in of_case if figure.verdict == Verdict.INVALID]
     return serious[0] if serious else main

@@ -86,7 +86,7 @@ def _planned(
     kept_accuracies = {name: case for name, case in base.accuracy.items() if name not in mine.accuracy}
     head = replace(mine, cases=measured, failures={})
     judged = judge(
-        replace(base.only(list(measured)), accuracy={}),
+        replace(base, cases={name: case for name, case in base.cases.items() if name in measured}, accuracy={}),
         replace(head, accuracy={}),
         default_margin=CPU_MARGIN,
         absent=dict.fromkeys(measured, "new"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -166,12 +166,4 @@ class Run:
             cases={name: case for name, case in self.cases.items() if case.fingerprint == slug},
             accuracy={name: case for name, case in self.accuracy.items() if case.fingerprint == slug},
             references={} if reference is None else {slug: reference},
-        )
-
-    def only(self, names: Sequence[str]) -> Run:
-        """With these cases and accuracies only."""
-        return replace(
-            self,
-            cases={name: case for name, case in self.cases.items() if name in names},
-            accuracy={name: case for name, case in self.accuracy.items() if name in names},
         )

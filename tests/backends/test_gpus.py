@@ -9,8 +9,8 @@ from inferkit.backends.gpus import Gpu, find_gpu, narrowed, visible_gpus
 from inferkit.errors import BackendUnavailable, UsageError
 
 TWO = (
-    Gpu(0, "GPU-aaaaaaaa-1111-2222-3333-444444444444", "NVIDIA H100 80GB HBM3", (9, 0), 80 << 30, 132, "13.0"),
-    Gpu(1, "GPU-aaaabbbb-1111-2222-3333-444444444444", "NVIDIA L4", (8, 9), 24 << 30, 58, "13.0"),
+    Gpu(0, "GPU-aaaaaaaa-1111-2222-3333-444444444444", "NVIDIA H100 80GB HBM3", (9, 0), 80 << 30, "13.0"),
+    Gpu(1, "GPU-aaaabbbb-1111-2222-3333-444444444444", "NVIDIA L4", (8, 9), 24 << 30, "13.0"),
 )
 
 

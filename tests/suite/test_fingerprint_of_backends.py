@@ -20,7 +20,7 @@ from inferkit.suite.campaign.target import fingerprint_of
 from inferkit.suite.matrix.definition import BackendSettings
 
 STORE = BaselineStore(Path(__file__).resolve().parents[2] / "baselines")
-H200 = Gpu(0, "GPU-1", "NVIDIA H200", (9, 0), 140 << 30, 132, "13.0")
+H200 = Gpu(0, "GPU-1", "NVIDIA H200", (9, 0), 140 << 30, "13.0")
 NVML = {"power_limit_watts": 700.0, "ecc": True, "mig": False, "driver": "580.159.04", "cuda": "13.0"}
 
 
@@ -60,7 +60,7 @@ def test_a_gpu_finds_the_baseline_that_was_committed_for_it(machine, version: st
 
 
 def test_the_gpu_is_the_one_that_the_session_names(machine) -> None:
-    second = Gpu(1, "GPU-2", "NVIDIA L4", (8, 9), 24 << 30, 58, "13.0")
+    second = Gpu(1, "GPU-2", "NVIDIA L4", (8, 9), 24 << 30, "13.0")
     machine("tensorrt_rtx 1.4.0.76", H200, second)
     facts = fingerprint_of("tensorrt", BackendSettings(session={"device": "GPU-2"})).as_dict()
     assert (facts["gpu"], facts["gpu_memory_gib"]) == ("NVIDIA L4", "24")

@@ -52,7 +52,6 @@ class Judgement:
     p_worse: float
     p_better: float
     mde: float
-    dof: float
 
     @property
     def can_gate(self) -> bool:
@@ -123,7 +122,6 @@ def judge(
                 float(worse[i]),
                 float(better[i]),
                 float(mde[i]),
-                float(freedom[i]),
             )
         )
     return judgements

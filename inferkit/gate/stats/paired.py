@@ -23,18 +23,11 @@ _BISECTIONS = 200
 
 @dataclass(frozen=True)
 class PairedDrop:
-    """The drop of a proportion from reference to candidate on `n` same items; all shares, not points.
+    """The drop of a proportion from reference to candidate on the same items, with one-sided bounds: shares."""
 
-    `lower` and `upper` are one-sided bounds, each at `confidence`.
-    """
-
-    n: int
-    n10: int
-    n01: int
     drop: float
     lower: float
     upper: float
-    confidence: float
 
 
 def paired_drop(n10: int, n01: int, n: int, confidence: float = 0.95) -> PairedDrop:
@@ -50,7 +43,7 @@ def paired_drop(n10: int, n01: int, n: int, confidence: float = 0.95) -> PairedD
     upper = _bound(n10, n01, n, quantile)
     # The lower bound of the drop is the upper bound of the gain, which is the drop with the roles exchanged.
     lower = -_bound(n01, n10, n, quantile)
-    return PairedDrop(n, n10, n01, (n10 - n01) / n, lower, upper, confidence)
+    return PairedDrop((n10 - n01) / n, lower, upper)
 
 
 def _bound(n10: int, n01: int, n: int, quantile: float) -> float:

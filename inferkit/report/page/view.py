@@ -17,7 +17,7 @@ from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.run_file import NO_COMMIT
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import ACCURACY, LATENCY, MAIN, main_metric
-from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, fails
+from inferkit.gate.outcome import FAILING, Outcome, Verdict, by_case, deciding
 from inferkit.gate.run import Run
 from inferkit.report.charts.strips import Strip
 from inferkit.report.facts import accuracy_facts, in_rounds, mapping, mappings, number, numbers, text
@@ -48,7 +48,7 @@ class CaseView:
     @property
     def fails(self) -> bool:
         """Whether it fails a build."""
-        return fails(self.verdict)
+        return self.verdict in FAILING
 
 
 @dataclass(frozen=True)

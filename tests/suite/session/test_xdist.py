@@ -87,7 +87,7 @@ def worker(number: int):
 
 
 def test_each_worker_takes_a_gpu_of_its_own(monkeypatch):
-    devices = [gpus.Gpu(n, f"GPU-{n}", "NVIDIA H100", (9, 0), 80 << 30, 132, "13.0") for n in range(2)]
+    devices = [gpus.Gpu(n, f"GPU-{n}", "NVIDIA H100", (9, 0), 80 << 30, "13.0") for n in range(2)]
     monkeypatch.setattr(gpus, "visible_gpus", lambda: tuple(devices))
     chosen = []
     for number in range(3):

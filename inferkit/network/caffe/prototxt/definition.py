@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inferkit.errors import NetworkError
 from inferkit.network.caffe.files.read import CaffeModel, PathLike, read_caffemodel, read_prototxt
-from inferkit.network.caffe.files.schema import TEST, NetParameter, Phase, TransformationParameter
+from inferkit.network.caffe.files.schema import TEST, NetParameter, Phase
 from inferkit.network.caffe.files.weights import Weights
 from inferkit.network.caffe.flow import Flow, trace_flow
 from inferkit.network.caffe.prototxt.check import check_layers
@@ -23,7 +23,7 @@ class Definition:
     """A network in the current format, of one phase, every source an Input, Parameter or constant DummyData layer.
 
     `flow` says which layer reads what; `weights` gives learned blobs; `notes` the changes and Caffe's own
-    warnings; `transforms` the preprocessing that data layers asked for, by the name of the input they became.
+    warnings.
     """
 
     source: Path
@@ -31,7 +31,6 @@ class Definition:
     flow: Flow
     weights: Weights
     notes: tuple[str, ...]
-    transforms: Mapping[str, TransformationParameter]
 
 
 def define(
@@ -62,11 +61,6 @@ def define(
     if not filtered.layer:
         raise NetworkError(f"{source}: no layer belongs to the {Phase.Name(phase)} phase{_state(level, stages)}")
     check_layers(filtered, source)
-    transforms = {
-        layer.top[0]: layer.transform_param
-        for layer in filtered.layer
-        if is_data(layer) and layer.top and layer.HasField("transform_param")
-    }
     net, derived = inference_part(filtered, written, source)
     if not net.layer:
         raise NetworkError(f"{source}: no layer remains without data layers, losses and Accuracy")
@@ -74,7 +68,7 @@ def define(
     net = _with_input_shapes(net, shapes, source)
     flow = trace_flow(net, source, written)
     all_notes = (*notes, *(f"{source}: {note}" for note in derived + inputs))
-    return Definition(source, net, flow, Weights(net, model, source), all_notes, transforms)
+    return Definition(source, net, flow, Weights(net, model, source), all_notes)
 
 
 def read_upgraded(path: PathLike) -> CaffeModel:
