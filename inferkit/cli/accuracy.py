@@ -13,7 +13,7 @@ from inferkit.backends import DEFAULT_BACKEND, backend, backend_names
 from inferkit.cli.model_options import PRECISIONS
 from inferkit.cli.option_types import at_least_one, tolerance
 from inferkit.cli.output import add_json, print_json, write_output
-from inferkit.cli.pixels import add_preprocessing, steps_of
+from inferkit.cli.pixels import add_preprocessing, given_preprocessing
 from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.exit_codes import ExitCode
 
@@ -93,18 +93,18 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.report.progress import shown_on_stderr
 
     sides = sides_of(args)
-    dataset, steps = images_of(args)
+    dataset, preprocessing = images_of(args)
     if dataset is None and not args.layers:
         raise UsageError(f"{args.models[0]} has no images of its own: name a --dataset, or compare --layers only")
     _refuse_precisions(sides)
     with shown_on_stderr():
-        networks = _networks(args, sides, dataset, steps)
+        networks = _networks(args, sides, dataset, preprocessing)
         result: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
         outcome = None
         if dataset is not None:
-            outcome = _compare_classes(args, sides, networks, dataset, steps, result)
+            outcome = _compare_classes(args, sides, networks, dataset, preprocessing, result)
         if args.layers:
-            _compare_layers(args, sides, networks, dataset, steps, result)
+            _compare_layers(args, sides, networks, dataset, preprocessing, result)
     code = ExitCode.REGRESSED if outcome is not None and outcome.verdict == "REGRESSED" else ExitCode.OK
     if args.pictures:
         _write_pictures(Path(args.pictures), result)
@@ -181,11 +181,10 @@ def images_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
     from inferkit.data import fashion_mnist
     from inferkit.network import zoo
 
-    steps = steps_of(args)
-    trained = args.models[0] in zoo.names() and zoo.is_trained(args.models[0])
-    if trained and not steps and args.dataset in (None, fashion_mnist.NAME):
-        steps = dict(zoo.card(args.models[0])["preprocessing"])
-    return args.dataset or (fashion_mnist.NAME if trained else None), steps
+    preprocessing, trained = given_preprocessing(args), zoo.trained_preprocessing(args.models[0])
+    if args.dataset in (None, fashion_mnist.NAME):
+        preprocessing = preprocessing or trained
+    return args.dataset or (fashion_mnist.NAME if trained else None), preprocessing
 
 
 def _refuse_precisions(sides: tuple[ComparedEngine, ComparedEngine]) -> None:
@@ -201,7 +200,7 @@ def _networks(
     args: argparse.Namespace,
     sides: tuple[ComparedEngine, ComparedEngine],
     dataset: str | None,
-    steps: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
 ) -> tuple[Network, Network]:
     import inferkit
     from inferkit.measure.images import ImageSource
@@ -211,7 +210,7 @@ def _networks(
         network = inferkit.load(side.model, side.weights)
         if side.precision is not None and side.precision != network.precision:
             if side.precision in ("int8", "fp8"):
-                source = ImageSource(network, dataset, steps)
+                source = ImageSource(network, dataset, preprocessing)
                 count = args.calibration_images
                 batches = source.calibration(count)
                 network = inferkit.at_precision(network, side.precision, calibration=batches, images=count)
@@ -236,7 +235,9 @@ def _batch_size(sides: tuple[ComparedEngine, ComparedEngine], networks: tuple[Ne
     return fixed.pop() if fixed else wanted
 
 
-def _batches(info: TensorInfo, dataset: str | None, steps: Mapping[str, Any], size: int, limit: int | None) -> Any:
+def _batches(
+    info: TensorInfo, dataset: str | None, preprocessing: Mapping[str, Any], size: int, limit: int | None
+) -> Any:
     """Batches of `size` of the first `limit` images; without a dataset embedded ones, brought to the input's shape."""
     import numpy as np
 
@@ -252,7 +253,9 @@ def _batches(info: TensorInfo, dataset: str | None, steps: Mapping[str, Any], si
         return
     dtype = "uint8" if info.dtype == "uint8" else "float32"
     with open_dataset(dataset) as images:
-        yield from images.batches(size, limit=limit, preprocessing=preprocessing_from(steps), dtype=dtype, last="pad")
+        yield from images.batches(
+            size, limit=limit, preprocessing=preprocessing_from(preprocessing), dtype=dtype, last="pad"
+        )
 
 
 def _compare_classes(
@@ -260,7 +263,7 @@ def _compare_classes(
     sides: tuple[ComparedEngine, ComparedEngine],
     networks: tuple[Network, Network],
     dataset: str,
-    steps: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
     result: dict[str, Any],
 ) -> Outcome | None:
     """Fill `result` with the classes that base and head give; returns the outcome on top-1, None without labels."""
@@ -275,7 +278,7 @@ def _compare_classes(
         for network, side in zip(networks, sides, strict=True)
     ]
     try:
-        batches = _batches(networks[0].inputs[0], dataset, steps, size, args.images)
+        batches = _batches(networks[0].inputs[0], dataset, preprocessing, size, args.images)
         total = _count(dataset, args.images)
         base, head, labelled = classify((opened[0], opened[1]), batches, lambda done: tell("images", done, total))
     finally:
@@ -330,7 +333,7 @@ def _compare_layers(
     sides: tuple[ComparedEngine, ComparedEngine],
     networks: tuple[Network, Network],
     dataset: str | None,
-    steps: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
     result: dict[str, Any],
 ) -> None:
     from inferkit.measure.accuracy.layer_error import LIMITS, first_divergence, limit_of
@@ -346,7 +349,7 @@ def _compare_layers(
             probes.append(open_probe(network, side.backend, size))
         limit = args.images or _LAYER_IMAGES
         total = _count(dataset, limit)
-        batches = _batches(networks[0].inputs[0], dataset, steps, size, limit)
+        batches = _batches(networks[0].inputs[0], dataset, preprocessing, size, limit)
         errors, compared = compare_layers((probes[0], probes[1]), batches, lambda done: tell("layers", done, total))
     finally:
         for probe in probes:

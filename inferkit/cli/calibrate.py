@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.cli.model_options import add_model, load_model
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json
-from inferkit.cli.pixels import add_preprocessing, given_options, steps_of
+from inferkit.cli.pixels import add_preprocessing, given_options, given_preprocessing
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
 
@@ -118,10 +118,9 @@ def _preprocessing(args: argparse.Namespace) -> Preprocessing:
     from inferkit.data.opening import preprocessing_from
     from inferkit.network import zoo
 
-    steps = steps_of(args)
-    if not steps and args.model in zoo.names() and zoo.is_trained(args.model):
-        steps = zoo.card(args.model)["preprocessing"]
-    preprocessing: Preprocessing = preprocessing_from(steps)
+    preprocessing: Preprocessing = preprocessing_from(
+        given_preprocessing(args) or zoo.trained_preprocessing(args.model)
+    )
     return preprocessing
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 
 from inferkit.cli.exit_codes import exit_code_lines
-from inferkit.cli.help_text import Lines
+from inferkit.cli.help_text import HelpLines
 from inferkit.version import __version__
 
 # What one wants to do -> command -> (module with `configure(parser)` and `run(args) -> exit code`, one line of help)
@@ -96,7 +96,7 @@ def parsers(chosen: Collection[str]) -> tuple[argparse.ArgumentParser, Mapping[s
 
 def _explain_exit_codes(parser: argparse.ArgumentParser, lines: str) -> None:
     """Put these lines at the end of the command's help, and of the help of the commands inside of it."""
-    parser.formatter_class = Lines
+    parser.formatter_class = HelpLines
     parser.epilog = "\n\n".join(filter(None, (parser.epilog, lines)))
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

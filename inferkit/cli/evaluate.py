@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preprocessing",
-        type=_steps,
+        type=_preprocessing,
         metavar="JSON",
         help='such as {"scale": 0.004} (default: that of a built-in network, else none)',
     )
@@ -52,14 +52,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json_or_file(parser)
 
 
-def _steps(text: str) -> dict[str, Any]:
+def _preprocessing(text: str) -> dict[str, Any]:
     try:
-        steps = json.loads(text)
+        content = json.loads(text)
     except ValueError:
-        steps = None
-    if not isinstance(steps, dict):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object of preprocessing steps")
-    return steps
+        content = None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object with the preprocessing")
+    return content
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,12 +76,12 @@ def _run(args: argparse.Namespace, write: Callable[[Any], None]) -> None:
     from inferkit.precision import normalize
 
     precision = normalize(args.precision)
-    steps = preprocessing_of(args) if args.preprocessing is None else args.preprocessing
+    preprocessing = preprocessing_of(args) if args.preprocessing is None else args.preprocessing
     dataset = args.dataset if args.dataset == "fashion_mnist" else str(Path(args.dataset).resolve())
     with tempfile.TemporaryDirectory(prefix="inferkit-evaluate-") as folder:
         prepared = Path(folder, "network")
-        prepare_network(recipe_of(args, precision, dataset=dataset, steps=steps), prepared)
-        job = Evaluation(f"{args.model} {precision}", args.backend, precision, dataset, steps, args.batch_size)
+        prepare_network(recipe_of(args, precision, dataset=dataset, preprocessing=preprocessing), prepared)
+        job = Evaluation(f"{args.model} {precision}", args.backend, precision, dataset, preprocessing, args.batch_size)
         accuracy, parts = _on_cluster(args, job, prepared) if args.ray else (_on_this_machine(job, prepared), [])
     print(
         f"{args.model} {precision} on {args.backend}: top-1 {accuracy.top1_percent:.2f} % "

@@ -6,7 +6,7 @@ import argparse
 import textwrap
 
 
-class Lines(argparse.HelpFormatter):
+class HelpLines(argparse.HelpFormatter):
     """Help whose description and epilog keep their lines; each is wrapped by itself, indented as it begins."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:

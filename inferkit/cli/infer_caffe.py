@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.cli.ending import exit_code_of
 from inferkit.cli.exit_codes import exit_code_lines
-from inferkit.cli.help_text import Lines
+from inferkit.cli.help_text import HelpLines
 from inferkit.cli.study import Tally, add_model_options, check_labels, scores_of
 from inferkit.cli.study_images import (
     check_channels,
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Use a trained Caffe model to classify images from a LMDB database.",
         epilog=f"Only the forward call of each iteration is timed.\n\n{exit_code_lines(PROGRAM)}",
-        formatter_class=Lines,
+        formatter_class=HelpLines,
     )
     add_model_options(made)
     made.add_argument(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.cli.ending import exit_code_of
 from inferkit.cli.exit_codes import exit_code_lines
-from inferkit.cli.help_text import Lines
+from inferkit.cli.help_text import HelpLines
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.study import Tally, add_model_options
 from inferkit.cli.study_engine import (
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         "recognition task and prints performance and accuracy results.",
         epilog="Timed per iteration: copy the images to the GPU, execute, copy the predictions back, synchronize.\n\n"
         + exit_code_lines(PROGRAM),
-        formatter_class=Lines,
+        formatter_class=HelpLines,
     )
     add_model_options(made)
     made.add_argument("-c", "--caffeRoot", help="ignored: no Caffe is needed; accepted for the study's command lines")

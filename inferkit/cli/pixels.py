@@ -10,8 +10,8 @@ from inferkit.errors import UsageError
 if TYPE_CHECKING:
     from inferkit.measure.engine.prepared_network import Recipe
 
-# The option's name in `args`, and what it is called among the steps of a matrix.
-_STEPS = {
+# The option's name in `args`, and what it is called in the preprocessing of a matrix.
+_NAMES = {
     "resize": "resize",
     "color": "color",
     "channel_order": "channel_order",
@@ -44,23 +44,22 @@ def add_preprocessing(parser: argparse.ArgumentParser) -> None:
 
 def given_options(args: argparse.Namespace) -> list[str]:
     """The options of the group that were given, as they are written on the command line."""
-    names = [name for name in _STEPS if getattr(args, name) is not None]
+    names = [name for name in _NAMES if getattr(args, name) is not None]
     return ["--gray" if name == "color" and not args.color else f"--{name.replace('_', '-')}" for name in names]
 
 
-def steps_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The steps that the options name, in the form of the matrix; UsageError for two means."""
+def given_preprocessing(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options ask for, in the form of the matrix; UsageError for two means."""
     if args.mean and args.mean_image:
         raise UsageError("--mean and --mean-image cannot be used together")
-    return {step: getattr(args, name) for name, step in _STEPS.items() if getattr(args, name) is not None}
+    return {key: getattr(args, name) for name, key in _NAMES.items() if getattr(args, name) is not None}
 
 
 def preprocessing_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The steps of a trained built-in network; none for any other model."""
+    """That of a trained built-in network; none for any other model."""
     from inferkit.network import zoo
 
-    trained = not args.weights and args.model in zoo.names() and zoo.is_trained(args.model)
-    return dict(zoo.card(args.model)["preprocessing"]) if trained else {}
+    return {} if args.weights else zoo.trained_preprocessing(args.model)
 
 
 def recipe_of(
@@ -69,7 +68,7 @@ def recipe_of(
     *,
     images: int = 1,
     dataset: str | None = None,
-    steps: dict[str, Any] | None = None,
+    preprocessing: dict[str, Any] | None = None,
 ) -> Recipe:
     """The recipe. Without a dataset of its own, a trained network is calibrated on the embedded one."""
     from inferkit.measure.engine.prepared_network import Recipe
@@ -77,5 +76,5 @@ def recipe_of(
 
     own = preprocessing_of(args)
     chosen = dataset or (EMBEDDED if own else None)
-    used = own if steps is None else steps
+    used = own if preprocessing is None else preprocessing
     return Recipe(args.model, args.model, precision, args.weights, chosen, used, images=images)

@@ -128,10 +128,10 @@ def _calibration_preprocessing(args: argparse.Namespace, network: Network, datas
     from inferkit.data.opening import preprocessing_from
     from inferkit.network import zoo
 
-    given = args.calibration_mean or args.calibration_scale != 1.0
-    if not given and args.model in zoo.names() and zoo.is_trained(args.model):
-        trained: Preprocessing = preprocessing_from(zoo.card(args.model)["preprocessing"])
-        return trained
+    trained = zoo.trained_preprocessing(args.model)
+    if trained and not args.calibration_mean and args.calibration_scale == 1.0:
+        preprocessing: Preprocessing = preprocessing_from(trained)
+        return preprocessing
     shape = network.inputs[0].shape
     size = (shape[2], shape[3]) if len(network.inputs) == 1 and len(shape) == 4 else dataset.shape[1:]
     resize = None if None in size or size == dataset.shape[1:] else size

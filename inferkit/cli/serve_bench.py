@@ -131,11 +131,10 @@ def _samples(args: argparse.Namespace, session: Session) -> Samples:
     from inferkit.network import zoo
     from inferkit.serve.load.samples import read_samples
 
-    trained = args.model in zoo.names() and zoo.is_trained(args.model)
+    trained = zoo.trained_preprocessing(args.model)
     dataset = args.dataset or (EMBEDDED if trained else None)
-    steps: dict[str, Any] = zoo.card(args.model)["preprocessing"] if trained and dataset == EMBEDDED else {}
     count = args.samples or (1 << 20 if args.accuracy and dataset else 1024)
-    return read_samples(session.inputs, dataset, count, steps)
+    return read_samples(session.inputs, dataset, count, trained if dataset == EMBEDDED else {})
 
 
 def _search(run: Callable[[Load, Path], LoadResult], load: Load, rate: float, logs: Path) -> RateSearch:

@@ -46,7 +46,7 @@ PROGRAM = "inferkit sweep"
 
 
 @dataclass
-class Outcome:
+class SweepPoint:
     """One point of the experiment: `status` is ok, unsupported or failed (then with the `reason`)."""
 
     series: str
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         check_csv(args.csvFile)
     args.batches = args.batches or list(BATCHES)
     started, began = datetime.now(), time.monotonic()
-    outcomes: list[Outcome] = []
+    outcomes: list[SweepPoint] = []
     chosen, batches = tuple(dict.fromkeys(args.series or SERIES)), sorted(set(args.batches))
     with json_output(args.json) as write, open_dataset(args.lmdb) as dataset:
         network = load_network(args.model, args.weights, output=args.outputLayer)
@@ -151,7 +151,7 @@ class Experiment:
         self._calibration = calibration
         self._output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
 
-    def series(self, name: str, batches: Sequence[int]) -> Iterator[Outcome]:
+    def series(self, name: str, batches: Sequence[int]) -> Iterator[SweepPoint]:
         """The outcomes of one series. A point that fails does not stop the next ones."""
         runner = self._pycaffe(batches) if name == PYCAFFE else self._engine(name, batches)
         done = 0
@@ -160,11 +160,11 @@ class Experiment:
                 done += 1
                 yield outcome
         except BackendUnavailable as error:
-            yield from (Outcome(name, batch, "unsupported", str(error)) for batch in batches[done:])
+            yield from (SweepPoint(name, batch, "unsupported", str(error)) for batch in batches[done:])
         except InferkitError as error:
-            yield from (Outcome(name, batch, "failed", str(error)) for batch in batches[done:])
+            yield from (SweepPoint(name, batch, "failed", str(error)) for batch in batches[done:])
 
-    def _pycaffe(self, batches: Sequence[int]) -> Iterator[Outcome]:
+    def _pycaffe(self, batches: Sequence[int]) -> Iterator[SweepPoint]:
         from inferkit.backends.caffe.open import open_net
 
         args = self._args
@@ -187,7 +187,7 @@ class Experiment:
         finally:
             net.close()
 
-    def _engine(self, data_type: str, batches: Sequence[int]) -> Iterator[Outcome]:
+    def _engine(self, data_type: str, batches: Sequence[int]) -> Iterator[SweepPoint]:
         import inferkit
         from inferkit.backends import backend
         from inferkit.measure.machine.lease import device_lease
@@ -249,9 +249,9 @@ class Experiment:
 
 
 @contextlib.contextmanager
-def _point(series: str, batch_size: int) -> Iterator[Outcome]:
+def _point(series: str, batch_size: int) -> Iterator[SweepPoint]:
     """One point: an InferkitError becomes its outcome, so that the next one runs."""
-    outcome = Outcome(series, batch_size, "ok")
+    outcome = SweepPoint(series, batch_size, "ok")
     try:
         yield outcome
     except BackendUnavailable as error:
@@ -285,7 +285,7 @@ def _parts(traces: Sequence[Trace]) -> dict[str, float | None]:
     }
 
 
-def _print(outcome: Outcome, left: str) -> None:
+def _print(outcome: SweepPoint, left: str) -> None:
     name = f"{outcome.series} batch {outcome.batch_size}"
     if outcome.stats is None:
         print(f"{name}: {outcome.status}: {outcome.reason}{left and ', ' + left}", file=sys.stderr)
@@ -295,7 +295,7 @@ def _print(outcome: Outcome, left: str) -> None:
     print(f"{name}: {speed}{left and ', ' + left}", flush=True)
 
 
-def _as_json(args: argparse.Namespace, started: datetime, outcomes: Iterable[Outcome]) -> dict[str, Any]:
+def _as_json(args: argparse.Namespace, started: datetime, outcomes: Iterable[SweepPoint]) -> dict[str, Any]:
     from inferkit.version import __version__
 
     return {
@@ -312,7 +312,7 @@ def _as_json(args: argparse.Namespace, started: datetime, outcomes: Iterable[Out
     }
 
 
-def print_tables(outcomes: Sequence[Outcome]) -> None:
+def print_tables(outcomes: Sequence[SweepPoint]) -> None:
     """The study's three charts as tables: latency, throughput, accuracy."""
     from rich import box
     from rich.console import Console

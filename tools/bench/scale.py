@@ -132,7 +132,7 @@ def check(args: argparse.Namespace, address: str) -> None:
         steps = preprocessing_of(args)
         began = time.monotonic()
         prepared = Path(folder, "network")
-        prepare_network(recipe_of(args, args.precision, dataset=data, steps=steps), prepared)
+        prepare_network(recipe_of(args, args.precision, dataset=data, preprocessing=steps), prepared)
         prepare = time.monotonic() - began
         session = {} if on_gpu else {"threads": 1}
         job = Evaluation(args.model, args.backend, args.precision, data, steps, args.batch_size, session=session)

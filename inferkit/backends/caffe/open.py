@@ -33,14 +33,14 @@ TEST = NetState()
 
 
 @dataclass(frozen=True)
-class Place:
+class CaffePlace:
     """Where Caffe runs: `root` is None for this process. `version` is Caffe's own."""
 
     root: CaffeRoot | None
     version: str
 
 
-def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | None = None) -> Place:
+def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | None = None) -> CaffePlace:
     """The Caffe that was named (argument, then variable), else this Python's own, else the installed folder's.
 
     `in_process` True insists on this process, False on a worker, which a failed CHECK of Caffe ends instead of this
@@ -49,20 +49,20 @@ def choose(caffe_root: str | os.PathLike[str] | None = None, in_process: bool | 
     named = bool(caffe_root or os.environ.get(ENVIRONMENT_VARIABLE))
     if in_process or (in_process is None and not named):
         found = local_caffe()
-        if isinstance(found, Place):
+        if isinstance(found, CaffePlace):
             return found
         if in_process:
             raise BackendUnavailable(found, HINT)
     if in_process is False and not named and find_spec("caffe") is not None:
         own = CaffeRoot(Path(sys.executable), "interpreter")
         with contextlib.suppress(BackendUnavailable):
-            return Place(own, probe(own).version)
+            return CaffePlace(own, probe(own).version)
     root = require_root(caffe_root)
-    return Place(root, probe(root).version)
+    return CaffePlace(root, probe(root).version)
 
 
 @lru_cache(maxsize=1)
-def local_caffe() -> Place | str:
+def local_caffe() -> CaffePlace | str:
     """This process's own Caffe, or why `import caffe` gives none."""
     if find_spec("caffe") is None:
         return "there is no module caffe in this Python"
@@ -73,7 +73,7 @@ def local_caffe() -> Place | str:
         return f"import caffe fails in this Python: {error}"
     if not hasattr(caffe, "Net"):
         return "the module caffe of this Python has no Net: PyPI's caffe is a placeholder, not Caffe; uninstall it"
-    return Place(None, getattr(caffe, "__version__", "unknown"))
+    return CaffePlace(None, getattr(caffe, "__version__", "unknown"))
 
 
 def require_gpu(root: CaffeRoot) -> None:

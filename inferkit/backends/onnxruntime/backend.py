@@ -14,7 +14,7 @@ from inferkit.backends.layer_table import LayerTable
 from inferkit.backends.onnxruntime.integers import lower, worth_lowering
 from inferkit.backends.onnxruntime.layers import onnx_layers
 from inferkit.backends.onnxruntime.lrn import replace_lrn
-from inferkit.backends.onnxruntime.model import Built, build_session, warm_session
+from inferkit.backends.onnxruntime.model import BuiltSession, build_session, warm_session
 from inferkit.backends.onnxruntime.profile import NodeTime, profile_nodes
 from inferkit.backends.onnxruntime.session import Arrays, OnnxSession
 from inferkit.backends.onnxruntime.settings import Settings
@@ -116,7 +116,7 @@ class OnnxEngine(Engine):
     info: EngineInfo
     graph: Network
     settings: Settings
-    _built: dict[Settings, Built] = field(repr=False)
+    _built: dict[Settings, BuiltSession] = field(repr=False)
     _resident_before: int = 0
 
     def session(self, **settings: Any) -> OnnxSession:

@@ -30,7 +30,7 @@ _PROTOBUF_LIMIT = 2_000_000_000  # a protobuf message ends at 2 GiB; beyond it w
 
 
 @dataclass(frozen=True, eq=False)
-class Built:
+class BuiltSession:
     """An InferenceSession, and what making it took. `stored_bytes` is the optimized model's size where it is stored."""
 
     session: Any
@@ -39,17 +39,19 @@ class Built:
     stored_bytes: int | None = None
 
 
-def build_session(network: Network, settings: Settings, *, profile: Path | None = None, spent: float = 0.0) -> Built:
+def build_session(
+    network: Network, settings: Settings, *, profile: Path | None = None, spent: float = 0.0
+) -> BuiltSession:
     """Create the session with the graph optimized; `spent` seconds went into the graph before, and count as its build.
 
     BackendError with ONNX Runtime's words where it refuses.
     """
     start = time.perf_counter()
     session = _create(network, settings, settings.options(profile=profile))
-    return Built(session, time.perf_counter() - start + spent)
+    return BuiltSession(session, time.perf_counter() - start + spent)
 
 
-def warm_session(network: Network, settings: Settings, folder: Path | None = None, spent: float = 0.0) -> Built:
+def warm_session(network: Network, settings: Settings, folder: Path | None = None, spent: float = 0.0) -> BuiltSession:
     """As `build_session`, with the optimized model kept in `folder` (default: the cache) for the next time.
 
     `build_seconds` is always that of the real build. A stored model that cannot be read is built anew. Where it cannot
@@ -63,12 +65,12 @@ def warm_session(network: Network, settings: Settings, folder: Path | None = Non
         return _unstored(network, settings, spent, error)
 
 
-def _opened(stored: Path, settings: Settings) -> Built | None:
+def _opened(stored: Path, settings: Settings) -> BuiltSession | None:
     """The model that is stored; None where there is none yet, or a damaged one."""
     try:
         seconds = float(json.loads(_note(stored).read_text(encoding="utf-8"))["build_seconds"])
         session = _open(str(stored), settings, settings.options(optimized=True))
-        return Built(session, seconds, True, stored.stat().st_size)
+        return BuiltSession(session, seconds, True, stored.stat().st_size)
     except (OSError, ValueError, KeyError, TypeError, BackendError):
         return None
 
@@ -77,14 +79,14 @@ def _note(stored: Path) -> Path:
     return stored.with_suffix(".json")
 
 
-def _unstored(network: Network, settings: Settings, spent: float, reason: Exception) -> Built:
+def _unstored(network: Network, settings: Settings, spent: float, reason: Exception) -> BuiltSession:
     """Built for this process alone. Where the network itself was at fault, its BackendError comes again."""
     built = build_session(network, settings, spent=spent)
     _LOG.warning("%s: the optimized model cannot be stored, so the next start is slow too: %s", network.name, reason)
     return built
 
 
-def _stored(network: Network, settings: Settings, stored: Path, spent: float) -> Built:
+def _stored(network: Network, settings: Settings, stored: Path, spent: float) -> BuiltSession:
     """Build, and store the optimized model and how long it took, whole or not at all.
 
     Where another process is at it, that one's model is waited for and opened.
@@ -103,7 +105,7 @@ def _stored(network: Network, settings: Settings, stored: Path, spent: float) ->
         os.replace(part, stored)
         note = {"build_seconds": seconds, "network": network.name}
         write_atomically(_note(stored), json.dumps(note).encode())
-        return Built(session, seconds, False, stored.stat().st_size)
+        return BuiltSession(session, seconds, False, stored.stat().st_size)
 
 
 def _create(network: Network, settings: Settings, options: Any) -> Any:

@@ -6,10 +6,12 @@ for comparing precisions, while their accuracy means nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 from inferkit.network.zoo.catalogue import CATALOGUE, REFERENCES, build, entry
 from inferkit.network.zoo.store import card, files, write
 
-__all__ = ["build", "card", "files", "is_trained", "knows", "names", "prototxt", "write"]
+__all__ = ["build", "card", "files", "is_trained", "knows", "names", "prototxt", "trained_preprocessing", "write"]
 
 
 def names() -> tuple[str, ...]:
@@ -37,3 +39,8 @@ def prototxt(name: str, batch: int = 1) -> str:
 def is_trained(name: str) -> bool:
     """Whether `name` is stored with trained weights. Raises UsageError for a name that the zoo does not have."""
     return entry(name).trained
+
+
+def trained_preprocessing(name: str) -> dict[str, Any]:
+    """What a trained network does to its images, in the form that a matrix has; empty for any other name."""
+    return dict(card(name)["preprocessing"]) if name in CATALOGUE and is_trained(name) else {}

@@ -52,7 +52,7 @@ class BuildOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Built:
+class BuiltPlan:
     """A plan, and what was logged while it was built."""
 
     plan: Plan
@@ -66,7 +66,7 @@ def build_plan(
     *,
     gpu: Mapping[str, Any] | None = None,
     timings: BlobCache | None = None,
-) -> Built:
+) -> BuiltPlan:
     """Build `network`, which is at its precision already, into a plan for `options`.
 
     `gpu` is recorded, and `timings` used and added to, by flavours that build for the GPU at hand. Raises BackendError
@@ -119,7 +119,7 @@ def build_plan(
         inferkit=__version__,
         warnings=(*flavour.caveats(network.precision), *messages.warnings),
     )
-    return Built(Plan(content, info), messages)
+    return BuiltPlan(Plan(content, info), messages)
 
 
 def _builder(flavour: Flavour, messages: Messages) -> Any:

@@ -33,7 +33,7 @@ class GraphEvent:
             call("cuEventDestroy", handle)
 
 
-class Graph:
+class CudaGraph:
     """A captured and instantiated graph, bound to the stream that it is replayed on."""
 
     def __init__(self, stream: Any, work: Callable[[Any], None]) -> None:

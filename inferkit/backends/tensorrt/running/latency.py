@@ -15,7 +15,7 @@ from inferkit.backends.gpus import Gpu
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.tensorrt.running.buffers import BufferSet
-from inferkit.backends.tensorrt.running.cuda_graph import Graph, GraphEvent, check, elapsed_seconds
+from inferkit.backends.tensorrt.running.cuda_graph import CudaGraph, GraphEvent, check, elapsed_seconds
 from inferkit.backends.tensorrt.running.replay import WrongResults, check_replay
 from inferkit.backends.tensorrt.running.session import _COMPARED_RUNS, GpuSession, enqueue_figures
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
@@ -38,7 +38,7 @@ class _Way:
     launch: str = "enqueue"
     note: str = ""
     replay_difference: float | None = None
-    graph: Graph | None = None
+    graph: CudaGraph | None = None
     events: list[GraphEvent] = field(default_factory=list)
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ class LatencySession(GpuSession):
             copy_out()
             ended.record(stream)
 
-        way.graph = Graph(self._stream, sequence)
+        way.graph = CudaGraph(self._stream, sequence)
         launch, synchronize, clock = way.graph.launcher(), self._stream.synchronize, _clock
 
         def run() -> Trace:

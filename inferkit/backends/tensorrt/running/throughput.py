@@ -17,7 +17,7 @@ from inferkit.backends.tensorrt.device import cuda_errors
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.plan import Plan
 from inferkit.backends.tensorrt.running.buffers import BufferSet
-from inferkit.backends.tensorrt.running.cuda_graph import Graph, check
+from inferkit.backends.tensorrt.running.cuda_graph import CudaGraph, check
 from inferkit.backends.tensorrt.running.latency import LAUNCHES
 from inferkit.backends.tensorrt.running.replay import WrongResults, check_replay
 from inferkit.backends.tensorrt.running.session import GpuSession
@@ -45,7 +45,7 @@ class Slot:
     copied_out: Any
     stamps: tuple[Any, ...]
     execute: Callable[[], Any] | None = None
-    graph: Graph | None = None
+    graph: CudaGraph | None = None
 
     def part(self, index: int) -> float:
         """Milliseconds of copy in (0), execution (1) or copy out (2), as stamped last."""
@@ -185,7 +185,7 @@ class ThroughputSession(GpuSession):
             try:
                 for slot in self._slots:
                     self._executor.bind(slot.buffers)
-                    slot.graph = Graph(self._compute, lambda _: self._executor.enqueue(self._compute))
+                    slot.graph = CudaGraph(self._compute, lambda _: self._executor.enqueue(self._compute))
                     slot.execute = slot.graph.launcher()
                 self.replay_difference = max(self._check_replay(slot) for slot in self._slots)
                 self.launch = "graph"

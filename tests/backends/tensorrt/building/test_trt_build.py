@@ -20,7 +20,7 @@ import inferkit
 from inferkit.backends.tensorrt import load_engine
 from inferkit.backends.tensorrt.building.batch_range import make_profile, with_static_batch
 from inferkit.backends.tensorrt.building.build import normalized_targets
-from inferkit.backends.tensorrt.building.builder import WORKSPACE_OF_THE_STUDY, BuildOptions, Built, build_plan
+from inferkit.backends.tensorrt.building.builder import WORKSPACE_OF_THE_STUDY, BuildOptions, BuiltPlan, build_plan
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.errors import BackendError, UsageError
 from inferkit.network import zoo
@@ -39,7 +39,7 @@ class Described:
     profile: tuple[tuple[int, ...], ...]
 
 
-def described(built: Built) -> dict[str, Described]:
+def described(built: BuiltPlan) -> dict[str, Described]:
     """The inputs and outputs of the finished engine, from the builder's log (1.5 and newer give shapes there)."""
     report = next(text for _, text in built.messages.entries if "I/O Tensors:" in text)
     found = {}
@@ -51,7 +51,7 @@ def described(built: Built) -> dict[str, Described]:
     return found
 
 
-def layer_types(built: Built) -> set[str]:
+def layer_types(built: BuiltPlan) -> set[str]:
     """The types that the engine's layers read and write."""
     report = next(text for _, text in built.messages.entries if text.startswith("Layers:"))
     return set(re.findall(r"Datatype: (\w+)", report.split("I/O Tensors:")[0]))
@@ -66,7 +66,7 @@ def needs_description(flavour: Flavour) -> None:
         pytest.skip(f"{flavour} does not describe inputs and outputs in its log")
 
 
-def built_for(network: Network, flavour: Flavour, max_batch: int, **batches: Any) -> Built:
+def built_for(network: Network, flavour: Flavour, max_batch: int, **batches: Any) -> BuiltPlan:
     return build_plan(network, flavour, BuildOptions(make_profile(network, max_batch, **batches)))
 
 
@@ -84,7 +84,7 @@ def loaded(name: str) -> Network:
     return inferkit.load(name)
 
 
-def check_engine(network: Network, flavour: Flavour, max_batch: int) -> Built:
+def check_engine(network: Network, flavour: Flavour, max_batch: int) -> BuiltPlan:
     """Build, and compare the engine with its network: names, types, shapes, batches."""
     built = built_for(network, flavour, max_batch, opt_batch=max(max_batch // 2, 1))
     info = built.plan.info
