@@ -37,9 +37,13 @@ class Fingerprint:
     @property
     def slug(self) -> str:
         """A file name: what a reader wants to see of it, and eight digits of all of it."""
-        told = self.as_dict()
-        parts = [told.get("gpu"), told.get("cpu") if "gpu" not in told else None]
-        parts += [f"{told['cpus']}cpu" if "cpus" in told else None, told.get("backend"), told.get("version")]
+        own = self.as_dict()
+        parts = [own.get("gpu"), own.get("cpu") if "gpu" not in own else None]
+        parts += [
+            f"{own['cpus']}cpu" if "cpus" in own else None,
+            own.get("backend"),
+            own.get("version"),
+        ]
         words = "-".join(re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") for part in parts if part)
         canonical = json.dumps(sorted(self.fields)).encode()
         return f"{words[:_MOST_CHARACTERS].rstrip('-.')}-{hashlib.sha256(canonical).hexdigest()[:8]}"

@@ -65,12 +65,12 @@ class LayerChange:
     @property
     def properties(self) -> tuple[tuple[str, str, str], ...]:
         """(name, base, head) of precision, kernel and format where they differ; "a, b" where one has several."""
-        found = []
+        differing = []
         for name in _PROPERTIES:
             base, head = (", ".join(_values(rows, name)) for rows in (self.base, self.head))
             if base and head and base != head:
-                found.append((name, base, head))
-        return tuple(found)
+                differing.append((name, base, head))
+        return tuple(differing)
 
     @property
     def name(self) -> str:
@@ -85,13 +85,13 @@ class LayerChange:
             words.append(self.kind)
         if self.kind in ("split", "merged", "regrouped"):
             words.append(f"{self.kind} {len(self.base)} -> {len(self.head)}")
-        known = {name: (base, head) for name, base, head in self.properties}
-        if "precision" in known:
-            words.append(" -> ".join(known["precision"]))
-        elif "kernel" in known:
-            words.append(" -> ".join(_short(text) for text in known["kernel"]))
-        elif "format" in known:
-            words.append(" -> ".join(_short(text) for text in known["format"]))
+        differing = {name: (base, head) for name, base, head in self.properties}
+        if "precision" in differing:
+            words.append(" -> ".join(differing["precision"]))
+        elif "kernel" in differing:
+            words.append(" -> ".join(_short(text) for text in differing["kernel"]))
+        elif "format" in differing:
+            words.append(" -> ".join(_short(text) for text in differing["format"]))
         return ", ".join(words)
 
     @property
@@ -140,12 +140,12 @@ class LayerDiff:
         if not total:
             return ()
         parts = [change for change in self.changes if change.delta is not None and change.delta * total > 0]
-        chosen, told = [], 0.0
+        chosen, explained = [], 0.0
         for change in sorted(parts, key=lambda change: -abs(change.delta or 0.0))[:_NAMED]:
-            if told >= _ENOUGH * abs(total) or abs(change.delta or 0.0) < _LEAST * abs(total):
+            if explained >= _ENOUGH * abs(total) or abs(change.delta or 0.0) < _LEAST * abs(total):
                 break
             chosen.append(change)
-            told += abs(change.delta or 0.0)
+            explained += abs(change.delta or 0.0)
         return tuple(chosen)
 
     def summary(self, base: float | None = None, head: float | None = None) -> str:
@@ -167,8 +167,8 @@ class LayerDiff:
         named = self.culprits()
         if not named:
             return ""
-        told = f"layers: {', '.join(each.short for each in named)}; all layers together {signed(total)}"
-        return told if change is None else f"{told} of {signed(change)}"
+        text = f"layers: {', '.join(each.short for each in named)}; all layers together {signed(total)}"
+        return text if change is None else f"{text} of {signed(change)}"
 
     def _shows(self, total: float, change: float, ratio: float) -> bool:
         if _OF_CHANGE[0] <= total / change <= _OF_CHANGE[1]:
@@ -275,6 +275,6 @@ def explain(outcome: Outcome, base: LayerTable, head: LayerTable) -> tuple[Outco
     assert outcome.base is not None
     assert outcome.head is not None
     diff = diff_layers(base, head)
-    told = diff.summary(outcome.base, outcome.head)
-    reason = "; ".join(part for part in (outcome.reason, told) if part)
+    summary = diff.summary(outcome.base, outcome.head)
+    reason = "; ".join(part for part in (outcome.reason, summary) if part)
     return replace(outcome, reason=reason), diff

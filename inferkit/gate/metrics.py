@@ -193,8 +193,8 @@ def of_replicates() -> tuple[Metric, ...]:
 
 def data_of(mode: str, replicates: Sequence[Replicate]) -> dict[str, tuple[float, ...]]:
     """What a case's replicates say of every metric, by datum; without those that they say nothing of."""
-    found = {metric.datum: tuple(metric.of(mode, replicates)) for metric in of_replicates()}
-    return {datum: values for datum, values in found.items() if values}
+    data = {metric.datum: tuple(metric.of(mode, replicates)) for metric in of_replicates()}
+    return {datum: values for datum, values in data.items() if values}
 
 
 def main_metric(case: str) -> str:
@@ -205,8 +205,8 @@ def main_metric(case: str) -> str:
 
 def named(name: str) -> Metric | None:
     """The row of a metric; of `latency since v1.2` that of the latency. None for a name that no row has."""
-    known: Mapping[str, Metric] = METRICS
-    return known.get(name) or known.get(name.partition(" since ")[0])
+    rows: Mapping[str, Metric] = METRICS
+    return rows.get(name) or rows.get(name.partition(" since ")[0])
 
 
 def shower(name: str) -> Callable[[float], str]:

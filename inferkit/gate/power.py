@@ -103,12 +103,12 @@ class SelfTest:
 
 def case_powers(suites: Sequence[Sequence[Outcome]]) -> tuple[CasePower, ...]:
     """Each case's power from its latency outcomes in many suites: the median of its MDEs, unknown if mostly unknown."""
-    found: dict[str, list[Outcome]] = {}
+    by_case: dict[str, list[Outcome]] = {}
     for suite in suites:
         for outcome in suite:
-            found.setdefault(outcome.case, []).append(outcome)
+            by_case.setdefault(outcome.case, []).append(outcome)
     powers = []
-    for case, outcomes in found.items():
+    for case, outcomes in by_case.items():
         margin = next((o.margin for o in outcomes if o.margin is not None), None)
         if margin is not None:
             ordered = sorted(float("inf") if o.mde is None else o.mde for o in outcomes)

@@ -129,13 +129,13 @@ _SHOWN = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INVALID)
 
 def _refused_in_run(head: Run, refused: Sequence[Outcome]) -> list[Outcome]:
     """What the run itself was judged as: it must not become a baseline without a reason either."""
-    known = {(outcome.case, outcome.metric) for outcome in refused}
+    named = {(outcome.case, outcome.metric) for outcome in refused}
     return [
         outcome
         for outcome in head.outcomes
         if outcome.verdict in _REFUSED
         and outcome.machine is None
-        and (outcome.case, outcome.metric) not in known
+        and (outcome.case, outcome.metric) not in named
         and (outcome.case in head.cases or outcome.case in head.accuracy)
     ]
 

@@ -64,6 +64,6 @@ def test_a_killed_node_changes_nothing(cluster: Any, matrix: Path, tmp_path: Pat
             for case, record in alone.accuracy.items():
                 on_cluster = campaign.accuracy[case]
                 assert (on_cluster.unsupported is None) is (record.unsupported is None)
-                if record.found is not None:
+                if record.accuracy is not None:
                     assert on_cluster.outcome == record.outcome
-                    np.testing.assert_array_equal(on_cluster.found.predictions, record.found.predictions)
+                    np.testing.assert_array_equal(on_cluster.accuracy.predictions, record.accuracy.predictions)

@@ -56,7 +56,7 @@ def _ours(top: Place, place: Place) -> Run:
         slug: Fingerprint.of(buckets.texts()) for slug, buckets in place.place("fingerprints").places().items()
     }
     cases = {name: _case(name, case, fingerprints, schema) for name, case in place.place("cases").places().items()}
-    accuracy = {name: _accuracy(name, found) for name, found in place.place("accuracy").places().items()}
+    accuracy = {name: _accuracy(name, part) for name, part in place.place("accuracy").places().items()}
     failures = _reasons(place.values.get("failures"))
     outcomes = _outcomes(place)
     judged = {outcome.case for outcome in outcomes}

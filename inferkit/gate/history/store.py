@@ -77,8 +77,8 @@ class History:
         with self._opened(write=True) as database:
             database.execute("BEGIN")
             for summary in wanted:
-                known = database.execute("SELECT 1 FROM h.runs WHERE run_id = ?", [summary.run.run_id]).fetchone()
-                if known is None:
+                stored = database.execute("SELECT 1 FROM h.runs WHERE run_id = ?", [summary.run.run_id]).fetchone()
+                if stored is None:
                     _insert(database, summary)
                     added.append(summary.run)
             database.execute("COMMIT")
@@ -177,8 +177,8 @@ class History:
             return
         if "about" not in tables:
             raise HistoryError(f"{self.path}: is a database of something else; name another file (--history FILE)")
-        found = database.execute("SELECT max(schema) FROM h.about").fetchone()
-        schema = found[0] if found else None
+        row = database.execute("SELECT max(schema) FROM h.about").fetchone()
+        schema = row[0] if row else None
         if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
             raise HistoryError(
                 f"{self.path}: was written by a newer inferkit (schema {schema}); this one reads up to {SCHEMA}"

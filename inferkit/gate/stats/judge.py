@@ -91,18 +91,18 @@ def judge(
     slower = np.where(robust > tolerance, p_above(effect, tolerance, error, freedom), 1.0)
     faster = np.where(-robust > tolerance, p_above(-effect, tolerance, error, freedom), 1.0)
     worse, better = _paid(plan, analyses, slower), _paid(replace(plan, least=0), analyses, faster)
-    known = freedom > 0
-    worse, better = np.where(known, worse, 1.0), np.where(known, better, 1.0)
+    has_variance = freedom > 0
+    worse, better = np.where(has_variance, worse, 1.0), np.where(has_variance, better, 1.0)
     if earlier is not None:
-        before = np.asarray(earlier, float)
-        worse, better = np.minimum(worse, before[:, 0]), np.minimum(better, before[:, 1])
+        least = np.asarray(earlier, float)
+        worse, better = np.minimum(worse, least[:, 0]), np.minimum(better, least[:, 1])
     half = rules.alpha / 2
     regressed, improved = holm(worse) <= half, holm(better) <= half
-    width = np.where(known, bound(effect, error, freedom, CONFIDENCE), np.inf)
+    width = np.where(has_variance, bound(effect, error, freedom, CONFIDENCE), np.inf)
     alone = [plan.allowance(at, half / len(evidence)) for at in np.maximum(analyses, plan.first)]
     # A regression must clear both rules: significantly above the tolerance, and not shown to be below the margin.
     clears = margin - width + bound(effect, error, freedom, POWER)
-    mde = np.where(known, np.maximum(detectable(error, freedom, tolerance, alone, POWER), clears), np.inf)
+    mde = np.where(has_variance, np.maximum(detectable(error, freedom, tolerance, alone, POWER), clears), np.inf)
     judgements = []
     for i in range(len(evidence)):
         upper, lower = float(effect[i] + width[i]), float(effect[i] - width[i])

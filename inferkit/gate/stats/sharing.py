@@ -44,8 +44,8 @@ def share(variance: ArrayLike, dof: ArrayLike) -> Sharing:
     noisy for a case of those taken in, as often as that takes in more.
     """
     values, freedoms = np.broadcast_arrays(np.asarray(variance, float), np.asarray(dof, float))
-    known = np.flatnonzero((freedoms > 0) & np.isfinite(values))
-    order = known[np.argsort(values[known], kind="stable")]
+    usable = np.flatnonzero((freedoms > 0) & np.isfinite(values))
+    order = usable[np.argsort(values[usable], kind="stable")]
     alike = len(order) - int(len(order) * _MOST_APART)
     prior = fit_prior(values[order[:alike]], freedoms[order[:alike]])
     while alike < len(order) and prior != NO_PRIOR:
@@ -69,5 +69,5 @@ def _chance(prior: VariancePrior, variance: NDArray[np.float64], dof: NDArray[np
         return np.where(variance > 0, 0.0, 1.0)
     with np.errstate(over="ignore"):  # infinitely improbable then
         ratio = variance / prior.variance
-        found = stats.chi2.sf(ratio * dof, dof) if np.isinf(prior.dof) else stats.f.sf(ratio, dof, prior.dof)
-    return np.asarray(found, float)
+        chance = stats.chi2.sf(ratio * dof, dof) if np.isinf(prior.dof) else stats.f.sf(ratio, dof, prior.dof)
+    return np.asarray(chance, float)

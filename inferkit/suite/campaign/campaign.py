@@ -123,12 +123,12 @@ class Campaign:
 
         What the machine was not in a state to measure is measured again, at most twice.
         """
-        found = self.record(record.case, record.network, record.margin)
+        again = self.record(record.case, record.network, record.margin)
         for number in range(count):
-            self._replicate(found, count - number, f"replicate {number + 1} of {count}", details=number == 0)
+            self._replicate(again, count - number, f"replicate {number + 1} of {count}", details=number == 0)
         if not self.settings.smoke:
-            self._replace_invalid([found])
-        return found
+            self._replace_invalid([again])
+        return again
 
     def judge(self, records: list[CaseRecord]) -> None:
         """Give measured cases their outcomes, all together; more replicates come from `measure_again`."""
@@ -163,9 +163,9 @@ class Campaign:
     def record(self, case: Case, network: NetworkDefinition, margin: float | None = None) -> CaseRecord:
         """An empty record of a case: whether it can run here, its fingerprint, its margin."""
         record = CaseRecord(case, network, self.matrix.latency_margin(case, network) if margin is None else margin)
-        found = availability(case.backend, case.precision)
-        if not found.ok:
-            record.unsupported = Unsupported(found.reason, found.hint)
+        available = availability(case.backend, case.precision)
+        if not available.ok:
+            record.unsupported = Unsupported(available.reason, available.hint)
         else:
             record.fingerprint = fingerprint_of(case.backend, self.matrix.settings(case.backend))
         return record

@@ -53,11 +53,11 @@ class Evaluations:
                 record.fingerprint = fingerprint_of(case.backend, self._matrix.settings(case.backend))
             if case.precision != "fp32":
                 record.reference = self._evaluate(reference or self._reference_of(case), network)
-            record.found = self._evaluate(case, network)
+            record.accuracy = self._evaluate(case, network)
             record.outcome = _judged(record)
             if record.reference is not None:
                 assert network.dataset is not None
-                record.confusion = confusion(record.reference.predictions, record.found.predictions, network.dataset)
+                record.confusion = confusion(record.reference.predictions, record.accuracy.predictions, network.dataset)
         except BackendUnavailable as error:
             record.unsupported = Unsupported(error.reason, error.hint)
         except InferkitError as error:
@@ -97,8 +97,8 @@ class Evaluations:
 
 def _judged(record: AccuracyRecord) -> Outcome:
     """A reduced precision against FP32 on the same images, FP32 against what the matrix declares."""
-    assert record.found is not None
-    head, declared = record.measured(record.found), record.network.top1
+    assert record.accuracy is not None
+    head, declared = record.measured(record.accuracy), record.network.top1
     base: AccuracyRun | None = None
     tolerance = REFERENCE_TOLERANCE
     if record.reference is not None:

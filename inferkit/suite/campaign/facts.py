@@ -58,8 +58,8 @@ def _data(measured: CaseRun) -> dict[str, Any]:
 
 def _percentiles(record: CaseRecord, walls: NDArray[np.float64]) -> dict[str, float | None]:
     """Over all iterations; of rounds only their median, since a mean hides the tail of its batches."""
-    known = statistics.percentiles(walls)
-    return {**dict.fromkeys(known), "p50": known["p50"]} if _in_rounds(record) else known
+    percentiles = statistics.percentiles(walls)
+    return {**dict.fromkeys(percentiles), "p50": percentiles["p50"]} if _in_rounds(record) else percentiles
 
 
 def _in_rounds(record: CaseRecord) -> bool:
@@ -69,30 +69,30 @@ def _in_rounds(record: CaseRecord) -> bool:
 
 def _builds(record: CaseRecord) -> dict[str, Any]:
     """Of which build each replicate is and how builds differ, where there are several; the network's digest."""
-    told: dict[str, Any] = {} if record.network_digest is None else {"network": record.network_digest}
+    facts: dict[str, Any] = {} if record.network_digest is None else {"network": record.network_digest}
     if record.build_numbers:
         spread = build_spread(record.log_medians, record.build_numbers)
-        told |= {"builds": list(record.build_numbers), "build_spread": spread.as_dict()}
-    return told
+        facts |= {"builds": list(record.build_numbers), "build_spread": spread.as_dict()}
+    return facts
 
 
 def _service_facts(record: CaseRecord) -> dict[str, Any]:
     """What the load generator says of a service case, medians over its processes; nothing for other cases."""
-    told = [each.service for each in record.replicates if each.service is not None]
-    if not told:
+    services = [each.service for each in record.replicates if each.service is not None]
+    if not services:
         return {}
     figures = ("p50", "p90", "p95", "p99", "images_per_second")
-    known = {name: [float(each[name]) for each in told if each.get(name) is not None] for name in figures}
-    medians = {name: median(values) if values else None for name, values in known.items()}
+    values_of = {name: [float(each[name]) for each in services if each.get(name) is not None] for name in figures}
+    medians = {name: median(values) if values else None for name, values in values_of.items()}
     return {
         **medians,
-        "samples": sum(int(each.get("queries") or 0) for each in told),
+        "samples": sum(int(each.get("queries") or 0) for each in services),
         "service": {
-            "datum": told[0]["datum"],
-            "valid": all(each["valid"] for each in told),
-            "is_short": any(each["is_short"] for each in told),
-            "seconds": told[0]["seconds"],
-            "bound": told[0]["bound"],
+            "datum": services[0]["datum"],
+            "valid": all(each["valid"] for each in services),
+            "is_short": any(each["is_short"] for each in services),
+            "seconds": services[0]["seconds"],
+            "bound": services[0]["bound"],
             "top1": record.service_top1,
         },
     }
@@ -100,7 +100,7 @@ def _service_facts(record: CaseRecord) -> dict[str, Any]:
 
 def latency_details(record: CaseRecord) -> dict[str, Any]:
     """The facts, and what is too long for pytest-benchmark's extra_info: each replicate, the backend's own details."""
-    told = next((each.details for each in record.replicates if each.details), {})
+    details = next((each.details for each in record.replicates if each.details), {})
     layers = [row.as_dict() for row in layers_of(record.replicates)]
     return {
         **latency_facts(record),
@@ -108,7 +108,7 @@ def latency_details(record: CaseRecord) -> dict[str, Any]:
         "flavour": record.replicates[0].flavour,
         "replicates": [_replicate(each) for each in record.replicates],
         "discarded": [_replicate(each) for each in record.discarded],
-        "details": {key: value for key, value in told.items() if key != "layers"},
+        "details": {key: value for key, value in details.items() if key != "layers"},
         **({"layers": layers} if layers else {}),
         **({"why": record.why.as_dict()} if record.why is not None else {}),
         **({"against": _against(record)} if record.base else {}),
@@ -121,8 +121,8 @@ def _against(record: CaseRecord) -> dict[str, Any]:
 
 
 def _replicate(replicate: Replicate) -> dict[str, Any]:
-    known = replicate.as_dict()
-    return {key: value for key, value in known.items() if key not in ("details", "version", "flavour", "unit")} | {
+    facts = replicate.as_dict()
+    return {key: value for key, value in facts.items() if key not in ("details", "version", "flavour", "unit")} | {
         "iterations": len(replicate.trace)
     }
 
@@ -154,8 +154,8 @@ def _loadgen(facts: Mapping[str, Any]) -> str | None:
 
 def accuracy_facts(record: AccuracyRecord) -> dict[str, Any]:
     """What is known of an accuracy case; `top1_bits` has a bit per image, so that two files can be paired."""
-    found = record.found
-    assert found is not None
+    accuracy = record.accuracy
+    assert accuracy is not None
     return {
         "case": record.case.id,
         "model": record.case.model,
@@ -164,30 +164,30 @@ def accuracy_facts(record: AccuracyRecord) -> dict[str, Any]:
         "dataset": record.network.dataset,
         "fingerprint": record.fingerprint.slug if record.fingerprint else None,
         "tolerance": record.outcome.margin if record.outcome else None,
-        "images": found.images,
-        "top1": found.top1_percent,
-        "top5": found.top5_percent,
-        "not_finite": found.not_finite,
-        "images_per_second": found.images / found.elapsed if found.elapsed > 0 else None,
+        "images": accuracy.images,
+        "top1": accuracy.top1_percent,
+        "top5": accuracy.top5_percent,
+        "not_finite": accuracy.not_finite,
+        "images_per_second": accuracy.images / accuracy.elapsed if accuracy.elapsed > 0 else None,
         "unit": "images",
-        "engine_images_per_second": found.images / found.seconds if found.seconds > 0 else None,
-        "top1_bits": base64.b64encode(np.packbits(found.top1).tobytes()).decode(),
+        "engine_images_per_second": accuracy.images / accuracy.seconds if accuracy.seconds > 0 else None,
+        "top1_bits": base64.b64encode(np.packbits(accuracy.top1).tobytes()).decode(),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
     }
 
 
 def accuracy_row(record: AccuracyRecord) -> dict[str, Any]:
     """The row of the table: with FP32's accuracy, the discordant images and the agreement of the predictions."""
-    outcome, found, reference = record.outcome, record.found, record.reference
-    assert found is not None
+    outcome, accuracy, reference = record.outcome, record.accuracy, record.reference
+    assert accuracy is not None
     row = {"kind": "accuracy", **accuracy_facts(record)}
     row |= {
         "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,
         "upper": outcome.upper if outcome else None,
     }
-    if reference is not None and reference.images == found.images:
-        row["lost"] = int((reference.top1 & ~found.top1).sum())
-        row["gained"] = int((~reference.top1 & found.top1).sum())
-        row["agreement"] = float((reference.predictions == found.predictions).mean())
+    if reference is not None and reference.images == accuracy.images:
+        row["lost"] = int((reference.top1 & ~accuracy.top1).sum())
+        row["gained"] = int((~reference.top1 & accuracy.top1).sum())
+        row["agreement"] = float((reference.predictions == accuracy.predictions).mean())
     return row

@@ -144,7 +144,7 @@ class AccuracyRecord:
     case: AccuracyCase
     network: NetworkDefinition
     fingerprint: Fingerprint | None = None
-    found: Accuracy | None = None
+    accuracy: Accuracy | None = None
     reference: Accuracy | None = None
     unsupported: Unsupported | None = None
     failure: str | None = None
@@ -158,15 +158,15 @@ class AccuracyRecord:
             return (failed(self.case.id, ACCURACY, self.failure),)
         return () if self.outcome is None else (self.outcome,)
 
-    def measured(self, found: Accuracy) -> AccuracyRun:
-        """What was counted (`found`), for the gate."""
+    def measured(self, accuracy: Accuracy) -> AccuracyRun:
+        """What was counted (`accuracy`), for the gate."""
         return AccuracyRun(
             case=self.case.id,
             fingerprint=self.fingerprint.slug if self.fingerprint is not None else "",
-            top1=found.top1_percent,
-            top5=found.top5_percent,
-            images=found.images,
+            top1=accuracy.top1_percent,
+            top5=accuracy.top5_percent,
+            images=accuracy.images,
             dataset=self.network.dataset or "",
-            right=found.top1,
-            not_finite=found.not_finite,
+            right=accuracy.top1,
+            not_finite=accuracy.not_finite,
         )

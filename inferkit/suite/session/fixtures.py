@@ -152,14 +152,14 @@ class AccuracyCheck(Check):
             self._unsupported(record.unsupported, "top-1")
         if record.failure is not None:
             self._failed(*record.outcomes)
-        assert record.found is not None
-        self._hand_over([record.found.elapsed], accuracy_facts(record))
+        assert record.accuracy is not None
+        self._hand_over([record.accuracy.elapsed], accuracy_facts(record))
         if record.outcome is not None:
             self._judged(record.outcome, accuracy_row(record))
 
     @property
     def record(self) -> AccuracyRecord | None:
-        """What was found, once `check` has run."""
+        """What was measured, once `check` has run."""
         campaign = self._suite.campaign(self._parameter.matrix)
         return campaign.accuracy.get(self.case) if isinstance(self.case, AccuracyCase) else None
 

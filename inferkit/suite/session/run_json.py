@@ -24,7 +24,7 @@ from inferkit.version import __version__
 def run_record(suite: Suite) -> dict[str, Any]:
     """Everything that inferkit knows of a run, JSON-able: see inferkit.gate.files.run_file for what reads it."""
     if suite.gathered:
-        return merged([found.record for found in suite.gathered])
+        return merged([part.record for part in suite.gathered])
     campaigns = list(suite.campaigns.values())
     latency = [record for campaign in campaigns for record in campaign.latency.values()]
     accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]
@@ -38,10 +38,10 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
         "declared": _declared(suite),
-        "baselines": {slug: origin_of(found) for c in campaigns for slug, found in c.baselines.found().items()},
+        "baselines": {slug: origin_of(base) for c in campaigns for slug, base in c.baselines.found().items()},
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
-        "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.found is not None},
-        "references": {slug: told for campaign in campaigns for slug, told in campaign.references.as_dict().items()},
+        "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.accuracy is not None},
+        "references": {slug: facts for c in campaigns for slug, facts in c.references.as_dict().items()},
         "remarks": [line for c in campaigns for line in c.references.lines(list(c.latency.values()))],
         "outcomes": [outcome.as_dict() for outcome in outcomes],
         "unsupported": {r.case.id: r.unsupported.__dict__ for r in everything if r.unsupported},
@@ -51,8 +51,8 @@ def run_record(suite: Suite) -> dict[str, Any]:
 
 def _accuracy(record: AccuracyRecord) -> dict[str, Any]:
     """The row of the table, with everything that a comparison of two files needs, and the images that changed."""
-    told = {key: value for key, value in accuracy_row(record).items() if key != "kind"}
-    return told if record.confusion is None else {**told, "confusion": dict(record.confusion)}
+    row = {key: value for key, value in accuracy_row(record).items() if key != "kind"}
+    return row if record.confusion is None else {**row, "confusion": dict(record.confusion)}
 
 
 def _declared(suite: Suite) -> dict[str, list[str]]:
@@ -77,9 +77,9 @@ def traces_npz(suite: Suite) -> bytes:
                 arrays[f"{record.case.id}/{number}"] = replicate.trace
             for number, replicate in enumerate(record.base):
                 arrays[f"{record.case.id}/base{number}"] = replicate.trace
-        for found in campaign.accuracy.values():
-            if found.found is not None:
-                arrays[f"{found.case.id}/predictions"] = found.found.predictions
+        for evaluated in campaign.accuracy.values():
+            if evaluated.accuracy is not None:
+                arrays[f"{evaluated.case.id}/predictions"] = evaluated.accuracy.predictions
     for part in suite.gathered:
         if part.traces:
             with np.load(io.BytesIO(part.traces), allow_pickle=False) as content:

@@ -45,7 +45,7 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
 
     results = results_of(suite.config)
     record = run_record(suite)
-    found: dict[str, Any] = finite(
+    content: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
             "version": __version__,
@@ -60,4 +60,4 @@ def _verdicts(suite: Suite, code: int) -> dict[str, Any]:
             "layers": {name: case["why"] for name, case in record["cases"].items() if "why" in case},
         }
     )
-    return found
+    return content
