@@ -1,4 +1,4 @@
-"""The protobuf wire format, read from bytes that nobody vouches for: numbers, and fields to be skipped.
+"""The protobuf wire format, read from untrusted input: numbers, and fields to be skipped.
 
 Facts from https://protobuf.dev/programming-guides/encoding/: a field begins with a key, a base-128 number that holds
 the field's number (key >> 3) and its wire type (key & 7). Limits are those of the official parsers, so that both accept

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +47,6 @@ class Difference:
         if self.what == "weights":
             return f"{self.where}: different weights"
         return f"{self.where}: {self.what} {_text(self.base)} -> {_text(self.head)}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, in the names that its readers know."""
-        return {"where": self.where, "what": self.what, "here": self.base, "there": self.head}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +100,7 @@ def _show(args: argparse.Namespace, differing: list[Difference], layers: LayerDi
     differs = bool(differing) or (layers is not None and bool(layers.altered))
     code = ExitCode.DIFFERENT if differs else ExitCode.OK
     if args.json:
-        differences = [difference.as_dict() for difference in differing]
+        differences = [asdict(difference) for difference in differing]
         print_json({"differences": differences, "layers": None if layers is None else layers.as_dict()})
         return code
     for difference in differing:

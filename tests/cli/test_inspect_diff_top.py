@@ -103,7 +103,7 @@ def test_other_weights_precisions_and_layers_are_named(files, capsys):
     assert "data_fp16: only in head (Cast)" in out
     assert main(["diff", files["fp32"], files["int8"], "--json"]) == ExitCode.DIFFERENT
     told = json.loads(capsys.readouterr().out)
-    assert {"where": "conv2", "what": "precision", "here": "fp32", "there": "int8"} in told["differences"]
+    assert {"where": "conv2", "what": "precision", "base": "fp32", "head": "int8"} in told["differences"]
 
 
 def test_runs_are_compared_by_the_gate(tmp_path, capsys):
