@@ -260,14 +260,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
 
         hand_over(session.config.stash[_SUITE])
         return (yield)
-    from inferkit.suite.session.run import EXIT_NOT_WRITTEN, exit_code, write_json
-    from inferkit.suite.session.verdict_json import write_verdicts
+    from inferkit.suite.session.run import exit_code, write_json, write_verdicts
 
     # Before the other finishers: pytest's own writes the summary, which tells what was written.
     suite = session.config.stash[_SUITE]
     cut_short = exitstatus in _CUT_SHORT
     code = write_json(suite, exit_code(suite, int(exitstatus)), interrupted=cut_short)
-    code = write_verdicts(suite, code, cut_short, EXIT_NOT_WRITTEN)
+    code = write_verdicts(suite, code, cut_short)
     if code != exitstatus:
         session.exitstatus = code
     return (yield)

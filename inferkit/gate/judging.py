@@ -17,7 +17,6 @@ from inferkit.gate.metrics import ACCURACY, ACCURACY_TOLERANCE, COMPARED_MARGIN,
 from inferkit.gate.outcome import Outcome, Verdict, failed
 from inferkit.gate.reference import Beside, Movement
 from inferkit.gate.rules.beside_latency import JudgedPair, judge_metrics
-from inferkit.gate.rules.default import default_rule
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.gate.run import CaseRun, Run
 
@@ -38,6 +37,16 @@ class Judgements:
     def of(self, case: str, metric: str = LATENCY) -> Outcome | None:
         """The outcome of one metric of one case, None where it was not judged."""
         return next((each for each in self.outcomes if (each.case, each.metric) == (case, metric)), None)
+
+
+def default_rule(measuring: bool = True) -> Rule:
+    """The rule of `pytest bench`; without `measuring`, of `inferkit compare` and `inferkit baseline promote`.
+
+    What cannot be measured further is analysed once, so its whole error is spent on that analysis.
+    """
+    from inferkit.gate.rules.moderated import ModeratedRule  # needs scipy, which collecting cases must not wait for
+
+    return ModeratedRule() if measuring else ModeratedRule(analyses=())
 
 
 def judge(

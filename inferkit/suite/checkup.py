@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inferkit.errors import InferkitError
 from inferkit.gate.files.baseline import BaselineStore
-from inferkit.gate.rules.default import default_rule
+from inferkit.gate.judging import default_rule
 from inferkit.gate.rules.rule import LogSamples
 from inferkit.gate.run import Run
 from inferkit.measure.case import Case

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from numpy.typing import ArrayLike
 
+from inferkit.gate.judging import default_rule
 from inferkit.gate.judging import judge as judge_runs
 from inferkit.gate.metrics import LATENCY, METRICS
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules import enough
-from inferkit.gate.rules.default import default_rule
 from inferkit.gate.rules.rule import LogSamples
 from inferkit.gate.run import CaseRun, Run
 from inferkit.gate.stats.analyses import SINGLE_ANALYSIS

@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from inferkit.backends import backend as backend_named
 from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
 from inferkit.gate.files.baseline import BaselineStore
-from inferkit.gate.judging import Judgements, judge
+from inferkit.gate.judging import Judgements, default_rule, judge
 from inferkit.gate.layer_diff import wants_explaining
 from inferkit.gate.metrics import LATENCY
-from inferkit.gate.rules.default import default_rule
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.measure.case import Case
 from inferkit.measure.jobs.interpreter import with_environment
@@ -31,7 +31,6 @@ from inferkit.suite.campaign.evaluations import Evaluations
 from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported, run_of
 from inferkit.suite.campaign.references import References
 from inferkit.suite.campaign.services import Logs, judge_accuracy, service_spec
-from inferkit.suite.campaign.settings import CampaignSettings
 from inferkit.suite.campaign.stored import StoredBaselines
 from inferkit.suite.campaign.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
@@ -41,6 +40,29 @@ _FIRST_OVERHEAD = 1.0
 _SHORTEST = 0.05
 _INVALID_RETRIES = 2
 _PROFILED = 2  # further replicates of a suspicious case whose layers are timed: a median of three, with the first
+
+
+@dataclass(frozen=True)
+class CampaignSettings:
+    """Seconds. `smoke`: one short replicate per case, nothing is judged. `for_baseline`: noisy cases are measured on
+    until a baseline of them can gate at their margin. `reference`: the reference network is measured with the cases.
+
+    `builds` is on how many separately built engines a case is measured where engines are files (None: on several where
+    the baseline asks for it, see builds.py). `inject` injects slowdowns, by case id: see
+    measure/engine/inject.py. `logs` is the folder for the logs of load generators; without it they go to a temporary
+    one, which stays. `family` is how many cases are judged in all where the campaign is given them one by one.
+    """
+
+    replicates: int = 3
+    min_time: float = 0.5
+    time_budget: float | None = None
+    smoke: bool = False
+    for_baseline: bool = False
+    reference: bool = True
+    family: int | None = None
+    inject: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    builds: int | None = None
+    logs: Path | None = None
 
 
 class Campaign:

@@ -1,9 +1,10 @@
-"""One pytest run over the suite: measuring with progress, the JSON written whole, the table, the exit code."""
+"""One pytest run over the suite: measuring with progress, the JSON files written whole, the table, the exit code."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +30,10 @@ from inferkit.suite.session.options import option
 from inferkit.suite.session.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.session.state import Parameter, Suite
 from inferkit.suite.session.xdist import WorkerRun, by_name, is_controller, send
+from inferkit.version import __version__
 
 EXIT_NOT_WRITTEN = int(pytest.ExitCode.INTERNAL_ERROR)
+VERDICTS_SCHEMA = 1  # of --verdict-json
 
 # Campaign, address of the cluster, latency and accuracy cases: the campaign has their records afterwards.
 ClusterRun = Callable[[Campaign, str, Sequence[Case], Sequence[AccuracyCase]], None]
@@ -144,6 +147,48 @@ def measured_nothing(suite: Suite) -> bool:
     """Whether no test ran that has a time or a verdict: --collect-only, a selection of no test, -x before the first."""
     ran = any(campaign.records() for campaign in suite.campaigns.values()) or suite.unmeasured or suite.gathered
     return not ran and not pytest_benchmark.entries(suite.config)
+
+
+def write_verdicts(suite: Suite, code: int, interrupted: bool) -> int:
+    """Write --verdict-json, what every case was judged as for machines, whole or not at all; returns the exit code.
+
+    A run of which `not_to_write` says why writes nothing.
+    """
+    path = option(suite.config, "verdict-json")
+    if path is None:
+        return code
+    if reason := not_to_write(suite, interrupted):
+        suite.notes.append(f"{path} is not written: {reason}")
+        return code
+    content = json.dumps(_verdicts(suite, code), indent=1, allow_nan=False).encode() + b"\n"
+    try:
+        write_atomically(Path(path), content)
+    except OSError as error:
+        suite.notes.append(f"ERROR: {path} could not be written: {error.strerror or error}")
+        return code or EXIT_NOT_WRITTEN
+    suite.notes.append(f"written: {path}")
+    return code
+
+
+def _verdicts(suite: Suite, code: int) -> Any:
+    """One entry per test in the order they ran, and the outcome of every metric that was judged."""
+    results = results_of(suite.config)
+    record = run_record(suite)
+    return finite(
+        {
+            "schema": VERDICTS_SCHEMA,
+            "version": __version__,
+            "exit_code": code,
+            "counts": dict(Counter(result["verdict"] for result in results.values())),
+            "tests": [
+                {"test": test, "case": result["row"].get("case"), "verdict": result["verdict"], "line": result["line"]}
+                for test, result in results.items()
+            ],
+            "outcomes": record["outcomes"],
+            "ratchet": [outcome.as_dict() for outcome in suite.ratchet],
+            "layers": {name: case["why"] for name, case in record["cases"].items() if "why" in case},
+        }
+    )
 
 
 def hand_over(suite: Suite) -> None:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from inferkit.gate.judging import default_rule
 from inferkit.gate.outcome import Verdict
-from inferkit.gate.rules.default import default_rule
 from inferkit.gate.rules.rule import LogSamples
 
 

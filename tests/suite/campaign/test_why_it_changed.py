@@ -14,8 +14,7 @@ from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import layers_path, write_layers
 from inferkit.gate.outcome import Verdict
 from inferkit.measure.layers.table import LayerRow
-from inferkit.suite.campaign.campaign import Campaign
-from inferkit.suite.campaign.settings import CampaignSettings
+from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
 from inferkit.suite.matrix.read import load_matrix
 from tests.suite.tiny_project import MATRIX as TINY
 from tests.suite.tiny_project import Project, store_baseline, write_files

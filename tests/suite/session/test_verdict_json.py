@@ -3,8 +3,8 @@
 import json
 import types
 
+from inferkit.suite.session.run import write_verdicts
 from inferkit.suite.session.state import Suite
-from inferkit.suite.session.verdict_json import write_verdicts
 from inferkit.suite.session.xdist import WorkerRun
 
 
