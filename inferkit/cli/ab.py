@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +108,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sides(args: argparse.Namespace, selection: Selection, stack: contextlib.ExitStack) -> tuple[Side, Side]:
-    from dataclasses import replace
-
     from inferkit.measure.engine.inject import checked
     from inferkit.suite.interleaved.sides import Side, file_sides, is_file_side, with_settings
     from inferkit.suite.matrix.read import load_matrix
@@ -161,8 +160,6 @@ def _commits(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Sid
 
 
 def _by_python(side: Side, python: str | None) -> Side:
-    from dataclasses import replace
-
     from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter
 
     if python is None:

@@ -58,13 +58,9 @@ def compare_files(
 ) -> Judgements:
     """The comparison of benchmark JSON files; several of base or head are replicates. BaselineError for a bad file."""
     from inferkit.gate.comparison import compare
-    from inferkit.gate.files.run_file import read_run
+    from inferkit.gate.files.run_file import read_sides
 
-    runs = [[read_run(path) for path in paths] for paths in (base, head)]
-    if len({run.ours for of_side in runs for run in of_side}) > 1:
-        # Only what every pytest-benchmark file has can be compared between the two kinds.
-        runs = [[read_run(path, foreign=True) for path in paths] for paths in (base, head)]
-    return compare(*runs, margins=margins, tolerance=tolerance)
+    return compare(*read_sides(base, head), margins=margins, tolerance=tolerance)
 
 
 def show_comparison(comparison: Judgements, *, strict: bool = False, json: bool = False) -> ExitCode:

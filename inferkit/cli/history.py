@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.comparing import show_outcomes
 from inferkit.cli.option_types import at_least_one
-from inferkit.cli.output import add_json, print_json
+from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
 
@@ -147,7 +147,7 @@ def _changes(chosen: Sequence[Series], references: Sequence[Series]) -> tuple[li
 
 def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint]], last: int) -> None:
     from inferkit.gate.metrics import shower
-    from inferkit.report.table import sparkline
+    from inferkit.report.table import Column, sparkline
 
     machines = list(dict.fromkeys(series.fingerprint for series in chosen))
     projects = list(dict.fromkeys(series.project for series in chosen))
@@ -168,7 +168,8 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
                 "verdict": points[-1].verdict,
             }
         )
-    _print_table(rows, left=("case", "metric", "trend", "verdict"))
+    left = ("case", "metric", "trend", "verdict")
+    print_table([Column(name, name, str, left=name in left) for name in rows[0]], rows)
     if len(machines) > 1:
         print("\n".join(f"[{number}] {machine}" for number, machine in enumerate(machines, 1)))
     for series, of_series in zip(chosen, changes, strict=True):
@@ -179,7 +180,7 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
 def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> None:
     from inferkit.gate.metrics import shower
     from inferkit.measure.latency.statistics import spread
-    from inferkit.report.table import sparkline
+    from inferkit.report.table import Column, sparkline
 
     show = shower(series.metric)
     points = series.points[-last:]
@@ -200,17 +201,10 @@ def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> No
             }
         )
     print(f"{series.case} {series.metric} on {series.fingerprint}: {sparkline([p.centre for p in points], last)}")
-    _print_table(rows, left=("date", "commit", "verdict", ""))
+    left = ("date", "commit", "verdict", "")
+    print_table([Column(name, name, str, left=name in left) for name in rows[0]], rows)
     for change_point in changes:
         print(f"changed by {change_point.line}")
-
-
-def _print_table(rows: list[dict[str, str | None]], left: tuple[str, ...]) -> None:
-    from inferkit.report.table import Column, stdout_look, table_lines
-
-    columns = [Column(name, name, str, left=name in left) for name in rows[0]]
-    for line in table_lines(columns, rows, *stdout_look()):
-        print(line)
 
 
 def _logs(values: Sequence[float]) -> list[float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.cli.engine_facts import batch_for, engine_info, engine_table, tensors_text
 from inferkit.cli.model_options import add_model, load_model
 from inferkit.cli.option_types import at_least_one
-from inferkit.cli.output import add_json, print_json
+from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import InferkitError, UsageError
 from inferkit.exit_codes import ExitCode
 
@@ -101,7 +101,7 @@ def _print(
 ) -> None:
     from inferkit.gate.units import seconds
     from inferkit.report.layers import shortened
-    from inferkit.report.table import Column, stdout_look, table_lines
+    from inferkit.report.table import Column
 
     columns = (
         Column("layer", "name", shortened, left=True),
@@ -115,9 +115,7 @@ def _print(
         Column("lower bound", "floor_seconds", seconds, rank=1),
     )
     print(f"{network.name}: {tensors_text(map(asdict, network.inputs))}")
-    width, color = stdout_look()
-    for line in table_lines(columns, rows, width, color):
-        print(line)
+    print_table(columns, rows)
     print(
         f"{totals['layers']} layers, {totals['parameters']:,} parameters, {totals['operations'] / 1e9:.4g} GOP per "
         f"image, weights {totals['weight_bytes'] / 1e6:.4g} MB, outputs {totals['output_bytes'] / 1e6:.4g} MB per image"
@@ -133,7 +131,7 @@ def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) ->
     """What the engine is, one fact a line, and its layers where this machine runs it."""
     from inferkit.gate.units import seconds, size
     from inferkit.report.layers import shortened
-    from inferkit.report.table import Column, stdout_look, table_lines
+    from inferkit.report.table import Column
 
     smallest, best, largest = info["profile"]
     batches = f"{largest} only" if smallest == largest else f"{smallest} to {largest}, optimized for {best}"
@@ -171,8 +169,6 @@ def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) ->
         Column("format", "format", shortened, rank=4, left=True),
         Column("time", "seconds", seconds),
     )
-    width, color = stdout_look()
     print()
-    for line in table_lines(columns, [row.__dict__ for row in layers], width, color):
-        print(line)
+    print_table(columns, [row.__dict__ for row in layers])
     print(f"{len(layers)} layers as executed at batch {batch}, timed with the profiler on")

@@ -6,11 +6,14 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferkit.report.table import Column
 
 STDOUT = "-"
 
@@ -30,6 +33,14 @@ def add_json_or_file(parser: argparse.ArgumentParser) -> None:
 def print_json(content: Any) -> None:
     """Print as every command does."""
     print(json.dumps(content, indent=1, default=str))
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table as wide as the terminal."""
+    from inferkit.report.table import stdout_look, table_lines
+
+    for line in table_lines(columns, rows, *stdout_look()):
+        print(line)
 
 
 @contextlib.contextmanager

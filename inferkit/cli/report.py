@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the report; returns the exit code."""
-    from inferkit.gate.files.run_file import read_run
+    from inferkit.gate.files.run_file import read_sides
     from inferkit.gate.history.store import History
     from inferkit.report.charts.load_curves import read_load
     from inferkit.report.write import view_of_files, write_html, write_markdown
@@ -50,10 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("name the file to write: -o OUT.html, --markdown FILE, or both")
     history = None if args.no_history else History(args.history)
     loads = [read_load(path) for path in args.load]
-    head, base = read_run(args.run), [read_run(path) for path in args.base]
-    if len({file.ours for file in (head, *base)}) > 1:
-        # Only what every pytest-benchmark file has can be compared between the two kinds.
-        head, base = read_run(args.run, foreign=True), [read_run(path, foreign=True) for path in args.base]
+    base, (head,) = read_sides(args.base, [args.run])
     view = view_of_files(head, base, Path(args.run), args.baseline_dir)
     written = [path for path in (args.output, args.markdown) if path is not None]
     path = written[0]

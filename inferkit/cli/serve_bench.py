@@ -198,10 +198,7 @@ def _sweep(
     )
     print(f"logs: {logs}" + (f" (short runs: {args.duration:g} s; MLPerf requires 600 s)" if short else ""))
     facts = {
-        "model": args.model,
-        "backend": args.backend,
-        "precision": args.precision,
-        "max_batch": args.max_batch,
+        **_asked(args),
         "device": session.device,
         "cpu": cpu_model(),
         "cpus": usable_cpus(),
@@ -251,22 +248,12 @@ def _as_json(
     args: argparse.Namespace, waits: float, results: list[LoadResult], highest: RateSearch | None
 ) -> dict[str, Any]:
     return {
-        "model": args.model,
-        "backend": args.backend,
-        "precision": args.precision,
-        "max_batch": args.max_batch,
+        **_asked(args),
         "delay_seconds": waits,
         "found": None if highest is None else {"rate": highest.rate, "trials": highest.trials},
-        "runs": [
-            {
-                "load": asdict(result.load),
-                "valid": result.valid,
-                "is_short": result.is_short,
-                "reasons": result.reasons,
-                "top1": result.top1,
-                "figures": result.figures,
-                "logs": str(result.logs),
-            }
-            for result in results
-        ],
+        "runs": [{**asdict(each), "is_short": each.is_short, "logs": str(each.logs)} for each in results],
     }
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in ("model", "backend", "precision", "max_batch")}

@@ -10,7 +10,7 @@ from inferkit.cli.backend_options import add_backend, check_taken
 from inferkit.cli.engine_facts import batch_for, engine_info
 from inferkit.cli.model_options import PRECISIONS, add_model, load_model
 from inferkit.cli.option_types import at_least_one
-from inferkit.cli.output import add_json, print_json
+from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
 
@@ -92,7 +92,7 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
 def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:
     from inferkit.gate.units import seconds
     from inferkit.report.layers import shortened
-    from inferkit.report.table import Column, stdout_look, table_lines
+    from inferkit.report.table import Column
 
     columns = (
         Column("layer", "layer", shortened, left=True),
@@ -108,9 +108,7 @@ def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], tota
         fused = [layer for layer in row["computes"] if layer != row["layer"]]
         row["with"] = shortened(", ".join(fused)) if fused else None
         row["kernel"] = None if row["kernel"] in ("", row["op"]) else row["kernel"]
-    width, color = stdout_look()
-    for line in table_lines(columns, shown, width, color):
-        print(line)
+    print_table(columns, shown)
     rest = f", {len(rows) - len(shown)} not shown" if len(shown) < len(rows) else ""
     print(f"{name}: {len(rows)} layers as executed{rest}, {seconds(total)} in total")
     print("the profiler slows every layer a little: compare these times with each other only")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from inferkit.cli.output import add_json, print_json
+from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
 
@@ -63,7 +63,7 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _list(rows: list[dict[str, Any]]) -> None:
-    from inferkit.report.table import Column, stdout_look, table_lines
+    from inferkit.report.table import Column
 
     columns = (
         Column("network", "name", str, left=True),
@@ -73,9 +73,7 @@ def _list(rows: list[dict[str, Any]]) -> None:
         Column("GMAC / image", "macs", lambda count: f"{count / 1e9:.3f}"),
         Column("weights", "weights", str, left=True),
     )
-    width, color = stdout_look()
-    for line in table_lines(columns, rows, width, color):
-        print(line)
+    print_table(columns, rows)
 
 
 def _weights(name: str) -> str:

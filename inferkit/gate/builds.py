@@ -11,7 +11,6 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.rules.rule import LogSamples, Rule
@@ -39,10 +38,6 @@ class BuildSpread:
         if self.within is not None:
             parts.append(f"±{self.within:.1%} between processes of one")
         return f"{self.builds} builds" + (f": {', '.join(parts)}" if parts else "")
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return dict(self.__dict__)
 
 
 def by_build(log_medians: Sequence[float], builds: Sequence[int]) -> tuple[float, ...]:

@@ -46,8 +46,8 @@ class LayerChange:
     @property
     def delta(self) -> float | None:
         """Seconds that the group takes more in head; None where one that has it was not timed."""
-        times = [total_seconds(rows) if rows else 0.0 for rows in (self.base, self.head)]
-        return None if times[0] is None or times[1] is None else times[1] - times[0]
+        base, head = (total_seconds(rows) if rows else 0.0 for rows in (self.base, self.head))
+        return None if base is None or head is None else head - base
 
     @property
     def kind(self) -> str:
@@ -124,9 +124,7 @@ class LayerDiff:
     @property
     def delta(self) -> float | None:
         """Seconds that all layers together take more in head; None where one was not timed."""
-        base, head = (
-            total_seconds(row for change in self.changes for row in getattr(change, side)) for side in ("base", "head")
-        )
+        base, head = self._seconds()
         return None if base is None or head is None else head - base
 
     @property
@@ -173,13 +171,16 @@ class LayerDiff:
     def _shows(self, total: float, change: float, ratio: float) -> bool:
         if _OF_CHANGE[0] <= total / change <= _OF_CHANGE[1]:
             return True
-        base, head = (
-            total_seconds(row for each in self.changes for row in getattr(each, side)) for side in ("base", "head")
-        )
+        base, head = self._seconds()
         if not base or not head or ratio <= 0:
             return False
         wanted = math.log(ratio)
         return bool(wanted) and _OF_RATIO[0] <= math.log(head / base) / wanted <= _OF_RATIO[1]
+
+    def _seconds(self) -> tuple[float | None, ...]:
+        """All layers of base, and of head; None where none was timed."""
+        sides = ([row for change in self.changes for row in getattr(change, side)] for side in ("base", "head"))
+        return tuple(map(total_seconds, sides))
 
     def _structure(self) -> str:
         altered = self.altered

@@ -1,6 +1,7 @@
 """Builds told apart from runs: the components recovered, and no regression found in another build of the same."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_known_components_are_recovered():
 
 
 def test_what_cannot_be_known_is_not_told():
-    assert build_spread([0.0], []).as_dict() == {"builds": 1, "replicates": 1, "between": None, "within": None}
+    assert asdict(build_spread([0.0], [])) == {"builds": 1, "replicates": 1, "between": None, "within": None}
     one_each = build_spread([0.0, 0.1], [0, 1])
     assert one_each.within is None
     assert one_each.between == pytest.approx(0.1 / math.sqrt(2))

@@ -11,7 +11,7 @@ import base64
 import binascii
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from inferkit.gate.outcome import Outcome, Verdict, failed
 from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
 from inferkit.measure.layers.table import readable_table
 
+PathLike = str | os.PathLike[str]
 SCHEMA = 2
 NO_COMMIT = ("unversioned", "unknown")  # what pytest-benchmark writes where there is no repository
 
@@ -32,12 +33,20 @@ _FIGURES = ("base", "head", "change", "lower", "upper", "margin", "mde", "head_r
             "machine")  # fmt: skip
 
 
-def read_run(path: str | os.PathLike[str], *, foreign: bool = False) -> Run:
+def read_run(path: PathLike, *, foreign: bool = False) -> Run:
     """Read and check a benchmark JSON; `foreign` reads what any such file has, also in one of ours.
 
     BaselineError for a file that is damaged, newer, or no benchmark JSON.
     """
     return run_of(read_json(path, nan=True), foreign=foreign)
+
+
+def read_sides(base: Sequence[PathLike], head: Sequence[PathLike]) -> tuple[list[Run], list[Run]]:
+    """The runs of base and of head; only what any such file has, where some of them are not inferkit's."""
+    runs = {path: read_run(path) for path in (*base, *head)}
+    if len({run.ours for run in runs.values()}) > 1:
+        runs = {path: read_run(path, foreign=True) for path in runs}
+    return [runs[path] for path in base], [runs[path] for path in head]
 
 
 def run_of(top: Place, *, foreign: bool = False) -> Run:

@@ -57,7 +57,10 @@ class ModeratedRule:
     def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
         """One outcome per case, in the order given; INCONCLUSIVE where the replicates do not decide."""
         judged = self._judgements([case for case in suite if case.comparable])
-        return [_outcome(case, judged[case.case]) if case.comparable else unjudged(case) for case in suite]
+        return [
+            outcome_of(case, item, _reason(case, item)) if (item := judged.get(case.case)) else unjudged(case)
+            for case in suite
+        ]
 
     def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
         """Replicates that the undecided, suspicious cases need until their next analysis."""
@@ -126,10 +129,6 @@ def _analysis(plan: AnalysisPlan, count: int) -> int:
     return max(index for index, planned in enumerate(plan.counts) if planned <= count)
 
 
-def _outcome(case: LogSamples, item: Judgement) -> Outcome:
-    return outcome_of(case, item, _reason(case, item, item.verdict or Verdict.INCONCLUSIVE))
-
-
 def outcome_of(case: LogSamples, item: Judgement, reason: str) -> Outcome:
     """The outcome of a case whose base and head were judged; undecided is INCONCLUSIVE."""
     return Outcome(
@@ -154,12 +153,12 @@ def _share(log_ratio: float) -> float | None:
     return math.expm1(log_ratio) if abs(log_ratio) < 10 else None
 
 
-def _reason(case: LogSamples, item: Judgement, verdict: Verdict) -> str:
+def _reason(case: LogSamples, item: Judgement) -> str:
     if not item.can_gate:
         return ONE_REPLICATE
     if len(case.head) + len(case.base) == 2:
         return ASSUMED
-    if verdict is not Verdict.INCONCLUSIVE:
+    if item.verdict not in (None, Verdict.INCONCLUSIVE):
         return ""
     return f"cannot gate at {100 * case.margin:g} % with this noise and so many replicates"
 

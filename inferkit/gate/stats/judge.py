@@ -103,27 +103,18 @@ def judge(
     # A regression must clear both rules: significantly above the tolerance, and not shown to be below the margin.
     clears = margin - width + bound(effect, error, freedom, POWER)
     mde = np.where(has_variance, np.maximum(detectable(error, freedom, tolerance, alone, POWER), clears), np.inf)
+    lower, upper = effect - width, effect + width
     judgements = []
     for i in range(len(evidence)):
-        upper, lower = float(effect[i] + width[i]), float(effect[i] - width[i])
         verdict: Verdict | None = None
-        if upper < margin[i]:
-            verdict = Verdict.IMPROVED if improved[i] and lower < -margin[i] else Verdict.PASS
+        if upper[i] < margin[i]:
+            verdict = Verdict.IMPROVED if improved[i] and lower[i] < -margin[i] else Verdict.PASS
         elif regressed[i]:
             verdict = Verdict.REGRESSED
         elif analyses[i] >= plan.last:
             verdict = Verdict.INCONCLUSIVE
-        judgements.append(
-            Judgement(
-                verdict,
-                float(effect[i]),
-                lower,
-                upper,
-                float(worse[i]),
-                float(better[i]),
-                float(mde[i]),
-            )
-        )
+        figures = (float(values[i]) for values in (effect, lower, upper, worse, better, mde))
+        judgements.append(Judgement(verdict, *figures))
     return judgements
 
 

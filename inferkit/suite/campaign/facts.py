@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -72,7 +73,7 @@ def _builds(record: CaseRecord) -> dict[str, Any]:
     facts: dict[str, Any] = {} if record.network_digest is None else {"network": record.network_digest}
     if record.build_numbers:
         spread = build_spread(record.log_medians, record.build_numbers)
-        facts |= {"builds": list(record.build_numbers), "build_spread": spread.as_dict()}
+        facts |= {"builds": list(record.build_numbers), "build_spread": asdict(spread)}
     return facts
 
 
