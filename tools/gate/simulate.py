@@ -18,7 +18,7 @@ from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.moderated import ANALYSES, CONFIRMED
 from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence, independent, paired
-from inferkit.gate.stats.sequential import advance, begin
+from inferkit.gate.stats.sequential import TestedCase, advance
 from tools.gate.rules import more_for_baseline
 
 BASELINE_ANALYSES = AnalysisPlan(ANALYSES, least=CONFIRMED)
@@ -130,13 +130,13 @@ def interleaved(noises: Sequence[Drawn], effects: Sequence[float], random: np.ra
 
 
 def _play(evidence: Callable[[int, int], Evidence], cases: int, plan: AnalysisPlan, suspicion: float) -> Played:
-    trial = begin([MARGIN] * cases, plan, suspicion=suspicion)
-    counts = [plan.counts[0]] * cases
-    measured = [evidence(case, counts[case]) for case in range(cases)]
-    trial = advance(trial, measured)
-    while trial.waiting:
-        for case in trial.waiting:
-            counts[case] = trial.count(case)
-            measured[case] = evidence(case, counts[case])
-        trial = advance(trial, measured)
-    return Played(tuple(judgement.verdict for judgement in trial.judgements), tuple(counts))
+    trial = {str(case): TestedCase(MARGIN) for case in range(cases)}
+    counts = dict.fromkeys(trial, 0)
+    measured: dict[str, Evidence] = {}
+    while waiting := {name: plan.counts[case.analysis] for name, case in trial.items() if case.waiting}:
+        counts |= waiting
+        measured |= {name: evidence(int(name), count) for name, count in waiting.items()}
+        trial = advance(trial, measured, plan, suspicion)
+    judged = (case.judgement for case in trial.values())
+    verdicts = tuple((item and item.verdict) or Verdict.INCONCLUSIVE for item in judged)
+    return Played(verdicts, tuple(counts.values()))

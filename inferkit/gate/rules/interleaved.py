@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from inferkit.gate.rules.moderated import outcome_of, unjudged
 from inferkit.gate.rules.rule import LogSamples
 from inferkit.gate.stats.analyses import AnalysisPlan
 from inferkit.gate.stats.effect import Evidence, paired
-from inferkit.gate.stats.sequential import Trial, advance, begin
+from inferkit.gate.stats.sequential import TestedCase, advance
 
 BLOCKS = (4, 8, 12, 20)
 # Processes that alternate within seconds on one machine are compared more finely than with a baseline of another day.
@@ -51,8 +50,7 @@ class InterleavedRule:
 
     def __init__(self, counts: Sequence[int] = BLOCKS) -> None:
         self.plan = AnalysisPlan(tuple(counts))
-        self._names: list[str] = []
-        self._trial: Trial | None = None
+        self._trial: dict[str, TestedCase] | None = None
 
     def evidence(self, samples: LogSamples) -> Evidence:
         """The change, from the differences of the blocks. ValueError without any block, or of unequal counts."""
@@ -62,23 +60,17 @@ class InterleavedRule:
 
     def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
         """One outcome per case, in the order given. A new analysis where every waiting case has the blocks for it."""
-        cases = [case for case in suite if case.comparable]
+        cases = {case.case: case for case in suite if case.comparable}
         if self._trial is None:
-            self._names = [case.case for case in cases]
-            self._trial = begin([math.log1p(case.margin) for case in cases], self.plan, suspicion=0)
-        by_name = {case.case: case for case in cases}
-        for index in reversed(range(len(self._names))):
-            if self._names[index] not in by_name:
-                del self._names[index]
-                self._trial = _without(self._trial, index)
-        ordered = [by_name[name] for name in self._names]
-        waiting = self._trial.waiting
-        if waiting and all(len(ordered[index].base) >= self._trial.count(index) for index in waiting):
-            self._trial = advance(self._trial, [self.evidence(case) for case in ordered])
-        judged = dict(zip(self._names, self._trial.judgements, strict=True)) if self._trial.judgements else {}
+            self._trial = {name: TestedCase(math.log1p(case.margin)) for name, case in cases.items()}
+        trial = {name: case for name, case in self._trial.items() if name in cases}
+        waiting = self._waiting(trial)
+        if waiting and all(len(cases[name].base) >= count for name, count in waiting.items()):
+            trial = advance(trial, {name: self.evidence(cases[name]) for name in trial}, self.plan, suspicion=0)
+        self._trial = trial
         outcomes = []
         for case in suite:
-            item = judged.get(case.case) if case.comparable else None
+            item = trial[case.case].judgement if case.case in trial else None
             if item is None:
                 outcomes.append(unjudged(case))
                 continue
@@ -94,17 +86,9 @@ class InterleavedRule:
         if self._trial is None:
             return {outcome.case: self.plan.counts[0] for outcome in outcomes}
         measured = {outcome.case: outcome.head_replicates for outcome in outcomes}
-        waiting = {self._names[index]: self._trial.count(index) for index in self._trial.waiting}
+        waiting = self._waiting(self._trial)
         return {name: count - measured[name] for name, count in waiting.items() if name in measured}
 
-
-def _without(trial: Trial, index: int) -> Trial:
-    """The trial less one case, which cannot be measured (any further)."""
-    waiting = tuple(case - (case > index) for case in trial.waiting if case != index)
-    return replace(
-        trial,
-        margins=trial.margins[:index] + trial.margins[index + 1 :],
-        analyses=trial.analyses[:index] + trial.analyses[index + 1 :],
-        judgements=trial.judgements[:index] + trial.judgements[index + 1 :],
-        waiting=waiting,
-    )
+    def _waiting(self, trial: Mapping[str, TestedCase]) -> dict[str, int]:
+        """How many blocks each waiting case must have at its analysis."""
+        return {name: self.plan.counts[case.analysis] for name, case in trial.items() if case.waiting}
