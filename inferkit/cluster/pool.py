@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from types import TracebackType
 from typing import Any, Self
 
 from inferkit.cluster.schedule import PoolWorker, Schedule, Task
@@ -126,9 +125,7 @@ class Pool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _connect(self, address: str) -> None:

@@ -9,7 +9,6 @@ import socket
 import threading
 from functools import partial
 from importlib import import_module
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from inferkit.errors import BackendUnavailable, UsageError
@@ -105,9 +104,7 @@ class InferenceServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _main(self) -> None:
