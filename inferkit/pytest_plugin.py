@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from inferkit.suite.session.fixtures import AccuracyCheck, LatencyCheck, ServiceCheck
     from inferkit.suite.session.state import Parameter, Suite
 
-LATENCY, ACCURACY, SERVICE = "inferkit_latency", "inferkit_accuracy", "inferkit_service"
-_FIXTURES = (LATENCY, ACCURACY, SERVICE)
+_FIXTURES = ("inferkit_latency", "inferkit_accuracy", "inferkit_service")
 
 _SUITE = pytest.StashKey["Suite"]()
 # Exit codes of a run that did not come to its end: interrupted, internal error, usage error.
@@ -72,13 +71,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name in _FIXTURES:
         if name in metafunc.fixturenames and name not in _parametrized(metafunc):
             try:
-                suite = _suite(metafunc.config)
-                path = metafunc.definition.path
-                parameters = {LATENCY: suite.latency_parameters, ACCURACY: suite.accuracy_parameters}
-                found = parameters.get(name, suite.service_parameters)(path)
+                kind = name.removeprefix("inferkit_")
+                parameters = _suite(metafunc.config).parameters(kind, metafunc.definition.path)
             except InferkitError as error:
                 raise pytest.Collector.CollectError(str(error)) from None
-            metafunc.parametrize(name, [_parameter(parameter) for parameter in found], indirect=True)
+            metafunc.parametrize(name, [_parameter(parameter) for parameter in parameters], indirect=True)
 
 
 def _parametrized(metafunc: pytest.Metafunc) -> set[str]:
@@ -222,9 +219,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if _SUITE in item.config.stash and report.when == "call":
         from inferkit.suite.session.fixtures import RESULT
 
-        result = item.stash.get(RESULT, None)
-        if result is not None:
-            report.inferkit = result.as_dict()
+        if RESULT in item.stash:
+            report.inferkit = item.stash[RESULT]
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +18,21 @@ def usable_cores() -> int:
     except AttributeError:  # not Linux
         return max(1, os.cpu_count() or 1)
     cores = {_siblings(cpu) for cpu in cpus}
-    quota = _quota(Path("/sys/fs/cgroup"))
+    quota = cpu_quota()
     return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
+
+
+def cpu_quota() -> float | None:
+    """How many CPUs' worth of time the container gets (cgroup v2 or v1), None where nothing limits it."""
+    for folder, names in (
+        ("/sys/fs/cgroup", ("cpu.max",)),
+        ("/sys/fs/cgroup/cpu", ("cpu.cfs_quota_us", "cpu.cfs_period_us")),
+    ):
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+            words = " ".join(Path(folder, name).read_text(encoding="ascii") for name in names).split()
+            quota, period = (float(word) for word in words)  # "max" is no number: there is no limit
+            return quota / period if quota > 0 else None
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -39,18 +53,3 @@ def _siblings(cpu: int) -> str:
         return topology.read_text(encoding="ascii").strip()
     except OSError:
         return str(cpu)
-
-
-def _quota(cgroup: Path) -> float | None:
-    """CPUs that the cgroup may use (v2 `cpu.max`, else v1), None where there is no limit."""
-    try:
-        limit, _, period = (cgroup / "cpu.max").read_text(encoding="ascii").partition(" ")
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        pass
-    try:
-        limit = (cgroup / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii")
-        period = (cgroup / "cpu/cpu.cfs_period_us").read_text(encoding="ascii")
-        return None if int(limit) <= 0 else int(limit) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        return None

@@ -22,9 +22,10 @@ from typing import Any
 import psutil
 
 from inferkit.backends import DEFAULT_BACKEND, backend, backend_names, build
+from inferkit.backends.cores import cpu_quota
 from inferkit.cache import cache_root
 from inferkit.measure.machine.gpu import DISTURBING, GpuTelemetry
-from inferkit.measure.machine.host import HostState, cpu_model, cpu_quota, usable_cpus
+from inferkit.measure.machine.host import HostState, cpu_model, usable_cpus
 from inferkit.network.load import load
 from inferkit.version import __version__
 

@@ -38,10 +38,6 @@ class Runner:
             caffe.set_mode_cpu()
         self.net = caffe.Net(prototxt, caffemodel, caffe.TEST) if caffemodel else caffe.Net(prototxt, caffe.TEST)
 
-    def shapes(self, names: list) -> dict:
-        """The present shape of each blob; KeyError for one that the network does not have."""
-        return {name: list(self.net.blobs[name].shape) for name in names}
-
     def load(self, arrays: dict) -> None:
         """Copy a batch into the input blobs; where a shape changed, the network is shaped anew first."""
         changed = False
@@ -79,7 +75,7 @@ class Runner:
 class Server:
     """Answers one parent: each operation is a method of the same name that takes and returns JSON-able values."""
 
-    operations = ("open", "load", "execute", "fetch", "shapes", "profile")
+    operations = ("open", "load", "execute", "fetch", "profile")
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
@@ -122,9 +118,6 @@ class Server:
             arrays.append([name, list(view.shape), offset])
             offset += view.nbytes
         return {"arrays": arrays, "seconds": time.perf_counter() - start}
-
-    def shapes(self, names: list) -> dict:
-        return {"shapes": self.runner.shapes(names)}
 
     def profile(self) -> dict:
         return {"layers": self.runner.profile()}

@@ -104,19 +104,6 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def cpu_quota() -> float | None:
-    """How many CPUs' worth of time the container gets (cgroup v2 or v1), None where nothing limits it."""
-    for folder, names in (
-        ("/sys/fs/cgroup", ("cpu.max",)),
-        ("/sys/fs/cgroup/cpu", ("cpu.cfs_quota_us", "cpu.cfs_period_us")),
-    ):
-        with contextlib.suppress(OSError, ValueError):
-            words = " ".join(Path(folder, name).read_text() for name in names).split()
-            quota, period = (float(word) for word in words)  # "max" is no number: there is no limit
-            return quota / period if quota > 0 else None
-    return None
-
-
 def governor() -> str | None:
     """The frequency governor of the first CPU (`performance`, `powersave`, …), None where there is none to see."""
     with contextlib.suppress(OSError):

@@ -7,7 +7,6 @@ INVALID are skips to pytest, each under its own word, so that none of them looks
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pytest
@@ -24,23 +23,11 @@ from inferkit.suite.session.replay import replay, thinned
 from inferkit.suite.session.state import MissingCase, Parameter, Suite
 from inferkit.suite.session.xdist import is_worker
 
-RESULT = pytest.StashKey["Result"]()
+# What a test leaves for the reports: JSON-able, so that it travels from a worker of pytest-xdist.
+RESULT = pytest.StashKey[dict[str, Any]]()
 
 XDIST_REASON = "latency cases share the CPU with the other workers of pytest-xdist"
 XDIST_HINT = "run them without -n"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a test leaves for the reports: JSON-able, so that it travels from a worker of pytest-xdist."""
-
-    verdict: str
-    line: str
-    row: Mapping[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For a report."""
-        return {"verdict": self.verdict, "line": self.line, "row": dict(self.row)}
 
 
 class Check:
@@ -84,7 +71,7 @@ class Check:
         self._judged(outcome, {"kind": "failed", "case": outcome.case, "reason": outcome.reason})
 
     def _leave(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
-        self._item.stash[RESULT] = Result(str(outcome.verdict), outcome.line, row)
+        self._item.stash[RESULT] = {"verdict": str(outcome.verdict), "line": outcome.line, "row": dict(row)}
         # JUnit writes these as properties of the test case.
         self._item.user_properties += [("verdict", str(outcome.verdict)), ("inferkit", outcome.line)]
 

@@ -95,24 +95,18 @@ class Suite:
             self.matrices[path] = matrix
         return self.matrices[path]
 
-    def latency_parameters(self, test_file: Path) -> list[Parameter]:
-        """The selected latency cases, then what the baselines have and the matrix has not."""
+    def parameters(self, kind: str, test_file: Path) -> list[Parameter]:
+        """The selected latency, accuracy or service cases; after the first what only the baselines have."""
         path = self.matrix_path(test_file)
         matrix = self.matrix(path)
-        chosen = selection(self.config)
-        cases: list[Case | MissingCase] = [*chosen.of(matrix.cases()), *self._missing(matrix)]
-        return [Parameter(case, path, ReplayTimer()) for case in cases]
-
-    def accuracy_parameters(self, test_file: Path) -> list[Parameter]:
-        """The selected accuracy cases."""
-        path = self.matrix_path(test_file)
-        cases = selection(self.config).of(self.matrix(path).accuracy_cases())
-        return [Parameter(case, path, ReplayTimer()) for case in cases]
-
-    def service_parameters(self, test_file: Path) -> list[Parameter]:
-        """The selected service cases."""
-        path = self.matrix_path(test_file)
-        cases = selection(self.config).of(self.matrix(path).service_cases())
+        selected = selection(self.config)
+        cases: list[Case | AccuracyCase | MissingCase] = []
+        if kind == "accuracy":
+            cases += selected.of(matrix.accuracy_cases())
+        elif kind == "service":
+            cases += selected.of(matrix.service_cases())
+        else:
+            cases += [*selected.of(matrix.cases()), *self._missing(matrix)]
         return [Parameter(case, path, ReplayTimer()) for case in cases]
 
     def declared(self, backends: Collection[str]) -> dict[str, dict[str, None]]:
