@@ -17,7 +17,7 @@ from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.gate.history.changes import ChangePoint
-    from inferkit.gate.history.series import Series
+    from inferkit.gate.history.series import HistorySeries
     from inferkit.gate.history.store import History
 
 
@@ -127,7 +127,7 @@ def _empty(history: History) -> str:
     return f"{history.path}: no runs yet; `pytest bench` adds every run, `inferkit history --add RUN.json` earlier ones"
 
 
-def _nothing(history: History, everything: Sequence[Series], args: argparse.Namespace) -> str:
+def _nothing(history: History, everything: Sequence[HistorySeries], args: argparse.Namespace) -> str:
     if not everything:
         return _empty(history)
     metrics = ", ".join(dict.fromkeys(series.metric for series in everything))
@@ -135,7 +135,9 @@ def _nothing(history: History, everything: Sequence[Series], args: argparse.Name
     return f"{history.path}: {wanted} --metric {args.metric}; the metrics are {metrics}"
 
 
-def _changes(chosen: Sequence[Series], references: Sequence[Series]) -> tuple[list[list[ChangePoint]], str]:
+def _changes(
+    chosen: Sequence[HistorySeries], references: Sequence[HistorySeries]
+) -> tuple[list[list[ChangePoint]], str]:
     """The change points of each series; or none, and the reason."""
     from inferkit.gate.history.changes import change_points
 
@@ -145,7 +147,7 @@ def _changes(chosen: Sequence[Series], references: Sequence[Series]) -> tuple[li
         return [[] for _ in chosen], str(error)
 
 
-def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint]], last: int) -> None:
+def _print_overview(chosen: Sequence[HistorySeries], changes: Sequence[list[ChangePoint]], last: int) -> None:
     from inferkit.gate.metrics import shower
     from inferkit.report.table import Column, sparkline
 
@@ -177,7 +179,7 @@ def _print_overview(chosen: Sequence[Series], changes: Sequence[list[ChangePoint
             print(f"{series.case} {series.metric} changed by {change.line}")
 
 
-def _print_case(series: Series, changes: Sequence[ChangePoint], last: int) -> None:
+def _print_case(series: HistorySeries, changes: Sequence[ChangePoint], last: int) -> None:
     from inferkit.gate.metrics import shower
     from inferkit.measure.latency.statistics import spread
     from inferkit.report.table import Column, sparkline
@@ -219,7 +221,7 @@ def _changed(metric: str, first: float, last: float) -> str | None:
     return f"{last / first - 1:+.1%}" if first > 0 else None
 
 
-def _as_json(series: Series, changes: Sequence[ChangePoint], last: int) -> dict[str, Any]:
+def _as_json(series: HistorySeries, changes: Sequence[ChangePoint], last: int) -> dict[str, Any]:
     return {
         "project": series.project,
         "case": series.case,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.history.series import Point, RunInfo
+from inferkit.gate.history.series import HistoryPoint, RunInfo
 from inferkit.gate.metrics import METRICS
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import CaseRun, Origin, Run
@@ -114,7 +114,7 @@ def stored(
 
 def point(
     info: RunInfo, case: str, metric: str, values: Sequence[float], verdict: str = "PASS", margin: float | None = None
-) -> Point:
+) -> HistoryPoint:
     """A point of the history: seconds of each replicate, and what the run judged the case as."""
     run = measured(case, [math.log(value) for value in values], fingerprint="m", margin=margin)
-    return Point(info, metric, run, Outcome(case, metric, Verdict(verdict), margin=margin))
+    return HistoryPoint(info, metric, run, Outcome(case, metric, Verdict(verdict), margin=margin))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferkit.errors import UsageError
-from inferkit.gate.history.series import Point, Series
+from inferkit.gate.history.series import HistoryPoint, HistorySeries
 from inferkit.gate.metrics import REFERENCE
 
 P_VALUE = 0.001  # Otava's own default
@@ -29,8 +29,8 @@ class ChangePoint:
     `machine`: the reference network of the same kind of machine changed between the same runs.
     """
 
-    base: Point
-    head: Point
+    base: HistoryPoint
+    head: HistoryPoint
     change: float
     p_value: float
     machine: bool = False
@@ -54,7 +54,7 @@ class ChangePoint:
         return f"{self.change:+.1%} in {self.commits} ({dates}){whose}"
 
 
-def change_points(series: Series, references: Sequence[Series] = ()) -> list[ChangePoint]:
+def change_points(series: HistorySeries, references: Sequence[HistorySeries] = ()) -> list[ChangePoint]:
     """Where the series changed, oldest first; runs measured as INVALID are left out.
 
     `references` are series of the reference network. UsageError where Otava is not installed.

@@ -17,7 +17,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from inferkit.gate.history.series import Point, RunInfo, Series
+from inferkit.gate.history.series import HistoryPoint, HistorySeries, RunInfo
 from inferkit.gate.judging import judge
 from inferkit.gate.metrics import CPU_MARGIN, LATENCY, METRICS, REFERENCE
 from inferkit.gate.outcome import Outcome, Verdict
@@ -72,7 +72,7 @@ def needed(runs: Sequence[RunInfo], current: RunInfo, moments: Sequence[Moment])
     return [(until_now, RECENT), *((sorted(moment.runs), _RUNS_OF_BASE) for moment in moments)]
 
 
-def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment]) -> list[Outcome]:
+def ratchet(series: Sequence[HistorySeries], current: str, moments: Sequence[Moment]) -> list[Outcome]:
     """One outcome per case of the run `current` and moment that has runs of it: REGRESSED is a gradual regression.
 
     `series` hold latencies (see `needed`), and references of the same runs. The metric names the moment: `latency since
@@ -86,7 +86,7 @@ def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment]) -
         for moment in moments
         if (pair := _pair(each, current, moment))
     }
-    references: dict[str, _Pair] = {}
+    references: dict[str, _MomentPair] = {}
     for pair in pairs.values():
         if pair.place in references:
             continue
@@ -97,7 +97,7 @@ def ratchet(series: Sequence[Series], current: str, moments: Sequence[Moment]) -
         if reference is not None:
             references[pair.place] = reference
     base, head = (_run(pairs, references, side) for side in ("base", "head"))
-    rule = _Ratchet({**pairs, **{_reference_id(place): pair for place, pair in references.items()}})
+    rule = _RatchetRule({**pairs, **{_reference_id(place): pair for place, pair in references.items()}})
     judged = {each.case: each for each in judge(base, head, rule=rule).outcomes if each.metric == LATENCY}
     return [
         replace(judged[name], case=pair.series.case, metric=pair.moment.metric, head_replicates=0, base_replicates=0)
@@ -111,14 +111,14 @@ def slips(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _MomentPair:
     """The points of a series that are compared: those of a moment, and the current one alone. `noise` is that of runs:
     the variance of one run's datum and its degrees of freedom."""
 
-    series: Series
+    series: HistorySeries
     moment: Moment
-    base: tuple[Point, ...]
-    head: tuple[Point]
+    base: tuple[HistoryPoint, ...]
+    head: tuple[HistoryPoint]
     margin: float
     noise: tuple[float, float]
 
@@ -136,10 +136,10 @@ class _Pair:
         return f"against {runs} until {last.date:%Y-%m-%d}{commit}"
 
 
-def _run(pairs: Mapping[str, _Pair], references: Mapping[str, _Pair], side: str) -> Run:
+def _run(pairs: Mapping[str, _MomentPair], references: Mapping[str, _MomentPair], side: str) -> Run:
     """Every pair as a case under a name of its own, and the references of the same runs: a run is a replicate."""
 
-    def measured(case: str, pair: _Pair) -> CaseRun:
+    def measured(case: str, pair: _MomentPair) -> CaseRun:
         data = {METRICS[LATENCY].datum: tuple(map(_datum, getattr(pair, side)))}
         return CaseRun(case=case, fingerprint=pair.place, margin=pair.margin, data=data)
 
@@ -153,10 +153,10 @@ def _reference_id(place: str) -> str:
     return f"{REFERENCE} {place}"
 
 
-class _Ratchet:
+class _RatchetRule:
     """The rule: the gate's own judgement, with the noise of runs as it is known from their history."""
 
-    def __init__(self, pairs: Mapping[str, _Pair]) -> None:
+    def __init__(self, pairs: Mapping[str, _MomentPair]) -> None:
         self._pairs = pairs
 
     def evidence(self, samples: LogSamples) -> Evidence:
@@ -193,7 +193,7 @@ class _Ratchet:
         return {}
 
 
-def _pair(series: Series, current: str, moment: Moment) -> _Pair | None:
+def _pair(series: HistorySeries, current: str, moment: Moment) -> _MomentPair | None:
     """None where the series has no usable current run, or none of the moment."""
     points = series.usable
     head = next((point for point in points if point.run.run_id == current), None)
@@ -204,14 +204,14 @@ def _pair(series: Series, current: str, moment: Moment) -> _Pair | None:
         base = [point for point in base if point.run.commit == base[-1].run.commit]
     recent = [point for point in points if point.run.date <= head.run.date][-RECENT:]
     margin = min(CPU_MARGIN if head.margin is None else head.margin, MARGIN)
-    return _Pair(series, moment, tuple(base), (head,), margin, _noise(recent))
+    return _MomentPair(series, moment, tuple(base), (head,), margin, _noise(recent))
 
 
-def _datum(point: Point) -> float:
+def _datum(point: HistoryPoint) -> float:
     return median(math.log(value) for value in point.values)
 
 
-def _noise(points: Sequence[Point]) -> tuple[float, float]:
+def _noise(points: Sequence[HistoryPoint]) -> tuple[float, float]:
     """The variance of one run's datum and its degrees of freedom, from the differences of successive runs.
 
     A step that the gate had a name for when it happened is no noise. For n differences the estimate is worth 2n/3

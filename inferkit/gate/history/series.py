@@ -30,7 +30,7 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class Point:
+class HistoryPoint:
     """One metric of one case in one run: what was measured, and what the run judged it as (None: not at all)."""
 
     run: RunInfo
@@ -88,17 +88,17 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Series:
+class HistorySeries:
     """The points of one metric of one case on one kind of machine (fingerprint slug), oldest first."""
 
     project: str
     case: str
     metric: str
     fingerprint: str
-    points: tuple[Point, ...]
+    points: tuple[HistoryPoint, ...]
 
     @property
-    def usable(self) -> tuple[Point, ...]:
+    def usable(self) -> tuple[HistoryPoint, ...]:
         """The points that were measured properly."""
         return tuple(point for point in self.points if point.usable)
 
@@ -108,13 +108,13 @@ def metric_named(name: str) -> Metric:
     return named(name) or Metric(name, Unit.COUNT, name, Test.NONE)
 
 
-def joined(parts: Iterable[Series]) -> list[Series]:
+def joined(parts: Iterable[HistorySeries]) -> list[HistorySeries]:
     """One series of the parts that are of the same; a point that several of them have stands there once."""
-    groups: dict[tuple[str, str, str, str], dict[str, Point]] = {}
+    groups: dict[tuple[str, str, str, str], dict[str, HistoryPoint]] = {}
     for part in parts:
         points = groups.setdefault((part.project, part.case, part.metric, part.fingerprint), {})
         points.update((point.run.run_id, point) for point in part.points)
     return [
-        Series(*key, tuple(sorted(points.values(), key=lambda point: (point.run.date, point.run.run_id))))
+        HistorySeries(*key, tuple(sorted(points.values(), key=lambda point: (point.run.date, point.run.run_id))))
         for key, points in groups.items()
     ]

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from inferkit.cache import cache_root
 from inferkit.errors import HistoryError
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.history.series import Point, RunInfo, Series, metric_named
+from inferkit.gate.history.series import HistoryPoint, HistorySeries, RunInfo, metric_named
 from inferkit.gate.history.summary import RunSummary
 from inferkit.gate.metrics import ACCURACY, TOP5
 from inferkit.gate.outcome import Outcome, Verdict
@@ -49,7 +49,7 @@ _RUN = "run_id, date, git_commit, dirty, branch, project, version, source"
 _FIGURE = "case_id, metric, fingerprint, datum, verdict, change, margin, reason, replicates_known, machine"
 _IN_ORDER = "ORDER BY r.date, r.run_id"
 _LIKE = "(case_id, metric, fingerprint) IN (SELECT (case_id, metric, fingerprint) FROM h.figures WHERE run_id = ?)"
-_USABLE = "(verdict IS DISTINCT FROM 'INVALID' OR machine IS NOT NULL)"  # as Point.usable has it
+_USABLE = "(verdict IS DISTINCT FROM 'INVALID' OR machine IS NOT NULL)"  # as HistoryPoint.usable has it
 _NEWEST = (
     f"QUALIFY {_USABLE} AND row_number() OVER (PARTITION BY r.project, case_id, metric, fingerprint, {_USABLE} "
     "ORDER BY r.date DESC, r.run_id DESC) <= ?"
@@ -99,7 +99,7 @@ class History:
         runs: Sequence[str] | None = None,
         like: str | None = None,
         last: int | None = None,
-    ) -> list[Series]:
+    ) -> list[HistorySeries]:
         """Everything there is of a case, a metric, a kind of machine, a project, of runs by their ids; None: of all.
 
         `like`: only of series that this run has a point of. `last`: only the newest so many usable points of each. One
@@ -112,13 +112,13 @@ class History:
         columns = ", ".join(f"r.{name.strip()}" for name in _RUN.split(","))
         rows = self._query(f"SELECT {columns}, {_FIGURE} FROM h.figures JOIN h.runs r USING (run_id) {where} "
                            f"{_IN_ORDER}, h.figures.rowid", values)  # fmt: skip
-        groups: dict[tuple[str, str, str, str], list[Point]] = {}
+        groups: dict[tuple[str, str, str, str], list[HistoryPoint]] = {}
         for row in rows:
             run = _run(row[:8])
             point = _point(run, *row[8:])
             key = (run.project, point.measured.case, point.metric, point.measured.fingerprint)
             groups.setdefault(key, []).append(point)
-        return [Series(*key, tuple(points)) for key, points in groups.items()]
+        return [HistorySeries(*key, tuple(points)) for key, points in groups.items()]
 
     def fingerprints(self) -> dict[str, Fingerprint]:
         """Every kind of machine there is, by its slug."""
@@ -234,7 +234,7 @@ def _run(row: Sequence[Any]) -> RunInfo:
 def _point(
     run: RunInfo, case: str, metric: str, fingerprint: str, values: Sequence[float], verdict: str | None,
     change: float | None, margin: float | None, reason: str, replicates_known: bool, machine: float | None,
-) -> Point:  # fmt: skip
+) -> HistoryPoint:  # fmt: skip
     """A row as what was measured and what it was judged as."""
     outcome = None
     if verdict is not None:
@@ -243,7 +243,7 @@ def _point(
     if metric in (ACCURACY, TOP5):
         top1, top5 = (values[0], None) if metric == ACCURACY else (math.nan, values[0])
         accuracy = AccuracyRun(case=case, fingerprint=fingerprint, margin=margin, top1=top1, top5=top5)
-        return Point(run, metric, accuracy, outcome)
+        return HistoryPoint(run, metric, accuracy, outcome)
     data = {row.datum: tuple(math.log(value) for value in values) if row.logarithmic else tuple(values)}
     measured = CaseRun(case=case, fingerprint=fingerprint, margin=margin, data=data, replicates_known=replicates_known)
-    return Point(run, metric, measured, outcome)
+    return HistoryPoint(run, metric, measured, outcome)

@@ -12,7 +12,7 @@ from pathlib import Path
 from inferkit.errors import HistoryError
 from inferkit.gate.files.run_file import NO_COMMIT
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.history.series import Point, RunInfo
+from inferkit.gate.history.series import HistoryPoint, RunInfo
 from inferkit.gate.metrics import ACCURACY, LATENCY, METRICS, REFERENCE, TOP5, Metric, is_timed, of_replicates
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import CaseRun, Measured, Run
@@ -23,7 +23,7 @@ class RunSummary:
     """A run as the history keeps it: one point for each metric of each case."""
 
     run: RunInfo
-    points: tuple[Point, ...]
+    points: tuple[HistoryPoint, ...]
     fingerprints: Mapping[str, Fingerprint] = field(default_factory=dict)
 
 
@@ -44,7 +44,7 @@ def summary_of(run: Run) -> RunSummary:
     used = {measured.fingerprint for measured, _, _ in figures}
     return RunSummary(
         info,
-        tuple(Point(info, metric.name, measured, outcome) for measured, metric, outcome in figures),
+        tuple(HistoryPoint(info, metric.name, measured, outcome) for measured, metric, outcome in figures),
         {slug: fingerprint for slug, fingerprint in run.fingerprints.items() if slug in used},
     )
 

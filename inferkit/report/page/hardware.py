@@ -32,7 +32,7 @@ _SWITCHES = ("ecc", "mig")
 
 
 @dataclass(frozen=True)
-class Origin:
+class ShownOrigin:
     """Where a file's figures came from; texts are plain and must be escaped."""
 
     file: str
@@ -49,7 +49,7 @@ class Machine:
     cases: int
 
 
-def origin_of(run: Run) -> Origin:
+def origin_of(run: Run) -> ShownOrigin:
     """The file, its commit with the branch, and its date."""
     known = run.origin
     commit = known.commit[:12] if known.commit not in NO_COMMIT else ""
@@ -57,7 +57,7 @@ def origin_of(run: Run) -> Origin:
         commit += f" on {known.branch}" if known.branch else ""
         commit += " (with uncommitted changes)" if known.dirty else ""
     name = PurePosixPath(run.name.replace("\\", "/")).name
-    return Origin(name, commit or "no commit", known.date[:16].replace("T", " ") or "no date")
+    return ShownOrigin(name, commit or "no commit", known.date[:16].replace("T", " ") or "no date")
 
 
 def machines_of(run: Run) -> tuple[Machine, ...]:

@@ -16,7 +16,7 @@ from inferkit.report.escape import escape
 
 if TYPE_CHECKING:
     from inferkit.gate.history.changes import ChangePoint
-    from inferkit.gate.history.series import Point, Series
+    from inferkit.gate.history.series import HistoryPoint, HistorySeries
     from inferkit.gate.history.store import History
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 520, 96, 18, 26, 130
@@ -65,13 +65,13 @@ def pasts_of(history: History, run: Run) -> tuple[dict[str, Past], str]:
     return found, remark
 
 
-def _changes(series: Series, references: Sequence[Series]) -> list[ChangePoint]:
+def _changes(series: HistorySeries, references: Sequence[HistorySeries]) -> list[ChangePoint]:
     from inferkit.gate.history.changes import change_points
 
     return change_points(series, references)
 
 
-def draw_past(series: Series, points: Sequence[Point], changes: Sequence[ChangePoint]) -> str:
+def draw_past(series: HistorySeries, points: Sequence[HistoryPoint], changes: Sequence[ChangePoint]) -> str:
     """The picture: medians joined, the range of the replicates behind, a dashed line where the series changed."""
     show = shower(series.metric)
     values = [value for point in points for value in point.values]
@@ -120,7 +120,7 @@ def _change_lines(changes: Sequence[ChangePoint], places: Mapping[str, int], x_o
 
 
 def _marks(
-    places: Sequence[tuple[float, Point]], y_of: Callable[[float], float], show: Callable[[float], str]
+    places: Sequence[tuple[float, HistoryPoint]], y_of: Callable[[float], float], show: Callable[[float], str]
 ) -> list[str]:
     """The last runs and those that changed tell of themselves; the others are one path, so that a page stays small."""
     ranges, spots, told = [], [], []
@@ -136,7 +136,7 @@ def _marks(
     return [f'<path class="range s0" d="{"".join(ranges)}"/><path class="spots s0" d="{"".join(spots)}"/>', *told]
 
 
-def _mark(point: Point, x: float, y: float, value: str) -> str:
+def _mark(point: HistoryPoint, x: float, y: float, value: str) -> str:
     run = point.run
     commit = f", {run.commit[:9]}" if run.commit else ""
     said = f"{run.date:%Y-%m-%d %H:%M}{commit}: {value}" + (f", {point.verdict}" if point.verdict else "")

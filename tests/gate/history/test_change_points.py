@@ -9,13 +9,13 @@ import pytest
 
 from inferkit.errors import UsageError
 from inferkit.gate.history.changes import change_points
-from inferkit.gate.history.series import Series
+from inferkit.gate.history.series import HistorySeries
 from inferkit.gate.metrics import LATENCY, REFERENCE
 from tests.gate.history.test_ratchet import runs
 from tests.gate.run_files import point
 
 
-def stepped(at: int, step: float, count: int = 30, metric: str = LATENCY, spoiled: int | None = None) -> Series:
+def stepped(at: int, step: float, count: int = 30, metric: str = LATENCY, spoiled: int | None = None) -> HistorySeries:
     """A series with 0.5 % noise that changes by `step` at a run."""
     chance = np.random.default_rng(at)
     points = []
@@ -24,7 +24,7 @@ def stepped(at: int, step: float, count: int = 30, metric: str = LATENCY, spoile
         verdict = "INVALID" if number == spoiled else "PASS"
         value = seconds * (10 if number == spoiled else 1)
         points.append(point(info, "a", metric, (float(value),), verdict))
-    return Series("mine", "a", metric, "m", tuple(points))
+    return HistorySeries("mine", "a", metric, "m", tuple(points))
 
 
 def test_without_otava_a_hint_names_the_package(monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inferkit.gate.history.ratchet import MARGIN, RECENT, Moment, days_ago, needed, ratchet, release, slips
-from inferkit.gate.history.series import Point, RunInfo, Series
+from inferkit.gate.history.series import HistoryPoint, HistorySeries, RunInfo
 from inferkit.gate.metrics import LATENCY, REFERENCE
 from inferkit.gate.outcome import Verdict
 from tests.gate.run_files import point
@@ -34,7 +34,7 @@ def history(
     slips_from: int = 0,
     reference: float = 0.0,
     margin: float = 0.05,
-) -> list[Series]:
+) -> list[HistorySeries]:
     """A replayed history: each run's replicates around the case's time, some of which slip by `slip` at each run.
 
     Runs differ by `session`, processes by `process` (standard deviations of logarithms). `reference` is the slip of
@@ -50,7 +50,7 @@ def history(
             logs = centre + chance.normal(0, session) + chance.normal(0, process, REPLICATES)
             name, metric = ("reference-1", REFERENCE) if number == cases else (f"case-{number}", LATENCY)
             points.append(point(info, name, metric, np.exp(logs), margin=margin))
-        found.append(Series("mine", name, metric, "m", tuple(points)))
+        found.append(HistorySeries("mine", name, metric, "m", tuple(points)))
     return found
 
 
@@ -125,7 +125,7 @@ def test_a_step_that_was_named_does_not_hide_later_slips():
         verdict = "REGRESSED" if number == 2 else "PASS"
         mended.append(point(each.run, "case-0", LATENCY, values, verdict, 0.05))
     found = ratchet(
-        [Series("mine", "case-0", LATENCY, "m", tuple(mended))], "r013", [Moment("v1", frozenset({"r003"}))]
+        [HistorySeries("mine", "case-0", LATENCY, "m", tuple(mended))], "r013", [Moment("v1", frozenset({"r003"}))]
     )
     assert [outcome.verdict for outcome in found] == [Verdict.REGRESSED]
 
@@ -134,7 +134,7 @@ def test_runs_measured_as_invalid_are_not_compared_with():
     infos = runs(6)
     series = history(1, infos, cases=1)[0]
     spoiled = point(infos[0], "case-0", LATENCY, (9.0,), "INVALID")
-    assert ratchet([Series("mine", "case-0", LATENCY, "m", (spoiled, *series.points[1:]))], "r005",
+    assert ratchet([HistorySeries("mine", "case-0", LATENCY, "m", (spoiled, *series.points[1:]))], "r005",
                    [Moment("v1", frozenset({"r000"}))]) == []  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_a_moment_has_every_run_that_may_stand_for_it():
     assert release(infos, "v0", lambda commit: False) is None
 
 
-def only(series: Series, numbers) -> Series:
+def only(series: HistorySeries, numbers) -> HistorySeries:
     """As if these runs alone had measured it."""
     wanted = {f"r{n:03}" for n in numbers}
     return replace(series, points=tuple(each for each in series.points if each.run.run_id in wanted))
@@ -175,7 +175,7 @@ def test_the_reference_is_looked_at_between_the_runs_that_the_case_is_of():
     What the reference did since those says nothing of what happened to this case.
     """
 
-    def slower(each: Point) -> Point:
+    def slower(each: HistoryPoint) -> HistoryPoint:
         if int(each.run.run_id[1:]) < 10:
             return each
         values = tuple(1.3 * value for value in each.values)

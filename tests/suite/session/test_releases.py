@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from inferkit.gate.history.series import Point, RunInfo
+from inferkit.gate.history.series import HistoryPoint, RunInfo
 from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import RunSummary
 from inferkit.gate.metrics import LATENCY, REFERENCE
@@ -41,7 +41,7 @@ def run(machine, day, commit="", *, cases=CASES, slip=0.0):
     def point(name, metric, rate=0.0):
         logs = np.log(0.001) + np.log1p(rate) * day + chance.normal(0, 0.003) + chance.normal(0, 0.003, 3)
         measured = CaseRun(case=name, fingerprint=machine, margin=0.05, data={"log_medians": tuple(logs)})
-        return Point(told, metric, measured, Outcome(name, metric, Verdict.PASS, margin=0.05))
+        return HistoryPoint(told, metric, measured, Outcome(name, metric, Verdict.PASS, margin=0.05))
 
     everything = {name: point(name, LATENCY, slip if name == CASES[0] else 0.0) for name in CASES}
     return RunSummary(told, (*(everything[name] for name in cases), point("reference-1", REFERENCE)))
