@@ -374,5 +374,5 @@ def _write_pictures(folder: Path, result: Mapping[str, Any]) -> None:
     pictures: Iterator[Mapping[str, Any]] = iter(result.get("confusion", {}).get("images", ()))
     for each in pictures:
         if each["png"] is not None:
-            name = f"{each['index']:06d}-label{each['label']}-{each['before']}-to-{each['now']}.png"
+            name = f"{each['index']:06d}-label{each['label']}-{each['base']}-to-{each['head']}.png"
             write_output(folder / name, base64.b64decode(each["png"].partition(",")[2]))

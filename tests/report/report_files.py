@@ -121,9 +121,9 @@ def confusion(pictures: int = 3) -> dict[str, Any]:
         "lost": 5,
         "gained": 4,
         "classes": {"0": "T-shirt/top", "6": "Shirt"},
-        "pairs": [{"label": 0, "before": 0, "now": 6, "count": 12}],
+        "pairs": [{"label": 0, "base": 0, "head": 6, "count": 12}],
         "images": [
-            {"index": n, "key": f"{n:08d}", "label": 0, "before": 0, "now": 6, "png": png} for n in range(pictures)
+            {"index": n, "key": f"{n:08d}", "label": 0, "base": 0, "head": 6, "png": png} for n in range(pictures)
         ],
     }
 

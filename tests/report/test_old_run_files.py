@@ -9,6 +9,7 @@ import pytest
 from inferkit.cli.main import main
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.report.page.confusion import Pair, confusion_of
 from inferkit.report.write import view_of_files
 from tests.report.report_files import COLUMNS, run_json, write_run
 
@@ -90,3 +91,11 @@ def test_the_layers_that_explain_a_change_have_their_times(tmp_path, schema, wor
     assert main(["report", str(path), "--markdown", str(tmp_path / "c.md"), "--no-history"]) == 0
     (line,) = [line for line in (tmp_path / "c.md").read_text().splitlines() if "conv1" in line]
     assert re.sub("&#..;", "", line) == "  - conv1 120 µs - 240 µs, +120 µs (+100%)"
+
+
+@pytest.mark.parametrize("words", [("before", "now"), ("base", "head")])
+def test_images_that_changed_their_class_are_told_by_the_classes_in_base_and_in_head(words):
+    pair = {"label": 0, "count": 12, **dict(zip(words, (0, 6), strict=True))}
+    changes = confusion_of({"confusion": {"classes": {"0": "T-shirt/top", "6": "Shirt"}, "pairs": [pair]}})
+    assert changes is not None
+    assert changes.pairs == (Pair("T-shirt/top", "T-shirt/top", "Shirt", 12),)

@@ -33,12 +33,11 @@ def confusion(
 ) -> dict[str, Any]:
     """The images whose predicted class `base` [N] and `head` [N] differ; JSON-able.
 
-    {"changed", "images_seen", "lost", "gained", "classes": {number: name}, "pairs": [{"label", "before", "now",
-    "count"}], "images": [{"index", "key", "label", "before", "now", "png"}]}, where `before` is the class in base and
-    `now` that in head: the most frequent pairs first; of the images those that base had right come first, `png` is a
-    data URI. A prediction of -1 means no class. With `first`
-    only the dataset's first N images were classified. DataError where it has another number of images than were
-    classified, or cannot be read.
+    {"changed", "images_seen", "lost", "gained", "classes": {number: name},
+    "pairs": [{"label", "base", "head", "count"}], "images": [{"index", "key", "label", "base", "head", "png"}]}, with
+    the class in base and that in head: the most frequent pairs first; of the images those that base had right come
+    first, `png` is a data URI. A prediction of -1 means no class. With `first` only the dataset's first N images were
+    classified. DataError where it has another number of images than were classified, or cannot be read.
     """
     from inferkit.data import open_dataset
 
@@ -64,7 +63,7 @@ def confusion(
             "gained": int((head[changed] == labels[changed]).sum()),
             "classes": {str(number): names[number] for number in sorted(seen) if 0 <= number < len(names)},
             "pairs": [
-                {"label": label, "before": base_class, "now": head_class, "count": count}
+                {"label": label, "base": base_class, "head": head_class, "count": count}
                 for (label, base_class, head_class), count in counted.most_common(MOST_PAIRS)
             ],
             "images": [_image(source, int(i), int(labels[i]), int(base[i]), int(head[i])) for i in chosen],
@@ -73,7 +72,7 @@ def confusion(
 
 def _image(source: Dataset, index: int, label: int, base: int, head: int) -> dict[str, Any]:
     key, png = picture(source, index)
-    return {"index": index, "key": key, "label": label, "before": base, "now": head, "png": png}
+    return {"index": index, "key": key, "label": label, "base": base, "head": head, "png": png}
 
 
 def picture(source: Dataset, index: int, longest: int = THUMBNAIL) -> tuple[str, str | None]:

@@ -75,7 +75,8 @@ def _count(values: Mapping[str, Any], key: str) -> int:
 
 
 def _classes(values: Mapping[str, Any], names: Mapping[str, Any]) -> tuple[str, str, str]:
-    label, base, head = (_name(number(values, key), names) for key in ("label", "before", "now"))
+    sides = ("base", "head") if "base" in values else ("before", "now")  # as 0.1.0 called them
+    label, base, head = (_name(number(values, key), names) for key in ("label", *sides))
     return label, base, head
 
 

@@ -32,13 +32,13 @@ def test_counts_pairs_and_pictures_of_real_images(labels):
     base[gained] = 3  # wrong before, right now
     facts = confusion(base, head, fashion_mnist.NAME)
     assert (facts["changed"], facts["lost"], facts["gained"]) == (7, 6, 1)
-    assert facts["pairs"][0] == {"label": 6, "before": 6, "now": 0, "count": 5}
+    assert facts["pairs"][0] == {"label": 6, "base": 6, "head": 0, "count": 5}
     assert [each["index"] for each in facts["images"]] == [*sorted([*shirts, lost]), gained]
     shown = confusion_of({"confusion": facts})
     assert shown is not None
-    assert (shown.pairs[0].label, shown.pairs[0].now) == ("Shirt", "T-shirt/top")
+    assert (shown.pairs[0].label, shown.pairs[0].head) == ("Shirt", "T-shirt/top")
     assert all(each.png is not None for each in shown.pictures)
-    assert [each.now for each in shown.pictures if each.label == "Trouser"] == ["no class"]
+    assert [each.head for each in shown.pictures if each.label == "Trouser"] == ["no class"]
 
 
 def test_a_picture_is_the_image_at_twice_its_size(labels):
@@ -82,7 +82,7 @@ def test_other_images_than_were_classified_are_refused(labels):
     "png", ["javascript:alert(1)", 'data:image/png;base64,AAAA" onerror="x', "data:text/html;base64,AAAA", 5]
 )
 def test_nothing_but_a_png_gets_into_a_page(png):
-    facts = {"images": [{"index": 1, "label": 1, "before": 1, "now": 2, "png": png}]}
+    facts = {"images": [{"index": 1, "label": 1, "base": 1, "head": 2, "png": png}]}
     shown = confusion_of({"confusion": facts})
     assert shown is not None
     assert shown.pictures[0].png is None
