@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,18 +10,26 @@ from typing import Any, TypeVar
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
 from inferkit.precision.calibration.collect import collect
+from inferkit.precision.calibration.image_inputs import Feeds, ImageInputs
 from inferkit.precision.calibration.methods import DEFAULT_METHOD, Calibration, calibration_from, method
 from inferkit.precision.calibration.ranges import Ranges
 from inferkit.precision.calibration.sources import describe, feeds_of, from_path
 from inferkit.precision.casts import CastOptions, to_half
+from inferkit.precision.comparison.check import require_explained, require_same
 from inferkit.precision.halves import HALVES
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, INT8, insert
-from inferkit.precision.rewrite.fold import prepare
+from inferkit.precision.rewrite.feeds import random_feeds
+from inferkit.precision.rewrite.fold import prepare, split_normalization
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.opset import convert
 
 _Options = TypeVar("_Options")
+
+_COMPARED_IMAGES = 2  # of the calibration, with which the quantized network is compared with the network before
+_NOT_COMPARED = (
+    "not compared with the network before the rewriting: it runs with none of the sizes tried for its inputs"
+)
 
 
 @dataclass(frozen=True)
@@ -101,27 +109,89 @@ def _require_fp32(network: Network, precision: str) -> None:
 def _half(network: Network, precision: str, options: CastOptions) -> Network:
     _require_fp32(network, precision)
     half = HALVES[precision]
-    graph = convert(prepare(network.model), half.opset)
-    notes = to_half(graph, half, options)
+    graph, notes = _ready(network, half.opset, split=True)
+    base = graph.copy()
+    losses = to_half(graph, half, options)
+    notes += tuple(f"{loss}: kept fp32" for loss in losses)
     graph.prune()
-    return network.with_model(graph.model(), precision=precision, notes=(*network.notes, *notes))
+    feeds = random_feeds(base)
+    if feeds is not None:
+        if any(loss.kind == "overflow" for loss in losses):  # such weights are made for far smaller inputs
+            feeds = {
+                name: values * values.dtype.type(2**-10) if values.dtype.kind == "f" else values
+                for name, values in feeds.items()
+            }
+        what, hint = _words(network, precision, "keep")
+        notes += require_explained(base, graph, precision, feeds, what=what, hint=hint)
+    return network.with_model(graph.model(), precision=precision, notes=_joined(network, notes))
+
+
+def _ready(network: Network, opset: int, *, split: bool = False) -> tuple[Graph, tuple[str, ...]]:
+    """The network's graph, prepared and in operator set `opset` or newer, and notes on what was not compared.
+
+    `split`: normalization that stays a layer of its own becomes a factor and a summand. PrecisionError, with the first
+    node, where the graph would compute something else than the network's.
+    """
+    base, graph = Graph(network.model), prepare(network.model)
+    if split:
+        split_normalization(graph)
+    feeds = random_feeds(base)
+    if feeds is None:
+        return convert(graph, opset), (_NOT_COMPARED,)
+    what = f"network {network.name!r}: folding constants and normalization"
+    notes = require_same(
+        base, graph, feeds, what, "use the network in fp32, and report the model as a fault of inferkit"
+    )
+    return convert(graph, opset), notes
+
+
+def _words(network: Network, precision: str, option: str) -> tuple[str, str]:
+    """How an error begins, and the hint that it ends with."""
+    what = f"network {network.name!r}: rewriting to {precision}"
+    return what, f"keep the layer in fp32: {option}=[{{layer}}] (--keep {{layer}})"
+
+
+def _joined(network: Network, notes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*network.notes, *notes)))
 
 
 def _quantized(network: Network, precision: str, source: Any, options: QuantizeOptions) -> Network:
     _require_fp32(network, precision)
     form = FORMATS[precision]
-    graph = convert(prepare(network.model), form.opset)
+    graph, notes = _ready(network, form.opset)
+    base = graph.copy()
     placement = place(graph, options.choices(precision))
-    calibration = calibrate(network, precision, graph, placement, source, options)
+    seen: list[Feeds] = []
+    calibration = calibrate(network, precision, graph, placement, source, options, seen.append)
     insert(graph, placement.within(calibration.amax), calibration, form)
     graph.prune()
-    return network.with_model(graph.model(), precision=precision, calibration=calibration.description)
+    feeds = _few(base, seen[0]) if seen else random_feeds(base)
+    if feeds is not None:
+        what, hint = _words(network, precision, "exclude")
+        notes += require_explained(base, graph, precision, feeds, what=what, hint=hint, representative=bool(seen))
+    return network.with_model(
+        graph.model(), precision=precision, calibration=calibration.description, notes=_joined(network, notes)
+    )
+
+
+def _few(graph: Graph, batch: Feeds) -> Feeds:
+    """The first images of a batch, as many as the graph takes."""
+    inputs = ImageInputs.of(graph)
+    wanted = inputs.fixed or _COMPARED_IMAGES
+    part = inputs.part(batch, 0, wanted)
+    return inputs.filled(part, inputs.fixed - inputs.count(part)) if inputs.fixed else part
 
 
 def calibrate(
-    network: Network, precision: str, graph: Graph, placement: Placement, source: Any, options: QuantizeOptions
+    network: Network,
+    precision: str,
+    graph: Graph,
+    placement: Placement,
+    source: Any,
+    options: QuantizeOptions,
+    first: Callable[[Feeds], None] = lambda batch: None,
 ) -> Calibration:
-    """The Calibration made from any accepted source."""
+    """The Calibration made from any accepted source; `first` is called with the first batch where there is one."""
     chosen = options.method or (DEFAULT_METHOD if precision == "int8" else "max")
     if source is None:
         raise PrecisionError(
@@ -136,7 +206,7 @@ def calibrate(
     if isinstance(source, Ranges):
         _refuse(f"ranges of {source.images} images", images=options.images)
     else:
-        source = _collected(graph, placement, source, options)
+        source = _collected(graph, placement, source, options, first)
     return calibration_from(source, chosen)
 
 
@@ -159,7 +229,7 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
     """
     chosen = parse_options(QuantizeOptions, "calibration", options)
     _require_fp32(network, "calibration")
-    graph = convert(prepare(network.model), INT8.opset)  # the prepared graph may need more than its own operator set
+    graph, _ = _ready(network, INT8.opset)  # the prepared graph may need more than its own operator set
     if isinstance(source, (str, Path)):
         source = from_path(Path(source))
     if isinstance(source, (Calibration, Ranges)):
@@ -167,7 +237,13 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
     return _collected(graph, place(graph, chosen.choices("int8")), source, chosen)
 
 
-def _collected(graph: Graph, placement: Placement, source: Any, options: QuantizeOptions) -> Ranges:
+def _collected(
+    graph: Graph,
+    placement: Placement,
+    source: Any,
+    options: QuantizeOptions,
+    first: Callable[[Feeds], None] = lambda batch: None,
+) -> Ranges:
     batches = feeds_of(
         source,
         graph,
@@ -175,5 +251,12 @@ def _collected(graph: Graph, placement: Placement, source: Any, options: Quantiz
         batch_size=options.batch_size,
         preprocessing=options.preprocessing,
     )
-    ranges = collect(graph, placement.tensors, batches, threads=options.threads)
+    ranges = collect(graph, placement.tensors, _telling_first(batches, first), threads=options.threads)
     return replace(ranges, source=describe(source))
+
+
+def _telling_first(batches: Iterable[Feeds], first: Callable[[Feeds], None]) -> Iterator[Feeds]:
+    for number, batch in enumerate(batches):
+        if number == 0:
+            first(batch)
+        yield batch

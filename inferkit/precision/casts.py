@@ -15,9 +15,8 @@ import onnx
 from onnx import TensorProto
 
 from inferkit.errors import PrecisionError, UsageError
-from inferkit.precision.halves import Half
+from inferkit.precision.halves import Half, Loss
 from inferkit.precision.islands import SATURATING, Islands, find_islands, is_float, slots
-from inferkit.precision.rewrite.fold import split_normalization
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import captured, rename_reads
 
@@ -44,13 +43,12 @@ class CastOptions:
             raise UsageError(f"overflow must be 'fp32' or 'error', not {self.overflow!r}")
 
 
-def to_half(graph: Graph, half: Half, options: CastOptions) -> tuple[str, ...]:
-    """Rewrite a prepared graph in place; returns notes, one for each layer that stays FP32 for its weights' sake.
+def to_half(graph: Graph, half: Half, options: CastOptions) -> tuple[Loss, ...]:
+    """Rewrite a prepared graph in place; returns the constants for whose sake a layer stays FP32.
 
     PrecisionError for layers that do not fit half precision where `options` say so, for a name in `keep` that no layer
     has, and for tensors of unknown type.
     """
-    split_normalization(graph)
     patterns = [options.keep] if isinstance(options.keep, str) else list(options.keep)
     for pattern in patterns:
         if not any(fnmatchcase(node.name, pattern) for node in graph.nodes):
@@ -63,7 +61,7 @@ def to_half(graph: Graph, half: Half, options: CastOptions) -> tuple[str, ...]:
             f"overflow='fp32' keeps these layers in FP32"
         )
     _Rewrite(graph, half, options, islands).run()
-    return tuple(f"{loss}: kept fp32" for loss in islands.losses)
+    return islands.losses
 
 
 class _Rewrite:

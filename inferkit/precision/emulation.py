@@ -26,16 +26,20 @@ def emulated(network: Network) -> Network:
 
     `network` is of fp16, bf16 or fp8 (others come back as they are); inputs and outputs that are half stay so.
     """
-    if network.precision == "fp8":
-        graph = Graph(network.model)
-        _unquantized(graph)
-    elif network.precision in ("fp16", "bf16"):
-        graph = Graph(network.model)
-        _widened(graph)
-    else:
+    if network.precision not in ("fp16", "bf16", "fp8"):
         return network
+    graph = Graph(network.model)
+    emulate(graph, network.precision)
     graph.prune()
     return network.with_model(graph.model())
+
+
+def emulate(graph: Graph, precision: str) -> None:
+    """Rewrite a graph of fp16, bf16 or fp8 in place, so that its operators are FP32; others stay as they are."""
+    if precision == "fp8":
+        _unquantized(graph)
+    elif precision in ("fp16", "bf16"):
+        _widened(graph)
 
 
 def _widened(graph: Graph) -> None:

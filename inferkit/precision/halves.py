@@ -32,6 +32,11 @@ class Half:
             return values.astype(self.dtype)
 
     @property
+    def step(self) -> float:
+        """The distance from 1 to the next larger number."""
+        return 2.0**-10 if self.element == TensorProto.FLOAT16 else 2.0**-7
+
+    @property
     def dtype(self) -> np.dtype:
         if self.element == TensorProto.FLOAT16:
             return np.dtype(np.float16)

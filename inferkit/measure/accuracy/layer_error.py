@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A layer has diverged below so many dB: what rounding to the type costs over the layers of trained networks, and a
-# good margin. A pair is judged by its coarser type.
-LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, "fp8": 12.0}
+from inferkit.precision.comparison.limits import LIMITS
 
 # JSON has no infinity. A base of zeros has no signal at all; nobody tells errors of 1e10 signals apart.
 LOWEST = -200.0

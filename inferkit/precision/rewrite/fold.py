@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inferkit.precision.rewrite.affine import Affine, affine_of
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, set_attribute, subgraphs
+from inferkit.precision.rewrite.running import is_array, run_part
 from inferkit.precision.rewrite.value_types import ValueType
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -55,7 +56,11 @@ def _is_inference_dropout(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def fold_constants(graph: Graph) -> None:
-    """Replace nodes that depend on constants alone by their values, as onnx's own reference computes them."""
+    """Replace nodes that depend on constants alone by their values, as ONNX Runtime computes them.
+
+    onnx's own reference differs from it: it gives Softmax of old operator sets the meaning of later ones, and Resize
+    other pixels.
+    """
     for node in graph.sorted_nodes():
         reads = [name for name in node.input if name]
         if (
@@ -71,29 +76,27 @@ def fold_constants(graph: Graph) -> None:
         if values is None:
             continue
         for name, value in zip(node.output, values, strict=True):
-            if name:
+            if value is not None:
                 graph.constants[name] = onnx.numpy_helper.from_array(value, name)
         graph.remove(node)
 
 
-def _evaluate(graph: Graph, node: onnx.NodeProto, reads: list[str]) -> list[NDArray] | None:
-    from onnx.reference import ReferenceEvaluator
-
-    feeds = {name: graph.array(name) for name in dict.fromkeys(reads)}
-    inputs = [
-        onnx.helper.make_tensor_value_info(name, graph.constants[name].data_type, graph.constants[name].dims)
-        for name in feeds
-    ]
-    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
-    opset = onnx.helper.make_opsetid("", graph.opset)
-    model = onnx.helper.make_model(onnx.helper.make_graph([node], "constant", inputs, outputs), opset_imports=[opset])
+def _evaluate(graph: Graph, node: onnx.NodeProto, reads: list[str]) -> list[NDArray | None] | None:
     try:
-        results = iter(ReferenceEvaluator(model).run(None, feeds))
-        values = [np.asarray(next(results)) if name else np.empty(0) for name in node.output]
-    except Exception:  # an operator or type that the reference lacks: the node stays, nothing is lost
+        results = run_part(graph, [node], {}, [name for name in node.output if name])
+    except Exception:  # an operator or type that ONNX Runtime lacks: the node stays, nothing is lost
         return None
-    input_bytes = sum(value.nbytes for value in feeds.values() if value is not None)
-    return values if sum(value.nbytes for value in values) <= input_bytes + _FOLDED_GROWTH else None
+    if not all(map(is_array, results.values())):
+        return None  # a sequence is no constant
+    arrays = {name: np.asarray(value) for name, value in results.items()}
+    input_bytes = sum(_bytes(graph.constants[name]) for name in dict.fromkeys(reads))
+    grown = sum(value.nbytes for value in arrays.values()) - input_bytes
+    return [arrays.get(name) for name in node.output] if grown <= _FOLDED_GROWTH else None
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    itemsize = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+    return int(np.prod(tensor.dims, dtype=np.int64)) * itemsize
 
 
 def plain_products(graph: Graph) -> None:

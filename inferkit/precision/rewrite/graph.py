@@ -7,7 +7,7 @@ replaced, so that rewriting a network of 500 MB does not copy 500 MB at every st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -220,12 +220,8 @@ class Graph:
         PrecisionError for a tensor that the graph does not compute.
         """
         types = self.types()
-        part = Graph(self._frame)
-        part._name, part._sparse, part._names = self._name, self._sparse, set(self._names)
-        part._noted = self._noted
-        part.inputs = [_copy(value) for value in self.inputs]
-        part.nodes = [_copy(node) for node in self.nodes]
-        part.constants = dict(self.constants)
+        part = self.copy()
+        part.outputs = []
         for name in outputs:
             value = types.get(name)
             if self.producer(name) is None:
@@ -233,6 +229,29 @@ class Graph:
             element = value.element if value and value.element else onnx.TensorProto.FLOAT
             part.outputs.append(helper.make_tensor_value_info(name, element, None))
         part.prune()
+        return part
+
+    def copy(self) -> Graph:
+        """A graph of its own that is equal to this one; it shares its constants."""
+        copy = self.part(self.nodes, self.inputs, [])
+        copy.outputs = [_copy(value) for value in self.outputs]
+        copy.constants = dict(self.constants)
+        copy._names = set(self._names)
+        return copy
+
+    def part(
+        self, nodes: Iterable[onnx.NodeProto], inputs: Iterable[onnx.ValueInfoProto], outputs: Iterable[str]
+    ) -> Graph:
+        """A graph of copies of `nodes` with the constants that they read; the outputs' types are left to inference."""
+        part = Graph(self._frame)
+        part._name, part._sparse, part._noted = self._name, self._sparse, self._noted
+        part.inputs = [_copy(value) for value in inputs]
+        part.nodes = [_copy(node) for node in nodes]
+        part.outputs = [helper.make_empty_tensor_value_info(name) for name in outputs]
+        reads = {name for node in part.nodes for name in (*node.input, *captured(node))}
+        fed = set(part.input_names)
+        part.constants = {name: self.constants[name] for name in reads - fed if name in self.constants}
+        part._names = reads | fed | {name for node in part.nodes for name in node.output} | set(part.output_names)
         return part
 
     # Putting together
@@ -263,9 +282,9 @@ class Graph:
                     stack.append((pending, iter((*pending.input, *captured(pending)))))
         return order
 
-    def model(self) -> onnx.ModelProto:
-        """A new model of this graph."""
-        return self._assemble(list(self.constants.values()))
+    def model(self, holds: Callable[[onnx.TensorProto], bool] = lambda tensor: True) -> onnx.ModelProto:
+        """A new model of this graph, with the constants that it `holds` (default: all)."""
+        return self._assemble([tensor for tensor in self.constants.values() if holds(tensor)])
 
     def with_opset(self, version: int) -> Graph:
         """This graph in operator set `version`; unchanged if it is that or newer. PrecisionError if not possible."""

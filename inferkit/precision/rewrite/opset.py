@@ -7,26 +7,14 @@ else that it changes is found by running both graphs in ONNX Runtime.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
-from inferkit.errors import PrecisionError
-from inferkit.network.as_written import session_as_written
+from inferkit.precision.comparison.check import require_same
+from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, set_attribute
-
-# Both graphs run the same FP32 kernels; a softmax that is flattened first may sum in another order.
-_TOLERATED = 1e-4
-# Sizes tried for dimensions that are open besides the batch: the first with which the graph runs is taken.
-_OPEN_SIZES = (32, 64, 224, 7, 1)
-# What draws random numbers computes something else in every run.
-_RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
-)
 
 
 def convert(graph: Graph, version: int) -> Graph:
@@ -37,12 +25,20 @@ def convert(graph: Graph, version: int) -> Graph:
     """
     if graph.opset >= version:
         return graph
-    old = Graph(graph.model())
+    old = graph.copy()
     _flatten_hardmax(old)
     converted = old.with_opset(version)
     if graph.opset <= 10:  # there is no later Resize in such a graph
         _restore_coordinates(converted)
-    _compare(graph, converted)
+    feeds = random_feeds(graph)
+    if feeds is not None:
+        require_same(
+            graph,
+            converted,
+            feeds,
+            f"conversion from operator set {graph.opset} to {version}",
+            f"export the model again with opset_version={version}, or use a precision that needs no newer operator set",
+        )
     return converted
 
 
@@ -85,86 +81,3 @@ def _grow_first(graph: Graph, node: onnx.NodeProto, scales: NDArray[np.float32])
     graph.add_node("Resize", [node.input[0], "", larger], [between], between, **kept)
     del node.input[:]
     node.input.extend([between, "", smaller])
-
-
-def _compare(base: Graph, head: Graph) -> None:
-    """PrecisionError with the first node whose result `head` computes differently from `base`, on random inputs.
-
-    Not compared are graphs that draw random numbers, and those that ONNX Runtime cannot run.
-    """
-    fed = None if any(node.op_type in _RANDOM for node in base.nodes) else _run_base(base)
-    if fed is None:
-        return
-    feeds, expected = fed
-    try:
-        found = _run(head.model(), feeds)
-    except Exception as error:  # ONNX Runtime's exceptions have no common class below Exception
-        if type(error).__name__ == "NotImplemented":  # it lacks the kernel; other engines may have it
-            return
-        raise PrecisionError(
-            f"conversion from operator set {base.opset} to {head.opset} gives a graph that ONNX Runtime refuses: "
-            f"{error}; export the model again with opset_version={head.opset}"
-        ) from error
-    if not _differing(expected, found):
-        return
-    shared = [name for node in base.sorted_nodes() for name in node.output if name and head.producer(name) is not None]
-    expected = _run(_watched(base, shared), feeds)
-    found = _run(_watched(head, shared), feeds)
-    wrong = _differing(expected, found)[:1]
-    producer = base.producer(wrong[0]) if wrong else None
-    where = f"node {producer.name!r} ({producer.op_type})" if producer is not None else "an output"
-    raise PrecisionError(
-        f"conversion from operator set {base.opset} to {head.opset} changes what {where} computes; export the model "
-        f"again with opset_version={head.opset}, or use a precision that needs no newer operator set"
-    )
-
-
-def _run_base(graph: Graph) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]] | None:
-    """Random inputs and what the graph makes of them; None where it runs with none of the sizes tried."""
-    model = graph.model()
-    for size in _OPEN_SIZES:
-        try:
-            feeds = {value.name: _random(value, size) for value in graph.inputs}
-            return feeds, _run(model, feeds)
-        except Exception:  # ONNX Runtime's exceptions have no common class below Exception
-            continue
-    return None
-
-
-def _random(value: onnx.ValueInfoProto, size: int) -> NDArray[Any]:
-    """Normal numbers, zeros and ones where the input is of integers; 2 along an open first dimension, else `size`."""
-    dims = value.type.tensor_type.shape.dim
-    shape = [dim.dim_value if dim.HasField("dim_value") else size if index else 2 for index, dim in enumerate(dims)]
-    random = np.random.default_rng(list(value.name.encode()))
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
-    return np.asarray(random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)).astype(
-        dtype
-    )
-
-
-def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    session = session_as_written(model)
-    names = list(dict.fromkeys(output.name for output in session.get_outputs()))
-    return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def _watched(graph: Graph, names: list[str]) -> onnx.ModelProto:
-    """The model with the tensors `names` as its outputs."""
-    model = graph.model()
-    del model.graph.output[:]
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    return model
-
-
-def _differing(expected: dict[str, NDArray[Any]], found: dict[str, NDArray[Any]]) -> list[str]:
-    return [name for name, value in expected.items() if not _is_close(value, found[name])]
-
-
-def _is_close(expected: Any, found: Any) -> bool:
-    if not isinstance(expected, np.ndarray) or expected.dtype.kind != "f":
-        return bool(np.array_equal(expected, found))
-    if expected.shape != found.shape:
-        return False
-    finite = np.abs(expected[np.isfinite(expected)])
-    largest = float(finite.max()) if finite.size else 0.0
-    return bool(np.allclose(found, expected, rtol=_TOLERATED, atol=_TOLERATED * largest, equal_nan=True))
