@@ -6,6 +6,8 @@ The ratio is 10 log10(sum a² / sum (a - b)²) in dB, where a is base and b is h
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,28 +21,48 @@ LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, 
 
 # A tensor may lose so many dB more to quantization than a scale of its own would cost it. The calibration's images
 # have larger values than those of the comparison, and tensors that meet in a concatenation share one scale.
-_SHARED_SCALE = 30.0
-_CHUNK = 1 << 18  # compared in parts that fit the cache
+_SHARED_SCALE = 20.0
+_CHUNK = 1 << 16  # compared in parts that fit the cache
 
 Array = NDArray[Any]
 
 
-def signal_to_noise(base: Array, head: Array) -> float:
-    """The ratio in dB over the values that are finite in both; inf where these are equal, -inf where base is zero."""
-    a, b = np.ravel(base), np.ravel(head)
+@dataclass(frozen=True)
+class Agreement:
+    """How far two tensors agree: the ratio in dB over the values that are finite in both, and how many are so in one
+    only. The ratio is inf where these values are equal, and -inf where base's are all zero."""
+
+    ratio: float
+    not_finite: int
+
+
+def agreement(base: Array, head: Array) -> Agreement:
+    """Of two arrays of one shape."""
     signal = noise = 0.0
-    for start in range(0, a.size, _CHUNK):
-        x = a[start : start + _CHUNK].astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            apart = x - b[start : start + _CHUNK]
-        finite = np.isfinite(apart)
-        if not finite.all():
+    odd = 0
+    for a, b in _chunks(base, head):
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = a - b
+            powers = float(a @ a), float(apart @ apart)
+        if not (math.isfinite(sum(powers)) and powers[0]):  # beyond float32, or values that are not finite
+            x = a.astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                apart = x - b
+            finite = np.isfinite(apart)
+            odd += int(np.count_nonzero(np.isfinite(a) != np.isfinite(b)))
             x, apart = x[finite], apart[finite]
-        signal += float(x @ x)
-        noise += float(apart @ apart)
+            powers = float(x @ x), float(apart @ apart)
+        signal += powers[0]
+        noise += powers[1]
     if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf
+        return Agreement(math.inf, odd)
+    return Agreement(10 * math.log10(signal / noise) if signal else -math.inf, odd)
+
+
+def _chunks(base: Array, head: Array) -> Iterator[tuple[Array, Array]]:
+    a, b = np.ravel(base), np.ravel(head)
+    for start in range(0, a.size, _CHUNK):
+        yield a[start : start + _CHUNK], b[start : start + _CHUNK]
 
 
 def distance(base: Array, head: Array) -> float:
@@ -48,11 +70,6 @@ def distance(base: Array, head: Array) -> float:
     with np.errstate(invalid="ignore"):
         apart = head.astype(np.float64) - base
     return float(np.linalg.norm(apart[np.isfinite(apart)]))
-
-
-def not_finite(base: Array, head: Array) -> int:
-    """How many values are finite in one of the two only."""
-    return int(np.count_nonzero(np.isfinite(base) != np.isfinite(head)))
 
 
 def difference(base: Array, head: Array, limit: float) -> str | None:
@@ -65,11 +82,10 @@ def difference(base: Array, head: Array, limit: float) -> str | None:
     if base.dtype.kind != "f":
         wrong = int(np.count_nonzero(base != head))
         return f"differs in {wrong} of {base.size} values" if wrong else None
-    infinite = not_finite(base, head)
-    if infinite:
-        return f"is infinite or NaN in {infinite} of {base.size} values where it should not, or the other way round"
-    ratio = signal_to_noise(base, head)
-    return None if ratio >= limit else f"agrees to {ratio:.1f} dB (limit {limit:g} dB)"
+    found = agreement(base, head)
+    if found.not_finite:
+        return f"has {found.not_finite} of {base.size} values that are finite in one of the two networks only"
+    return None if found.ratio >= limit else f"agrees to {found.ratio:.1f} dB (limit {limit:g} dB)"
 
 
 def half_rounding(values: Array, rounded: Array, half: Half, *, saturates: bool) -> str | None:
@@ -77,36 +93,37 @@ def half_rounding(values: Array, rounded: Array, half: Half, *, saturates: bool)
 
     `saturates`: magnitudes beyond the type's largest may have become the largest.
     """
-    limit = np.abs(values.astype(np.float32)) if not saturates else np.minimum(np.abs(values), half.largest)
-    expected = np.sign(values) * limit
-    infinite = not_finite(expected, rounded)
+    infinite = wrong = 0
+    largest = 0.0
+    for a, b in _chunks(values, rounded):
+        exact = np.clip(a, -half.largest, half.largest) if saturates else a
+        bound = np.maximum(np.abs(exact), half.smallest)
+        with np.errstate(invalid="ignore"):
+            wrong += int(np.count_nonzero(np.abs(exact - b) > half.step / 2 * (1 + 1e-6) * bound))
+        lost = np.isfinite(exact) & ~np.isfinite(b)
+        if lost.any():
+            infinite += int(np.count_nonzero(lost))
+            largest = max(largest, float(np.abs(exact[lost]).max()))
     if infinite:
-        largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
         return f"overflows {half.name} in {infinite} of {values.size} values (largest {largest:.3g})"
-    with np.errstate(invalid="ignore"):
-        wrong = np.abs(expected - rounded) > half.step / 2 * np.maximum(limit, half.smallest) * (1 + 1e-6)
-    count = int(np.count_nonzero(wrong))
-    return f"is not what rounding to {half.name} gives in {count} of {values.size} values" if count else None
+    return f"is not what rounding to {half.name} gives in {wrong} of {values.size} values" if wrong else None
 
 
 def quantized_rounding(values: Array, dequantized: Array, precision: str, largest_code: float) -> str | None:
     """What quantization does not explain, in words; None where it explains everything."""
-    infinite = not_finite(values, dequantized)
-    if infinite:
-        return f"is not finite in {infinite} of {values.size} values after quantization"
-    ratio = signal_to_noise(values, dequantized)
-    if ratio >= LIMITS[precision]:
+    found = agreement(values, dequantized)
+    if found.not_finite:
+        return f"has {found.not_finite} of {values.size} values that are finite in one of the two networks only"
+    if found.ratio >= LIMITS[precision]:
         return None
     own = _own_scale(values, largest_code)
-    limit = min(LIMITS[precision], own - _SHARED_SCALE)
-    if ratio >= limit:
+    if found.ratio >= own - _SHARED_SCALE:
         return None
-    return f"keeps {ratio:.1f} dB after quantization, where a scale of its own would keep {own:.1f} dB"
+    return f"keeps {found.ratio:.1f} dB after quantization, where a scale of its own would keep {own:.1f} dB"
 
 
 def _own_scale(values: Array, largest_code: float) -> float:
     """The ratio in dB with the steps that suit these values themselves."""
     finite = values[np.isfinite(values)].astype(np.float64)
-    largest = float(np.abs(finite).max(initial=0.0))
-    step = largest / largest_code
+    step = float(np.abs(finite).max(initial=0.0)) / largest_code
     return 10 * math.log10(12 * float(np.mean(finite**2)) / step**2) if step else math.inf
