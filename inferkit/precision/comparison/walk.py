@@ -30,7 +30,8 @@ Values = Mapping[str, NDArray[Any]]
 class Walk:
     """Two graphs on the same inputs. `values`: base's tensors that are still needed, by name.
 
-    Head's half and FP8 values are computed as `precision` is emulated, since ONNX Runtime has few kernels for them.
+    Head's half and FP8 values are computed as `precision` is emulated: ONNX Runtime lacks most kernels, and computes
+    FP16 without the rounding between layers that overflows on a GPU.
     """
 
     def __init__(self, base: Graph, head: Graph, feeds: Values, precision: str = "fp32") -> None:
@@ -67,7 +68,7 @@ class Walk:
         first = self._refused[0]
         more = f" and {len(self._refused) - 1} more" if len(self._refused) > 1 else ""
         return (
-            f"layer {first.name!r} ({first.op_type}){more}: ONNX Runtime cannot run it, so that it and what depends "
+            f"node {first.name!r} ({first.op_type}){more}: ONNX Runtime cannot run it, so that it and what depends "
             "on it were not compared with the network before the rewriting",
         )
 
@@ -97,7 +98,7 @@ class Walk:
         except Exception as error:  # ONNX Runtime's exceptions have no common class below Exception
             if type(error).__name__ != "NotImplemented":  # it lacks the kernel; other engines may have it
                 raise PrecisionError(
-                    f"layer {tensor.node.name!r} ({tensor.node.op_type}): ONNX Runtime refuses its rewritten form: "
+                    f"node {tensor.node.name!r} ({tensor.node.op_type}): ONNX Runtime refuses its rewritten form: "
                     f"{error}"
                 ) from error
             self._refused.append(tensor.node)
@@ -147,8 +148,7 @@ class Walk:
         fed = {name: feeds[name] for name in results.values() if name in feeds}
         wanted = [name for name in dict.fromkeys(results.values()) if name not in fed]
         part = self.head.part(nodes, [declared(name, values) for name, values in feeds.items()], wanted)
-        if self.precision != "fp16":  # ONNX Runtime computes it itself, in FP32 where it has no kernel
-            emulate(part, self.precision)
+        emulate(part, self.precision)
         part.prune()
         computed = {**run(part, feeds), **fed}
         return {name: np.asarray(computed[shown]) for name, shown in results.items()}
