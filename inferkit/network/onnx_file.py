@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from inferkit.errors import NetworkError
 from inferkit.files import inside, is_engine_file, replacing, write_atomically
+from inferkit.network.fixed import require_same_outputs
 from inferkit.network.limit import check_bytes, read_file
 from inferkit.network.network import Network, without_weights
 from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
@@ -33,7 +34,7 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
     gives dimensions besides the batch that the file leaves open their numbers (UsageError where it does not fit).
     Raises NetworkError for a file that is missing, damaged or not an ONNX model, for external data that is missing, too
     short or outside of the model's folder, for more bytes than a network may have (limit.py), for an output without a
-    shape where none can be inferred, and for a model that onnx.checker refuses.
+    shape where none can be inferred, for one that fixed dimensions change, and for a model that onnx.checker refuses.
     """
     source = Path(path)
     model = _parse(source)
@@ -41,12 +42,15 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
         raise NetworkError(f"{source}: a name in it is not UTF-8 text; the file is damaged")
     _attach_all(model, source)
     _open_unknown_dimensions(model)
+    base = _copy(model) if input_shape is not None else None
     if input_shape is not None:
         fix_open_dimensions(model, input_shape, str(source))
     list_outputs_once(model)
     state_output_shapes(model, str(source))
     name_batches(model)
     _check(model, source)
+    if base is not None:
+        require_same_outputs(base, model, str(source))
     try:
         name = name or model.graph.name or source.stem
         network = Network.from_model(model, name, precision=stated_precision(model))
@@ -82,6 +86,12 @@ def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str], limit: int 
             _move_out(tensor, small.graph.initializer.add(), data.name, file)
     write_atomically(target, small.SerializeToString())
     return [target, data]
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = type(model)()
+    copy.CopyFrom(model)
+    return copy
 
 
 def _parse(source: Path) -> onnx.ModelProto:

@@ -17,12 +17,12 @@ from inferkit.precision.calibration.sources import describe, feeds_of, from_path
 from inferkit.precision.casts import CastOptions, to_half
 from inferkit.precision.comparison.check import require_explained, require_same
 from inferkit.precision.halves import HALVES
+from inferkit.precision.opset import convert
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, INT8, insert
 from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.fold import prepare, split_normalization
 from inferkit.precision.rewrite.graph import Graph
-from inferkit.precision.rewrite.opset import convert
 
 _Options = TypeVar("_Options")
 

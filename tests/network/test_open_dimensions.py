@@ -11,7 +11,7 @@ from onnx import parser
 
 import inferkit
 from inferkit.cli.main import main
-from inferkit.errors import UsageError
+from inferkit.errors import NetworkError, UsageError
 
 NET = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -111,3 +111,25 @@ def test_tensorrt_builds_what_is_fixed_and_names_the_way_where_it_is_not(path: P
 def test_shapes_that_contradict_the_file_are_refused(path: Path, shapes: object, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         inferkit.load(path, input_shape=shapes)  # type: ignore[arg-type]
+
+
+def test_what_fixed_dimensions_change_is_an_error_with_the_output(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inferkit.network import onnx_file
+
+    fix = onnx_file.fix_open_dimensions
+
+    def wrong_node(model: onnx.ModelProto, *arguments: object) -> None:
+        fix(model, *arguments)
+        next(node for node in model.graph.node if node.op_type == "MaxPool").op_type = "AveragePool"
+
+    def wrong_shape(model: onnx.ModelProto, *arguments: object) -> None:
+        fix(model, *arguments)
+        model.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 3
+
+    for wrong, message in (
+        (wrong_node, "'map' has other values"),
+        (wrong_shape, r"'sum' states the shape \[None, 3\]"),
+    ):
+        monkeypatch.setattr(onnx_file, "fix_open_dimensions", wrong)
+        with pytest.raises(NetworkError, match=message):
+            inferkit.load(path, input_shape=SHAPES)

@@ -19,6 +19,8 @@ from inferkit.backends.tensorrt.messages import Messages, captured_errors
 from inferkit.backends.tensorrt.plan import Plan, PlanInfo, sha256
 from inferkit.errors import BackendError
 from inferkit.network.network import Network, TensorInfo
+from inferkit.precision.comparison.check import require_same
+from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.fold import fold_constants
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, set_attribute
@@ -174,8 +176,19 @@ def readable(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model`, or where the parser would refuse it another that computes the same; `model` itself is untouched.
 
     The letters of an Einsum become lower case, without spaces. Weights that are normalized in the graph (by a
-    BatchNormalization in training mode, as exporters write weight standardization) are computed ahead.
+    BatchNormalization in training mode, as exporters write weight standardization) are computed ahead. PrecisionError,
+    with the first node, where the other model would compute something else.
     """
+    changed = _in_dialect(model)
+    base = Graph(model) if changed is not model else None
+    feeds = random_feeds(base) if base is not None else None
+    if base is not None and feeds is not None:
+        what = f"writing {model.graph.name!r} as TensorRT's parser reads it"
+        require_same(base, Graph(changed), feeds, what, "export the model with its weights as constants")
+    return changed
+
+
+def _in_dialect(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = model.graph.node
     if any(node.op_type == "BatchNormalization" and attribute(node, "training_mode", 0) for node in nodes):
         graph = Graph(model)
@@ -196,6 +209,8 @@ def _plain(einsum: onnx.NodeProto) -> str:
     """Its equation with the letters a, b, c, … in the order in which they come; as it is where these do not suffice."""
     equation = str(attribute(einsum, "equation", "")).replace(" ", "")
     letters = list(dict.fromkeys(letter for letter in equation if letter.isalpha()))
+    if "->" not in equation:
+        letters.sort()  # the result's axes are in the order of the alphabet, capital letters first
     if equation.islower() or len(letters) > len(string.ascii_lowercase):
         return equation
     return equation.translate({ord(old): new for old, new in zip(letters, string.ascii_lowercase, strict=False)})

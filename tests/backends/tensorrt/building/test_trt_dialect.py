@@ -9,7 +9,9 @@ import pytest
 from onnx import parser
 
 import inferkit
-from inferkit.backends.tensorrt.building.builder import readable
+from inferkit.backends.tensorrt.building import builder
+from inferkit.backends.tensorrt.building.builder import _in_dialect, readable
+from inferkit.errors import PrecisionError
 from inferkit.network.network import Network
 from tests.backends.tensorrt.trt_models import tiny_model
 
@@ -69,3 +71,23 @@ def test_letters_stay_apart() -> None:
 def test_what_the_parser_reads_is_left_alone() -> None:
     model = tiny_model()
     assert readable(model) is model
+
+
+@pytest.mark.parametrize(("equation", "plain"), [("jI", b"ba"), ("Ji", b"ab"), ("zaB,Bz", b"cba,ac")])
+def test_a_result_that_is_not_spelled_out_keeps_the_order_of_its_axes(equation: str, plain: bytes) -> None:
+    """It is that of the alphabet, in which capital letters come first."""
+    node = onnx.helper.make_node("Einsum", ["x"] * (1 + equation.count(",")), ["y"], equation=equation)
+    dims = dict(zip("zaBjIJi", (2, 3, 2, 3, 4, 3, 4), strict=True))
+    values = [onnx.helper.make_tensor_value_info("x", 1, None), onnx.helper.make_tensor_value_info("y", 1, None)]
+    graph = onnx.helper.make_graph([node], "einsum", values[:1], values[1:])
+    renamed = _in_dialect(onnx.helper.make_model(graph)).graph.node[0].attribute[0].s
+    assert renamed == plain
+    operands = [np.random.default_rng(2).random([dims[letter] for letter in part]) for part in equation.split(",")]
+    np.testing.assert_allclose(np.einsum(renamed.decode(), *operands), np.einsum(equation, *operands))
+
+
+def test_a_form_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = builder._plain
+    monkeypatch.setattr(builder, "_plain", lambda einsum: plain(einsum).replace("->abd", "->adb"))
+    with pytest.raises(PrecisionError, match="as TensorRT's parser reads it changes what node 'y'"):
+        readable(parser.parse_model(EINSUM))

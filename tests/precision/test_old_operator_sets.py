@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 import inferkit
 from inferkit.errors import PrecisionError
 from inferkit.network.network import Network
-from inferkit.precision.rewrite import opset as conversion
+from inferkit.precision import opset as conversion
+from inferkit.precision.opset import convert
 from inferkit.precision.rewrite.graph import Graph
-from inferkit.precision.rewrite.opset import convert
 
 RANDOM = np.random.default_rng(21)
 IMAGES = RANDOM.standard_normal((3, 2, 10, 10)).astype(np.float32)
