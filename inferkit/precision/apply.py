@@ -26,7 +26,7 @@ from inferkit.precision.rewrite.graph import Graph
 
 _Options = TypeVar("_Options")
 
-_COMPARED_IMAGES = 2  # of the calibration, with which the quantized network is compared with the network before
+_COMPARED_IMAGES = 1  # with which a network at a precision is compared with the network before
 _NOT_COMPARED = (
     "not compared with the network before the rewriting: it runs with none of the sizes tried for its inputs"
 )
@@ -122,7 +122,7 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
                 for name, values in feeds.items()
             }
         what, hint = _words(network, precision, "keep")
-        notes += require_explained(base, graph, precision, feeds, what=what, hint=hint)
+        notes += require_explained(base, graph, precision, _few(base, feeds), what=what, hint=hint)
     return network.with_model(graph.model(), precision=precision, notes=_joined(network, notes))
 
 
@@ -165,9 +165,10 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
     calibration = calibrate(network, precision, graph, placement, source, options, seen.append)
     insert(graph, placement.within(calibration.amax), calibration, form)
     graph.prune()
-    feeds = _few(base, seen[0]) if seen else random_feeds(base)
+    feeds = seen[0] if seen else random_feeds(base)
     if feeds is not None:
         what, hint = _words(network, precision, "exclude")
+        feeds = _few(base, feeds)
         notes += require_explained(base, graph, precision, feeds, what=what, hint=hint, representative=bool(seen))
     return network.with_model(
         graph.model(), precision=precision, calibration=calibration.description, notes=_joined(network, notes)
