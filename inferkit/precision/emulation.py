@@ -7,6 +7,8 @@ FP32 arithmetic on rounded values, rounded again, computes (up to the order of s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -34,17 +36,19 @@ def emulated(network: Network) -> Network:
     return network.with_model(graph.model())
 
 
-def emulate(graph: Graph, precision: str) -> None:
-    """Rewrite a graph of fp16, bf16 or fp8 in place, so that its operators are FP32; others stay as they are."""
+def emulate(graph: Graph, precision: str, types: Mapping[str, ValueType] | None = None) -> None:
+    """Rewrite a graph of fp16, bf16 or fp8 in place, so that its operators are FP32; others stay as they are.
+
+    `types`: those of its tensors where they are known; else they are inferred.
+    """
     if precision == "fp8":
         _unquantized(graph)
     elif precision in ("fp16", "bf16"):
-        _widened(graph)
+        _widened(graph, graph.types() if types is None else types)
 
 
-def _widened(graph: Graph) -> None:
+def _widened(graph: Graph, types: Mapping[str, ValueType]) -> None:
     """Let a half graph compute in FP32, each result rounded to half."""
-    types = graph.types()
     for name, tensor in list(graph.constants.items()):
         if tensor.data_type in _HALF:
             graph.constants[name] = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), name)
@@ -59,7 +63,7 @@ def _widened(graph: Graph) -> None:
                 _round(graph, node, index, types[name].element)
 
 
-def _is_half(types: dict[str, ValueType], name: str) -> bool:
+def _is_half(types: Mapping[str, ValueType], name: str) -> bool:
     return name in types and types[name].element in _HALF
 
 

@@ -7,7 +7,7 @@ add up from layer to layer, and a network that amplifies them (random weights, a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -47,8 +47,10 @@ def reads(node: onnx.NodeProto) -> list[str]:
     return [name for name in (*node.input, *captured(node)) if name]
 
 
-def upstream(graph: Graph, wanted: Iterable[str], stop: Collection[str]) -> tuple[list[onnx.NodeProto], list[str]]:
-    """The nodes that compute `wanted`, and the tensors from which they do: those in `stop`, and inputs."""
+def upstream(
+    graph: Graph, wanted: Iterable[str], stop: Container[str], but: Container[str] = ()
+) -> tuple[list[onnx.NodeProto], list[str]]:
+    """The nodes that compute `wanted`, and the tensors that they need: inputs, and those in `stop`, not in `but`."""
     nodes: dict[int, onnx.NodeProto] = {}
     leaves: dict[str, None] = {}
     pending = [producer for name in wanted if (producer := graph.producer(name)) is not None]
@@ -60,7 +62,7 @@ def upstream(graph: Graph, wanted: Iterable[str], stop: Collection[str]) -> tupl
         for name in reads(node):
             if name in graph.constants:
                 continue
-            producer = None if name in stop else graph.producer(name)
+            producer = None if name in stop and name not in but else graph.producer(name)
             if producer is None:
                 leaves[name] = None
             else:
@@ -74,13 +76,16 @@ def common_tensors(base: Graph, order: list[onnx.NodeProto], head: Graph) -> dic
     computed |= dict.fromkeys(base.input_names, -1)
     shared = {name for name in computed if head.producer(name) is not None} | set(base.input_names)
     inner = _inner_names(base, head, shared)
+    own: dict[str, set[str]] = defaultdict(set)
+    for name, shown in inner.items():
+        own[shown].add(name)
     due: dict[int, list[Tensor]] = defaultdict(list)
     for number, node in enumerate(order):
         for name in node.output:
             if name in head.constants:
                 due[number].append(Tensor(name, node, (), {}, number))
             elif name in shared:
-                chain, reached = upstream(head, [name], {other for other in inner if inner[other] != name})
+                chain, reached = upstream(head, [name], inner, own[name])
                 leaves = {leaf: inner.get(leaf, leaf) for leaf in reached}
                 last = max([number, *(computed.get(leaf, number) for leaf in leaves.values())])
                 due[last].append(Tensor(name, node, tuple(chain), leaves, last))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,10 @@ _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
+
+# So many nodes of base are run at a time, at first and at most; few where they make tensors of many bytes.
+_BLOCK = (4, 48)
+_BLOCK_BYTES = 256 << 20
 
 Values = Mapping[str, NDArray[Any]]
 
@@ -53,13 +58,18 @@ class Walk:
         order = self.base.sorted_nodes()
         due = common_tensors(self.base, order, self.head)
         ended = last_uses(order, due)
-        for number, node in enumerate(order):
-            self._run_base(node)
-            for tensor in due[number]:
-                if self._is_comparable(tensor):
-                    self._guarded(compare, tensor)
-            for name in ended[number]:
-                self.values.pop(name, None)
+        start, size = 0, _BLOCK[0]
+        while start < len(order):
+            stop = min(start + size, len(order))
+            self._run_block(order[start:stop])
+            largest = max((self.values[n].nbytes for n in _outputs(order[start:stop]) if n in self.values), default=0)
+            for number in range(start, stop):
+                for tensor in due[number]:
+                    if self._is_comparable(tensor):
+                        self._guarded(compare, tensor)
+                for name in ended[number]:
+                    self.values.pop(name, None)
+            start, size = stop, max(1, min(_BLOCK[1], _BLOCK_BYTES // max(1, largest)))
         return self._notes()
 
     def _notes(self) -> tuple[str, ...]:
@@ -72,19 +82,24 @@ class Walk:
             "on it were not compared with the network before the rewriting",
         )
 
-    def _run_base(self, node: onnx.NodeProto) -> None:
-        outputs = [name for name in node.output if name]
-        nodes, leaves = upstream(self.base, outputs[:1], self.values)
-        if any(name in self._unknown or name not in self.values for name in leaves):
-            self._unknown.update(outputs)
-            return
+    def _run_block(self, block: list[onnx.NodeProto]) -> None:
+        """Compute the outputs of some nodes together; one by one where ONNX Runtime refuses them."""
+        outputs = _outputs(block)
+        nodes, leaves = upstream(self.base, outputs, self.values.keys() | self._unknown)
+        is_known = all(name in self.values for name in leaves)
         try:
-            results = run_part(self.base, nodes, {name: self.values[name] for name in leaves}, outputs)
+            if is_known:
+                results = run_part(self.base, nodes, {name: self.values[name] for name in leaves}, outputs)
+                self.values.update({name: np.asarray(value) for name, value in results.items() if is_array(value)})
+                return
         except Exception:  # ONNX Runtime's exceptions have no common class below Exception
-            self._refused.append(node)
+            if len(block) == 1:
+                self._refused.append(block[0])
+        if len(block) == 1:
             self._unknown.update(outputs)
-            return
-        self.values.update({name: np.asarray(value) for name, value in results.items() if is_array(value)})
+        else:
+            for node in block:
+                self._run_block([node])
 
     def _is_comparable(self, tensor: Tensor) -> bool:
         drawn = any(node.op_type in RANDOM for node in (tensor.node, *tensor.chain))
@@ -148,8 +163,10 @@ class Walk:
         fed = {name: feeds[name] for name in results.values() if name in feeds}
         wanted = [name for name in dict.fromkeys(results.values()) if name not in fed]
         part = self.head.part(nodes, [declared(name, values) for name, values in feeds.items()], wanted)
-        emulate(part, self.precision)
-        part.prune()
+        own_types = {shown: self.types[name] for name, shown in own.items() if name in self.types}
+        emulate(part, self.precision, ChainMap(own_types, self.types))
+        if self.precision == "fp8":
+            part.prune()  # the codes of weights
         computed = {**run(part, feeds), **fed}
         return {name: np.asarray(computed[shown]) for name, shown in results.items()}
 
@@ -168,6 +185,10 @@ class Walk:
         outputs = [name for name in node.output if name]
         results = run_part(self.base, [alone], {name: v for name, v in feeds.items() if name in used}, outputs)
         return [np.asarray(results[name]) if name else np.empty(0) for name in node.output]
+
+
+def _outputs(nodes: list[onnx.NodeProto]) -> list[str]:
+    return [name for node in nodes for name in node.output if name]
 
 
 def _with_outputs(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
