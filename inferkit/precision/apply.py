@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import onnx
 
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.network.network import Network
@@ -121,7 +123,8 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
                 name: values * values.dtype.type(2**-10) if values.dtype.kind == "f" else values
                 for name, values in feeds.items()
             }
-        what, hint = _words(network, precision, "keep")
+        hint = _kept("keep", {node.name for node in base.nodes})
+        what = f"network {network.name!r}: rewriting to {precision}"
         notes += require_explained(base, graph, precision, _few(base, feeds), what=what, hint=hint)
     return network.with_model(graph.model(), precision=precision, notes=_joined(network, notes))
 
@@ -145,10 +148,15 @@ def _ready(network: Network, opset: int, *, split: bool = False) -> tuple[Graph,
     return convert(graph, opset), notes
 
 
-def _words(network: Network, precision: str, option: str) -> tuple[str, str]:
-    """How an error begins, and the hint that it ends with."""
-    what = f"network {network.name!r}: rewriting to {precision}"
-    return what, f"keep the layer in fp32: {option}=[{{layer}}] (--keep {{layer}})"
+def _kept(option: str, layers: Container[str]) -> Callable[[onnx.NodeProto], str]:
+    """The hint for a node: the option that keeps it in FP32, where it is among the `layers` that this takes."""
+
+    def hint(node: onnx.NodeProto) -> str:
+        if node.name in layers:
+            return f"keep the layer in fp32: {option}=[{node.name!r}] (--keep {node.name})"
+        return f"keep the layers before and after it in fp32: {option}=[...] (--keep)"
+
+    return hint
 
 
 def _joined(network: Network, notes: Iterable[str]) -> tuple[str, ...]:
@@ -167,7 +175,8 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
     graph.prune()
     feeds = seen[0] if seen else random_feeds(base)
     if feeds is not None:
-        what, hint = _words(network, precision, "exclude")
+        hint = _kept("exclude", {layer.node.name for layer in placement.layers})
+        what = f"network {network.name!r}: rewriting to {precision}"
         feeds = _few(base, feeds)
         notes += require_explained(base, graph, precision, feeds, what=what, hint=hint, representative=bool(seen))
     return network.with_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +78,14 @@ def _last_bit(values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def require_explained(
-    base: Graph, head: Graph, precision: str, feeds: Values, *, what: str, hint: str, representative: bool = True
+    base: Graph,
+    head: Graph,
+    precision: str,
+    feeds: Values,
+    *,
+    what: str,
+    hint: Callable[[onnx.NodeProto], str],
+    representative: bool = True,
 ) -> tuple[str, ...]:
     """Compare an FP32 graph with its rewriting to fp16, bf16, int8 or fp8; returns notes on what was not compared.
 
@@ -94,7 +102,7 @@ def require_explained(
         if reason:
             raise PrecisionError(
                 f"{what} changes what {_named(tensor)} computes beyond what {precision} explains: {reason}; "
-                f"{hint.format(layer=repr(tensor.node.name))}"
+                f"{hint(tensor.node)}"
             )
 
     return rewriting.walk.run(compare)

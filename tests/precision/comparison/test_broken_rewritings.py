@@ -255,3 +255,17 @@ def test_a_pair_of_another_tensor(monkeypatch: Patch, precision: str) -> None:
     build.add("Relu")
     build.conv(4)
     refused(build.network(), precision, "Conv3", "what it reads as 't2'")
+
+
+def test_a_skip_branch_has_no_layer_of_its_own_to_exclude(monkeypatch: Patch) -> None:
+    pair = qdq._pair
+    build = ModelBuilder(4)
+    first = build.conv(4)
+    skip = build.add("Sigmoid")
+    build.node("Conv", [first, build.weights(4, 4, 1, 1)])
+    build.add("Add", skip)
+    network = build.network()
+    monkeypatch.setattr(
+        qdq, "_pair", lambda graph, name, scale, form: pair(graph, name, scale * (100 if name == skip else 1), form)
+    )
+    refused(network, "int8", "Add3", f"what it reads as '{skip}'", "keep the layers before and after it")
