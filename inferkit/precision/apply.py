@@ -142,10 +142,9 @@ def _ready(network: Network, opset: int, *, split: bool = False) -> tuple[Graph,
     if feeds is None:
         return convert(graph, opset), (_NOT_COMPARED,)
     what = f"network {network.name!r}: folding constants and normalization"
-    notes = require_same(
-        base, graph, feeds, what, "use the network in fp32, and report the model as a fault of inferkit"
-    )
-    return convert(graph, opset), notes
+    hint = "use the network in fp32, and report the model as a fault of inferkit"
+    notes = list(require_same(base, graph, feeds, what, hint))
+    return convert(graph, opset, notes), tuple(notes)
 
 
 def _kept(option: str, layers: Container[str]) -> Callable[[onnx.NodeProto], str]:

@@ -26,7 +26,6 @@ _NEVER_FOLDED = frozenset(
     }
 )
 _FOLDED_GROWTH = 1 << 20  # bytes that a constant may grow by when it is computed ahead (Expand, Tile, ConstantOfShape)
-_GEMM_WITHOUT_BIAS = 11  # the first operator set in which a Gemm needs no bias
 
 
 def prepare(model: onnx.ModelProto) -> Graph:
@@ -106,11 +105,10 @@ def plain_products(graph: Graph) -> None:
     for node in graph.nodes:
         if node.op_type == "MatMul" and _is_matrix_product(graph, node, types):
             node.op_type = "Gemm"
-            if graph.opset < _GEMM_WITHOUT_BIAS:
-                columns = graph.constants[node.input[1]].dims[1]
-                element = types[node.input[0]].element
-                zeros = np.zeros(columns, onnx.helper.tensor_dtype_to_np_dtype(element))
-                node.input.append(graph.add_constant(f"{node.name}_bias", zeros))
+            if graph.opset < 11:  # which know no Gemm without a bias
+                weights = graph.array(node.input[1])
+                assert weights is not None
+                node.input.append(graph.add_constant(f"{node.name}_bias", np.zeros(weights.shape[1], weights.dtype)))
         elif node.op_type == "Gemm":
             _absorb_alpha_beta(graph, node)
 
