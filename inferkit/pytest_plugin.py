@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _FIXTURES = ("inferkit_latency", "inferkit_accuracy", "inferkit_service")
 
 _SUITE = pytest.StashKey["Suite"]()
+_REFUSED = pytest.StashKey[set[str]]()
 # Exit codes of a run that did not come to its end: interrupted, internal error, usage error.
 _CUT_SHORT = (2, 3, 4)
 
@@ -74,8 +75,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 kind = name.removeprefix("inferkit_")
                 parameters = _suite(metafunc.config).parameters(kind, metafunc.definition.path)
             except InferkitError as error:
-                raise pytest.Collector.CollectError(str(error)) from None
+                if _is_new(metafunc.config, str(error)):
+                    raise pytest.Collector.CollectError(str(error)) from None
+                parameters = []
             metafunc.parametrize(name, [_parameter(parameter) for parameter in parameters], indirect=True)
+
+
+def _is_new(config: pytest.Config, error: str) -> bool:
+    """Whether no test was refused for this yet: what is wrong with a matrix is told once, not for each of its tests."""
+    refused = config.stash.setdefault(_REFUSED, set())
+    is_new = error not in refused
+    refused.add(error)
+    return is_new
 
 
 def _parametrized(metafunc: pytest.Metafunc) -> set[str]:
@@ -111,6 +122,7 @@ def _asks(item: pytest.Item) -> bool:
     return any(name in names for name in _FIXTURES)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist says that this worker has collected
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What would spoil the run in the end is told before anything is measured."""
     parameters = _parameters(session)
@@ -133,9 +145,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             "the suite hands its times to pytest-benchmark, which is switched off (-p no:benchmark) or not installed; "
             "use --benchmark-skip to leave the cases out"
         )
+    from inferkit.suite.session.problems import refuse_problems
     from inferkit.suite.session.run import check_json_path
 
     check_json_path(session.config)
+    if not _is_idle(session.config):
+        refuse_problems(session, _suite(session.config), parameters)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Any) -> None:
+    """pytest-xdist goes on after errors in the collection: not where the matrix names what is not there."""
+    from inferkit.suite.session.problems import REFUSED
+
+    reporter = node.config.pluginmanager.getplugin("terminalreporter")
+    if any(getattr(report, REFUSED, False) for report in reporter.stats.get("error", ())):
+        raise pytest.Session.Interrupted("error during collection")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -155,9 +180,12 @@ def _run_on_cluster(*campaign_and_cases: Any) -> None:
 
 
 def _may_measure(session: pytest.Session) -> bool:
-    option = session.config.option
-    idle = any(getattr(option, name, False) for name in ("collectonly", "setuponly", "setupplan"))
-    return not idle and not hasattr(session.config, "workerinput") and not session.testsfailed
+    return not _is_idle(session.config) and not hasattr(session.config, "workerinput") and not session.testsfailed
+
+
+def _is_idle(config: pytest.Config) -> bool:
+    """Whether no test of this run is executed."""
+    return any(getattr(config.option, name, False) for name in ("collectonly", "setuponly", "setupplan"))
 
 
 def _parameters(session: pytest.Session) -> list[Parameter]:

@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.gate.rules.interleaved import MARGIN
     from inferkit.report.progress import progress_on_stderr
     from inferkit.suite.interleaved.run import run_ab
+    from inferkit.suite.matrix.files import require_files
 
     margins = parse_margins(args.margin)
     if not 0 < args.min_time <= 3600:
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         base, head = _sides(args, selection, stack)
         if head.engine is None:
             selection.check(head.matrix.cases())
+            require_files(head.matrix, selection.of(head.matrix.cases()))
         networks = head.matrix.cases().items()
         stated = {case.id: head.matrix.latency_margin(case, network, MARGIN) for case, network in networks}
         result = run_ab(

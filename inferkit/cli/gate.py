@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, count and print; returns the exit code."""
     from inferkit.report.progress import time_left
     from inferkit.suite.campaign.campaign import CampaignSettings
+    from inferkit.suite.matrix.files import require_files
     from inferkit.suite.matrix.read import load_matrix
     from inferkit.suite.selftest import SelfTestPlan, run_selftest
 
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     matrix = load_matrix(matrix_file(args))
     selection = selection_of(args)
     selection.check(matrix.cases())
+    require_files(matrix, selection.of(matrix.cases()))
     declared = matrix.suite
     settings = CampaignSettings(
         args.replicates or declared.replicates, args.min_time or declared.min_time, reference=declared.reference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,11 +60,8 @@ class ArrayDataset(Dataset):
         No pickle is read. DataError for a damaged file, or an array of more than `max_bytes` (4 GiB).
         """
         arrays = read_arrays(path, max_bytes)
-        images = next((arrays[name] for name in ("images", "x") if name in arrays), None)
-        if images is None:
-            raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'no arrays'}; expected: images and labels")
-        labels = next((arrays[name] for name in ("labels", "y") if name in arrays), None)
-        return cls(images, labels, source=os.fspath(path))
+        images, labels = array_names(path, arrays)
+        return cls(arrays[images], None if labels is None else arrays[labels], source=os.fspath(path))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -95,3 +92,11 @@ class ArrayDataset(Dataset):
 
     def key(self, entry: int) -> str:
         return str(entry) if self._keys is None else self._keys[entry]
+
+
+def array_names(path: str | os.PathLike[str], names: Collection[str]) -> tuple[str, str | None]:
+    """Which of a file's arrays are images and labels; None where there are no labels. DataError without images."""
+    images = next((name for name in ("images", "x") if name in names), None)
+    if images is None:
+        raise DataError(f"{path}: holds {', '.join(sorted(names)) or 'no arrays'}; expected: images and labels")
+    return images, next((name for name in ("labels", "y") if name in names), None)

@@ -62,24 +62,48 @@ def read_arrays(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> dic
         raise DataError(f"{path}: cannot be read as .npy or .npz: {error}") from error
 
 
-def _read_member(file: Any, max_bytes: int, where: str) -> NDArray[Any]:
-    """One array. Memory is allocated as numbers arrive, so a false header costs nothing."""
+def read_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays that `read_arrays` would read, from their headers alone. DataError as there."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            if file.read(len(_MAGIC)) == _MAGIC:
+                file.seek(0)
+                return {"images": _read_header(file, str(path))[1]}
+        with zipfile.ZipFile(path) as archive:
+            shapes = {}
+            for name in (name for name in archive.namelist() if name.endswith(".npy")):
+                with archive.open(name) as member:
+                    shapes[name.removesuffix(".npy")] = _read_header(member, f"{path}: {name}")[1]
+            return shapes
+    except _ARCHIVE_ERRORS as error:
+        raise DataError(f"{path}: cannot be read as .npy or .npz: {error}") from error
+
+
+def _read_header(file: Any, where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """Type, shape and Fortran order of the array that begins here; the file is then where its numbers begin."""
     try:
         head = _read(file, 12)
         length = struct.unpack_from("<H" if head[6:7] == b"\x01" else "<I", head, 8)[0]
         start = (10 if head[6:7] == b"\x01" else 12) + min(length, _LONGEST_HEADER + 1)
-        dtype, shape, fortran, start = _header(head + _read(file, max(start - 12, 0)))
-        size = math.prod(shape) * dtype.itemsize
-        if size > max_bytes:
-            raise DataError(f"the array declares {size} bytes of numbers, over the limit max_bytes={max_bytes}")
-        content = bytearray()
-        while len(content) < size:
-            chunk = file.read(min(_CHUNK, size - len(content)))
-            if not chunk:
-                raise DataError(f"the array is truncated: it has {len(content)} of {size} bytes of numbers")
-            content += chunk
+        dtype, shape, fortran, _ = _header(head + _read(file, max(start - 12, 0)))
     except (DataError, struct.error) as error:
         raise DataError(f"{where}: {error}") from error
+    return dtype, shape, fortran
+
+
+def _read_member(file: Any, max_bytes: int, where: str) -> NDArray[Any]:
+    """One array. Memory is allocated as numbers arrive, so a false header costs nothing."""
+    dtype, shape, fortran = _read_header(file, where)
+    size = math.prod(shape) * dtype.itemsize
+    if size > max_bytes:
+        raise DataError(f"{where}: the array declares {size} bytes of numbers, over the limit max_bytes={max_bytes}")
+    content = bytearray()
+    while len(content) < size:
+        chunk = file.read(min(_CHUNK, size - len(content)))
+        if not chunk:
+            raise DataError(f"{where}: the array is truncated: it has {len(content)} of {size} bytes of numbers")
+        content += chunk
     return _shaped(np.frombuffer(content, dtype), shape, fortran)
 
 

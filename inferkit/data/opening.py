@@ -50,6 +50,26 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
     return _open_file(path, beginning, max_pixels)
 
 
+def check_dataset(path_or_name: str | os.PathLike[str], *, labelled: bool = False) -> None:
+    """DataError where `open_dataset` would raise one or the first image cannot be read, in milliseconds.
+
+    Of arrays only the headers are read. `labelled`: the first image needs a label too.
+    """
+    if path_or_name in EMBEDDED:
+        return
+    path = Path(path_or_name)
+    if _is_array_file(path):
+        from inferkit.data.arrays import array_names
+        from inferkit.data.npy import read_shapes
+
+        has_label = array_names(path, read_shapes(path))[1] is not None
+    else:
+        with open_dataset(path) as images:
+            has_label = images.first(None).label >= 0
+    if labelled and not has_label:
+        raise DataError(f"{path}: has images without a label; set `accuracy = false` for this network")
+
+
 def open_batches(
     dataset: str,
     batch_size: int,
@@ -116,6 +136,20 @@ def _open_file(path: Path, beginning: bytes, max_pixels: int | None) -> Dataset:
 
     if beginning[16:20] == b"\xde\xc0\xef\xbe" or path.suffix == ".mdb":
         return LmdbDataset(path, max_pixels=max_pixels)
-    if beginning[:6] == b"\x93NUMPY" or beginning[:4] == b"PK\x03\x04" or path.suffix in (".npz", ".npy"):
+    if _holds_arrays(path, beginning):
         return ArrayDataset.load(path)
     return read_list(path, max_pixels=max_pixels)
+
+
+def _is_array_file(path: Path) -> bool:
+    if not path.is_file():  # a pipe would never end
+        return False
+    try:
+        with open(path, "rb") as file:
+            return _holds_arrays(path, file.read(32))
+    except OSError:
+        return False
+
+
+def _holds_arrays(path: Path, beginning: bytes) -> bool:
+    return beginning.startswith((b"\x93NUMPY", b"PK\x03\x04")) or path.suffix in (".npz", ".npy")

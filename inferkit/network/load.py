@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def load(
     """
     path = Path(prototxt)
     options = {"phase": phase != "TEST", "level": level != 0, "stages": bool(stages), "input_shape": bool(input_shape)}
-    kind = _kind(prototxt, path, caffemodel)
+    kind = kind_of(prototxt, path, caffemodel)
     if kind == "caffe":
         from inferkit.network.caffe.importer import import_caffe
 
@@ -64,7 +65,7 @@ def load(
     return network if name is None else network.with_model(network.model, name=name)
 
 
-def _kind(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:
+def kind_of(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:
     """Which of `caffe`, `onnx` and `zoo` is meant."""
     suffix = path.suffix.lower()
     if suffix in (".caffemodel", ".binaryproto"):
@@ -86,7 +87,9 @@ def _kind(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:
 
         return "caffe" if is_text(_beginning(path)) else "onnx"
     if isinstance(model, str) and path.name == model:
-        raise UsageError(f"{model!r} is neither a file nor a network of the zoo, which has {', '.join(zoo.names())}")
+        near = ", ".join(map(repr, get_close_matches(model, zoo.names())))
+        hint = f"; did you mean {near}?" if near else f", which has {', '.join(zoo.names())}"
+        raise UsageError(f"{model!r} is neither a file nor a network of the zoo{hint}")
     raise NetworkError(f"{path} does not exist")
 
 

@@ -104,20 +104,29 @@ def _parse(source: Path) -> onnx.ModelProto:
         raise NetworkError(f"{source} does not exist") from None
     except OSError as error:
         raise NetworkError(f"{source} cannot be read: {error}") from None
-    if content.startswith(b"version https://git-lfs"):
-        raise NetworkError(f"{source} is a git-lfs pointer, not the model; run `git lfs pull`")
-    size = f"{len(content):,} bytes"
+    refuse_pointer(source, content)
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
-        if is_engine_file(source):
-            raise NetworkError(
-                f"{source} is an engine file, not a network; use it with `inferkit inspect`, `top`, `ab` or `serve`"
-            ) from None
-        raise NetworkError(f"{source} is damaged, truncated or not an ONNX model ({size}): {error}") from None
+        raise no_model(source, len(content), error) from None
     if not model.HasField("graph") or not model.opset_import or not model.graph.output:
-        raise NetworkError(f"{source} is truncated or not an ONNX model ({size}): it has no graph with outputs")
+        raise no_model(source, len(content), "it has no graph with outputs")
     return model
+
+
+def refuse_pointer(source: Path, beginning: bytes) -> None:
+    """NetworkError where a file, by its first bytes, only says where git-lfs has the model."""
+    if beginning.startswith(b"version https://git-lfs"):
+        raise NetworkError(f"{source} is a git-lfs pointer, not the model; run `git lfs pull`")
+
+
+def no_model(source: Path, size: int, reason: object) -> NetworkError:
+    """What is raised of a file of `size` bytes that is no ONNX model."""
+    if is_engine_file(source):
+        return NetworkError(
+            f"{source} is an engine file, not a network; use it with `inferkit inspect`, `top`, `ab` or `serve`"
+        )
+    return NetworkError(f"{source} is damaged, truncated or not an ONNX model ({size:,} bytes): {reason}")
 
 
 def _check(model: onnx.ModelProto, source: Path) -> None:

@@ -14,7 +14,8 @@ from inferkit.gate.run import Run
 from inferkit.measure.case import Case
 from inferkit.report.doctor import NOTE, OK, PROBLEM, Finding
 from inferkit.suite.campaign.target import availability, fingerprint_of
-from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
+from inferkit.suite.matrix.definition import Matrix
+from inferkit.suite.matrix.files import file_problems
 from inferkit.suite.matrix.read import USUAL_FILES, load_matrix
 
 _GATE = 0.02
@@ -29,10 +30,13 @@ def suite() -> Iterator[Finding]:
     try:
         matrix = load_matrix(path)
     except InferkitError as error:
-        yield Finding("suite", PROBLEM, str(error), "correct that line", blocks=True)
+        for problem in str(error).splitlines():
+            yield Finding("suite", PROBLEM, problem, "correct that line", blocks=True)
         return
     cases = matrix.cases()
-    yield from _missing_files({network.name: network for network in cases.values()})
+    labelled = [case.model for case in matrix.accuracy_cases()]
+    for problem in file_problems(matrix.networks, labelled):
+        yield Finding("suite files", PROBLEM, problem, "correct that line, or the file", blocks=True)
     runs = [case for case in cases if availability(case.backend, case.precision).ok]
     counted = Counter(case.backend for case in cases if case not in runs)
     rest = "".join(f", {count} {name} UNSUPPORTED" for name, count in counted.items())
@@ -43,13 +47,6 @@ def suite() -> Iterator[Finding]:
         yield Finding("suite", PROBLEM, text, "install a backend, see above", blocks=True)
     for name in dict.fromkeys(case.backend for case in runs):
         yield from _baseline(name, matrix, [case for case in runs if case.backend == name])
-
-
-def _missing_files(networks: dict[str, NetworkDefinition]) -> Iterator[Finding]:
-    for name, network in networks.items():
-        for path in (network.model, network.weights, network.dataset):
-            if path is not None and Path(path).is_absolute() and not Path(path).exists():
-                yield Finding(f"suite {name}", PROBLEM, f"{path} does not exist", "correct its path", blocks=True)
 
 
 def _baseline(name: str, matrix: Matrix, cases: list[Case]) -> Iterator[Finding]:

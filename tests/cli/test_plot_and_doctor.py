@@ -176,7 +176,7 @@ def test_a_suite_that_cannot_run_here_has_an_exit_code_of_its_own(tmp_path, monk
     matrix.write_text('[[networks]]\nname = "mine"\nmodel = "mine.onnx"\n')
     code, found = suite_findings(tmp_path, monkeypatch, capsys)
     assert code == ExitCode.INVALID
-    assert found["suite mine"]["found"].endswith("mine.onnx does not exist")
+    assert found["suite files"]["found"].endswith("mine.onnx does not exist")
     matrix.write_text('[[networks]]\nname = "lenet"\n')
     code, found = suite_findings(tmp_path, monkeypatch, capsys)
     assert code == 0

@@ -30,8 +30,9 @@ class AccuracyCase:
 class NetworkDefinition:
     """One `[[networks]]` table. `model`, `weights` and `dataset` are names or absolute paths.
 
-    Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape.
-    `top1` and the tolerances are percentage points, `latency_margin` is a share (0.05: 5 %).
+    Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape. `where` is
+    the place of its table, for messages. `top1` and the tolerances are percentage points, `latency_margin` is a share
+    (0.05: 5 %).
     """
 
     name: str
@@ -48,6 +49,7 @@ class NetworkDefinition:
     latency_margin: float | None = None
     accuracy_tolerance: float = ACCURACY_TOLERANCE
     calibration_images: int = 500
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

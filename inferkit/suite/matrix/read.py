@@ -19,15 +19,17 @@ scenarios = ["server", "offline"]   # p99, delay, duration in seconds; max_batch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from inferkit.backends import backend_names
-from inferkit.errors import InferkitError
+from inferkit.errors import InferkitError, UsageError
 from inferkit.network.network import PRECISIONS
 from inferkit.serve.load.loadgen import SCENARIOS
 from inferkit.suite.matrix.definition import (
@@ -37,6 +39,7 @@ from inferkit.suite.matrix.definition import (
     ServiceDefinition,
     SuiteSettings,
 )
+from inferkit.suite.matrix.files import file_problems
 from inferkit.suite.matrix.toml_table import Table, nearest, read_toml
 
 USUAL_FILES = ("matrix.toml", "bench/matrix.toml")  # where commands look for the matrix of a folder
@@ -49,31 +52,59 @@ EMBEDDED = "fashion_mnist"
 
 
 def load_matrix(path: str | os.PathLike[str]) -> Matrix:
-    """Read a matrix and what it includes. UsageError with file, line and reason for anything that does not fit."""
-    return _load(Path(path).absolute(), ())
+    """Read a matrix and what it includes. UsageError with all that does not fit, a line each: file, line and reason.
+
+    Where something does not fit, the files that the matrix names are checked too, so that one list has it all.
+    """
+    problems: list[str] = []
+    matrix = _load(Path(path).absolute(), (), problems)
+    if problems:
+        raise UsageError("\n".join([*problems, *file_problems(matrix.networks)]))
+    return matrix
 
 
-def _load(path: Path, including: tuple[Path, ...]) -> Matrix:
+def _load(path: Path, including: tuple[Path, ...], problems: list[str]) -> Matrix:
     top = read_toml(path)
+    top.problems = problems
     folder = path.parent
     included = []
     for name in top.list_of("include", str, ()):
         included_path = (folder / name).resolve()
         if included_path in (*including, path.resolve()):
-            raise top.fail(f"{name!r} includes itself", "include")
-        included.append(_load(included_path, (*including, path.resolve())))
+            top.note(f"{name!r} includes itself", "include")
+            continue
+        with _noting(problems):
+            included.append(_load(included_path, (*including, path.resolve()), problems))
     suite = _suite(top.table("suite"))
     defaults = _network(top.table("defaults"), folder, NetworkDefinition(name="", model=""), is_default=True)
-    networks = [_network(table, folder, defaults) for table in top.tables("networks")]
-    services = [_service(table) for table in top.tables("services")]
+    networks: list[NetworkDefinition] = []
+    for table in top.tables("networks"):
+        with _noting(problems):
+            networks.append(_network(table, folder, defaults))
+    services: list[ServiceDefinition] = []
+    for table in top.tables("services"):
+        with _noting(problems):
+            services.append(_service(table))
     backends = _backends(top.table("backends"))
     margins = _margins(top.table("margins"))
     top.finish()
     matrix = Matrix(tuple(networks), backends, margins, suite, tuple(services))
     for included_matrix in included:
-        matrix = _merged(matrix, included_matrix, top)
-    _check_unique(matrix, top)
+        with _noting(problems):
+            matrix = _merged(matrix, included_matrix, top)
+    if not problems:  # else what is missing here may stand in what could not be read
+        with _noting(problems):
+            _check_unique(matrix, top)
     return matrix
+
+
+@contextlib.contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    """In this block an error is one more problem."""
+    try:
+        yield
+    except UsageError as error:
+        problems.append(str(error))
 
 
 def _suite(table: Table) -> SuiteSettings:
@@ -97,16 +128,18 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         if name is None:
             raise table.fail("every network needs a name")
         if not _NAME.fullmatch(name):
-            raise table.fail(f"{name!r} must be letters, digits, '_' and '.': case ids are made of it", "name")
+            table.note(f"{name!r} must be letters, digits, '_' and '.': case ids are made of it", "name")
         model = _path_or_name(table.take("model", str, name), folder)
         weights = table.take("weights", str)
         weights = None if weights is None else str(folder / weights)
         if weights and not model.endswith((".prototxt", ".txt", ".pbtxt")):
-            raise table.fail(f"only a Caffe prototxt takes weights, not the model {model!r}", "weights")
+            table.note(f"only a Caffe prototxt takes weights, not the model {model!r}", "weights")
+            weights = None
     dataset = table.take("dataset", str)
     definition = replace(
         base,
         name=name,
+        where=table.where(),
         model=model,
         weights=weights,
         dataset=base.dataset if dataset is None else _dataset(dataset, folder),
@@ -125,7 +158,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
     )
     definition = definition if is_default else _with_card(definition)
     if any(not 1 <= size <= 65_536 for size in definition.batch_sizes):
-        raise table.fail(f"must be from 1 to 65536, not {list(definition.batch_sizes)}", "batch_sizes")
+        table.note(f"must be from 1 to 65536, not {list(definition.batch_sizes)}", "batch_sizes")
     table.finish()
     return definition
 
@@ -185,8 +218,8 @@ def _choices(table: Table, key: str, allowed: tuple[str, ...], default: tuple[st
     values: tuple[str, ...] = table.list_of(key, str, default)
     for value in values:
         if value not in allowed:
-            raise table.fail(f"{value!r} is not supported{nearest(value, allowed)}", key)
-    return values
+            table.note(f"{value!r} is not supported{nearest(value, allowed)}", key)
+    return tuple(value for value in values if value in allowed) or default
 
 
 def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
@@ -199,16 +232,18 @@ def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
         allowed = [field.name for field in fields(Preprocessing)]
         for key in values:
             if key not in allowed:
-                raise table.fail(f"is not a preprocessing option{nearest(key, allowed)}", key)
+                table.note(f"is not a preprocessing option{nearest(key, allowed)}", key)
+        values = {key: value for key, value in values.items() if key in allowed}
         mean = values.pop("mean", None)
         try:
             Preprocessing(**values)
         except (InferkitError, TypeError, ValueError) as error:
-            raise table.fail(f"is not a valid preprocessing: {error}") from error
+            table.note(f"is not a valid preprocessing: {error}")
         if mean is not None:
             if not isinstance(mean, str):
-                raise table.fail("is the path of a mean image; means of the channels are mean_values", "mean")
-            values["mean"] = str(folder / mean)
+                table.note("is the path of a mean image; means of the channels are mean_values", "mean")
+            else:
+                values["mean"] = str(folder / mean)
     return values
 
 
@@ -216,7 +251,7 @@ def _backends(table: Table) -> dict[str, BackendSettings]:
     settings = {}
     for name in table.names():
         if name not in backend_names():
-            raise table.fail(f"is not a backend{nearest(name, backend_names())}", name)
+            table.note(f"is not a backend{nearest(name, backend_names())}", name)
         inner = table.table(name)
         settings[name] = BackendSettings(
             build=inner.take("build", dict, {}),
@@ -231,7 +266,8 @@ def _margins(table: Table) -> tuple[tuple[str, float], ...]:
     margins = []
     for pattern, value in table.rest().items():
         if type(value) not in (int, float) or not 0 < value <= 10:
-            raise table.fail(f"a margin is a share above 0 (0.05 for 5 %), not {value!r}", pattern)
+            table.note(f"a margin is a share above 0 (0.05 for 5 %), not {value!r}", pattern)
+            continue
         margins.append((pattern, float(value)))
     return tuple(margins)
 

@@ -28,23 +28,42 @@ def read_toml(path: Path) -> Table:
 
 
 class Table:
-    """A table of the file that remembers where it stands. Values are taken out; what is left over is an error."""
+    """A table of the file that remembers where it stands. Values are taken out; what is left over is an error.
+
+    A value that does not fit is noted in `problems`, which all tables of a file share, and the default is used on.
+    """
 
     def __init__(
-        self, values: Mapping[str, Any], path: Path, text: str, header: str = "", index: int = 0, line: int = 1
+        self,
+        values: Mapping[str, Any],
+        path: Path,
+        text: str,
+        header: str = "",
+        index: int = 0,
+        line: int = 1,
+        problems: list[str] | None = None,
     ) -> None:
         self._values = dict(values)
         self.allowed: list[str] = []
+        self.problems: list[str] = [] if problems is None else problems
         self._place = (path, text, header, index)
         self._line = line  # of the table itself, where it has no header of its own (an inline table)
 
     def fail(self, message: str, key: str | None = None) -> UsageError:
         """The error to raise: file, line of the key (or of the table), table, message."""
+        return UsageError(f"{self.where(key)} {message}")
+
+    def note(self, message: str, key: str | None = None) -> None:
+        """Remember the same as a problem, and go on to find more."""
+        self.problems.append(str(self.fail(message, key)))
+
+    def where(self, key: str | None = None) -> str:
+        """`matrix.toml:12: [networks] model:`, or without the key."""
         path, text, header, index = self._place
         line = line_of(text, header, index, key) or self._line
         table = f" [{header}]" if header else ""
         name = f" {key}:" if key else ""
-        return UsageError(f"{path}:{line}:{table}{name} {message}")
+        return f"{path}:{line}:{table}{name}"
 
     def names(self) -> list[str]:
         """The keys not yet taken, in the order of the file."""
@@ -59,14 +78,16 @@ class Table:
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind:
-            raise self.fail(f"must be {_WORDS[kind]}, not {value!r}", key)
+            self.note(f"must be {_WORDS[kind]}, not {value!r}", key)
+            return default
         return value
 
     def number(self, key: str, default: Any, *, above: float, most: float, kind: type = float) -> Any:
         """A number with above < value <= most, or the default where it is absent."""
         value = self.take(key, kind, default)
         if value is not None and value is not default and not above < value <= most:
-            raise self.fail(f"must be above {above:g} and at most {most:g}, not {value!r}", key)
+            self.note(f"must be above {above:g} and at most {most:g}, not {value!r}", key)
+            return default
         return value
 
     def list_of(self, key: str, kind: type, default: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -78,26 +99,28 @@ class Table:
         values = value if isinstance(value, list) else [value]
         wrong = [item for item in values if type(item) is not kind]
         if wrong or not values:
-            raise self.fail(f"must be a list of {_WORDS[kind].split(' ', 1)[1]}s, not {value!r}", key)
+            self.note(f"must be a list of {_WORDS[kind].split(' ', 1)[1]}s, not {value!r}", key)
+            return default
         if len(set(values)) != len(values):
-            raise self.fail(f"names something twice: {value!r}", key)
-        return tuple(values)
+            self.note(f"names something twice: {value!r}", key)
+        return tuple(dict.fromkeys(values))
 
     def tables(self, key: str) -> list[Table]:
         """The tables of an array `[[key]]`; none where it is absent."""
         self.allowed.append(key)
         value = self._values.pop(key, [])
         if not isinstance(value, list) or any(not isinstance(item, dict) for item in value):
-            raise self.fail(f"must be written as [[{key}]] tables", key)
+            self.note(f"must be written as [[{key}]] tables", key)
+            return []
         path, text, _, _ = self._place
-        return [Table(item, path, text, key, index) for index, item in enumerate(value)]
+        return [Table(item, path, text, key, index, problems=self.problems) for index, item in enumerate(value)]
 
     def table(self, key: str) -> Table:
         """The table `[key]` inside this one; empty where it is absent."""
         path, text, header, index = self._place
         full = f"{header}.{key}" if header else key
         line = line_of(text, header, index, key) or self._line
-        return Table(self.take(key, dict, {}), path, text, full, line=line)
+        return Table(self.take(key, dict, {}), path, text, full, line=line, problems=self.problems)
 
     def rest(self) -> dict[str, Any]:
         """Everything not yet taken."""
@@ -105,9 +128,9 @@ class Table:
         return taken
 
     def finish(self) -> None:
-        """Refuse keys that nobody asked for, with the nearest that exists."""
+        """Keys that nobody asked for are problems, told with the nearest that exists."""
         for key in self._values:
-            raise self.fail(f"is not known here{nearest(key, self.allowed)}", key)
+            self.note(f"is not known here{nearest(key, self.allowed)}", key)
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -118,20 +118,24 @@ def _read(source: Path, what: str) -> bytes:
         raise NetworkError(f"{source} cannot be read: {error}") from None
     if not content or content.isspace():  # strip would copy it: a caffemodel begins with the byte of a newline
         raise NetworkError(f"{source} is empty; download it again")
-    beginning = content[:512].lstrip().lower()
-    if content.startswith(_LFS):
+    refuse_other_kinds(source, content[:512], what)
+    return content
+
+
+def refuse_other_kinds(source: Path, beginning: bytes, what: str) -> None:
+    """NetworkError where the first 512 bytes of a file show that it is no prototxt or caffemodel (`what`)."""
+    if beginning.startswith(_LFS):
         raise NetworkError(f"{source} is a git-lfs pointer, not the file itself; run `git lfs pull`")
-    if beginning.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if beginning.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise NetworkError(f"{source} is a web page, not a {what}: the download failed; download it again")
-    if content.startswith(_HDF5):
+    if beginning.startswith(_HDF5):
         raise NetworkError(
             f"{source} is an HDF5 file; only binary caffemodels are read: load it into Caffe "
             "(net = caffe.Net(prototxt, caffe.TEST, weights=file)) and save it with net.save('model.caffemodel')"
         )
     for magic, kind in _ARCHIVES.items():
-        if content.startswith(magic):
+        if beginning.startswith(magic):
             raise NetworkError(f"{source} is a {kind} archive; unpack it first")
-    return content
 
 
 def _decode(content: bytes) -> str:

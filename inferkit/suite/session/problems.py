@@ -1,0 +1,65 @@
+"""What would stop a run in its middle: found before anything is measured, and told in one list for each matrix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from inferkit.errors import BaselineError
+from inferkit.measure.case import Case
+from inferkit.suite.campaign.target import availability, fingerprint_of
+from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
+from inferkit.suite.matrix.files import file_problems
+from inferkit.suite.session.pytest_benchmark import is_disabled
+from inferkit.suite.session.state import Parameter, Suite
+
+REFUSED = "inferkit_refused"  # marks the report, which may come from a worker of pytest-xdist
+
+
+def refuse_problems(session: pytest.Session, suite: Suite, parameters: Sequence[Parameter]) -> None:
+    """Fail the collection where the selected cases need files that are missing, damaged or of another kind.
+
+    Each matrix with problems is one collection error, as pytest shows and counts them: it ends with exit code 2.
+    """
+    for path in dict.fromkeys(parameter.matrix for parameter in parameters):
+        cases = [parameter.case for parameter in parameters if parameter.matrix == path]
+        problems = list(_problems_of(suite, suite.matrix(path), cases))
+        if problems:
+            count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+            lines = [f"{count}; nothing was measured", *(line for problem in problems for line in problem.split("\n"))]
+            name = os.path.relpath(path, session.config.rootpath)
+            report = pytest.CollectReport(name, "failed", "\n".join(lines), [])
+            report.__dict__[REFUSED] = True
+            session.config.hook.pytest_collectreport(report=report)
+
+
+def _problems_of(suite: Suite, matrix: Matrix, cases: Iterable[object]) -> Iterator[str]:
+    networks: list[NetworkDefinition] = []
+    labelled: list[str] = []
+    backends: list[str] = []
+    for case in cases:
+        if isinstance(case, Case):
+            networks.append(matrix.all_cases()[case])
+            backends += [case.backend] if availability(case.backend, case.precision).ok else []
+        elif isinstance(case, AccuracyCase):
+            networks.append(matrix.accuracy_cases()[case])
+            labelled.append(case.model)
+    needed = {id(network) for network in networks}
+    yield from file_problems([network for network in matrix.networks if id(network) in needed], labelled)
+    if not is_disabled(suite.config):  # else nothing is judged
+        yield from _baseline_problems(suite, matrix, dict.fromkeys(backends))
+
+
+def _baseline_problems(suite: Suite, matrix: Matrix, backends: Iterable[str]) -> Iterator[str]:
+    folder = Path(suite.store.folder)
+    if folder.exists() and not folder.is_dir():
+        yield f"{folder}: is not a folder of baselines"
+        return
+    for backend in backends:
+        try:
+            suite.store.find(fingerprint_of(backend, matrix.settings(backend)))
+        except BaselineError as error:
+            yield f"{error}; restore it from the last commit"
