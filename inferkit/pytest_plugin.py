@@ -60,6 +60,10 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """What several processes cannot do at the same time is told before they start."""
+    if options.option(config, "accept-busy-host"):
+        from inferkit.measure.machine import busy_host
+
+        busy_host.accept()
     alone = options.option(config, "against") or options.option(config, "ray")
     if getattr(config.option, "dist", "no") != "no" and alone:
         from inferkit.suite.session.xdist import refuse

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from inferkit.backends.caffe.root import ENVIRONMENT_VARIABLE, CaffeRoot, probe, require_root
 from inferkit.errors import BackendUnavailable
-from inferkit.measure.machine.host import BUSY_HOST_VARIABLE
+from inferkit.measure.machine.busy_host import VARIABLE as BUSY_HOST_VARIABLE
 
 # A busy machine makes any test slow for a moment: no test may fail for the time that it took. On CI examples are the
 # same in every run of the same code: a build must not fail for what another change did.

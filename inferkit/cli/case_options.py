@@ -18,7 +18,19 @@ def add_case_options(parser: argparse.ArgumentParser) -> None:
 
     for name, (metavar, text) in CASE_OPTIONS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", action="append", metavar=metavar, help=text)
+    add_busy_option(parser)
     parser.add_argument("--matrix", metavar="FILE", help="table of cases (default: matrix.toml, bench/matrix.toml)")
+
+
+def add_busy_option(parser: argparse.ArgumentParser) -> None:
+    """The option that lets a busy host pass."""
+    from inferkit.measure.machine import busy_host
+
+    class Accept(argparse.Action):
+        def __call__(self, *_: object) -> None:
+            busy_host.accept()
+
+    parser.add_argument(busy_host.OPTION, action=Accept, nargs=0, help=busy_host.HELP)
 
 
 def selection_of(args: argparse.Namespace) -> Selection:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import DEFAULT_ENGINE_BACKEND, backend
 from inferkit.cli.backend_options import add_backend, takes
+from inferkit.cli.case_options import add_busy_option
 from inferkit.cli.model_options import add_model, add_precision
 from inferkit.cli.option_types import at_least_one, duration
 from inferkit.cli.output import add_json_or_file, json_output
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--least", type=float, metavar="SHARE", help="exit code 1 where all devices together reach less (such as 0.95)"
     )
+    add_busy_option(parser)
     add_json_or_file(parser)
 
 
@@ -78,7 +80,10 @@ def _run(args: argparse.Namespace, write: Callable[[Any], None]) -> ExitCode:
     facts["precision"] = normalize(args.precision)
     write(scaling_as_dict(names, windows, **facts))
     if any(window.invalid for window in windows):
-        print("INVALID: the machine was not in a state to measure; see the lines above")
+        from inferkit.measure.machine import busy_host
+
+        hint = busy_host.hint_for(" ".join(reason for window in windows for reason in window.invalid))
+        print("INVALID: the machine was not in a state to measure; see the lines above" + (hint and f"; {hint}"))
         return ExitCode.INVALID
     return ExitCode.REGRESSED if args.least is not None and scalings[-1].share < args.least else ExitCode.OK
 

@@ -7,13 +7,15 @@ import os
 import platform
 import re
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-BUSY_HOST_VARIABLE = "INFERKIT_BUSY_HOST"
+from inferkit.measure.machine import busy_host
+
 # Shares of all CPUs from which others disturb what is measured.
 _BUSY_SHARE = 0.25
 _STOLEN_SHARE = 0.1
@@ -69,20 +71,27 @@ class HostActivity:
         """What makes a measurement on a CPU say nothing about the engine; empty for a quiet host.
 
         On a quiet two-core machine others use up to 0.1 CPUs; with one busy neighbour they use 1, and latencies double.
-        `$INFERKIT_BUSY_HOST=accept` measures all the same.
+        Nothing where the user accepts a busy host.
         """
-        if os.environ.get(BUSY_HOST_VARIABLE) == "accept":
-            return ()
+        return () if busy_host.is_accepted() else self.busy(cpus)
+
+    def busy(self, cpus: int) -> tuple[str, ...]:
+        """The same, whether it is accepted or not."""
         reasons = []
         if self.others is not None and self.others > _BUSY_SHARE * cpus:
-            reasons.append(f"other processes used {self.others:.1f} of the {cpus} CPUs")
+            reasons.append(f"{busy_host.OTHERS} {self.others:.1f} of the {cpus} CPUs")
         if self.stolen is not None and self.stolen > _STOLEN_SHARE * cpus:
-            reasons.append(f"the hypervisor took {self.stolen:.1f} of the {cpus} CPUs away")
+            reasons.append(f"{busy_host.HYPERVISOR} {self.stolen:.1f} of the {cpus} CPUs away")
         return tuple(reasons)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HostActivity:
+        """The inverse of `as_dict`; other keys are ignored."""
+        return cls(**{each.name: values[each.name] for each in fields(cls)})
 
 
 def cpu_model() -> str:

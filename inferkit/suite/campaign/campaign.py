@@ -18,11 +18,13 @@ from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.judging import Judgements, default_rule, judge
 from inferkit.gate.layer_diff import wants_explaining
 from inferkit.gate.metrics import LATENCY
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.measure.case import Case
 from inferkit.measure.jobs.interpreter import with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
+from inferkit.measure.machine import busy_host
 from inferkit.measure.progress import Progress
 from inferkit.serve.load.replicate import run_service
 from inferkit.suite.campaign.artifacts import Artifacts, own_cache
@@ -174,6 +176,8 @@ class Campaign:
         for record in records:
             outcomes = [outcome for outcome in judged.outcomes if outcome.case == record.case.id]
             record.outcome = next((with_spread(each, record) for each in outcomes if each.metric == LATENCY), None)
+            if record.outcome is not None and record.outcome.verdict is Verdict.INVALID and not record.outcome.hint:
+                record.outcome = replace(record.outcome, hint=busy_host.hint_for(record.invalid))
             record.others = tuple(each for each in outcomes if each.metric != LATENCY) + judge_accuracy(record)
             record.why = judged.layers.get(record.case.id)
             self._tell_damaged_layers(record)

@@ -16,6 +16,7 @@ from inferkit.gate.rules.interleaved import BLOCKS, InterleavedRule, head_first
 from inferkit.gate.run import Run
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
+from inferkit.measure.machine import busy_host
 from inferkit.measure.progress import Progress
 from inferkit.suite.campaign.records import case_run
 from inferkit.suite.interleaved.sides import Bench, Side
@@ -170,7 +171,7 @@ class _Session:
                 run.head.append(head)
                 return
         reason = f"block {number + 1} was disturbed {1 + _INVALID_RETRIES} times: {', '.join(reasons)}"
-        run.ended = Outcome(run.case.id, LATENCY, Verdict.INVALID, reason=reason)
+        run.ended = Outcome(run.case.id, LATENCY, Verdict.INVALID, reason=reason, hint=busy_host.hint_for(reason))
 
     @contextlib.contextmanager
     def _ending(self, run: _Blocks, bench: Bench) -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from inferkit.measure.machine import busy_host
 from inferkit.suite.matrix.selection import CASE_OPTIONS, Selection
 
 HISTORY_INI = "inferkit_history"
@@ -83,6 +84,7 @@ OPTIONS = (
     Option("history", str, "FILE", "add the run to this history (default: history.duckdb in $INFERKIT_CACHE)"),
     Option("no-history", None, "", "add the run to no history"),
     Option("github", None, "", "write annotations and a job summary for GitHub Actions"),
+    Option(busy_host.OPTION.removeprefix("--"), None, "", busy_host.HELP),
     Option("strict", None, "", "INCONCLUSIVE cases fail", short=False),
 )
 

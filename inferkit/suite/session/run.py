@@ -17,6 +17,8 @@ from inferkit.exit_codes import ExitCode
 from inferkit.files import is_special, is_writable, write_atomically
 from inferkit.gate.outcome import Verdict
 from inferkit.measure.case import Case
+from inferkit.measure.machine import busy_host
+from inferkit.measure.machine.host import HostActivity
 from inferkit.report.encoding import never_failing
 from inferkit.report.progress import progress_on
 from inferkit.report.table import stdout_look
@@ -66,9 +68,22 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
             except InferkitError as error:
                 raise pytest.UsageError(f"--ray {cluster}: {error}") from None
         campaign.run(latency, accuracy)
+        suite.notes += _busy(campaign)
         suite.notes += campaign.references.lines(list(campaign.latency.values()))
         if campaign.logs.folder is not None:
             suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
+
+
+def _busy(campaign: Campaign) -> list[str]:
+    """What is said where measurements on a busy host were accepted: how many of them, and what they are worth."""
+    if not busy_host.is_accepted():
+        return []
+    hosts = [each.host for record in campaign.latency.values() for each in record.replicates if each.gpu is None]
+    busy = sum(bool(HostActivity.from_dict(host).busy(host["cpus"])) for host in hosts)
+    if not busy:
+        return []
+    text = f"{busy} of {len(hosts)} processes were measured on a busy machine ({busy_host.OPTION})"
+    return [f"{text}: their times say little, and make no baseline worth keeping"]
 
 
 def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case], ref: str) -> None:

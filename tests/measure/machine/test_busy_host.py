@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from inferkit.measure.machine.host import BUSY_HOST_VARIABLE, HostActivity
+from inferkit.measure.machine.busy_host import VARIABLE as BUSY_HOST_VARIABLE
+from inferkit.measure.machine.busy_host import hint_for
+from inferkit.measure.machine.host import HostActivity
 
 QUIET = HostActivity(seconds=1.0, load_before=0.5, load_after=0.5, others=0.1, stolen=0.05, governor=None)
 
@@ -31,3 +33,14 @@ def test_stolen_time_is_named():
 def test_whoever_wants_to_measure_all_the_same_can(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(BUSY_HOST_VARIABLE, "accept")
     assert replace(QUIET, others=2.0, stolen=2.0).disturbances(2) == ()
+
+
+def test_what_is_told_of_a_busy_host_names_the_option():
+    (reason,) = replace(QUIET, others=1.5).disturbances(2)
+    assert "--accept-busy-host" in hint_for(reason)
+    assert hint_for("throttled") == ""
+
+
+def test_an_activity_is_read_back_from_a_run_file():
+    busy = replace(QUIET, others=1.5)
+    assert HostActivity.from_dict({**busy.as_dict(), "cpus": 2}) == busy

@@ -1,0 +1,25 @@
+"""Measuring on a host that others use too: invalid, unless the user accepts it by an option or a variable."""
+
+from __future__ import annotations
+
+import os
+
+# The option sets the variable, which measuring processes inherit.
+OPTION, VARIABLE = "--accept-busy-host", "INFERKIT_BUSY_HOST"
+HELP = "measure although other processes use the CPUs, where times would be INVALID: they say little then"
+OTHERS, HYPERVISOR = "other processes used", "the hypervisor took"
+
+
+def accept() -> None:
+    """What the option does: this process, and those that it starts, measure on a busy host too."""
+    os.environ[VARIABLE] = "accept"
+
+
+def is_accepted() -> bool:
+    """Whether a busy host is accepted."""
+    return os.environ.get(VARIABLE) == "accept"
+
+
+def hint_for(reason: str) -> str:
+    """What the user can do where a measurement is invalid for this reason; empty where it is not a busy host."""
+    return f"wait until the machine is quiet, or add {OPTION}" if OTHERS in reason or HYPERVISOR in reason else ""
