@@ -90,21 +90,18 @@ class ComparedEngine:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
-    from inferkit.report.progress import shown_on_stderr
-
     sides = sides_of(args)
     dataset, preprocessing = images_of(args)
     if dataset is None and not args.layers:
         raise UsageError(f"{args.models[0]} has no images of its own: name a --dataset, or compare --layers only")
     _refuse_precisions(sides)
-    with shown_on_stderr():
-        networks = _networks(args, sides, dataset, preprocessing)
-        result: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
-        outcome = None
-        if dataset is not None:
-            outcome = _compare_classes(args, sides, networks, dataset, preprocessing, result)
-        if args.layers:
-            _compare_layers(args, sides, networks, dataset, preprocessing, result)
+    networks = _networks(args, sides, dataset, preprocessing)
+    result: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
+    outcome = None
+    if dataset is not None:
+        outcome = _compare_classes(args, sides, networks, dataset, preprocessing, result)
+    if args.layers:
+        _compare_layers(args, sides, networks, dataset, preprocessing, result)
     code = ExitCode.REGRESSED if outcome is not None and outcome.verdict == "REGRESSED" else ExitCode.OK
     if args.pictures:
         _write_pictures(Path(args.pictures), result)

@@ -80,12 +80,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, write, and print one line on what was built; returns the exit code."""
     import inferkit
-    from inferkit.report.progress import shown_on_stderr
 
     network = load_model(args)
-    with shown_on_stderr():
-        network = at_precision(network, args)
-        engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **_options(args, network))
+    network = at_precision(network, args)
+    engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **_options(args, network))
     if args.output is not None:
         if not backend(args.backend).facts.keeps_engine_files:
             raise UsageError(f"{args.backend} has no engine files: it builds an engine when a session is opened")

@@ -149,15 +149,13 @@ def _calibrate(args: argparse.Namespace, source: Any, preprocessing: Preprocessi
     from inferkit.precision.calibration.caches import write_cache
     from inferkit.precision.calibration.methods import DEFAULT_METHOD, calibration_from, method
     from inferkit.precision.calibration.ranges import Ranges
-    from inferkit.report.progress import shown_on_stderr
 
     chosen = method(args.method or DEFAULT_METHOD)
     merged = [Ranges.load(path) for path in args.merge]
     network = load_model(args)
-    with shown_on_stderr():
-        ranges = collect_ranges(
-            network, source, images=args.images, batch_size=args.batch_size, preprocessing=preprocessing
-        )
+    ranges = collect_ranges(
+        network, source, images=args.images, batch_size=args.batch_size, preprocessing=preprocessing
+    )
     for each in merged:
         ranges = ranges.merged(each)
     written = []

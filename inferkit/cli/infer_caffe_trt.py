@@ -30,6 +30,7 @@ from inferkit.cli.study_engine import (
 )
 from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.exit_codes import ExitCode
+from inferkit.report.progress import shown_on_stderr
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Engine, Session, Trace
@@ -69,7 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns its exit code."""
     began = time.perf_counter()
     arguments = sys.argv[1:] if argv is None else argv
-    return exit_code_of(PROGRAM, arguments, lambda: infer(parser().parse_args(arguments), began))
+
+    def run() -> int:
+        args = parser().parse_args(arguments)
+        with contextlib.nullcontext() if args.quiet else shown_on_stderr():
+            return infer(args, began)
+
+    return exit_code_of(PROGRAM, arguments, run)
 
 
 def infer(args: argparse.Namespace, began: float) -> int:

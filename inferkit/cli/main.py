@@ -8,6 +8,7 @@ from importlib import import_module
 
 from inferkit.cli.commands import COMMANDS, parsers
 from inferkit.cli.ending import exit_code_of
+from inferkit.report.progress import shown_on_stderr
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args, unknown = parser.parse_known_args(arguments)
         if unknown:
             commands[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
-        code: int = import_module(COMMANDS[args.command][0]).run(args)
+        with shown_on_stderr():
+            code: int = import_module(COMMANDS[args.command][0]).run(args)
         return code
 
     return exit_code_of(program, arguments, run)

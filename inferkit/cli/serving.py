@@ -101,19 +101,13 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
 
 
 def _network(args: argparse.Namespace) -> Network:
-    from inferkit.report.progress import shown_on_stderr
-
-    network = load_model(args)
-    with shown_on_stderr():
-        return at_precision(network, args)
+    return at_precision(load_model(args), args)
 
 
 def _built(network: Network, args: argparse.Namespace) -> Any:
     import inferkit
-    from inferkit.report.progress import shown_on_stderr
 
-    with shown_on_stderr():
-        return inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
+    return inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **settings_of_build(args))
 
 
 def settings_of_build(args: argparse.Namespace) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from inferkit.progress import listening
 
 
 class Progress:
-    """Called for every process that a campaign starts."""
+    """Called for every process that a campaign starts. Where it `shows_steps`, `within` is called too."""
+
+    shows_steps = False
 
     def begin(self, steps: int) -> None:
         """So many processes are planned."""
@@ -18,6 +22,9 @@ class Progress:
     def step(self, what: str) -> None:
         """One process starts: `what` is it."""
 
+    def within(self, what: str, done: int, total: int | None) -> None:
+        """So much of the running step is done (see inferkit.progress.Listener). Another thread may call it."""
+
     def done(self) -> None:
         """One process ended."""
 
@@ -26,7 +33,8 @@ class Progress:
         """One process, from its start to its end, whatever comes of it."""
         self.step(what)
         try:
-            yield
+            with listening(self.within) if self.shows_steps else nullcontext():
+                yield
         finally:
             self.done()
 

@@ -1,11 +1,11 @@
-"""The progress of a long run: a bar with the time left on a terminal, a line per step elsewhere."""
+"""The progress of a long run and of its long steps: a bar with the time left on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,13 +13,56 @@ from inferkit.measure.progress import Progress
 from inferkit.progress import listening
 from inferkit.report.encoding import never_failing
 
+LOG_SECONDS = 15.0  # between two lines on one step in a log
+
+
+class Estimate:
+    """How far a long step is, as text: `calibration images: 24 %, about 40 s left`; for one task after the other."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began: dict[str, tuple[float, int]] = {}
+
+    def text(self, what: str, done: int, total: int | None) -> str:
+        """What was told, and the time left by what was done since the task was first told of."""
+        now = self._clock()
+        began, first = self._began.setdefault(what, (now, done))
+        if total is None:
+            return f"{what}: {done}"
+        if done >= total:
+            del self._began[what]  # the next of this name begins anew
+        left = time_left(now - began, done - first, total - first)
+        return f"{what}: {done / max(total, 1):.0%}".replace("%", " %") + (left and f", {left}")
+
+
+class NowAndThen:
+    """An Estimate for logs: the line of it, or nothing where the last one, or the beginning, is not long ago."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._estimate = Estimate(clock)
+        self._last: float | None = None
+
+    def line(self, what: str, done: int, total: int | None) -> str:
+        text = self._estimate.text(what, done, total)
+        now = self._clock()
+        if self._last is None or (total is not None and done >= total):
+            self._last = now
+        if now - self._last < LOG_SECONDS:
+            return ""
+        self._last = now
+        return text
+
 
 class Lines(Progress):
-    """One line per step, for logs: `[ 3/54] lenet-fp32-b1-onnxruntime, replicate 1 of 3`."""
+    """One line per step, for logs: `[ 3/54] lenet-fp32-b1-onnxruntime, replicate 1 of 3`; of a long step, some more."""
+
+    shows_steps = True
 
     def __init__(self, write: Any) -> None:
         self._write = write
         self._steps = self._done = 0
+        self._within = NowAndThen()
 
     def begin(self, steps: int) -> None:
         self._steps, self._done = steps, 0
@@ -29,17 +72,28 @@ class Lines(Progress):
 
     def step(self, what: str) -> None:
         self._done += 1
+        self._within = NowAndThen()
         total = max(self._steps, self._done)
         self._write(f"[{self._done:>{len(str(total))}}/{total}] {what}")
 
+    def within(self, what: str, done: int, total: int | None) -> None:
+        line = self._within.line(what, done, total)
+        if line:
+            self._write(f"  {line}")
+
 
 class Bar(Progress):
-    """A bar that disappears when the run ends. Drawn between steps only: a thread that draws disturbs measurements."""
+    """A bar that disappears when the run ends. Drawn when a process says how far it is, which none does that measures:
+    a thread that draws by itself would disturb it."""
+
+    shows_steps = True
 
     def __init__(self, file: Any = None) -> None:
         self._rich = _rich_bar(file or sys.__stdout__)
         self._task: Any = None
         self._steps = 0
+        self._step = ""
+        self._within = Estimate()
 
     def begin(self, steps: int) -> None:
         self._steps = steps
@@ -51,7 +105,12 @@ class Bar(Progress):
         self._rich.update(self._task, total=self._steps)
 
     def step(self, what: str) -> None:
+        self._step, self._within = what, Estimate()
         self._rich.update(self._task, description=what, refresh=True)
+
+    def within(self, what: str, done: int, total: int | None) -> None:
+        text = f"{self._step}: {self._within.text(what, done, total)}"
+        self._rich.update(self._task, description=text, refresh=True)
 
     def done(self) -> None:
         self._rich.advance(self._task)
@@ -66,7 +125,11 @@ def _rich_bar(file: Any) -> Any:
     from rich.progress import Progress as RichProgress
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    return RichProgress(*columns, console=Console(file=never_failing(file)), transient=True, auto_refresh=False)
+    console = Console(file=never_failing(file))
+    # Nothing is redirected: what a command prints on stdout would else come out on stderr.
+    return RichProgress(
+        *columns, console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+    )
 
 
 class _Quiet(Progress):
@@ -93,9 +156,18 @@ def progress_on_stderr() -> Progress:
 
 @contextmanager
 def shown_on_stderr() -> Iterator[None]:
-    """Draw the progress reported in this block, with the time left; nothing where stderr is not a terminal."""
+    """Show on stderr how far long work in this block is, with the time left: a bar that disappears on a terminal, a
+    line now and then elsewhere."""
     if not _draws(sys.stderr):
-        yield
+        log = NowAndThen()
+
+        def write(what: str, done: int, total: int | None) -> None:
+            line = log.line(what, done, total)
+            if line:
+                print(line, file=sys.stderr, flush=True)
+
+        with listening(write):
+            yield
         return
     bar = _rich_bar(sys.stderr)
     tasks: dict[str, Any] = {}
@@ -107,6 +179,8 @@ def shown_on_stderr() -> Iterator[None]:
         bar.update(tasks[what], completed=done, total=total, refresh=True)
         if total is not None and done >= total:
             bar.remove_task(tasks.pop(what))
+            if not tasks:
+                bar.stop()  # what the command prints next has the terminal for itself
 
     try:
         with listening(draw):

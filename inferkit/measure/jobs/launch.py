@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import copy_context
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -24,17 +27,20 @@ from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter
 from inferkit.measure.jobs.older import is_older, older_job
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
+from inferkit.progress import is_heard, tell
 
 PROCESS = "inferkit.measure.jobs.process"
 # Seconds after which a process that has not answered is ended.
 _SHORT, LONG = 900.0, 3600.0
 _LAST_LINES = 12
+TELLING = ("prepare", "build")  # the kinds of job that say how far they are
 
 
 def prepare_network(recipe: Recipe, folder: Path, *, by: Interpreter | None = None) -> dict[str, Any]:
     """Make a network ready in a process of its own; returns what is known of it. See `run_job` for the errors."""
     job = {"recipe": _stated(recipe), "folder": str(folder)}
-    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=_SHORT, by=by)[0]
+    # Calibrating a large network takes a quarter of an hour on few cores.
+    return run_job("prepare", job, f"{recipe.name} at {recipe.precision}", timeout=LONG, by=by)[0]
 
 
 def build_engine_file(spec: EngineSpec, folder: Path, name: str, *, by: Interpreter | None = None) -> str:
@@ -99,9 +105,9 @@ def run_job(
         module, spec = older_job(spec)
     with tempfile.TemporaryDirectory(prefix="inferkit-job-") as folder:
         output, log = Path(folder, "result.npz"), Path(folder, "log.txt")
-        job = json.dumps({"kind": kind, "output": str(output), "spec": spec})
-        with log.open("wb") as words:
-            code = _run(module, job, words, timeout, by)
+        job = {"kind": kind, "output": str(output), "spec": spec}
+        with log.open("wb") as words, _followed(kind) as pipe:
+            code = _run(module, job if pipe is None else {**job, "progress": pipe}, words, timeout, by)
         last = last_words(log)
         if code is None:
             raise MeasurementError(f"{name}: the {kind} process was ended after {timeout:g} s without a result{last}")
@@ -118,7 +124,34 @@ def run_job(
     return outcome["facts"], arrays
 
 
-def _run(module: str, job: str, words: Any, timeout: float, by: Interpreter) -> int | None:
+@contextlib.contextmanager
+def _followed(kind: str) -> Iterator[int | None]:
+    """The end of a pipe into which a process says how far it is, told on to who listens here.
+
+    None where nobody does, and for every kind of job that is timed: who reads meanwhile would disturb it.
+    """
+    if kind not in TELLING or not is_heard():
+        yield None
+        return
+    reading, writing = os.pipe()
+    context = copy_context()
+
+    def follow() -> None:
+        with open(reading, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError, TypeError):  # cut by a process that was killed
+                    context.run(tell, *json.loads(line))
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        follower.join(timeout=1)
+
+
+def _run(module: str, job: Mapping[str, Any], words: Any, timeout: float, by: Interpreter) -> int | None:
     """The exit code, None where the time ran out. The process never outlives this call.
 
     The time is kept by a thread: to wait with a timeout is to look every 50 ms, which on the average costs half of that
@@ -127,7 +160,12 @@ def _run(module: str, job: str, words: Any, timeout: float, by: Interpreter) -> 
     ran_out = threading.Event()
     command = [by.python, "-P", "-m", module]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=by.variables()
+        command,
+        stdin=subprocess.PIPE,
+        stdout=words,
+        stderr=subprocess.STDOUT,
+        env=by.variables(),
+        pass_fds=[job["progress"]] if "progress" in job else [],
     ) as process:
 
         def end() -> None:
@@ -138,7 +176,7 @@ def _run(module: str, job: str, words: Any, timeout: float, by: Interpreter) -> 
         timer.daemon = True
         timer.start()
         try:
-            process.communicate(job.encode())
+            process.communicate(json.dumps(job).encode())
         except BaseException:
             process.kill()
             raise

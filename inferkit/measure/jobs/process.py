@@ -13,7 +13,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from numpy.typing import NDArray
 
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.files import write_atomically
+from inferkit.progress import listening
 
 Arrays = dict[str, NDArray[Any]]
 Job = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]
 _PR_SET_PDEATHSIG = 1
+_TELL_SECONDS = 0.25
 
 
 def main(kinds: Mapping[str, Job] | None = None) -> int:
@@ -33,7 +36,8 @@ def main(kinds: Mapping[str, Job] | None = None) -> int:
     end_with_parent()
     job = json.load(sys.stdin)
     try:
-        facts, arrays = (kinds or _KINDS)[job["kind"]](job["spec"])
+        with _telling(job.get("progress")):
+            facts, arrays = (kinds or _KINDS)[job["kind"]](job["spec"])
         outcome: dict[str, Any] = {"status": "ok", "facts": facts}
     except BackendUnavailable as error:
         outcome, arrays = {"status": "unsupported", "reason": error.reason, "hint": error.hint}, {}
@@ -80,6 +84,26 @@ _KINDS: dict[str, Job] = {
     "latency": _latency,
     "accuracy": _accuracy,
 }
+
+
+@contextlib.contextmanager
+def _telling(pipe: int | None) -> Iterator[None]:
+    """Write how far the job is into a pipe as lines of JSON, at most a few in a second."""
+    if pipe is None:
+        yield
+        return
+    last = -_TELL_SECONDS
+
+    def write(what: str, done: int, total: int | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == 0 or done == total or now - last >= _TELL_SECONDS:
+            last = now
+            with contextlib.suppress(OSError):  # whoever listened is gone
+                os.write(pipe, json.dumps([what, done, total]).encode() + b"\n")
+
+    with listening(write):
+        yield
 
 
 def end_with_parent() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from inferkit.errors import PrecisionError, UsageError
 from inferkit.precision.calibration.entropy import entropy_amax
 from inferkit.precision.calibration.ranges import Histogram, Ranges
+from inferkit.progress import tell
 
 LEVELS = 127  # positive codes of a symmetric INT8 range
 
@@ -130,6 +131,9 @@ class Calibration:
 def calibration_from(ranges: Ranges, by: str | Method = DEFAULT_METHOD) -> Calibration:
     """Apply a method (see methods.METHODS) to every histogram. UsageError for an unknown method."""
     chosen = method(by)
-    amax = {name: chosen.amax(histogram) for name, histogram in ranges.histograms.items()}
+    amax: dict[str, float] = {}
+    for name, histogram in ranges.histograms.items():
+        amax[name] = chosen.amax(histogram)
+        tell("dynamic ranges", len(amax), len(ranges.histograms))
     source = f"{ranges.images} images" + (f" of {ranges.source}" if ranges.source else "")
     return Calibration(amax, str(chosen), source)

@@ -82,6 +82,7 @@ def _element(graph: Graph) -> str:
 
 def _limited(batches: Iterable[Feeds], holding: ImageInputs, images: int | None, total: int | None) -> Iterator[Feeds]:
     remaining, done = images, 0
+    tell("calibration images", 0, total)
     for batch in batches:
         if remaining is not None and remaining <= 0:
             return
