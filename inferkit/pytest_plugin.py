@@ -256,6 +256,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A failure that the table of verdicts explains is not shown by pytest too, unless the test printed something."""
+    failure = getattr(report, "inferkit", {}).get("failure")
+    if failure and str(report.longrepr).strip() == failure.strip() and not report.sections:
+        report.__dict__["_pdbshown"] = True  # how pytest leaves out what its debugger has shown
+
+
 def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
     """A verdict that is neither pass nor failure has its own word and letter."""
     result: dict[str, Any] = getattr(report, "inferkit", {})

@@ -32,29 +32,57 @@ STYLES: Mapping[str, str] = {
     Verdict.UNSUPPORTED: "dim",
 }
 _WIDEST = 1000
+_GAP = 3  # between two columns
+_LEAST_FILL, _LOG_FILL = 24, 60  # characters of a column that fills the line, at least and in a log
 _NONE = "–"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column; where the terminal is too narrow for all, those of the highest `rank` are left out first."""
+    """A column; where the terminal is too narrow for all, those of the highest `rank` are left out first.
+
+    One column may take what is left of the line (`fills`): text that does not fit is shown by its last part, the cause.
+    """
 
     title: str
     key: str
     show: Any
     rank: int = 0
     left: bool = False
+    fills: bool = False
 
 
 def table_lines(columns: Sequence[Column], rows: Sequence[Row], width: int, color: bool) -> list[str]:
     """The table, without the columns that a terminal of this width has no room for; 0 is a log, which has room."""
     shown = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     while True:
-        lines = _lines(_table(shown, rows), color)
+        lines = _lines(_table(shown, _fitted(shown, rows, width)), color)
         least = max(column.rank for column in shown)
         if not width or least == 0 or max(map(_printed, lines)) <= width:
             return lines
         shown = [column for column in shown if column.rank < least]
+
+
+def _fitted(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Sequence[Row]:
+    """The rows, with the text of the column that fills the line cut to what the others leave of it."""
+    filling = next((column for column in columns if column.fills), None)
+    if filling is None:
+        return rows
+    room = _LOG_FILL
+    if width:
+        others = [column for column in columns if column is not filling]
+        least = _LEAST_FILL if any(column.rank for column in others) else _LEAST_FILL // 2
+        room = max(width - max(map(_printed, _lines(_table(others, rows), color=False))) - _GAP, least)
+    key = filling.key
+    return [{**row, key: shortened(row[key], room)} if row.get(key) is not None else row for row in rows]
+
+
+def shortened(text: str, room: int) -> str:
+    """The first line of a reason in at most `room` characters; what is before its last colon goes first."""
+    line = text.partition("\n")[0].rstrip(":")
+    if len(line) > room and ": " in line:
+        line = f"… {line.rpartition(': ')[2]}"
+    return line if len(line) <= room else f"{line[: room - 1]}…"
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:

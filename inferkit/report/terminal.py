@@ -6,6 +6,7 @@ another process.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ def _points(value: float) -> str:
     return f"{round(-value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
 
 
+_CAUSE = Column("reason", "cause", _plain, left=True, fills=True)  # of FAILED
 _CHANGE = "change / margin"
 _LATENCY = (
     Column("case", "case", _plain, left=True),
@@ -44,6 +46,7 @@ _LATENCY = (
     Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
     Column("deciding metric", "deciding_metric", _plain, rank=3, left=True),
+    _CAUSE,
 )
 _SERVICE = (
     Column("service", "case", _plain, left=True),
@@ -57,6 +60,7 @@ _SERVICE = (
     Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
     Column("deciding metric", "deciding_metric", _plain, rank=2, left=True),
+    _CAUSE,
 )
 _ACCURACY = (
     Column("case", "case", _plain, left=True),
@@ -70,6 +74,7 @@ _ACCURACY = (
     Column("gained", "gained", _plain, rank=2),
     Column("throughput", "rate", _plain, rank=3),
     Column("verdict", "verdict", _plain, left=True),
+    _CAUSE,
 )
 
 # What a table cannot explain; FAILED, and the absence of a baseline, are told once for many cases.
@@ -82,7 +87,7 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
     rows = [result["row"] for result in shown]
     lines: list[str] = []
     for columns, kind in ((_LATENCY, "latency"), (_SERVICE, "service"), (_ACCURACY, "accuracy")):
-        chosen = [row for row in rows if row["kind"] == kind]
+        chosen = [_failed_row(row) if row.get("table") == kind else row for row in rows if kind in _tables_of(row)]
         if chosen:
             lines += [*_table(columns, chosen, width, color), ""]
     unsupported = [row for row in rows if row["kind"] == "unsupported"]
@@ -94,9 +99,18 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
     return lines
 
 
+def _tables_of(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The tables that a row stands in: that of its kind, or of a case that failed the one where it would stand."""
+    return row["kind"], row.get("table")
+
+
+def _failed_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": row["table"], "case": row["case"], "verdict": str(Verdict.FAILED), "cause": row["reason"]}
+
+
 def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int, color: bool) -> list[str]:
     """The unit of the throughput stands in the column's title where all rows have the same, else in their cells."""
-    units = {unit_of(row) for row in rows}
+    units = {unit_of(row) for row in rows if "cause" not in row}
     title, in_cells = (f"{units.pop()}/s", False) if len(units) == 1 else ("throughput", True)
     titled = [replace(column, title=title) if column.key == "rate" else column for column in columns]
     return table_lines(titled, [_cells(row, in_cells) for row in rows], width, color)
@@ -119,7 +133,7 @@ def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> l
     """The lines of verdicts that a table cannot explain, with the layers that changed a case; the same reason once."""
     lines: list[str] = []
     absent: dict[str, int] = {}
-    failed: dict[str, list[str]] = {}
+    failed: dict[str, tuple[str, list[str]]] = {}
     for result in results:
         verdict, kind = result["verdict"], result["row"]["kind"]
         if verdict == Verdict.NO_BASELINE and kind in ("latency", "service"):
@@ -128,8 +142,12 @@ def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> l
         elif verdict in _EXPLAINED or culprits(result["row"], result["line"])[1]:
             lines += headline_lines(result["line"], result["row"], width=width, color=color)
         elif verdict == Verdict.FAILED:
-            failed.setdefault(result["row"]["reason"], []).append(result["row"]["case"])
-    grouped = [f"FAILED {which_cases(cases)}: {reason}" for reason, cases in failed.items()]
+            case, reason = result["row"]["case"], result["row"]["reason"]
+            # Sizes, addresses and times differ from case to case; the cause is the same.
+            failed.setdefault(re.sub(r"\d+", "0", reason), (reason, []))[1].append(case)
+    grouped = [
+        line for reason, cases in failed.values() for line in f"FAILED {which_cases(cases)}: {reason}".splitlines()
+    ]
     for reason, count in absent.items():
         cases = "1 case" if count == 1 else f"{count} cases"
         grouped.append(f"NO_BASELINE {cases}: {reason}; `inferkit baseline promote RUN.json` makes one")

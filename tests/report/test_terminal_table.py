@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
+from inferkit.report.table import shortened
 from inferkit.report.terminal import render
 from inferkit.suite.campaign.facts import latency_row
 from inferkit.suite.campaign.records import CaseRecord
@@ -169,6 +170,45 @@ def test_a_failure_of_several_cases_for_one_reason_is_told_once():
 
     lines = render([failed(f"c{n}", "no file") for n in range(3)] + [failed("d", "cut short")])
     assert lines == ["FAILED 3 cases (c0 to c2): no file", "FAILED d: cut short"]
+
+
+def failed(case, reason, table="latency"):
+    outcome = Outcome(case, "latency", Verdict.FAILED, reason=reason)
+    row = {"kind": "failed", "table": table, "case": case, "reason": outcome.reason}
+    return {"verdict": "FAILED", "line": outcome.line, "row": row}
+
+
+LONG = (
+    "ONNX Runtime 1.32.0 cannot build 'detector': node 'nms' (NonMaxSuppression): boxes must have three dimensions\n"
+    '  File "a.py", line 12, in build\n'
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 0])
+def test_a_case_that_failed_has_its_row_with_the_cause(width):
+    lines = render([result(), failed("detector-fp32-b1-onnxruntime", LONG)], width=width)
+    (row,) = [line for line in lines if line.startswith("detector")]
+    assert re.search(r"FAILED +… boxes must have thre", row)
+    assert not width or all(len(line) <= width for line in lines[:4])
+    assert "line 12" in "\n".join(lines)
+
+
+def test_a_cause_that_differs_in_numbers_only_is_told_once():
+    lines = render([failed(f"c{n}", f"shape {{{n},3}} at 0x7f{n}1") for n in range(1, 5)])
+    assert [line for line in lines if line.startswith("FAILED")] == ["FAILED 4 cases (c1 to c4): shape {1,3} at 0x7f11"]
+
+
+def test_failures_stand_in_the_table_of_their_kind():
+    lines = render([failed("a", "x", "accuracy"), failed("b", "x", "latency"), failed("s", "x", "service")])
+    heads = [line.split()[0] for line in lines if "verdict" in line]
+    assert heads == ["case", "service", "case"]
+
+
+def test_a_reason_is_shortened_to_its_cause():
+    assert shortened("a: b", 10) == "a: b"
+    assert shortened("the network of somebody: no such file", 20) == "… no such file"
+    assert shortened("x" * 30, 10) == "x" * 9 + "…"
+    assert shortened("the process died:\n  words", 40) == "the process died"
 
 
 @given(st.text(max_size=30), st.integers(20, 200), st.booleans())

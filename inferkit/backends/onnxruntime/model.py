@@ -22,6 +22,7 @@ from inferkit.backends.onnxruntime.settings import Settings
 from inferkit.cache import cache_dir
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.files import write_atomically
+from inferkit.network.as_written import reason_of
 from inferkit.network.network import Network
 from inferkit.precision.rewrite.nodes import attribute
 
@@ -160,7 +161,9 @@ def _open(model: str | bytes, settings: Settings, options: Any, name: str = "", 
             model, options, providers=list(settings.providers), disabled_optimizers=list(disabled) or None
         )
     except Exception as error:  # its exceptions have no common class below Exception
-        raise BackendError(f"ONNX Runtime {ort.__version__} cannot build {name or model!r}: {error}") from error
+        raise BackendError(
+            f"ONNX Runtime {ort.__version__} cannot build {name or model!r}: {reason_of(error)}"
+        ) from error
     session.disable_fallback()  # a failing run shall fail, not be repeated on another provider
     return session
 

@@ -15,6 +15,7 @@ from inferkit.backends.feeds import check_feeds
 from inferkit.backends.layer_table import LayerTable
 from inferkit.backends.onnxruntime.settings import Settings
 from inferkit.errors import BackendError
+from inferkit.network.as_written import reason_of
 from inferkit.network.network import Network, TensorInfo
 
 Arrays = dict[str, NDArray[Any]]
@@ -135,7 +136,7 @@ class OnnxSession(Session):
         """Once more after a failure, with outputs left to ONNX Runtime: theirs may not be shaped as the batch promised,
         or as the run before (rows that are not images). BackendError where that was not the reason."""
         if len(self._unbound) == len(self._computed):
-            raise BackendError(f"ONNX Runtime fails in a run: {error}") from error
+            raise BackendError(f"ONNX Runtime fails in a run: {reason_of(error)}") from error
         for info in self._computed:
             self._bind_output(info, None)
         try:

@@ -156,8 +156,6 @@ class BaselineStore:
                 nearest = len(differences), f"the nearest, {path.name}, differs in {'; '.join(differences)}"
         relative = os.path.relpath(self.folder)
         place = f"{self.folder if relative.startswith('..') else relative}{os.sep}"
-        if not self.folder.is_dir():
-            return f"no baseline of this machine: there is no folder {place}"
         return f"no baseline of this machine in {place}" + (f": {nearest[1]}" if nearest else "")
 
     def write(self, baseline: Run) -> Path:

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ Arrays = dict[str, NDArray[Any]]
 Job = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]
 _PR_SET_PDEATHSIG = 1
 _TELL_SECONDS = 0.25
+_FRAMES = 4
 
 
 def main(kinds: Mapping[str, Job] | None = None) -> int:
@@ -45,6 +47,8 @@ def main(kinds: Mapping[str, Job] | None = None) -> int:
         outcome, arrays = {"status": "failed", "kind": type(error).__name__, "reason": str(error)}, {}
     except MemoryError:
         outcome, arrays = {"status": "failed", "kind": "MemoryError", "reason": "out of memory"}, {}
+    except Exception as error:  # a fault of inferkit or of a library: the cause first, then where it was
+        outcome, arrays = {"status": "failed", "kind": type(error).__name__, "reason": _unexpected(error)}, {}
     content = io.BytesIO()
     np.savez(content, outcome=np.frombuffer(json.dumps(outcome, default=str).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
     write_atomically(job["output"], content.getvalue(), durable=False)  # its reader waits for this process
@@ -84,6 +88,13 @@ _KINDS: dict[str, Job] = {
     "latency": _latency,
     "accuracy": _accuracy,
 }
+
+
+def _unexpected(error: Exception) -> str:
+    """`TypeError: …`, and below it the last frames of the traceback."""
+    cause = "".join(traceback.format_exception_only(error)).strip()
+    frames = traceback.format_tb(error.__traceback__)[-_FRAMES:]
+    return f"{cause}\n{''.join(frames).rstrip()}"
 
 
 @contextlib.contextmanager

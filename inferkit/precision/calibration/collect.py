@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.errors import PrecisionError
+from inferkit.network.as_written import reason_of
 from inferkit.precision.calibration.image_inputs import Feeds, ImageInputs
 from inferkit.precision.calibration.ranges import Histogram, Ranges
 from inferkit.precision.rewrite.graph import Graph
@@ -126,7 +127,7 @@ class Collector:
         try:
             return dict(zip(self._computed, self._session.run(self._computed, feeds), strict=True))
         except Exception as error:  # ONNX Runtime's exceptions have no common base
-            raise PrecisionError(f"calibration: ONNX Runtime cannot run the network: {error}") from error
+            raise PrecisionError(f"calibration: ONNX Runtime cannot run the network: {reason_of(error)}") from error
 
 
 def _threads() -> int:
@@ -153,7 +154,7 @@ def _session(graph: Graph, threads: int) -> Any:
             graph.model().SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
-        raise PrecisionError(f"calibration: ONNX Runtime cannot load the network: {error}") from error
+        raise PrecisionError(f"calibration: ONNX Runtime cannot load the network: {reason_of(error)}") from error
 
 
 def as_feeds(batch: Any, types: Mapping[str, np.dtype[Any]]) -> dict[str, NDArray[Any]]:

@@ -31,7 +31,9 @@ XDIST_HINT = "run them without -n"
 
 
 class Check:
-    """The fixture's value: `check()` is all that a test does."""
+    """The fixture's value: `check()` is all that a test does. `_table` is the one that shows its case."""
+
+    _table = "latency"
 
     def __init__(self, suite: Suite, parameter: Parameter, benchmark: Any, item: pytest.Item) -> None:
         self._suite = suite
@@ -50,8 +52,11 @@ class Check:
         self._leave(outcome, row)
         failing = outcome.verdict in FAILING or (self._strict and outcome.verdict is Verdict.INCONCLUSIVE)
         if failing:
-            failed = outcome.verdict is Verdict.FAILED
-            pytest.fail(f"{outcome.case}: not measured: {outcome.reason}" if failed else outcome.line, pytrace=False)
+            text = outcome.line
+            if outcome.verdict is Verdict.FAILED:  # the table of verdicts has the rest, once for all cases
+                text = f"{outcome.case}: not measured: {outcome.reason.partition(chr(10))[0].rstrip(':')}"
+            self._item.stash[RESULT]["failure"] = text
+            pytest.fail(text, pytrace=False)
         if outcome.verdict not in (Verdict.PASS, Verdict.IMPROVED):
             pytest.skip(outcome.line)
 
@@ -68,7 +73,8 @@ class Check:
         pytest.skip(outcome.line)
 
     def _failed(self, outcome: Outcome) -> None:
-        self._judged(outcome, {"kind": "failed", "case": outcome.case, "reason": outcome.reason})
+        row = {"kind": "failed", "table": self._table, "case": outcome.case, "reason": outcome.reason}
+        self._judged(outcome, row)
 
     def _leave(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
         self._item.stash[RESULT] = {"verdict": str(outcome.verdict), "line": outcome.line, "row": dict(row)}
@@ -123,9 +129,13 @@ class LatencyCheck(Check):
 class ServiceCheck(LatencyCheck):
     """A network under one of MLPerf's scenarios: its datum against this machine's baseline, like a latency."""
 
+    _table = "service"
+
 
 class AccuracyCheck(Check):
     """Top-1 of one case against FP32 on the same images, or against what the matrix declares."""
+
+    _table = "accuracy"
 
     def check(self) -> None:
         """Pass, skip or fail; evaluates now where the campaign has not."""

@@ -13,6 +13,7 @@ from inferkit.measure.case import Case
 from inferkit.suite.campaign.target import availability, fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.matrix.files import file_problems
+from inferkit.suite.session.options import option
 from inferkit.suite.session.pytest_benchmark import is_disabled
 from inferkit.suite.session.state import Parameter, Suite
 
@@ -58,6 +59,10 @@ def _baseline_problems(suite: Suite, matrix: Matrix, backends: Iterable[str]) ->
     if folder.exists() and not folder.is_dir():
         yield f"{folder}: is not a folder of baselines"
         return
+    if (
+        option(suite.config, "baseline-dir") and not folder.exists()
+    ):  # before the first baseline that is as it should be
+        suite.notes.append(f"--baseline-dir {folder}: there is no such folder, so nothing is compared with a baseline")
     for backend in backends:
         try:
             suite.store.find(fingerprint_of(backend, matrix.settings(backend)))

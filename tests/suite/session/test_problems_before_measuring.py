@@ -127,4 +127,4 @@ def test_a_folder_of_baselines_that_is_none_is_told(project):
     assert "matrix.toml: is not a folder of baselines" in run.text
     absent = project.run("--baseline-dir=basline", "--replicates=1", "--min-time=0.001", "--batch-size=1")
     assert absent.code == 0
-    assert "no baseline of this machine: there is no folder basline/" in absent.text
+    assert "--baseline-dir basline: there is no such folder" in absent.text

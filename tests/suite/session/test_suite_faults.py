@@ -157,6 +157,27 @@ def test_a_case_that_failed_has_its_outcome_in_every_file_and_is_told_once(fault
     assert case not in {point.measured.case for point in summary_of(kept).points}
 
 
+def test_a_failure_is_shown_once_with_its_cause_and_never_as_a_traceback(faulty):
+    _, run = faulty
+    assert "= FAILURES =" not in run.text
+    assert "Traceback" not in run.text
+    shown = [line for line in run.text.splitlines() if "Wobble" in line and not line.startswith("::error")]
+    table = [line for line in shown if line.startswith("odd-")]
+    below = [line for line in shown if line.startswith("FAILED 2 cases (odd-")]
+    summary = [line for line in shown if line.startswith("FAILED bench/")]  # pytest's own; cut where no CI is
+    assert (len(table), len(below)) == (2, 1)
+    assert shown == [*table, *below, *summary]
+
+
+def test_what_the_test_itself_finds_wrong_is_shown_by_pytest(project):
+    test = "def test_accuracy(inferkit_accuracy):\n    inferkit_accuracy.check()\n    assert 1 == 2, 'of my own'\n"
+    (project.folder / "bench" / "test_accuracy.py").write_text(test)
+    run = project.run("bench/test_accuracy.py", "-k", "accuracy")
+    assert run.code == 1
+    assert "= FAILURES =" in run.text
+    assert "of my own" in run.text
+
+
 def test_a_network_that_computes_nan_fails_its_accuracy(faulty):
     _, run = faulty
     assert run.verdict("test_accuracy[nan-fp32-onnxruntime]") == "REGRESSED"
