@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from inferkit.data.stream import Batch
     from inferkit.gate.outcome import Outcome
     from inferkit.measure.accuracy.side_by_side import Classes
     from inferkit.network.network import Network, TensorInfo
@@ -275,7 +277,7 @@ def _compare_classes(
         for network, side in zip(networks, sides, strict=True)
     ]
     try:
-        batches = _batches(networks[0].inputs[0], dataset, preprocessing, size, args.images)
+        batches = _checked(_batches(networks[0].inputs[0], dataset, preprocessing, size, args.images), networks)
         total = _count(dataset, args.images)
         base, head, labelled = classify((opened[0], opened[1]), batches, lambda done: tell("images", done, total))
     finally:
@@ -288,6 +290,19 @@ def _compare_classes(
     if not labelled:
         return None
     return _judged(base, head, args.tolerance, f"{sides[0].text} -> {sides[1].text}", result)
+
+
+def _checked(batches: Iterable[Batch], networks: Sequence[Network]) -> Iterator[Batch]:
+    """The batches; where the first is not like what a network was calibrated with, a line on stderr says so."""
+    from inferkit.precision.input_range import calibrated_inputs, unlike_calibration
+
+    for number, batch in enumerate(batches):
+        for network in networks if number == 0 else ():
+            images = {network.inputs[0].name: batch.images}
+            warning = unlike_calibration(calibrated_inputs(network), images, network.precision)
+            if warning:
+                print(f"inferkit accuracy: {network.name}: {warning}", file=sys.stderr)
+        yield batch
 
 
 def _emulated(network: Network, side: ComparedEngine) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,8 @@ def _run(args: argparse.Namespace, write: Callable[[Any], None]) -> None:
         f"({int(accuracy.top1.sum())} of {accuracy.images}), top-5 {accuracy.top5_percent:.2f} %, "
         f"{accuracy.images / accuracy.elapsed:,.0f} images/s"
     )
+    if accuracy.warning:
+        print(f"inferkit evaluate: {accuracy.warning}", file=sys.stderr)
     write(
         {
             "schema": 1,

@@ -123,29 +123,6 @@ def at_data_type(network: Network, data_type: str, calibration: CalibrationFiles
     return inferkit.at_precision(network, precision, calibration=files)
 
 
-def unlike_calibration(network: Network, images: NDArray[Any]) -> str | None:
-    """A warning where the images' largest value is over twice, or under a tenth of, that of the calibration's.
-
-    Batch files hold preprocessed images: with another preprocessing (mean, scale) the quantized values are useless.
-    """
-    import numpy as np
-
-    from inferkit.precision.qdq import FORMATS, quantized_tensors
-
-    form = FORMATS.get(network.precision)
-    scale = quantized_tensors(network.model).get(network.inputs[0].name) if form else None
-    if form is None or scale is None:
-        return None
-    calibrated, largest = scale * form.largest, float(np.abs(images).max())
-    if calibrated / 10 <= largest <= calibrated * 2:
-        return None
-    return (
-        f"the largest value of the images is {largest:.4g}, that of the calibration files {calibrated:.4g}: they were "
-        f"preprocessed differently, so {network.precision} will be inaccurate; write the files again with this mean "
-        "image and scale"
-    )
-
-
 def parse_image_shape(text: str) -> tuple[int, ...]:
     """`224,224`, `3,224,224` or `224x224`: (height, width) or (channels, height, width); `224` is a square."""
     parts = [part for part in re.split(r"[,x×\s]+", text.strip(" ()[]")) if part]
@@ -171,6 +148,14 @@ def check_output_size(classes: int, wanted: int | None, blob: str) -> None:
         raise UsageError(f"--outputSize {wanted}, but blob {blob} has {classes} scores for each image")
 
 
+def _warn_unlike_calibration(network: Network, images: NDArray[Any], tally: Tally) -> None:
+    from inferkit.precision.input_range import calibrated_inputs, unlike_calibration
+
+    warning = unlike_calibration(calibrated_inputs(network), {network.inputs[0].name: images}, network.precision)
+    if warning:
+        tally.note(warning)
+
+
 def classify(
     session: Session,
     output: str,
@@ -191,8 +176,8 @@ def classify(
     """
     traces: list[Trace] = []
     for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing):
-        if not traces and network is not None and (warning := unlike_calibration(network, batch.images)):
-            tally.note(warning)
+        if not traces and network is not None:
+            _warn_unlike_calibration(network, batch.images, tally)
         session.load(batch.images)
         if warm is not None and not traces:
             warm(session)

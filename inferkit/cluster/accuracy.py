@@ -57,7 +57,9 @@ def merge(parts: Sequence[Part], images: int, elapsed: float) -> Accuracy:
     columns = [(part.accuracy.predictions, part.accuracy.top1, part.accuracy.top5) for part in ordered]
     predictions, top1, top5 = (np.concatenate(column) for column in zip(*columns, strict=True))
     in_engine = sum(part.accuracy.seconds for part in ordered)
-    return Accuracy(predictions, top1, top5, in_engine, elapsed, sum(part.accuracy.not_finite for part in ordered))
+    not_finite = sum(part.accuracy.not_finite for part in ordered)
+    warning = next((part.accuracy.warning for part in ordered if part.accuracy.warning), "")
+    return Accuracy(predictions, top1, top5, in_engine, elapsed, not_finite, warning)
 
 
 def evaluate_on(

@@ -112,8 +112,9 @@ def test_calibration_files_of_other_preprocessing_are_told(
     write_batches(tmp_path / "batches", [(images, None)])
     assert main(arguments) == 0
     told = capsys.readouterr().err
-    assert told.count("were preprocessed differently") == 1  # for the series, not for every batch size
-    assert "calibration files 1" in told or "calibration files 0.99" in told
+    assert told.count("they were preprocessed differently") == 1  # for the series, not for every batch size
+    assert "int8 was calibrated up to 1:" in told or "int8 was calibrated up to 0.99" in told
+    assert "the largest value of the images is 2" in told  # raw pixels, of up to 255
 
 
 def test_a_csv_file_of_something_else_is_refused_at_once(options: list[str], tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ LONG = (
 def test_a_case_that_failed_has_its_row_with_the_cause(width):
     lines = render([result(), failed("detector-fp32-b1-onnxruntime", LONG)], width=width)
     (row,) = [line for line in lines if line.startswith("detector")]
-    assert re.search(r"FAILED +… boxes must have thre", row)
+    assert re.search(r"FAILED +… boxes must have th", row)
     assert not width or all(len(line) <= width for line in lines[:4])
     assert "line 12" in "\n".join(lines)
 

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from inferkit.data.opening import open_batches
 from inferkit.errors import DataError, MeasurementError, UsageError
 from inferkit.measure.engine import inject
-from inferkit.measure.engine.engine_file import EngineJob, open_engine
+from inferkit.measure.engine.engine_file import EngineJob, EngineSpec, open_engine
+from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.machine.lease import device_lease
+from inferkit.precision.input_range import unlike_calibration
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
@@ -55,7 +58,7 @@ class AccuracySpec(EngineJob):
 class Accuracy:
     """Per image, in the dataset's order: the predicted class, and whether the label was among the best one and five.
 
-    `seconds` is the time in the engine, `elapsed` everything, reading images included.
+    `seconds` is the time in the engine, `elapsed` everything, reading images included. `warning` is about the images.
     """
 
     predictions: NDArray[np.int32]
@@ -64,6 +67,7 @@ class Accuracy:
     seconds: float
     elapsed: float
     not_finite: int = 0
+    warning: str = ""
 
     @property
     def images(self) -> int:
@@ -102,7 +106,7 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
 
     in_engine = 0.0
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
-    not_finite = 0
+    not_finite, warning = 0, ""
     device = backend(spec.engine.backend).device(**spec.session)
     with contextlib.ExitStack() as stack:
         stack.enter_context(device_lease(device))
@@ -120,6 +124,8 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
             spec.dataset, batch_size, spec.preprocessing, info, start=spec.start, limit=spec.count, out=out
         ):
             labels = _labels(batch.labels[: batch.count], spec.dataset)
+            if not parts:
+                warning = _unlike_calibration(spec.engine, {info.name: batch.images})
             scores, seconds = _run(session, batch.images, batch.count, output)
             in_engine += seconds
             if labels.max() >= scores.shape[1]:
@@ -134,7 +140,15 @@ def evaluate(spec: AccuracySpec) -> Accuracy:
     predictions, top1, top5 = (np.concatenate(column) for column in zip(*parts, strict=True))
     mistaken = inject.wrong(inject.checked(spec.inject), len(top1))
     predictions, top1 = np.where(mistaken, -1, predictions).astype(np.int32), top1 & ~mistaken
-    return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, not_finite)
+    return Accuracy(predictions, top1, top5, in_engine, time.perf_counter() - began, not_finite, warning)
+
+
+def _unlike_calibration(engine: EngineSpec, images: Mapping[str, NDArray[Any]]) -> str:
+    """A warning where images differ from those of the calibration; empty for an engine without its network too."""
+    if not engine.prepared:
+        return ""
+    facts = prepared_facts(Path(engine.prepared))
+    return unlike_calibration(facts.get("calibrated", {}), images, facts["precision"])
 
 
 def scores_output(names: list[str], network: str = "the network") -> str:

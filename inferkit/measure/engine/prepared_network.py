@@ -21,6 +21,7 @@ from inferkit.measure import images as timing_images
 from inferkit.network.load import load
 from inferkit.network.network import unit_of
 from inferkit.precision import at_precision
+from inferkit.precision.input_range import calibrated_inputs
 
 if TYPE_CHECKING:
     from inferkit.network.network import CaffeSource, Network
@@ -68,6 +69,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "digest": network.digest,
         "images_from": source.description,
         "unit": unit_of(network.inputs),
+        "calibrated": calibrated_inputs(network),
         "source": network.source and _source_as_json(network.source),
     }
     write_atomically(folder / "network.json", json.dumps(facts, indent=1).encode())

@@ -78,7 +78,13 @@ def _accuracy(spec: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
     from inferkit.measure.accuracy.top_k import AccuracySpec, evaluate
 
     accuracy = evaluate(AccuracySpec.from_dict(spec))
-    facts = {"seconds": accuracy.seconds, "elapsed": accuracy.elapsed, "not_finite": accuracy.not_finite}
+    facts: dict[str, Any] = {
+        "seconds": accuracy.seconds,
+        "elapsed": accuracy.elapsed,
+        "not_finite": accuracy.not_finite,
+    }
+    if accuracy.warning:
+        facts["warning"] = accuracy.warning
     return facts, {"predictions": accuracy.predictions, "top1": accuracy.top1, "top5": accuracy.top5}
 
 

@@ -69,6 +69,7 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
                 raise pytest.UsageError(f"--ray {cluster}: {error}") from None
         campaign.run(latency, accuracy)
         suite.notes += _busy(campaign)
+        suite.notes += _unlike_calibration(campaign)
         suite.notes += campaign.references.lines(list(campaign.latency.values()))
         if campaign.logs.folder is not None:
             suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
@@ -84,6 +85,12 @@ def _busy(campaign: Campaign) -> list[str]:
         return []
     text = f"{busy} of {len(hosts)} processes were measured on a busy machine ({busy_host.OPTION})"
     return [f"{text}: their times say little, and make no baseline worth keeping"]
+
+
+def _unlike_calibration(campaign: Campaign) -> list[str]:
+    """The cases whose images are not like those that they were calibrated with."""
+    accuracies = campaign.accuracy.items()
+    return [f"{case.id}: {each.found.warning}" for case, each in accuracies if each.found and each.found.warning]
 
 
 def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case], ref: str) -> None:
