@@ -23,6 +23,8 @@ import psutil
 
 from inferkit.backends import DEFAULT_BACKEND, backend, backend_names, build
 from inferkit.backends.cores import cpu_quota
+from inferkit.backends.cuda_header import NAME as HEADER
+from inferkit.backends.cuda_header import cuda_header, pycuda_hint
 from inferkit.cache import cache_root
 from inferkit.measure.machine.gpu import DISTURBING, GpuTelemetry
 from inferkit.measure.machine.host import HostState, cpu_model, usable_cpus
@@ -129,9 +131,17 @@ def _versions() -> Iterator[Finding]:
                 yield Finding(name, PROBLEM, text, f"pip install '{wanted}'", blocks=True)
     for name, module in _OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
-            yield Finding(name, NOTE, "not installed (optional)", f"pip install {name}")
+            yield _absent(name)
         else:
             yield Finding(name, OK, _version(name, module))
+
+
+def _absent(name: str) -> Finding:
+    """A package that is optional and not installed; what pip cannot compile says what is missing for it."""
+    if name != "pycuda":
+        return Finding(name, NOTE, "not installed (optional)", f"pip install {name}")
+    cannot = "" if cuda_header() else f", and pip cannot compile it: {HEADER} is missing"
+    return Finding(name, NOTE, f"not installed (optional: tensorrt runs engines with it){cannot}", pycuda_hint())
 
 
 def _unmet() -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.backends.cuda_header import pycuda_hint
 from inferkit.backends.feeds import address_of
 from inferkit.backends.gpus import Gpu
 from inferkit.errors import BackendError, BackendUnavailable
@@ -36,9 +37,7 @@ def pycuda_driver() -> Any:
         driver = import_module("pycuda.driver")
         driver.init()
     except ImportError as error:
-        raise BackendUnavailable(
-            f"PyCUDA cannot be imported ({error})", "pip install pycuda (it is compiled with CUDA's nvcc)"
-        ) from error
+        raise BackendUnavailable(f"PyCUDA cannot be imported ({error})", pycuda_hint()) from error
     except Exception as error:  # pycuda.driver.Error; its class is not importable where the import failed
         raise BackendUnavailable(f"CUDA does not start ({error})", "check nvidia-smi") from error
     return driver
