@@ -50,8 +50,10 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
     return _open_file(path, beginning, max_pixels)
 
 
-def check_dataset(path_or_name: str | os.PathLike[str], *, labelled: bool = False) -> None:
-    """DataError where `open_dataset` would raise one or the first image cannot be read, in milliseconds.
+def check_dataset(
+    path_or_name: str | os.PathLike[str], preprocessing: Mapping[str, Any] | None = None, *, labelled: bool = False
+) -> None:
+    """DataError where `open_dataset` would raise one, or the first image cannot be read or preprocessed; milliseconds.
 
     Of arrays only the headers are read. `labelled`: the first image needs a label too.
     """
@@ -65,7 +67,8 @@ def check_dataset(path_or_name: str | os.PathLike[str], *, labelled: bool = Fals
         has_label = array_names(path, read_shapes(path))[1] is not None
     else:
         with open_dataset(path) as images:
-            has_label = images.first(None).label >= 0
+            (first,) = images.batches(1, limit=1, preprocessing=preprocessing_from(preprocessing or {}))
+            has_label = bool(first.labels[0] >= 0)
     if labelled and not has_label:
         raise DataError(f"{path}: has images without a label; set `accuracy = false` for this network")
 

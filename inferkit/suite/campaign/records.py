@@ -85,7 +85,7 @@ class CaseRecord:
     def outcomes(self) -> tuple[Outcome, ...]:
         """Everything that the case was judged as, the latency first; FAILED alone where it could not be measured."""
         if self.failure is not None:
-            return (failed(self.case.id, LATENCY, self.failure),)
+            return (failed(self.case.id, LATENCY, _reason(self.case, self.failure)),)
         return (*(() if self.outcome is None else (self.outcome,)), *self.others)
 
     @property
@@ -127,6 +127,11 @@ def run_of(records: Iterable[CaseRecord], references: Mapping[str, CaseRun] | No
     )
 
 
+def _reason(case: Case | AccuracyCase, failure: str) -> str:
+    """Why a case failed, without what its id says already."""
+    return failure.removeprefix(f"{case.model} at {case.precision}: ")
+
+
 def layers_of(replicates: Iterable[Replicate]) -> LayerTable:
     """The layer table of these replicates: the medians of those that were profiled; empty where none was."""
     tables = (readable_table(replicate.details.get("layers")) for replicate in replicates)
@@ -155,7 +160,7 @@ class AccuracyRecord:
     def outcomes(self) -> tuple[Outcome, ...]:
         """What the case was judged as; FAILED where it could not be evaluated."""
         if self.failure is not None:
-            return (failed(self.case.id, ACCURACY, self.failure),)
+            return (failed(self.case.id, ACCURACY, _reason(self.case, self.failure)),)
         return () if self.outcome is None else (self.outcome,)
 
     def measured(self, accuracy: Accuracy) -> AccuracyRun:

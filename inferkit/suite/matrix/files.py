@@ -45,17 +45,19 @@ def _problems_of(network: NetworkDefinition, labelled: bool) -> Iterator[str]:
         check_files(network.model, network.weights)
     except InferkitError as error:
         yield f"{error}{_near(network.model) or _near(network.weights)}"
-    if network.dataset is not None:
-        try:
-            check_dataset(network.dataset, labelled=labelled)
-        except InferkitError as error:
-            yield f"{error}{_near(network.dataset)}"
-    mean = network.preprocessing.get("mean")
+    preprocessing = dict(network.preprocessing)
+    mean = preprocessing.get("mean")
     if isinstance(mean, str):
         try:
             read_mean(mean)
         except InferkitError as error:
+            del preprocessing["mean"]
             yield f"{error}{_near(mean)}"
+    if network.dataset is not None:
+        try:
+            check_dataset(network.dataset, preprocessing, labelled=labelled)
+        except InferkitError as error:
+            yield f"{error}{_near(network.dataset)}"
 
 
 def _near(name: str | None) -> str:

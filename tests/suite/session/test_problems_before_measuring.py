@@ -1,5 +1,7 @@
 """What the matrix names is checked before the first measurement: all that is wrong in one list, exit code 2."""
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.suite.tiny_project import MATRIX, store_baseline
@@ -100,9 +102,17 @@ def test_a_matrix_with_mistakes_is_told_once_with_the_files_that_are_missing(pro
         assert run.text.count(words) == 1, run.text
 
 
-def test_a_dataset_without_labels_is_refused_where_an_accuracy_is_measured(project):
-    import numpy as np
+def test_images_that_the_preprocessing_does_not_fit_are_told(project):
+    (project.folder / "bench" / "photos" / "a").mkdir(parents=True)
+    cv2.imwrite(str(project.folder / "bench" / "photos" / "a" / "1.png"), np.zeros((6, 6), np.uint8))
+    text = MATRIX.replace("images.npz", "photos").replace("{ scale = 0.01 }", "{ crop = 8 }")
+    project.matrix(text)
+    run = project.run()
+    assert run.code == 2
+    assert "6 × 6 pixels (height × width), fewer than the crop 8 × 8" in run.text
 
+
+def test_a_dataset_without_labels_is_refused_where_an_accuracy_is_measured(project):
     np.savez(project.folder / "bench" / "images.npz", images=np.zeros((4, 1, 8, 8), np.uint8))
     assert "images.npz: has images without a label; set `accuracy = false`" in project.run().text
     only_latency = project.run("--replicates=1", "--min-time=0.001", "bench/test_latency.py", "-k", "latency")
