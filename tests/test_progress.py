@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 import inferkit
 from inferkit.backends.tensorrt.building.monitor import Phases
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.launch import prepare_network
 from inferkit.progress import is_heard, listening, tell
-from inferkit.report.progress import LOG_SECONDS, Estimate, Lines, NowAndThen, shown_on_stderr, time_left
+from inferkit.report.progress import LOG_SECONDS, Bar, Estimate, Lines, NowAndThen, shown_on_stderr, time_left
 
 
 def test_without_a_listener_nothing_happens_and_a_listener_hears_its_own_block_only():
@@ -139,3 +142,22 @@ def test_a_command_whose_stderr_is_a_log_writes_lines_there_and_nothing_to_stdou
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines()[-1].startswith("work: 25 %, about")
+
+
+def test_a_bar_fits_the_terminal_whatever_the_step_is_called(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    bar = Bar(terminal)
+    bar.begin(1200)
+    bar.step("a_network_with_a_long_name at int8, preparing")
+    for done in range(50):
+        bar.within("calibration images", done, 500)
+    drawn = bar._rich.get_renderable()
+    bar.end()
+    console = Console(width=80, file=io.StringIO())
+    line = console.render_lines(drawn, pad=False)[0]
+    text = "".join(part.text for part in line)
+    assert "0/1200" in text
+    assert "…: calibration images: 10 %, about" in text
+    assert len(text) <= 80

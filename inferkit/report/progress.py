@@ -14,6 +14,8 @@ from inferkit.progress import listening
 from inferkit.report.encoding import never_failing
 
 LOG_SECONDS = 15.0  # between two lines on one step in a log
+_BAR = 16
+_BESIDE = _BAR + 20  # columns that the bar, the count of steps and the time left take, up to 9999 steps
 
 
 class Estimate:
@@ -106,11 +108,17 @@ class Bar(Progress):
 
     def step(self, what: str) -> None:
         self._step, self._within = what, Estimate()
-        self._rich.update(self._task, description=what, refresh=True)
+        self._describe(what)
 
     def within(self, what: str, done: int, total: int | None) -> None:
-        text = f"{self._step}: {self._within.text(what, done, total)}"
-        self._rich.update(self._task, description=text, refresh=True)
+        self._describe(self._step, f": {self._within.text(what, done, total)}")
+
+    def _describe(self, step: str, within: str = "") -> None:
+        """What fits beside the bar; of a step's name and how far it is, the name is cut."""
+        room = max(self._rich.console.width - _BESIDE, 10)
+        if len(step) + len(within) > room:
+            step = f"{step[: max(room - len(within) - 1, 0)]}…"
+        self._rich.update(self._task, description=f"{step}{within}"[:room], refresh=True)
 
     def done(self) -> None:
         self._rich.advance(self._task)
@@ -124,7 +132,12 @@ def _rich_bar(file: Any) -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
+    columns = (
+        BarColumn(_BAR),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
     console = Console(file=never_failing(file))
     # Nothing is redirected: what a command prints on stdout would else come out on stderr.
     return RichProgress(
