@@ -31,7 +31,6 @@ def _points(value: float) -> str:
     return f"{round(-value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
 
 
-_CAUSE = Column("reason", "cause", _plain, left=True, fills=True)  # of FAILED
 _CHANGE = "change / margin"
 _LATENCY = (
     Column("case", "case", _plain, left=True),
@@ -46,7 +45,6 @@ _LATENCY = (
     Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
     Column("deciding metric", "deciding_metric", _plain, rank=3, left=True),
-    _CAUSE,
 )
 _SERVICE = (
     Column("service", "case", _plain, left=True),
@@ -60,7 +58,6 @@ _SERVICE = (
     Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
     Column("deciding metric", "deciding_metric", _plain, rank=2, left=True),
-    _CAUSE,
 )
 _ACCURACY = (
     Column("case", "case", _plain, left=True),
@@ -74,7 +71,11 @@ _ACCURACY = (
     Column("gained", "gained", _plain, rank=2),
     Column("throughput", "rate", _plain, rank=3),
     Column("verdict", "verdict", _plain, left=True),
-    _CAUSE,
+)
+# Cases that failed have a table of their own: they have no figures, and need the room for the reason.
+_STOPPED = (
+    Column("verdict", "verdict", _plain, left=True),
+    Column("reason", "reason", _plain, left=True, fills=True),
 )
 
 # What a table cannot explain; FAILED, and the absence of a baseline, are told once for many cases.
@@ -87,9 +88,13 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
     rows = [result["row"] for result in shown]
     lines: list[str] = []
     for columns, kind in ((_LATENCY, "latency"), (_SERVICE, "service"), (_ACCURACY, "accuracy")):
-        chosen = [_failed_row(row) if row.get("table") == kind else row for row in rows if kind in _tables_of(row)]
+        chosen = [row for row in rows if row["kind"] == kind]
         if chosen:
             lines += [*_table(columns, chosen, width, color), ""]
+        stopped = [row for row in rows if row.get("table") == kind]
+        if stopped:
+            head = replace(columns[0], title=f"{columns[0].title}, not measured")
+            lines += [*table_lines((head, *_STOPPED), stopped, width, color), ""]
     unsupported = [row for row in rows if row["kind"] == "unsupported"]
     grouped = unsupported_lines((row["case"], row["reason"], row["hint"]) for row in unsupported)
     lines += [part for line in grouped for part in folded(line, width)]
@@ -99,18 +104,9 @@ def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool 
     return lines
 
 
-def _tables_of(row: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The tables that a row stands in: that of its kind, or of a case that failed the one where it would stand."""
-    return row["kind"], row.get("table")
-
-
-def _failed_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kind": row["table"], "case": row["case"], "verdict": str(Verdict.FAILED), "cause": row["reason"]}
-
-
 def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int, color: bool) -> list[str]:
     """The unit of the throughput stands in the column's title where all rows have the same, else in their cells."""
-    units = {unit_of(row) for row in rows if "cause" not in row}
+    units = {unit_of(row) for row in rows}
     title, in_cells = (f"{units.pop()}/s", False) if len(units) == 1 else ("throughput", True)
     titled = [replace(column, title=title) if column.key == "rate" else column for column in columns]
     return table_lines(titled, [_cells(row, in_cells) for row in rows], width, color)

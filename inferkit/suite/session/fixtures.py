@@ -73,7 +73,8 @@ class Check:
         pytest.skip(outcome.line)
 
     def _failed(self, outcome: Outcome) -> None:
-        row = {"kind": "failed", "table": self._table, "case": outcome.case, "reason": outcome.reason}
+        row = {"kind": "failed", "table": self._table, "verdict": "FAILED"}
+        row |= {"case": outcome.case, "reason": outcome.reason}
         self._judged(outcome, row)
 
     def _leave(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
