@@ -90,7 +90,9 @@ def _busy(campaign: Campaign) -> list[str]:
 def _unlike_calibration(campaign: Campaign) -> list[str]:
     """The cases whose images are not like those that they were calibrated with."""
     accuracies = campaign.accuracy.items()
-    return [f"{case.id}: {each.found.warning}" for case, each in accuracies if each.found and each.found.warning]
+    return [
+        f"{case.id}: {each.accuracy.warning}" for case, each in accuracies if each.accuracy and each.accuracy.warning
+    ]
 
 
 def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case], ref: str) -> None:
