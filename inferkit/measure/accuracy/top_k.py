@@ -22,7 +22,6 @@ from inferkit.measure.engine import inject
 from inferkit.measure.engine.engine_file import EngineJob, EngineSpec, open_engine
 from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.machine.lease import device_lease
-from inferkit.precision.input_range import unlike_calibration
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
@@ -147,6 +146,8 @@ def _unlike_calibration(engine: EngineSpec, images: Mapping[str, NDArray[Any]]) 
     """A warning where images differ from those of the calibration; empty for an engine without its network too."""
     if not engine.prepared:
         return ""
+    from inferkit.precision.input_range import unlike_calibration  # needs onnx
+
     facts = prepared_facts(Path(engine.prepared))
     return unlike_calibration(facts.get("calibrated", {}), images, facts["precision"])
 

@@ -21,7 +21,6 @@ from inferkit.measure import images as timing_images
 from inferkit.network.load import load
 from inferkit.network.network import unit_of
 from inferkit.precision import at_precision
-from inferkit.precision.input_range import calibrated_inputs
 
 if TYPE_CHECKING:
     from inferkit.network.network import CaffeSource, Network
@@ -53,6 +52,8 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
     Raises NetworkError, DataError and PrecisionError of the parts.
     """
+    from inferkit.precision.input_range import calibrated_inputs  # needs onnx, which who only starts processes does not
+
     network = load(recipe.model, recipe.weights)
     source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing)
     if recipe.precision != network.precision:
