@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.models[0]} has no images of its own: name a --dataset, or compare --layers only")
     _refuse_precisions(sides)
     networks = _networks(args, sides, dataset, preprocessing)
-    result: dict[str, Any] = {"first": asdict(sides[0]), "second": asdict(sides[1]), "dataset": dataset}
+    result: dict[str, Any] = {"base": asdict(sides[0]), "head": asdict(sides[1]), "dataset": dataset}
     outcome = None
     if dataset is not None:
         outcome = _compare_classes(args, sides, networks, dataset, preprocessing, result)
@@ -328,8 +328,8 @@ def _judged(base: Classes, head: Classes, tolerance: float, case: str, result: d
         lost, gained = int((of_base & ~of_head).sum()), int((~of_base & of_head).sum())
         drop = paired_drop(lost, gained, len(of_base), CONFIDENCE)
         result[name] = {
-            "first": 100 * float(of_base.mean()),
-            "second": 100 * float(of_head.mean()),
+            "base": 100 * float(of_base.mean()),
+            "head": 100 * float(of_head.mean()),
             "lost": lost,
             "gained": gained,
             "drop": 100 * drop.drop,
@@ -375,8 +375,8 @@ def _compare_layers(
         "images": compared,
         "limit_db": decibels,
         "first_divergent": first.name if first is not None else None,
-        "only_first": sorted(set(probes[0].kinds) - set(probes[1].kinds)),
-        "only_second": sorted(set(probes[1].kinds) - set(probes[0].kinds)),
+        "only_base": sorted(set(probes[0].kinds) - set(probes[1].kinds)),
+        "only_head": sorted(set(probes[1].kinds) - set(probes[0].kinds)),
         "layers": [error.as_dict() for error in errors],
     }
 

@@ -18,8 +18,8 @@ def _points(value: float) -> str:
 
 _CLASSES = (
     Column("", "name", str, left=True),
-    Column("base", "first", percent),
-    Column("head", "second", percent),
+    Column("base", "base", percent),
+    Column("head", "head", percent),
     Column("points", "drop", _points),
     Column("upper bound", "worst", _points, rank=1),
     Column("lost", "lost", str, rank=2),
@@ -88,7 +88,7 @@ def _layer_lines(result: Mapping[str, Any], width: int, color: bool) -> list[str
     else:
         diverged = next(layer for layer in result["layers"] if layer["name"] == first)
         lines.append(f"first to diverge: {first} ({_decibel(diverged, ' dB')}); a layer diverges {rule}")
-    alone = len(result["only_first"]) + len(result["only_second"])
+    alone = len(result["only_base"]) + len(result["only_head"])
     if alone:
         lines.append(f"{alone} blobs are in base or head only and are not compared")
     return lines

@@ -24,9 +24,9 @@ def told(capsys, *arguments, code=0):
 
 def test_a_precision_against_fp32_pairs_images_and_shows_those_that_changed(capsys, tmp_path):
     found = told(capsys, "lenet", "--precision", "INT8", "--images", "1000", "--pictures", str(tmp_path / "changed"))
-    assert (found["first"]["precision"], found["second"]["precision"]) == ("fp32", "int8")
+    assert (found["base"]["precision"], found["head"]["precision"]) == ("fp32", "int8")
     assert found["images"] == 1000
-    assert found["top1"]["first"] > 90
+    assert found["top1"]["base"] > 90
     changed = found["confusion"]
     assert changed["changed"] == round(1000 * (1 - found["agreement"])) > 0
     assert sum(pair["count"] for pair in changed["pairs"]) == changed["changed"]
@@ -39,7 +39,7 @@ def test_every_layer_of_a_rewritten_graph_is_found_again(capsys, precision):
     found = told(capsys, "lenet", "--precision", precision, "--layers", "--images", "32")["layers"]
     names = [layer["name"] for layer in found["layers"]]
     assert names == list(layer_blobs(inferkit.load("lenet")))
-    assert found["only_first"] == []
+    assert found["only_base"] == []
     assert found["first_divergent"] is None
     assert min(layer["snr_db"] for layer in found["layers"]) > found["limit_db"]
 
@@ -72,7 +72,7 @@ def test_a_network_that_lost_too_much_is_a_regression(capsys, tmp_path):
 @pytest.mark.pycaffe
 def test_caffe_and_onnx_runtime_agree_layer_by_layer(capsys):
     found = told(capsys, "lenet", "--backend", "caffe", "--layers", "--images", "50")
-    assert (found["first"]["backend"], found["second"]["backend"]) == ("onnxruntime", "caffe")
+    assert (found["base"]["backend"], found["head"]["backend"]) == ("onnxruntime", "caffe")
     assert found["agreement"] == 1
     layers = found["layers"]
     assert [each["name"] for each in layers["layers"]] == ["conv1", "pool1", "conv2", "pool2", "ip1", "ip2", "prob"]
