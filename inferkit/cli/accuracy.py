@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend, backend_names
-from inferkit.cli.model_options import PRECISIONS
+from inferkit.cli.model_options import PRECISIONS, add_dimensions, stated_dimensions
 from inferkit.cli.option_types import at_least_one, tolerance
 from inferkit.cli.output import add_json, print_json, write_output
 from inferkit.cli.pixels import add_preprocessing, given_preprocessing
@@ -69,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="images to calibrate int8 and fp8 with (default: %(default)s)",
     )
     parser.add_argument("--pictures", metavar="FOLDER", help="write images whose class changed as PNG files")
+    add_dimensions(parser)
     add_preprocessing(parser)
     add_json(parser)
 
@@ -207,7 +208,7 @@ def _networks(
 
     networks = []
     for side in sides:
-        network = inferkit.load(side.model, side.weights)
+        network = inferkit.load(side.model, side.weights, **stated_dimensions(args))
         if side.precision is not None and side.precision != network.precision:
             if side.precision in ("int8", "fp8"):
                 source = ImageSource(network, dataset, preprocessing)

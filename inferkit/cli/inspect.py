@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.engine_facts import batch_for, engine_info, engine_table, tensors_text
-from inferkit.cli.model_options import add_model, load_model
+from inferkit.cli.model_options import add_model, given_dimensions, load_model
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import InferkitError, UsageError
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Print; returns the exit code."""
     info = engine_info(args.model) if args.weights is None else None
     if info is not None:
+        if given_dimensions(args):
+            raise UsageError(f"{args.model} is an engine file: {', '.join(given_dimensions(args))} cannot change it")
         batch = batch_for(args.batch_size, info)
         table = engine_table(args.model, batch)
         if args.json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.backends import DEFAULT_BACKEND
 from inferkit.cli.backend_options import add_backend, check_taken
 from inferkit.cli.engine_facts import batch_for, engine_info
-from inferkit.cli.model_options import PRECISIONS, add_model, load_model
+from inferkit.cli.model_options import PRECISIONS, add_model, given_dimensions, load_model
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import UsageError
@@ -72,8 +72,10 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
 
     info = engine_info(args.model) if args.weights is None else None
     if info is not None:
-        if args.precision or args.threads:
-            raise UsageError(f"{args.model} is an engine file: --precision and --threads do not apply")
+        if args.precision or args.threads or given_dimensions(args):
+            raise UsageError(
+                f"{args.model} is an engine file: --precision, --threads, --input-shape and --batch-axis do not apply"
+            )
         batch = batch_for(args.batch_size, info)
         return f"{info['network']} {info['precision']}", batch, profile_engine(args.model, batch=batch, runs=args.runs)
     if args.threads is not None:

@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 import inferkit
-from inferkit.cli.import_ import parse_shapes
 from inferkit.cli.main import main
+from inferkit.cli.model_options import parse_shapes
 from inferkit.errors import UsageError
 
 NET = """

@@ -34,7 +34,8 @@ class Recipe:
     """How a network is made: JSON-able, and equal recipes make equal networks.
 
     `model` is a zoo name or a path, `dataset` a name or a path (None: embedded images brought to the input's shape),
-    `images` how many are kept for timing.
+    `images` how many are kept for timing. `shape` and `batch_axis` state what the model leaves open: `input_shape` and
+    `batch_axis` of `load`.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Recipe:
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     calibration_images: int = 500
     images: int = 1
+    shape: Any = None
+    batch_axis: Any = None
 
 
 def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
     Raises NetworkError, DataError and PrecisionError of the parts.
     """
-    network = load(recipe.model, recipe.weights)
+    network = load(recipe.model, recipe.weights, input_shape=recipe.shape, batch_axis=recipe.batch_axis)
     source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing)
     if recipe.precision != network.precision:
         network = _at_precision(network, recipe, source)
@@ -68,6 +71,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "digest": network.digest,
         "images_from": source.description,
         "unit": unit_of(network.inputs),
+        "batch_axes": {info.name: info.batch_axis for info in network.inputs},
         "source": network.source and _source_as_json(network.source),
     }
     write_atomically(folder / "network.json", json.dumps(facts, indent=1).encode())
@@ -128,9 +132,18 @@ def _source_from_json(values: dict[str, Any]) -> CaffeSource:
 
 
 def timing_batch(folder: Path, batch_size: int) -> dict[str, NDArray[Any]]:
-    """`batch_size` prepared images by input name, repeated where fewer were kept."""
+    """`batch_size` prepared images by input name, repeated where fewer were kept; an input without a batch as it is.
+
+    UsageError where none has a batch and there are to be several.
+    """
     with np.load(folder / "images.npz", allow_pickle=False) as arrays:
-        batch = {name: arrays[name] for name in arrays.files}
-    if not batch:
+        kept = {name: arrays[name] for name in arrays.files}
+    if not kept:
         raise UsageError(f"{folder}: the network takes no input")
-    return {name: np.resize(array, (batch_size, *array.shape[1:])) for name, array in batch.items()}
+    axes = prepared_facts(folder)["batch_axes"]
+    timing_images.require_batch(axes, batch_size)
+    batch = {}
+    for name, array in kept.items():
+        axis = axes[name]
+        batch[name] = array if axis is None else array.take(np.arange(batch_size) % array.shape[axis], axis)
+    return batch

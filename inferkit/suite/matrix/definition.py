@@ -31,7 +31,8 @@ class NetworkDefinition:
     """One `[[networks]]` table. `model`, `weights` and `dataset` are names or absolute paths.
 
     Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape.
-    `top1` and the tolerances are percentage points, `latency_margin` is a share (0.05: 5 %).
+    `top1` and the tolerances are percentage points, `latency_margin` is a share (0.05: 5 %). `shape` states what the
+    model leaves open: sizes by the names of dimensions, or shapes by input; `batch_axis` the batch's axis by input.
     """
 
     name: str
@@ -48,6 +49,8 @@ class NetworkDefinition:
     latency_margin: float | None = None
     accuracy_tolerance: float = ACCURACY_TOLERANCE
     calibration_images: int = 500
+    shape: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    batch_axis: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
