@@ -50,19 +50,33 @@ def run(args: argparse.Namespace) -> int:
         else:
             _print_engine(info, table, batch)
         return ExitCode.OK
-    from inferkit.measure.layers.network_layers import layers_of, totals_of
+    from inferkit.measure.layers.network_layers import layers_of, remarks_on, totals_of
 
     network = load_model(args)
     layers = layers_of(network)
     batch = batch_for(args.batch_size)
     totals, limit = totals_of(network, layers), _limit(network, batch, args.gpu)
     rows = [{**layer.as_dict(), "floor_seconds": _floor(layer, limit)} for layer in layers]
+    remarks = [*_open_sizes(network), *remarks_on(network)]
     if args.json:
         content = {"network": network.name, "precision": network.precision, "totals": asdict(totals), "limit": limit}
-        print_json({**content, "layers": rows})
+        print_json({**content, "remarks": remarks, "layers": rows})
     else:
         _print(network, rows, asdict(totals), limit, batch)
+        for remark in remarks:
+            print(f"note: {remark}")
     return ExitCode.OK
+
+
+def _open_sizes(network: Network) -> list[str]:
+    """What has to be stated before all work can be counted."""
+    from inferkit.network.open_dimensions import require_sizes
+
+    try:
+        require_sizes(network.inputs)
+    except UsageError as error:
+        return [str(error)]
+    return []
 
 
 def _limit(network: Network, batch: int, gpu: str | None) -> dict[str, Any] | None:

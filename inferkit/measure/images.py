@@ -39,7 +39,6 @@ class ImageSource:
 
     def __init__(self, network: Network, dataset: str | None, preprocessing: Mapping[str, Any]) -> None:
         self._inputs = network.inputs
-        self._name = network.name
         self._dataset = dataset
         self._preprocessing = preprocessing
         self.description = dataset or f"{EMBEDDED}, brought to the input's shape"
@@ -82,14 +81,12 @@ class ImageSource:
         if all(info.batch_axis is None for info in self._inputs):
             batch_size = 1  # each run takes one item
         for start in range(0, count, batch_size):
-            yield stand_ins(self._inputs, min(batch_size, count - start), start, self._name)
+            yield stand_ins(self._inputs, min(batch_size, count - start), start)
 
 
-def stand_ins(
-    inputs: Sequence[TensorInfo], count: int, start: int = 0, network: str = "the network"
-) -> dict[str, NDArray[Any]]:
+def stand_ins(inputs: Sequence[TensorInfo], count: int, start: int = 0) -> dict[str, NDArray[Any]]:
     """`stand_in` for each input by name. UsageError where a size is open that nothing states: none is invented."""
-    require_sizes(inputs, network)
+    require_sizes(inputs)
     require_batch({info.name: info.batch_axis for info in inputs}, count)
     return {info.name: stand_in(info, count, start) for info in inputs}
 

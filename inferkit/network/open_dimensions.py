@@ -77,7 +77,7 @@ def declare_batch(model: onnx.ModelProto, axes: int | Mapping[str, int], source:
     forget_shapes(model)
 
 
-def require_sizes(inputs: Sequence[TensorInfo], network: str = "the network") -> None:
+def require_sizes(inputs: Sequence[TensorInfo]) -> None:
     """UsageError with the lines that state them, where inputs have dimensions besides the batch whose size is open."""
     unsized = [info for info in inputs if info.open_axes]
     if not unsized:
@@ -97,7 +97,7 @@ def require_sizes(inputs: Sequence[TensorInfo], network: str = "the network") ->
     shown = "; ".join(f"input {info.name!r} is {info.text}" for info in unsized)
     what = _listed(dict.fromkeys(word for info in unsized for word in _open_words(info)))
     message = (
-        f"{network}: {shown}, and nothing states {what}; state the sizes: `shape = {{{', '.join(toml)}}}` in the "
+        f"{shown}, and nothing states {what}; state the sizes: `shape = {{{', '.join(toml)}}}` in the "
         f"network's table of the matrix, `{' '.join(f'--input-shape {option}' for option in options)}` on the command "
         f"line, or inferkit.load(MODEL, input_shape={named | {name: tuple(shape) for name, shape in shapes.items()}})"
     )

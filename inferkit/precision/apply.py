@@ -20,6 +20,7 @@ from inferkit.precision.qdq import FORMATS, INT8, insert
 from inferkit.precision.rewrite.fold import prepare
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.opset import convert
+from inferkit.precision.work.coverage import coverage_of
 
 _Options = TypeVar("_Options")
 
@@ -104,7 +105,7 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
     graph = convert(prepare(network.model), half.opset)
     notes = to_half(graph, half, options)
     graph.prune()
-    return network.with_model(graph.model(), precision=precision, notes=(*network.notes, *notes))
+    return _with_coverage(network.with_model(graph.model(), precision=precision, notes=(*network.notes, *notes)))
 
 
 def _quantized(network: Network, precision: str, source: Any, options: QuantizeOptions) -> Network:
@@ -115,7 +116,14 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
     calibration = calibrate(network, precision, graph, placement, source, options)
     insert(graph, placement.within(calibration.amax), calibration, form)
     graph.prune()
-    return network.with_model(graph.model(), precision=precision, calibration=calibration.description)
+    return _with_coverage(network.with_model(graph.model(), precision=precision, calibration=calibration.description))
+
+
+def _with_coverage(network: Network) -> Network:
+    """The network with a note where its precision reaches only a part of the work, or none."""
+    coverage = coverage_of(network)
+    sentence = "" if coverage is None else coverage.sentence
+    return replace(network, notes=(*network.notes, sentence)) if sentence else network
 
 
 def calibrate(

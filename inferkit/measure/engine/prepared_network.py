@@ -21,6 +21,7 @@ from inferkit.measure import images as timing_images
 from inferkit.network.load import load
 from inferkit.network.network import unit_of
 from inferkit.precision import at_precision
+from inferkit.precision.work.coverage import coverage_of
 
 if TYPE_CHECKING:
     from inferkit.network.network import CaffeSource, Network
@@ -71,11 +72,20 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "digest": network.digest,
         "images_from": source.description,
         "unit": unit_of(network.inputs),
+        "coverage": _coverage(network),
         "batch_axes": {info.name: info.batch_axis for info in network.inputs},
         "source": network.source and _source_as_json(network.source),
     }
     write_atomically(folder / "network.json", json.dumps(facts, indent=1).encode())
     return facts
+
+
+def _coverage(network: Network) -> dict[str, Any] | None:
+    """Which share of the work is at the precision, and the sentence on it; None where it is all that matters."""
+    coverage = coverage_of(network)
+    if coverage is None or not coverage.sentence:
+        return None
+    return {"share": coverage.share, "sentence": coverage.sentence}
 
 
 def prepared_facts(folder: Path) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
     """The prepared images, or stand-ins for an engine file that comes without its network."""
     if spec.engine.prepared:
         return timing_batch(Path(spec.engine.prepared), spec.engine.max_batch)
-    return stand_ins(session.inputs, spec.engine.max_batch, network="the engine")
+    return stand_ins(session.inputs, spec.engine.max_batch)
 
 
 def _check_finite(outputs: Outputs, backend: str) -> None:

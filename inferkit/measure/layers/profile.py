@@ -44,7 +44,7 @@ def profile_engine(path: str | os.PathLike[str], *, batch: int, runs: int | None
 
 def _profiled(engine: Engine, by: Backend, batch: int, runs: int | None) -> LayerTable:
     with device_lease(by.device()), engine.session() as session:
-        session.load(stand_ins(session.inputs, batch, network=engine.info.network or "the engine"))
+        session.load(stand_ins(session.inputs, batch))
         table = layer_table(session, session.execute().wall, runs)
     if not table:
         raise BackendError(f"the {by.name} backend timed no layers of this network")

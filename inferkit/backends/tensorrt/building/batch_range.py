@@ -36,7 +36,7 @@ def make_profile(
     UsageError where the numbers make no sense, an input has another dimension open than the batch, or none has a batch
     and there are to be several.
     """
-    require_sizes(network.inputs, network.name)
+    require_sizes(network.inputs)
     fixed = {info.batch for info in network.inputs if info.batch is not None}
     if all(info.batch_axis is None for info in network.inputs):
         fixed = {1}
