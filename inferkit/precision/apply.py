@@ -102,21 +102,24 @@ def _require_fp32(network: Network, precision: str) -> None:
 def _half(network: Network, precision: str, options: CastOptions) -> Network:
     _require_fp32(network, precision)
     half = HALVES[precision]
-    graph = convert(prepare(network.model), half.opset)
-    notes = to_half(graph, half, options)
+    notes = list(network.notes)
+    graph = convert(prepare(network.model), half.opset, notes)
+    notes += to_half(graph, half, options)
     graph.prune()
-    return _with_coverage(network.with_model(graph.model(), precision=precision, notes=(*network.notes, *notes)))
+    return _with_coverage(network.with_model(graph.model(), precision=precision, notes=tuple(notes)))
 
 
 def _quantized(network: Network, precision: str, source: Any, options: QuantizeOptions) -> Network:
     _require_fp32(network, precision)
     form = FORMATS[precision]
-    graph = convert(prepare(network.model), form.opset)
+    notes = list(network.notes)
+    graph = convert(prepare(network.model), form.opset, notes)
     placement = place(graph, options.choices(precision))
     calibration = calibrate(network, precision, graph, placement, source, options)
     insert(graph, placement.within(calibration.amax), calibration, form)
     graph.prune()
-    return _with_coverage(network.with_model(graph.model(), precision=precision, calibration=calibration.description))
+    changes = {"precision": precision, "calibration": calibration.description, "notes": tuple(notes)}
+    return _with_coverage(network.with_model(graph.model(), **changes))
 
 
 def _with_coverage(network: Network) -> Network:

@@ -16,6 +16,8 @@ from onnx import helper
 
 from inferkit.errors import PrecisionError
 from inferkit.network.as_written import session_as_written
+from inferkit.network.batch_axis import batch_axes
+from inferkit.network.network import dims_of
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, set_attribute
 
@@ -29,11 +31,11 @@ _RANDOM = frozenset(
 )
 
 
-def convert(graph: Graph, version: int) -> Graph:
+def convert(graph: Graph, version: int, notes: list[str] | None = None) -> Graph:
     """`graph` in operator set `version`; itself if it is that or newer.
 
     PrecisionError where onnx cannot convert it, and, with the first node, where the result computes something else
-    on random inputs.
+    on random inputs. `notes` is told where they could not be compared.
     """
     if graph.opset >= version:
         return graph
@@ -42,7 +44,11 @@ def convert(graph: Graph, version: int) -> Graph:
     converted = old.with_opset(version)
     if graph.opset <= 10:  # there is no later Resize in such a graph
         _restore_coordinates(converted)
-    _compare(graph, converted)
+    if not _compare(graph, converted) and notes is not None:
+        notes.append(
+            f"the conversion from operator set {graph.opset} to {version} was not checked: ONNX Runtime does not run "
+            "the network with the sizes that were tried; state its open sizes (--input-shape)"
+        )
     return converted
 
 
@@ -87,26 +93,28 @@ def _grow_first(graph: Graph, node: onnx.NodeProto, scales: NDArray[np.float32])
     node.input.extend([between, "", smaller])
 
 
-def _compare(base: Graph, head: Graph) -> None:
+def _compare(base: Graph, head: Graph) -> bool:
     """PrecisionError with the first node whose result `head` computes differently from `base`, on random inputs.
 
-    Not compared are graphs that draw random numbers, and those that ONNX Runtime cannot run.
+    False where ONNX Runtime cannot run them. Graphs that draw random numbers are not compared either.
     """
-    fed = None if any(node.op_type in _RANDOM for node in base.nodes) else _run_base(base)
+    if any(node.op_type in _RANDOM for node in base.nodes):
+        return True
+    fed = _run_base(base)
     if fed is None:
-        return
+        return False
     feeds, expected = fed
     try:
         found = _run(head.model(), feeds)
     except Exception as error:  # ONNX Runtime's exceptions have no common class below Exception
         if type(error).__name__ == "NotImplemented":  # it lacks the kernel; other engines may have it
-            return
+            return True
         raise PrecisionError(
             f"conversion from operator set {base.opset} to {head.opset} gives a graph that ONNX Runtime refuses: "
             f"{error}; export the model again with opset_version={head.opset}"
         ) from error
     if not _differing(expected, found):
-        return
+        return True
     shared = [name for node in base.sorted_nodes() for name in node.output if name and head.producer(name) is not None]
     expected = _run(_watched(base, shared), feeds)
     found = _run(_watched(head, shared), feeds)
@@ -122,19 +130,20 @@ def _compare(base: Graph, head: Graph) -> None:
 def _run_base(graph: Graph) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]] | None:
     """Random inputs and what the graph makes of them; None where it runs with none of the sizes tried."""
     model = graph.model()
+    axes, _ = batch_axes([dims_of(value) for value in graph.inputs], [])
     for size in _OPEN_SIZES:
         try:
-            feeds = {value.name: _random(value, size) for value in graph.inputs}
+            feeds = {value.name: _random(value, size, axis) for value, axis in zip(graph.inputs, axes, strict=True)}
             return feeds, _run(model, feeds)
         except Exception:  # ONNX Runtime's exceptions have no common class below Exception
             continue
     return None
 
 
-def _random(value: onnx.ValueInfoProto, size: int) -> NDArray[Any]:
-    """Normal numbers, zeros and ones where the input is of integers; 2 along an open first dimension, else `size`."""
-    dims = value.type.tensor_type.shape.dim
-    shape = [dim.dim_value if dim.HasField("dim_value") else size if index else 2 for index, dim in enumerate(dims)]
+def _random(value: onnx.ValueInfoProto, size: int, batch_axis: int | None) -> NDArray[Any]:
+    """Normal numbers, zeros and ones where the input is of integers; 2 along an open batch, else `size`."""
+    dims = enumerate(dims_of(value))
+    shape = [dim if isinstance(dim, int) else 2 if axis == batch_axis else size for axis, dim in dims]
     random = np.random.default_rng(list(value.name.encode()))
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
     return np.asarray(random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)).astype(

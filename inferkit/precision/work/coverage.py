@@ -24,7 +24,8 @@ _MOVING = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear", "Constant", "
 class Coverage:
     """`share` of the work at the network's precision, 0 to 1; `left` names the layers that are not, the largest first.
 
-    The work are operations, `layers` where their shapes are not known or nothing multiplies.
+    The work are operations, layers where their shapes are not known. Where nothing multiplies, `share` is 0 or 1: whether
+    the precision changed anything.
     """
 
     precision: str
@@ -54,6 +55,8 @@ def coverage_of(network: Network) -> Coverage | None:
         unit = "layers"
         works = works or [(node, 1, scope) for node in scope.nodes if _computes(node, scope)]
     sizes = [(node, (operations or 0) if unit == "operations" else 1, inside) for node, operations, inside in works]
+    if not any(is_counted(node) for node, _, _ in sizes):  # layers differ too much in cost for a share of them
+        sizes = [each for each in sizes if precision_of(each[0], each[2]) == network.precision][:1] or sizes
     total = sum(size for _, size, _ in sizes)
     if not total:
         return None
