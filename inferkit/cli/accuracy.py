@@ -226,9 +226,9 @@ def _networks(
 def _batch_size(sides: tuple[ComparedEngine, ComparedEngine], networks: tuple[Network, Network], wanted: int) -> int:
     """The batch size to run base and head with: `wanted`, or the fixed one of a network. UsageError where both are
     fixed, and differ."""
-    fixed = {size for network in networks for size in network.inputs[0].shape[:1] if size is not None}
+    fixed = {network.inputs[0].batch for network in networks if network.inputs[0].batch is not None}
     if len(fixed) > 1:
-        base, head = (network.inputs[0].shape[0] for network in networks)
+        base, head = (network.inputs[0].batch for network in networks)
         raise UsageError(
             f"{sides[0].model} takes batches of {base} only and {sides[1].model} of {head}, but both need the same "
             "batches: export one of them with a dynamic batch size"

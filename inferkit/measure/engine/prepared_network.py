@@ -85,7 +85,7 @@ def _coverage(network: Network) -> dict[str, Any] | None:
     coverage = coverage_of(network)
     if coverage is None or not coverage.sentence:
         return None
-    return {"share": coverage.share, "sentence": coverage.sentence}
+    return {"share": coverage.share if coverage.changed else 0.0, "sentence": coverage.sentence}
 
 
 def prepared_facts(folder: Path) -> dict[str, Any]:

@@ -24,23 +24,23 @@ _MOVING = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear", "Constant", "
 class Coverage:
     """`share` of the work at the network's precision, 0 to 1; `left` names the layers that are not, the largest first.
 
-    The work are operations, layers where their shapes are not known. Where nothing multiplies, `share` is 0 or 1: whether
-    the precision changed anything.
+    The work is operations, or layers where shapes are not known. `changed`: whether anything is at the precision.
     """
 
     precision: str
     share: float
     left: tuple[str, ...]
     unit: str = "operations"
+    changed: bool = True
 
     @property
     def sentence(self) -> str:
         """What a user should know; empty where the precision reaches all that matters."""
-        if self.share >= _WHOLE:
+        if self.changed and self.share >= _WHOLE:
             return ""
         shown = ", ".join(self.left[:3]) + (f" and {len(self.left) - 3} more" if len(self.left) > 3 else "")
-        if self.share == 0:
-            return f"{self.precision} changed nothing: all {self.unit} stay as they were ({shown})"
+        if not self.changed:
+            return f"{self.precision} changed nothing: {shown or 'every layer'} stayed as it was"
         return f"{self.precision} reaches {self.share:.0%} of the {self.unit}; not {shown}"
 
 
@@ -50,24 +50,20 @@ def coverage_of(network: Network) -> Coverage | None:
         return None
     scope = scope_of(network)
     works = list(_works(scope, 1))
-    unit = "operations"
-    if not works or any(operations is None for _, operations, _ in works):
-        unit = "layers"
-        works = works or [(node, 1, scope) for node in scope.nodes if _computes(node, scope)]
-    sizes = [(node, (operations or 0) if unit == "operations" else 1, inside) for node, operations, inside in works]
-    if not any(is_counted(node) for node, _, _ in sizes):  # layers differ too much in cost for a share of them
-        sizes = [each for each in sizes if precision_of(each[0], each[2]) == network.precision][:1] or sizes
-    total = sum(size for _, size, _ in sizes)
-    if not total:
-        return None
+    unit = "layers" if any(operations is None for _, operations, _ in works) else "operations"
     left: dict[str, int] = {}
-    for node, size, inside in sizes:
+    total = 0
+    for node, operations, inside in works:
+        size = 1 if operations is None or unit == "layers" else operations
+        total += size
         if precision_of(node, inside) != network.precision:
             where = "" if inside is scope else ", inside a body"
             name = f"{node.name or node.output[0]} ({node.op_type}{where})"
             left[name] = left.get(name, 0) + size
-    names = sorted(left, key=lambda name: -left[name])
-    return Coverage(network.precision, 1 - sum(left.values()) / total, tuple(names), unit)
+    share = 1 - sum(left.values()) / total if total else 1.0
+    changed = share > 0 and total > 0
+    changed = changed or any(precision_of(node, scope) == network.precision for node in _computing(scope))
+    return Coverage(network.precision, share, tuple(sorted(left, key=lambda name: -left[name])), unit, changed)
 
 
 def _works(scope: Scope, times: int) -> Iterator[tuple[onnx.NodeProto, int | None, Scope]]:
@@ -81,6 +77,6 @@ def _works(scope: Scope, times: int) -> Iterator[tuple[onnx.NodeProto, int | Non
             yield from _works(body, times * (1 if trips is None else trips))
 
 
-def _computes(node: onnx.NodeProto, scope: Scope) -> bool:
-    """Whether a node computes with floating point."""
-    return node.op_type not in _MOVING and any(scope.element(name) in (1, 10, 16) for name in node.input if name)
+def _computing(scope: Scope) -> list[onnx.NodeProto]:
+    """The nodes that do more than to move and to convert values."""
+    return [node for node in scope.nodes if node.op_type not in _MOVING]
