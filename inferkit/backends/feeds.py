@@ -73,6 +73,11 @@ def _checked(value: Any, info: TensorInfo, is_trusted: Callable[[NDArray[Any]], 
         want is None or want == have for want, have in zip(info.shape, value.shape, strict=True)
     )
     if not fits:
+        if info.batch is not None and value.ndim == len(info.shape) and value.shape[info.batch_axis or 0] != info.batch:
+            raise BackendError(
+                f"input {info.name!r} takes shape {info.text}, exactly {info.batch} images at a time, got "
+                f"{list(value.shape)}"
+            )
         raise BackendError(f"input {info.name!r} takes shape {info.text}, got {list(value.shape)}")
     dtype = np.dtype(info.dtype)
     if value.dtype != dtype:

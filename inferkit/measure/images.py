@@ -120,7 +120,10 @@ def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:
     single = shape if axis is None else shape[:axis] + shape[axis + 1 :]
     if len(single) == 3 and not axis and (is_float or dtype.kind == "u"):
         pixels = _embedded(1 if axis is None else count, start)
-        images = _resized(pixels, (single[0], single[1], single[2]))
+        is_channels_last = single[2] in (1, 3, 4) and single[0] not in (1, 3, 4)
+        channels, height, width = (single[2], single[0], single[1]) if is_channels_last else single
+        images = _resized(pixels, (channels, height, width))
+        images = images.transpose(0, 2, 3, 1) if is_channels_last else images
         if is_float:  # unsigned numbers would wrap below the mean, black to a light grey
             values = (images.astype(np.float32) - np.float32(pixels.mean())).astype(dtype)
         else:
