@@ -37,11 +37,11 @@ CASES = {
         np.where(np.arange(8000).reshape(2, 4000) % 3, 1, -1).astype(np.float32),
     ),
     "ids that an If makes": (
-        """g (float[N, 1] x) => (float[N, 1, 2] y) <float one = {1.0}, float twice = {2.0}, float zero = {0.0}>
+        """g (float[N, 1] x) => (float[N, 1, 2] y) <float one = {1.0}, float two = {2.0}, float zero = {0.0}>
         { s = ReduceMax<keepdims = 0>(x) c = Greater(s, zero)
           id = If (c) <then_branch = a () => (float[N, 1] p) { p = Add(x, one) },
                        else_branch = b () => (float[N, 1] q) { q = Identity(x) }>
-          d = Mul(id, twice) i = Cast<to = 7>(d) r = Gather(table, i) y = Neg(r) }""",
+          d = Add(id, two) i = Cast<to = 7>(d) r = Gather(table, i) y = Neg(r) }""",
         np.array([[2050], [2052]], np.float32),
     ),
     "ids that a Loop reads": (

@@ -111,7 +111,8 @@ def test_work_in_bodies_counts_as_often_as_it_is_done(text: str, operations: int
 
 
 def test_bodies_in_bodies_multiply() -> None:
-    inner = """z = Loop (three, yes, state) <body = inner (int64 j, bool ok, float[N, 8] s) => (bool also, float[N, 8] t)
+    inner = """z = Loop (three, yes, state)
+        <body = inner (int64 j, bool ok, float[N, 8] s) => (bool also, float[N, 8] t)
         { also = Identity(ok) t = MatMul(s, w) }>"""
     text = f"""g (float[N, 8] x) => (float[N, 8] y) {{
     two = Constant<value_int = 2>() three = Constant<value_int = 3>() yes = Constant<value = bool {{1}}>()
