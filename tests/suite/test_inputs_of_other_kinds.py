@@ -1,4 +1,4 @@
-"""Networks that take more than images: states, scalars, ids, sizes that the matrix states, and those that nothing does."""
+"""Networks that take more than images: states, scalars, ids; sizes that the matrix states, or that nothing does."""
 
 from __future__ import annotations
 
