@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Profile and print the slowest first; returns the exit code."""
-    name, batch, table = _profile(args)
+    name, batch, table, notes = _profile(args)
     timed = sorted((row for row in table if row.seconds is not None), key=lambda row: -(row.seconds or 0.0))
     total = sum(row.seconds or 0.0 for row in timed)
     rows = [
@@ -60,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
         print_json({**content, "table": [row.as_dict() for row in table]})
     else:
         _print(args, f"{name}, batch {batch}", rows, total)
+        for note in notes:
+            print(f"note: {note}")
     return ExitCode.OK
 
 
-def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
-    """What was profiled, at which batch size, and its layers."""
+def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable, tuple[str, ...]]:
+    """What was profiled, at which batch size, its layers, and notes on the network."""
     import inferkit
     from inferkit.measure.images import ImageSource
     from inferkit.measure.layers.profile import profile_engine, profile_network
@@ -77,7 +79,8 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
                 f"{args.model} is an engine file: --precision, --threads, --input-shape and --batch-axis do not apply"
             )
         batch = batch_for(args.batch_size, info)
-        return f"{info['network']} {info['precision']}", batch, profile_engine(args.model, batch=batch, runs=args.runs)
+        table = profile_engine(args.model, batch=batch, runs=args.runs)
+        return f"{info['network']} {info['precision']}", batch, table, ()
     if args.threads is not None:
         check_taken("threads", args.backend, "threads", "build")
     network = load_model(args)
@@ -88,7 +91,7 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
     options = {} if args.threads is None else {"threads": args.threads}
     batch = batch_for(args.batch_size)
     table = profile_network(network, args.backend, batch=batch, runs=args.runs, **options)
-    return f"{network.name} {precision}", batch, table
+    return f"{network.name} {precision}", batch, table, network.notes
 
 
 def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:

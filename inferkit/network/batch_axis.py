@@ -22,7 +22,7 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 # Made up by exporters, one for each input: such names say nothing.
-_AUTOMATIC = re.compile(r"|\?|none|unk_*\d+|dynamic\w*|\w*_dynamic_axes_\d+|\w*dim_?\d+", re.IGNORECASE)
+_AUTOMATIC = re.compile(r"|unk_*\d+|[\w.]*dynamic[\w.]*|\w*dim_?\d+", re.IGNORECASE)
 
 
 def batch_names(inputs: Sequence[Dims]) -> frozenset[str]:
@@ -49,8 +49,13 @@ def batch_names(inputs: Sequence[Dims]) -> frozenset[str]:
     if len(shared) == 1:
         return frozenset(shared)
     firsts = {name for name in firsts if any(name in names for names in candidates)}
-    alike = len(firsts) == 1 or all(_AUTOMATIC.fullmatch(name) for name in firsts)
+    alike = len(firsts) == 1 or all(map(is_automatic, firsts))
     return frozenset(firsts) if alike else frozenset()
+
+
+def is_automatic(name: str) -> bool:
+    """Whether a dimension has no name, or one that says nothing."""
+    return bool(_AUTOMATIC.fullmatch(name))
 
 
 def batch_axes(inputs: Sequence[Dims], outputs: Sequence[Dims]) -> tuple[list[int | None], list[int | None]]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Protobuf messages end at 2 GiB; a margin is left for what is beside the weights' bytes.
 PROTOBUF_LIMIT = 2**31 - 2**20
 
+# What exporters write in place of a name: two such dimensions need not be equal.
+_NO_NAMES = frozenset({"?", "*", "-1", "None", "none", "unknown", "dynamic"})
+
 # Tensors smaller than this stay in the model file when others leave it.
 _STAYS = 1024
 
@@ -195,11 +198,14 @@ def _attach_all(model: onnx.ModelProto, source: Path) -> None:
 
 
 def _open_unknown_dimensions(model: onnx.ModelProto) -> None:
-    """Some exporters write -1 or 0 where a dimension is set at run time; ONNX says that by leaving the number out."""
+    """Some exporters write -1 or 0 where a dimension is set at run time, or give it no name but a sign; ONNX says that
+    by leaving number and name out."""
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_value") and dim.dim_value <= 0:
                 dim.ClearField("dim_value")
+            elif dim.dim_param in _NO_NAMES:
+                dim.ClearField("dim_param")
 
 
 def _stored_bytes(tensor: onnx.TensorProto) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import UsageError
-from inferkit.network.batch_axis import DECLARED, batch_axes
+from inferkit.network.batch_axis import DECLARED, batch_axes, is_automatic
 from inferkit.network.network import TensorInfo, dims_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _listed(words: Iterable[str]) -> str:
 
 def _example(info: TensorInfo, axis: int) -> int:
     name = info.axis_name(axis)
-    is_side = bool(_IMAGE_AXES.fullmatch(name)) if name else len(info.shape) == 4
+    is_side = len(info.shape) == 4 if is_automatic(name) else bool(_IMAGE_AXES.fullmatch(name))
     return _IMAGE if is_side else _LENGTH
 
 

@@ -37,6 +37,7 @@ def loaded(text: str, folder: Path, **options: object) -> Network:
         ([("N", 16), ("batch", 16)], [0, 0]),  # each input with a name of its own
         ([("x_dynamic_axes_1", 4), ("z_dynamic_axes_1", 4)], [0, 0]),
         ([("unk__7", 4), ("unk__8", 4)], [0, 0]),
+        ([("p2o.DynamicDimension.0", 3), ("p2o.DynamicDimension.1", 3)], [0, 0]),
         ([("N", 3, 8, 8), ("R", 4)], [0, None]),  # as many regions as there are
         ([("N", 8), (100, 8)], [0, None]),  # anchors
         ([("left", 4), ("right", 4)], [None, None]),  # which is the batch, nothing says

@@ -98,6 +98,19 @@ def test_a_batch_on_another_axis_stays_open_when_a_shape_is_given(tmp_path: Path
     assert [info.shape for info in (*network.inputs, *network.outputs)] == [(9, None, 4)] * 2
 
 
+@pytest.mark.parametrize("sign", ["?", "None", "-1"])
+def test_a_sign_in_place_of_a_name_is_none(sign: str, path: Path) -> None:
+    """As PaddlePaddle's exporter writes it: two such dimensions need not be equal."""
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = sign
+    onnx.save(model, path)
+    image, hints = inferkit.load(path).inputs
+    assert (image.text, image.batch_axis, hints.batch_axis) == ("[N, 3, ?, ?]", 0, 0)
+
+
 @pytest.mark.parametrize("unnamed", [False, True])
 def test_a_size_that_nothing_states_is_named_with_the_lines_that_state_it(unnamed: bool, path: Path) -> None:
     if unnamed:

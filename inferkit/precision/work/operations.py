@@ -189,22 +189,34 @@ def bytes_of(tensor: onnx.TensorProto) -> int:
     return ceil(prod(tensor.dims) * TYPES.get(tensor.data_type, ("", 0))[1])
 
 
-def remarks_of(scope: Scope) -> Iterator[str]:
+def remarks_of(scope: Scope) -> list[str]:
     """What the count of a network's operations leaves open, one sentence each."""
-    missing = []
-    for node in scope.nodes:
-        name = node.name or node.output[0]
-        if node.op_type in _COUNTED and operations_of(node, scope) is None:
-            missing.append(name)
-        for body, trips in bodies_of(node, scope):
-            if node.op_type in ("Loop", "Scan") and trips is None and _sum(body):
-                yield f"{node.op_type} {name!r} counts as one run: how often it runs depends on the data"
-            yield from (f"in {name!r}: {remark}" for remark in remarks_of(body))
-        if node.op_type == "If" and operations_of(node, scope):
-            yield f"If {name!r} counts as the larger of its branches"
+    missing = list(_not_counted(scope))
+    remarks = list(_on_bodies(scope))
     if missing:
         layers = f"{len(missing)} layers are" if len(missing) > 1 else "1 layer is"
-        yield f"{layers} not counted, since shapes are not known: {', '.join(missing[:3])}{', …' * (len(missing) > 3)}"
+        shown = f"{', '.join(missing[:3])}{', …' * (len(missing) > 3)}"
+        remarks.append(f"{layers} not counted, since shapes are not known: {shown}")
+    return remarks
+
+
+def _not_counted(scope: Scope) -> Iterator[str]:
+    for node in scope.nodes:
+        if is_counted(node) and operations_of(node, scope) is None:
+            yield node.name or node.output[0]
+        for body, _ in bodies_of(node, scope):
+            yield from _not_counted(body)
+
+
+def _on_bodies(scope: Scope) -> Iterator[str]:
+    for node in scope.nodes:
+        name = node.name or node.output[0]
+        for body, trips in bodies_of(node, scope):
+            if trips is None and _sum(body):
+                yield f"{node.op_type} {name!r} counts as one run: how often it runs depends on the data"
+            yield from _on_bodies(body)
+        if node.op_type == "If" and operations_of(node, scope):
+            yield f"If {name!r} counts as the larger of its branches"
 
 
 def bodies_of(node: onnx.NodeProto, scope: Scope) -> list[tuple[Scope, int | None]]:
