@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Primes: no size that a network holds in a constant divides them by chance.
 _BATCH_SIZES = (10007, 10009)
+# Names a dimension while it is tried whether it is the batch.
+_TRIED = "inferkit_tried"
 
 
 def list_outputs_once(model: onnx.ModelProto) -> None:
@@ -63,6 +65,8 @@ def name_batches(model: onnx.ModelProto) -> None:
             if name not in dims_of(value):
                 value.type.tensor_type.shape.dim[0].dim_param = name
         names = names - {""} | {name}
+    for value in inputs:
+        _name_if_it_must_be(model, value, names - {""}, name)
     names -= {""}
     shared = names.union(*map(dims_of, inputs)) - {""}
     unsure = {
@@ -88,6 +92,30 @@ def name_batches(model: onnx.ModelProto) -> None:
                 dim.dim_value = size
 
 
+def _name_if_it_must_be(model: onnx.ModelProto, value: onnx.ValueInfoProto, names: set[str], name: str) -> None:
+    """Name the only open dimension of an input, where the file does not, if no other size of it fits the batch."""
+    dims = dims_of(value)
+    if dims.count("") != 1 or any(isinstance(dim, str) and dim for dim in dims) or not names:
+        return
+    dim = value.type.tensor_type.shape.dim[dims.index("")]
+    dim.dim_param = _TRIED
+    batch, other = _BATCH_SIZES
+    stated = dict.fromkeys(names, batch)
+    must_be = _fits(model, {**stated, _TRIED: batch}) and not _fits(model, {**stated, _TRIED: other})
+    dim.dim_param = name if must_be else ""
+
+
+def _fits(model: onnx.ModelProto, sizes: Mapping[str, int]) -> bool:
+    """Whether shape inference finds no contradiction in a model of these sizes."""
+    from onnx import shape_inference
+
+    try:
+        shape_inference.infer_shapes(_skeleton(model, sizes), data_prop=True, strict_mode=True)
+    except Exception:  # of no common class
+        return False
+    return True
+
+
 def _lacks_shape(value: onnx.ValueInfoProto) -> bool:
     return value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
 
@@ -97,7 +125,16 @@ def _inferred(model: onnx.ModelProto, sizes: Mapping[str, int] | None = None) ->
 
     `sizes` are those of open dimensions by name, where these are to be numbers.
     """
-    from onnx import helper, shape_inference
+    from onnx import shape_inference
+
+    with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
+        return list(shape_inference.infer_shapes(_skeleton(model, sizes), data_prop=True).graph.output)
+    return []
+
+
+def _skeleton(model: onnx.ModelProto, sizes: Mapping[str, int] | None) -> onnx.ModelProto:
+    """The model without weights and stored shapes, open dimensions of these names with these sizes."""
+    from onnx import helper
 
     skeleton = without_weights(model)
     forget_shapes(skeleton, outputs=True)
@@ -111,9 +148,7 @@ def _inferred(model: onnx.ModelProto, sizes: Mapping[str, int] | None = None) ->
             skeleton.graph.initializer.append(tensor)
         elif tensor.name not in declared:
             skeleton.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
-        return list(shape_inference.infer_shapes(skeleton, data_prop=True).graph.output)
-    return []
+    return skeleton
 
 
 def _take_shapes(missing: list[onnx.ValueInfoProto], inferred: list[onnx.ValueInfoProto]) -> None:

@@ -137,3 +137,19 @@ def test_a_precision_keeps_the_axes(precision: str, tmp_path: Path) -> None:
     with inferkit.build(reduced, max_batch=3).session() as session:
         error = np.abs(session.run(feeds)["y"] - expected).max() / np.abs(expected).max()
     assert error < {"fp16": 0.002, "int8": 0.03}[precision]  # 11 bits; 255 steps of two factors
+
+
+@pytest.mark.parametrize(("nodes", "axis"), [("y = Add(x, s)", 1), ("y = Relu(x)", None)])
+def test_a_dimension_without_a_name_is_the_batch_if_no_other_size_fits(
+    nodes: str, axis: int | None, tmp_path: Path
+) -> None:
+    text = "g (float[N, 4] x, float[2, M, 4] state) => (float[N, 4] y, float[2, K, 4] kept)"
+    text += f" {{ zero = Constant<value_int = 0>() s = Gather(state, zero) kept = Relu(state) {nodes} }}"
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.ClearField("dim_param")
+    onnx.save(model, tmp_path / "net.onnx")
+    network = inferkit.load(tmp_path / "net.onnx")
+    assert [info.batch_axis for info in (*network.inputs, *network.outputs)] == [0, axis, 0, axis]

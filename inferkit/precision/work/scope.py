@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from inferkit.network.as_written import session_as_written
+from inferkit.network.open_dimensions import forget_shapes
 from inferkit.precision.rewrite.graph import constant_value
 from inferkit.precision.rewrite.nodes import attribute, captured
 
@@ -114,19 +116,62 @@ def scope_of(network: Network) -> Scope:
     graph = network.model.graph
     own = {tensor.name: tensor for tensor in graph.initializer}
     axes = {info.name: info.batch_axis for info in network.inputs}
-    inputs = {}
-    for value in graph.input:
-        if value.name not in own:
-            copy = inputs[value.name] = _renamed(value, value.name)
-            axis = axes.get(value.name)
-            if axis is not None and not copy.type.tensor_type.shape.dim[axis].HasField("dim_value"):
-                name = copy.type.tensor_type.shape.dim[axis].dim_param
-                for dim in copy.type.tensor_type.shape.dim:
-                    if dim.dim_param == name:
-                        dim.dim_value = 1
+    inputs = {value.name: _renamed(value, value.name) for value in graph.input if value.name not in own}
+    for name, value in inputs.items():
+        axis = axes.get(name)
+        if axis is not None and not value.type.tensor_type.shape.dim[axis].HasField("dim_value"):
+            value.type.tensor_type.shape.dim[axis].dim_value = 1
     values = _inferred(network.model, graph.node, inputs, own, [value.name for value in graph.output])
+    if any(node.domain not in ("", "ai.onnx") for node in graph.node):
+        values |= _by_onnxruntime(network.model, inputs, values)
     made = {output: node for node in graph.node for output in node.output}
     return Scope(network.model, list(graph.node), values, own | constant_nodes(graph.node), made)
+
+
+def _by_onnxruntime(
+    model: onnx.ModelProto, inputs: Mapping[str, onnx.ValueInfoProto], values: Mapping[str, onnx.ValueInfoProto]
+) -> dict[str, onnx.ValueInfoProto]:
+    """Types of what onnx cannot infer: ONNX Runtime knows operators of its own; none where it cannot load the model."""
+    from onnx import helper
+
+    unknown = [
+        name
+        for node in model.graph.node
+        for name in node.output
+        if name and (name not in values or _is_open(values[name]))
+    ]
+    asked = type(model)()
+    asked.CopyFrom(model)
+    del asked.graph.output[:]
+    asked.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in unknown)
+    for value in asked.graph.input:
+        value.CopyFrom(inputs.get(value.name, value))
+    forget_shapes(asked)
+    found = {}
+    with contextlib.suppress(Exception):  # of no common class; what is not inferred is not known
+        for entry in session_as_written(asked).get_outputs() if unknown else ():
+            element = _ELEMENTS.get(entry.type, 0)
+            if entry.shape and element and all(isinstance(size, int) for size in entry.shape):
+                found[entry.name] = helper.make_tensor_value_info(entry.name, element, entry.shape)
+    return found
+
+
+# As ONNX Runtime writes them.
+_ELEMENTS = {
+    "tensor(float)": 1,
+    "tensor(uint8)": 2,
+    "tensor(int8)": 3,
+    "tensor(int32)": 6,
+    "tensor(int64)": 7,
+    "tensor(bool)": 9,
+    "tensor(float16)": 10,
+    "tensor(double)": 11,
+}
+
+
+def _is_open(value: onnx.ValueInfoProto) -> bool:
+    tensor = value.type.tensor_type
+    return not tensor.HasField("shape") or not all(dim.HasField("dim_value") for dim in tensor.shape.dim)
 
 
 def constant_nodes(nodes: Iterable[onnx.NodeProto]) -> dict[str, onnx.TensorProto]:

@@ -17,7 +17,7 @@ CODES = np.arange(-32, 32, dtype=np.int8).reshape(8, 8)
 
 
 def network(text: str, **constants: np.ndarray) -> Network:
-    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17, "own" : 1]>\n{text}')
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17, "own" : 1, "com.microsoft" : 1]>\n{text}')
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
     return Network.from_model(model, "counted")
 
@@ -38,6 +38,11 @@ QUANTIZED: Mapping[str, tuple[str, dict[str, np.ndarray], int, int, int]] = {
                             {"w": CODES, **SCALES}, 64, 64, 128),
     "dequantized and transposed": ("float[N, 8] x) => (float[N, 8] y) { d = DequantizeLinear(w, s) t = Transpose(d) "
                                    "y = Gemm(x, t) }", {"w": CODES, **SCALES}, 64, 64, 128),
+    "QGemm": ("uint8[N, 8] x) => (uint8[N, 8] y) { y = com.microsoft.QGemm(x, s, z, w, s, c, b, s, z) }",
+              {"w": CODES, "b": np.ones(8, np.int32), "c": np.int8(0), **SCALES}, 72, 96, 128),
+    "after an operator of ONNX Runtime's own": (
+        "float[N, 8] x) => (float[N, 8] y) { g = com.microsoft.FastGelu(x) y = MatMul(g, w) }",
+        {"w": CODES.astype(np.float32)}, 64, 256, 128),
     "a table of codes": ("int64[N, 3] x) => (float[N, 3, 8] y) { r = Gather(w, x) y = DequantizeLinear(r, s) }",
                          {"w": CODES, **SCALES}, 64, 64, 0),
 }  # fmt: skip
