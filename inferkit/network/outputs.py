@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from inferkit.errors import NetworkError
@@ -92,7 +92,7 @@ def name_batches(model: onnx.ModelProto) -> None:
                 dim.dim_value = size
 
 
-def _name_if_it_must_be(model: onnx.ModelProto, value: onnx.ValueInfoProto, names: set[str], name: str) -> None:
+def _name_if_it_must_be(model: onnx.ModelProto, value: onnx.ValueInfoProto, names: Set[str], name: str) -> None:
     """Name the only open dimension of an input, where the file does not, if no other size of it fits the batch."""
     dims = dims_of(value)
     if dims.count("") != 1 or any(isinstance(dim, str) and dim for dim in dims) or not names:
