@@ -102,6 +102,10 @@ def plain_products(graph: Graph) -> None:
     for node in graph.nodes:
         if node.op_type == "MatMul" and _is_matrix_product(graph, node, types):
             node.op_type = "Gemm"
+            if graph.opset < 11:  # which know no Gemm without a bias
+                weights = graph.array(node.input[1])
+                assert weights is not None
+                node.input.append(graph.add_constant(f"{node.name}_bias", np.zeros(weights.shape[1], weights.dtype)))
         elif node.op_type == "Gemm":
             _absorb_alpha_beta(graph, node)
 
