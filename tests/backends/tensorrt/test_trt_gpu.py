@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.parser
 import pytest
 
 import inferkit
@@ -396,24 +395,3 @@ def test_energy_is_told_per_image_however_many_batches_a_round_has(tmp_path: Pat
             pytest.skip("this GPU does not tell its energy")
         per_image[mode] = gpu["energy_per_image"]
     assert per_image["throughput"] < per_image["latency"]  # more images in the same time
-
-
-def test_states_with_their_batch_on_another_axis_and_scalars_are_fed_as_onnxruntime_is(tmp_path: Path) -> None:
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N, 4] x, float[2, N, 4] state, float gain) => (float[N, 4] y, float[2, N, 4] next)
-    { y = Mul(x, gain) next = Add(state, y) }"""
-    onnx.save(onnx.parser.parse_model(text), tmp_path / "state.onnx")
-    network = inferkit.load(tmp_path / "state.onnx")
-    random = np.random.default_rng(2)
-    results = {}
-    for backend in ("onnxruntime", "tensorrt"):
-        with inferkit.build(network, backend=backend, max_batch=5).session() as session:
-            for batch in (5, 2):
-                feeds = {"x": random.standard_normal((batch, 4)), "state": random.standard_normal((2, batch, 4))}
-                feeds = {name: value.astype(np.float32) for name, value in feeds.items()} | {"gain": np.float32(3)}
-                feeds["gain"] = np.asarray(feeds["gain"])
-                results[backend, batch] = session.run(feeds)
-        random = np.random.default_rng(2)
-    for batch in (5, 2):
-        for name, expected in results["onnxruntime", batch].items():
-            np.testing.assert_allclose(results["tensorrt", batch][name], expected, atol=CLOSE)
