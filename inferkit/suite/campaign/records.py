@@ -36,7 +36,7 @@ class CaseRecord:
     `others` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
     `builds` is on how many separately built engines it is measured, for `builds_reason`; `network_digest` is of the
     network, for engines that are files.
-    `coverage` is the share of the network's work that is at the precision, and a sentence on it; None where that is all.
+    `coverage` is the share of the work that is at the precision, and a sentence on it; None where that is all.
     `base` are the replicates of the commit `base_ref` that an interleaved run measured, none of a stored baseline.
     """
 
