@@ -23,7 +23,7 @@ def check_feeds(
     """The arrays by input name, contiguous and of each input's own type, and how many images they hold.
 
     One array stands for the only input. uint8 images are converted where the input is floating point; nothing else is
-    converted. An input whose first dimension is fixed takes exactly that many. NaN is reported, because an engine
+    converted. An input whose batch is fixed takes exactly that many. NaN is reported, because an engine
     would turn it into a class silently; arrays that `is_trusted` accepts are not searched for it. Raises BackendError
     naming the input, what it takes and what it got.
     """
@@ -38,18 +38,17 @@ def check_feeds(
 
 
 def _batch_of(arrays: Mapping[str, NDArray[Any]], inputs: tuple[TensorInfo, ...]) -> int:
-    """How many images a feed holds: the length that inputs with a dynamic first dimension share.
-
-    Where no input has one, the first input tells. Other inputs (image sizes, anchors) need not be as long.
-    """
-    dynamic = [info.name for info in inputs if info.shape and info.shape[0] is None]
-    for name in dynamic[1:]:
-        if len(arrays[name]) != len(arrays[dynamic[0]]):
-            raise BackendError(
-                f"input {name!r} holds {len(arrays[name])} images, input {dynamic[0]!r} {len(arrays[dynamic[0]])}"
-            )
-    counted = arrays[dynamic[0] if dynamic else inputs[0].name]
-    return len(counted) if counted.ndim else 1
+    """How many images a feed holds: the length that inputs share along the batch's axis; 1 where none has a batch."""
+    first = None
+    for info in inputs:
+        if info.batch_axis is None:
+            continue
+        count = arrays[info.name].shape[info.batch_axis]
+        if first is None:
+            first, batch = info.name, count
+        elif count != batch:
+            raise BackendError(f"input {info.name!r} holds {count} images, input {first!r} {batch}")
+    return 1 if first is None else batch
 
 
 def _by_name(images: Feeds, inputs: tuple[TensorInfo, ...]) -> Mapping[str, Any]:
@@ -74,8 +73,12 @@ def _checked(value: Any, info: TensorInfo, is_trusted: Callable[[NDArray[Any]], 
         want is None or want == have for want, have in zip(info.shape, value.shape, strict=True)
     )
     if not fits:
-        want = ", ".join("N" if dim is None else str(dim) for dim in info.shape)
-        raise BackendError(f"input {info.name!r} takes shape [{want}], got {list(value.shape)}")
+        if info.batch is not None and value.ndim == len(info.shape) and value.shape[info.batch_axis or 0] != info.batch:
+            raise BackendError(
+                f"input {info.name!r} takes shape {info.text}, exactly {info.batch} images at a time, got "
+                f"{list(value.shape)}"
+            )
+        raise BackendError(f"input {info.name!r} takes shape {info.text}, got {list(value.shape)}")
     dtype = np.dtype(info.dtype)
     if value.dtype != dtype:
         if not (value.dtype == np.uint8 and np.issubdtype(dtype, np.floating)):
@@ -85,7 +88,7 @@ def _checked(value: Any, info: TensorInfo, is_trusted: Callable[[NDArray[Any]], 
         value = value.astype(dtype)
     if not (is_trusted and is_trusted(value)):
         reject_nan(value, info.name)
-    return np.ascontiguousarray(value)
+    return np.asarray(value, order="C")  # np.ascontiguousarray would make a scalar a vector
 
 
 def address_of(array: NDArray[Any]) -> int:

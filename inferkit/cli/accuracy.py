@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend, backend_names
-from inferkit.cli.model_options import PRECISIONS
+from inferkit.cli.model_options import PRECISIONS, add_dimensions, stated_dimensions
 from inferkit.cli.option_types import at_least_one, tolerance
 from inferkit.cli.output import add_json, print_json, write_output
 from inferkit.cli.pixels import add_preprocessing, given_preprocessing
@@ -71,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="images to calibrate int8 and fp8 with (default: %(default)s)",
     )
     parser.add_argument("--pictures", metavar="FOLDER", help="write images whose class changed as PNG files")
+    add_dimensions(parser)
     add_preprocessing(parser)
     add_json(parser)
 
@@ -206,7 +207,7 @@ def _networks(
 
     networks = []
     for side in sides:
-        network = inferkit.load(side.model, side.weights)
+        network = inferkit.load(side.model, side.weights, **stated_dimensions(args))
         if side.precision is not None and side.precision != network.precision:
             if side.precision in ("int8", "fp8"):
                 source = ImageSource(network, dataset, preprocessing)
@@ -224,9 +225,9 @@ def _networks(
 def _batch_size(sides: tuple[ComparedEngine, ComparedEngine], networks: tuple[Network, Network], wanted: int) -> int:
     """The batch size to run base and head with: `wanted`, or the fixed one of a network. UsageError where both are
     fixed, and differ."""
-    fixed = {size for network in networks for size in network.inputs[0].shape[:1] if size is not None}
+    fixed = {network.inputs[0].batch for network in networks if network.inputs[0].batch is not None}
     if len(fixed) > 1:
-        base, head = (network.inputs[0].shape[0] for network in networks)
+        base, head = (network.inputs[0].batch for network in networks)
         raise UsageError(
             f"{sides[0].model} takes batches of {base} only and {sides[1].model} of {head}, but both need the same "
             "batches: export one of them with a dynamic batch size"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.comparing import compare_files, show_comparison
 from inferkit.cli.engine_facts import batch_for, engine_info, engine_table, tensors_text
+from inferkit.cli.model_options import add_dimensions, stated_dimensions
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
@@ -68,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="batch size of the times (default: 1, or the smallest that both engines take)",
     )
+    add_dimensions(parser)
     add_json(parser)
 
 
@@ -166,7 +168,9 @@ def _networks(args: argparse.Namespace) -> tuple[list[Difference], tuple[Network
     import inferkit
     from inferkit.measure.layers.network_layers import layers_of, outputs_of, totals_of
 
-    base, head = inferkit.load(args.base, args.base_weights), inferkit.load(args.head, args.head_weights)
+    stated = stated_dimensions(args)
+    base = inferkit.load(args.base, args.base_weights, **stated)
+    head = inferkit.load(args.head, args.head_weights, **stated)
     differing = [
         Difference("network", what, _infos(getattr(base, what)), _infos(getattr(head, what)))
         for what in ("inputs", "outputs")

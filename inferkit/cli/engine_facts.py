@@ -38,6 +38,15 @@ def engine_table(path: str, batch: int) -> LayerTable | str:
 
 def tensors_text(tensors: Iterable[Mapping[str, Any]]) -> str:
     """Name, shape and type of inputs or outputs as JSON has them: `data N×3×224×224 float32`."""
-    return ", ".join(
-        f"{each['name']} {'×'.join(str(dim or 'N') for dim in each['shape'])} {each['dtype']}" for each in tensors
-    )
+    return ", ".join(f"{each['name']} {_shape_text(each)} {each['dtype']}" for each in tensors)
+
+
+def _shape_text(tensor: Mapping[str, Any]) -> str:
+    """Open dimensions by their names; the batch is N."""
+    names = dict(enumerate(tensor.get("axes", ())))
+    batch = tensor.get("batch_axis", 0)
+    words = [
+        str(size) if size is not None else "N" if axis == batch else names.get(axis) or "?"
+        for axis, size in enumerate(tensor["shape"])
+    ]
+    return "×".join(words) or "scalar"

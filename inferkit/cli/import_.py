@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.model_options import add_dimensions, stated_dimensions
 from inferkit.cli.output import add_json, print_json
-from inferkit.errors import NetworkError, UsageError
+from inferkit.errors import NetworkError
 from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -42,14 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE",
         help="stage for include and exclude rules; repeatable",
     )
-    parser.add_argument(
-        "--input-shape",
-        action="append",
-        default=[],
-        metavar="[NAME=]N,C,H,W",
-        help="shape of the input, or of the input NAME, batch first; repeatable (of an ONNX model: sizes of dynamic "
-        "dimensions; a dynamic batch size stays dynamic)",
-    )
+    add_dimensions(parser)
     add_json(parser, "print the summary as JSON")
 
 
@@ -65,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         phase=args.phase,
         level=args.level,
         stages=args.stage,
-        input_shape=parse_shapes(args.input_shape),
+        **stated_dimensions(args),
     )
     try:
         files = write_onnx(network.model, args.output)
@@ -77,24 +71,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_as_text(summary))
     return ExitCode.OK
-
-
-def parse_shapes(words: list[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
-    """`["1,3,224,224"]` is one shape, `["data=1,3,8,8", "rois=1,5"]` shapes by name. UsageError for anything else."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for word in words:
-        name, _, sizes = word.rpartition("=")
-        try:
-            shapes[name] = tuple(int(size) for size in sizes.replace("x", ",").split(","))
-        except ValueError:
-            raise UsageError(f"--input-shape {word}: sizes must be whole numbers, such as 1,3,224,224") from None
-        if any(size <= 0 for size in shapes[name]):
-            raise UsageError(f"--input-shape {word}: sizes must be at least 1")
-    if "" not in shapes:
-        return shapes or None
-    if len(words) > 1:
-        raise UsageError("--input-shape: several shapes each need the name of their input, NAME=N,C,H,W")
-    return shapes[""]
 
 
 def summarize(network: Network, files: list[Path]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.engine_facts import batch_for, engine_info, engine_table, tensors_text
-from inferkit.cli.model_options import add_model, load_model
+from inferkit.cli.model_options import add_model, given_dimensions, load_model
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import InferkitError, UsageError
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Print; returns the exit code."""
     info = engine_info(args.model) if args.weights is None else None
     if info is not None:
+        if given_dimensions(args):
+            raise UsageError(f"{args.model} is an engine file: {', '.join(given_dimensions(args))} cannot change it")
         batch = batch_for(args.batch_size, info)
         table = engine_table(args.model, batch)
         if args.json:
@@ -48,19 +50,33 @@ def run(args: argparse.Namespace) -> int:
         else:
             _print_engine(info, table, batch)
         return ExitCode.OK
-    from inferkit.measure.layers.network_layers import layers_of, totals_of
+    from inferkit.measure.layers.network_layers import layers_of, remarks_on, totals_of
 
     network = load_model(args)
     layers = layers_of(network)
     batch = batch_for(args.batch_size)
     totals, limit = totals_of(network, layers), _limit(network, batch, args.gpu)
     rows = [{**layer.as_dict(), "floor_seconds": _floor(layer, limit)} for layer in layers]
+    remarks = [*_open_sizes(network), *remarks_on(network)]
     if args.json:
         content = {"network": network.name, "precision": network.precision, "totals": asdict(totals), "limit": limit}
-        print_json({**content, "layers": rows})
+        print_json({**content, "remarks": remarks, "layers": rows})
     else:
         _print(network, rows, asdict(totals), limit, batch)
+        for remark in remarks:
+            print(f"note: {remark}")
     return ExitCode.OK
+
+
+def _open_sizes(network: Network) -> list[str]:
+    """What has to be stated before all work can be counted."""
+    from inferkit.network.open_dimensions import require_sizes
+
+    try:
+        require_sizes(network.inputs)
+    except UsageError as error:
+        return [str(error)]
+    return []
 
 
 def _limit(network: Network, batch: int, gpu: str | None) -> dict[str, Any] | None:

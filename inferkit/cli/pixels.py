@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.model_options import stated_dimensions
 from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,4 +78,15 @@ def recipe_of(
     own = preprocessing_of(args)
     chosen = dataset or (EMBEDDED if own else None)
     used = own if preprocessing is None else preprocessing
-    return Recipe(args.model, args.model, precision, args.weights, chosen, used, images=images)
+    stated = stated_dimensions(args)
+    return Recipe(
+        args.model,
+        args.model,
+        precision,
+        args.weights,
+        chosen,
+        used,
+        images=images,
+        shape=stated["input_shape"],
+        batch_axis=stated["batch_axis"],
+    )

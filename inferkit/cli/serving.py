@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend, engine_backend
 from inferkit.cli.backend_options import add_backend, check_taken, takes
-from inferkit.cli.model_options import PRECISIONS, add_model, load_model
+from inferkit.cli.model_options import PRECISIONS, add_model, given_dimensions, load_model
 from inferkit.cli.option_types import at_least_one, delay
 from inferkit.cli.precision_options import add_precision_options, at_precision, given_options
 from inferkit.errors import UsageError
@@ -64,7 +64,7 @@ def _loaded(args: argparse.Namespace) -> Engine:
 
     engine = engine_backend(args.model).load_engine(args.model)
     info = engine.info
-    building = given_options(args) + (["--weights"] if args.weights else [])
+    building = given_options(args) + given_dimensions(args) + (["--weights"] if args.weights else [])
     if building:
         raise UsageError(f"{args.model} is an engine file: {', '.join(building)} cannot change it")
     if args.backend not in (None, info.backend):

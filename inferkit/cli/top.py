@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.backends import DEFAULT_BACKEND
 from inferkit.cli.backend_options import add_backend, check_taken
 from inferkit.cli.engine_facts import batch_for, engine_info
-from inferkit.cli.model_options import PRECISIONS, add_model, load_model
+from inferkit.cli.model_options import PRECISIONS, add_model, given_dimensions, load_model
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json, print_table
 from inferkit.errors import UsageError
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Profile and print the slowest first; returns the exit code."""
-    name, batch, table = _profile(args)
+    name, batch, table, notes = _profile(args)
     timed = sorted((row for row in table if row.seconds is not None), key=lambda row: -(row.seconds or 0.0))
     total = sum(row.seconds or 0.0 for row in timed)
     rows = [
@@ -60,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
         print_json({**content, "table": [row.as_dict() for row in table]})
     else:
         _print(args, f"{name}, batch {batch}", rows, total)
+        for note in notes:
+            print(f"note: {note}")
     return ExitCode.OK
 
 
-def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
-    """What was profiled, at which batch size, and its layers."""
+def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable, tuple[str, ...]]:
+    """What was profiled, at which batch size, its layers, and notes on the network."""
     import inferkit
     from inferkit.measure.images import ImageSource
     from inferkit.measure.layers.profile import profile_engine, profile_network
@@ -72,10 +74,13 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
 
     info = engine_info(args.model) if args.weights is None else None
     if info is not None:
-        if args.precision or args.threads:
-            raise UsageError(f"{args.model} is an engine file: --precision and --threads do not apply")
+        if args.precision or args.threads or given_dimensions(args):
+            raise UsageError(
+                f"{args.model} is an engine file: --precision, --threads, --input-shape and --batch-axis do not apply"
+            )
         batch = batch_for(args.batch_size, info)
-        return f"{info['network']} {info['precision']}", batch, profile_engine(args.model, batch=batch, runs=args.runs)
+        table = profile_engine(args.model, batch=batch, runs=args.runs)
+        return f"{info['network']} {info['precision']}", batch, table, ()
     if args.threads is not None:
         check_taken("threads", args.backend, "threads", "build")
     network = load_model(args)
@@ -86,7 +91,7 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable]:
     options = {} if args.threads is None else {"threads": args.threads}
     batch = batch_for(args.batch_size)
     table = profile_network(network, args.backend, batch=batch, runs=args.runs, **options)
-    return f"{network.name} {precision}", batch, table
+    return f"{network.name} {precision}", batch, table, network.notes
 
 
 def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:

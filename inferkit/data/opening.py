@@ -106,6 +106,11 @@ def open_batches(
 
 
 def _check_shape(shape: tuple[int, ...], info: TensorInfo, dataset: str) -> None:
+    if info.batch_axis:
+        raise DataError(
+            f"{dataset}: input {info.name!r} is {info.text}, with its batch on axis {info.batch_axis}; a dataset's "
+            "images lie along axis 0"
+        )
     wanted = info.shape[1:]
     fits = len(shape) == len(wanted) and all(dim in (None, size) for dim, size in zip(wanted, shape, strict=True))
     if not fits:

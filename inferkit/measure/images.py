@@ -5,14 +5,15 @@ Never zeros: denormal and zero inputs are faster on some hardware, and calibrati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.errors import DataError
+from inferkit.errors import DataError, UsageError
+from inferkit.network.open_dimensions import require_sizes, toml_key
 
 if TYPE_CHECKING:
     from inferkit.network.network import Network, TensorInfo
@@ -77,30 +78,63 @@ class ImageSource:
             yield {name: batch.images[: batch.count]}
 
     def _standing_in(self, count: int, batch_size: int = _CALIBRATION_BATCH) -> Iterator[dict[str, NDArray[Any]]]:
+        if all(info.batch_axis is None for info in self._inputs):
+            batch_size = 1  # each run takes one item
         for start in range(0, count, batch_size):
-            size = min(batch_size, count - start)
-            yield {info.name: stand_in(info, size, start) for info in self._inputs}
+            yield stand_ins(self._inputs, min(batch_size, count - start), start)
+
+
+def stand_ins(inputs: Sequence[TensorInfo], count: int, start: int = 0) -> dict[str, NDArray[Any]]:
+    """`stand_in` for each input by name. UsageError where a size is open that nothing states: none is invented."""
+    require_sizes(inputs)
+    require_batch({info.name: info.batch_axis for info in inputs}, count)
+    return {info.name: stand_in(info, count, start) for info in inputs}
+
+
+def require_batch(axes: Mapping[str, int | None], count: int) -> None:
+    """UsageError where a batch of several is wanted, but no input has an axis for it."""
+    if count > 1 and axes and all(axis is None for axis in axes.values()):
+        name = next(iter(axes))
+        raise UsageError(
+            f"no axis of the inputs ({', '.join(axes)}) is known to be the batch, so there is no batch of {count}; "
+            f"take batch size 1, or where one is the batch, say which: `batch_axis = {{{toml_key(name)} = 0}}` in the "
+            f"network's table of the matrix, `--batch-axis {name}=0` on the command line"
+        )
 
 
 def stand_in(info: TensorInfo, count: int, start: int = 0) -> NDArray[Any]:
     """`count` inputs for a network that has no dataset: embedded images for image inputs, seeded values for others.
 
-    Floats are images less their mean grey, as networks trained on pixels expect; unsigned numbers are the pixels.
+    Floats are images less their mean grey, as networks trained on pixels expect; unsigned numbers are the pixels. They
+    lie along the batch's axis; an input without one gets a single value of its shape, a scalar a one. UsageError for a
+    dimension whose size is open, DataError for a type that is no number.
     """
-    shape = tuple(1 if dim is None else dim for dim in info.shape[1:])
-    dtype = np.dtype(info.dtype)
-    if len(shape) == 3 and dtype.kind in "fu":
-        pixels = _embedded(count, start)
-        images = _resized(pixels, shape)
-        if dtype.kind == "f":  # unsigned numbers would wrap below the mean, black to a light grey
-            return (images.astype(np.float32) - np.float32(pixels.mean())).astype(dtype)
-        return images.astype(dtype)
+    require_sizes([info])
+    dtype, axis = np.dtype(info.dtype), info.batch_axis
+    is_float = dtype.kind == "f" or dtype.name == "bfloat16"
+    if not is_float and dtype.kind not in "iub":
+        raise DataError(f"input {info.name!r} of type {info.dtype} needs a dataset")
+    shape = [size or 0 for size in info.shape]
+    if not shape:
+        return np.ones((), dtype)
+    single = shape if axis is None else shape[:axis] + shape[axis + 1 :]
+    if len(single) == 3 and not axis and (is_float or dtype.kind == "u"):
+        pixels = _embedded(1 if axis is None else count, start)
+        is_channels_last = single[2] in (1, 3, 4) and single[0] not in (1, 3, 4)
+        channels, height, width = (single[2], single[0], single[1]) if is_channels_last else single
+        images = _resized(pixels, (channels, height, width))
+        images = images.transpose(0, 2, 3, 1) if is_channels_last else images
+        if is_float:  # unsigned numbers would wrap below the mean, black to a light grey
+            values = (images.astype(np.float32) - np.float32(pixels.mean())).astype(dtype)
+        else:
+            values = images.astype(dtype)
+        return values[0] if axis is None else values
+    if axis is not None:
+        shape[axis] = count
     random = np.random.default_rng([_SEED, start])
-    if dtype.kind == "f":
-        return random.standard_normal((count, *shape)).astype(dtype)
-    if dtype.kind in "iu":
-        return random.integers(0, 2, (count, *shape)).astype(dtype)
-    raise DataError(f"input {info.name!r} of type {info.dtype} needs a dataset")
+    if is_float:
+        return random.standard_normal(shape).astype(dtype)
+    return random.integers(0, 2, shape).astype(dtype)
 
 
 def _embedded(count: int, start: int) -> NDArray[np.uint8]:

@@ -26,29 +26,33 @@ def load(
     phase: str = "TEST",
     level: int = 0,
     stages: Sequence[str] = (),
-    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    input_shape: Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
+    batch_axis: int | Mapping[str, int] | None = None,
 ) -> Network:
     """Load a network: `load("deploy.prototxt", "weights.caffemodel")`, `load("model.onnx")` or `load("resnet50")`.
 
     A Caffe net becomes an ONNX model that computes what Caffe computes in TEST phase; its inputs and outputs are named
     as Caffe's blobs, and the first axis of its inputs is free. `phase`, `level` and `stages` choose among layers with
     include and exclude rules. `input_shape`, batch first, replaces the shape of the only input, or of each input by
-    name; of an ONNX file it fixes dimensions that are open besides the batch. Without a caffemodel every learned blob
-    needs a deterministic filler (constant, bilinear). `name` is the network's name, else that in the file, else the
-    file's. What the import noticed is in the network's `notes`.
+    name; of an ONNX file it fixes what is open besides the batch, also by names of dimensions ({"H": 48, "W": 320}).
+    `batch_axis` says which axis of the only input, or of inputs and outputs by name, is the batch, where an ONNX file's
+    names of dimensions do not. Without a caffemodel every learned blob needs a deterministic filler (constant,
+    bilinear). `name` is the network's name, else that in the file, else the file's. What the import noticed is in the
+    network's `notes`.
 
     Raises NetworkError, naming file, layer, type and reason, for what cannot be read or imported, UsageError for a
     name that is neither a file nor in the zoo and for options that do not fit.
     """
     path = Path(prototxt)
-    options = {"phase": phase != "TEST", "level": level != 0, "stages": bool(stages), "input_shape": bool(input_shape)}
     kind = kind_of(prototxt, path, caffemodel)
+    if batch_axis is not None and kind != "onnx":
+        raise UsageError(f"batch_axis: for ONNX models only; the batch of {prototxt} is axis 0")
+    options = {"phase": phase != "TEST", "level": level != 0, "stages": bool(stages), "input_shape": bool(input_shape)}
     if kind == "caffe":
         from inferkit.network.caffe.importer import import_caffe
 
-        return import_caffe(
-            path, caffemodel, name=name, phase=phase, level=level, stages=stages, input_shape=input_shape
-        )
+        shapes = _whole_shapes(input_shape, path)
+        return import_caffe(path, caffemodel, name=name, phase=phase, level=level, stages=stages, input_shape=shapes)
     unsuited = [
         option for option, is_given in options.items() if is_given and (kind, option) != ("onnx", "input_shape")
     ]
@@ -57,12 +61,25 @@ def load(
     if kind == "onnx":
         from inferkit.network.onnx_file import read_onnx
 
-        return read_onnx(path, name, input_shape)
+        return read_onnx(path, name, input_shape, batch_axis)
     from inferkit.network import zoo
 
     files = zoo.files(str(prototxt))
     network = load(files.prototxt, files.caffemodel, name=str(prototxt))
     return network if name is None else network.with_model(network.model, name=name)
+
+
+def _whole_shapes(
+    shapes: Sequence[int] | Mapping[str, int | Sequence[int]] | None, path: Path
+) -> Sequence[int] | dict[str, Sequence[int]] | None:
+    """UsageError for the size of a named dimension: a Caffe net names none."""
+    if not isinstance(shapes, Mapping):
+        return shapes
+    whole = {name: shape for name, shape in shapes.items() if not isinstance(shape, int)}
+    sizes = ", ".join(name for name in shapes if name not in whole)
+    if sizes:
+        raise UsageError(f"input_shape of {path}: a Caffe net has no dimension named {sizes}; give shapes by input")
+    return whole
 
 
 def kind_of(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.network.batch_axis import DECLARED, batch_axes
+
 if TYPE_CHECKING:
     import onnx
 
@@ -17,16 +19,51 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8")
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Name, numpy dtype name and shape of an input or output; None is a dimension set at run time (the batch).
+    """Name, numpy dtype name and shape of an input or output; None is an open dimension, set at run time.
 
-    `first` is what the model calls an open first dimension: inputs and outputs that share it have as many rows. It is
-    empty where the model gives no name.
+    `axes` are the model's names of open dimensions, "" for fixed ones and where there is no name (there may be fewer
+    than dimensions). `batch_axis` is the axis of the batch, open or fixed; None where there is none, as in a scalar.
     """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
-    first: str = field(default="", compare=False)
+    axes: tuple[str, ...] = field(default=(), compare=False)
+    batch_axis: int | None = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.shape:
+            object.__setattr__(self, "batch_axis", None)
+
+    def axis_name(self, axis: int) -> str:
+        """The model's name of an open dimension, "" where it has none."""
+        return self.axes[axis] if axis < len(self.axes) else ""
+
+    @property
+    def batch(self) -> int | None:
+        """The size of the batch where it is fixed; None where it is open, and where there is no batch."""
+        return None if self.batch_axis is None else self.shape[self.batch_axis]
+
+    @property
+    def open_axes(self) -> tuple[int, ...]:
+        """Axes besides the batch whose size the model leaves open."""
+        return tuple(axis for axis, size in enumerate(self.shape) if size is None and axis != self.batch_axis)
+
+    @property
+    def text(self) -> str:
+        """The shape for people, open dimensions by their names: `[2, N, 16]`."""
+        words = ["?" if size is None else str(size) for size in self.shape]
+        for axis, name in enumerate(self.axes):
+            words[axis] = name or words[axis]
+        if self.batch_axis is not None and words[self.batch_axis] in ("?", DECLARED):
+            words[self.batch_axis] = "N"
+        return f"[{', '.join(words)}]"
+
+    def shape_at(self, batch: int) -> tuple[int, ...]:
+        """The shape at a batch, where that is open. ValueError where another dimension is."""
+        if self.open_axes:
+            raise ValueError(f"{self.name!r} is {self.text}: the size of axis {self.open_axes[0]} is not stated")
+        return tuple(batch if size is None else size for size in self.shape)
 
 
 def unit_of(inputs: Sequence[TensorInfo]) -> str:
@@ -73,8 +110,8 @@ class Network:
     ) -> Network:
         """Wrap `model`, reading inputs and outputs from its graph (initializers are not inputs)."""
         constants = {tensor.name for tensor in model.graph.initializer}
-        inputs = tuple(_tensor_info(value) for value in model.graph.input if value.name not in constants)
-        outputs = tuple(_tensor_info(value) for value in model.graph.output)
+        fed = [value for value in model.graph.input if value.name not in constants]
+        inputs, outputs = _tensor_infos(fed, model.graph.output)
         return cls(name, model, inputs, outputs, precision=precision, source=source)
 
     @cached_property
@@ -123,10 +160,27 @@ def _copy_field(target: Any, name: str, value: Any) -> None:
         getattr(target, name).extend(value)
 
 
-def _tensor_info(value: onnx.ValueInfoProto) -> TensorInfo:
+def dims_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
+    """The shape that a file states: numbers, and the names of open dimensions ("" where it gives none)."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in dims)
+
+
+def _tensor_infos(
+    inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
+) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    of_inputs, of_outputs = batch_axes([dims_of(value) for value in inputs], [dims_of(value) for value in outputs])
+    return (
+        tuple(_tensor_info(value, axis) for value, axis in zip(inputs, of_inputs, strict=True)),
+        tuple(_tensor_info(value, axis) for value, axis in zip(outputs, of_outputs, strict=True)),
+    )
+
+
+def _tensor_info(value: onnx.ValueInfoProto, batch_axis: int | None) -> TensorInfo:
     from onnx import helper
 
-    tensor = value.type.tensor_type
-    shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
-    first = next((dim.dim_param for dim in tensor.shape.dim), "")
-    return TensorInfo(value.name, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)), shape, first)
+    dims = dims_of(value)
+    shape = tuple(dim if isinstance(dim, int) else None for dim in dims)
+    axes = tuple(dim if isinstance(dim, str) else "" for dim in dims)
+    dtype = str(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    return TensorInfo(value.name, dtype, shape, axes, batch_axis)

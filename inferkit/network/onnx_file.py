@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from inferkit.files import inside, is_engine_file, replacing, write_atomically
 from inferkit.network.fixed import require_same_outputs
 from inferkit.network.limit import check_bytes, read_file
 from inferkit.network.network import Network, without_weights
-from inferkit.network.open_dimensions import Shapes, fix_open_dimensions
+from inferkit.network.open_dimensions import Shapes, declare_batch, fix_open_dimensions
 from inferkit.network.outputs import list_outputs_once, name_batches, state_output_shapes
 
 if TYPE_CHECKING:
@@ -23,15 +23,24 @@ if TYPE_CHECKING:
 # Protobuf messages end at 2 GiB; a margin is left for what is beside the weights' bytes.
 PROTOBUF_LIMIT = 2**31 - 2**20
 
+# What exporters write in place of a name: two such dimensions need not be equal.
+_NO_NAMES = frozenset({"?", "*", "-1", "None", "none", "unknown", "dynamic"})
+
 # Tensors smaller than this stay in the model file when others leave it.
 _STAYS = 1024
 
 
-def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape: Shapes | None = None) -> Network:
+def read_onnx(
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    input_shape: Shapes | None = None,
+    batch_axis: int | Mapping[str, int] | None = None,
+) -> Network:
     """The network in an ONNX file, with its external data (which must lie in the model's folder or below).
 
     Any opset is taken as it is; the network's precision is that of the file (half weights, Q/DQ pairs). `input_shape`
-    gives dimensions besides the batch that the file leaves open their numbers (UsageError where it does not fit).
+    gives dimensions besides the batch that the file leaves open their numbers, `batch_axis` says which axis is the
+    batch (see `load`; UsageError where they do not fit).
     Raises NetworkError for a file that is missing, damaged or not an ONNX model, for external data that is missing, too
     short or outside of the model's folder, for more bytes than a network may have (limit.py), for an output without a
     shape where none can be inferred, for one that fixed dimensions change, and for a model that onnx.checker refuses.
@@ -42,6 +51,8 @@ def read_onnx(path: str | os.PathLike[str], name: str | None = None, input_shape
         raise NetworkError(f"{source}: a name in it is not UTF-8 text; the file is damaged")
     _attach_all(model, source)
     _open_unknown_dimensions(model)
+    if batch_axis is not None:
+        declare_batch(model, batch_axis, str(source))
     base = _copy(model) if input_shape is not None else None
     if input_shape is not None:
         fix_open_dimensions(model, input_shape, str(source))
@@ -206,11 +217,14 @@ def _attach_all(model: onnx.ModelProto, source: Path) -> None:
 
 
 def _open_unknown_dimensions(model: onnx.ModelProto) -> None:
-    """Some exporters write -1 or 0 where a dimension is set at run time; ONNX says that by leaving the number out."""
+    """Some exporters write -1 or 0 where a dimension is set at run time, or give it no name but a sign; ONNX says that
+    by leaving number and name out."""
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_value") and dim.dim_value <= 0:
                 dim.ClearField("dim_value")
+            elif dim.dim_param in _NO_NAMES:
+                dim.ClearField("dim_param")
 
 
 def _stored_bytes(tensor: onnx.TensorProto) -> int:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING
 
 from inferkit.errors import NetworkError
 from inferkit.network.as_written import session_as_written
-from inferkit.network.network import without_weights
+from inferkit.network.batch_axis import DECLARED, batch_names
+from inferkit.network.network import dims_of, without_weights
 from inferkit.network.open_dimensions import forget_shapes
 
 if TYPE_CHECKING:
     import onnx
 
-# Names the batch in shape inference where the file leaves the inputs' first dimension open without a name.
-_BATCH = "inferkit_batch"
 # Primes: no size that a network holds in a constant divides them by chance.
 _BATCH_SIZES = (10007, 10009)
+# Names a dimension while it is tried whether it is the batch.
+_TRIED = "inferkit_tried"
 
 
 def list_outputs_once(model: onnx.ModelProto) -> None:
@@ -47,68 +49,106 @@ def state_output_shapes(model: onnx.ModelProto, source: str) -> None:
 
 
 def name_batches(model: onnx.ModelProto) -> None:
-    """Name the first dimension of outputs as that of the inputs where shape inference shows that it is the same.
+    """Name the batch of the inputs where the file does not, and that of outputs where shape inference shows it.
 
-    `model` is changed in place: inputs whose open first dimension has no name get one, if all inputs lack it. An
-    exporter may name the batch of each output differently, or not at all; it is the batch if inference with two sizes
-    of it gives these sizes (a reshape to -1 needs numbers). A name that outputs and inputs share stays.
+    `model` is changed in place. An exporter may name the batch of each output differently, or not at all; an axis is
+    the batch if inference with two sizes of it gives these sizes (a reshape to -1 needs numbers). A name that outputs
+    and inputs share stays.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
-    firsts = [_first(value) for value in model.graph.input if value.name not in constants]
-    opened = [dim for dim in firsts if _is_open(dim)]
-    if opened and not any(dim.dim_param for dim in opened):
-        for dim in opened:
-            dim.dim_param = _BATCH
-    names = {dim.dim_param for dim in opened}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    names = batch_names([dims_of(value) for value in inputs])
+    name = min(names - {""}, default=DECLARED)
+    unnamed = [value for value in inputs if dims_of(value)[:1] == ("",)]
+    if unnamed and len(names - {""}) <= 1:
+        for value in unnamed:
+            if name not in dims_of(value):
+                value.type.tensor_type.shape.dim[0].dim_param = name
+        names = names - {""} | {name}
+    for value in inputs:
+        _name_if_it_must_be(model, value, names - {""}, name)
+    names -= {""}
+    shared = names.union(*map(dims_of, inputs)) - {""}
     unsure = {
-        value.name: dim for value in model.graph.output if _is_open(dim := _first(value)) and dim.dim_param not in names
+        value.name: value.type.tensor_type.shape.dim
+        for value in model.graph.output
+        if any(isinstance(dim, str) and dim not in shared for dim in dims_of(value))
     }
-    if not unsure or len(names) > 1:
+    if not unsure:
         return
-    smaller, larger = ({value.name: _first(value) for value in _inferred(model, size)} for size in _BATCH_SIZES)
-    for name, dim in unsure.items():
-        sizes = tuple(first.dim_value if (first := found.get(name)) is not None else 0 for found in (smaller, larger))
-        if names and sizes == _BATCH_SIZES:
-            dim.dim_param = next(iter(names))
-        elif sizes[0] == sizes[1] > 0:  # fixed, whatever the file says
-            dim.dim_value = sizes[0]
+    smaller, larger = (
+        {value.name: dims_of(value) for value in _inferred(model, dict.fromkeys(names, size))} for size in _BATCH_SIZES
+    )
+    for output, dims in unsure.items():
+        inferred = smaller.get(output, ()), larger.get(output, ())
+        if any(len(each) != len(dims) for each in inferred):
+            continue
+        for dim, *sizes in zip(dims, *inferred, strict=True):
+            if dim.HasField("dim_value") or dim.dim_param in shared:
+                continue
+            if names and tuple(sizes) == _BATCH_SIZES:
+                dim.dim_param = name
+            elif isinstance(size := sizes[0], int) and sizes[1] == size > 0:  # fixed, whatever the file says
+                dim.dim_value = size
 
 
-def _is_open(dim: Any) -> bool:
-    return dim is not None and not dim.HasField("dim_value")
+def _name_if_it_must_be(model: onnx.ModelProto, value: onnx.ValueInfoProto, names: Set[str], name: str) -> None:
+    """Name the only open dimension of an input, where the file does not, if no other size of it fits the batch."""
+    dims = dims_of(value)
+    if dims.count("") != 1 or any(isinstance(dim, str) and dim for dim in dims) or not names:
+        return
+    dim = value.type.tensor_type.shape.dim[dims.index("")]
+    dim.dim_param = _TRIED
+    batch, other = _BATCH_SIZES
+    stated = dict.fromkeys(names, batch)
+    must_be = _fits(model, {**stated, _TRIED: batch}) and not _fits(model, {**stated, _TRIED: other})
+    dim.dim_param = name if must_be else ""
 
 
-def _first(value: onnx.ValueInfoProto) -> Any:
-    dims = value.type.tensor_type.shape.dim
-    return dims[0] if len(dims) else None
+def _fits(model: onnx.ModelProto, sizes: Mapping[str, int]) -> bool:
+    """Whether shape inference finds no contradiction in a model of these sizes."""
+    from onnx import shape_inference
+
+    try:
+        shape_inference.infer_shapes(_skeleton(model, sizes), data_prop=True, strict_mode=True)
+    except Exception:  # of no common class
+        return False
+    return True
 
 
 def _lacks_shape(value: onnx.ValueInfoProto) -> bool:
     return value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
 
 
-def _inferred(model: onnx.ModelProto, batch: int | None = None) -> list[onnx.ValueInfoProto]:
+def _inferred(model: onnx.ModelProto, sizes: Mapping[str, int] | None = None) -> list[onnx.ValueInfoProto]:
     """The outputs as shape inference gives them, not as the file states them; none where inference fails.
 
-    `batch` is the size of the inputs' open first dimensions, where it is to be a number.
+    `sizes` are those of open dimensions by name, where these are to be numbers.
     """
-    from onnx import helper, shape_inference
+    from onnx import shape_inference
+
+    with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
+        return list(shape_inference.infer_shapes(_skeleton(model, sizes), data_prop=True).graph.output)
+    return []
+
+
+def _skeleton(model: onnx.ModelProto, sizes: Mapping[str, int] | None) -> onnx.ModelProto:
+    """The model without weights and stored shapes, open dimensions of these names with these sizes."""
+    from onnx import helper
 
     skeleton = without_weights(model)
     forget_shapes(skeleton, outputs=True)
-    if batch is not None:
-        for value in skeleton.graph.input:
-            if _is_open(dim := _first(value)):
-                dim.dim_value = batch
+    for value in skeleton.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if sizes and dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
     declared = {value.name for value in skeleton.graph.input}
     for tensor in model.graph.initializer:
         if tensor.data_type in (6, 7) and len(tensor.dims) <= 1:  # int32, int64: shapes and axes, which are read
             skeleton.graph.initializer.append(tensor)
         elif tensor.name not in declared:
             skeleton.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    with contextlib.suppress(Exception):  # the checker reports what is wrong with the model
-        return list(shape_inference.infer_shapes(skeleton, data_prop=True).graph.output)
-    return []
+    return skeleton
 
 
 def _take_shapes(missing: list[onnx.ValueInfoProto], inferred: list[onnx.ValueInfoProto]) -> None:

@@ -25,6 +25,7 @@ from inferkit.precision.qdq import FORMATS, INT8, insert
 from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.fold import prepare, split_normalization
 from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.work.coverage import coverage_of
 
 _Options = TypeVar("_Options")
 
@@ -126,7 +127,7 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
         hint = _kept("keep", {node.name for node in base.nodes})
         what = f"network {network.name!r}: rewriting to {precision}"
         notes += require_explained(base, graph, precision, _few(base, feeds), what=what, hint=hint)
-    return network.with_model(graph.model(), precision=precision, notes=_joined(network, notes))
+    return _with_coverage(network.with_model(graph.model(), precision=precision, notes=_joined(network, notes)))
 
 
 def _ready(network: Network, opset: int, *, split: bool = False) -> tuple[Graph, tuple[str, ...]]:
@@ -178,9 +179,8 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
         what = f"network {network.name!r}: rewriting to {precision}"
         feeds = _few(base, feeds)
         notes += require_explained(base, graph, precision, feeds, what=what, hint=hint, representative=bool(seen))
-    return network.with_model(
-        graph.model(), precision=precision, calibration=calibration.description, notes=_joined(network, notes)
-    )
+    changes = {"precision": precision, "calibration": calibration.description, "notes": _joined(network, notes)}
+    return _with_coverage(network.with_model(graph.model(), **changes))
 
 
 def _few(graph: Graph, batch: Feeds) -> Feeds:
@@ -189,6 +189,13 @@ def _few(graph: Graph, batch: Feeds) -> Feeds:
     wanted = inputs.fixed or _COMPARED_IMAGES
     part = inputs.part(batch, 0, wanted)
     return inputs.filled(part, inputs.fixed - inputs.count(part)) if inputs.fixed else part
+
+
+def _with_coverage(network: Network) -> Network:
+    """The network with a note where its precision reaches only a part of the work, or none."""
+    coverage = coverage_of(network)
+    sentence = "" if coverage is None else coverage.sentence
+    return replace(network, notes=(*network.notes, sentence)) if sentence else network
 
 
 def calibrate(

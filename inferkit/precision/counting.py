@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from onnx import NodeProto, TensorProto
 
 from inferkit.precision.rewrite.graph import Graph
-from inferkit.precision.rewrite.nodes import captured
+from inferkit.precision.rewrite.nodes import captured, subgraphs
 from inferkit.precision.rewrite.value_types import ValueType
 
 # Whole numbers that go in may come out of these; no layer with learned products is among them.
@@ -31,6 +31,8 @@ _DECIDING = frozenset(
         *("NonZero", "ArgMax", "ArgMin", "Unique", "NonMaxSuppression", "TopK"),
     }
 )
+# What only bodies have to be asked for: it makes integers and truth values, or constants.
+_COUNTED = frozenset({"Constant", "Shape", "Size", "Not", "And", "Or", "Xor", "ConstantOfShape", "IsNaN", "IsInf"})
 
 
 def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
@@ -46,6 +48,7 @@ def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
         if node.op_type in _DECIDING and any(name in plain or name in whole for name in node.input)
     ]
     stack += [node for node in graph.nodes if any(name in plain for name in captured(node))]
+    stack += [node for node in graph.nodes if subgraphs(node) and any(name in plain for name in node.input)]
     nodes.update(id(node) for node in stack)
     while stack:
         node = stack.pop()
@@ -63,14 +66,26 @@ def _unlearned(graph: Graph, types: Mapping[str, ValueType]) -> tuple[set[str], 
     plain = {name for name in graph.input_names if _is_float(types, name)}
     whole: set[str] = set()
     for node in graph.sorted_nodes():
-        reads = [name for name in node.input if name and _is_float(types, name) and name not in graph.constants]
+        names = dict.fromkeys((*node.input, *captured(node)))
+        reads = [name for name in names if name and _is_float(types, name) and name not in graph.constants]
         made = [name for name in node.output if name and _is_float(types, name)]
-        if _comes_from_integers(node, types) or (node.op_type in _CARRYING and reads and set(reads) <= whole):
+        has_bodies = bool(subgraphs(node))
+        carries = _carries(node) if has_bodies else node.op_type in _CARRYING and bool(reads)
+        if _comes_from_integers(node, types) or (carries and set(reads) <= whole):
             whole.update(made)
             plain.update(made)
-        elif node.op_type in _CARRYING and reads and set(reads) <= plain:
+        elif carries and set(reads) <= plain:
             plain.update(made)
     return plain, whole
+
+
+def _carries(node: NodeProto) -> bool:
+    """Whether the bodies of an If, Loop or Scan only move, decide and count: no learned product is among them."""
+    return all(
+        _carries(inner) if subgraphs(inner) else inner.op_type in _CARRYING | _DECIDING | _COUNTED
+        for body in subgraphs(node)
+        for inner in body.node
+    )
 
 
 def _comes_from_integers(node: NodeProto, types: Mapping[str, ValueType]) -> bool:

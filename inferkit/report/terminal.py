@@ -41,6 +41,7 @@ _LATENCY = (
     Column("p99 (samples)", "p99", _plain, rank=4),
     Column("throughput", "rate", _plain, rank=3),
     Column("memory", "memory", size, rank=6),
+    Column("at precision", "coverage", "{:.0%}".format, rank=1),
     Column("base", "base", seconds, rank=1),
     Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
@@ -62,6 +63,7 @@ _SERVICE = (
 _ACCURACY = (
     Column("case", "case", _plain, left=True),
     Column("images", "images", _plain, rank=2),
+    Column("at precision", "coverage", "{:.0%}".format, rank=2),
     Column("top-1", "top1", percent),
     Column("top-5", "top5", percent, rank=4),
     Column("base", "base", percent, rank=1),
@@ -129,9 +131,12 @@ def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> l
     """The lines of verdicts that a table cannot explain, with the layers that changed a case; the same reason once."""
     lines: list[str] = []
     absent: dict[str, int] = {}
+    covered: dict[str, list[str]] = {}
     failed: dict[str, tuple[str, list[str]]] = {}
     for result in results:
         verdict, kind = result["verdict"], result["row"]["kind"]
+        if result["row"].get("coverage_note"):
+            covered.setdefault(result["row"]["coverage_note"], []).append(result["row"]["case"])
         if verdict == Verdict.NO_BASELINE and kind in ("latency", "service"):
             reason = result["row"].get("reason") or ""
             absent[reason] = absent.get(reason, 0) + 1
@@ -144,6 +149,7 @@ def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> l
     grouped = [
         line for reason, cases in failed.values() for line in f"FAILED {which_cases(cases)}: {reason}".splitlines()
     ]
+    grouped += [f"note on {which_cases(cases)}: {sentence}" for sentence, cases in covered.items()]
     for reason, count in absent.items():
         cases = "1 case" if count == 1 else f"{count} cases"
         grouped.append(f"NO_BASELINE {cases}: {reason}; `inferkit baseline promote RUN.json` makes one")

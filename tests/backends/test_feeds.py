@@ -88,3 +88,28 @@ def test_every_nan_is_reported_and_infinities_are_not(array: np.ndarray, nans: s
     with pytest.raises(BackendError) as caught:
         check_feeds(array, IMAGE, 2)
     assert f"{len(nans)} NaN values, the first at {list(first)}" in str(caught.value)
+
+
+def test_a_scalar_stays_one_and_batches_are_counted_along_their_axis() -> None:
+    inputs = (
+        TensorInfo("x", "float32", (None, 4)),
+        TensorInfo("state", "float32", (2, None, 4), batch_axis=1),
+        TensorInfo("rate", "int64", ()),
+    )
+    feed = {
+        "x": np.ones((3, 4), np.float32),
+        "state": np.ones((2, 3, 4), np.float32),
+        "rate": np.array(16000, np.int64),
+    }
+    arrays, batch = check_feeds(feed, inputs, 3)
+    assert batch == 3
+    assert arrays["rate"].shape == ()
+    feed["state"] = feed["state"][:, :2]
+    with pytest.raises(BackendError, match="'state' holds 2 images, input 'x' 3"):
+        check_feeds(feed, inputs, 3)
+
+
+def test_a_fixed_batch_says_how_many_it_takes() -> None:
+    inputs = (TensorInfo("x", "float32", (2, 4)),)
+    with pytest.raises(BackendError, match="exactly 2 images at a time"):
+        check_feeds(np.ones((3, 4), np.float32), inputs, 4)

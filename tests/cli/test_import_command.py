@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 import inferkit
-from inferkit.cli.import_ import parse_shapes
 from inferkit.cli.main import main
+from inferkit.cli.model_options import parse_shapes
 from inferkit.errors import UsageError
 
 NET = """
@@ -98,13 +98,14 @@ def test_a_target_that_cannot_be_written(prototxt: Path, capsys: pytest.CaptureF
         (["1,3,8,8"], (1, 3, 8, 8)),
         (["1x3x8x8"], (1, 3, 8, 8)),
         (["data=1,3", "a=b=4"], {"data": (1, 3), "a=b": (4,)}),
+        (["H=48,W=320", "data=1,3"], {"H": 48, "W": 320, "data": (1, 3)}),
     ],
 )
 def test_shapes_are_parsed(words: list[str], shapes: object) -> None:
     assert parse_shapes(words) == shapes
 
 
-@pytest.mark.parametrize("words", [["1,3", "2,4"], ["data=1,3", "2,4"], ["1,,3"], ["0,3"], ["data="]])
+@pytest.mark.parametrize("words", [["1,3", "2,4"], ["data=1,3", "2,4"], ["1,,3"], ["0,3"], ["data="], ["H=0"]])
 def test_shapes_that_make_no_sense(words: list[str]) -> None:
     with pytest.raises(UsageError, match="--input-shape"):
         parse_shapes(words)

@@ -205,3 +205,55 @@ def test_counts_below_one_are_usage_errors(arguments, capsys):
 )
 def test_engines_are_profiled_at_the_smallest_batch_that_all_of_them_take(asked, profiles, batch):
     assert batch_for(asked, *({"profile": profile} for profile in profiles)) == batch
+
+
+ANY_SIZE = """g (float[N, 3, height, width] x, float[2, rows, 4] s) => (float[N, 3, h, w] y, float[2, rows, 4] t)
+    { y = Conv<pads = [1, 1, 1, 1]>(x, k) t = Relu(s) }"""
+
+
+@pytest.fixture
+def any_size(tmp_path):
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{ANY_SIZE}')
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((3, 3, 3, 3), np.float32), "k"))
+    onnx.save(model, tmp_path / "any.onnx")
+    return str(tmp_path / "any.onnx")
+
+
+STATED = ("--input-shape", "height=6,width=8", "--input-shape", "rows=5")
+
+
+def test_open_sizes_are_named_and_stated_on_the_command_line(any_size, capsys):
+    for command in (("top", any_size, "--runs", "1"), ("diff", "--times", any_size, any_size)):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert "nothing states height, width and rows" in error
+        assert "--input-shape height=224,width=224,rows=128" in error
+        assert main([*command, *STATED]) == 0
+        capsys.readouterr()
+
+
+def test_what_cannot_be_counted_is_noted(any_size, capsys):
+    told, layers = inspected(any_size, capsys)
+    assert layers["y"]["operations"] is None
+    assert any("height=224" in remark for remark in told["remarks"])
+    assert "1 layer is not counted, since shapes are not known: y" in told["remarks"]
+    assert main(["inspect", any_size]) == 0
+    text = capsys.readouterr().out
+    assert "any: x N×3×height×width float32, s 2×rows×4 float32" in text.replace("g: ", "any: ")
+    assert "note: 1 layer is not counted" in text
+    assert main(["inspect", any_size, *STATED, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["remarks"] == []
+    assert told["totals"]["operations"] == 2 * 3 * 6 * 8 * 27
+
+
+def test_the_batch_may_be_declared(tmp_path, capsys):
+    text = "g (float[left, 4] x, float[right, 4] z) => (float[left, 4] y) { y = Add(x, z) }"
+    onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}'), tmp_path / "net.onnx")
+    command = ["top", str(tmp_path / "net.onnx"), "--runs", "1", "--batch-size", "3"]
+    assert main(command) == 2
+    assert "--batch-axis x=0" in capsys.readouterr().err
+    assert main([*command, "--batch-axis", "x=0", "--batch-axis", "z=0"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--batch-axis", "x=first"]) == 2
+    assert "the number of an axis" in capsys.readouterr().err

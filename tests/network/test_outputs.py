@@ -133,9 +133,10 @@ def test_the_batch_of_an_output_is_named_as_that_of_the_input(shapes: tuple, fir
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     network = inferkit.load(path)
-    assert [info.first for info in (*network.inputs, *network.outputs)] == firsts
+    assert [info.axis_name(0) for info in (*network.inputs, *network.outputs)] == firsts
 
 
 def test_rows_that_the_data_decides_are_not_named_as_the_batch(tmp_path: Path) -> None:
     text = "g (float[N, 4] x) => (int64[K, 2] at) { c = NonZero(x) at = Transpose <perm = [1, 0]> (c) }"
-    assert inferkit.load(stored(text, tmp_path)).outputs[0].first == "K"
+    output = inferkit.load(stored(text, tmp_path)).outputs[0]
+    assert (output.axes, output.batch_axis) == (("K", ""), None)

@@ -166,7 +166,10 @@ def test_weights_that_overflow_are_reported_by_layer() -> None:
     build.add("Conv", build.constant(np.full((4, 4, 1, 1), 1e5)))
     build.conv(4)
     network = half(build)
-    assert network.notes == ("layer 'Conv0': 16 of 16 values of 'c0' overflow (largest 1e+05): kept fp32",)
+    assert network.notes == (
+        "layer 'Conv0': 16 of 16 values of 'c0' overflow (largest 1e+05): kept fp32",
+        "fp16 reaches 90% of the operations; not Conv0 (Conv)",  # its 4 products beside the other's 36
+    )
     types = element_types(network)
     assert types[network.model.graph.node[0].output[0]] == TensorProto.FLOAT
     actual = run(half(build, "fp16").model, images() * 1e-3)
@@ -183,7 +186,11 @@ def test_weights_below_the_normal_range_are_reported_too() -> None:
     build.add("Add", build.constant(np.full((4, 1, 1), 1.0)))
     build.add("Div", build.constant(np.full((1, 1, 1, 8), 1e-9)))
     network = half(build)
-    assert [("underflow" in note, note.split("'")[1]) for note in network.notes] == [(True, "Conv0"), (True, "Div2")]
+    assert [("underflow" in note, note.split("'")[1]) for note in network.notes[:2]] == [
+        (True, "Conv0"),
+        (True, "Div2"),
+    ]
+    assert network.notes[2:] == ("fp16 changed nothing: Conv0 (Conv) stayed as it was",)  # nor is Add, between them
     assert computed_in(network, "Div") == {TensorProto.FLOAT}
 
 

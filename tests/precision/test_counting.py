@@ -36,6 +36,23 @@ CASES = {
           n = Cast<to = 7>(c) }""",
         np.where(np.arange(8000).reshape(2, 4000) % 3, 1, -1).astype(np.float32),
     ),
+    "ids that an If makes": (
+        """g (float[N, 1] x) => (float[N, 1, 2] y) <float one = {1.0}, float two = {2.0}, float zero = {0.0}>
+        { s = ReduceMax<keepdims = 0>(x) c = Greater(s, zero)
+          id = If (c) <then_branch = a () => (float[N, 1] p) { p = Add(x, one) },
+                       else_branch = b () => (float[N, 1] q) { q = Identity(x) }>
+          d = Add(id, two) i = Cast<to = 7>(d) r = Gather(table, i) y = Neg(r) }""",
+        np.array([[2050], [2052]], np.float32),
+    ),
+    "ids that a Loop reads": (
+        """g (float[2, 1] x) => (int64[2, 1] y)
+        <int64 three = {3}, bool yes = {1}, int64[2, 1] none = {0, 0}, float up = {3.0}>
+        { b = Add(x, up) y, f = Loop (three, yes, none, b)
+          <body = each (int64 n, bool go, int64[2, 1] sum, float[2, 1] at) =>
+           (bool on, int64[2, 1] next, float[2, 1] same)
+            { on = Identity(go) c = Cast<to = 7>(at) next = Add(sum, c) same = Identity(at) }> }""",
+        np.array([[4098], [4100]], np.float32),
+    ),
     "positions": (
         """g (float[N, 5001] x) => (float[M, 2] y) <float half = {0.5}>
         { p = NonZero(x) f = Cast<to = 1>(p) d = Mul(f, half) c = Floor(d) i = Cast<to = 7>(c) t = Transpose(i)

@@ -8,13 +8,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, parser
 
 import inferkit
 from inferkit.errors import PrecisionError
 from inferkit.network.network import Network
 from inferkit.precision import opset as conversion
 from inferkit.precision.opset import convert
+from inferkit.precision.rewrite.fold import prepare
 from inferkit.precision.rewrite.graph import Graph
 
 RANDOM = np.random.default_rng(21)
@@ -123,3 +124,25 @@ def test_the_first_node_is_named_not_those_that_follow_it(monkeypatch: pytest.Mo
     model.graph.node.append(helper.make_node("Neg", ["ones"], ["y"], "negated"))
     with pytest.raises(PrecisionError, match=r"node 'last' \(Hardmax\)"):
         inferkit.at_precision(Network.from_model(model, "old"), "bf16")
+
+
+@pytest.mark.parametrize("version", [9, 10, 11])
+def test_conversions_of_networks_with_products_and_states_are_checked(version: int) -> None:
+    """A product by weights becomes a Gemm, which needs a bias below operator set 11; the state's batch is on axis 1."""
+    text = f"""<ir_version: 8, opset_import: ["" : {version}]>
+    g (float[N, 4] x, float[2, N, 4] state, float gain) => (float[N, 3] y)
+    <float[4, 3] w = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3}}, int64 first = {{1}}>
+    {{ s = Gather<axis = 0>(state, first) a = Add(x, s) b = Mul(a, gain) y = MatMul(b, w) }}"""
+    notes: list[str] = []
+    convert(prepare(parser.parse_model(text)), 13, notes)
+    assert notes == []
+
+
+def test_a_conversion_that_cannot_be_run_says_so() -> None:
+    """No size that is tried fits the product."""
+    text = """<ir_version: 8, opset_import: ["" : 11]>
+    g (float[N, T] x) => (float[N, 1] y) <float[9, 1] w = {1, 2, 3, 4, 5, 6, 7, 8, 9}>
+    { y = MatMul(x, w) }"""
+    notes: list[str] = []
+    convert(prepare(parser.parse_model(text)), 13, notes)
+    assert "operator set 11 to 13 was not checked" in notes[0]

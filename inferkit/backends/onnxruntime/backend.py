@@ -74,10 +74,10 @@ class OnnxRuntimeBackend(Backend):
         if max_batch < 1:
             raise BackendError(f"max_batch is {max_batch}; a batch holds at least one image")
         for info in network.inputs:
-            if info.shape and info.shape[0] is not None and info.shape[0] > max_batch and _is_batched(network):
+            if info.batch is not None and info.batch > max_batch:
                 raise BackendError(
-                    f"input {info.name!r} of {network.name} takes exactly {info.shape[0]} images; "
-                    f"build for max_batch={info.shape[0]}, or give the model a dynamic batch dimension"
+                    f"input {info.name!r} of {network.name} takes exactly {info.batch} images; "
+                    f"build for max_batch={info.batch}, or give the model a dynamic batch dimension"
                 )
         found = self.availability("fp32" if emulate else network.precision)
         if not found.ok:
@@ -172,11 +172,6 @@ def _graph_for(
     if settings.optimization != "none":
         model = replace_lrn(model)
     return network if model is network.model else replace(network, model=model), settings, details
-
-
-def _is_batched(network: Network) -> bool:
-    """Whether inputs have the batch in their first dimension: it is fixed, and the same for all of them."""
-    return len({info.shape[0] for info in network.inputs if info.shape}) == 1
 
 
 def _resident() -> int:

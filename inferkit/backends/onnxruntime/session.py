@@ -176,11 +176,8 @@ class OnnxSession(Session):
 
 
 def _expected_shape(info: TensorInfo, batch: int) -> tuple[int, ...] | None:
-    """The shape of an output for `batch` images where its first dimension is the batch and the others are known."""
-    first, *rest = info.shape or (0,)
-    if not info.shape or any(dim is None for dim in rest):
-        return () if info.shape == () else None
-    return (batch if first is None else first, *(dim for dim in rest if dim is not None))
+    """The shape of an output for `batch` images where only the batch is open; None where the first run tells."""
+    return None if info.open_axes else info.shape_at(batch)
 
 
 def _dtype(info: TensorInfo) -> np.dtype[Any]:

@@ -60,10 +60,7 @@ class PlanInfo:
             raise ValueError(f"its schema is {fields.get('schema')!r}, this inferkit reads {SCHEMA}")
         try:
             for name in ("inputs", "outputs"):
-                fields[name] = tuple(
-                    TensorInfo(item["name"], item["dtype"], tuple(item["shape"]), item.get("first", ""))
-                    for item in fields[name]
-                )
+                fields[name] = tuple(map(_tensor_info, fields[name]))
             for name in ("profile", "targets", "warnings"):
                 fields[name] = tuple(fields[name])
             info = cls(**fields)
@@ -72,6 +69,12 @@ class PlanInfo:
         if type(info.size_bytes) is not int or not isinstance(info.sha256, str):
             raise ValueError(f"size_bytes is {info.size_bytes!r}, sha256 is {info.sha256!r}")
         return info
+
+
+def _tensor_info(item: Mapping[str, Any]) -> TensorInfo:
+    """From JSON; plans of earlier versions name the first dimension only, which was the batch."""
+    axes = tuple(item.get("axes", (item.get("first", ""),)))
+    return TensorInfo(item["name"], item["dtype"], tuple(item["shape"]), axes, item.get("batch_axis", 0))
 
 
 @dataclass(frozen=True, eq=False)

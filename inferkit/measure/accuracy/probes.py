@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from inferkit import backends
-from inferkit.measure.layers.roofline import tensors_of
 from inferkit.network.network import Network
+from inferkit.precision.work.scope import scope_of
 
 if TYPE_CHECKING:
+    import onnx
+
     from inferkit.backends.base import Session
 
 _FLOATS = (1, 10, 16)  # ONNX: float, float16, bfloat16
@@ -43,31 +45,35 @@ class LayerProbe:
 
 def layer_blobs(network: Network) -> dict[str, str]:
     """The floating-point blobs that layers compute from the input, and the operators that do, in the graph's order."""
-    types = {name: kind for name, (_, kind) in tensors_of(network).items()}
+    values = scope_of(network).values
     fed = {info.name for info in network.inputs}
     blobs = {}
     for node in network.model.graph.node:
         if not fed.intersection(node.input):
             continue
         fed.update(node.output)
-        if node.op_type not in _NO_LAYERS and types.get(node.output[0]) in _FLOATS:
+        if node.op_type not in _NO_LAYERS and _kind(values.get(node.output[0])) in _FLOATS:
             blobs[node.output[0]] = node.op_type
     return blobs
+
+
+def _kind(value: onnx.ValueInfoProto | None) -> int:
+    return 0 if value is None else value.type.tensor_type.elem_type
 
 
 def with_blobs(network: Network, names: Sequence[str]) -> Network:
     """The network with these blobs as its outputs, beside its own."""
     import onnx
 
-    tensors = tensors_of(network)
+    values = scope_of(network).values
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
     present = {value.name for value in model.graph.output}
     for name in names:
         if name not in present:
-            shape, kind = tensors[name]
-            dims = None if shape is None else ["N", *shape[1:]] if shape else []
-            model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, dims))
+            tensor = values[name].type.tensor_type
+            dims = [None] * len(tensor.shape.dim) if tensor.HasField("shape") else None  # the first run tells
+            model.graph.output.append(onnx.helper.make_tensor_value_info(name, tensor.elem_type, dims))
     return network.with_model(model)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inferkit.errors import DataError, UsageError
 from inferkit.measure.accuracy.layer_error import LayerError, LayerErrors
 from inferkit.measure.accuracy.probes import LayerProbe
-from inferkit.measure.accuracy.top_k import rank_of_labels, scores_output
+from inferkit.measure.accuracy.top_k import rank_of_labels, scores_by_image, scores_output
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Session
@@ -44,7 +44,9 @@ def classify(sessions: tuple[Session, Session], batches: Iterable[Any], seen: Se
         labels = batch.labels[: batch.count]
         labelled = labelled and bool((labels >= 0).all())
         scored = [
-            session.run(batch.images)[output].reshape(len(batch.images), -1)[: batch.count].astype(np.float32)
+            scores_by_image(session.outputs, output, session.run(batch.images)[output], len(batch.images))[
+                : batch.count
+            ].astype(np.float32)
             for session, output in zip(sessions, outputs, strict=True)
         ]
         classes = scored[0].shape[1]

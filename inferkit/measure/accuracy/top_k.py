@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,10 +165,15 @@ def scores_output(names: list[str], network: str = "the network") -> str:
     raise UsageError(f"{network} has the outputs {', '.join(names)}; none is called {', '.join(_SCORES)}")
 
 
+def scores_by_image(outputs: Sequence[TensorInfo], name: str, values: NDArray[Any], images: int) -> NDArray[Any]:
+    """The values of output `name` as [images, classes], wherever its batch lies."""
+    axis = next((info.batch_axis or 0 for info in outputs if info.name == name), 0)
+    return np.moveaxis(values, axis, 0).reshape(images, -1)
+
+
 def batch_for(info: TensorInfo, wanted: int) -> int:
     """The batch size to run with: a network of a fixed batch dimension takes exactly that."""
-    fixed = info.shape[0] if info.shape else None
-    return wanted if fixed is None else fixed
+    return wanted if info.batch is None else info.batch
 
 
 def _labels(labels: NDArray[np.int64], dataset: str) -> NDArray[np.int64]:
@@ -184,4 +189,4 @@ def _run(session: Session, images: NDArray[Any], count: int, output: str) -> tup
     results = session.fetch()
     if output not in results:
         raise MeasurementError(f"the engine has no output {output!r}, only {', '.join(results)}")
-    return results[output].reshape(len(images), -1)[:count].astype(np.float32), trace.wall
+    return scores_by_image(session.outputs, output, results[output], len(images))[:count].astype(np.float32), trace.wall

@@ -21,6 +21,7 @@ from inferkit.measure import images as timing_images
 from inferkit.network.load import load
 from inferkit.network.network import unit_of
 from inferkit.precision import at_precision
+from inferkit.precision.work.coverage import coverage_of
 
 if TYPE_CHECKING:
     from inferkit.network.network import CaffeSource, Network
@@ -34,7 +35,8 @@ class Recipe:
     """How a network is made: JSON-able, and equal recipes make equal networks.
 
     `model` is a zoo name or a path, `dataset` a name or a path (None: embedded images brought to the input's shape),
-    `images` how many are kept for timing.
+    `images` how many are kept for timing. `shape` and `batch_axis` state what the model leaves open: `input_shape` and
+    `batch_axis` of `load`.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Recipe:
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     calibration_images: int = 500
     images: int = 1
+    shape: Any = None
+    batch_axis: Any = None
 
 
 def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """
     from inferkit.precision.input_range import calibrated_inputs  # needs onnx, which who only starts processes does not
 
-    network = load(recipe.model, recipe.weights)
+    network = load(recipe.model, recipe.weights, input_shape=recipe.shape, batch_axis=recipe.batch_axis)
     source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing)
     if recipe.precision != network.precision:
         network = _at_precision(network, recipe, source)
@@ -71,10 +75,20 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "images_from": source.description,
         "unit": unit_of(network.inputs),
         "calibrated": calibrated_inputs(network),
+        "coverage": _coverage(network),
+        "batch_axes": {info.name: info.batch_axis for info in network.inputs},
         "source": network.source and _source_as_json(network.source),
     }
     write_atomically(folder / "network.json", json.dumps(facts, indent=1).encode())
     return facts
+
+
+def _coverage(network: Network) -> dict[str, Any] | None:
+    """Which share of the work is at the precision, and the sentence on it; None where it is all that matters."""
+    coverage = coverage_of(network)
+    if coverage is None or not coverage.sentence:
+        return None
+    return {"share": coverage.share if coverage.changed else 0.0, "sentence": coverage.sentence}
 
 
 def prepared_facts(folder: Path) -> dict[str, Any]:
@@ -131,9 +145,18 @@ def _source_from_json(values: dict[str, Any]) -> CaffeSource:
 
 
 def timing_batch(folder: Path, batch_size: int) -> dict[str, NDArray[Any]]:
-    """`batch_size` prepared images by input name, repeated where fewer were kept."""
+    """`batch_size` prepared images by input name, repeated where fewer were kept; an input without a batch as it is.
+
+    UsageError where none has a batch and there are to be several.
+    """
     with np.load(folder / "images.npz", allow_pickle=False) as arrays:
-        batch = {name: arrays[name] for name in arrays.files}
-    if not batch:
+        kept = {name: arrays[name] for name in arrays.files}
+    if not kept:
         raise UsageError(f"{folder}: the network takes no input")
-    return {name: np.resize(array, (batch_size, *array.shape[1:])) for name, array in batch.items()}
+    axes = prepared_facts(folder)["batch_axes"]
+    timing_images.require_batch(axes, batch_size)
+    batch = {}
+    for name, array in kept.items():
+        axis = axes[name]
+        batch[name] = array if axis is None else array.take(np.arange(batch_size) % array.shape[axis], axis)
+    return batch

@@ -18,7 +18,7 @@ from inferkit.errors import InferkitError, MeasurementError
 from inferkit.measure.engine import inject
 from inferkit.measure.engine.engine_file import EngineJob, open_engine
 from inferkit.measure.engine.prepared_network import load_prepared, timing_batch
-from inferkit.measure.images import stand_in
+from inferkit.measure.images import stand_ins
 from inferkit.measure.latency import statistics
 from inferkit.measure.latency.iterations import COMPUTE, WALL, iterate
 from inferkit.measure.latency.warmup import warm_up
@@ -157,7 +157,7 @@ def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
     """The prepared images, or stand-ins for an engine file that comes without its network."""
     if spec.engine.prepared:
         return timing_batch(Path(spec.engine.prepared), spec.engine.max_batch)
-    return {info.name: stand_in(info, spec.engine.max_batch) for info in session.inputs}
+    return stand_ins(session.inputs, spec.engine.max_batch)
 
 
 def _check_finite(outputs: Outputs, backend: str) -> None:

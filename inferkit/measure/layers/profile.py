@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit import backends
 from inferkit.backends.layer_table import LayerTable
 from inferkit.errors import BackendError, InferkitError
-from inferkit.measure.images import stand_in
+from inferkit.measure.images import stand_ins
 from inferkit.measure.machine.lease import device_lease
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def profile_engine(path: str | os.PathLike[str], *, batch: int, runs: int | None
 
 def _profiled(engine: Engine, by: Backend, batch: int, runs: int | None) -> LayerTable:
     with device_lease(by.device()), engine.session() as session:
-        session.load({info.name: stand_in(info, batch) for info in session.inputs})
+        session.load(stand_ins(session.inputs, batch))
         table = layer_table(session, session.execute().wall, runs)
     if not table:
         raise BackendError(f"the {by.name} backend timed no layers of this network")

@@ -8,28 +8,32 @@ and copies between host and device are no part of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import onnx
+from inferkit.precision.work.operations import bytes_of, operations_of, weights_of
+from inferkit.precision.work.scope import scope_of
 
+if TYPE_CHECKING:
     from inferkit.network.network import Network
 
 _BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
-_SMALL = 1024  # values of constants up to this many bytes may matter to shapes (Reshape); weights only have a shape
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one image costs: operations (2 per multiply-accumulate), and the number of weights, inputs and outputs."""
+    """What one image costs: operations (2 per multiply-accumulate), and the number of weights, inputs and outputs.
+
+    `stored_bytes` of the weights, where it is known: fewer than the precision says where they are quantized alone.
+    """
 
     operations: int
     weights: int
     inputs: int
     outputs: int
+    stored_bytes: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -86,106 +90,37 @@ def card_of(gpu_name: str | None) -> Card | None:
 def limit_of(work: Work, precision: str, batch: int, card: Card) -> Limit:
     """The floor of one batch on a card. Inputs and outputs count as float32, which they are by default."""
     operations = work.operations * batch / card.operations[precision]
-    moved = work.weights * _BYTES[precision] + (work.inputs + work.outputs) * batch * 4
+    weights = work.weights * _BYTES[precision]
+    weights = weights if work.stored_bytes is None else min(weights, work.stored_bytes)
+    moved = weights + (work.inputs + work.outputs) * batch * 4
     seconds = moved / card.bandwidth
     bound_by = "operations" if operations >= seconds else "bytes"
     return Limit(operations, seconds, max(operations, seconds), bound_by)
 
 
 def work_of(network: Network) -> Work:
-    """Count the work of one image. Layers whose shapes cannot be inferred are not counted; none of the zoo's is."""
-    shapes = {name: shape for name, (shape, _) in tensors_of(network).items() if shape is not None}
-    batch = fixed_batch(network)
-    operations = weights = 0
-    for node in network.model.graph.node:
-        counted = operations_of(node, shapes)
-        if counted is not None:
-            operations += counted // batch
-            weights += prod(shapes[node.input[1]])
-    inputs = sum(prod(dim or 1 for dim in info.shape[1:]) for info in network.inputs)
-    outputs = sum(prod(dim or 1 for dim in info.shape[1:]) for info in network.outputs)
-    return Work(operations, weights, inputs, outputs)
+    """Count the work of one image, as operations.py counts. Layers whose shapes cannot be inferred are not counted."""
+    scope, batch = scope_of(network), fixed_batch(network)
+    counted = [(node, operations_of(node, scope)) for node in scope.nodes]
+    weights = {
+        id(tensor): tensor
+        for node, operations in counted
+        if operations is not None
+        for tensor in weights_of(node, scope, factors_only=True)
+    }.values()
+    inputs, outputs = (
+        sum(prod(shape) for info in infos if (shape := scope.shape(info.name)) is not None) // batch
+        for infos in (network.inputs, network.outputs)
+    )
+    return Work(
+        sum(operations // batch for _, operations in counted if operations is not None),
+        sum(prod(tensor.dims) for tensor in weights),
+        inputs,
+        outputs,
+        sum(map(bytes_of, weights)),
+    )
 
 
 def fixed_batch(network: Network) -> int:
-    """The batch that the network's first input is fixed to; 1 where it is open. What is counted is of that many."""
-    shape = network.inputs[0].shape if network.inputs else ()
-    return shape[0] or 1 if shape else 1
-
-
-def operations_of(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
-    """Operations of one node (2 per multiply-accumulate); None for kinds not counted and where a shape is unknown."""
-    count = _COUNTED.get(node.op_type)
-    if count is None or not all(shapes.get(name) for name in (*node.input[:2], node.output[0])):
-        return None
-    return 2 * count(node, shapes)
-
-
-_Shapes = Mapping[str, tuple[int, ...]]
-
-
-def _convolution(node: onnx.NodeProto, shapes: _Shapes) -> int:
-    """Every output is a sum over the channels of a group and the kernel: the weight's shape without its first axis."""
-    return prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
-
-
-def _deconvolution(node: onnx.NodeProto, shapes: _Shapes) -> int:
-    """Every input is multiplied with the weight's shape without its first axis."""
-    return prod(shapes[node.input[0]]) * prod(shapes[node.input[1]][1:])
-
-
-def _gemm(node: onnx.NodeProto, shapes: _Shapes) -> int:
-    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    inner = shapes[node.input[0]][0 if transposed else 1]
-    return prod(shapes[node.output[0]]) * inner
-
-
-def _matmul(node: onnx.NodeProto, shapes: _Shapes) -> int:
-    return prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
-
-
-_COUNTED: Mapping[str, Callable[[onnx.NodeProto, _Shapes], int]] = {
-    "Conv": _convolution,
-    "ConvTranspose": _deconvolution,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-}
-
-
-def tensors_of(network: Network) -> dict[str, tuple[tuple[int, ...] | None, int]]:
-    """Shape (None: not inferred) and ONNX element type of every tensor at `fixed_batch`, the weights not copied."""
-    import onnx
-    from onnx import helper, shape_inference
-
-    original = network.model.graph
-    bare = onnx.ModelProto()
-    bare.ir_version = network.model.ir_version
-    bare.opset_import.extend(network.model.opset_import)
-    bare.functions.extend(network.model.functions)
-    bare.graph.name = original.name or "bare"
-    bare.graph.node.extend(original.node)
-    constants = {tensor.name: tensor for tensor in original.initializer}
-    for value in original.input:
-        if value.name in constants:
-            continue
-        copy = bare.graph.input.add()
-        copy.CopyFrom(value)
-        dims = copy.type.tensor_type.shape.dim
-        if dims and not dims[0].HasField("dim_value"):
-            dims[0].dim_value = 1
-    for tensor in constants.values():
-        if tensor.ByteSize() <= _SMALL:
-            bare.graph.initializer.add().CopyFrom(tensor)
-        bare.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    for value in original.output:
-        bare.graph.output.append(helper.make_empty_tensor_value_info(value.name))
-    inferred = shape_inference.infer_shapes(bare, data_prop=True).graph
-    tensors: dict[str, tuple[tuple[int, ...] | None, int]] = {}
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        tensor = value.type.tensor_type
-        has_shape = tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
-        tensors[value.name] = (
-            tuple(dim.dim_value for dim in tensor.shape.dim) if has_shape else None,
-            tensor.elem_type,
-        )
-    return tensors
+    """The batch that the network is fixed to; 1 where it is open. What is counted is of that many."""
+    return next((info.batch for info in network.inputs if info.batch is not None), 1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inferkit.errors import PrecisionError
 from inferkit.network.as_written import reason_of
+from inferkit.network.network import dims_of
 from inferkit.precision.calibration.image_inputs import Feeds, ImageInputs
 from inferkit.precision.calibration.ranges import Histogram, Ranges
 from inferkit.precision.rewrite.graph import Graph
@@ -50,7 +51,7 @@ class Collector:
         self._pool = ThreadPoolExecutor(threads or _threads(), "inferkit-ranges")
         self._inputs = ImageInputs.of(graph)
         self._takes = {
-            value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim][1:]
+            value.name: self._inputs.of_one(value.name, dims_of(value))
             for value in graph.inputs
             if value.type.tensor_type.HasField("shape")
         }
@@ -72,11 +73,12 @@ class Collector:
 
     def _check(self, batch: Feeds) -> None:
         for name, values in batch.items():
-            expected, shape = self._takes.get(name), list(values.shape[1:])
+            expected, shape = self._takes.get(name), self._inputs.of_one(name, values.shape)
             if expected is not None and (
-                len(expected) != len(shape) or any(e not in (None, s) for e, s in zip(expected, shape, strict=True))
+                len(expected) != len(shape)
+                or any(isinstance(e, int) and e != s for e, s in zip(expected, shape, strict=True))
             ):
-                shown = " x ".join("?" if size is None else str(size) for size in expected)
+                shown = " x ".join(str(size or "?") for size in expected)
                 raise PrecisionError(
                     f"calibration: input {name!r} takes {shown} for each image, but got "
                     f"{' x '.join(map(str, shape))}; apply the network's preprocessing (resize, crop) to the images"
@@ -114,6 +116,8 @@ class Collector:
         if size == wanted:
             return self._run(batch)
         tensors = self._run(self._inputs.filled(batch, wanted - size))
+        if any(self._inputs.axes.values()):
+            return tensors  # where the images of a tensor lie is not known; the last one counts more than once
         # Rows of a tensor are images, or as many of each (positions): those of the first images come first.
         for name, values in tensors.items():
             if values.ndim and values.shape[0] % wanted == 0:

@@ -9,6 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from inferkit.network.batch_axis import batch_axes
+from inferkit.network.network import dims_of
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.running import run
 
@@ -21,10 +23,12 @@ def random_feeds(graph: Graph) -> dict[str, NDArray[Any]] | None:
 
     None where the graph runs with none of the sizes tried for its other open dimensions.
     """
-    if not any(_open_besides_batch(value) for value in graph.inputs):
-        return {value.name: _random(value, 1) for value in graph.inputs}
+    axes, _ = batch_axes([dims_of(value) for value in graph.inputs], [])
+    inputs = list(zip(graph.inputs, axes, strict=True))
+    if not any(_open_besides_batch(value, axis) for value, axis in inputs):
+        return {value.name: _random(value, 1, axis) for value, axis in inputs}
     for size in _OPEN_SIZES:
-        feeds = {value.name: _random(value, size) for value in graph.inputs}
+        feeds = {value.name: _random(value, size, axis) for value, axis in inputs}
         try:
             run(graph, feeds)
             return feeds
@@ -33,13 +37,14 @@ def random_feeds(graph: Graph) -> dict[str, NDArray[Any]] | None:
     return None
 
 
-def _open_besides_batch(value: onnx.ValueInfoProto) -> bool:
-    return any(not dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim[1:])
+def _open_besides_batch(value: onnx.ValueInfoProto, batch_axis: int | None) -> bool:
+    return any(not isinstance(dim, int) for axis, dim in enumerate(dims_of(value)) if axis != batch_axis)
 
 
-def _random(value: onnx.ValueInfoProto, size: int) -> NDArray[Any]:
-    dims = value.type.tensor_type.shape.dim
-    shape = [dim.dim_value if dim.HasField("dim_value") else size if index else 2 for index, dim in enumerate(dims)]
+def _random(value: onnx.ValueInfoProto, size: int, batch_axis: int | None) -> NDArray[Any]:
+    """Normal numbers, zeros and ones where the input is of integers; 2 along an open batch, else `size`."""
+    dims = enumerate(dims_of(value))
+    shape = [dim if isinstance(dim, int) else 2 if axis == batch_axis else size for axis, dim in dims]
     random = np.random.default_rng(list(value.name.encode()))
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
     return np.asarray(random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)).astype(

@@ -44,7 +44,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         for node in model.graph.node:
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-                constant = _constant_value(node)
+                constant = constant_value(node)
                 if constant is not None:
                     self.constants[constant.name] = constant
                     continue
@@ -316,7 +316,7 @@ class Graph:
         return model
 
 
-def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto | None:
+def constant_value(node: onnx.NodeProto) -> onnx.TensorProto | None:
     """The tensor of a Constant node, named as its output; None for forms that stay nodes (sparse, text)."""
     (entry,) = node.attribute
     if entry.name == "value":

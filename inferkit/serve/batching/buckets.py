@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inferkit.backends.base import Engine, Feeds, Session, Trace
 from inferkit.backends.feeds import address_of
 from inferkit.errors import BackendError
-from inferkit.measure.images import stand_in
+from inferkit.measure.images import stand_ins
 from inferkit.serve.batching.layout import Layout
 
 
@@ -49,7 +49,7 @@ class Buckets(Session):
         with contextlib.ExitStack() as stack:
             for size in sizes_up_to(max_batch, engine.info.min_batch):
                 session = stack.enter_context(first if first and not self._sessions else engine.session(**settings))
-                session.load({info.name: stand_in(info, size) for info in session.inputs})
+                session.load(stand_ins(session.inputs, size))
                 session.execute()
                 self._sessions[size] = session
             self._stack = stack.pop_all()

@@ -20,30 +20,54 @@ Arrays = dict[str, NDArray[Any]]
 Signature = tuple[tuple[int, ...], ...]
 
 
-def _check_rows(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:
-    """UsageError with the reason where a batch of requests cannot be cut into theirs.
+_HINT = "run it in a session, batch by batch"
 
-    Inputs and outputs must have the batch on their first axis. Where the model names its open dimensions, they must
-    share the name; where it names none, they are taken to.
-    """
-    hint = "run it in a session, batch by batch"
-    named = {info.first: info.name for info in inputs if info.first}
-    if len(named) > 1:
-        shown = ", ".join(f"{name!r} [{first}, …]" for first, name in named.items())
+
+def _check_inputs(inputs: Sequence[TensorInfo]) -> None:
+    """UsageError with the reason where requests cannot be put together into one batch, along axis 0 of every input."""
+    if not inputs:
+        raise UsageError(f"batching needs an input; {_HINT}")
+    for info in inputs:
+        if info.batch_axis is None:
+            raise UsageError(
+                f"input {info.name!r} {info.text} has no axis that is known to be the batch, so it cannot be batched; "
+                f"declare it (--batch-axis, `batch_axis` in the matrix), or {_HINT}"
+            )
+        if info.batch_axis:
+            raise UsageError(
+                f"input {info.name!r} {info.text} has its batch on axis {info.batch_axis}, but requests are put "
+                f"together along axis 0; {_HINT}"
+            )
+    names = {info.axis_name(0): info.name for info in inputs if info.batch is None and info.axis_name(0)}
+    if len(names) > 1:
+        shown = ", ".join(f"{name!r} [{axis}, …]" for axis, name in names.items())
         raise UsageError(
-            f"batching needs one batch for all inputs, but the model names it differently: {shown}; {hint}"
+            f"batching needs one batch for all inputs, but the model names it differently: {shown}; declare it "
+            f"(--batch-axis, `batch_axis` in the matrix), or {_HINT}"
         )
-    batch = inputs[0].shape[0]
+    fixed = {info.batch for info in inputs}
+    if len(fixed) != 1:
+        raise UsageError(
+            f"batching needs one batch size for all inputs; they have {', '.join(sorted(map(str, fixed)))}; {_HINT}"
+        )
+
+
+def _check_outputs(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:
+    """UsageError with the reason where the outputs of a batch cannot be cut into those of its requests."""
+    batch = inputs[0].batch
+    wanted = (inputs[0].axis_name(0) or "N") if batch is None else batch
+    hint = _HINT
     for info in outputs:
         if not info.shape:
             raise UsageError(f"output {info.name!r} is one number for the whole batch, so it cannot be batched; {hint}")
-        if info.shape[0] != batch:
-            has = info.first or "?" if info.shape[0] is None else info.shape[0]
-            wanted = next(iter(named), "N") if batch is None else batch
-            reason = f"has {has} rows for a batch of {wanted}"
-        elif batch is None and named and info.first not in named:
-            reason = f"has {info.first or 'an unknown number of'} rows, which are not known to be the batch's"
-            hint = f"{hint}, or name its first dimension {next(iter(named))!r} in the file if it is the batch"
+        rows = info.shape[0]
+        if info.batch_axis:
+            reason = f"{info.text} has its batch on axis {info.batch_axis}"
+        elif rows is not None and rows != batch:
+            reason = f"has {rows} rows for a batch of {wanted}"
+        elif info.batch_axis is None or rows != batch:
+            reason = f"has {info.axis_name(0) or 'an unknown number of'} rows, which are not known to be the batch's"
+            hint = f"{hint}, or name its first dimension {wanted!r} in the file if it is the batch"
         else:
             continue
         raise UsageError(f"output {info.name!r} {reason}, so a batch of requests cannot be cut into theirs; {hint}")
@@ -56,15 +80,9 @@ class Layout:
     """
 
     def __init__(self, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo] = ()) -> None:
-        if not inputs or any(not info.shape for info in inputs):
-            raise UsageError("batching needs inputs whose first axis is the batch")
-        fixed = {info.shape[0] for info in inputs}
-        if len(fixed) != 1:
-            raise UsageError(
-                f"batching needs one batch size for all inputs; they have {', '.join(sorted(map(str, fixed)))}"
-            )
-        _check_rows(inputs, outputs)
-        self.batch: int | None = fixed.pop()
+        _check_inputs(inputs)
+        _check_outputs(inputs, outputs)
+        self.batch: int | None = inputs[0].batch
         self.names = tuple(info.name for info in inputs)
         self._name_set = frozenset(self.names)
         self._expected = [(info.name, np.dtype(info.dtype), info.shape[1:], None in info.shape[1:]) for info in inputs]

@@ -44,12 +44,12 @@ def read_samples(
     two inputs.
     """
     from inferkit.data.opening import open_batches
-    from inferkit.measure.images import stand_in
+    from inferkit.measure.images import stand_ins
 
     if count < 1:
         raise UsageError(f"{count} samples: a load needs at least one")
     if dataset is None:
-        arrays = {info.name: stand_in(info, count) for info in inputs}
+        arrays = stand_ins(inputs, count)
         return Samples(arrays, None, "fashion_mnist, brought to the input's shape")
     if len(inputs) != 1:
         raise UsageError(f"{dataset}: a dataset feeds one input; the network has {len(inputs)}")

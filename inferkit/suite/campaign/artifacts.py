@@ -106,6 +106,8 @@ class Artifacts:
             network.preprocessing,
             network.calibration_images,
             images=max(network.batch_sizes),
+            shape=dict(network.shape) or None,
+            batch_axis=dict(network.batch_axis) or None,
         )
 
     def _once(self, key: str, make: Callable[[Path], Path]) -> Path:

@@ -21,6 +21,7 @@ from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.measure.case import Case
+from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.jobs.interpreter import with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
@@ -213,6 +214,7 @@ class Campaign:
         case = record.case
         try:
             folder = self._artifacts.network(record.network, case.precision)
+            record.coverage = prepared_facts(folder).get("coverage")
             backend = self.matrix.settings(case.backend)
             given = self.settings.smoke or case in self._services or case.id in self.references.by_id()
             if not (record.replicates or given):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from inferkit.backends import DEFAULT_BACKEND
 from inferkit.errors import BackendUnavailable, InferkitError
@@ -13,6 +15,7 @@ from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import AccuracyRun, Run
 from inferkit.measure.accuracy.confusion import confusion
 from inferkit.measure.accuracy.top_k import Accuracy, AccuracySpec
+from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.jobs.interpreter import with_environment
 from inferkit.measure.jobs.launch import run_accuracy
 from inferkit.suite.campaign.artifacts import Artifacts, Step
@@ -30,6 +33,7 @@ class Evaluations:
         self._matrix, self._artifacts, self._step = matrix, artifacts, step
         self._evaluated: dict[AccuracyCase, Accuracy | InferkitError] = {}
         self._adopted: dict[AccuracyCase, Fingerprint] = {}
+        self._coverage: dict[AccuracyCase, Mapping[str, Any] | None] = {}
 
     def evaluate(self, case: AccuracyCase, network: NetworkDefinition) -> tuple[Accuracy, Fingerprint]:
         """The accuracy of this case on this machine, and the machine's fingerprint. Raises what went wrong."""
@@ -55,6 +59,7 @@ class Evaluations:
                 record.reference = self._evaluate(reference or self._reference_of(case), network)
             record.accuracy = self._evaluate(case, network)
             record.outcome = _judged(record)
+            record.coverage = self._coverage.get(case)
             if record.reference is not None:
                 assert network.dataset is not None
                 record.confusion = confusion(record.reference.predictions, record.accuracy.predictions, network.dataset)
@@ -87,6 +92,7 @@ class Evaluations:
             raise BackendUnavailable(available.reason, available.hint)
         assert network.dataset is not None
         folder = self._artifacts.network(network, case.precision)
+        self._coverage[case] = prepared_facts(folder).get("coverage")
         backend = self._matrix.settings(case.backend)
         engine = self._artifacts.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
         spec = AccuracySpec(engine, network.dataset, network.preprocessing, backend.session)

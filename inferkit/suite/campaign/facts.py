@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -135,6 +135,7 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
     return {
         "kind": "service" if "service" in facts else "latency",
         **facts,
+        **_coverage(record),
         "loadgen": _loadgen(facts),
         "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,
@@ -142,6 +143,21 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
         "reason": outcome.reason if outcome else None,
         **({"why": record.why.as_dict(most=_SHOWN_LAYERS)} if record.why is not None else {}),
     }
+
+
+def _coverage(record: CaseRecord | AccuracyRecord) -> dict[str, Any]:
+    """Which share of the work is at the precision, and the sentence on it; nothing where that is all."""
+    coverage = record.coverage
+    return {} if coverage is None else {"coverage": coverage["share"], "coverage_note": coverage["sentence"]}
+
+
+def coverage_lines(records: Iterable[CaseRecord | AccuracyRecord]) -> list[str]:
+    """For each precision that reaches only a part of the work a line, with the cases."""
+    cases: dict[str, list[str]] = {}
+    for record in records:
+        if record.coverage is not None:
+            cases.setdefault(record.coverage["sentence"], []).append(record.case.id)
+    return [f"{', '.join(names)}: {sentence}" for sentence, names in cases.items()]
 
 
 def _loadgen(facts: Mapping[str, Any]) -> str | None:
@@ -181,7 +197,7 @@ def accuracy_row(record: AccuracyRecord) -> dict[str, Any]:
     """The row of the table: with FP32's accuracy, the discordant images and the agreement of the predictions."""
     outcome, accuracy, reference = record.outcome, record.accuracy, record.reference
     assert accuracy is not None
-    row = {"kind": "accuracy", **accuracy_facts(record)}
+    row = {"kind": "accuracy", **accuracy_facts(record), **_coverage(record)}
     row |= {
         "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,

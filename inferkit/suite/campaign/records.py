@@ -36,6 +36,7 @@ class CaseRecord:
     `others` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
     `builds` is on how many separately built engines it is measured, for `builds_reason`; `network_digest` is of the
     network, for engines that are files.
+    `coverage` is the share of the work that is at the precision, and a sentence on it; None where that is all.
     `base` are the replicates of the commit `base_ref` that an interleaved run measured, none of a stored baseline.
     """
 
@@ -53,6 +54,7 @@ class CaseRecord:
     builds: int = 1
     builds_reason: str = ""
     network_digest: str | None = None
+    coverage: Mapping[str, Any] | None = None
     base_ref: str = ""
     base: list[Replicate] = field(default_factory=list)
 
@@ -143,7 +145,7 @@ class AccuracyRecord:
     """One accuracy case, and the FP32 accuracy that a reduced precision was compared with.
 
     The fingerprint says in which baseline it is kept; the verdict does not depend on it. `confusion` tells of the
-    images that changed their class from FP32 to here (measure/accuracy/confusion.py).
+    images that changed their class from FP32 to here (measure/accuracy/confusion.py). `coverage`: as of a CaseRecord.
     """
 
     case: AccuracyCase
@@ -155,6 +157,7 @@ class AccuracyRecord:
     failure: str | None = None
     outcome: Outcome | None = None
     confusion: Mapping[str, Any] | None = None
+    coverage: Mapping[str, Any] | None = None
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

@@ -32,7 +32,8 @@ class NetworkDefinition:
 
     Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape. `where` is
     the place of its table, for messages. `top1` and the tolerances are percentage points, `latency_margin` is a share
-    (0.05: 5 %).
+    (0.05: 5 %). `shape` states what the model leaves open: sizes by the names of dimensions, or shapes by
+    input; `batch_axis` the batch's axis by input.
     """
 
     name: str
@@ -49,6 +50,8 @@ class NetworkDefinition:
     latency_margin: float | None = None
     accuracy_tolerance: float = ACCURACY_TOLERANCE
     calibration_images: int = 500
+    shape: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    batch_axis: Mapping[str, int] = field(default_factory=dict)
     where: str = field(default="", compare=False)
 
 

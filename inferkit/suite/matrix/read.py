@@ -10,6 +10,8 @@ model = "mine.onnx"                 # or a .prototxt with `weights`, or a zoo na
 dataset = "val_lmdb"                # a folder, or the name of an embedded dataset
 batch_sizes = [1, 8]
 precisions = ["fp32", "int8"]
+shape = { H = 48, W = 320 }         # sizes that the model leaves open besides the batch
+batch_axis = { state = 1 }          # which axis is the batch, where the model's names do not show it
 [[services]]                        # a network of this file under MLPerf's scenarios, behind the batcher
 network = "mine"
 scenarios = ["server", "offline"]   # p99, delay, duration in seconds; max_batch; see ServiceDefinition
@@ -48,6 +50,8 @@ MODES = ("latency", "throughput")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
 _MOST_NETWORKS = 10_000
+_LARGEST = 2**31 - 1  # of a dimension
+_MOST_AXES = 64
 EMBEDDED = "fashion_mnist"
 
 
@@ -155,12 +159,33 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         calibration_images=table.number(
             "calibration_images", base.calibration_images, above=0, most=1_000_000, kind=int
         ),
+        shape={**base.shape, **_shape(table.table("shape"))},
+        batch_axis={**base.batch_axis, **_axes(table.table("batch_axis"))},
     )
     definition = definition if is_default else _with_card(definition)
     if any(not 1 <= size <= 65_536 for size in definition.batch_sizes):
         table.note(f"must be from 1 to 65536, not {list(definition.batch_sizes)}", "batch_sizes")
     table.finish()
     return definition
+
+
+def _shape(table: Table) -> dict[str, int | tuple[int, ...]]:
+    """Sizes of named dimensions, and shapes of inputs; whether the model has them shows when it is loaded."""
+    sizes: dict[str, int | tuple[int, ...]] = {}
+    for name, value in table.rest().items():
+        parts = value if isinstance(value, list) else [value]
+        if not parts or any(type(part) is not int or not 1 <= part <= _LARGEST for part in parts):
+            raise table.fail(f"must be a size of at least 1, or a list of sizes, not {value!r}", name)
+        sizes[name] = tuple(parts) if isinstance(value, list) else value
+    return sizes
+
+
+def _axes(table: Table) -> dict[str, int]:
+    axes = table.rest()
+    for name, value in axes.items():
+        if type(value) is not int or not 0 <= value < _MOST_AXES:
+            raise table.fail(f"must be the number of an axis, from 0 on, not {value!r}", name)
+    return axes
 
 
 def _service(table: Table) -> ServiceDefinition:

@@ -13,7 +13,7 @@ from inferkit.gate.files.baseline import origin_of
 from inferkit.gate.files.run_file import SCHEMA
 from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.machine.host import HostState, cpu_model, usable_cpus
-from inferkit.suite.campaign.facts import accuracy_row, latency_details
+from inferkit.suite.campaign.facts import accuracy_row, coverage_lines, latency_details
 from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord
 from inferkit.suite.session.options import selection
 from inferkit.suite.session.state import Suite
@@ -42,7 +42,10 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.accuracy is not None},
         "references": {slug: facts for c in campaigns for slug, facts in c.references.as_dict().items()},
-        "remarks": [line for c in campaigns for line in c.references.lines(list(c.latency.values()))],
+        "remarks": [
+            *(line for c in campaigns for line in c.references.lines(list(c.latency.values()))),
+            *coverage_lines(everything),
+        ],
         "outcomes": [outcome.as_dict() for outcome in outcomes],
         "unsupported": {r.case.id: r.unsupported.__dict__ for r in everything if r.unsupported},
         "failures": {r.case.id: r.failure for r in everything if r.failure},

@@ -31,9 +31,19 @@ def served(folder, text):
         ("g (float[N, 2] x) => (float[1, 2] mean) { mean = ReduceMean<axes=[0]>(x) }", "has 1 rows for a batch of N"),
         ("g (float[N, 2] x) => (float[M, 2] mean) { mean = ReduceMean<axes=[0]>(x) }", "has 1 rows for a batch of N"),
         ("g (float[N, 2] x) => (float total) { total = ReduceSum<keepdims=0>(x) }", "one number for the whole batch"),
-        ("g (float[N, 2] x) => (float[2, N] y) { y = Transpose<perm=[1,0]>(x) }", "'y' has 2 rows for a batch of N"),
-        ("g (float[N, 2] x, float[K, 2] z) => (float[N, K] y) { t = Transpose(z) y = MatMul(x, t) }", "names it diff"),
-        ("g (float[3, 2] x) => (float[2, 3] y) { y = Transpose<perm=[1,0]>(x) }", "has 2 rows for a batch of 3"),
+        (
+            "g (float[N, 2] x) => (float[2, N] y) { y = Transpose<perm=[1,0]>(x) }",
+            r"'y' \[2, N\] has its batch on axis 1",
+        ),
+        (
+            "g (float[N, 2] x) => (float[2, M] y) { y = Transpose<perm=[1,0]>(x) }",
+            r"'y' \[2, N\] has its batch on axis 1",
+        ),
+        ("g (float[2, N] x) => (float[2, N] y) { y = Relu(x) }", r"input 'x' \[2, N\] has its batch on axis 1"),
+        ("g (float[N, 2] x, float[K, 2] z) => (float[N, K] y) { t = Transpose(z) y = MatMul(x, t) }", "'z' .* no axis"),
+        ("g (float[N, 2] x, float s) => (float[N, 2] y) { y = Mul(x, s) }", r"input 's' \[\] has no axis"),
+        ("g (float[N, 2] x, float[batch, 2] z) => (float[N, 2] y) { y = Mul(x, z) }", "names it diff"),
+        ("g (float[3, 2] x) => (float[2, 3] y) { y = Transpose<perm=[1,0]>(x) }", r"'x' \[3, 2\] has no axis"),
     ],
 )
 def test_a_network_whose_rows_are_not_the_requests_is_refused(text, reason, tmp_path):

@@ -336,7 +336,7 @@ def test_settings_that_make_no_sense_are_refused():
         Batcher(Recorder(), 0, inputs=[INPUT])
     with pytest.raises(UsageError, match="batches of 2 only"):
         Batcher(Recorder(), 4, inputs=[TensorInfo("x", "float32", (2, 2))])
-    with pytest.raises(UsageError, match="first axis is the batch"):
+    with pytest.raises(UsageError, match="no axis that is known to be the batch"):
         Batcher(Recorder(), 4, inputs=[TensorInfo("x", "float32", ())])
 
 

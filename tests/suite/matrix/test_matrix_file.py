@@ -203,3 +203,30 @@ def test_a_dataset_is_a_path_beside_the_matrix_or_the_embedded_one(tmp_path):
     for said, expected in (("images", str(tmp_path / "images")), ("fashion_mnist", "fashion_mnist")):
         (tmp_path / "matrix.toml").write_text(text.format(said))
         assert load_matrix(tmp_path / "matrix.toml").networks[0].dataset == expected
+
+
+def test_sizes_and_axes_that_the_model_leaves_open_are_declared(tmp_path):
+    text = FIVE_LINES + "shape = { H = 48, W = 320, rois = [1, 100, 4] }\nbatch_axis = { state = 1 }\n"
+    network = load(tmp_path, "[defaults]\nshape = { H = 32, T = 8 }\n" + text).networks[0]
+    assert network.shape == {"H": 48, "W": 320, "T": 8, "rois": (1, 100, 4)}
+    assert network.batch_axis == {"state": 1}
+    as_tables = FIVE_LINES + "[networks.shape]\nH = 48\n[networks.batch_axis]\nstate = 1\n"
+    network = load(tmp_path, as_tables).networks[0]
+    assert (network.shape, network.batch_axis) == ({"H": 48}, {"state": 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("shape = { H = 0 }", r"matrix\.toml:6: .*H: must be a size of at least 1"),
+        ("shape = { H = 1.5 }", "must be a size of at least 1"),
+        ("shape = { x = [] }", "or a list of sizes"),
+        ("shape = { x = [1, true] }", "or a list of sizes"),
+        ("shape = 48", "must be a table"),
+        ("batch_axis = { state = -1 }", "must be the number of an axis"),
+        ('batch_axis = { state = "N" }', "must be the number of an axis"),
+    ],
+)
+def test_sizes_and_axes_that_are_none_are_refused(tmp_path, line, said):
+    with pytest.raises(UsageError, match=said):
+        load(tmp_path, FIVE_LINES + line + "\n")

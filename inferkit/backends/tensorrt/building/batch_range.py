@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from inferkit.errors import UsageError
 from inferkit.network.network import Network, TensorInfo
-from inferkit.network.open_dimensions import forget_shapes
-
-_EXAMPLE = 224  # in a message, for a dimension that the user has to choose
+from inferkit.network.open_dimensions import forget_shapes, require_sizes
 
 
 @dataclass(frozen=True)
@@ -23,9 +21,8 @@ class Profile:
     static: bool = False
 
     def shapes(self, info: TensorInfo) -> tuple[tuple[int, ...], ...]:
-        """Minimum, optimum and maximum shape of an input whose first dimension is the batch."""
-        rest = tuple(dim for dim in info.shape[1:] if dim is not None)
-        return tuple((batch, *rest) for batch in (self.minimum, self.optimum, self.maximum))
+        """Minimum, optimum and maximum shape of an input."""
+        return tuple(info.shape_at(batch) for batch in (self.minimum, self.optimum, self.maximum))
 
     def as_list(self) -> list[int]:
         return [self.minimum, self.optimum, self.maximum]
@@ -36,17 +33,16 @@ def make_profile(
 ) -> Profile:
     """The profile for `network`. The smallest batch is 1 and the best the largest, unless said otherwise.
 
-    UsageError where the numbers make no sense or an input has another dimension open than its first.
+    UsageError where the numbers make no sense, an input has another dimension open than the batch, or none has a batch
+    and there are to be several.
     """
-    for info in network.inputs:
-        if not info.shape:
-            raise UsageError(f"input {info.name!r} of {network.name} is a scalar: it has no batch dimension")
-        if any(dim is None for dim in info.shape[1:]):
-            raise UsageError(_open_besides_the_batch(network, info))
-    fixed = {info.shape[0] for info in network.inputs} - {None}
+    require_sizes(network.inputs)
+    fixed = {info.batch for info in network.inputs if info.batch is not None}
+    if all(info.batch_axis is None for info in network.inputs):
+        fixed = {1}
     if fixed:
         if fixed != {max_batch}:
-            sizes = ", ".join(str(size) for size in sorted(size for size in fixed if size is not None))
+            sizes = ", ".join(str(size) for size in sorted(fixed))
             raise UsageError(f"the batch of {network.name} is fixed at {sizes}: it cannot be built for {max_batch}")
         static = True
     if static:
@@ -59,18 +55,6 @@ def make_profile(
     return _checked(Profile(smallest, best, max_batch, static=smallest == max_batch))
 
 
-def _open_besides_the_batch(network: Network, info: TensorInfo) -> str:
-    stated = ", ".join("?" if dim is None else str(dim) for dim in info.shape)
-    example = [info.shape[0] or 1, *(_EXAMPLE if dim is None else dim for dim in info.shape[1:])]
-    python, words = str(tuple(example)), ",".join(map(str, example))
-    if len(network.inputs) > 1:
-        python, words = f"{{{info.name!r}: {python}}}", f"{info.name}={words}"
-    return (
-        f"input {info.name!r} of {network.name} is [{stated}]: besides the batch it has an open dimension; fix it, "
-        f"say at {_EXAMPLE}: inferkit.load(MODEL, input_shape={python}), `inferkit import MODEL --input-shape {words}`"
-    )
-
-
 def _checked(profile: Profile) -> Profile:
     if not 1 <= profile.minimum <= profile.optimum <= profile.maximum:
         raise UsageError(
@@ -81,14 +65,19 @@ def _checked(profile: Profile) -> Profile:
 
 
 def with_static_batch(network: Network, batch: int) -> Network:
-    """`network` with the first dimension of every input and output fixed; `network` itself is untouched."""
+    """`network` with the batch of every input and output fixed; `network` itself is untouched."""
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    constants = {tensor.name for tensor in model.graph.initializer}
+    axes = {info.name: info.batch_axis for info in (*network.inputs, *network.outputs)}
     for value in (*model.graph.input, *model.graph.output):
+        axis = axes.get(value.name)
         dims = value.type.tensor_type.shape.dim
-        if value.name not in constants and dims and not dims[0].HasField("dim_value"):
-            dims[0].dim_value = batch
+        if axis is not None and not dims[axis].HasField("dim_value"):
+            dims[axis].dim_value = batch
     # Shapes noted for the open batch would contradict the fixed one; they are inferred again by who needs them.
     forget_shapes(model)
-    return network.with_model(model)
+    fixed = network.with_model(model)  # whose numbers alone would not show an axis 1 or later
+    inputs, outputs = (
+        tuple(replace(info, batch_axis=axes[info.name]) for info in infos) for infos in (fixed.inputs, fixed.outputs)
+    )
+    return replace(fixed, inputs=inputs, outputs=outputs)

@@ -105,7 +105,7 @@ def _building_gpu(flavour: Flavour, options: BuildOptions, device: int | str | N
 def _rewritten(network: Network, wanted: Wanted, static_batch: int | None) -> Network:
     if wanted.uint8_input is not None:
         network = with_uint8_input(network, wanted.uint8_input)
-    if static_batch is not None and any(info.shape[0] is None for info in network.inputs):
+    if static_batch is not None and any(None in info.shape for info in network.inputs):
         network = with_static_batch(network, static_batch)
     return network
 

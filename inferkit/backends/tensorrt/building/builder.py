@@ -95,9 +95,9 @@ def build_plan(
         if timings is not None:
             with contextlib.suppress(OSError), timings.locked():  # a cache that cannot be written loses no engine
                 timings.write(flavour.merged_timing(config, timings.read()))
-        firsts = {info.name: info.first for info in (*network.inputs, *network.outputs)}
-        inputs = tuple(_info(definition.get_input(index), firsts) for index in range(definition.num_inputs))
-        outputs = tuple(_info(definition.get_output(index), firsts) for index in range(definition.num_outputs))
+        stated = {info.name: info for info in (*network.inputs, *network.outputs)}
+        inputs = tuple(_info(definition.get_input(index), stated) for index in range(definition.num_inputs))
+        outputs = tuple(_info(definition.get_output(index), stated) for index in range(definition.num_outputs))
         del parser
     seconds = time.perf_counter() - start
     info = PlanInfo(
@@ -141,7 +141,7 @@ def _parse(network: Network, model: bytes, flavour: Flavour, builder: Any, messa
 
 
 def _add_profile(network: Network, profile: Profile, builder: Any, config: Any) -> None:
-    open_inputs = [info for info in network.inputs if info.shape[0] is None]
+    open_inputs = [info for info in network.inputs if None in info.shape]
     if not open_inputs:
         return
     optimization = builder.create_optimization_profile()
@@ -166,10 +166,14 @@ def _serialized(network: Network, builder: Any, definition: Any, config: Any, me
     return content
 
 
-def _info(tensor: Any, firsts: Mapping[str, str]) -> TensorInfo:
+def _info(tensor: Any, stated: Mapping[str, TensorInfo]) -> TensorInfo:
+    """Type and shape as TensorRT has them; names of dimensions and the batch's axis as the network states them."""
     dtype = tensor.dtype.name
     shape = tuple(None if dim < 0 else int(dim) for dim in tensor.shape)
-    return TensorInfo(tensor.name, _DTYPES.get(dtype, dtype.lower()), shape, firsts.get(tensor.name, ""))
+    info = stated[tensor.name]
+    # An open first dimension that nothing else explains is tried as the batch: the executor compares the shapes.
+    axis = 0 if info.batch_axis is None and shape[:1] == (None,) else info.batch_axis
+    return TensorInfo(tensor.name, _DTYPES.get(dtype, dtype.lower()), shape, info.axes, axis)
 
 
 def readable(model: onnx.ModelProto) -> onnx.ModelProto:

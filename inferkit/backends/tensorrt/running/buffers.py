@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from inferkit.network.network import TensorInfo
 
 @dataclass(frozen=True, eq=False)
 class Binding:
-    """Host and device memory of one input or output. `host` has the largest batch as its first dimension."""
+    """Host and device memory of one input or output. `host` has the shape of the largest batch."""
 
     info: TensorInfo
     host: NDArray[Any]
@@ -26,10 +27,10 @@ class Binding:
     def address(self) -> int:
         return int(self.device)
 
-
-def shape_at(info: TensorInfo, batch: int) -> tuple[int, ...]:
-    """The shape of an input or output at a batch; only the first dimension may be open."""
-    return (batch, *(1 if dim is None else dim for dim in info.shape[1:]))
+    def at(self, batch: int) -> NDArray[Any]:
+        """The front of `host` in the shape of this batch."""
+        shape = self.info.shape_at(batch)
+        return self.host.reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
 class BufferSet:
@@ -60,16 +61,16 @@ class BufferSet:
     def stage(self, arrays: Mapping[str, NDArray[Any]], batch: int) -> None:
         """Copy checked arrays into the page-locked input buffers."""
         for binding in self.inputs:
-            np.copyto(binding.host[:batch], arrays[binding.info.name])
+            np.copyto(binding.at(batch), arrays[binding.info.name])
 
     def results(self, batch: int) -> dict[str, NDArray[Any]]:
-        """Copies of the outputs' first `batch` rows, by name."""
-        return {binding.info.name: binding.host[:batch].copy() for binding in self.outputs}
+        """Copies of the outputs of `batch` images, by name."""
+        return {binding.info.name: binding.at(batch).copy() for binding in self.outputs}
 
     def poison(self) -> None:
         """Overwrite the outputs, so that a run that writes nothing is not taken for one that did."""
         for binding in self.outputs:
-            binding.host.view(np.uint8).fill(0xFF)
+            binding.host.reshape(-1).view(np.uint8).fill(0xFF)
 
     def free(self) -> None:
         """Release the device memory; the host arrays go with their last user."""
@@ -84,7 +85,12 @@ def _binding(device: Device, info: TensorInfo, max_batch: int) -> Binding:
         raise BackendError(
             f"{info.name!r} is {info.dtype}, which numpy does not have; keep inputs and outputs in float32"
         ) from None
-    shape = shape_at(info, max_batch)
+    if info.open_axes:
+        raise BackendError(
+            f"{info.name!r} is {info.text}: its size depends on the data, and TensorRT sessions here take sizes that "
+            "follow from the batch; run it with onnxruntime"
+        )
+    shape = info.shape_at(max_batch)
     size = int(np.prod(shape)) * dtype.itemsize
     memory = device.allocate(size, f"{info.name!r} {list(shape)} {info.dtype}")
     try:

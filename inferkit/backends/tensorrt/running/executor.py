@@ -15,7 +15,7 @@ from inferkit.backends.tensorrt.blobs import BlobCache, jit_cache
 from inferkit.backends.tensorrt.device import Device, cuda_errors
 from inferkit.backends.tensorrt.flavour import Context, Flavour
 from inferkit.backends.tensorrt.plan import Plan
-from inferkit.backends.tensorrt.running.buffers import BufferSet, shape_at
+from inferkit.backends.tensorrt.running.buffers import BufferSet
 from inferkit.errors import BackendError, EngineError
 
 
@@ -58,14 +58,15 @@ class Executor:
         if batch == self.batch:
             return
         for info in self.info.inputs:
-            if not self.context.set_input_shape(info.name, shape_at(info, batch)):
+            if not self.context.set_input_shape(info.name, info.shape_at(batch)):
                 raise BackendError(f"TensorRT refuses a batch of {batch} for input {info.name!r}")
         for binding in buffers.outputs:
             shape = tuple(self.context.get_tensor_shape(binding.info.name))
-            if shape != (batch, *binding.host.shape[1:]):
+            expected = binding.info.shape_at(batch)
+            if shape != expected:
                 raise BackendError(
                     f"output {binding.info.name!r} has shape {list(shape)} at batch {batch}, expected "
-                    f"{[batch, *binding.host.shape[1:]]}: only the first dimension may depend on the batch"
+                    f"{list(expected)}: only the batch may decide its size"
                 )
         start = time.perf_counter()
         with cuda_errors(f"the first run of {self.info.network} at batch {batch}", self.device):
@@ -135,7 +136,7 @@ class Executor:
         made, _ = self._make_context(self.batch)
         profiled = made.context
         for info in self.info.inputs:
-            profiled.set_input_shape(info.name, shape_at(info, self.batch))
+            profiled.set_input_shape(info.name, info.shape_at(self.batch))
         for binding in buffers.bindings:
             profiled.set_tensor_address(binding.info.name, binding.address)
         profiled.execute_async_v3(stream.handle)  # compiles and warms up, unobserved

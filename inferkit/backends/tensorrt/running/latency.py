@@ -106,7 +106,7 @@ class LatencySession(GpuSession):
             sources = fed
         else:
             self._buffers.stage(arrays, batch)
-            sources = tuple(binding.host[:batch] for binding in self._buffers.inputs)
+            sources = tuple(binding.at(batch) for binding in self._buffers.inputs)
         place = tuple(address_of(array) for array in sources)
         if place not in self._ways:
             if len(self._ways) == _MOST_WAYS:
@@ -162,7 +162,7 @@ class LatencySession(GpuSession):
         to_device, to_host = self._gpu.cuda.memcpy_htod_async, self._gpu.cuda.memcpy_dtoh_async
         stream = self._stream
         inputs = [(binding.device, source) for binding, source in zip(self._buffers.inputs, sources, strict=True)]
-        outputs = [(binding.host[:batch], binding.device) for binding in self._buffers.outputs]
+        outputs = [(binding.at(batch), binding.device) for binding in self._buffers.outputs]
 
         def copy_in() -> None:
             for device, host in inputs:

@@ -20,7 +20,6 @@ from inferkit.backends.layer_table import LayerTable
 from inferkit.backends.tensorrt.device import Device, cuda_errors, open_device
 from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.plan import Plan
-from inferkit.backends.tensorrt.running.buffers import shape_at
 from inferkit.backends.tensorrt.running.executor import Executor
 from inferkit.backends.tensorrt.running.layers import engine_layers
 from inferkit.errors import BackendError
@@ -94,7 +93,7 @@ class GpuSession(Session):
         """Page-locked arrays, which any session of this GPU and process takes batches from."""
         self._require_open()
         with self._gpu.active():
-            return {info.name: self._gpu.pinned(shape_at(info, rows), info.dtype) for info in self.inputs}
+            return {info.name: self._gpu.pinned(info.shape_at(rows), info.dtype) for info in self.inputs}
 
     def execute(self) -> Trace:
         """Run the staged batch and wait for it: the timed region."""

@@ -209,10 +209,10 @@ class ThroughputSession(GpuSession):
         def results_of(run: Callable[[], Any]) -> dict[str, NDArray[Any]]:
             buffers.poison()
             for binding in buffers.inputs:
-                to_device(binding.device, binding.host[:batch], stream)
+                to_device(binding.device, binding.at(batch), stream)
             run()
             for binding in buffers.outputs:
-                to_host(binding.host[:batch], binding.device, stream)
+                to_host(binding.at(batch), binding.device, stream)
             stream.synchronize()
             return buffers.results(batch)
 
@@ -239,12 +239,10 @@ class ThroughputSession(GpuSession):
         to_device, to_host = self._gpu.cuda.memcpy_htod_async, self._gpu.cuda.memcpy_dtoh_async
         in_stream, compute, out_stream = self._in, self._compute, self._out
         inputs = {
-            id(slot): [(binding.device, binding.host[:batch]) for binding in slot.buffers.inputs]
-            for slot in self._slots
+            id(slot): [(binding.device, binding.at(batch)) for binding in slot.buffers.inputs] for slot in self._slots
         }
         outputs = {
-            id(slot): [(binding.host[:batch], binding.device) for binding in slot.buffers.outputs]
-            for slot in self._slots
+            id(slot): [(binding.at(batch), binding.device) for binding in slot.buffers.outputs] for slot in self._slots
         }
         execute = self._execute
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import numpy_helper, parser
 
 import inferkit
 from inferkit.backends.tensorrt import load_engine
@@ -233,8 +233,35 @@ def test_a_fixed_batch_takes_no_other(rtx: Flavour) -> None:
 def test_only_the_batch_may_be_open(tiny: Network) -> None:
     model = tiny_model()
     model.graph.input[0].type.tensor_type.shape.dim[2].ClearField("dim_value")
-    with pytest.raises(UsageError, match="open dimension"):
+    with pytest.raises(UsageError, match=r"nothing states dimension 2 of 'data'.*--input-shape data=1,3,224,12"):
         make_profile(Network.from_model(model, "open"), 4)
+
+
+def network_of(text: str) -> Network:
+    return Network.from_model(parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}'), "net")
+
+
+def test_profiles_follow_the_batch_on_whatever_axis() -> None:
+    network = network_of(
+        "g (float[N, 8] x, float[2, N, 8] h, float[4] a, float s) => (float[2, N, 8] y) { y = Relu(h) }"
+    )
+    profile = make_profile(network, 6, opt_batch=3)
+    assert [profile.shapes(info) for info in network.inputs] == [
+        ((1, 8), (3, 8), (6, 8)),
+        ((2, 1, 8), (2, 3, 8), (2, 6, 8)),
+        ((4,),) * 3,
+        ((),) * 3,
+    ]
+    fixed = with_static_batch(network, 6)
+    assert [info.shape for info in (*fixed.inputs, *fixed.outputs)] == [(6, 8), (2, 6, 8), (4,), (), (2, 6, 8)]
+    assert [info.batch_axis for info in (*fixed.inputs, *fixed.outputs)] == [0, 1, None, None, 1]
+
+
+def test_a_network_without_a_batch_is_built_for_one_item() -> None:
+    network = network_of("g (float[3, 8] x, float[4] a) => (float[8, 3] y) { y = Transpose(x) }")
+    assert make_profile(network, 1).static
+    with pytest.raises(UsageError, match=r"fixed at 1.*cannot be built for 2"):
+        make_profile(network, 2)
 
 
 def test_unknown_options_are_refused(rtx: Flavour, tiny: Network) -> None:

@@ -68,6 +68,19 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert plan.info == info_for(CONTENT)
 
 
+def test_axes_are_read_back_and_those_of_earlier_versions_are_the_first(path: Path) -> None:
+    state = TensorInfo("state", "float32", (2, None, 8), ("", "N", ""), 1)
+    info = info_for(CONTENT, inputs=(state, TensorInfo("rate", "int64", ())))
+    read = PlanInfo.from_json(info.to_json()).inputs
+    assert [(each.axes, each.batch_axis) for each in read] == [(("", "N", ""), 1), ((), None)]
+    earlier = json.loads(info_for(CONTENT).to_json())
+    for each in earlier["inputs"]:
+        del each["axes"], each["batch_axis"]
+        each["first"] = "N"
+    (read_earlier,) = PlanInfo.from_json(json.dumps(earlier).encode()).inputs
+    assert (read_earlier.axis_name(0), read_earlier.batch_axis) == ("N", 0)
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(position=st.integers(0, len(CONTENT) - 1), bit=st.integers(0, 7))
 def test_any_changed_bit_is_noticed(path: Path, position: int, bit: int) -> None:
