@@ -72,9 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
 
     def run() -> int:
-        args = parser().parse_args(arguments)
-        with contextlib.nullcontext() if args.quiet else shown_on_stderr():
-            return infer(args, began)
+        return infer(parser().parse_args(arguments), began)
 
     return exit_code_of(PROGRAM, arguments, run)
 
@@ -98,7 +96,7 @@ def infer(args: argparse.Namespace, began: float) -> int:
     _require(args.dtype)
     names = read_labels(args.labels) if args.labels is not None else ()
     tally = Tally(PROGRAM, args.batch, args.dtype, args.quiet, args.debug, names, args.csvFile, clock=began)
-    with open_dataset(args.lmdb) as dataset:
+    with contextlib.nullcontext() if args.quiet else shown_on_stderr(), open_dataset(args.lmdb) as dataset:
         network = load_network(args.model, args.weights, shape, args.outputLayer)
         output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)

@@ -24,6 +24,7 @@ STUDY = {f"cli/{name}.py" for name in TOOLS}
 # Texts that are a backend's name and mean something else.
 OTHER_MEANINGS = {
     ("network/load.py", "caffe"): "the format of a model's files",
+    ("network/outline.py", "caffe"): "the format of a model's files",
     ("cli/zoo.py", "caffe"): "whose accuracy the card of a zoo network states",
     ("suite/matrix/read.py", "caffe"): "whose accuracy the card of a zoo network states",
     ("report/doctor.py", "onnxruntime"): "a package of PyPI, and the module in it",

@@ -69,6 +69,13 @@ def tiny_model() -> onnx.ModelProto:
     return model
 
 
+def refused_model() -> onnx.ModelProto:
+    """The tiny network with an operator that nobody knows: a sound file, which no check before measuring refuses."""
+    model = tiny_model()
+    model.graph.node[0].op_type = "NobodyKnows"
+    return model
+
+
 def tiny_images() -> tuple[np.ndarray, np.ndarray]:
     """Images whose label is their brightest quadrant, six of which (5 %) are labelled wrongly."""
     random = np.random.default_rng(3)

@@ -21,7 +21,6 @@ from inferkit.measure import images as timing_images
 from inferkit.network.load import load
 from inferkit.network.network import unit_of
 from inferkit.precision import at_precision
-from inferkit.precision.work.coverage import coverage_of
 
 if TYPE_CHECKING:
     from inferkit.network.network import CaffeSource, Network
@@ -85,6 +84,8 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 def _coverage(network: Network) -> dict[str, Any] | None:
     """Which share of the work is at the precision, and the sentence on it; None where it is all that matters."""
+    from inferkit.precision.work.coverage import coverage_of  # needs onnx, as above
+
     coverage = coverage_of(network)
     if coverage is None or not coverage.sentence:
         return None

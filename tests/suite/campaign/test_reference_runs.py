@@ -8,13 +8,14 @@ import math
 import subprocess
 import sys
 
+import onnx
 import pytest
 
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.history.store import History
 from inferkit.gate.metrics import REFERENCE
 from inferkit.report.page.view import view_of
-from tests.suite.tiny_project import MATRIX, make_project
+from tests.suite.tiny_project import MATRIX, make_project, refused_model
 
 CASE = "test_latency[tiny-fp32-b1-onnxruntime]"
 LATENCIES = ("-k", "latency", "--benchmark-json=run.json", "--history=history.duckdb")
@@ -90,13 +91,14 @@ def test_where_it_moved_too_nothing_is_called_regressed(measured):
 def test_a_case_that_cannot_be_measured_does_not_take_the_others_with_it(measured):
     project, *_ = measured
     matrix = project.folder / "bench" / "matrix.toml"
+    onnx.save(refused_model(), str(matrix.with_name("refused.onnx")))
     with put_back(matrix):
-        matrix.write_text(matrix.read_text() + '\n[[networks]]\nname = "gone"\nmodel = "gone.onnx"\n')
+        matrix.write_text(matrix.read_text() + '\n[[networks]]\nname = "refused"\nmodel = "refused.onnx"\n')
         run = project.run(*LATENCIES)
     assert run.code == 1, run.text
     assert run.verdict(CASE) == "PASS"
-    assert run.verdict("test_latency[gone-fp32-b1-onnxruntime]") == "FAILED"
-    assert "gone.onnx does not exist" in run.text
+    assert run.verdict("test_latency[refused-fp32-b1-onnxruntime]") == "FAILED"
+    assert "NobodyKnows" in run.text
     assert "INTERNALERROR" not in run.text
 
 

@@ -6,7 +6,7 @@ import pytest
 from inferkit.gate.files.run_file import read_run
 from inferkit.report.write import view_of_files
 from tests.suite.interleaved.test_ab_run import git, slow_model
-from tests.suite.tiny_project import MATRIX
+from tests.suite.tiny_project import MATRIX, refused_model
 
 LATENCY = "test_latency[tiny-fp32-b1-onnxruntime]"
 
@@ -90,7 +90,7 @@ def test_a_commit_that_cannot_be_measured_says_nothing_of_the_files_as_they_are(
 
 
 def test_files_that_cannot_be_measured_where_the_commit_can_have_failed(project):
-    committed(project, None).write_bytes(b"no network")
+    onnx.save(refused_model(), str(committed(project, None)))
     run = project.run("--against=HEAD", "--benchmark-json=run.json", "-k", "test_latency")
     assert run.code == 1, run.text
     verdict, reason = judged(run)

@@ -80,7 +80,7 @@ def test_two_precisions_of_a_network_are_matched_across_flavours_and_fusions():
     assert conv.what == "split 1 -> 2, fp16 -> fp32"
     assert {name for name, _, _ in conv.properties} == {"precision", "kernel", "format"}
     assert next(change for change in diff.changes if change.layers == ("reformat to conv1",)).kind == "gone"
-    assert diff.summary().startswith("layers: conv1 (+1) +24 µs (split 1 -> 2, fp16 -> fp32)")
+    assert diff.summary().startswith("layers: conv1 (+1) +24 µs (+240%, split 1 -> 2, fp16 -> fp32)")
 
 
 def test_tensorrt_11_tells_format_and_type_apart():
