@@ -157,6 +157,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         refuse_problems(session, _suite(session.config), parameters)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """The list of problems stands in its place alone: in CI pytest's summary would show all of it again."""
+    from inferkit.suite.session.problems import REFUSED, ShownOnce
+
+    if getattr(report, REFUSED, False) and isinstance(report.longrepr, str):
+        report.longrepr = ShownOnce(report.longrepr)  # type: ignore[assignment]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Any) -> None:
     """pytest-xdist goes on after errors in the collection: not where the matrix names what is not there."""

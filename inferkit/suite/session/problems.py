@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,20 @@ from inferkit.suite.session.pytest_benchmark import is_disabled
 from inferkit.suite.session.state import Parameter, Suite
 
 REFUSED = "inferkit_refused"  # marks the report, which may come from a worker of pytest-xdist
+
+
+class ShownOnce:
+    """A text that pytest shows under its headline, and not in its summary too, as it does with plain text in CI."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def toterminal(self, tw: Any) -> None:
+        """Called by pytest with its terminal writer."""
+        tw.line(self.text)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def refuse_problems(session: pytest.Session, suite: Suite, parameters: Sequence[Parameter]) -> None:
