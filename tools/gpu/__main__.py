@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.gpu import arithmetic, latency, outputs, peers, placement, prepare, service, smoke
+from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, prepare, service, smoke
 from tools.gpu.common import FAILURES, Results, folder, say, step
 
-CHILDREN: dict[str, Callable[[str], Any]] = {"latency": latency.child, "peers": peers.child}
+CHILDREN: dict[str, Callable[[str], Any]] = {"latency": latency.child, "peers": peers.child, "implicit": implicit.child}
 TABLED = ("latency", *peers.PARTS)
 STANDARD = ("prepare", "engines", "outputs", "agreement", *TABLED)
 
@@ -41,6 +41,7 @@ def parts(arguments: argparse.Namespace) -> dict[str, Callable[[Results], None]]
         "strict": arithmetic.strict,
         "placement": placement.placement,
         "sessions": placement.sessions,
+        "implicit": implicit.run,
         "smoke": smoke.run,
         "service": partial(
             service.run,
@@ -60,8 +61,8 @@ def main() -> int:
         "parts",
         metavar="PART",
         nargs="*",
-        help=f"{', '.join(STANDARD)} (default: these); rounding, accumulation, strict, placement, sessions, smoke, "
-        "service",
+        help=f"{', '.join(STANDARD)} (default: these); rounding, accumulation, strict, placement, sessions, implicit, "
+        "smoke, service",
     )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
