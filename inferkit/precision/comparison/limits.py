@@ -22,6 +22,9 @@ LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, 
 # A tensor may lose so many dB more to quantization than a scale of its own would cost it. The calibration's images
 # have larger values than those of the comparison, and tensors that meet in a concatenation share one scale.
 _SHARED_SCALE = 20.0
+# What methods that clip (entropy, percentile) may give away below the limit in one tensor, calibrated with few images, in
+# dB; fp8 has steps that grow with the values, and clips nothing by default.
+_CLIPPING = {"int8": 5.0, "fp8": 0.0}
 _CHUNK = 1 << 16  # compared in parts that fit the cache
 
 Array = NDArray[Any]
@@ -114,7 +117,7 @@ def quantized_rounding(values: Array, dequantized: Array, precision: str, larges
     found = agreement(values, dequantized)
     if found.not_finite:
         return f"has {found.not_finite} of {values.size} values that are finite in one of the two networks only"
-    if found.ratio >= LIMITS[precision]:
+    if found.ratio >= LIMITS[precision] - _CLIPPING[precision]:
         return None
     own = _own_scale(values, largest_code)
     if found.ratio >= own - _SHARED_SCALE:
