@@ -22,8 +22,8 @@ LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, 
 # A tensor may lose so many dB more to quantization than a scale of its own would cost it. The calibration's images
 # have larger values than those of the comparison, and tensors that meet in a concatenation share one scale.
 _SHARED_SCALE = 20.0
-# What methods that clip (entropy, percentile) may give away below the limit in one tensor, calibrated with few images, in
-# dB; fp8 has steps that grow with the values, and clips nothing by default.
+# What methods that clip (entropy, percentile) may give away below the limit in one tensor, in dB, calibrated with few
+# images; fp8 has steps that grow with the values, and clips nothing by default.
 _CLIPPING = {"int8": 5.0, "fp8": 0.0}
 _CHUNK = 1 << 16  # compared in parts that fit the cache
 
