@@ -48,6 +48,8 @@ def _margin(word: str) -> tuple[str, float]:
         share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         share = 0.0
+    if share > 1 and not text.endswith("%"):
+        raise UsageError(f"--margin {word}: that would be {share:.0%}; write {text}% or {share / 100:g}")
     if not 0 < share <= 10:
         raise UsageError(f"--margin {word}: a margin is a share above 0 and at most 10, such as 0.05 or 5%")
     return pattern or "*", share

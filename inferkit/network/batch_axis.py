@@ -78,6 +78,7 @@ def batch_axes(inputs: Sequence[Dims], outputs: Sequence[Dims]) -> tuple[list[in
 
 
 def _axis(dims: Dims, names: frozenset[str], *, or_unnamed_first: bool = False) -> int | None:
-    found = next((axis for axis, dim in enumerate(dims) if dim in names and dim != ""), None)
+    matching = [axis for axis, dim in enumerate(dims) if dim in names and dim != ""]
+    found = matching[0] if len(matching) == 1 or (or_unnamed_first and matching) else None  # rows by rows are no batch
     unnamed = or_unnamed_first and len(dims) > 0 and dims[0] == ""
     return 0 if found is None and unnamed else found

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from onnx import NodeProto, TensorProto
 
 from inferkit.precision.rewrite.graph import Graph
-from inferkit.precision.rewrite.nodes import captured, subgraphs
+from inferkit.precision.rewrite.nodes import attribute, captured, subgraphs
 from inferkit.precision.rewrite.value_types import ValueType
 
 # Whole numbers that go in may come out of these; no layer with learned products is among them.
@@ -22,6 +22,15 @@ _CARRYING = frozenset(
         *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Clip", "Min", "Max"),
         *("Sum", "Pow", "Sqrt", "Relu", "CumSum", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "TopK", "Trilu"),
         *("DepthToSpace", "SpaceToDepth", "Range", "Dropout", "Exp", "Log", "Reciprocal", "Mean", "ReduceMean"),
+        *("Resize", "Upsample", "MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReverseSequence"),
+        "LeakyRelu",
+    }
+)
+# What comes out of these has gone in: of a network's input, or a whole number, on its way to an output.
+_MOVING = frozenset(
+    {
+        *("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Split", "Slice", "Concat", "Expand"),
+        *("Tile", "Gather", "GatherElements", "GatherND", "DepthToSpace", "SpaceToDepth", "Dropout"),
     }
 )
 # What turns floats into integers, truth values or places: a rounded input gives another of them.
@@ -39,9 +48,11 @@ def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
     """Ids of the nodes that must not round: between integers (or the network's inputs) and what decides by the values.
 
     Values that a layer computes are not whole numbers: paths from convolutions and products by weights do not count.
+    What only moves inputs or whole numbers to an output does not round either, beside computed values too.
     """
     plain, whole = _unlearned(graph, types)
     nodes = {id(node) for node in graph.nodes if any(name in whole for name in node.output)}
+    nodes |= _handed_on(graph, types, whole)
     stack = [
         node
         for node in graph.nodes
@@ -60,6 +71,25 @@ def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
     return nodes
 
 
+def _handed_on(graph: Graph, types: Mapping[str, ValueType], whole: set[str]) -> set[int]:
+    nodes: set[int] = set()
+
+    def is_exact(name: str) -> bool:
+        if name in whole or (name in graph.input_names and _is_float(types, name)):
+            return True
+        producer = graph.producer(name)
+        if producer is None or producer.op_type not in _MOVING or name in graph.constants:
+            return False
+        exact = [read for read in producer.input if read and is_exact(read)]  # all that lead there are visited
+        if exact:
+            nodes.add(id(producer))
+        return bool(exact)
+
+    for name in graph.output_names:
+        is_exact(name)
+    return nodes
+
+
 def _unlearned(graph: Graph, types: Mapping[str, ValueType]) -> tuple[set[str], set[str]]:
     """Float tensors that come from inputs, integers and constants through carrying nodes alone; and, of these, those
     that come from no input, so that they are whole numbers or computed of such."""
@@ -70,13 +100,22 @@ def _unlearned(graph: Graph, types: Mapping[str, ValueType]) -> tuple[set[str], 
         reads = [name for name in names if name and _is_float(types, name) and name not in graph.constants]
         made = [name for name in node.output if name and _is_float(types, name)]
         has_bodies = bool(subgraphs(node))
-        carries = _carries(node) if has_bodies else node.op_type in _CARRYING and bool(reads)
+        scales = node.op_type in ("MatMul", "Gemm") and _is_outer_product(node, types)
+        carries = _carries(node) if has_bodies else (node.op_type in _CARRYING or scales) and bool(reads)
         if _comes_from_integers(node, types) or (carries and set(reads) <= whole):
             whole.update(made)
             plain.update(made)
         elif carries and set(reads) <= plain:
             plain.update(made)
     return plain, whole
+
+
+def _is_outer_product(node: NodeProto, types: Mapping[str, ValueType]) -> bool:
+    """Whether nothing is added up: positions times frequencies, as rotary embeddings have them."""
+    value = types.get(node.input[0])
+    if attribute(node, "transA", 0):
+        return False
+    return value is not None and bool(value.shape) and value.shape[-1] == 1  # type: ignore[index]
 
 
 def _carries(node: NodeProto) -> bool:

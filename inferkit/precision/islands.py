@@ -21,13 +21,14 @@ from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import subgraphs
 from inferkit.precision.rewrite.value_types import NO_TENSOR, ValueType
 
-# Squares, exponentials, powers, and sums over many values: their results leave half precision's range.
+# Squares, exponentials, powers, and sums over many values: their results leave half precision's range. An angle of many
+# turns loses its place in the last one when it is rounded.
 _OVERFLOWING = frozenset(
     {
         *("LRN", "Softmax", "LogSoftmax", "Exp", "Log", "Pow", "Softplus", "CumSum", "LpNormalization", "LpPool"),
         *("GlobalLpPool", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceProd"),
         *("ReduceLogSum", "ReduceLogSumExp", "MeanVarianceNormalization", "InstanceNormalization"),
-        *("LayerNormalization", "GroupNormalization", "BatchNormalization", "RMSNormalization"),
+        *("LayerNormalization", "GroupNormalization", "BatchNormalization", "RMSNormalization", "Sin", "Cos", "Tan"),
     }
 )
 # The type of their result is an attribute, and values that they turn into integers would not survive half precision.

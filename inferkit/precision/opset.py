@@ -7,14 +7,17 @@ else that it changes is found by running both graphs in ONNX Runtime.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from inferkit.errors import PrecisionError
 from inferkit.precision.comparison.check import require_same
 from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.graph import Graph
-from inferkit.precision.rewrite.nodes import attribute, set_attribute
+from inferkit.precision.rewrite.nodes import attribute, set_attribute, subgraphs
 
 
 def convert(graph: Graph, version: int, notes: list[str] | None = None) -> Graph:
@@ -25,6 +28,7 @@ def convert(graph: Graph, version: int, notes: list[str] | None = None) -> Graph
     """
     if graph.opset >= version:
         return graph
+    _refuse_bodies(graph, version)
     old = graph.copy()
     _flatten_hardmax(old)
     converted = old.with_opset(version)
@@ -45,6 +49,26 @@ def convert(graph: Graph, version: int, notes: list[str] | None = None) -> Graph
     if notes is not None:
         notes += unchecked
     return converted
+
+
+def _refuse_bodies(graph: Graph, version: int) -> None:
+    """PrecisionError for an operator within If, Loop or Scan whose meaning changed: bodies are not put right."""
+    changed = {*(("Hardmax",) if graph.opset < 13 else ()), *(("Resize", "Upsample") if graph.opset <= 10 else ())}
+    inside = [(node, inner) for node in graph.nodes for body in subgraphs(node) for inner in _all_nodes(body)]
+    for node, inner in inside:
+        if inner.op_type in changed:
+            raise PrecisionError(
+                f"node {inner.name!r} ({inner.op_type}) in the body of {node.name!r} means something else from "
+                f"operator set {graph.opset} to {version}: export the model again with opset_version={version}, or "
+                "use a precision that needs no newer operator set"
+            )
+
+
+def _all_nodes(body: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in body.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from _all_nodes(inner)
 
 
 def _flatten_hardmax(graph: Graph) -> None:
@@ -70,9 +94,15 @@ def _restore_coordinates(graph: Graph) -> None:
         if attribute(node, "mode", "nearest") != "nearest":
             continue
         scales = graph.array(node.input[2])
-        shrinks = scales is not None and bool((scales < 1).any())
+        if scales is None:
+            raise PrecisionError(
+                f"node {node.name!r} (Resize of operator set 10) has scales that are no constants, which say how to "
+                "round. Export the model again with opset_version=13 or newer, or use a precision that needs no "
+                "newer operator set"
+            )
+        shrinks = bool((scales < 1).any())
         set_attribute(node, "nearest_mode", "ceil" if shrinks else "floor")
-        if shrinks and scales is not None and (scales > 1).any():
+        if shrinks and (scales > 1).any():
             _grow_first(graph, node, scales)
     graph.touched()
 

@@ -28,6 +28,8 @@ SAME_RANGE = frozenset(
 )
 
 
+# Each part has a range of its own, and its readers can have their own scale.
+_PARTING = frozenset({"Split", "Slice"})
 _AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
 # What INT8 kernels of layers take along, or pass through.
 _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
@@ -210,11 +212,10 @@ def _groups(graph: Graph, nodes: list[onnx.NodeProto], types: dict[str, ValueTyp
         return bool(name) and name not in graph.constants and (value is None or value.element == onnx.TensorProto.FLOAT)
 
     for node in nodes:
-        if node.op_type not in SAME_RANGE or node.domain not in ("", "ai.onnx"):
+        if node.op_type not in SAME_RANGE - _PARTING or node.domain not in ("", "ai.onnx"):
             continue
         sources = list(node.input) if node.op_type == "Concat" else node.input[:1]
-        results = list(node.output) if node.op_type == "Split" else node.output[:1]
-        names = [name for name in (*sources, *results) if joined(name)]
+        names = [name for name in (*sources, node.output[0]) if joined(name)]
         for name in names[1:]:
             parent[root(name)] = root(names[0])
     return {name: root(name) for name in parent}

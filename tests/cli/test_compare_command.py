@@ -29,7 +29,7 @@ def test_exit_codes_of_a_comparison(files, capsys):
     assert main(["compare", fast, slow]) == 1
     assert main(["compare", slow, fast]) == 0
     assert main(["compare", fast, slow, "--margin", "150%"]) == 0
-    assert main(["compare", fast, slow, "--margin", "1.5", "--margin", "lenet-*=5%"]) == 1
+    assert main(["compare", fast, slow, "--margin", "150%", "--margin", "lenet-*=5%"]) == 1
     assert main(["compare", fast, other]) == 12
     assert main(["compare", "--base", fast, fast, "--head", slow, slow]) == 1
     assert "REGRESSED" in capsys.readouterr().out

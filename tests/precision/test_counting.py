@@ -20,6 +20,21 @@ def network(text: str) -> Network:
 
 
 CASES = {
+    "an input that only moves": (
+        """g (float[N, 2] x) => (float[N, 2, 1] y) <int64[3] to = {0, 2, 1}> { y = Reshape(x, to) }""",
+        np.array([[4999, 300001]], np.float32),
+    ),
+    "an id beside features in one output": (
+        """g (float[N, 5000] x) => (float[N, 5001] y)
+        { m = Mul(x, x) z = Neg(m) i = ArgMax<axis = 1>(x) f = Cast<to = 1>(i) y = Concat<axis = 1>(f, z) }""",
+        np.eye(1, 5000, 4999, dtype=np.float32),
+    ),
+    "a map of labels": (
+        """g (int64[1, 1, 1, 2] x) => (float[1, 1, 2, 4, 2] y) <float[4] s = {1, 1, 2, 2}>
+        { f = Cast<to = 1>(x) r = Resize<mode = "nearest">(f, , s) p = MaxPool<kernel_shape = [1, 1]>(r)
+          i = Cast<to = 7>(p) y = Gather(table, i) }""",
+        np.array([[[[4999, 5001]]]], np.int64),
+    ),
     "ids among features": (
         """g (float[N, 3] x) => (float[N, 1, 2] y) <int64[1] a = {1}, int64[1] b = {2}>
         { id = Slice(x, a, b, a) i = Cast<to = 7>(id) r = Gather(table, i) y = Neg(r) }""",
@@ -81,3 +96,16 @@ def test_layers_beside_a_count_stay_half(precision: str) -> None:
     applied = inferkit.at_precision(network(text), precision)
     half = {"fp16": 10, "bf16": 16}[precision]
     assert any(tensor.data_type == half for tensor in applied.model.graph.initializer)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("turns", ["Mul(column, frequency)", "MatMul(column, frequency)"])
+def test_angles_of_many_turns_keep_their_place_in_the_last_one(turns: str, precision: str) -> None:
+    """Positions times frequencies, as embeddings have them; what is left is the rounding of the sines themselves."""
+    text = """g (int64[N, 1] x) => (float[N, 3] y) <float[1, 3] frequency = {1.0, 0.3, 0.01}>
+    { column = Cast<to = 1>(x) angle = TURNS y = Sin(angle) }""".replace("TURNS", turns)
+    positions = np.array([[1999], [4801]], np.int64)
+    half = inferkit.at_precision(network(text), precision)
+    session = inferkit.build(half, max_batch=2, emulate=True).session()
+    expected = np.sin(positions * np.array([[1.0, 0.3, 0.01]], np.float32).astype(np.float64))
+    assert np.abs(session.run({"x": positions})["y"] - expected).max() < 1e-2

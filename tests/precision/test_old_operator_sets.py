@@ -146,3 +146,20 @@ def test_a_conversion_that_cannot_be_run_says_so() -> None:
     notes: list[str] = []
     convert(prepare(parser.parse_model(text)), 13, notes)
     assert "operator set 11 to 13 was not checked" in notes[0]
+
+
+def test_a_body_whose_operator_changed_its_meaning_is_refused_with_its_node() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 11]>
+    g (float[N, 4, 2] x) => (float[N, 4, 2] y) <float zero = {0.0}>
+    { s = ReduceMax<keepdims = 0>(x) c = Greater(s, zero)
+      y = If (c) <then_branch = a () => (float[N, 4, 2] p) { p = Hardmax(x) },
+                  else_branch = b () => (float[N, 4, 2] q) { q = Identity(x) }> }"""
+    with pytest.raises(PrecisionError, match=r"Hardmax.*in the body of"):
+        convert(prepare(parser.parse_model(text)), 13)
+
+
+def test_scales_that_are_no_constants_are_refused_where_they_decide_how_to_round() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 10]>
+    g (float[N, 1, 8, 8] x, float[4] s) => (float[N, 1, H, W] y) { y = Resize<mode = "nearest">(x, s) }"""
+    with pytest.raises(PrecisionError, match="scales that are no constants"):
+        convert(prepare(parser.parse_model(text)), 13)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from onnx import ModelProto
@@ -193,3 +194,14 @@ def test_a_product_of_two_activations_is_not_quantized() -> None:
     build.add("Relu")
     build.add("MatMul", left)
     assert layers(placed(build)) == ["Conv"]
+
+
+def test_a_part_of_a_tensor_keeps_a_range_of_its_own() -> None:
+    """Only what meets in one tensor has to share a scale."""
+    build = ModelBuilder(4)
+    source = build.conv(4)
+    bounds = [build.constant([value], np.int64) for value in (0, 2, 1)]
+    part = build.add("Slice", *bounds, shape=(2, 8, 8))
+    build.conv(4)
+    groups = placed(build).groups
+    assert groups.get(part, part) != groups.get(source, source)

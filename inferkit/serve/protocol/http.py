@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,10 @@ def application(service: Service, max_bytes: int) -> Starlette:
 
     register_url_convertor("model", ModelName())
 
+    def failure(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+        """An answer in JSON; halves of surrogate pairs, which a client may have sent, are no text and become "?"."""
+        return JSONResponse({"error": text.encode("utf-8", "replace").decode()}, status, headers)
+
     def guarded(handler: Handler, *, is_open: bool = False, is_counted: bool = False) -> Handler:
         async def handle(request: Request) -> Response:
             try:
@@ -65,22 +69,22 @@ def application(service: Service, max_bytes: int) -> Starlette:
             except asyncio.CancelledError:  # by the HTTP library, once its patience with a stopping server is over
                 if service.is_ready:
                     raise
-                return JSONResponse({"error": "the service was shut down before this request was answered"}, 503)
+                return failure("the service was shut down before this request was answered", 503)
             except Unauthorized as error:
-                return JSONResponse({"error": str(error)}, 401, {"WWW-Authenticate": "Bearer"})
+                return failure(str(error), 401, {"WWW-Authenticate": "Bearer"})
             except _TooLarge as error:
-                return JSONResponse({"error": str(error)}, 413, {"Connection": "close"})
+                return failure(str(error), 413, {"Connection": "close"})
             except InferkitError as error:
                 status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-                return JSONResponse({"error": str(error)}, status)
+                return failure(str(error), status)
             except Exception as error:  # the engine's own: the message is the client's, the traceback is not
-                return JSONResponse({"error": f"inference failed: {type(error).__name__}: {error}"}, 500)
+                return failure(f"inference failed: {type(error).__name__}: {error}", 500)
 
         return handle
 
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+        return failure(error.detail, error.status_code, error.headers)
 
     async def live(request: Request) -> Response:
         return JSONResponse({"live": True})

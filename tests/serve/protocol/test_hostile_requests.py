@@ -114,3 +114,10 @@ def test_the_clients_of_triton_reach_a_name_with_slashes():
 def test_a_name_that_no_address_leads_to_is_refused_with_the_option_that_changes_it(name):
     with pytest.raises(UsageError, match="--name"):
         Service(name, Doubling(), 8)
+
+
+def test_a_name_that_is_half_of_a_surrogate_pair_is_the_clients_fault(server):
+    body = b'{"inputs": [{"name": "\\ud800", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}'
+    assert infer(server, body)[0] == 400
+    named = json.dumps({**an_input(), "outputs": [{"name": "y"}]}).replace('"y"', '"\\ud800"')
+    assert infer(server, named.encode())[0] == 400
