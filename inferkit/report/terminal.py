@@ -142,7 +142,8 @@ def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> l
             absent[reason] = absent.get(reason, 0) + 1
         elif verdict in _EXPLAINED or culprits(result["row"], result["line"])[1]:
             lines += headline_lines(result["line"], result["row"], width=width, color=color)
-        elif verdict == Verdict.FAILED:
+        lines += [part for line in result["row"].get("also", ()) for part in folded(line, width)]
+        if verdict == Verdict.FAILED:
             case, reason = result["row"]["case"], result["row"]["reason"]
             # Sizes, addresses and times differ from case to case; the cause is the same.
             failed.setdefault(re.sub(r"\d+", "0", reason), (reason, []))[1].append(case)

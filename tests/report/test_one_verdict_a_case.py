@@ -104,3 +104,13 @@ def test_an_undecided_case_is_an_error_where_it_fails_the_build(strict):
     cases = cases_of([outcome(FIRST, "latency", "INCONCLUSIVE"), outcome(SECOND, "latency", "INVALID")])
     kinds = {line.split()[2].partition("::")[0]: line.split()[0] for line in annotation_lines(cases, strict=strict)}
     assert kinds == {FIRST: "::error" if strict else "::warning", SECOND: "::warning"}
+
+
+@pytest.mark.parametrize("latency", ["INVALID", "REGRESSED"])
+def test_what_else_became_worse_is_told_beside_the_verdict(latency):
+    larger, same = outcome(FIRST, "engine size", "REGRESSED"), outcome(FIRST, "build time", "PASS")
+    said, row = decided(outcome(FIRST, "latency", latency), [larger, same], {"kind": "latency", "case": FIRST})
+    lines = "\n".join(render([{"verdict": said.verdict, "line": said.line, "row": {**row, "verdict": latency}}]))
+    assert said.verdict == latency
+    assert larger.line in lines
+    assert same.line not in lines

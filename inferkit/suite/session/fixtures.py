@@ -163,8 +163,12 @@ class AccuracyCheck(Check):
 
 
 def decided(outcome: Outcome, others: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
-    """What a case is judged by, and its row; where that is not the latency, the row says what it is."""
+    """What a case is judged by, and its row; where that is not the latency, the row says what it is.
+
+    `also` are the lines of what else became worse: one verdict must not hide it.
+    """
     said = deciding([outcome, *others])
+    row = {**row, "also": [other.line for other in others if other is not said and other.verdict in FAILING]}
     if said is outcome:
         return outcome, row
     reason = "; ".join(other.line for other in others if other.verdict is said.verdict)

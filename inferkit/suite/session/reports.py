@@ -8,6 +8,7 @@ from pathlib import Path
 from inferkit.errors import InferkitError
 from inferkit.report.github import SUMMARY_VARIABLE, annotation_lines, write_summary
 from inferkit.suite.session.options import option
+from inferkit.suite.session.pytest_benchmark import json_path
 from inferkit.suite.session.run_json import traces_npz, traces_path
 from inferkit.suite.session.state import Suite
 
@@ -32,7 +33,7 @@ def show_run(suite: Suite, content: bytes) -> bool:
     report = option(suite.config, "report")
     try:
         with tempfile.TemporaryDirectory(prefix="inferkit-report-") as folder:
-            path = Path(folder, "run.json")
+            path = Path(folder, Path(json_path(suite.config) or "run.json").name)  # the page says which run it shows
             path.write_bytes(content)
             traces_path(path).write_bytes(traces_npz(suite))
             view = view_of(read_run(path), traces=read_traces(traces_path(path)), baselines=suite.store.folder)

@@ -31,9 +31,6 @@ def served(folder, text):
         ("g (float[N, 2] x) => (float[1, 2] mean) { mean = ReduceMean<axes=[0]>(x) }", "has 1 rows for a batch of N"),
         ("g (float[N, 2] x) => (float[M, 2] mean) { mean = ReduceMean<axes=[0]>(x) }", "has 1 rows for a batch of N"),
         ("g (float[N, 2] x) => (float[N, N] y) { t = Transpose(x) y = MatMul(x, t) }", "'y' has N rows"),
-        (
-            "g (float[?, 2] x, float[N, 2] z) => (float[?, 2] y) { s = ReduceSum(z) y = Add(x, s) }",
-        ),
         ("g (float[N, 2] x) => (float total) { total = ReduceSum<keepdims=0>(x) }", "one number for the whole batch"),
         (
             "g (float[N, 2] x) => (float[2, N] y) { y = Transpose<perm=[1,0]>(x) }",
