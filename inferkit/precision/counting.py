@@ -72,21 +72,18 @@ def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
 
 
 def _handed_on(graph: Graph, types: Mapping[str, ValueType], whole: set[str]) -> set[int]:
+    """Ids of the nodes that move inputs or whole numbers, alone or beside other values, to an output."""
+    exact = whole | {name for name in graph.input_names if _is_float(types, name)}
+    for node in graph.sorted_nodes():
+        if node.op_type in _MOVING and any(name in exact for name in node.input):
+            exact.update(name for name in node.output if name)
     nodes: set[int] = set()
-
-    def is_exact(name: str) -> bool:
-        if name in whole or (name in graph.input_names and _is_float(types, name)):
-            return True
-        producer = graph.producer(name)
-        if producer is None or producer.op_type not in _MOVING or name in graph.constants:
-            return False
-        exact = [read for read in producer.input if read and is_exact(read)]  # all that lead there are visited
-        if exact:
+    stack = [name for name in graph.output_names if name in exact]
+    while stack:
+        producer = graph.producer(stack.pop())
+        if producer is not None and producer.op_type in _MOVING and id(producer) not in nodes:
             nodes.add(id(producer))
-        return bool(exact)
-
-    for name in graph.output_names:
-        is_exact(name)
+            stack += [name for name in producer.input if name in exact]
     return nodes
 
 

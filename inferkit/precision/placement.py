@@ -183,8 +183,15 @@ def _comes_from(graph: Graph, node: onnx.NodeProto, quantized: set[int]) -> bool
 
 def _leads_to(graph: Graph, node: onnx.NodeProto, quantized: set[int]) -> bool:
     """Whether a quantized layer reads what `node` computes: else the average is a result, which stays exact."""
-    readers = [reader for name in node.output for reader in graph.readers(name)]
-    return any(id(r) in quantized or (r.op_type in _FUSED and _leads_to(graph, r, quantized)) for r in readers)
+    seen, stack = {id(node)}, [node]
+    while stack:
+        readers = [reader for name in stack.pop().output for reader in graph.readers(name)]
+        if any(id(reader) in quantized for reader in readers):
+            return True
+        following = [reader for reader in readers if reader.op_type in _FUSED and id(reader) not in seen]
+        seen.update(map(id, following))
+        stack += following
+    return False
 
 
 def _depths(graph: Graph, nodes: list[onnx.NodeProto], quantized: set[int]) -> dict[int, int]:
