@@ -160,9 +160,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """The list of problems stands in its place alone: in CI pytest's summary would show all of it again."""
+    if not (report.failed and isinstance(report.longrepr, str)):
+        return  # and load nothing of the suite
     from inferkit.suite.session.problems import REFUSED, ShownOnce
 
-    if getattr(report, REFUSED, False) and isinstance(report.longrepr, str):
+    if getattr(report, REFUSED, False):
         report.longrepr = ShownOnce(report.longrepr)  # type: ignore[assignment]
 
 
