@@ -74,6 +74,8 @@ def _is_text(graph: onnx.GraphProto) -> bool:
     """Whether all names are text, those of inner graphs too: protobuf gives bytes for what is not UTF-8."""
     values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
     names = [graph.name, *(value.name for value in values)]
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        names += [dim.dim_param for dim in value.type.tensor_type.shape.dim]
     for node in graph.node:
         names += (node.name, node.op_type, node.domain, *node.input, *node.output)
         if not all(_is_text(inner.g) for inner in node.attribute if inner.HasField("g")):

@@ -64,7 +64,7 @@ class PlanInfo:
             for name in ("profile", "targets", "warnings"):
                 fields[name] = tuple(fields[name])
             info = cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"a field is missing or of another kind ({error})") from None
         if type(info.size_bytes) is not int or not isinstance(info.sha256, str):
             raise ValueError(f"size_bytes is {info.size_bytes!r}, sha256 is {info.sha256!r}")
