@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import NetworkError
 from inferkit.network.as_written import session_as_written
+from inferkit.network.network import dims_of
+from inferkit.network.random_inputs import DRAWING, random_values
 
 if TYPE_CHECKING:
     import onnx
 
 _ROWS = 2  # along what is still open: the batch
-# What draws random numbers computes something else in every run.
-_RANDOM = ("Random", "Multinomial", "Bernoulli")
 
 
 def require_same_outputs(base: onnx.ModelProto, head: onnx.ModelProto, source: str) -> None:
@@ -24,7 +24,7 @@ def require_same_outputs(base: onnx.ModelProto, head: onnx.ModelProto, source: s
     """
     import numpy as np
 
-    if any(node.op_type.startswith(_RANDOM) for node in base.graph.node):
+    if any(node.op_type in DRAWING for node in base.graph.node):
         return
     try:
         feeds = _random(head)
@@ -58,20 +58,12 @@ def _fits(stated: list[int | None], shape: tuple[int, ...]) -> bool:
 
 
 def _random(model: onnx.ModelProto) -> dict[str, Any]:
-    import numpy as np
-    from onnx import helper
-
     constants = {tensor.name for tensor in model.graph.initializer}
-    random, feeds = np.random.default_rng(0), {}
-    for value in model.graph.input:
-        if value.name in constants:
-            continue
-        tensor = value.type.tensor_type
-        shape = [dim.dim_value if dim.HasField("dim_value") else _ROWS for dim in tensor.shape.dim]
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-        values = random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)
-        feeds[value.name] = np.asarray(values).astype(dtype)
-    return feeds
+    return {
+        value.name: random_values(value, [dim if isinstance(dim, int) else _ROWS for dim in dims_of(value)])
+        for value in model.graph.input
+        if value.name not in constants
+    }
 
 
 def _run(model: onnx.ModelProto, feeds: Mapping[str, Any]) -> dict[str, Any]:

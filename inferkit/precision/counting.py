@@ -14,18 +14,6 @@ from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, captured, subgraphs
 from inferkit.precision.rewrite.value_types import ValueType
 
-# Whole numbers that go in may come out of these; no layer with learned products is among them.
-_CARRYING = frozenset(
-    {
-        *("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Split", "Slice", "Concat", "Expand"),
-        *("Tile", "Pad", "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Compress", "Where"),
-        *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Clip", "Min", "Max"),
-        *("Sum", "Pow", "Sqrt", "Relu", "CumSum", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "TopK", "Trilu"),
-        *("DepthToSpace", "SpaceToDepth", "Range", "Dropout", "Exp", "Log", "Reciprocal", "Mean", "ReduceMean"),
-        *("Resize", "Upsample", "MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReverseSequence"),
-        "LeakyRelu",
-    }
-)
 # What comes out of these has gone in: of a network's input, or a whole number, on its way to an output.
 _MOVING = frozenset(
     {
@@ -33,6 +21,14 @@ _MOVING = frozenset(
         *("Tile", "Gather", "GatherElements", "GatherND", "DepthToSpace", "SpaceToDepth", "Dropout"),
     }
 )
+# Whole numbers that go in may come out of these; no layer with learned products is among them.
+_CARRYING = _MOVING | {
+    *("Pad", "ScatterElements", "ScatterND", "Compress", "Where", "Trilu", "CumSum", "Range", "Mean", "ReduceMean"),
+    *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Clip", "Min", "Max"),
+    *("Sum", "Pow", "Sqrt", "Relu", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "TopK", "Exp", "Log"),
+    *("Resize", "Upsample", "MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReverseSequence"),
+    *("Reciprocal", "LeakyRelu"),
+}
 # What turns floats into integers, truth values or places: a rounded input gives another of them.
 _DECIDING = frozenset(
     {

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from inferkit.errors import PrecisionError
+from inferkit.network.random_inputs import DRAWING
 from inferkit.precision.counting import counting_nodes
 from inferkit.precision.halves import Half, Loss, loss
 from inferkit.precision.rewrite.fold import LINEAR
@@ -34,8 +35,7 @@ _OVERFLOWING = frozenset(
 # The type of their result is an attribute, and values that they turn into integers would not survive half precision.
 _TYPED_BY_ATTRIBUTE = frozenset(
     {
-        *("Cast", "CastLike", "ConstantOfShape", "EyeLike", "Constant", "Range", "RandomNormal", "RandomNormalLike"),
-        *("RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "BitCast"),
+        *("Cast", "CastLike", "ConstantOfShape", "EyeLike", "Constant", "Range", "BitCast", *DRAWING),
         *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
     }
 )

@@ -36,6 +36,16 @@ def path(tmp_path: Path) -> Path:
     return target
 
 
+def change_open_dimensions(path: Path, field: str, value: int | str) -> None:
+    """Write this in place of every name of a dimension."""
+    model = onnx.load(path)
+    for info in (*model.graph.input, *model.graph.output):
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                setattr(dim, field, value)
+    onnx.save(model, path)
+
+
 def test_open_dimensions_get_their_numbers_and_the_batch_stays_open(path: Path) -> None:
     assert inferkit.load(path).inputs[0].shape == (None, 3, None, None)
     network = inferkit.load(path, input_shape=SHAPES)
@@ -49,12 +59,7 @@ def test_open_dimensions_get_their_numbers_and_the_batch_stays_open(path: Path) 
 @pytest.mark.parametrize("unknown", [-1, 0])
 def test_a_number_below_one_is_an_open_dimension_too(path: Path, unknown: int) -> None:
     """As some exporters write it."""
-    model = onnx.load(path)
-    for value in (*model.graph.input, *model.graph.output):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.dim_value = unknown
-    onnx.save(model, path)
+    change_open_dimensions(path, "dim_value", unknown)
     assert inferkit.load(path).inputs[0].shape == (None, 3, None, None)
     network = inferkit.load(path, input_shape=SHAPES)
     assert [info.shape for info in network.outputs] == [(None, 3, 4, 3), (None, 2)]
@@ -101,12 +106,7 @@ def test_a_batch_on_another_axis_stays_open_when_a_shape_is_given(tmp_path: Path
 @pytest.mark.parametrize("sign", ["?", "None", "-1"])
 def test_a_sign_in_place_of_a_name_is_none(sign: str, path: Path) -> None:
     """As PaddlePaddle's exporter writes it: two such dimensions need not be equal."""
-    model = onnx.load(path)
-    for value in (*model.graph.input, *model.graph.output):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.dim_param = sign
-    onnx.save(model, path)
+    change_open_dimensions(path, "dim_param", sign)
     image, hints = inferkit.load(path).inputs
     assert (image.text, image.batch_axis, hints.batch_axis) == ("[N, 3, ?, ?]", 0, 0)
 

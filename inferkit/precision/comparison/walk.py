@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.errors import PrecisionError
+from inferkit.network.random_inputs import DRAWING
 from inferkit.precision.comparison.tensors import Tensor, common_tensors, last_uses, reads, upstream
 from inferkit.precision.emulation import emulate
 from inferkit.precision.rewrite.graph import Graph
@@ -20,11 +21,6 @@ from inferkit.precision.rewrite.running import declared, is_array, run, run_part
 from inferkit.precision.rewrite.value_types import ValueType
 
 _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
-# What draws random numbers computes something else in every run.
-RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
-)
-
 # So many nodes of base are run at a time, at first and at most; few where they make tensors of many bytes.
 _BLOCK = (4, 48)
 _BLOCK_BYTES = 256 << 20
@@ -102,7 +98,7 @@ class Walk:
                 self._run_block([node])
 
     def _is_comparable(self, tensor: Tensor) -> bool:
-        drawn = any(node.op_type in RANDOM for node in (tensor.node, *tensor.chain))
+        drawn = any(node.op_type in DRAWING for node in (tensor.node, *tensor.chain))
         return not drawn and all(name in self.values for name in (tensor.name, *tensor.leaves.values()))
 
     def _guarded(self, compare: Callable[[Tensor], None], tensor: Tensor) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from inferkit.network.batch_axis import batch_axes
 from inferkit.network.network import dims_of
+from inferkit.network.random_inputs import random_values
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.running import run
 
@@ -42,11 +41,7 @@ def _open_besides_batch(value: onnx.ValueInfoProto, batch_axis: int | None) -> b
 
 
 def _random(value: onnx.ValueInfoProto, size: int, batch_axis: int | None) -> NDArray[Any]:
-    """Normal numbers, zeros and ones where the input is of integers; 2 along an open batch, else `size`."""
+    """Of 2 along an open batch, else of `size`."""
     dims = enumerate(dims_of(value))
     shape = [dim if isinstance(dim, int) else 2 if axis == batch_axis else size for axis, dim in dims]
-    random = np.random.default_rng(list(value.name.encode()))
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
-    return np.asarray(random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)).astype(
-        dtype
-    )
+    return random_values(value, shape)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from inferkit.network.random_inputs import DRAWING
 from inferkit.precision.rewrite.affine import Affine, affine_of
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.nodes import attribute, set_attribute, subgraphs
@@ -21,7 +22,7 @@ LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # Not computed ahead: what draws random numbers, and Q/DQ pairs, whose place in the graph is their meaning.
 _NEVER_FOLDED = frozenset(
     {
-        *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"),
+        *DRAWING,
         *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
     }
 )
