@@ -145,10 +145,13 @@ def _log_execution(mode: str, replicates: Sequence[Replicate]) -> list[float]:
 
 
 def _log_p99(mode: str, replicates: Sequence[Replicate]) -> list[float]:
-    """None where a replicate has too few samples for one, and in rounds: the mean of a round hides its tail."""
+    """None where a replicate has too few samples for one, and in rounds: the mean of a round hides its tail.
+
+    None either where others used the CPUs that it ran on: one time slice of theirs is longer than many an engine takes.
+    """
     from inferkit.measure.latency.statistics import percentile
 
-    if mode == "throughput":
+    if mode == "throughput" or any(each.on_busy_cpus for each in replicates):
         return []
     tails = [percentile(each.walls, 99.0) for each in replicates]
     return [] if None in tails else [math.log(value) for value in tails if value is not None]

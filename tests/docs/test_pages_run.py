@@ -51,6 +51,21 @@ def test_pages_are_read_as_they_are_written(tmp_path):
         follow(page, tmp_path, {"PATH": "/usr/bin:/bin"})
 
 
+def test_only_a_slower_engine_excuses_a_line_that_measures(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- run: measures, says PASS -->\n```console\n$ echo REGRESSED; (exit 1)\n```\n")
+    assert follow(page, tmp_path, {"PATH": "/usr/bin:/bin"}) == 1
+    page.write_text(page.read_text().replace("exit 1", "exit 0"))
+    with pytest.raises(AssertionError, match="'PASS'"):
+        follow(page, tmp_path, {"PATH": "/usr/bin:/bin"})
+    page.write_text(page.read_text().replace("REGRESSED", "PASS").replace("exit 0", "exit 1"))
+    with pytest.raises(AssertionError, match="'REGRESSED'"):
+        follow(page, tmp_path, {"PATH": "/usr/bin:/bin"})
+    page.write_text(page.read_text().replace("measures, ", ""))
+    with pytest.raises(AssertionError, match="exit code 1"):
+        follow(page, tmp_path, {"PATH": "/usr/bin:/bin"})
+
+
 @pytest.mark.slow
 def test_the_tutorial_goes_as_it_says(tmp_path):
     """In a home folder of its own, with the clone where the page has it."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from inferkit.gate.comparison import compare
@@ -15,6 +15,7 @@ from inferkit.gate.metrics import METRICS, Metric, Test, data_of
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.promotion import plan_promotion, promote
 from inferkit.gate.units import Unit
+from inferkit.measure.latency.replicate import Replicate
 from tests.gate.run_files import MACHINE, ours, write
 
 TOKENS = Metric(
@@ -42,13 +43,11 @@ def run_with(folder, name, rates):
 
 @pytest.mark.usefixtures("_tokens")
 def test_its_datum_comes_from_the_replicates():
+    nothing = (None,) * 6
     replicates = [
-        SimpleNamespace(
-            log_median=-4.6, walls=[0.01], gpu=None, compiled=False, memory=1, build_seconds=None, cold_start=None,
-            device_memory=None, engine_bytes=None, service={"tokens_per_second": rate},
-        )
+        Replicate(np.full((1, 6), 0.01), -4.6, 1, *nothing, {}, {}, service={"tokens_per_second": rate})
         for rate in (100.0, 101.0)
-    ]  # fmt: skip
+    ]
     assert data_of("latency", replicates)["tokens_per_second"] == (100.0, 101.0)
 
 

@@ -89,6 +89,12 @@ class Replicate:
         """The wall time of every iteration, seconds."""
         return self.trace[:, WALL]
 
+    @property
+    def on_busy_cpus(self) -> bool:
+        """Whether it ran on CPUs that others used meanwhile."""
+        known = self.gpu is None and "cpus" in self.host
+        return known and bool(HostActivity.from_dict(self.host).busy(self.host["cpus"]))
+
     def as_dict(self) -> dict[str, Any]:
         """Everything but the trace, for JSON."""
         return {key: value for key, value in self.__dict__.items() if key != "trace"}

@@ -18,7 +18,6 @@ from inferkit.files import is_special, is_writable, write_atomically
 from inferkit.gate.outcome import Verdict
 from inferkit.measure.case import Case
 from inferkit.measure.machine import busy_host
-from inferkit.measure.machine.host import HostActivity
 from inferkit.report.encoding import never_failing
 from inferkit.report.progress import progress_on
 from inferkit.report.table import stdout_look
@@ -79,12 +78,12 @@ def _busy(campaign: Campaign) -> list[str]:
     """What is said where measurements on a busy host were accepted: how many of them, and what they are worth."""
     if not busy_host.is_accepted():
         return []
-    hosts = [each.host for record in campaign.latency.values() for each in record.replicates if each.gpu is None]
-    busy = sum(bool(HostActivity.from_dict(host).busy(host["cpus"])) for host in hosts)
+    on_cpus = [each for record in campaign.latency.values() for each in record.replicates if each.gpu is None]
+    busy = sum(each.on_busy_cpus for each in on_cpus)
     if not busy:
         return []
-    text = f"{busy} of {len(hosts)} processes were measured on a busy machine ({busy_host.OPTION})"
-    return [f"{text}: their times say little, and make no baseline worth keeping"]
+    text = f"{busy} of {len(on_cpus)} processes were measured on a busy machine ({busy_host.OPTION})"
+    return [f"{text}: their times say little, their p99 is not judged, and they make no baseline worth keeping"]
 
 
 def _unlike_calibration(campaign: Campaign) -> list[str]:
