@@ -11,10 +11,14 @@ from inferkit.gate.metrics import MAIN, Test, named, shower
 
 
 class Verdict(StrEnum):
-    """One word per outcome. Only REGRESSED says that the engine got worse; nothing passes silently."""
+    """One word per outcome. Only REGRESSED says that the engine got worse; nothing passes silently.
+
+    SUSPECT: worse than the stored baseline, and base could not be measured again to tell the machine from the software.
+    """
 
     PASS = "PASS"
     REGRESSED = "REGRESSED"
+    SUSPECT = "SUSPECT"
     IMPROVED = "IMPROVED"
     INCONCLUSIVE = "INCONCLUSIVE"
     INVALID = "INVALID"
@@ -25,7 +29,7 @@ class Verdict(StrEnum):
 
 
 # What fails a build. INVALID has an exit code of its own; the others are neutral but always shown.
-FAILING = frozenset({Verdict.REGRESSED, Verdict.MISSING, Verdict.FAILED})
+FAILING = frozenset({Verdict.REGRESSED, Verdict.SUSPECT, Verdict.MISSING, Verdict.FAILED})
 
 # How files of schema 1 call these fields.
 _FORMER = {"baseline": "base", "now": "head", "way_out": "hint", "replicates": "head_replicates",

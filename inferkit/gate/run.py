@@ -42,14 +42,16 @@ class CaseRun(Measured):
     """A case whose times were taken: a latency, a service, or the reference network.
 
     `data` are the values of each metric by its datum (metrics.py), one for each replicate, or one of the engine.
-    `builds` numbers the engine of each replicate, where there were several; `network` begins the digest of the network,
-    for engines that are files; `rebuilt`: the engine was chosen by timing, so a further build is another engine.
+    `builds` numbers the engine of each replicate, where there were several. `network` begins the digest of the network
+    at its precision, `settings` that of what its engine is built and run with; None where it is not known. `rebuilt`:
+    the engine was chosen by timing, so a further build is another engine.
     `replicates_known` is False where the one value hides how many processes there were. `layers` is the layer table.
     """
 
     data: Mapping[str, tuple[float, ...]]
     builds: tuple[int, ...] = ()
     network: str | None = None
+    settings: str | None = None
     rebuilt: bool = False
     replicates_known: bool = True
     layers: LayerTable = ()

@@ -24,6 +24,7 @@ STYLES: Mapping[str, str] = {
     Verdict.PASS: "green",
     Verdict.IMPROVED: "bold green",
     Verdict.REGRESSED: "bold red",
+    Verdict.SUSPECT: "bold red",
     Verdict.MISSING: "bold red",
     Verdict.FAILED: "bold red",
     Verdict.INVALID: "yellow",

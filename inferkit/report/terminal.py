@@ -81,7 +81,14 @@ _STOPPED = (
 )
 
 # What a table cannot explain; FAILED, and the absence of a baseline, are told once for many cases.
-_EXPLAINED = (Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.INVALID, Verdict.MISSING, Verdict.NO_BASELINE)
+_EXPLAINED = (
+    Verdict.REGRESSED,
+    Verdict.SUSPECT,
+    Verdict.INCONCLUSIVE,
+    Verdict.INVALID,
+    Verdict.MISSING,
+    Verdict.NO_BASELINE,
+)
 
 
 def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool = False) -> list[str]:

@@ -146,6 +146,11 @@ class Project:
         )
         return Run(done.returncode, done.stdout + done.stderr, self.folder)
 
+    def inferkit(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run one of inferkit's commands in the project."""
+        command = [sys.executable, "-m", "inferkit.cli.main", *args]
+        return subprocess.run(command, cwd=self.folder, env=self.environment(), capture_output=True, text=True)
+
 
 def store_baseline(folder: Path, logs: Mapping[str, Sequence[float]]) -> Path:
     """A baseline of this machine's ONNX Runtime in `folder`, with the log-medians of each case; its file."""

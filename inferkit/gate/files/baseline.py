@@ -26,7 +26,7 @@ SCHEMA = 1
 # How the file calls the parts of an Origin.
 _ORIGIN = {"run": "source", "commit": "commit", "date": "date", "inferkit": "version"}
 # What the file has of a case beside its data, and of an accuracy; of what is not known it says nothing.
-_CASE = ("accepted", "builds", "network")
+_CASE = ("accepted", "builds", "network", "settings")
 _ACCURACY = ("top1", "top5", "images", "accepted")
 
 
@@ -94,6 +94,7 @@ def _case(name: str, place: Place, slug: str) -> CaseRun:
         accepted=place.optional_text("accepted"),
         builds=read_builds(place, len(data["log_medians"])),
         network=place.optional_text("network"),
+        settings=place.optional_text("settings"),
     )
 
 

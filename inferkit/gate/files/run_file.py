@@ -104,14 +104,15 @@ def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], sche
     place.optional("memory", above=-1)
     facts = place.values
     rebuilt = facts.get("backend") == _REBUILT_IN_SCHEMA_1 if schema == 1 else facts.get("rebuilt") is True
-    network = facts.get("network")
+    network, settings = (facts[key] if isinstance(facts.get(key), str) else None for key in ("network", "settings"))
     return CaseRun(
         case=name,
         fingerprint=slug,
         data=data,
         margin=place.optional("margin", above=0),
         builds=read_builds(place, len(data["log_medians"])),
-        network=network if isinstance(network, str) else None,
+        network=network,
+        settings=settings,
         rebuilt=rebuilt,
         layers=readable_table(facts.get("layers")),
         facts=_renamed_layers(facts) if schema == 1 else facts,

@@ -31,6 +31,7 @@ from inferkit.version import __version__
 
 _SIGNS = {
     Verdict.REGRESSED: "▲",
+    Verdict.SUSPECT: "△",
     Verdict.MISSING: "∅",
     Verdict.FAILED: "✕",
     Verdict.INVALID: "!",

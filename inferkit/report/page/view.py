@@ -87,6 +87,7 @@ class ReportView:
 ORDER = (
     Verdict.FAILED,
     Verdict.REGRESSED,
+    Verdict.SUSPECT,
     Verdict.MISSING,
     Verdict.INVALID,
     Verdict.INCONCLUSIVE,

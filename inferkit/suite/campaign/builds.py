@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 from inferkit.backends import backend
 from inferkit.gate.builds import build_spread
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.run import CaseRun
-from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.read import MOST_BUILDS as MOST
 
 AUTOMATIC = 3  # builds where something asks for more than one
 PER_BUILD = 2  # processes of each: with fewer, builds and processes could not be told apart
-_DIGITS = 12
 
 
-def plan_builds(record: CaseRecord, wanted: int | None, prepared: Path, stored: CaseRun | None) -> None:
+def plan_builds(record: CaseRecord, wanted: int | None, stored: CaseRun | None) -> None:
     """Decide on how many builds a case is measured. `wanted` is what was asked for; None decides by the baseline.
 
     Only for backends whose engines are files: the others build in every process anyway.
     """
     if not backend(record.case.backend).facts.keeps_engine_files:
         return
-    record.network_digest = prepared_facts(prepared)["digest"][:_DIGITS]
     if wanted is not None:
         record.builds = min(wanted, MOST)
     elif stored is not None and stored.network is not None and stored.network != record.network_digest:

@@ -30,6 +30,7 @@ from inferkit.measure.progress import Progress
 from inferkit.serve.load.replicate import run_service
 from inferkit.suite.campaign.artifacts import Artifacts, own_cache
 from inferkit.suite.campaign.builds import lacking, more_processes, next_build, plan_builds, with_spread
+from inferkit.suite.campaign.digests import digest_of_network, digest_of_settings
 from inferkit.suite.campaign.evaluations import Evaluations
 from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, Unsupported, run_of
 from inferkit.suite.campaign.references import References
@@ -95,6 +96,8 @@ class Campaign:
         self._services = matrix.service_cases()
         # Who adds replicates to cases that are measured already: by id, and how many. A cluster puts itself here.
         self.measure_again: Callable[[Mapping[str, CaseRecord], Mapping[str, int]], None] = self._measure_again
+        # Whether a suspect is left to be measured in turns with its base, instead of more often by itself.
+        self.is_confirmed: Callable[[CaseRecord], bool] = lambda record: False
         self._rule: Rule = rule or default_rule()
         self._artifacts = artifacts or Artifacts(self._step)
         self.evaluations = Evaluations(matrix, self._artifacts, self._step)
@@ -164,6 +167,7 @@ class Campaign:
             judged = self._judged(records)
             more = self._rule.more([outcome for outcome in judged.outcomes if outcome.metric == LATENCY])
             by_id = {record.case.id: record for record in records}
+            more = {case: count for case, count in more.items() if not self.is_confirmed(by_id[case])}
             counts = {case: more_processes(by_id[case], count) for case, count in more.items() if count > 0}
             wanted = {case: count for case, count in counts.items() if count > 0}
             if not wanted:
@@ -214,11 +218,13 @@ class Campaign:
         case = record.case
         try:
             folder = self._artifacts.network(record.network, case.precision)
-            record.coverage = prepared_facts(folder).get("coverage")
             backend = self.matrix.settings(case.backend)
+            facts = prepared_facts(folder)
+            record.coverage, record.network_digest = facts.get("coverage"), digest_of_network(facts)
+            record.settings_digest = digest_of_settings(backend, case.mode, self.settings.inject.get(case.id))
             given = self.settings.smoke or case in self._services or case.id in self.references.by_id()
             if not (record.replicates or given):
-                plan_builds(record, self.settings.builds, folder, self.baselines.case(record))
+                plan_builds(record, self.settings.builds, self.baselines.case(record))
             number = next_build(record)
             engine = self._artifacts.engine(
                 folder, case.backend, case.precision, case.batch_size, backend.build, case.id, number
@@ -227,7 +233,16 @@ class Campaign:
             by = with_environment(None, {**environment, **own_cache(engine.file, number)})
             if case in self._services:
                 service, smoke = self._services[case], self.settings.smoke
-                of_service = service_spec(record, service, engine, backend.session, logs=self.logs, smoke=smoke)
+                of_service = service_spec(
+                    case,
+                    record.network,
+                    service,
+                    engine,
+                    backend.session,
+                    number=len(record.replicates) + len(record.discarded) + 1,
+                    logs=self.logs,
+                    smoke=smoke,
+                )
                 with self._step(f"{case.id}, {which}"):
                     record.replicates.append(run_service(of_service, case.id, by=by))
                 return

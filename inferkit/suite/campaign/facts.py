@@ -69,8 +69,9 @@ def _in_rounds(record: CaseRecord) -> bool:
 
 
 def _builds(record: CaseRecord) -> dict[str, Any]:
-    """Of which build each replicate is and how builds differ, where there are several; the network's digest."""
-    facts: dict[str, Any] = {} if record.network_digest is None else {"network": record.network_digest}
+    """Of which build each replicate is and how builds differ, where there are several; what the engine is made of."""
+    made_of = {"network": record.network_digest, "settings": record.settings_digest}
+    facts: dict[str, Any] = {key: digest for key, digest in made_of.items() if digest is not None}
     if record.build_numbers:
         spread = build_spread(record.log_medians, record.build_numbers)
         facts |= {"builds": list(record.build_numbers), "build_spread": asdict(spread)}
@@ -113,7 +114,15 @@ def latency_details(record: CaseRecord) -> dict[str, Any]:
         **({"layers": layers} if layers else {}),
         **({"why": record.why.as_dict()} if record.why is not None else {}),
         **({"against": _against(record)} if record.base else {}),
+        **_screened(record),
     }
+
+
+def _screened(record: CaseRecord) -> dict[str, Any]:
+    """What the stored baseline had said of the latency, and why the case was then measured in turns with base."""
+    if record.screened is None:
+        return {}
+    return {"screened": record.screened.as_dict(), "confirmed": record.confirmed}
 
 
 def _against(record: CaseRecord) -> dict[str, Any]:

@@ -34,10 +34,11 @@ class CaseRecord:
 
     `discarded` are replicates that the machine was not in a state to measure and that were measured again.
     `others` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
-    `builds` is on how many separately built engines it is measured, for `builds_reason`; `network_digest` is of the
-    network, for engines that are files.
+    `builds` is on how many separately built engines it is measured, for `builds_reason`. `network_digest` is of the
+    network at its precision, `settings_digest` of what its engine is built and run with: see `CaseRun`.
     `coverage` is the share of the work that is at the precision, and a sentence on it; None where that is all.
     `base` are the replicates of the commit `base_ref` that an interleaved run measured, none of a stored baseline.
+    `screened` is what the stored baseline had said of the latency before that run, which was made for `confirmed`.
     """
 
     case: Case
@@ -54,9 +55,12 @@ class CaseRecord:
     builds: int = 1
     builds_reason: str = ""
     network_digest: str | None = None
+    settings_digest: str | None = None
     coverage: Mapping[str, Any] | None = None
     base_ref: str = ""
     base: list[Replicate] = field(default_factory=list)
+    screened: Outcome | None = None
+    confirmed: str = ""
 
     @property
     def slug(self) -> str:
@@ -103,7 +107,7 @@ class CaseRecord:
     def measured(self) -> CaseRun:
         """What was measured so far, for the gate."""
         run = case_run(self.case, self.replicates, self.margin, self.slug)
-        return replace(run, builds=self.build_numbers, network=self.network_digest)
+        return replace(run, builds=self.build_numbers, network=self.network_digest, settings=self.settings_digest)
 
 
 def case_run(case: Case, replicates: Sequence[Replicate], margin: float, fingerprint: str) -> CaseRun:

@@ -9,10 +9,11 @@ from typing import Any
 
 from inferkit.gate.metrics import ACCURACY, REFERENCE_TOLERANCE
 from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.measure.case import Case
 from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.serve.load.replicate import ServiceSpec
 from inferkit.suite.campaign.records import CaseRecord
-from inferkit.suite.matrix.definition import ServiceDefinition
+from inferkit.suite.matrix.definition import NetworkDefinition, ServiceDefinition
 
 _SMOKE_SECONDS = 0.05
 
@@ -32,17 +33,17 @@ class Logs:
 
 
 def service_spec(
-    record: CaseRecord,
+    case: Case,
+    network: NetworkDefinition,
     service: ServiceDefinition,
     engine: EngineSpec,
     session: Mapping[str, Any],
     *,
+    number: int,
     logs: Logs,
-    smoke: bool,
+    smoke: bool = False,
 ) -> ServiceSpec:
-    """What the next process of this case runs. Accuracy mode is asked of the first only: it always says the same."""
-    number = len(record.replicates) + len(record.discarded) + 1
-    case, network = record.case, record.network
+    """What process `number` (from 1) of a case runs. Accuracy mode is asked of the first only: it says the same."""
     return ServiceSpec(
         engine,
         case.mode,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.gate.judging import Judgements, judge
@@ -30,14 +31,19 @@ _CLOCK_DIFFERENCE = 0.02
 
 @dataclass
 class _Blocks:
-    """One case on its way: its blocks so far, or how it ended early."""
+    """One case on its way: its blocks so far, the seconds that they took, or how it ended early."""
 
     case: Case
     margin: float
     orders: tuple[bool, ...]
     base: list[Replicate] = field(default_factory=list)
     head: list[Replicate] = field(default_factory=list)
-    ended: Outcome | None = None
+    spent: float = 0.0
+    ended: tuple[Outcome, ...] = ()
+
+    def end(self, verdict: Verdict, reason: str, hint: str = "") -> None:
+        """End it without a judgement."""
+        self.ended = (Outcome(self.case.id, LATENCY, verdict, reason=reason, hint=hint),)
 
 
 @dataclass(frozen=True)
@@ -61,28 +67,34 @@ def run_ab(
     counts: Sequence[int] = BLOCKS,
     min_time: float = 0.5,
     seed: int = 0,
+    budget: float = math.inf,
+    networks: Mapping[str, str] | None = None,
+    services: bool = False,
     progress: Progress | None = None,
 ) -> ABResult:
     """Measure and judge every wanted case that base and head declare; `margin` gives a case id's, as a share.
 
     A case of base only is MISSING, one of head only NO_BASELINE. One that head fails at and base does not is
-    FAILED; one that base fails at is INVALID, since nothing can be said of it.
+    FAILED; one that base fails at is INVALID, since nothing can be said of it. So is one whose network in base is
+    not the one that `networks` names by case id (its digest). `budget` are the seconds after which a case that is still
+    undecided is measured no further. With `services` the wanted cases may be those too.
     """
-    session = _Session(base, head, min_time, progress or Progress())
+    session = _Session(base, head, min_time, progress or Progress(), networks or {})
     rule = InterleavedRule(counts)
-    in_base, in_head = ([case for case in side.matrix.cases() if wanted(case)] for side in (base, head))
+    declared = [side.matrix.all_cases() if services else side.matrix.cases() for side in (base, head)]
+    in_base, in_head = ([case for case in cases if wanted(case)] for cases in declared)
     runs = [
         _Blocks(case, margin(case.id), head_first(seed, case.id, rule.plan.counts))
         for case in in_head
         if case in in_base
     ]
     progress = session.progress
-    networks = {(run.case.model, run.case.precision) for run in runs}
-    progress.begin(2 * rule.plan.counts[0] * len(runs) + 2 * len(networks))
+    prepared = {(run.case.model, run.case.precision) for run in runs}
+    progress.begin(2 * rule.plan.counts[0] * len(runs) + 2 * len(prepared))
     try:
         for run in runs:
             session.prepare(run)
-        judged = _judged(session, runs, rule)
+        judged = _judged(session, runs, rule, budget)
     finally:
         session.close()
         progress.end()
@@ -99,18 +111,16 @@ def run_ab(
 
 def _outcomes(run: _Blocks, judged: Judgements) -> list[Outcome]:
     """What a case was judged as, the latency first; how it ended where it ended early."""
-    if run.ended is not None:
-        return [run.ended]
-    return [outcome for outcome in judged.outcomes if outcome.case == run.case.id]
+    return list(run.ended) or [outcome for outcome in judged.outcomes if outcome.case == run.case.id]
 
 
-def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule) -> Judgements:
+def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule, budget: float) -> Judgements:
     """Measure, judge, measure the undecided further, until every case is decided or has ended early."""
-    wanted: Mapping[str, int] = {run.case.id: rule.plan.counts[0] for run in runs if run.ended is None}
+    wanted: Mapping[str, int] = {run.case.id: rule.plan.counts[0] for run in runs if not run.ended}
     judged = Judgements()
     while wanted:
         _measure(session, [(run, len(run.base) + wanted[run.case.id]) for run in runs if run.case.id in wanted])
-        sound = [run for run in runs if run.ended is None]
+        sound = [run for run in runs if not run.ended]
         # Base and head are measured on one machine: its fingerprint needs no name.
         base, head = (
             {run.case.id: case_run(run.case, getattr(run, side), run.margin, "") for run in sound}
@@ -118,8 +128,19 @@ def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule) -
         )
         judged = judge(Run(cases=base), Run(cases=head), rule=rule)
         wanted = rule.more([outcome for outcome in judged.outcomes if outcome.metric == LATENCY])
+        for run in sound:
+            if run.case.id in wanted and run.spent >= budget:
+                run.ended = tuple(_out_of_time(run, outcome, budget) for outcome in _outcomes(run, judged))
+        wanted = {run.case.id: wanted[run.case.id] for run in sound if run.case.id in wanted and not run.ended}
         session.progress.more(2 * sum(wanted.values()))
     return judged
+
+
+def _out_of_time(run: _Blocks, outcome: Outcome, budget: float) -> Outcome:
+    if outcome.metric != LATENCY:
+        return outcome
+    reason = f"undecided after {len(run.base)} blocks, when its {budget:g} s had passed"
+    return replace(outcome, verdict=Verdict.INCONCLUSIVE, reason=reason)
 
 
 def _measure(session: _Session, wanted: Sequence[tuple[_Blocks, int]]) -> None:
@@ -127,15 +148,20 @@ def _measure(session: _Session, wanted: Sequence[tuple[_Blocks, int]]) -> None:
     most = max((count - len(run.base) for run, count in wanted), default=0)
     for _ in range(most):
         for run, count in wanted:
-            if run.ended is None and len(run.base) < count:
+            if not run.ended and len(run.base) < count:
+                began = time.monotonic()
                 session.block(run)
+                run.spent += time.monotonic() - began
 
 
 class _Session:
     """The benches of base and head, and the outcomes of what goes wrong at them."""
 
-    def __init__(self, base: Side, head: Side, min_time: float, progress: Progress) -> None:
+    def __init__(
+        self, base: Side, head: Side, min_time: float, progress: Progress, networks: Mapping[str, str]
+    ) -> None:
         self.progress = progress
+        self._networks = networks
         self._base = Bench(base, progress.during, min_time)
         self._head = Bench(head, progress.during, min_time)
 
@@ -145,9 +171,12 @@ class _Session:
 
     def prepare(self, run: _Blocks) -> None:
         for bench in (self._base, self._head):
-            if run.ended is None:
+            if not run.ended:
                 with self._ending(run, bench):
-                    bench.prepare(run.case)
+                    digest = bench.prepare(run.case)
+                    wanted = self._networks.get(run.case.id)
+                    if bench is self._base and wanted is not None and digest not in (None, wanted):
+                        run.end(Verdict.INVALID, "base's network is not the one that the baseline was measured with")
 
     def block(self, run: _Blocks) -> None:
         """One more block; measured again, at most twice, where the machine was not in a state to measure."""
@@ -162,7 +191,7 @@ class _Session:
                 with self._ending(run, bench):
                     what = f"block {number + 1}, {bench.side.name}"
                     replicates[bench] = bench.replicate(run.case, what, details=number < _PROFILED)
-                if run.ended is not None:
+                if run.ended:
                     return
             base, head = replicates[self._base], replicates[self._head]
             reasons = disturbances(base, head)
@@ -171,18 +200,17 @@ class _Session:
                 run.head.append(head)
                 return
         reason = f"block {number + 1} was disturbed {1 + _INVALID_RETRIES} times: {', '.join(reasons)}"
-        run.ended = Outcome(run.case.id, LATENCY, Verdict.INVALID, reason=reason, hint=busy_host.hint_for(reason))
+        run.end(Verdict.INVALID, reason, busy_host.hint_for(reason))
 
     @contextlib.contextmanager
     def _ending(self, run: _Blocks, bench: Bench) -> Iterator[None]:
         try:
             yield
         except BackendUnavailable as error:
-            run.ended = Outcome(run.case.id, LATENCY, Verdict.UNSUPPORTED, reason=error.reason, hint=error.hint)
+            run.end(Verdict.UNSUPPORTED, error.reason, error.hint)
         except InferkitError as error:
             verdict = Verdict.FAILED if bench is self._head else Verdict.INVALID
-            reason = f"{bench.side.name} could not be measured: {error}"
-            run.ended = Outcome(run.case.id, LATENCY, verdict, reason=reason)
+            run.end(verdict, f"{bench.side.name} could not be measured: {error}")
 
 
 def disturbances(base: Replicate, head: Replicate) -> tuple[str, ...]:

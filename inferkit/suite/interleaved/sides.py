@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,10 +12,14 @@ from inferkit.backends import DEFAULT_BACKEND, engine_backend, engine_suffixes
 from inferkit.errors import InferkitError, UsageError
 from inferkit.measure.case import Case
 from inferkit.measure.engine.engine_file import EngineSpec
+from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.jobs.interpreter import Interpreter, with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
+from inferkit.serve.load.replicate import ServiceSpec, run_service
 from inferkit.suite.campaign.artifacts import Artifacts, Step
+from inferkit.suite.campaign.digests import digest_of_network
+from inferkit.suite.campaign.services import Logs, service_spec
 from inferkit.suite.campaign.target import measuring_environment
 from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
 
@@ -27,7 +32,8 @@ AS_BUILT = "engine"
 class Side:
     """Base or head. `by` runs it (None: this Python and this inferkit), `engine` is a file where that is the side.
 
-    `session` and `build` are laid over the matrix's settings; `inject` injects slowdowns.
+    `session` and `build` are laid over the matrix's settings. `inject` injects slowdowns, `injected` those of single
+    cases by their ids.
     """
 
     name: str
@@ -36,6 +42,7 @@ class Side:
     session: Mapping[str, Any] = field(default_factory=dict)
     build: Mapping[str, Any] = field(default_factory=dict)
     inject: Mapping[str, float] = field(default_factory=dict)
+    injected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     engine: str | None = None
 
 
@@ -44,10 +51,13 @@ class Bench:
 
     def __init__(self, side: Side, step: Step, min_time: float) -> None:
         self.side = side
+        self.logs = Logs(None)
         self._step = step
         self._min_time = min_time
         self._artifacts = Artifacts(step, side.by)
-        self._networks = {case.id: network for case, network in side.matrix.cases().items()}
+        self._networks = {case.id: network for case, network in side.matrix.all_cases().items()}
+        self._services = {case.id: service for case, service in side.matrix.service_cases().items()}
+        self._measured: Counter[str] = Counter()
 
     def close(self) -> None:
         """Remove the prepared networks."""
@@ -63,24 +73,37 @@ class Bench:
             precision = case.precision if self.side.engine is None else _built_as(self.side.engine)
             environment = measuring_environment(case.backend, precision, spec.session)
             by = with_environment(self.side.by, environment)
-            return run_replicate(spec, f"{case.id} ({self.side.name})", by=by)
+            name = f"{case.id} ({self.side.name})"
+            if case.id not in self._services:
+                return run_replicate(spec, name, by=by)
+            self._measured[case.id] += 1
+            return run_service(self._service_spec(case, spec), name, by=by)
 
-    def prepare(self, case: Case) -> None:
-        """Make what the case's replicates need. Raises what stands in the way."""
-        self._spec(case)
+    def prepare(self, case: Case) -> str | None:
+        """Make what the case's replicates need; the digest of its network, None where it is not known of it.
+
+        Raises what stands in the way.
+        """
+        folder = self._spec(case).engine.prepared
+        return digest_of_network(prepared_facts(Path(folder))) if folder else None
+
+    def _service_spec(self, case: Case, spec: ReplicateSpec) -> ServiceSpec:
+        network, service, number = self._networks[case.id], self._services[case.id], self._measured[case.id]
+        return service_spec(case, network, service, spec.engine, spec.session, number=number, logs=self.logs)
 
     def _spec(self, case: Case) -> ReplicateSpec:
         side = self.side
         settings = side.matrix.settings(case.backend)
         build, session = {**settings.build, **side.build}, {**settings.session, **side.session}
-        if case.mode != "latency":
+        if case.mode != "latency" and case.id not in self._services:
             session["mode"] = case.mode
         if side.engine is None:
             folder = self._artifacts.network(self._networks[case.id], case.precision)
             engine = self._artifacts.engine(folder, case.backend, case.precision, case.batch_size, build, case.id)
         else:
             engine = EngineSpec("", case.backend, case.batch_size, build, side.engine)
-        return ReplicateSpec(engine, session, min_time=self._min_time, inject=side.inject)
+        inject = {**side.inject, **side.injected.get(case.id, {})}
+        return ReplicateSpec(engine, session, min_time=self._min_time, inject=inject)
 
 
 def _built_as(engine: str) -> str:

@@ -90,7 +90,8 @@ class BackendSettings:
 class SuiteSettings:
     """The `[suite]` table: how often and how long each case is measured; seconds.
 
-    `reference`: with the reference network beside them, which shows a change of the machine.
+    `reference`: with the reference network beside them, which shows a change of the machine. `confirm` says which cases
+    are measured in turns with the baseline's commit, `confirm_budget` for how long each at most.
     """
 
     replicates: int = 3
@@ -98,6 +99,8 @@ class SuiteSettings:
     min_time: float = 0.5
     time_budget: float | None = None
     reference: bool = True
+    confirm: str = "suspects"
+    confirm_budget: float = 90.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 include = ["gpu.toml"]              # more networks and backends from files beside this one
 
-[suite]                             # replicates, min_time and time_budget (seconds), builds
+[suite]                             # replicates, min_time and time_budget (seconds), builds, confirm
 [defaults]                          # values for every network of this file
 [[networks]]                        # one per network: five lines add yours
 name = "mine"                       # what the case ids say
@@ -42,6 +42,7 @@ from inferkit.suite.matrix.definition import (
     SuiteSettings,
 )
 from inferkit.suite.matrix.files import file_problems
+from inferkit.suite.matrix.selection import CONFIRM
 from inferkit.suite.matrix.toml_table import Table, nearest, read_toml
 
 USUAL_FILES = ("matrix.toml", "bench/matrix.toml")  # where commands look for the matrix of a folder
@@ -119,7 +120,11 @@ def _suite(table: Table) -> SuiteSettings:
         min_time=table.number("min_time", default.min_time, above=0, most=3600),
         time_budget=table.number("time_budget", default.time_budget, above=0, most=1e6),
         reference=table.take("reference", bool, default.reference),
+        confirm=table.take("confirm", str, default.confirm),
+        confirm_budget=table.number("confirm_budget", default.confirm_budget, above=0, most=1e6),
     )
+    if settings.confirm not in CONFIRM:
+        table.note(f"must be {', '.join(CONFIRM[:-1])} or {CONFIRM[-1]}, not {settings.confirm!r}", "confirm")
     table.finish()
     return settings
 

@@ -14,6 +14,8 @@ from inferkit.suite.matrix.toml_table import nearest
 _Any = TypeVar("_Any", Case, AccuracyCase)
 
 # The options that select cases, by the field of Selection: metavar and help. Each may be repeated.
+# Which cases are measured in turns with their base: none, those that something speaks for, all.
+CONFIRM = ("never", "suspects", "all")
 CASE_OPTIONS = {
     "model": ("NAME", "only these networks (repeat it, or separate by commas)"),
     "precision": ("NAME", "only these precisions"),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from inferkit.measure.machine import busy_host
-from inferkit.suite.matrix.selection import CASE_OPTIONS, Selection
+from inferkit.suite.matrix.selection import CASE_OPTIONS, CONFIRM, Selection
 
 HISTORY_INI = "inferkit_history"
 _GROUP = "inferkit: cases to measure, how to measure and judge them, reports"
@@ -65,6 +65,15 @@ def _positive(kind: type) -> Callable[[str], Any]:
     return parse
 
 
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"must be {', '.join(words[:-1])} or {words[-1]}, not {text!r}")
+        return text
+
+    return parse
+
+
 OPTIONS = (
     *(
         Option(name.replace("_", "-"), str, metavar, text, repeated=True)
@@ -79,6 +88,15 @@ OPTIONS = (
     Option("time-budget", _positive(float), "SECONDS", "total time for all latency cases, shared among them"),
     Option("report", str, "OUT.html", "write the run as one HTML file that opens offline"),
     Option("against", str, "REF", "judge latencies against this commit, measured interleaved with HEAD"),
+    Option(
+        "confirm",
+        _one_of(CONFIRM),
+        "|".join(CONFIRM),
+        "which cases are measured in turns with the baseline's commit (default: the matrix's, suspects)",
+    ),
+    Option(
+        "confirm-budget", _positive(float), "SECONDS", "of one case's blocks, until it stays undecided (default: 90)"
+    ),
     Option("ray", str, "ADDRESS", "measure on the workers of this Ray cluster (127.0.0.1:6379, local)"),
     Option("verdict-json", str, "FILE", "write every case's verdict to this JSON file"),
     Option("history", str, "FILE", "add the run to this history (default: history.duckdb in $INFERKIT_CACHE)"),

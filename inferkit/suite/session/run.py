@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,8 +30,11 @@ from inferkit.suite.session import reports as show_files
 from inferkit.suite.session.options import option
 from inferkit.suite.session.run_json import run_record, traces_npz, traces_path
 from inferkit.suite.session.state import Parameter, Suite
-from inferkit.suite.session.xdist import WorkerRun, by_name, is_controller, send
+from inferkit.suite.session.xdist import WorkerRun, by_name, is_controller, is_worker, send
 from inferkit.version import __version__
+
+if TYPE_CHECKING:
+    from inferkit.suite.interleaved.confirm import Confirmation
 
 EXIT_NOT_WRITTEN = int(pytest.ExitCode.INTERNAL_ERROR)
 VERDICTS_SCHEMA = 1  # of --verdict-json
@@ -66,12 +69,27 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
                 on_cluster(campaign, cluster, latency, accuracy)
             except InferkitError as error:
                 raise pytest.UsageError(f"--ray {cluster}: {error}") from None
+        confirmation = _confirmation(suite, campaign, path)
         campaign.run(latency, accuracy)
+        suite.notes += confirmation.run() if confirmation is not None else []
         suite.notes += _busy(campaign)
         suite.notes += _unlike_calibration(campaign)
         suite.notes += campaign.references.lines(list(campaign.latency.values()))
         if campaign.logs.folder is not None:
             suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
+
+
+def _confirmation(suite: Suite, campaign: Campaign, path: Path) -> Confirmation | None:
+    """What measures suspects in turns with their base; None where nobody asks for it, or only times are wanted."""
+    declared = campaign.matrix.suite
+    wanted = option(suite.config, "confirm") or declared.confirm
+    elsewhere = option(suite.config, "ray") or is_worker(suite.config)
+    if wanted == "never" or campaign.settings.smoke or campaign.settings.for_baseline or elsewhere:
+        return None
+    from inferkit.suite.interleaved.confirm import Confirmation
+
+    budget = option(suite.config, "confirm-budget") or declared.confirm_budget
+    return Confirmation(campaign, path, wanted == "all", budget)
 
 
 def _busy(campaign: Campaign) -> list[str]:

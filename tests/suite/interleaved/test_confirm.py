@@ -1,0 +1,95 @@
+"""Screen, then confirm, in a user's repository: suspects are measured in turns with the baseline's own commit."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import onnx
+import pytest
+
+from tests.git_folder import git
+from tests.suite.interleaved.test_ab_run import slow_model
+from tests.suite.tiny_project import store_baseline
+
+ONE, FOUR = "tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime"
+RUN = ("--benchmark-json=run.json", "--accept-busy-host")
+
+
+@pytest.fixture
+def committed(project):
+    """The project with a baseline of its own, all committed, run files ignored."""
+    git(project.folder, "init", "-q")
+    (project.folder / ".gitignore").write_text("run.*\njunit.xml\n__pycache__/\n")
+    git(project.folder, "add", ".")
+    git(project.folder, "commit", "-q", "-m", "project")
+    project.run("--replicates=3", *RUN, "-k", "test_latency")
+    assert project.inferkit("baseline", "promote", "run.json").returncode == 0
+    git(project.folder, "add", ".")
+    git(project.folder, "commit", "-q", "-m", "baseline")
+    return project
+
+
+def outcomes(project, metric="latency"):
+    run = json.loads((project.folder / "run.json").read_text())
+    return {each["case"]: each for each in run["inferkit"]["outcomes"] if each["metric"] == metric}
+
+
+def test_a_changed_network_is_measured_in_turns_with_base(committed):
+    onnx.save(slow_model(), str(committed.folder / "bench" / "tiny.onnx"))
+    run = committed.run(*RUN, "-k", "test_latency")
+    assert run.code == 1, run.text
+    base = git(committed.folder, "rev-parse", "HEAD~1")[:12]
+    for outcome in outcomes(committed).values():
+        assert outcome["verdict"] == "REGRESSED"
+        assert f"measured in turns with {base}" in outcome["reason"]
+        assert "the stored baseline had said" in outcome["reason"]
+        assert outcome["base_replicates"] == outcome["head_replicates"] >= 4
+        assert outcome["margin"] == pytest.approx(0.02)
+    assert base in run.text
+    assert git(committed.folder, "worktree", "list").count("\n") == 0
+
+
+def test_of_what_did_not_change_one_case_is_a_sample(committed):
+    run = committed.run(*RUN, "-k", "test_latency", "--inferkit-min-time=0.2")
+    said = [line for line in run.text.splitlines() if line.startswith("measured in turns with")]
+    assert len(said) == 1, run.text
+    cases = json.loads((committed.folder / "run.json").read_text())["inferkit"]["cases"]
+    assert any("screened" in case for case in cases.values())
+    for case in cases.values():
+        if "screened" in case:
+            assert case["screened"]["metric"] == "latency"
+            assert case["confirmed"] in said[0]
+
+
+def test_nothing_is_measured_in_turns_where_nobody_wants_it(committed):
+    onnx.save(slow_model(), str(committed.folder / "bench" / "tiny.onnx"))
+    run = committed.run(*RUN, "-k", "test_latency", "--inferkit-confirm=never")
+    assert "measured in turns" not in run.text
+    assert {outcome["verdict"] for outcome in outcomes(committed).values()} == {"REGRESSED"}, run.text
+
+
+def test_without_a_commit_what_is_worse_is_suspect(project):
+    store_baseline(project.folder / "baselines", {name: [math.log(1e-6)] * 3 for name in (ONE, FOUR)})
+    run = project.run(*RUN, "-k", "test_latency", "--replicates=6")
+    assert run.code == 1
+    for outcome in outcomes(project).values():
+        assert outcome["verdict"] == "SUSPECT"
+        assert "not confirmed" in outcome["reason"] and "not in a git repository" in outcome["reason"]
+        assert "inferkit ab" in outcome["hint"]
+    assert run.verdict(f"test_latency[{ONE}]") == "SUSPECT"
+
+
+def test_a_commit_with_another_network_is_no_base(committed):
+    """The baseline was measured on a network that no commit has: nothing is said to be confirmed."""
+    (baseline,) = (committed.folder / "baselines").glob("*.json")
+    content = json.loads(baseline.read_text())
+    for case in content["cases"].values():
+        case["network"] = "0123456789ab"
+        case["log_medians"] = [value - 3 for value in case["log_medians"]]
+    baseline.write_text(json.dumps(content))
+    git(committed.folder, "commit", "-q", "-a", "-m", "edited")
+    run = committed.run(*RUN, "-k", "test_latency", "--replicates=6")
+    for outcome in outcomes(committed).values():
+        assert outcome["verdict"] == "SUSPECT", run.text
+        assert "not the one that the baseline was measured with" in outcome["reason"]
