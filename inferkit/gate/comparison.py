@@ -18,13 +18,14 @@ _NOT_JUDGED = (Verdict.NO_BASELINE, Verdict.MISSING, Verdict.UNSUPPORTED)
 
 def exit_code(outcomes: Sequence[Outcome], strict: bool = False) -> ExitCode:
     """Each case counts by its deciding metric, as a test of the suite does; one that FAILED is as little a pass as an
-    INVALID one."""
+    INVALID one, and so is one that the machine may have changed."""
     if all(outcome.verdict in _NOT_JUDGED for outcome in outcomes):
         return ExitCode.NOTHING
-    verdicts = {deciding(of_case).verdict for of_case in by_case(outcomes).values()}
+    decided = [deciding(of_case) for of_case in by_case(outcomes).values()]
+    verdicts = {outcome.verdict for outcome in decided}
     if Verdict.REGRESSED in verdicts:
         return ExitCode.REGRESSED
-    if verdicts & {Verdict.INVALID, Verdict.FAILED}:
+    if verdicts & {Verdict.INVALID, Verdict.FAILED} or any(outcome.machine is not None for outcome in decided):
         return ExitCode.INVALID
     if strict and verdicts & {Verdict.INCONCLUSIVE, Verdict.MISSING}:
         return ExitCode.UNDECIDED

@@ -80,7 +80,8 @@ def judge(
             continue
         movements[slug] = beside.overall
         outcomes = [
-            _moved(beside, head, outcome).blamed(outcome) if outcome.case in mine else outcome for outcome in outcomes
+            _moved(beside, head, outcome).explained(outcome) if outcome.case in mine else outcome
+            for outcome in outcomes
         ]
         line = beside.overall.line([outcome for outcome in outcomes if outcome.case in mine])
         remarks += [line] if line else []

@@ -43,7 +43,8 @@ class Outcome:
     `base` and `head` are the metric's values. A `change` above 0 is worse. Latencies are seconds, their changes,
     bounds, `margin` and `mde` (the smallest detectable change) shares (0.05: 5 % slower); bytes likewise. Accuracies
     are percent, their changes, bounds and `margin` percentage points lost (0.5: half a point). `machine` is by how much
-    the reference network moved, where INVALID means that the machine did: the measurement is sound, but not comparable.
+    the reference network moved, where INCONCLUSIVE means that the machine may have done all of it (INVALID in older
+    files).
     """
 
     case: str

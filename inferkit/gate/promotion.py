@@ -91,9 +91,11 @@ def _planned(
         default_margin=CPU_MARGIN,
         absent=dict.fromkeys(measured, "new"),
     )
-    outcomes = [each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _SHOWN]
+    outcomes = [
+        each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _SHOWN or each.machine is not None
+    ]
     moved = judged.movements.get(slug)
-    refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED]
+    refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED or outcome.machine is not None]
     refused += _refused_in_run(head, refused)
     if moved is not None and moved.moved and kept:
         refused.append(_of_two_states(moved, len(kept)))

@@ -4,17 +4,18 @@ It is judged by the gate's own statistics: moved is a change shown (5 %, both wa
 margin, the smallest change that counts as a regression of any case. A case's verdict rests on far stronger evidence
 than that, but must not rest on another machine.
 
-Where it moved, no latency of that kind of machine is REGRESSED or IMPROVED, however much further the case went: how
-strongly a network reacts to what happened to the machine (a neighbour in the shared cache, less memory bandwidth) is
-not known, and may be many times what the reference shows. Such a case is INVALID with both figures, and is to be
-judged where the machine's state cancels: interleaved with another commit.
+It throws no verdict away, it explains: each time that is REGRESSED or IMPROVED says what the machine did meanwhile.
+Where the machine may have done all of it, the case is INCONCLUSIVE. That is so while the case changed the same way and
+no more than three times as much: networks react differently to what happened to a machine (a neighbour in the shared
+cache, less memory bandwidth). What changed the other way, or much more, keeps its verdict. Either is settled where the
+machine's state cancels: by base and head measured in turns.
 
 A machine may also change its state every few seconds (two levels, half as slow again, on shared two-core machines):
 then the reference's replicates are some of one and some of the other, no movement can be shown of so wide a spread,
-and a case may have had most of its replicates in the slower state by chance. So a case is INVALID too while its change
-is no more than what a single replicate of the reference showed that the machine can do (and half of that again: some
-networks react that much more than the reference). That replicate has to lie outside the reference's ordinary scatter,
-four robust standard deviations: within it, it says nothing of the machine.
+and a case may have had most of its replicates in the slower state by chance. So a case is INCONCLUSIVE too while its
+change is no more than what a single replicate of the reference showed that the machine can do (and half of that again).
+That replicate has to lie outside the reference's ordinary scatter, four robust standard deviations: within it, it says
+nothing of the machine.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ EvidenceOf = Callable[[LogSamples], "Evidence"]
 
 _ALPHA = 0.05
 _FEWEST_CASES = 3  # of whose changes a median is worth a word
-# How much more than the reference others reacted when a machine changed its state: up to 1.2 times, in logarithms.
+# How much more than the reference others reacted, in logarithms: up to 1.2 times when a machine changed its state every
+# few seconds; when it moved for good, small networks up to three times.
 _REACTION = 1.5
+_REACTION_TO_MOVED = 3.0
 # Robust standard deviations (1.4826 median absolute deviations) around the median that are ordinary scatter.
 _ORDINARY = 4 * 1.4826
 _FEWEST_STATES = 2  # replicates of head that can show two states of the machine
@@ -67,28 +70,25 @@ class Movement:
         """For JSON."""
         return {key: getattr(self, key) for key in ("change", "lower", "upper", "moved")}
 
-    def blamed(self, outcome: Outcome) -> Outcome:
-        """The outcome of a time, INVALID where it is REGRESSED or IMPROVED and the machine moved."""
+    def explained(self, outcome: Outcome) -> Outcome:
+        """The outcome with what the machine did, where it is a time that is REGRESSED or IMPROVED.
+
+        INCONCLUSIVE, with the `machine`'s part, where the machine may have done all of it.
+        """
         if not is_timed(outcome.metric) or outcome.verdict not in (Verdict.REGRESSED, Verdict.IMPROVED):
             return outcome
         if self.moved:
-            machine, reason = self.change, f"the reference network moved by {self.change:+.1%}: the machine did"
-        elif (reached := self._reached(outcome)) is not None:
-            machine, reason = reached, f"the machine is not steady: the reference network reached {reached:+.1%}"
+            machine, reaction = self.change, _REACTION_TO_MOVED
+            reason = f"the reference network moved by {machine:+.1%}: the machine did"
         else:
+            machine, reaction = (self.highest if (outcome.change or 0.0) > 0 else self.lowest), _REACTION
+            reason = f"the machine is not steady: the reference network reached {machine:+.1%}"
+        if not machine:
             return outcome
-        if outcome.reason:
-            reason = f"{reason}; {outcome.reason}"
-        return replace(outcome, verdict=Verdict.INVALID, reason=reason, hint=HINT, machine=machine)
-
-    def _reached(self, outcome: Outcome) -> float | None:
-        """What the reference's extreme replicate showed, where that may be all that happened to the case."""
-        if outcome.change is None or outcome.change <= -1:
-            return None
-        extreme = self.highest if outcome.change > 0 else self.lowest
-        same_way = extreme * outcome.change > 0
-        within = abs(math.log1p(outcome.change)) <= _REACTION * abs(math.log1p(extreme))
-        return extreme if same_way and within else None
+        reason = f"{reason}; {outcome.reason}" if outcome.reason else reason
+        if not _within(outcome.change, machine, reaction):
+            return replace(outcome, reason=reason, hint=outcome.hint or HINT)
+        return replace(outcome, verdict=Verdict.INCONCLUSIVE, reason=reason, hint=HINT, machine=machine)
 
     def line(self, outcomes: Sequence[Outcome]) -> str:
         """What a report says of it and of the median of the latencies of its kind of machine; may be empty."""
@@ -163,6 +163,13 @@ class Beside:
         """The movement that a case with so many replicates (0: it failed) is to be judged by."""
         first = self._first(min(replicates, self._count) or self._count)
         return first if first.moved else self.overall
+
+
+def _within(change: float | None, machine: float, reaction: float) -> bool:
+    """Whether a change is no more than `reaction` times what the machine did, the same way; one not known may be."""
+    if change is None or change <= -1:
+        return change is None
+    return change * machine > 0 and abs(math.log1p(change)) <= reaction * abs(math.log1p(machine))
 
 
 def _share(log_ratio: float) -> float:
