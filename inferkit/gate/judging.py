@@ -15,7 +15,7 @@ from inferkit.gate.builds import comparable, judge_levels
 from inferkit.gate.layer_diff import LayerDiff, explain
 from inferkit.gate.metrics import ACCURACY, ACCURACY_TOLERANCE, COMPARED_MARGIN, LATENCY
 from inferkit.gate.outcome import Outcome, Verdict, failed
-from inferkit.gate.reference import Beside, Movement
+from inferkit.gate.reference import ARITHMETIC, MEMORY, Beside, Movement, explained
 from inferkit.gate.rules.beside_latency import JudgedPair, judge_metrics
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.gate.run import CaseRun, Run
@@ -26,12 +26,14 @@ class Judgements:
     """Outcomes of every case of base or head, and what explains them.
 
     `layers` are the layers that explain a changed latency, by case. `movements` are those of the reference networks by
-    fingerprint slug, `remarks` what they say of the machine, a line each.
+    fingerprint slug, `memory_movements` those of the ones that the memory bounds, `remarks` what they say of the
+    machine, a line each.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     layers: Mapping[str, LayerDiff] = field(default_factory=dict)
     movements: Mapping[str, Movement] = field(default_factory=dict)
+    memory_movements: Mapping[str, Movement] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     def of(self, case: str, metric: str = LATENCY) -> Outcome | None:
@@ -72,19 +74,21 @@ def judge(
     outcomes, layers = _explained(judge_levels(rule, samples, of_engines), base, head)
     pairs = [_pair(base.cases[name], head.cases[name], each.margin) for name, each in both.items() if not each.invalid]
     outcomes += judge_metrics(pairs, family)
-    movements, remarks = {}, []
-    for slug in head.references:
+    movements: dict[str, dict[str, Movement]] = {ARITHMETIC: {}, MEMORY: {}}
+    remarks = []
+    for slug in head.fingerprints:
         mine = {each.case: each for each in samples if head.cases[each.case].fingerprint == slug and each.comparable}
-        beside = _beside(base, head, slug, list(mine.values()), default_margin, rule)
-        if beside is None:
-            continue
-        movements[slug] = beside.overall
+        besides = _besides(base, head, slug, list(mine.values()), default_margin, rule)
         outcomes = [
-            _moved(beside, head, outcome).explained(outcome) if outcome.case in mine else outcome
+            explained([_moved(beside, head, outcome) for beside in besides], outcome)
+            if outcome.case in mine
+            else outcome
             for outcome in outcomes
         ]
-        line = beside.overall.line([outcome for outcome in outcomes if outcome.case in mine])
-        remarks += [line] if line else []
+        for beside in besides:
+            movements[beside.overall.which][slug] = beside.overall
+            line = beside.overall.line([outcome for outcome in outcomes if outcome.case in mine])
+            remarks += [line] if line else []
     failures = {name: reason for name, reason in head.failures.items() if name not in head.cases}
     outcomes += [_missing(name, LATENCY, failures) for name in base.cases if name not in head.cases]
     outcomes += _accuracies(base, head, absent, failures)
@@ -93,7 +97,7 @@ def judge(
     outcomes += [
         failed(name, metrics.get(name, LATENCY), reason) for name, reason in failures.items() if name not in known
     ]
-    return Judgements(tuple(outcomes), layers, movements, tuple(remarks))
+    return Judgements(tuple(outcomes), layers, movements[ARITHMETIC], movements[MEMORY], tuple(remarks))
 
 
 def _samples(base: Run, head: Run, case: CaseRun, default_margin: float, absent: Mapping[str, str]) -> LogSamples:
@@ -131,16 +135,21 @@ def _explained(outcomes: Sequence[Outcome], base: Run, head: Run) -> tuple[list[
     return explained, layers
 
 
-def _beside(
+def _besides(
     base: Run, head: Run, slug: str, cases: Sequence[LogSamples], default_margin: float, rule: Rule
-) -> Beside | None:
-    """What the reference network of one kind of machine says; None where base and head have not the same."""
-    reference, stored = head.references[slug], base.references.get(slug)
-    if stored is None or stored.case != reference.case:
-        return None
-    margin = default_margin if reference.margin is None else reference.margin
-    samples = LogSamples(reference.case, stored.log_medians, reference.log_medians, margin)
-    return Beside(samples, cases, rule.evidence) if samples.comparable else None
+) -> list[Beside]:
+    """What the reference networks of one kind of machine say; those that base and head both have."""
+    besides = []
+    for which, stored, measured in (
+        (ARITHMETIC, base.references.get(slug), head.references.get(slug)),
+        (MEMORY, base.memory_references.get(slug), head.memory_references.get(slug)),
+    ):
+        if stored is None or measured is None or stored.case != measured.case:
+            continue
+        margin = default_margin if measured.margin is None else measured.margin
+        samples = LogSamples(measured.case, stored.log_medians, measured.log_medians, margin)
+        besides += [Beside(samples, cases, rule.evidence, which)] if samples.comparable else []
+    return besides
 
 
 def _moved(beside: Beside, head: Run, outcome: Outcome) -> Movement:

@@ -94,13 +94,13 @@ def _planned(
     outcomes = [
         each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _SHOWN or each.machine is not None
     ]
-    moved = judged.movements.get(slug)
+    moved, memory_moved = judged.movements.get(slug), judged.memory_movements.get(slug)
     refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED or outcome.machine is not None]
     refused += _refused_in_run(head, refused)
-    if moved is not None and moved.moved and kept:
-        refused.append(_of_two_states(moved, len(kept)))
+    refused += [_of_two_states(each, len(kept)) for each in (moved, memory_moved) if kept and each and each.moved]
     reasons = {outcome.case: accept for outcome in refused} if accept else {}
     reference = _reference(mine.references.get(slug), base.references.get(slug), bool(kept), moved)
+    memory = _reference(mine.memory_references.get(slug), base.memory_references.get(slug), bool(kept), memory_moved)
     after = Run(
         fingerprints=mine.fingerprints,
         cases={**kept, **_accepted(measured, reasons)},
@@ -109,7 +109,10 @@ def _planned(
             **_accepted({name: _rounded(case) for name, case in mine.accuracy.items()}, reasons),
         },
         references={} if reference is None else {slug: reference},
-        origin=Origin(Path(run.name).name, run.origin.commit, run.origin.date, version=__version__),
+        memory_references={} if memory is None else {slug: memory},
+        origin=Origin(
+            Path(run.name).name, run.origin.commit, run.origin.date, version=__version__, dirty=run.origin.dirty
+        ),
     )
     return Promotion(
         path,

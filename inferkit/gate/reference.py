@@ -46,6 +46,8 @@ _REACTION_TO_MOVED = 3.0
 # Robust standard deviations (1.4826 median absolute deviations) around the median that are ordinary scatter.
 _ORDINARY = 4 * 1.4826
 _FEWEST_STATES = 2  # replicates of head that can show two states of the machine
+# The two reference networks in words: one is bound by arithmetic, one by the memory.
+ARITHMETIC, MEMORY = "the reference network", "the memory's reference network"
 HINT = "measure base and head in turns: pytest bench --against REF, or inferkit ab"
 
 
@@ -65,6 +67,11 @@ class Movement:
     moved: bool
     lowest: float = 0.0
     highest: float = 0.0
+    which: str = ARITHMETIC
+
+    @property
+    def _moved(self) -> str:
+        return f"{self.which} moved by {self.change:+.1%}: the machine did"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -79,10 +86,10 @@ class Movement:
             return outcome
         if self.moved:
             machine, reaction = self.change, _REACTION_TO_MOVED
-            reason = f"the reference network moved by {machine:+.1%}: the machine did"
+            reason = self._moved
         else:
             machine, reaction = (self.highest if (outcome.change or 0.0) > 0 else self.lowest), _REACTION
-            reason = f"the machine is not steady: the reference network reached {machine:+.1%}"
+            reason = f"the machine is not steady: {self.which} reached {machine:+.1%}"
         if not machine:
             return outcome
         reason = f"{reason}; {outcome.reason}" if outcome.reason else reason
@@ -94,9 +101,8 @@ class Movement:
         """What a report says of it and of the median of the latencies of its kind of machine; may be empty."""
         changes = [o.change for o in outcomes if o.metric == LATENCY and o.change is not None]
         if self.moved:
-            text = f"the reference network moved by {self.change:+.1%}: the machine did"
-            return f"{text}, and what passes may hide as much" if self.change < 0 else text
-        if len(changes) < _FEWEST_CASES:
+            return f"{self._moved}, and what passes may hide as much" if self.change < 0 else self._moved
+        if len(changes) < _FEWEST_CASES or self.which != ARITHMETIC:
             return ""
         middle = median(changes)
         noticeable = abs(math.log1p(middle)) > 0.25 * math.log1p(self.margin)
@@ -108,7 +114,17 @@ class Movement:
         return ""
 
 
-def movement(reference: LogSamples, cases: Sequence[LogSamples], evidence: EvidenceOf) -> Movement:
+def explained(movements: Sequence[Movement], outcome: Outcome) -> Outcome:
+    """The outcome with what either reference says: undecided where one of them alone may have done all of it."""
+    each = [movement.explained(outcome) for movement in movements]
+    undecided = [one for one in each if one.machine is not None]
+    told = [one for one in each if one.reason != outcome.reason]
+    return (undecided or told or [outcome])[0]
+
+
+def movement(
+    reference: LogSamples, cases: Sequence[LogSamples], evidence: EvidenceOf, which: str = ARITHMETIC
+) -> Movement:
     """Judge the change of the reference; it shares the variances of the `cases` measured with it.
 
     `evidence` is the rule's.
@@ -126,7 +142,7 @@ def movement(reference: LogSamples, cases: Sequence[LogSamples], evidence: Evide
     (judged,) = judge([own], [math.log1p(reference.margin)], plan=SINGLE_ANALYSIS, policy=policy, prior=prior)
     moved = min(judged.p_worse, judged.p_better) <= policy.alpha / 2
     change, bounds = math.expm1(judged.effect), (_share(judged.lower), _share(judged.upper))
-    return Movement(reference.case, change, *bounds, reference.margin, moved, *_extremes(reference))
+    return Movement(reference.case, change, *bounds, reference.margin, moved, *_extremes(reference), which)
 
 
 def _extremes(reference: LogSamples) -> tuple[float, float]:
@@ -150,9 +166,13 @@ class Beside:
     before, so a case with fewer replicates is also held against as many of the reference's.
     """
 
-    def __init__(self, reference: LogSamples, cases: Sequence[LogSamples], evidence: EvidenceOf) -> None:
+    def __init__(
+        self, reference: LogSamples, cases: Sequence[LogSamples], evidence: EvidenceOf, which: str = ARITHMETIC
+    ) -> None:
         self._count = len(reference.head)
-        self._first = cache(lambda count: movement(replace(reference, head=reference.head[:count]), cases, evidence))
+        self._first = cache(
+            lambda count: movement(replace(reference, head=reference.head[:count]), cases, evidence, which)
+        )
 
     @property
     def overall(self) -> Movement:

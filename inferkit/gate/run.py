@@ -133,7 +133,8 @@ class Origin:
 class Run:
     """A run: its cases, its accuracies, and what it was judged as.
 
-    `name` is its file. `references` are the reference network by fingerprint slug, each with its version as its case.
+    `name` is its file. `references` are the reference network by fingerprint slug, each with its version as its case,
+    `memory_references` the one that the memory bounds.
     `invalid` says why the machine was not in a state to measure a case, `failures` why a case could not be measured.
     `declared` are the ids of all declared cases by fingerprint slug; `narrowed`: not all of them were asked for.
     `ours` is False for files that inferkit did not write, `smoke`: it ran once, for its paths, not for its times.
@@ -146,6 +147,7 @@ class Run:
     cases: Mapping[str, CaseRun] = field(default_factory=dict)
     accuracy: Mapping[str, AccuracyRun] = field(default_factory=dict)
     references: Mapping[str, CaseRun] = field(default_factory=dict)
+    memory_references: Mapping[str, CaseRun] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
     invalid: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -161,11 +163,12 @@ class Run:
     def of(self, slug: str) -> Run:
         """The part that was measured on one kind of machine."""
         known = self.fingerprints.get(slug)
-        reference = self.references.get(slug)
+        mine = [{slug: each[slug]} if slug in each else {} for each in (self.references, self.memory_references)]
         return replace(
             self,
             fingerprints={} if known is None else {slug: known},
             cases={name: case for name, case in self.cases.items() if case.fingerprint == slug},
             accuracy={name: case for name, case in self.accuracy.items() if case.fingerprint == slug},
-            references={} if reference is None else {slug: reference},
+            references=mine[0],
+            memory_references=mine[1],
         )

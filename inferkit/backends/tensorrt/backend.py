@@ -28,6 +28,7 @@ class TensorRTBackend(Backend):
         # A batch that keeps a GPU at work; in FP16, since TensorRT-RTX 1.4 cannot run strict FP32 at such a batch. Of a
         # larger batch most is copying in, which varies more.
         reference=ReferenceNetwork("reference-1", "fp16", 64),
+        memory_reference=ReferenceNetwork("memory-1", "fp16", 32),
         engine_suffixes=(".plan", ".engine", ".trt"),
         rebuilt_by_timing=True,
         build_anew={"cache": False, "timings": False},

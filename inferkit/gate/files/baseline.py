@@ -25,6 +25,7 @@ SCHEMA = 1
 
 # How the file calls the parts of an Origin.
 _ORIGIN = {"run": "source", "commit": "commit", "date": "date", "inferkit": "version"}
+_DIRTY = "dirty"  # the key that is there where no commit has all of what was measured
 # What the file has of a case beside its data, and of an accuracy; of what is not known it says nothing.
 _CASE = ("accepted", "builds", "network", "settings")
 _ACCURACY = ("top1", "top5", "images", "accepted")
@@ -33,12 +34,12 @@ _ACCURACY = ("top1", "top5", "images", "accepted")
 def baseline_bytes(run: Run) -> bytes:
     """The file of a run of one fingerprint: sorted and indented, so that a review shows what changed."""
     ((slug, fingerprint),) = run.fingerprints.items()
-    reference = run.references.get(slug)
+    references = {"reference": run.references.get(slug), "memory_reference": run.memory_references.get(slug)}
     content = {
         "schema": SCHEMA,
         "fingerprint": fingerprint.as_dict(),
         "origin": origin_of(run),
-        **({} if reference is None else {"reference": {"name": reference.case, **written(reference)}}),
+        **{key: {"name": each.case, **written(each)} for key, each in references.items() if each is not None},
         "cases": {name: {**written(case), **_facts(case, _CASE)} for name, case in sorted(run.cases.items())},
         "accuracy": {name: _facts(case, _ACCURACY) for name, case in sorted(run.accuracy.items())},
     }
@@ -48,6 +49,7 @@ def baseline_bytes(run: Run) -> bytes:
 def origin_of(run: Run) -> dict[str, str]:
     """Where a baseline came from, as its file has it."""
     origin = {key: getattr(run.origin, name) for key, name in _ORIGIN.items()}
+    origin |= {_DIRTY: "true"} if run.origin.dirty else {}
     return {key: value for key, value in origin.items() if value}
 
 
@@ -60,26 +62,33 @@ def read_baseline(path: str | os.PathLike[str]) -> Run:
     """Read and check a baseline. BaselineError for a damaged, edited or newer file, with the place; never a guess."""
     top = read_json(path)
     top.schema(SCHEMA, "is no baseline")
-    top.only(("schema", "fingerprint", "origin", "reference", "cases", "accuracy"))
+    top.only(("schema", "fingerprint", "origin", "reference", "memory_reference", "cases", "accuracy"))
     buckets = top.place("fingerprint")
     if not buckets.values:
         raise top.fail("names no hardware", "fingerprint")
     fingerprint = Fingerprint.of(buckets.texts())
     origin = top.place("origin").texts()
     slug = fingerprint.slug
-    references = {}
-    if "reference" in top.values:
-        place = top.place("reference")
-        place.only(("name", "log_medians"))
-        references[slug] = read_reference(place, slug)
     return Run(
         name=str(path),
         fingerprints={slug: fingerprint},
         cases={name: _case(name, place, slug) for name, place in top.place("cases").places().items()},
         accuracy={name: _accuracy(name, place, slug) for name, place in top.place("accuracy").places().items()},
-        references=references,
-        origin=Origin(**{name: origin.get(key, "") for key, name in _ORIGIN.items()}),  # type: ignore[arg-type]
+        references=_reference(top, "reference", slug),
+        memory_references=_reference(top, "memory_reference", slug),
+        origin=Origin(
+            **{name: origin.get(key, "") for key, name in _ORIGIN.items()},  # type: ignore[arg-type]
+            dirty=_DIRTY in origin,
+        ),
     )
+
+
+def _reference(top: Place, key: str, slug: str) -> dict[str, CaseRun]:
+    if key not in top.values:
+        return {}
+    place = top.place(key)
+    place.only(("name", "log_medians"))
+    return {slug: read_reference(place, slug)}
 
 
 def _case(name: str, place: Place, slug: str) -> CaseRun:

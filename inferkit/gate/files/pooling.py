@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -41,7 +41,8 @@ def pooled(runs: Sequence[Run]) -> Run:
         fingerprints=fingerprints,
         cases=cases,
         accuracy={name: case for run in runs for name, case in run.accuracy.items()},
-        references=_pooled_references(runs),
+        references=_pooled_references([run.references for run in runs], runs),
+        memory_references=_pooled_references([run.memory_references for run in runs], runs),
         outcomes=tuple(outcome for run in runs for outcome in run.outcomes if _of_replicates(run, outcome)),
         invalid=invalid,
         failures={name: reason for run in runs for name, reason in run.failures.items()},
@@ -87,11 +88,12 @@ def _of_replicates(run: Run, outcome: Outcome) -> bool:
     return outcome.verdict is not Verdict.INVALID or outcome.case in run.cases or outcome.case in run.accuracy
 
 
-def _pooled_references(runs: Sequence[Run]) -> dict[str, CaseRun]:
+def _pooled_references(references_of: Sequence[Mapping[str, CaseRun]], runs: Sequence[Run]) -> dict[str, CaseRun]:
     """The references by fingerprint slug, pooled; none where versions differ or a run has none."""
     references: dict[str, CaseRun] = {}
     for slug in dict.fromkeys(slug for run in runs for slug in run.fingerprints):
-        measured = [run.references.get(slug) for run in runs if slug in run.fingerprints]
+        pairs = zip(references_of, runs, strict=True)
+        measured = [of_run.get(slug) for of_run, run in pairs if slug in run.fingerprints]
         if None not in measured and len({each.case for each in measured if each}) == 1:
             references[slug] = reduce(CaseRun.pooled, filter(None, measured))
     return references

@@ -77,7 +77,8 @@ def _ours(top: Place, place: Place) -> Run:
         fingerprints=fingerprints,
         cases=cases,
         accuracy=accuracy,
-        references={slug: read_reference(each, slug) for slug, each in place.place("references").places().items()},
+        references=_references(place, "references"),
+        memory_references=_references(place, "memory_references"),
         outcomes=tuple(outcomes),
         # A case that was refused unmeasured (by workers of pytest-xdist) spoils nobody's replicates.
         invalid={
@@ -94,6 +95,10 @@ def _ours(top: Place, place: Place) -> Run:
         smoke=bool(place.values.get("smoke")),
         record=place.values,
     )
+
+
+def _references(place: Place, key: str) -> dict[str, CaseRun]:
+    return {slug: read_reference(each, slug) for slug, each in place.place(key).places().items()}
 
 
 def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], schema: int) -> CaseRun:

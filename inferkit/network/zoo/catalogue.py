@@ -15,7 +15,7 @@ from inferkit.network.zoo.families.googlenet import googlenet
 from inferkit.network.zoo.families.inception import inception_v3
 from inferkit.network.zoo.families.lenet import lenet
 from inferkit.network.zoo.families.mobilenet import mobilenet_v1, mobilenet_v2
-from inferkit.network.zoo.families.reference import reference_1, reference_2
+from inferkit.network.zoo.families.reference import memory_1, reference_1, reference_2
 from inferkit.network.zoo.families.resnet import resnet50, resnet101, resnet152
 from inferkit.network.zoo.families.squeezenet import squeezenet1_0, squeezenet1_1
 from inferkit.network.zoo.families.vgg import vgg16, vgg19
@@ -55,6 +55,7 @@ CATALOGUE: dict[str, ZooNetwork] = {
 REFERENCES: dict[str, ZooNetwork] = {
     "reference-1": ZooNetwork(reference_1, (3, 64, 64)),
     "reference-2": ZooNetwork(reference_2, (16, 14, 14)),
+    "memory-1": ZooNetwork(memory_1, (1, 256, 256)),
 }
 
 

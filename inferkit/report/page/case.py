@@ -235,10 +235,22 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
         found.append(("of what the hardware allows", f"{share:.1%} (bound by {shown(limit.get('bound_by'))})"))
     if case.outcome is not None and case.outcome.mde is not None:
         found.append(("smallest change that would be seen", case.outcome.shown_amount(case.outcome.mde)))
+    found += _screened(facts)
     discarded = facts.get("discarded")
     if isinstance(discarded, list) and discarded:
         found.append(("replicates measured again", str(len(discarded))))
     return found
+
+
+def _screened(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the stored baseline had said of the latency, where the case was then measured in turns with base."""
+    told = mapping(facts, "screened")
+    if not told:
+        return []
+    change, margin = number(told, "change"), number(told, "margin")
+    said = shown(told.get("verdict")) + ("" if change is None else f" at {change:+.1%}")
+    said += "" if margin is None else f" (margin {100 * margin:g} %)"
+    return [("by the stored baseline", said), ("then in turns with base, as", shown(facts.get("confirmed")))]
 
 
 def _builds(told: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -92,7 +92,7 @@ class Campaign:
         self.latency: dict[Case, CaseRecord] = {}
         self.accuracy: dict[AccuracyCase, AccuracyRecord] = {}
         self.logs = Logs(self.settings.logs)
-        self.references = References()
+        self.references, self.memory_references = References(), References(memory=True)
         self._services = matrix.service_cases()
         # Who adds replicates to cases that are measured already: by id, and how many. A cluster puts itself here.
         self.measure_again: Callable[[Mapping[str, CaseRecord], Mapping[str, int]], None] = self._measure_again
@@ -124,7 +124,7 @@ class Campaign:
         evaluations = [case for case in accuracy_cases if case not in self.accuracy]
         rounds = 1 if self.settings.smoke else self.settings.replicates
         asked = self.settings.reference and not self.settings.smoke
-        references = self.references.fresh(records, self.record) if asked else []
+        references = [each for kind in self._machine for each in kind.fresh(records, self.record)] if asked else []
         measured = [*references, *records]
         self.progress.begin(self._steps(measured, evaluations, rounds))
         try:
@@ -162,7 +162,7 @@ class Campaign:
         """Give measured cases their outcomes, all together; more replicates come from `measure_again`."""
         self._measure_builds(records)
         if self.settings.for_baseline:
-            self._measure_enough([*self.references.records.values(), *records])
+            self._measure_enough([*(each for kind in self._machine for each in kind.records.values()), *records])
         while True:
             judged = self._judged(records)
             more = self._rule.more([outcome for outcome in judged.outcomes if outcome.metric == LATENCY])
@@ -172,12 +172,14 @@ class Campaign:
             wanted = {case: count for case, count in counts.items() if count > 0}
             if not wanted:
                 break
-            wanted |= self.references.alongside(by_id, wanted)
-            by_id |= self.references.by_id()
+            for kind in self._machine:
+                wanted |= kind.alongside(by_id, wanted)
+                by_id |= kind.by_id()
             self.progress.more(sum(wanted.values()))
             self.measure_again(by_id, wanted)
             self._replace_invalid([by_id[case] for case in wanted])
         self.references.movements |= judged.movements
+        self.memory_references.movements |= judged.memory_movements
         for record in records:
             outcomes = [outcome for outcome in judged.outcomes if outcome.case == record.case.id]
             record.outcome = next((with_spread(each, record) for each in outcomes if each.metric == LATENCY), None)
@@ -186,6 +188,14 @@ class Campaign:
             record.others = tuple(each for each in outcomes if each.metric != LATENCY) + judge_accuracy(record)
             record.why = judged.layers.get(record.case.id)
             self._tell_damaged_layers(record)
+
+    def machine_lines(self) -> list[str]:
+        """What a report says of the machine, by its reference networks."""
+        return [line for kind in self._machine for line in kind.lines(list(self.latency.values()))]
+
+    @property
+    def _machine(self) -> tuple[References, References]:
+        return self.references, self.memory_references
 
     def records(self) -> list[CaseRecord | AccuracyRecord]:
         """Every case so far."""
@@ -222,7 +232,8 @@ class Campaign:
             facts = prepared_facts(folder)
             record.coverage, record.network_digest = facts.get("coverage"), digest_of_network(facts)
             record.settings_digest = digest_of_settings(backend, case.mode, self.settings.inject.get(case.id))
-            given = self.settings.smoke or case in self._services or case.id in self.references.by_id()
+            is_reference = any(case.id in kind.by_id() for kind in self._machine)
+            given = self.settings.smoke or case in self._services or is_reference
             if not (record.replicates or given):
                 plan_builds(record, self.settings.builds, self.baselines.case(record))
             number = next_build(record)
@@ -312,7 +323,7 @@ class Campaign:
         """Every case that can be judged against its stored baseline, with what the reference networks say."""
         judged = [record for record in records if self._has_evidence(record)]
         base, absent = self.baselines.base(judged)
-        head = run_of(judged, self.references.measured())
+        head = run_of(judged, self.references.measured(), self.memory_references.measured())
         return judge(base, head, rule=self._rule, family=self.settings.family, absent=absent)
 
     def _tell_damaged_layers(self, record: CaseRecord) -> None:

@@ -122,13 +122,18 @@ def case_run(case: Case, replicates: Sequence[Replicate], margin: float, fingerp
     )
 
 
-def run_of(records: Iterable[CaseRecord], references: Mapping[str, CaseRun] | None = None) -> Run:
-    """What was measured of these cases as a run, for the gate; `references` by fingerprint slug."""
+def run_of(
+    records: Iterable[CaseRecord],
+    references: Mapping[str, CaseRun] | None = None,
+    memory_references: Mapping[str, CaseRun] | None = None,
+) -> Run:
+    """What was measured of these cases as a run, for the gate; references by fingerprint slug."""
     judged = [record for record in records if record.open and record.replicates and record.slug]
     return Run(
         fingerprints={record.slug: record.fingerprint for record in judged if record.fingerprint is not None},
         cases={record.case.id: record.measured() for record in judged},
         references=references or {},
+        memory_references=memory_references or {},
         invalid={record.case.id: record.invalid for record in judged if record.invalid},
     )
 

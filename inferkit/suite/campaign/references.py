@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inferkit.backends import backend
-from inferkit.gate.reference import Movement
+from inferkit.gate.reference import ARITHMETIC, MEMORY, Movement
 from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.records import CaseRecord
@@ -16,8 +16,12 @@ from inferkit.suite.matrix.definition import NetworkDefinition
 
 @dataclass
 class References:
-    """The reference of each kind of machine (fingerprint slug) that a campaign measures on, measured once."""
+    """The reference of each kind of machine (fingerprint slug) that a campaign measures on, measured once.
 
+    `memory`: the one that the memory bounds.
+    """
+
+    memory: bool = False
     records: dict[str, CaseRecord] = field(default_factory=dict)
     movements: dict[str, Movement] = field(default_factory=dict)
 
@@ -26,7 +30,8 @@ class References:
         fresh = []
         for record in records:
             name = record.case.backend
-            stated = backend(name).facts.reference
+            facts = backend(name).facts
+            stated = facts.memory_reference if self.memory else facts.reference
             if stated is None or not record.open or record.slug in self.records:
                 continue
             network = NetworkDefinition(stated.name, stated.name, batch_sizes=(stated.batch_size,), backends=(name,))
@@ -60,13 +65,19 @@ class References:
     def lines(self, records: Sequence[CaseRecord]) -> list[str]:
         """What a report says of the machine: one line for each kind of machine that there is something to say of."""
         lines = [
-            f"{record.case.backend}: {_useless(record)}" for record in self.records.values() if not _usable(record)
+            f"{record.case.backend}: {self._useless(record)}" for record in self.records.values() if not _usable(record)
         ]
         for slug, moved in self.movements.items():
             line = moved.line([each.outcome for each in records if each.outcome is not None and each.slug == slug])
             if line:
                 lines.append(f"{self.records[slug].case.backend}: {line}")
         return lines
+
+    def _useless(self, record: CaseRecord) -> str:
+        """Why a reference says nothing of the machine."""
+        why = record.failure or (record.unsupported.reason if record.unsupported else record.invalid)
+        what = MEMORY if self.memory else ARITHMETIC
+        return f"{what} could not be measured, so a change of the machine would not be noticed: {why}"
 
     def as_dict(self) -> dict[str, Any]:
         """For a run's JSON, by fingerprint slug; without those that could not be measured properly."""
@@ -86,12 +97,6 @@ def _version(record: CaseRecord) -> str:
     """What a stored time of the reference belongs to, for the same machine: the network and its precision."""
     case = record.case
     return case.model if case.precision == "fp32" else f"{case.model}-{case.precision}"
-
-
-def _useless(record: CaseRecord) -> str:
-    """Why a reference says nothing of the machine."""
-    why = record.failure or (record.unsupported.reason if record.unsupported else record.invalid)
-    return f"the reference network could not be measured, so a change of the machine would not be noticed: {why}"
 
 
 def _usable(record: CaseRecord) -> bool:

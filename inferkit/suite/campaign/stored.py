@@ -47,7 +47,8 @@ class StoredBaselines:
 
         BaselineError where a baseline is damaged.
         """
-        fingerprints, cases, references = dict[str, Fingerprint](), dict[str, CaseRun](), dict[str, CaseRun]()
+        fingerprints, cases = dict[str, Fingerprint](), dict[str, CaseRun]()
+        references, memory_references = dict[str, CaseRun](), dict[str, CaseRun]()
         absent = dict[str, str]()
         for record in records:
             assert record.fingerprint is not None
@@ -58,11 +59,13 @@ class StoredBaselines:
                 continue
             fingerprints[record.fingerprint.slug] = record.fingerprint
             references |= baseline.references
+            memory_references |= baseline.memory_references
             if name in baseline.cases:
                 cases[name] = baseline.cases[name]
             else:
                 absent[name] = f"the baseline {self._store.path(record.fingerprint).name} does not have this case"
-        return Run(fingerprints=fingerprints, cases=cases, references=references), absent
+        stored = Run(fingerprints=fingerprints, cases=cases, references=references, memory_references=memory_references)
+        return stored, absent
 
     def _with_layers(self, baseline: Run) -> Run:
         ((slug, fingerprint),) = baseline.fingerprints.items()

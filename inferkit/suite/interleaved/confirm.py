@@ -115,10 +115,12 @@ class Confirmation:
 
     def _hides(self, record: CaseRecord) -> bool:
         """Whether a slowdown of the margin may be hidden by a machine that is faster than it was."""
-        movement, outcome = self._campaign.references.movements.get(record.slug), record.outcome
-        if movement is None or outcome is None or outcome.upper is None or outcome.margin is None:
+        campaign, outcome = self._campaign, record.outcome
+        movements = [kind.movements.get(record.slug) for kind in (campaign.references, campaign.memory_references)]
+        faster = min([0.0, *(math.log1p(each.change) for each in movements if each is not None)])
+        if outcome is None or outcome.upper is None or outcome.margin is None:
             return False
-        return math.log1p(outcome.upper) - min(math.log1p(movement.change), 0.0) > math.log1p(outcome.margin)
+        return math.log1p(outcome.upper) - faster > math.log1p(outcome.margin)
 
     def _changed(self, record: CaseRecord) -> bool:
         """Whether the engine is made of something else than base's was; False where that is not known."""

@@ -57,12 +57,14 @@ def git(folder: Path, *arguments: str, what: str) -> str:
 def installed(source: Path, folder: Path, extras: str = "") -> str:
     """Install `source` (with these extras) into a new environment in `folder`; returns its Python.
 
-    UsageError with pip's last words where that fails.
+    Of a project that is no package, what its requirements.txt lists. UsageError with pip's last words where that fails.
     """
     _run([sys.executable, "-m", "venv", str(folder)], f"{folder}: cannot create an environment")
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    is_package = any((source / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg"))
     wanted = f"{source}[{extras}]" if extras else str(source)
-    _run([str(python), "-m", "pip", "install", "--quiet", wanted], f"{wanted}: cannot be installed")
+    arguments = [wanted] if is_package else ["--requirement", str(source / "requirements.txt")]
+    _run([str(python), "-m", "pip", "install", "--quiet", *arguments], f"{wanted}: cannot be installed")
     return str(python)
 
 

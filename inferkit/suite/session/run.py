@@ -74,7 +74,7 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
         suite.notes += confirmation.run() if confirmation is not None else []
         suite.notes += _busy(campaign)
         suite.notes += _unlike_calibration(campaign)
-        suite.notes += campaign.references.lines(list(campaign.latency.values()))
+        suite.notes += campaign.machine_lines()
         if campaign.logs.folder is not None:
             suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
 
@@ -238,7 +238,7 @@ def hand_over(suite: Suite) -> None:
     traces = traces_npz(suite) if wanted and pytest_benchmark.is_on(suite.config) else b""
     pytest_benchmark.keep_from_writing(suite.config, also_storage=True)
     entries = pytest_benchmark.entries(suite.config)
-    lines = [line for c in suite.campaigns.values() for line in c.references.lines(list(c.latency.values()))]
+    lines = [line for campaign in suite.campaigns.values() for line in campaign.machine_lines()]
     send(suite.config, WorkerRun(finite(run_record(suite)), [*suite.notes, *lines], finite(entries), traces))
 
 

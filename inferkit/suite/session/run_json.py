@@ -42,8 +42,9 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.accuracy is not None},
         "references": {slug: facts for c in campaigns for slug, facts in c.references.as_dict().items()},
+        "memory_references": {slug: facts for c in campaigns for slug, facts in c.memory_references.as_dict().items()},
         "remarks": [
-            *(line for c in campaigns for line in c.references.lines(list(c.latency.values()))),
+            *(line for c in campaigns for line in c.machine_lines()),
             *coverage_lines(everything),
         ],
         "outcomes": [outcome.as_dict() for outcome in outcomes],
