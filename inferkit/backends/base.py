@@ -67,11 +67,11 @@ class Facts:
     """What the program must know of a backend. The defaults are those of one that computes on the CPU.
 
     `runs_on`: a GPU is leased, so that its cases never meet; latencies on a CPU suffer from what else it does.
-    `latency_margin` is how much slower a case may get (0.05: 5 %) where nobody states it. Without a `reference`, bound by
-    arithmetic, nothing tells a slower machine from slower software; `memory_reference`, bound by the memory, tells what
-    of the machine it was. `engine_suffixes` end the names of engine files, the first those of new ones; without any,
-    every process builds its engine. `rebuilt_by_timing`: two builds of one network differ, since the builder times what
-    it chooses from; `build_anew` are the options of a build that takes nothing from earlier ones.
+    `latency_margin` is how much slower a case may get (0.05: 5 %) where nobody states it. Without a `reference`, bound
+    by arithmetic, nothing tells a slower machine from slower software; `memory_reference`, bound by the memory, tells
+    what of the machine it was. `engine_suffixes` end the names of engine files, the first those of new ones; without
+    any, every process builds its engine. `rebuilt_by_timing`: two builds of one network differ, since the builder times
+    what it chooses from; `build_anew` are the options of a build that takes nothing from earlier ones.
     `emulates` names precisions that `build(…, emulate=True)` computes in FP32, right in accuracy and not in speed.
     `build_settings` and `session_settings` are what `build` and `Engine.session` take.
     """

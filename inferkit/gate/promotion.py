@@ -21,7 +21,7 @@ from inferkit.version import __version__
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
 _MOST_REFERENCES = 12
 _DIGITS = 6  # of a percentage
-_REFUSED = (Verdict.REGRESSED, Verdict.INVALID)
+_REFUSED = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.INVALID)
 _Kind = TypeVar("_Kind", bound=Measured)
 
 
@@ -129,7 +129,7 @@ def _planned(
 
 
 # Of the metrics beside the latency only what changed is shown.
-_SHOWN = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INVALID)
+_SHOWN = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.IMPROVED, Verdict.INVALID)
 
 
 def _refused_in_run(head: Run, refused: Sequence[Outcome]) -> list[Outcome]:

@@ -34,14 +34,15 @@ def measured(tmp_path_factory, tiny_files):
     return project, run, run.json["inferkit"], path
 
 
-def faster(path, *, cases: float = 1.0, reference: float = 1.0) -> None:
+def faster(path, *, cases: float = 1.0, reference: float = 1.0, memory: float = 1.0) -> None:
     """Make the baseline one of a machine, or of software, that was so many times faster."""
     stored = json.loads(path.read_text())
     for case in stored["cases"].values():
         case["log_medians"] = [value - math.log(cases) for value in case["log_medians"]]
         case.pop("log_p99", None)
-    logs = stored["reference"]["log_medians"]
-    stored["reference"]["log_medians"] = [value - math.log(reference) for value in logs]
+    for key, factor in (("reference", reference), ("memory_reference", memory)):
+        logs = stored[key]["log_medians"]
+        stored[key]["log_medians"] = [value - math.log(factor) for value in logs]
     path.write_text(json.dumps(stored))
 
 
@@ -59,24 +60,29 @@ def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
     project, run, ours, path = measured
     assert run.code == 0, run.text
     steps = [line.split("] ")[1] for line in run.text.splitlines() if ", replicate " in line]
-    assert [step.split("-")[0] for step in steps] == ["reference", "tiny", "tiny", "tiny"] * 3
+    assert [step.split("-")[0] for step in steps] == ["reference", "memory", "tiny", "tiny", "tiny"] * 3
     (reference,) = ours["references"].values()
     assert (reference["name"], reference["case"]) == ("reference-2", "reference-2-fp32-b1-onnxruntime")
     assert len(reference["log_medians"]) == 3
     assert reference["case"] not in ours["cases"]
-    assert json.loads(path.read_text())["reference"]["name"] == "reference-2"
+    stored = json.loads(path.read_text())
+    assert (stored["reference"]["name"], stored["memory_reference"]["name"]) == ("reference-2", "memory-1")
+    (memory,) = ours["memory_references"].values()
+    assert len(memory["log_medians"]) == len(stored["memory_reference"]["log_medians"]) == 3
     (series,) = History(project.folder / "history.duckdb").series("reference-2", metric=REFERENCE)
     assert series.points[0].values == pytest.approx([math.exp(value) for value in reference["log_medians"]])
-    assert "reference-2" not in run.text.split("inferkit =")[-1]  # it is no case of the table
+    shown = run.text.split("inferkit =")[-1]
+    assert "reference-2" not in shown  # it is no case of the table
+    assert "memory-1" not in shown
 
 
-def test_where_it_moved_too_nothing_is_called_regressed(measured):
+def test_what_the_machine_may_have_done_is_called_nothing_else(measured):
     project, _, _, path = measured
     with put_back(path):
         faster(path, cases=200, reference=10_000)
         run = project.run(*LATENCIES)
     assert run.code == 10, run.text
-    assert run.verdict(CASE) == "INVALID"
+    assert run.verdict(CASE) == "INCONCLUSIVE"
     said = run.tests[CASE].find("skipped").get("message")
     assert "the reference network moved by +" in said
     assert "the machine did" in said
@@ -86,6 +92,16 @@ def test_where_it_moved_too_nothing_is_called_regressed(measured):
     assert reference["moved"]
     (remark,) = view_of(read_run(project.folder / "run.json")).remarks  # what the reports show above the cases
     assert remark.endswith("the machine did")
+
+
+def test_the_memory_alone_may_have_done_it(measured):
+    project, _, _, path = measured
+    with put_back(path):
+        faster(path, cases=200, memory=10_000)
+        run = project.run(*LATENCIES)
+    assert run.code == 10, run.text
+    assert run.verdict(CASE) == "INCONCLUSIVE"
+    assert "the memory's reference network moved by +" in run.tests[CASE].find("skipped").get("message")
 
 
 def test_a_case_that_cannot_be_measured_does_not_take_the_others_with_it(measured):
@@ -108,6 +124,6 @@ def test_where_it_did_not_the_software_did(measured):
         faster(path, cases=200)
         run = project.run(*LATENCIES)
     assert run.code == 1
-    assert run.verdict(CASE) == "REGRESSED"
+    assert run.verdict(CASE) == "SUSPECT"  # base cannot be had: this is no git repository
     assert "the reference network did not (" in run.text
     assert "the software did" in run.text

@@ -15,6 +15,7 @@ from inferkit.gate.rules.moderated import ModeratedRule
 from inferkit.gate.rules.rule import LogSamples
 from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
+from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.suite.campaign.artifacts import own_cache
 from inferkit.suite.campaign.builds import (
@@ -26,6 +27,7 @@ from inferkit.suite.campaign.builds import (
     plan_builds,
     with_spread,
 )
+from inferkit.suite.campaign.digests import digest_of_network
 from inferkit.suite.campaign.facts import latency_facts
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.matrix.definition import NetworkDefinition
@@ -63,12 +65,13 @@ def prepared(tmp_path):
     ],
 )
 def test_a_changed_network_is_built_more_than_once_unless_told_otherwise(prepared, wanted, former, builds):
-    record = record_of()
-    plan_builds(record, wanted, prepared, former)
+    digest = digest_of_network(prepared_facts(prepared))
+    record = replace(record_of(), network_digest=digest)
+    plan_builds(record, wanted, former)
     assert record.builds == builds
     assert bool(record.builds_reason) == (wanted is None and builds > 1)
     on_cpu = record_of("onnxruntime")  # builds in every process anyway
-    plan_builds(on_cpu, wanted, prepared, former)
+    plan_builds(on_cpu, wanted, former)
     assert (on_cpu.builds, next_build(on_cpu)) == (1, None)
 
 

@@ -70,7 +70,7 @@ def runs(tmp_path_factory):
     promote = [sys.executable, "-m", "inferkit.cli.main", "baseline", "promote", "before.json"]
     subprocess.run(promote, cwd=folder, check=True, capture_output=True)
     onnx.save(network(9), str(folder / "bench" / "net.onnx"))
-    return project, project.run("--benchmark-json=run.json", "--verdict-json=verdicts.json")
+    return project, project.run("--benchmark-json=run.json", "--verdict-json=verdicts.json", "--confirm=never")
 
 
 def test_the_failing_test_names_the_layer(runs):

@@ -119,7 +119,7 @@ def test_a_promoted_baseline_lets_the_next_run_pass_and_a_regression_fails(measu
     faster = promoted["cases"]["tiny-fp32-b1-onnxruntime"]
     faster["log_medians"] = [value - np.log(100) for value in faster["log_medians"]]
     path.write_text(json.dumps(promoted))
-    run = project.run("--benchmark-json=worse.json")
+    run = project.run("--benchmark-json=worse.json", "--confirm=never")
     assert run.code == 1
     same = "test_latency[tiny-fp32-b4-onnxruntime]"
     assert run.verdict(same) in ("PASS", "INCONCLUSIVE")  # two replicates on a busy machine may not suffice to pass
