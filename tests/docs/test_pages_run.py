@@ -14,6 +14,8 @@ from tests.docs.page import blocks, follow
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "own_project"
+# Who commits what a page has committed.
+AUTHOR = {f"GIT_{who}_{what}": "reader@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 @pytest.mark.slow
@@ -23,7 +25,7 @@ def test_a_project_without_a_conftest_runs_gates_and_reports(installed, tmp_path
     assert not list(folder.rglob("conftest.py"))
     assert len((folder / "test_engine.py").read_text().splitlines()) <= 10
     every_command = (folder / "README.md").read_text().count("\n$ ")
-    assert follow(folder / "README.md", folder, installed) == every_command > 5
+    assert follow(folder / "README.md", folder, {**installed, **AUTHOR}) == every_command > 5
     (baseline,) = (folder / "baselines").glob("*.json")
     assert len(json.loads(baseline.read_text())["cases"]) == 4
     verdicts = {
@@ -73,12 +75,11 @@ def test_the_tutorial_goes_as_it_says(tmp_path):
     home.mkdir()
     (home / "inferkit").symlink_to(ROOT)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST_", "VIRTUAL"))}
-    author = {f"GIT_{who}_{what}": "reader@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     # The registry's files are kept where they were: a home that is empty would fetch gigabytes again.
     cache = {"PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"), "INFERKIT_CACHE": str(home / "cache")}
     page = ROOT / "docs" / "tutorial.md"
     every_command = page.read_text().count("\n$ ")
-    assert follow(page, home, {**kept, **author, **cache, "HOME": str(home)}) == every_command > 20
+    assert follow(page, home, {**kept, **AUTHOR, **cache, "HOME": str(home)}) == every_command > 20
 
 
 @pytest.mark.slow

@@ -46,10 +46,14 @@ class Why(StrEnum):
 
 @dataclass(frozen=True)
 class _Base:
-    """The commits that may be base of a fingerprint's baseline, or why there is none."""
+    """The commits that may be base of a fingerprint's baseline, or why there is none.
+
+    `other_source`: the repository is inferkit's own, and it is another than at the first of them.
+    """
 
     commits: tuple[str, ...] = ()
     reason: str = ""
+    other_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class Confirmation:
         """The cases that are measured in turns, and why."""
         candidates = [record for record in self._campaign.latency.values() if self._has_base(record)]
         reasons = [self._why(record) for record in candidates]
-        others = [number for number, why in enumerate(reasons) if why is None]
+        latencies = self._campaign.matrix.cases()  # a service's processes take many times as long
+        others = [number for number, why in enumerate(reasons) if why is None and candidates[number].case in latencies]
         if others:
             reasons[random.SystemRandom().choice(others)] = Why.SAMPLE
         return [_Chosen(record, why) for record, why in zip(candidates, reasons, strict=True) if why is not None]
@@ -130,7 +135,7 @@ class Confirmation:
         pairs = ((stored.network, record.network_digest), (stored.settings, record.settings_digest))
         if any(base is not None and head is not None and base != head for base, head in pairs):
             return True
-        return own_source_changed(repository_of(self._matrix.parent), self._bases[record.slug].commits[0])
+        return self._bases[record.slug].other_source
 
     def _reason(self, record: CaseRecord) -> str:
         """Why a case cannot be confirmed; empty where nothing is known to stand in the way."""
@@ -143,11 +148,12 @@ class Confirmation:
     def _base(self, record: CaseRecord) -> _Base:
         assert record.fingerprint is not None
         try:
-            repository_of(self._matrix.parent)
+            repository = repository_of(self._matrix.parent)
             baseline = self._campaign.baselines.find(record.fingerprint)
             if isinstance(baseline, str):
                 return _Base(reason=baseline)
-            return _Base(tuple(base_commits(self._campaign.store.path(record.fingerprint), baseline.origin)))
+            commits = tuple(base_commits(self._campaign.store.path(record.fingerprint), baseline.origin))
+            return _Base(commits, other_source=own_source_changed(repository, commits[0]))
         except InferkitError as error:
             return _Base(reason=str(error))
 
