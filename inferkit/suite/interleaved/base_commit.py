@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inferkit.errors import UsageError
 from inferkit.gate.run import Origin
-from inferkit.suite.interleaved.worktree import commit_of, git, installed, repository_of
+from inferkit.suite.interleaved.worktree import commit_of, git, installed
 
 # Files that say what a project needs; of a pyproject.toml only these tables of [project].
 _REQUIREMENTS = ("requirements*.txt", "*.lock", "environment*.y*ml", "setup.cfg", "setup.py")
@@ -16,16 +16,17 @@ _DECLARED = ("dependencies", "optional-dependencies")
 _UNKNOWN = ("", "unknown", "unversioned")
 
 
-def base_commits(baseline: Path, origin: Origin) -> list[str]:
+def base_commits(repository: Path, baseline: Path, origin: Origin) -> list[str]:
     """The commits that may be the base of a baseline file, the likeliest first. UsageError, which says why, for none.
 
     Where the run that was promoted had no uncommitted changes, its commit is the base. Else it is the commit that
     brought the baseline, since a network and its baseline are mostly committed together.
     """
-    repository = repository_of(baseline.parent)
     commits = [] if origin.dirty or origin.commit in _UNKNOWN else _there(repository, origin.commit)
-    if not _changed(repository, baseline):
-        commits += _there(repository, git(repository, "log", "-1", "--format=%H", "--", str(baseline), what="git log"))
+    if _is_committed(repository, baseline):
+        commits += _there(
+            repository, git(repository, "log", "-1", "--format=%H", "--", str(baseline.resolve()), what="git log")
+        )
     if origin.dirty and origin.commit not in _UNKNOWN:
         commits += _there(repository, origin.commit)
     if commits:
@@ -62,9 +63,11 @@ def _there(repository: Path, ref: str) -> list[str]:
         return []
 
 
-def _changed(repository: Path, file: Path) -> bool:
-    """Whether git does not have the file as it is."""
-    return bool(git(repository, "status", "--porcelain", "--ignored", "--", str(file.resolve()), what="git status"))
+def _is_committed(repository: Path, file: Path) -> bool:
+    """Whether git has the file as it is."""
+    if not file.resolve().is_relative_to(repository.resolve()):
+        return False
+    return not git(repository, "status", "--porcelain", "--ignored", "--", str(file.resolve()), what="git status")
 
 
 def _dependencies(folder: Path) -> dict[str, object]:

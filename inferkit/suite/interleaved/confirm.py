@@ -152,7 +152,7 @@ class Confirmation:
             baseline = self._campaign.baselines.find(record.fingerprint)
             if isinstance(baseline, str):
                 return _Base(reason=baseline)
-            commits = tuple(base_commits(self._campaign.store.path(record.fingerprint), baseline.origin))
+            commits = tuple(base_commits(repository, self._campaign.store.path(record.fingerprint), baseline.origin))
             return _Base(commits, other_source=own_source_changed(repository, commits[0]))
         except InferkitError as error:
             return _Base(reason=str(error))

@@ -31,17 +31,20 @@ def commit(folder, name, text):
 def test_the_commit_of_a_clean_run_is_the_base_then_the_one_that_brought_the_file(repository):
     first, second = git(repository, "rev-parse", "HEAD~1"), git(repository, "rev-parse", "HEAD")
     commit(repository, "later.txt", "later")
-    assert base_commits(repository / "baselines" / "cpu.json", Origin(commit=first)) == [first, second]
+    assert base_commits(repository, repository / "baselines" / "cpu.json", Origin(commit=first)) == [first, second]
 
 
 def test_of_a_run_with_uncommitted_changes_it_is_the_one_that_brought_the_file(repository):
     first, second = git(repository, "rev-parse", "HEAD~1"), git(repository, "rev-parse", "HEAD")
-    assert base_commits(repository / "baselines" / "cpu.json", Origin(commit=first, dirty=True)) == [second, first]
+    assert base_commits(repository, repository / "baselines" / "cpu.json", Origin(commit=first, dirty=True)) == [
+        second,
+        first,
+    ]
 
 
 @pytest.mark.parametrize("unknown", ["", "unknown", "unversioned"])
 def test_without_a_known_commit_the_file_has_one(repository, unknown):
-    assert base_commits(repository / "baselines" / "cpu.json", Origin(commit=unknown)) == [
+    assert base_commits(repository, repository / "baselines" / "cpu.json", Origin(commit=unknown)) == [
         git(repository, "rev-parse", "HEAD")
     ]
 
@@ -50,9 +53,9 @@ def test_a_file_that_was_edited_since_is_of_no_commit(repository):
     path = repository / "baselines" / "cpu.json"
     path.write_text("{ }")
     first = git(repository, "rev-parse", "HEAD~1")
-    assert base_commits(path, Origin(commit=first)) == [first]
+    assert base_commits(repository, path, Origin(commit=first)) == [first]
     with pytest.raises(UsageError, match=r"cpu\.json is not committed"):
-        base_commits(path, Origin())
+        base_commits(repository, path, Origin())
 
 
 def test_a_file_that_git_ignores_is_of_no_commit(repository):
@@ -60,7 +63,7 @@ def test_a_file_that_git_ignores_is_of_no_commit(repository):
     (repository / "ignored").mkdir()
     (repository / "ignored" / "cpu.json").write_text("{}")
     with pytest.raises(UsageError, match="not committed"):
-        base_commits(repository / "ignored" / "cpu.json", Origin())
+        base_commits(repository, repository / "ignored" / "cpu.json", Origin())
 
 
 def test_a_shallow_clone_says_how_to_get_the_commit(repository, tmp_path):
@@ -69,12 +72,14 @@ def test_a_shallow_clone_says_how_to_get_the_commit(repository, tmp_path):
     path = tmp_path / "clone" / "baselines" / "cpu.json"
     path.write_text("{ }")
     with pytest.raises(UsageError, match=rf"{first[:12]}, is not in this repository: this clone is shallow.*unshallow"):
-        base_commits(path, Origin(commit=first))
+        base_commits(tmp_path / "clone", path, Origin(commit=first))
 
 
-def test_no_repository_is_said(tmp_path):
-    with pytest.raises(UsageError, match="not in a git repository"):
-        base_commits(tmp_path / "cpu.json", Origin())
+def test_of_a_file_outside_of_the_repository_only_its_run_names_a_commit(repository, tmp_path):
+    first = git(repository, "rev-parse", "HEAD~1")
+    assert base_commits(repository, tmp_path / "cpu.json", Origin(commit=first)) == [first]
+    with pytest.raises(UsageError, match="not committed"):
+        base_commits(repository, tmp_path / "cpu.json", Origin())
 
 
 def test_only_a_repository_of_inferkit_itself_has_its_source(repository):
