@@ -1,4 +1,4 @@
-"""Whole suites of the default matrix, screened and confirmed: how many unchanged ones are red, how many slowdowns found.
+"""Whole suites of the default matrix, screened and confirmed: how many unchanged are red, how many slowdowns found.
 
 Each trial is one line of the log: what was done, every case's verdict before and after it was measured in turns, and
 the seconds of both stages. The repository must have no uncommitted changes: its commit is the base.
