@@ -26,7 +26,7 @@ HEAVIEST = {"tensorrt", "tensorrt_rtx", "pycuda", "caffe", "onnxruntime", "ray",
 HEAVY = HEAVIEST | {"numpy", "onnx", "scipy", "cv2", "lmdb", "google.protobuf", "pytest", "psutil", "rich"}
 
 # Rooms from the ground up; each may import what stands before it, never what stands after it.
-GROUND = ("errors", "exit_codes", "files", "cache", "progress", "version", "wire")
+GROUND = ("errors", "exit_codes", "files", "cache", "content_store", "progress", "version", "wire")
 FLOORS: tuple[tuple[str, ...], ...] = (
     GROUND,
     ("network",),
