@@ -176,9 +176,9 @@ class _FolderStore(ContentStore):
     def _explained(self, digest: str, what: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise self._missing(digest) from None
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and what == "read":
+                raise self._missing(digest) from None
             raise StoreError(
                 f"{self.place}: the object {key_of(digest)} cannot be {what}: {error.strerror or error}; make the "
                 f"folder accessible, or name another store by {VARIABLE}"
@@ -251,10 +251,10 @@ class _UrlStore(ContentStore):
             yield
         except StoreError:
             raise
-        except FileNotFoundError:
-            raise self._missing(digest) from None
         # What lies behind a URL raises whatever it likes: of botocore, aiohttp, paramiko.
         except Exception as error:
+            if isinstance(error, FileNotFoundError) and what == "read":
+                raise self._missing(digest) from None
             raise StoreError(
                 f"{self.place}: the object {key_of(digest)} cannot be {what}: {_said(error)}; check that the store "
                 "can be reached from here, and the credentials and rights in the environment"
