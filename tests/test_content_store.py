@@ -122,7 +122,7 @@ def test_what_is_no_hash_reaches_no_file(place: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_an_error_with_its_name(place: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="nowhere.onnx: cannot be read"):
+    with pytest.raises(StoreError, match=r"nowhere\.onnx: cannot be read"):
         open_store(place).put(tmp_path / "nowhere.onnx")
 
 
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_there_is_an_error_with_its_name(place: str, tmp_path
 def test_a_folder_that_may_not_be_written_to_is_an_error_with_a_hint(file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "store"
     folder.mkdir(mode=0o500)
-    with pytest.raises(StoreError, match="cannot be written: Permission denied.*INFERKIT_STORE"):
+    with pytest.raises(StoreError, match=r"cannot be written: Permission denied.*INFERKIT_STORE"):
         open_store(str(folder)).put(file)
 
 

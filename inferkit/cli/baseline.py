@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.cli.case_options import matrix_file
 from inferkit.cli.comparing import show_outcomes
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import BaselineError, UsageError
@@ -35,6 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also promote REGRESSED and INVALID cases; the reason is stored with them",
     )
     promote.add_argument("--skip-invalid", action="store_true", help="keep the old baseline of INVALID cases")
+    promote.add_argument(
+        "--matrix",
+        metavar="FILE",
+        help="table of cases of the run, whose networks' files are kept in its store where git does not have them "
+        "(default: matrix.toml, bench/matrix.toml)",
+    )
     promote.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
     show = actions.add_parser("show", help="list all baselines, or the cases of one")
     show.add_argument("baseline", nargs="?", metavar="NAME", help="baseline file, or its name without .json")
@@ -74,6 +81,10 @@ def _promote(args: argparse.Namespace) -> int:
             _print_promotion(promotion)
     refused = {outcome.verdict for promotion in promotions for outcome in promotion.refused}
     code = ExitCode.REGRESSED if "REGRESSED" in refused else ExitCode.INVALID if refused else ExitCode.OK
+    lines = [] if refused else _keep_files(run, args)
+    if not args.json:
+        for line in lines:
+            print(line)
     if args.dry_run:
         if not args.json:
             print("nothing is written (--dry-run)")
@@ -89,6 +100,30 @@ def _promote(args: argparse.Namespace) -> int:
         for path in written:
             print(f"written: {path}; commit it, so that it is reviewed like code")
     return code
+
+
+def _keep_files(run: Run, args: argparse.Namespace) -> list[str]:
+    """Put what git lacks of the promoted networks into the store, and say so; or say what follows without one."""
+    from inferkit.content_store import chosen_store
+    from inferkit.suite.matrix.read import load_matrix
+    from inferkit.suite.sources import keep, missing_in_git
+
+    if not any(case.files for case in run.cases.values()):
+        return []
+    try:
+        path = matrix_file(args)
+    except UsageError as error:
+        if args.matrix:
+            raise
+        return [f"no file is stored: {error}"]
+    sources = missing_in_git(run, path.parent)
+    store = chosen_store(load_matrix(path).suite.store) if sources.files else None
+    if store is None:
+        return [sources.cannot_be_confirmed] if sources.files else []
+    if args.dry_run:
+        return [f"would be stored in {store.place}: {', '.join(sources.files)}"]
+    stored = keep(sources, path.parent, store)
+    return [f"stored in {store.place}: {', '.join(stored)}"] if stored else []
 
 
 def _print_promotion(promotion: Promotion) -> None:

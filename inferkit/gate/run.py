@@ -46,6 +46,7 @@ class CaseRun(Measured):
     at its precision, `settings` that of what its engine is built and run with; None where it is not known. `rebuilt`:
     the engine was chosen by timing, so a further build is another engine.
     `replicates_known` is False where the one value hides how many processes there were. `layers` is the layer table.
+    `files` are those that the network is made of, with their SHA-256 (suite/matrix/network_files.py).
     """
 
     data: Mapping[str, tuple[float, ...]]
@@ -55,6 +56,7 @@ class CaseRun(Measured):
     rebuilt: bool = False
     replicates_known: bool = True
     layers: LayerTable = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def log_medians(self) -> tuple[float, ...]:

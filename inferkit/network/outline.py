@@ -1,4 +1,7 @@
-"""Whether a network's files are there and of their kind, by their outline: no weight is read, nothing is converted."""
+"""Which files a network is made of, and whether they are there and of their kind, by their outline.
+
+No weight is read, nothing is converted.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,29 @@ def check_files(model: PathLike, caffemodel: PathLike | None = None) -> None:
             _check_caffemodel(Path(caffemodel))
 
 
+def files_of(model: PathLike, caffemodel: PathLike | None = None) -> list[Path]:
+    """The files of a network that is not the zoo's: its model, its weights, an ONNX file's external data.
+
+    Those of external data that are not below the model's folder, which `load` refuses, are left out. NetworkError or
+    UsageError as `check_files`.
+    """
+    kind = kind_of(model, Path(model), caffemodel)
+    if kind == "onnx":
+        source = Path(model)
+        external = (inside(source.parent.resolve(), location) for location in sorted(_locations(source)))
+        return [source, *(file for file in external if file is not None)]
+    return [] if kind == "zoo" else [Path(each) for each in (model, caffemodel) if each is not None]
+
+
 def _check_onnx(source: Path) -> None:
+    for location in sorted(_locations(source)):
+        file = inside(source.parent.resolve(), location)
+        if file is not None and not file.is_file():  # what is outside of the folder is refused by `load`
+            raise NetworkError(f"{source}: its external data, {location}, does not exist beside it")
+
+
+def _locations(source: Path) -> set[str]:
+    """The places of an ONNX file's external data, as it has them. NetworkError where it is no model."""
     from inferkit.network.onnx_file import no_model, refuse_pointer
 
     with _Mapped(source) as content:
@@ -51,15 +76,11 @@ def _check_onnx(source: Path) -> None:
             inside_graph = {number for graph in graphs for number, _, _ in _fields(view, *graph)}
             if _OUTPUT not in inside_graph or all(number != _OPSET for number, _, _ in fields):
                 raise DataError("it has no graph with outputs")
-            locations = {location for graph in graphs for location in _external(view, *graph)}
+            return {location for graph in graphs for location in _external(view, *graph)}
         except DataError as error:
             raise no_model(source, len(view), error) from None
         finally:
             view.release()
-    for location in sorted(locations):
-        file = inside(source.parent.resolve(), location)
-        if file is not None and not file.is_file():  # what is outside of the folder is refused by `load`
-            raise NetworkError(f"{source}: its external data, {location}, does not exist beside it")
 
 
 def _check_caffemodel(source: Path) -> None:

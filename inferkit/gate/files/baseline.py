@@ -16,7 +16,7 @@ from typing import Any
 from inferkit.errors import BaselineError
 from inferkit.files import write_atomically
 from inferkit.gate.files.checked_json import Place, read_json
-from inferkit.gate.files.data import read_builds, read_data, read_reference, written
+from inferkit.gate.files.data import read_builds, read_data, read_files, read_reference, written
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import of_replicates
 from inferkit.gate.run import AccuracyRun, CaseRun, Measured, Origin, Run
@@ -27,7 +27,7 @@ SCHEMA = 1
 _ORIGIN = {"run": "source", "commit": "commit", "date": "date", "inferkit": "version"}
 _DIRTY = "dirty"  # the key that is there where no commit has all of what was measured
 # What the file has of a case beside its data, and of an accuracy; of what is not known it says nothing.
-_CASE = ("accepted", "builds", "network", "settings")
+_CASE = ("accepted", "builds", "network", "settings", "files")
 _ACCURACY = ("top1", "top5", "images", "accepted")
 
 
@@ -55,7 +55,7 @@ def origin_of(run: Run) -> dict[str, str]:
 
 def _facts(case: Measured, keys: Sequence[str]) -> dict[str, Any]:
     facts = {key: getattr(case, key) for key in keys}
-    return {key: value for key, value in facts.items() if value not in (None, ())}
+    return {key: value for key, value in facts.items() if value not in (None, (), {})}
 
 
 def read_baseline(path: str | os.PathLike[str]) -> Run:
@@ -104,6 +104,7 @@ def _case(name: str, place: Place, slug: str) -> CaseRun:
         builds=read_builds(place, len(data["log_medians"])),
         network=place.optional_text("network"),
         settings=place.optional_text("settings"),
+        files=read_files(place),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from inferkit.content_store import is_sha256
 from inferkit.gate.files.checked_json import Place
 from inferkit.gate.metrics import Metric, of_replicates
 from inferkit.gate.run import CaseRun
@@ -32,6 +33,15 @@ def read_builds(place: Place, replicates: int) -> tuple[int, ...]:
     if numbers and len(numbers) != replicates:
         raise place.fail(f"has {len(numbers)} entries for {replicates} replicates", "builds")
     return tuple(int(number) for number in numbers)
+
+
+def read_files(place: Place) -> dict[str, str]:
+    """The SHA-256 of the network's files by their path; empty where none is stated."""
+    files = place.place("files")
+    for path in files.values:
+        if not is_sha256(files.text(path)):
+            raise files.fail("is no SHA-256 (64 hexadecimal digits)", path)
+    return files.texts()
 
 
 def read_reference(place: Place, fingerprint: str) -> CaseRun:

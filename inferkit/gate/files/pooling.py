@@ -79,7 +79,7 @@ def require_alike(runs: Sequence[Run]) -> None:
                 raise BaselineError(
                     f"{run.name}: {name} was measured on another kind of machine than in the files before it"
                 )
-            if known.network != case.network:
+            if known.network != case.network or sorted(known.files.values()) != sorted(case.files.values()):
                 raise BaselineError(f"{run.name}: {name} is another network than in the files before it")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from inferkit.errors import BaselineError
 from inferkit.gate.files.checked_json import Place, read_json
-from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_reference
+from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_files, read_reference
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import main_metric
 from inferkit.gate.outcome import Outcome, Verdict, failed
@@ -120,6 +120,7 @@ def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], sche
         settings=settings,
         rebuilt=rebuilt,
         layers=readable_table(facts.get("layers")),
+        files=read_files(place),
         facts=_renamed_layers(facts) if schema == 1 else facts,
     )
 

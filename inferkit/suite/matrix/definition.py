@@ -91,7 +91,8 @@ class SuiteSettings:
     """The `[suite]` table: how often and how long each case is measured; seconds.
 
     `reference`: with the reference network beside them, which shows a change of the machine. `confirm` says which cases
-    are measured in turns with the baseline's commit, `confirm_budget` for how long each at most.
+    are measured in turns with the baseline's commit, `confirm_budget` for how long each at most. `store` is the folder
+    or URL of the content store (content_store.py).
     """
 
     replicates: int = 3
@@ -101,6 +102,7 @@ class SuiteSettings:
     reference: bool = True
     confirm: str = "suspects"
     confirm_budget: float = 90.0
+    store: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 include = ["gpu.toml"]              # more networks and backends from files beside this one
 
 [suite]                             # replicates, min_time and time_budget (seconds), builds, confirm
+store = "../engines"                # a folder or a URL: where files that are not in git are kept by their SHA-256
 [defaults]                          # values for every network of this file
 [[networks]]                        # one per network: five lines add yours
 name = "mine"                       # what the case ids say
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from inferkit.backends import backend_names
+from inferkit.content_store import located
 from inferkit.errors import InferkitError, UsageError
 from inferkit.network.network import PRECISIONS
 from inferkit.serve.load.loadgen import SCENARIOS
@@ -80,7 +82,7 @@ def _load(path: Path, including: tuple[Path, ...], problems: list[str]) -> Matri
             continue
         with _noting(problems):
             included.append(_load(included_path, (*including, path.resolve()), problems))
-    suite = _suite(top.table("suite"))
+    suite = _suite(top.table("suite"), folder)
     defaults = _network(top.table("defaults"), folder, NetworkDefinition(name="", model=""), is_default=True)
     networks: list[NetworkDefinition] = []
     for table in top.tables("networks"):
@@ -112,8 +114,14 @@ def _noting(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
-def _suite(table: Table) -> SuiteSettings:
+def _suite(table: Table, folder: Path) -> SuiteSettings:
     default = SuiteSettings()
+    store = table.take("store", str)
+    try:
+        store = None if store is None else located(store, folder)
+    except UsageError as error:
+        table.note(str(error), "store")
+        store = None
     settings = SuiteSettings(
         replicates=table.number("replicates", default.replicates, above=0, most=1000, kind=int),
         builds=table.number("builds", default.builds, above=0, most=MOST_BUILDS, kind=int),
@@ -122,6 +130,7 @@ def _suite(table: Table) -> SuiteSettings:
         reference=table.take("reference", bool, default.reference),
         confirm=table.take("confirm", str, default.confirm),
         confirm_budget=table.number("confirm_budget", default.confirm_budget, above=0, most=1e6),
+        store=store,
     )
     if settings.confirm not in CONFIRM:
         table.note(f"must be {', '.join(CONFIRM[:-1])} or {CONFIRM[-1]}, not {settings.confirm!r}", "confirm")

@@ -24,6 +24,7 @@ from inferkit.report.table import stdout_look
 from inferkit.report.terminal import render
 from inferkit.suite.campaign.campaign import Campaign
 from inferkit.suite.matrix.definition import AccuracyCase
+from inferkit.suite.matrix.network_files import network_files
 from inferkit.suite.session import history as remember
 from inferkit.suite.session import pytest_benchmark
 from inferkit.suite.session import reports as show_files
@@ -55,6 +56,9 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
         accuracy = list(dict.fromkeys(case for case in cases if isinstance(case, AccuracyCase)))
         campaign = suite.campaign(path)
         campaign.progress = progress_on(reporter)
+        hashed = suite.files.setdefault(path, {})
+        fresh = {case.model for case in latency} - hashed.keys()
+        hashed |= network_files((each for each in campaign.matrix.networks if each.name in fresh), path.parent)
         against = option(suite.config, "against")
         plain = [case for case in latency if case in campaign.matrix.cases()]
         if against and plain and not campaign.settings.smoke:

@@ -39,7 +39,12 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
         "declared": _declared(suite),
         "baselines": {slug: origin_of(base) for c in campaigns for slug, base in c.baselines.found().items()},
-        "cases": {r.case.id: latency_details(r) for r in latency if r.replicates and r.failure is None},
+        "cases": {
+            r.case.id: {**latency_details(r), "files": suite.files.get(path, {}).get(r.network.name, {})}
+            for path, campaign in suite.campaigns.items()
+            for r in campaign.latency.values()
+            if r.replicates and r.failure is None
+        },
         "accuracy": {r.case.id: _accuracy(r) for r in accuracy if r.accuracy is not None},
         "references": {slug: facts for c in campaigns for slug, facts in c.references.as_dict().items()},
         "memory_references": {slug: facts for c in campaigns for slug, facts in c.memory_references.as_dict().items()},

@@ -61,7 +61,8 @@ class Suite:
     `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
     of comparing with runs of long ago. `unmeasured` are those of cases that no campaign has: they vanished, or were
     refused. In a worker of pytest-xdist `family` is how many cases all workers judge; in its controller `gathered` is
-    what the workers measured.
+    what the workers measured. `files` are those of the networks by matrix and name, with their SHA-256 before the first
+    measurement.
     """
 
     config: pytest.Config
@@ -72,6 +73,7 @@ class Suite:
     unmeasured: list[Outcome] = field(default_factory=list)
     family: int = 0
     gathered: list[WorkerRun] = field(default_factory=list)
+    files: dict[Path, dict[str, dict[str, str]]] = field(default_factory=dict)
 
     @property
     def store(self) -> BaselineStore:

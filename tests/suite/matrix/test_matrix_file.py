@@ -36,6 +36,18 @@ def test_five_lines_declare_a_network(tmp_path):
     assert [case.id for case in matrix.accuracy_cases()] == ["mine-fp32-onnxruntime"]
 
 
+def test_a_store_is_a_folder_relative_to_the_matrix_or_a_url_without_secrets(tmp_path):
+    (tmp_path / "bench").mkdir()
+    assert load(tmp_path, FIVE_LINES).suite.store is None
+    folder = load(tmp_path / "bench", f'[suite]\nstore = "../engines"\n{FIVE_LINES}')
+    assert folder.suite.store == str(tmp_path / "engines")
+    url = load(tmp_path, f'[suite]\nstore = "s3://bucket/prefix"\n{FIVE_LINES}')
+    assert url.suite.store == "s3://bucket/prefix"
+    with pytest.raises(UsageError, match=r"matrix\.toml:2: \[suite\] store: .*credentials") as raised:
+        load(tmp_path, f'[suite]\nstore = "s3://key:hidden@bucket"\n{FIVE_LINES}')
+    assert "hidden" not in str(raised.value)
+
+
 def test_paths_are_relative_to_the_matrix_and_names_stay_names(tmp_path):
     (tmp_path / "val_lmdb").mkdir()
     matrix = load(tmp_path, FIVE_LINES + '[[networks]]\nname = "lenet"\ndataset = "fashion_mnist"\n')
