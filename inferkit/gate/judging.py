@@ -17,6 +17,7 @@ from inferkit.gate.metrics import ACCURACY, ACCURACY_TOLERANCE, COMPARED_MARGIN,
 from inferkit.gate.outcome import Outcome, Verdict, failed
 from inferkit.gate.reference import ARITHMETIC, MEMORY, Beside, Movement, explained
 from inferkit.gate.rules.beside_latency import JudgedPair, judge_metrics
+from inferkit.gate.rules.outputs import judge_outputs
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.gate.run import CaseRun, Run
 
@@ -74,6 +75,7 @@ def judge(
     outcomes, layers = _explained(judge_levels(rule, samples, of_engines), base, head)
     pairs = [_pair(base.cases[name], head.cases[name], each.margin) for name, each in both.items() if not each.invalid]
     outcomes += judge_metrics(pairs, family)
+    outcomes += judge_outputs([(base.cases[name], head.cases[name]) for name in both])
     movements: dict[str, dict[str, Movement]] = {ARITHMETIC: {}, MEMORY: {}}
     remarks = []
     for slug in head.fingerprints:

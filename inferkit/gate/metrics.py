@@ -28,7 +28,10 @@ COLD_START = "cold start"
 HOST_MEMORY = "host memory"
 DEVICE_MEMORY = "device memory"
 ENGINE_SIZE = "engine size"
+OUTPUTS = "outputs"  # what was computed, against what base computed of the same inputs
 REFERENCE = "reference"  # the latency of the reference network
+# What the matrix may ask of the outputs: to be shown, to be the same to the bit, to be within the precision's rounding.
+OUTPUT_RULES = SHOW, SAME, CLOSE = "show", "same", "close"
 # What a case is about, the first that it has (a service has both); all else that is judged stands beside it.
 MAIN = (LATENCY, ACCURACY)
 
@@ -184,6 +187,8 @@ _ROWS = (
     Metric(ACCURACY, Unit.PERCENT, "top1", Test.PAIRED, margin=ACCURACY_TOLERANCE, higher_is_better=True),
     Metric(TOP5, Unit.PERCENT, "top5", Test.NONE, higher_is_better=True),
     Metric(REFERENCE, Unit.SECONDS, "log_medians", Test.NONE, logarithmic=True, machine=True),
+    # No plain values: gate/rules/outputs.py judges them.
+    Metric(OUTPUTS, Unit.COUNT, "outputs", Test.NONE),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ROWS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,12 +10,13 @@ from typing import TypeVar
 from inferkit.errors import BaselineError
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import read_layers, write_layers
+from inferkit.gate.files.output_store import read_outputs, write_outputs
 from inferkit.gate.judging import judge
 from inferkit.gate.metrics import CPU_MARGIN, LATENCY, REFERENCE
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.reference import Movement
+from inferkit.gate.rules.outputs import is_changed
 from inferkit.gate.run import AccuracyRun, CaseRun, Measured, Origin, Run
-from inferkit.measure.layers.table import LayerTable
 from inferkit.version import __version__
 
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
@@ -23,6 +24,7 @@ _MOST_REFERENCES = 12
 _DIGITS = 6  # of a percentage
 _REFUSED = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.INVALID)
 _Kind = TypeVar("_Kind", bound=Measured)
+_Beside = TypeVar("_Beside")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def _planned(
     declared = set(run.declared.get(slug, ()))
     removed = tuple(name for name in base.cases if declared and name not in declared)
     path = store.path(run.fingerprints[slug])
-    tables = _stored_layers(path)
+    tables, outputs = _readable(read_layers, path), _readable(read_outputs, path)
+    base = replace(base, cases={name: replace(case, outputs=outputs.get(name)) for name, case in base.cases.items()})
     kept = {
         name: replace(case, layers=tables.get(name, ()))
         for name, case in base.cases.items()
@@ -92,7 +95,9 @@ def _planned(
         absent=dict.fromkeys(measured, "new"),
     )
     outcomes = [
-        each for each in judged.outcomes if each.metric == LATENCY or each.verdict in _SHOWN or each.machine is not None
+        each
+        for each in judged.outcomes
+        if each.metric == LATENCY or each.verdict in _SHOWN or each.machine is not None or is_changed(each)
     ]
     moved, memory_moved = judged.movements.get(slug), judged.memory_movements.get(slug)
     refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED or outcome.machine is not None]
@@ -169,10 +174,10 @@ def _reference(head: CaseRun | None, base: CaseRun | None, kept: bool, moved: Mo
     return replace(head, data={datum: (*base.data[datum], *head.data[datum])[-_MOST_REFERENCES:]})
 
 
-def _stored_layers(path: Path) -> Mapping[str, LayerTable]:
-    """The layer tables there are; none of a damaged file, which is written anew: no verdict rests on it."""
+def _readable(read: Callable[[Path], Mapping[str, _Beside]], path: Path) -> Mapping[str, _Beside]:
+    """What lies beside a baseline; nothing of a damaged file, which is written anew."""
     try:
-        return read_layers(path)
+        return read(path)
     except BaselineError:
         return {}
 
@@ -193,5 +198,6 @@ def promote(promotions: list[Promotion], store: BaselineStore) -> list[Path]:
         if promotion.head.cases or promotion.head.accuracy:
             path = store.write(promotion.head)
             layers = write_layers(path, {name: case.layers for name, case in promotion.head.cases.items()})
-            paths += [path] if layers is None else [path, layers]
+            outputs = write_outputs(path, {name: case.outputs for name, case in promotion.head.cases.items()})
+            paths += [written for written in (path, layers, outputs) if written is not None]
     return paths

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.metrics import BUILD_TIME, COLD_START, LATENCY, METRICS, Metric, of_replicates
+from inferkit.gate.metrics import BUILD_TIME, COLD_START, LATENCY, METRICS, SHOW, Metric, of_replicates
 from inferkit.gate.outcome import Outcome
+from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.layers.table import LayerTable
 
 _LATENCY = METRICS[LATENCY].datum
@@ -47,6 +48,7 @@ class CaseRun(Measured):
     the engine was chosen by timing, so a further build is another engine.
     `replicates_known` is False where the one value hides how many processes there were. `layers` is the layer table.
     `files` are those that the network is made of, with their SHA-256 (suite/matrix/network_files.py).
+    `outputs` is what was computed, None where that was not kept; `outputs_rule` what is asked of it (rules/outputs.py).
     """
 
     data: Mapping[str, tuple[float, ...]]
@@ -57,6 +59,8 @@ class CaseRun(Measured):
     replicates_known: bool = True
     layers: LayerTable = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    outputs: KeptOutputs | None = None
+    outputs_rule: str = SHOW
 
     @property
     def log_medians(self) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import LATENCY, shower
 from inferkit.gate.outcome import Outcome, Verdict
+from inferkit.gate.rules.outputs import is_changed
 from inferkit.report.layers import WHY, folded, headline_lines
 from inferkit.report.table import Column, change_and_margin, table_lines, unsupported_lines
 
@@ -38,7 +39,7 @@ def outcome_lines(
     explained: list[str] = []
     for outcome in rows:
         diff = (layers or {}).get(outcome.case) if outcome.metric == LATENCY else None
-        if outcome.verdict in _EXPLAINED or diff is not None:
+        if outcome.verdict in _EXPLAINED or diff is not None or is_changed(outcome):
             facts = {} if diff is None else {WHY: diff.as_dict()}
             explained += headline_lines(outcome.line, facts, width=width, color=color)
     unsupported = [outcome for outcome in rows if outcome.verdict is Verdict.UNSUPPORTED]

@@ -20,9 +20,10 @@ from inferkit.errors import BaselineError
 from inferkit.gate.files.checked_json import Place, read_json
 from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_files, read_reference
 from inferkit.gate.fingerprint import Fingerprint
-from inferkit.gate.metrics import main_metric
+from inferkit.gate.metrics import SHOW, main_metric
 from inferkit.gate.outcome import Outcome, Verdict, failed
 from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
+from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.layers.table import readable_table
 
 PathLike = str | os.PathLike[str]
@@ -121,8 +122,19 @@ def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], sche
         rebuilt=rebuilt,
         layers=readable_table(facts.get("layers")),
         files=read_files(place),
+        outputs=_outputs(place),
+        outputs_rule=place.optional_text("outputs_rule") or SHOW,
         facts=_renamed_layers(facts) if schema == 1 else facts,
     )
+
+
+def _outputs(place: Place) -> KeptOutputs | None:
+    if place.values.get("outputs") is None:
+        return None
+    try:
+        return KeptOutputs.from_dict(place.values["outputs"])
+    except ValueError as error:
+        raise place.fail(str(error), "outputs") from error
 
 
 # Schema 1 did not say whether an engine was chosen by timing; it was so of one backend.

@@ -21,6 +21,7 @@ from inferkit.measure.engine.prepared_network import load_prepared, timing_batch
 from inferkit.measure.images import stand_ins
 from inferkit.measure.latency import statistics
 from inferkit.measure.latency.iterations import COMPUTE, WALL, iterate
+from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.latency.warmup import warm_up
 from inferkit.measure.machine.gpu import GpuTelemetry, Summary
 from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
@@ -62,7 +63,8 @@ class Replicate:
     `invalid` why the machine was not in a state to measure. `service` is what a load generator says, where one made the
     load (serve/load/replicate.py); the trace then is one row, with the datum. `build` numbers the engine, where
     several were built. `compiled`: kernels had to be compiled first, which takes seconds and memory, and which
-    processes after it are spared. `unit` is what a throughput counts (images, items, queries), None of older versions.
+    processes after it are spared. `outputs` is what was computed of the timing batch (outputs.py), where `details` were
+    asked for. `unit` is what a throughput counts (images, items, queries), None of older versions.
     """
 
     trace: NDArray[np.float64]
@@ -83,6 +85,7 @@ class Replicate:
     build: int = 0
     compiled: bool = False
     unit: str | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def walls(self) -> NDArray[np.float64]:
@@ -146,6 +149,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             details=_details_or_why(opened, measured.trace, spec, gpu) if spec.details else {},
             compiled=bool(opened.compiled),
             unit=unit_of(opened.inputs),
+            outputs=_kept(first, session, spec, engine.info.precision) if spec.details else {},
         )
 
 
@@ -164,6 +168,11 @@ def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
     if spec.engine.prepared:
         return timing_batch(Path(spec.engine.prepared), spec.engine.max_batch)
     return stand_ins(session.inputs, spec.engine.max_batch)
+
+
+def _kept(outputs: Outputs, session: Session, spec: ReplicateSpec, precision: str) -> dict[str, Any]:
+    """What is kept of outputs. Their batch is made again: kept since `load` it would count as the engine's memory."""
+    return KeptOutputs.of(outputs, _feeds(session, spec), precision).as_dict()
 
 
 def _check_finite(outputs: Outputs, backend: str) -> None:

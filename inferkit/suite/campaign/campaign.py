@@ -204,6 +204,7 @@ class Campaign:
     def record(self, case: Case, network: NetworkDefinition, margin: float | None = None) -> CaseRecord:
         """An empty record of a case: whether it can run here, its fingerprint, its margin."""
         record = CaseRecord(case, network, self.matrix.latency_margin(case, network) if margin is None else margin)
+        record.outputs_rule = self.matrix.suite.outputs
         available = availability(case.backend, case.precision)
         if not available.ok:
             record.unsupported = Unsupported(available.reason, available.hint)

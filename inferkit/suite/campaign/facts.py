@@ -17,9 +17,10 @@ from inferkit.gate.metrics import middle, of_replicates
 from inferkit.gate.run import CaseRun
 from inferkit.measure.latency import statistics
 from inferkit.measure.latency.replicate import Replicate
-from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, layers_of
+from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, layers_of, outputs_of
 
 _SHOWN_LAYERS = 8
+_OF_THE_CASE = ("details", "version", "flavour", "unit", "outputs")  # of a replicate, written once
 
 
 def latency_facts(record: CaseRecord) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def _service_facts(record: CaseRecord) -> dict[str, Any]:
 def latency_details(record: CaseRecord) -> dict[str, Any]:
     """The facts, and what is too long for pytest-benchmark's extra_info: each replicate, the backend's own details."""
     details = next((each.details for each in record.replicates if each.details), {})
-    layers = [row.as_dict() for row in layers_of(record.replicates)]
+    layers, outputs = [row.as_dict() for row in layers_of(record.replicates)], outputs_of(record.replicates)
     return {
         **latency_facts(record),
         "version": record.replicates[0].version,
@@ -112,6 +113,7 @@ def latency_details(record: CaseRecord) -> dict[str, Any]:
         "discarded": [_replicate(each) for each in record.discarded],
         "details": {key: value for key, value in details.items() if key != "layers"},
         **({"layers": layers} if layers else {}),
+        **({} if outputs is None else {"outputs": outputs.as_dict(), "outputs_rule": record.outputs_rule}),
         **({"why": record.why.as_dict()} if record.why is not None else {}),
         **({"against": _against(record)} if record.base else {}),
         **_screened(record),
@@ -132,7 +134,7 @@ def _against(record: CaseRecord) -> dict[str, Any]:
 
 def _replicate(replicate: Replicate) -> dict[str, Any]:
     facts = replicate.as_dict()
-    return {key: value for key, value in facts.items() if key not in ("details", "version", "flavour", "unit")} | {
+    return {key: value for key, value in facts.items() if key not in _OF_THE_CASE} | {
         "iterations": len(replicate.trace)
     }
 

@@ -10,11 +10,12 @@ from inferkit.backends import backend
 from inferkit.backends.layer_table import LayerTable
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.metrics import ACCURACY, LATENCY, data_of
+from inferkit.gate.metrics import ACCURACY, LATENCY, SHOW, data_of
 from inferkit.gate.outcome import Outcome, failed
 from inferkit.gate.run import AccuracyRun, CaseRun, Run
 from inferkit.measure.accuracy.top_k import Accuracy
 from inferkit.measure.case import Case
+from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.measure.layers.table import median_table, readable_table
 from inferkit.suite.matrix.definition import AccuracyCase, NetworkDefinition
@@ -39,6 +40,7 @@ class CaseRecord:
     `coverage` is the share of the work that is at the precision, and a sentence on it; None where that is all.
     `base` are the replicates of the commit `base_ref` that an interleaved run measured, none of a stored baseline.
     `screened` is what the stored baseline had said of the latency before that run, which was made for `confirmed`.
+    `outputs_rule` is what the matrix asks of the outputs.
     """
 
     case: Case
@@ -61,6 +63,7 @@ class CaseRecord:
     base: list[Replicate] = field(default_factory=list)
     screened: Outcome | None = None
     confirmed: str = ""
+    outputs_rule: str = SHOW
 
     @property
     def slug(self) -> str:
@@ -107,7 +110,13 @@ class CaseRecord:
     def measured(self) -> CaseRun:
         """What was measured so far, for the gate."""
         run = case_run(self.case, self.replicates, self.margin, self.slug)
-        return replace(run, builds=self.build_numbers, network=self.network_digest, settings=self.settings_digest)
+        return replace(
+            run,
+            builds=self.build_numbers,
+            network=self.network_digest,
+            settings=self.settings_digest,
+            outputs_rule=self.outputs_rule,
+        )
 
 
 def case_run(case: Case, replicates: Sequence[Replicate], margin: float, fingerprint: str) -> CaseRun:
@@ -119,6 +128,7 @@ def case_run(case: Case, replicates: Sequence[Replicate], margin: float, fingerp
         data=data_of(case.mode, replicates),
         rebuilt=backend(case.backend).facts.rebuilt_by_timing,
         layers=layers_of(replicates),
+        outputs=outputs_of(replicates),
     )
 
 
@@ -147,6 +157,12 @@ def layers_of(replicates: Iterable[Replicate]) -> LayerTable:
     """The layer table of these replicates: the medians of those that were profiled; empty where none was."""
     tables = (readable_table(replicate.details.get("layers")) for replicate in replicates)
     return median_table([table for table in tables if table])
+
+
+def outputs_of(replicates: Iterable[Replicate]) -> KeptOutputs | None:
+    """What the first of these replicates that kept its outputs computed; None where none did."""
+    kept = next((replicate.outputs for replicate in replicates if replicate.outputs), None)
+    return None if kept is None else KeptOutputs.from_dict(kept)
 
 
 @dataclass

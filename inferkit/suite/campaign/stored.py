@@ -8,13 +8,14 @@ from dataclasses import replace
 from inferkit.errors import BaselineError
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import read_layers
+from inferkit.gate.files.output_store import read_outputs
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.run import CaseRun, Run
 from inferkit.suite.campaign.records import CaseRecord
 
 
 class StoredBaselines:
-    """The baselines of a folder, each read once, with the layer tables beside it."""
+    """The baselines of a folder, each read once, with the layer tables and outputs beside it."""
 
     def __init__(self, store: BaselineStore) -> None:
         self._store = store
@@ -27,7 +28,7 @@ class StoredBaselines:
         slug = fingerprint.slug
         if slug not in self._read:
             baseline = self._store.find(fingerprint)
-            self._read[slug] = self._store.absence(fingerprint) if baseline is None else self._with_layers(baseline)
+            self._read[slug] = self._store.absence(fingerprint) if baseline is None else self._with_beside(baseline)
         return self._read[slug]
 
     def found(self) -> dict[str, Run]:
@@ -67,12 +68,15 @@ class StoredBaselines:
         stored = Run(fingerprints=fingerprints, cases=cases, references=references, memory_references=memory_references)
         return stored, absent
 
-    def _with_layers(self, baseline: Run) -> Run:
+    def _with_beside(self, baseline: Run) -> Run:
+        """BaselineError for outputs that are damaged: what the matrix asks of them could not be judged."""
         ((slug, fingerprint),) = baseline.fingerprints.items()
+        outputs = read_outputs(self._store.path(fingerprint))
+        cases = {name: replace(case, outputs=outputs.get(name)) for name, case in baseline.cases.items()}
         try:
             tables = read_layers(self._store.path(fingerprint))
         except BaselineError as error:
             self.damaged_layers[slug] = str(error)
-            return baseline
-        cases = {name: replace(case, layers=tables.get(name, ())) for name, case in baseline.cases.items()}
+            return replace(baseline, cases=cases)
+        cases = {name: replace(case, layers=tables.get(name, ())) for name, case in cases.items()}
         return replace(baseline, cases=cases)

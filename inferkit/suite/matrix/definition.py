@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend
-from inferkit.gate.metrics import ACCURACY_TOLERANCE
+from inferkit.gate.metrics import ACCURACY_TOLERANCE, SHOW
 from inferkit.measure.case import Case
 
 
@@ -92,7 +92,7 @@ class SuiteSettings:
 
     `reference`: with the reference network beside them, which shows a change of the machine. `confirm` says which cases
     are measured in turns with the baseline's commit, `confirm_budget` for how long each at most. `store` is the folder
-    or URL of the content store (content_store.py).
+    or URL of the content store (content_store.py), `outputs` what is asked of the outputs (gate/rules/outputs.py).
     """
 
     replicates: int = 3
@@ -103,6 +103,7 @@ class SuiteSettings:
     confirm: str = "suspects"
     confirm_budget: float = 90.0
     store: str | None = None
+    outputs: str = SHOW
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 include = ["gpu.toml"]              # more networks and backends from files beside this one
 
 [suite]                             # replicates, min_time and time_budget (seconds), builds, confirm
+outputs = "close"                   # what is computed must agree with the baseline; "same": to the bit; or "show"
 store = "../engines"                # a folder or a URL: where files that are not in git are kept by their SHA-256
 [defaults]                          # values for every network of this file
 [[networks]]                        # one per network: five lines add yours
@@ -34,6 +35,7 @@ from typing import Any
 from inferkit.backends import backend_names
 from inferkit.content_store import located
 from inferkit.errors import InferkitError, UsageError
+from inferkit.gate.metrics import OUTPUT_RULES
 from inferkit.network.network import PRECISIONS
 from inferkit.serve.load.loadgen import SCENARIOS
 from inferkit.suite.matrix.definition import (
@@ -122,6 +124,10 @@ def _suite(table: Table, folder: Path) -> SuiteSettings:
     except UsageError as error:
         table.note(str(error), "store")
         store = None
+    outputs = table.take("outputs", str, default.outputs)
+    if outputs not in OUTPUT_RULES:
+        table.note(f"{outputs!r} is not supported{nearest(outputs, OUTPUT_RULES)}", "outputs")
+        outputs = default.outputs
     settings = SuiteSettings(
         replicates=table.number("replicates", default.replicates, above=0, most=1000, kind=int),
         builds=table.number("builds", default.builds, above=0, most=MOST_BUILDS, kind=int),
@@ -131,6 +137,7 @@ def _suite(table: Table, folder: Path) -> SuiteSettings:
         confirm=table.take("confirm", str, default.confirm),
         confirm_budget=table.number("confirm_budget", default.confirm_budget, above=0, most=1e6),
         store=store,
+        outputs=outputs,
     )
     if settings.confirm not in CONFIRM:
         table.note(f"must be {', '.join(CONFIRM[:-1])} or {CONFIRM[-1]}, not {settings.confirm!r}", "confirm")

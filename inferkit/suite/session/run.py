@@ -16,6 +16,7 @@ from inferkit.errors import InferkitError, UsageError
 from inferkit.exit_codes import ExitCode
 from inferkit.files import is_special, is_writable, write_atomically
 from inferkit.gate.outcome import Verdict
+from inferkit.gate.rules.outputs import is_changed
 from inferkit.measure.case import Case
 from inferkit.measure.machine import busy_host
 from inferkit.report.encoding import never_failing
@@ -78,6 +79,7 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
         suite.notes += confirmation.run() if confirmation is not None else []
         suite.notes += _busy(campaign)
         suite.notes += _unlike_calibration(campaign)
+        suite.notes += _changed_outputs(campaign)
         suite.notes += campaign.machine_lines()
         if campaign.logs.folder is not None:
             suite.notes.append(f"the load generator's logs: {campaign.logs.folder}")
@@ -114,6 +116,12 @@ def _unlike_calibration(campaign: Campaign) -> list[str]:
     return [
         f"{case.id}: {each.accuracy.warning}" for case, each in accuracies if each.accuracy and each.accuracy.warning
     ]
+
+
+def _changed_outputs(campaign: Campaign) -> list[str]:
+    """The lines of outputs that changed and fail nothing, as the matrix asks for no more."""
+    outcomes = (outcome for record in campaign.latency.values() for outcome in record.outcomes)
+    return [outcome.line for outcome in outcomes if is_changed(outcome) and outcome.verdict is Verdict.PASS]
 
 
 def _against(suite: Suite, campaign: Campaign, path: Path, cases: Sequence[Case], ref: str) -> None:
