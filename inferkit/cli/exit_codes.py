@@ -47,6 +47,7 @@ _CODES: Mapping[str, Mapping[ExitCode, str]] = {
     "import": {_OK: "written"},
     "inspect": {_OK: "shown"},
     "plot": {_OK: "written", _NOTHING: "the run has no figures to plot"},
+    "repro": {_OK: "written"},
     "report": {_OK: "written, whatever the verdict"},
     "scale": {
         _OK: "measured",

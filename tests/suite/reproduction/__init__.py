@@ -1,0 +1,1 @@
+"""Tests of inferkit.suite.reproduction."""
