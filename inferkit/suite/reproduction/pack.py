@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from inferkit.content_store import sha256_of
 from inferkit.errors import BaselineError, UsageError
@@ -149,9 +149,8 @@ def _base_of(run: Run | None, name: str, head: Figures, store: BaselineStore) ->
     if isinstance(against, Mapping) and against.get("log_medians"):
         logs = tuple(float(value) for value in against["log_medians"])
         source = f"commit {against.get('ref')}, measured interleaved with head"
-        return Figures(
-            source, head.fingerprint, replace(head.measured, data={"log_medians": logs}, outputs=None, layers=())
-        )
+        measured = replace(head.measured, data={"log_medians": logs}, outputs=None, layers=())
+        return Figures(source, head.fingerprint, measured)
     if not head.fingerprint:
         return None
     fingerprint = Fingerprint.of(dict(head.fingerprint))
@@ -165,31 +164,22 @@ def _base_of(run: Run | None, name: str, head: Figures, store: BaselineStore) ->
 
 
 def _network_into(folder: Path, prepared: Path, wanted: bool | None) -> tuple[dict[str, str], int]:
-    """Copy the prepared network; the SHA-256 of its model's files, copied or not, and how many bytes they have."""
+    """Copy the prepared network; the SHA-256 of its files by name, copied or not, and how many bytes they have."""
     folder.mkdir()
     shutil.copyfile(prepared / "images.npz", folder / "images.npz")
-    models = sorted(prepared.glob("network.onnx*"))
-    size = sum(path.stat().st_size for path in models)
-    included = size <= MOST_NETWORK_BYTES if wanted is None else wanted
-    if included:
-        for path in models:
-            shutil.copyfile(path, folder / path.name)
     facts = prepared_facts(prepared)
-    if facts["source"] is not None:
-        facts["source"] |= _caffe_into(folder, facts["source"], included)
+    files = {path.name: path for path in sorted(prepared.glob("network.onnx*"))}
+    for key in ("prototxt", "caffemodel"):  # what the network was imported from, which the Caffe backend runs
+        path = (facts["source"] or {}).get(key)
+        if path is not None:
+            facts["source"][key] = f"caffe-{Path(path).name}"
+            files[facts["source"][key]] = Path(path)
     (folder / "network.json").write_text(json.dumps(facts, indent=1))
-    return {path.name: sha256_of(path) for path in models}, size
-
-
-def _caffe_into(folder: Path, source: Mapping[str, Any], included: bool) -> dict[str, str | None]:
-    """Copy the Caffe files, which the Caffe backend reads; their names, relative to the folder of the network."""
-    names: dict[str, str | None] = {}
-    for key in ("prototxt", "caffemodel"):
-        path = Path(source[key]) if source[key] else None
-        names[key] = None if path is None else f"caffe-{path.name}"
-        if path is not None and included:
-            shutil.copyfile(path, folder / f"caffe-{path.name}")
-    return names
+    size = sum(path.stat().st_size for path in files.values())
+    if size <= MOST_NETWORK_BYTES if wanted is None else wanted:
+        for name, path in files.items():
+            shutil.copyfile(path, folder / name)
+    return {name: sha256_of(path) for name, path in files.items()}, size
 
 
 def _write_texts(folder: Path, contents: Contents, prepared: Path) -> None:

@@ -166,6 +166,24 @@ def test_a_case_without_a_run_is_measured_now(
     assert content["base"]["from"].startswith("baseline ")
 
 
+def test_a_caffe_network_takes_its_own_files_along(
+    measured: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(measured.folder)
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('[suite]\nmin_time = 0.01\n[[networks]]\nname = "lenet"\n')
+    out = tmp_path / "lenet.tgz"
+    assert exit_code(["repro", "lenet-fp32-b1-onnxruntime", "--matrix", str(matrix), "--out", str(out)]) == 0
+    shutil.unpack_archive(out, tmp_path, format="gztar", filter="data")
+    contents = Contents.read(tmp_path / "lenet")
+    assert set(contents.files) == {"network.onnx", "caffe-lenet.prototxt", "caffe-lenet.caffemodel"}
+    facts = json.loads((tmp_path / "lenet" / "network" / "network.json").read_text())
+    assert facts["source"]["prototxt"] == "caffe-lenet.prototxt"  # no path of the machine that wrote it
+    done = run_script(tmp_path / "lenet", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "base: none" in done.stdout
+
+
 def test_a_network_that_is_not_the_runs_any_more_is_refused(
     measured: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
