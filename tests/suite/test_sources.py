@@ -213,6 +213,9 @@ def test_the_files_of_a_network_are_its_model_its_data_and_what_prepares_its_ima
     assert set(files["big"]) == {"big.onnx", "big.data", "mean.npy", "images/0.png", "images/1.png"}
     assert files["big"]["images/0.png"] == sha(b"0.png")
     assert files["lenet"] == {}
+    for number in range(100):
+        (folder / f"more{number}.png").write_bytes(b"x")
+    assert set(network_files([network], repository)["big"]) == {"big.onnx", "big.data", "mean.npy"}
     shutil.rmtree(folder)
     assert set(network_files([network], repository)["big"]) == {"big.onnx", "big.data", "mean.npy"}
 

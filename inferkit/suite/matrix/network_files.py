@@ -16,15 +16,16 @@ from inferkit.errors import InferkitError
 from inferkit.network.outline import files_of
 from inferkit.suite.matrix.definition import NetworkDefinition
 
-# A larger dataset is a matter of its own: to read 100 GB at every run takes longer than the run.
-MOST_DATASET_BYTES = 256 << 20
+# A larger dataset is a matter of its own: to read 100 GB at every run takes longer than the run, and nobody reviews a
+# baseline that lists 10,000 images.
+MOST_DATASET_BYTES, MOST_DATASET_FILES = 256 << 20, 100
 
 
 def network_files(networks: Iterable[NetworkDefinition], folder: Path) -> dict[str, dict[str, str]]:
     """By network name: the SHA-256 of its files by path, for a matrix in `folder`.
 
-    They are model, weights, external data, mean image, and a dataset of up to MOST_DATASET_BYTES. Files that cannot be
-    read are left out: whoever measures the network says what is wrong with them.
+    They are model, weights, external data, mean image, and a dataset of up to MOST_DATASET_BYTES in MOST_DATASET_FILES.
+    Files that cannot be read are left out: whoever measures the network says what is wrong with them.
     """
     root = folder.resolve()
     top = top_of(root)
@@ -67,6 +68,6 @@ def _of_dataset(dataset: Path) -> list[Path]:
         if path.is_file():
             files.append(path)
             total += path.stat().st_size
-            if total > MOST_DATASET_BYTES:
+            if total > MOST_DATASET_BYTES or len(files) > MOST_DATASET_FILES:
                 return []
     return sorted(files)
