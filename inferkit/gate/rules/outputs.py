@@ -72,7 +72,7 @@ def _difference(base: KeptOutputs, head: KeptOutputs, rounding: float) -> tuple[
     change = max(changes[name], float(np.finfo(np.float32).tiny))
     reason = _in_words(name, base.outputs[name], head.outputs[name])
     if change > rounding:
-        return change, f"{CHANGED}: {reason}, beyond {rounding:g} of its norm"
+        return change, f"{CHANGED}: {reason}, {change:.2g} of its norm; rounding of {head.precision}: {rounding:g}"
     return change, f"within the rounding of {head.precision}: {reason}"
 
 
