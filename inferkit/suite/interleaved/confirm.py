@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from inferkit.content_store import chosen_store
 from inferkit.errors import InferkitError
 from inferkit.gate.metrics import Test, is_timed, named
 from inferkit.gate.outcome import Outcome, Verdict, by_case
 from inferkit.gate.rules.interleaved import MARGIN
+from inferkit.gate.run import Run
 from inferkit.measure.jobs.interpreter import Interpreter
 from inferkit.suite.campaign.campaign import Campaign
 from inferkit.suite.campaign.records import CaseRecord
@@ -28,6 +30,7 @@ from inferkit.suite.interleaved.commits import commit_side
 from inferkit.suite.interleaved.run import ABResult, run_ab
 from inferkit.suite.interleaved.sides import Side
 from inferkit.suite.interleaved.worktree import checkout, repository_of
+from inferkit.suite.sources import restore
 
 _JUDGED = (Verdict.PASS, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE)
 _HINT = "make base measurable, or measure base and head in turns yourself: inferkit ab BASE HEAD"
@@ -203,6 +206,8 @@ class Confirmation:
         wanted = {record.case for record in records}
         repository = repository_of(self._matrix.parent)
         with checkout(repository, commit) as folder:
+            if self._matrix.is_relative_to(repository):
+                self._restore(folder / self._matrix.parent.relative_to(repository), records)
             base = commit_side("BASE", folder, self._matrix, repository)
             by = base.by or Interpreter()
             if (python := environment_of_base(folder, repository)) is not None:
@@ -221,6 +226,14 @@ class Confirmation:
                 services=True,
                 progress=campaign.progress,
             )
+
+    def _restore(self, folder: Path, records: Sequence[CaseRecord]) -> None:
+        """Put the networks' files that git does not have into the checkout, as the baseline was measured with them."""
+        fingerprint = records[0].fingerprint
+        baseline = self._campaign.baselines.find(fingerprint) if fingerprint is not None else ""
+        if isinstance(baseline, Run):
+            store = chosen_store(self._campaign.matrix.suite.store)
+            restore(baseline, folder, store, [record.case.id for record in records])
 
     def _fall_back(self) -> None:
         """What cannot be confirmed is judged by the stored baseline alone, and is SUSPECT where that finds it worse."""
