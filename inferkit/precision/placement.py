@@ -1,8 +1,9 @@
-"""Decides where to quantize: which layers, which of their inputs, and which tensors share one scale.
+"""Decides where to quantize: which layers, which of their inputs, and which tensors may share a scale.
 
 The rules are TensorRT's for explicit quantization (NVIDIA, "Working with Quantized Types"): a pair of QuantizeLinear
 and DequantizeLinear on the input of each weighted layer, none on outputs; on the skip branch of a residual addition,
-so that convolution, addition and ReLU become one INT8 kernel; one scale for all tensors that meet in a concatenation.
+so that convolution, addition and ReLU become one INT8 kernel; one scale for tensors of nearly one range that meet in a
+concatenation.
 Before an average pooling too: without it the last block of a ResNet leaves its sum in FP32, as a kernel of its own.
 """
 
@@ -65,7 +66,7 @@ class QuantizedLayer:
 @dataclass(frozen=True)
 class Placement:
     """`layers` to quantize; `reads`: (node, input index) that shall read the dequantized tensor; `groups`: tensor to
-    the name of its group, all of one group having one scale.
+    the name of its group, whose tensors hold the same values and share a scale where their ranges are nearly the same.
 
     Averages can do without: their reads are left out by `within` where a calibration lacks their ranges.
     """

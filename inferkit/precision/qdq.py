@@ -24,6 +24,9 @@ from inferkit.precision.rewrite.nodes import attribute
 # The bias of an integer kernel is an INT32 in units of (input scale * weight scale). A channel whose weights are tiny
 # (a dead filter, after BatchNormalization was folded) would need a bias beyond that; its weights get a coarser scale.
 _BIAS_LIMIT = float(1 << 30)
+# A scale so many times as wide as a tensor's own costs one of its eight bits. Equal scales on both ends of an operator
+# that moves values let TensorRT run it in INT8; ONNX Runtime and TensorRT take a pair of its own for each reader too.
+_NEARLY = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,31 @@ def insert(graph: Graph, placement: Placement, calibration: Calibration, form: F
 
 
 def activation_scales(placement: Placement, calibration: Calibration, form: Format) -> dict[str, float]:
-    """The scale (amax / largest code) of each tensor to be quantized; tensors of one group get the widest of theirs.
+    """The scale (amax / largest code) of each tensor to be quantized.
 
-    Where the calibration lacks one of these, the group's other tensors count too: its values are among theirs.
+    Tensors of one group share the widest of theirs where it is nearly their own; else each keeps its own. Where the
+    calibration lacks one, the group's widest range counts, of all its tensors: its values are among theirs.
     PrecisionError names tensors for which there is none.
     """
-    tensors = placement.tensors
-    group = {name: placement.groups.get(name, name) for name in (*tensors, *calibration.amax)}
-    lacking = {group[name] for name in tensors if name not in calibration.amax}
+    group = {name: placement.groups.get(name, name) for name in (*placement.tensors, *calibration.amax)}
     widest: dict[str, float] = {}
     for name, amax in calibration.amax.items():
-        if name in tensors or group[name] in lacking:
-            widest[group[name]] = max(widest.get(group[name], 0.0), amax)
-    missing = [name for name in tensors if group[name] not in widest]
+        widest[group[name]] = max(widest.get(group[name], 0.0), amax)
+    missing = [name for name in placement.tensors if group[name] not in widest]
     if missing:
         raise PrecisionError(
             f"the calibration ({calibration.description}) has no range for {', '.join(missing)}; "
             f"it belongs to another network or to an older version of it; calibrate again"
         )
-    return {name: scale_of(widest[group[name]], form) for name in tensors}
+    own = {name: calibration.amax.get(name, widest[group[name]]) for name in placement.tensors}
+    shared: dict[str, float] = {}  # of each group, the range of the tensors seen last, from the widest down
+    ranges: dict[str, float] = {}
+    for name in sorted(own, key=lambda name: -own[name]):
+        amax = shared.get(group[name], own[name])
+        if own[name] > 0 and amax > own[name] * _NEARLY:
+            amax = own[name]
+        ranges[name] = shared[group[name]] = amax
+    return {name: scale_of(ranges[name], form) for name in placement.tensors}
 
 
 def scale_of(amax: float, form: Format) -> float:

@@ -19,9 +19,9 @@ from inferkit.precision.halves import Half
 # good margin. A pair is judged by its coarser type.
 LIMITS = {"fp32": 80.0, "tf32": 50.0, "fp16": 40.0, "bf16": 25.0, "int8": 15.0, "fp8": 12.0}
 
-# A tensor may lose so many dB more to quantization than a scale of its own would cost it. The calibration's images
-# have larger values than those of the comparison, and tensors that meet in a concatenation share one scale.
-_SHARED_SCALE = 20.0
+# A tensor may lose so many dB more to quantization than a scale of its own would cost it: the calibration's images have
+# larger values than those of the comparison, and a scale that is shared is up to twice as wide (6 dB).
+_WIDER_SCALE = 20.0
 # What methods that clip (entropy, percentile) may give away below the limit in one tensor, in dB, calibrated with few
 # images; fp8 has steps that grow with the values, and clips nothing by default.
 _CLIPPING = {"int8": 5.0, "fp8": 0.0}
@@ -120,7 +120,7 @@ def quantized_rounding(values: Array, dequantized: Array, precision: str, larges
     if found.ratio >= LIMITS[precision] - _CLIPPING[precision]:
         return None
     own = _own_scale(values, largest_code)
-    if found.ratio >= own - _SHARED_SCALE:
+    if found.ratio >= own - _WIDER_SCALE:
         return None
     return f"keeps {found.ratio:.1f} dB after quantization, where a scale of its own would keep {own:.1f} dB"
 

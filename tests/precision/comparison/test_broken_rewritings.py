@@ -212,6 +212,7 @@ def test_a_scale_that_is_shared_with_far_larger_values(monkeypatch: Patch, preci
         return replace(place, groups=dict.fromkeys(place.tensors, "one"))
 
     monkeypatch.setattr("inferkit.precision.apply.place", changed(placement.place, wrong))
+    monkeypatch.setattr(qdq, "_NEARLY", np.inf)
     refused(build.network(), precision, "Conv3", "where a scale of its own would keep")
 
 
