@@ -68,6 +68,66 @@ CASES = {
             { on = Identity(go) c = Cast<to = 7>(at) next = Add(sum, c) same = Identity(at) }> }""",
         np.array([[4098], [4100]], np.float32),
     ),
+    "ids that a product by ones and zeros permutes": (
+        """g (int64[N, 3] x) => (float[N, 3, 2] y) <float[3, 3] p = {0, 1, 0, 1, 0, 0, 0, 0, 1}>
+        { f = Cast<to = 1>(x) m = MatMul(f, p) i = Cast<to = 7>(m) r = Gather(table, i) y = Neg(r) }""",
+        np.array([[4999, 5001, 2049], [3, 257, 5003]], np.int64),
+    ),
+    "ids that a product scales and shifts": (
+        """g (float[N, 2] x) => (float[N, 2, 2] y) <float[2, 2] p = {0, 0.5, 0.5, 0}, float[2] b = {0.5, 1.5}>
+        { m = Gemm(x, p, b) i = Cast<to = 6>(m) r = Gather(table, i) y = Neg(r) }""",
+        np.array([[9997, 10001], [4097, 2051]], np.float32),
+    ),
+    "ids that a convolution shifts": (
+        """g (int32[N, 1, 4] x) => (float[N, 1, 4, 2] y) <float[1, 1, 3] shift = {1, 0, 0}>
+        { f = Cast<to = 1>(x) m = Conv<pads = [1, 1]>(f, shift) i = Cast<to = 7>(m) r = Gather(table, i)
+          y = Neg(r) }""",
+        np.array([[[4999, 5001, 2049, 3]]], np.int32),
+    ),
+    "ids through a layer of thirds": (
+        """g (int64[N, 2] x) => (float[N, 2, 2] y)
+        <float[2, 5] a = {0.37, 0.61, -1.3, 0.2, 0.9, 0.1, 0.7, 0.33, -0.8, 1.7},
+         float[5, 2] b = {0.41, 0.52, 0.13, 0.94, -0.65, -0.26, 0.77, 0.18, 0.29, 0.83}>
+        { f = Cast<to = 1>(x) h = MatMul(f, a) s = Softplus(h) m = MatMul(s, b) i = Cast<to = 7>(m)
+          r = Gather(table, i) y = Neg(r) }""",
+        np.array([[999, 1501], [257, 2003]], np.int64),
+    ),
+    "an id that is looked up in ones and zeros": (
+        """g (int64[N] x) => (float[N, 2] y) <int64[1] depth = {6000}, float[2] ends = {0, 1}>
+        { hot = OneHot(x, depth, ends) zero = Constant<value_float = 0.0>() one = Constant<value_float = 1.0>()
+          end = Constant<value_float = 6000.0>() at = Range(zero, end, one) i = MatMul(hot, at) c = Cast<to = 7>(i)
+          r = Gather(table, c) y = Neg(r) }""",
+        np.array([4999, 5001], np.int64),
+    ),
+    "counts of a mask by a product": (
+        """g (bool[N, 4001] x) => (float[N, 1, 2] y) <float[1] one = {1}, int64[2] size = {4001, 1}>
+        { ones = Expand(one, size) f = Cast<to = 1>(x) c = MatMul(f, ones) i = Cast<to = 7>(c) r = Gather(table, i)
+          y = Neg(r) }""",
+        np.arange(8002).reshape(2, 4001) % 5 > 0,
+    ),
+    "a mask that a Scan adds up": (
+        """g (bool[N, 5001] x) => (float[5001, N, 2] y) <int64[1] axis = {0}>
+        { f = Cast<to = 1>(x) t = Transpose(f) s = ReduceSum<keepdims = 0>(t, axis) z = Sub(s, s)
+          last, all = Scan <num_scan_inputs = 1, body = each (float[N] state, float[N] item) =>
+            (float[N] sum, float[N] copy) { sum = Add(state, item) copy = Identity(sum) }> (z, t)
+          i = Cast<to = 7>(all) r = Gather(table, i) y = Neg(r) }""",
+        np.ones((1, 5001), bool),
+    ),
+    "ids that lie beside features for a while": (
+        """g (float[N, 4] x) => (float[N, 1, 2] y)
+        <float[4, 3] w = {0.37, 0.61, -1.3, 0.2, 0.9, 0.1, 0.7, 0.33, -0.8, 1.7, 0.4, 0.2}, int64[2] sizes = {3, 1},
+         float factor = {1667.0}, float three = {3.0}>
+        { h = MatMul(x, w) k = ArgMax<axis = 1>(x) c = Cast<to = 1>(k) wide = Mul(c, factor)
+          both = Concat<axis = 1>(h, wide) up = Add(both, three) rest, id = Split<axis = 1>(up, sizes)
+          i = Cast<to = 7>(id) r = Gather(table, i) y = Neg(r) }""",
+        np.array([[0, 0, 0, 1], [0, 1, 0, 0]], np.float32),
+    ),
+    "a place that was learned beside a row that was not": (
+        """g (float[N, 2] x) => (float[N, 2, 2] y)
+        <float[2, 2] w = {0.37, 0.61, 0.2, 0.9}, float[2] start = {4097.0, 5001.0}>
+        { h = MatMul(x, w) at = Add(h, start) f = Floor(at) i = Cast<to = 7>(f) r = Gather(table, i) y = Neg(r) }""",
+        np.array([[0.5, 0.4], [0.1, 0.6]], np.float32),
+    ),
     "positions": (
         """g (float[N, 5001] x) => (float[M, 2] y) <float half = {0.5}>
         { p = NonZero(x) f = Cast<to = 1>(p) d = Mul(f, half) c = Floor(d) i = Cast<to = 7>(c) t = Transpose(i)
@@ -84,9 +144,48 @@ def test_whole_numbers_come_out_as_they_are(case: str, precision: str) -> None:
     base = network(text)
     session = onnxruntime.InferenceSession(base.model.SerializeToString(), providers=["CPUExecutionProvider"])
     expected = session.run(None, {"x": fed})[0]
-    emulate = {"emulate": True} if precision == "bf16" else {}
-    with inferkit.build(inferkit.at_precision(base, precision), max_batch=2, **emulate).session() as opened:
+    with inferkit.build(inferkit.at_precision(base, precision), max_batch=2, emulate=True).session() as opened:
         assert np.array_equal(opened.run(fed)[base.outputs[0].name], expected)
+
+
+PLACES = {
+    "sizes of a resized image": (
+        """g (float[1, 1, 1, 1] x, float[4] scale) => (float[1, 1, H, W] y) <float[4] ten = {1, 1, 10.01, 10.01}>
+        { s = Mul(scale, ten) y = Resize<mode = "nearest">(x, , s) }""",
+        {"x": np.ones((1, 1, 1, 1)), "scale": np.array([1, 1, 100, 10])},
+    ),
+    "regions of interest": (
+        """g (float[1, 1, 1, 4096] x, float[R, 4] boxes) => (float[R, 1, 1, 1] y) <float[4] shift = {1, 0, 1, 0}>
+        { n = Shape<end = 1>(boxes)
+          which = ConstantOfShape<value = int64[1] {0}>(n) b = Add(boxes, shift) y = RoiAlign(x, b, which) }""",
+        {"x": np.sin(np.arange(4096)).reshape(1, 1, 1, -1), "boxes": np.array([[2050.3, 0, 2051.9, 1]])},
+    ),
+    "places in an image": (
+        """g (float[1, 1, 1, 4096] x, float[1, 1, 2, 2] at) => (float[1, 1, 1, 2] y) <float[2] scale = {0.99, 0}>
+        { a = Mul(at, scale) y = GridSample<align_corners = 1>(x, a) }""",
+        {"x": np.sin(np.arange(4096)).reshape(1, 1, 1, -1), "at": np.array([[[[0.7331, 0], [-0.9123, 0]]]])},
+    ),
+}
+
+
+LACKING = {("regions of interest", "bf16")}  # ONNX Runtime has no RoiAlign of the operator set that bf16 needs
+
+
+@pytest.mark.parametrize(
+    ("case", "precision"), [(c, p) for c in PLACES for p in ("fp16", "bf16") if (c, p) not in LACKING]
+)
+def test_places_and_sizes_are_not_rounded(case: str, precision: str) -> None:
+    """What is left is the rounding of the values themselves: 2^-9 of bf16, twice."""
+    text, fed = PLACES[case]
+    feeds = {name: values.astype(np.float32) for name, values in fed.items()}
+    base = network(text)
+    session = onnxruntime.InferenceSession(base.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = session.run(None, feeds)[0]
+    half = inferkit.at_precision(base, precision)
+    with inferkit.build(half, max_batch=1, emulate=True).session() as opened:
+        actual = opened.run(feeds)["y"]
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max() < 8e-3
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
@@ -99,12 +198,13 @@ def test_layers_beside_a_count_stay_half(precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("kind", ["int64", "float"])
 @pytest.mark.parametrize("turns", ["Mul(column, frequency)", "MatMul(column, frequency)"])
-def test_angles_of_many_turns_keep_their_place_in_the_last_one(turns: str, precision: str) -> None:
+def test_angles_of_many_turns_keep_their_place_in_the_last_one(turns: str, kind: str, precision: str) -> None:
     """Positions times frequencies, as embeddings have them; what is left is the rounding of the sines themselves."""
-    text = """g (int64[N, 1] x) => (float[N, 3] y) <float[1, 3] frequency = {1.0, 0.3, 0.01}>
-    { column = Cast<to = 1>(x) angle = TURNS y = Sin(angle) }""".replace("TURNS", turns)
-    positions = np.array([[1999], [4801]], np.int64)
+    text = """g (KIND[N, 1] x) => (float[N, 3] y) <float[1, 3] frequency = {1.0, 0.3, 0.01}>
+    { column = Cast<to = 1>(x) angle = TURNS y = Sin(angle) }""".replace("TURNS", turns).replace("KIND", kind)
+    positions = np.array([[1999], [4801]], np.int64 if kind == "int64" else np.float32)
     half = inferkit.at_precision(network(text), precision)
     session = inferkit.build(half, max_batch=2, emulate=True).session()
     expected = np.sin(positions * np.array([[1.0, 0.3, 0.01]], np.float32).astype(np.float64))
