@@ -19,6 +19,7 @@ from inferkit.precision.calibration.sources import describe, feeds_of, from_path
 from inferkit.precision.casts import CastOptions, to_half
 from inferkit.precision.comparison.check import require_explained, require_same
 from inferkit.precision.halves import HALVES
+from inferkit.precision.keeping import keeping_hint
 from inferkit.precision.opset import convert
 from inferkit.precision.placement import Choices, Placement, place
 from inferkit.precision.qdq import FORMATS, INT8, insert
@@ -124,10 +125,63 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
                 name: values * values.dtype.type(2**-10) if values.dtype.kind == "f" else values
                 for name, values in feeds.items()
             }
-        hint = _kept("keep", {node.name for node in base.nodes})
-        what = f"network {network.name!r}: rewriting to {precision}"
-        notes += require_explained(base, graph, precision, _few(base, feeds), what=what, hint=hint)
+
+        def with_kept(layers: Sequence[str]) -> Graph:
+            kept = [options.keep] if isinstance(options.keep, str) else options.keep
+            head = base.copy()
+            to_half(head, half, replace(options, keep=[*kept, *layers]))
+            head.prune()
+            return head
+
+        comparison = _Comparison(network, precision, base, _few(base, feeds))
+        notes += comparison.require(graph, "keep", {node.name for node in base.nodes}, with_kept)
     return _with_coverage(network.with_model(graph.model(), precision=precision, notes=_joined(network, notes)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """Of a network's prepared graph with its rewriting to a precision, on the same inputs."""
+
+    network: Network
+    precision: str
+    base: Graph
+    feeds: Feeds
+    representative: bool = True
+
+    def require(
+        self, head: Graph, option: str, layers: Container[str], with_kept: Callable[[Sequence[str]], Graph]
+    ) -> tuple[str, ...]:
+        """Notes on what could not be compared. PrecisionError, with the `layers` that `option` should name, where head
+        computes something else; `with_kept` is head with these layers kept in FP32."""
+
+        def failing(kept: Sequence[str]) -> onnx.NodeProto | None:
+            head, nodes = with_kept(kept), list[onnx.NodeProto]()
+
+            def note(node: onnx.NodeProto) -> str:
+                nodes.append(node)
+                return ""
+
+            try:
+                self._compare(head, note)
+            except PrecisionError:
+                if nodes:
+                    return nodes[0]
+                raise
+            return None
+
+        return self._compare(head, keeping_hint(option, layers, self.base, failing))
+
+    def _compare(self, head: Graph, hint: Callable[[onnx.NodeProto], str]) -> tuple[str, ...]:
+        what = f"network {self.network.name!r}: rewriting to {self.precision}"
+        return require_explained(
+            self.base,
+            head,
+            self.precision,
+            self.feeds,
+            what=what,
+            hint=hint,
+            representative=self.representative,
+        )
 
 
 def _ready(network: Network, opset: int, *, split: bool = False) -> tuple[Graph, tuple[str, ...]]:
@@ -148,17 +202,6 @@ def _ready(network: Network, opset: int, *, split: bool = False) -> tuple[Graph,
     return convert(graph, opset, notes), tuple(notes)
 
 
-def _kept(option: str, layers: Container[str]) -> Callable[[onnx.NodeProto], str]:
-    """The hint for a node: the option that keeps it in FP32, where it is among the `layers` that this takes."""
-
-    def hint(node: onnx.NodeProto) -> str:
-        if node.name in layers:
-            return f"keep the layer in fp32: {option}=[{node.name!r}] (--keep {node.name})"
-        return f"keep the layers before and after it in fp32: {option}=[...] (--keep)"
-
-    return hint
-
-
 def _joined(network: Network, notes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*network.notes, *notes)))
 
@@ -171,14 +214,20 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
     placement = place(graph, options.choices(precision))
     seen: list[Feeds] = []
     calibration = calibrate(network, precision, graph, placement, source, options, seen.append)
-    insert(graph, placement.within(calibration.amax), calibration, form)
-    graph.prune()
+
+    def with_kept(layers: Sequence[str]) -> Graph:
+        excluded = [options.exclude] if isinstance(options.exclude, str) else options.exclude
+        head = base.copy()
+        choices = replace(options.choices(precision), exclude=[*excluded, *layers])
+        insert(head, place(head, choices).within(calibration.amax), calibration, form)
+        head.prune()
+        return head
+
+    graph = with_kept(())
     feeds = seen[0] if seen else random_feeds(base)
     if feeds is not None:
-        hint = _kept("exclude", {layer.node.name for layer in placement.layers})
-        what = f"network {network.name!r}: rewriting to {precision}"
-        feeds = _few(base, feeds)
-        notes += require_explained(base, graph, precision, feeds, what=what, hint=hint, representative=bool(seen))
+        comparison = _Comparison(network, precision, base, _few(base, feeds), representative=bool(seen))
+        notes += comparison.require(graph, "exclude", {layer.node.name for layer in placement.layers}, with_kept)
     changes = {"precision": precision, "calibration": calibration.description, "notes": _joined(network, notes)}
     return _with_coverage(network.with_model(graph.model(), **changes))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -46,6 +48,8 @@ def refused(network: Network, precision: str, node: str, reason: str, hint: str 
     assert f"node '{node}'" in message
     assert reason in message
     assert hint in message
+    for option, layers in re.findall(r"(keep|exclude)=(\[.*?\]) \(--keep", message):
+        inferkit.at_precision(network, precision, calibration, **{option: ast.literal_eval(layers)})  # the hint helps
 
 
 def changed(function: Callable[..., Any], change: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -120,7 +124,8 @@ def test_an_epsilon_that_is_forgotten_where_normalization_is_multiplied_out(monk
 def test_weights_that_are_not_the_nearest_halves(monkeypatch: Patch, precision: str) -> None:
     rounded = Half.round
     monkeypatch.setattr(Half, "round", lambda self, values: rounded(self, values * np.float32(1.01)))
-    refused(classifier().network(), precision, "Conv0", f"is not what rounding to {precision} gives", "keep=['Conv0']")
+    hint = "keep=['Conv0', 'Conv3'"
+    refused(classifier().network(), precision, "Conv0", f"is not what rounding to {precision} gives", hint)
 
 
 def test_values_that_overflow(monkeypatch: Patch) -> None:
@@ -151,7 +156,8 @@ def test_a_whole_number_that_is_rounded_before_it_indexes(monkeypatch: Patch) ->
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    refused(Network.from_model(model, "ids"), "fp16", "index", "a whole number that is rounded: 4097 becomes 4096")
+    reason = "a whole number that is rounded: 4097 becomes 4096"
+    refused(Network.from_model(model, "ids"), "fp16", "index", reason, "keep=['index', 'moved']")
 
 
 @pytest.mark.parametrize("precision", HALF)
@@ -195,9 +201,17 @@ def test_an_attribute_that_changes_on_the_way(monkeypatch: Patch, precision: str
 @pytest.mark.parametrize("precision", QUANTIZED)
 @pytest.mark.parametrize("factor", [0.02, 1e6])
 def test_a_scale_that_is_far_too_small_or_too_large(monkeypatch: Patch, precision: str, factor: float) -> None:
-    wrong = changed(qdq.activation_scales, lambda scales: {n: scale * factor for n, scale in scales.items()})
+    wrong = changed(
+        qdq.activation_scales, lambda scales: {n: s * (factor if n == "x" else 1) for n, s in scales.items()}
+    )
     monkeypatch.setattr(qdq, "activation_scales", wrong)
     refused(classifier().network(), precision, "Conv0", "what it reads as 'x'", "exclude=['Conv0']")
+
+
+def test_where_no_layer_helps_by_staying_fp32_none_is_named(monkeypatch: Patch) -> None:
+    wrong = changed(qdq.activation_scales, lambda scales: {n: scale * 1e6 for n, scale in scales.items()})
+    monkeypatch.setattr(qdq, "activation_scales", wrong)
+    refused(classifier().network(), "int8", "Conv0", "what it reads as 'x'", "use the network in fp32")
 
 
 @pytest.mark.parametrize("precision", QUANTIZED)
@@ -269,4 +283,4 @@ def test_a_skip_branch_has_no_layer_of_its_own_to_exclude(monkeypatch: Patch) ->
     monkeypatch.setattr(
         qdq, "_pair", lambda graph, name, scale, form: pair(graph, name, scale * (100 if name == skip else 1), form)
     )
-    refused(network, "int8", "Add3", f"what it reads as '{skip}'", "keep the layers before and after it")
+    refused(network, "int8", "Add3", f"what it reads as '{skip}'", "exclude=['Conv2']")
