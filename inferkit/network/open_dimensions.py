@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inferkit.errors import UsageError
-from inferkit.network.batch_axis import DECLARED, batch_axes, is_automatic
+from inferkit.network.batch_axis import DECLARED, batch_axes, is_automatic, usual_name
 from inferkit.network.network import TensorInfo, dims_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def fix_open_dimensions(model: onnx.ModelProto, shapes: Shapes, source: str) -> 
 def declare_batch(model: onnx.ModelProto, axes: int | Mapping[str, int], source: str) -> None:
     """Name a dimension of `model` (changed in place) the batch: an axis of the only input, or axes by input or output.
 
-    Dimensions of the same name are the batch too. UsageError for an axis that there is not, or that is not open.
+    Dimensions of the same name are the batch too, and those that other inputs name as batches are. UsageError for an
+    axis that there is not, or that is not open.
     """
     inputs = _inputs(model)
     values = inputs | {value.name: value for value in model.graph.output}
@@ -69,12 +70,22 @@ def declare_batch(model: onnx.ModelProto, axes: int | Mapping[str, int], source:
             raise UsageError(
                 f"{source}: {name!r} is [{shown}], so its axis {axis} cannot be the batch: only an open dimension can"
             )
-        for value in values.values():
-            for dim in value.type.tensor_type.shape.dim:
-                if dims[axis] and dim.dim_param == dims[axis]:
-                    dim.dim_param = DECLARED
+        _rename(values.values(), str(dims[axis]))
         values[name].type.tensor_type.shape.dim[axis].dim_param = DECLARED
+    stated = {dim for name in by_name for dim in dims_of(values[name])}
+    for name, value in inputs.items():
+        usual = usual_name(dims_of(value))
+        if name not in by_name and DECLARED not in dims_of(value) and usual not in stated:
+            _rename(values.values(), usual)
     forget_shapes(model)
+
+
+def _rename(values: Iterable[onnx.ValueInfoProto], name: str) -> None:
+    """Declare all dimensions of a name to be the batch."""
+    for value in values:
+        for dim in value.type.tensor_type.shape.dim:
+            if name and dim.dim_param == name:
+                dim.dim_param = DECLARED
 
 
 def require_sizes(inputs: Sequence[TensorInfo]) -> None:

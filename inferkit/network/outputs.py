@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.errors import NetworkError
 from inferkit.network.as_written import session_as_written
-from inferkit.network.batch_axis import DECLARED, batch_names
+from inferkit.network.batch_axis import DECLARED, batch_names, is_unnamed_batch
 from inferkit.network.network import dims_of, without_weights
 from inferkit.network.open_dimensions import forget_shapes
 
@@ -59,7 +59,7 @@ def name_batches(model: onnx.ModelProto) -> None:
     inputs = [value for value in model.graph.input if value.name not in constants]
     names = batch_names([dims_of(value) for value in inputs])
     name = min(names - {""}, default=DECLARED)
-    unnamed = [value for value in inputs if dims_of(value)[:1] == ("",)]
+    unnamed = [value for value in inputs if is_unnamed_batch(dims_of(value), names)]
     if unnamed and len(names - {""}) <= 1:
         for value in unnamed:
             if name not in dims_of(value):

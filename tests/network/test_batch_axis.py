@@ -15,6 +15,7 @@ import inferkit
 from inferkit.errors import UsageError
 from inferkit.network.batch_axis import batch_axes, batch_names
 from inferkit.network.network import Network
+from inferkit.network.open_dimensions import require_sizes
 
 
 def loaded(text: str, folder: Path, **options: object) -> Network:
@@ -45,6 +46,24 @@ def loaded(text: str, folder: Path, **options: object) -> Network:
         ([("N", 8), ("N", "N")], [None, None]),  # a graph and its N by N edges: cutting along one axis breaks it
         ([("frames", "N", "N"), ("batch", 2)], [None, 0]),
         ([("", 8), ("", 2, "")], [0, 0]),  # no names at all
+        ([("", 8), ("unk__4", 8)], [0, 0]),  # nor a name that says anything
+        ([("s77", 8), ("s12", 2)], [0, 0]),
+        ([("", 8), ("N", 8)], [None, 0]),  # whoever names the batch leaves unnamed what is another size
+        ([("N", 8), ("", 4), ("", 2)], [0, None, None]),
+        ([("N", 8), ("", 3, 32, 32)], [0, 0]),  # but images are a batch
+        ([("num_nodes", 8)], [None]),  # counts of what is no batch
+        ([("rows", 8)], [None]),
+        ([("edges", 2)], [None]),
+        ([("sequence", 8)], [None]),
+        ([("tokens", 8)], [None]),
+        ([("n_atoms", 3)], [None]),
+        ([("nodes", 8), ("nodes", 3)], [None, None]),  # of one graph
+        ([("num_nodes", 8), ("batch",)], [None, 0]),
+        ([("num_images", 8)], [0]),
+        ([("n_samples", 8)], [0]),
+        ([("anything", 3, 32, 32)], [0]),
+        ([("rows", 3, 32, 32)], [0]),  # an image for each
+        ([("anything", 8)], [0]),
         ([(1, 3, 8, 8)], [0]),
         ([(1, 16), (2, 1, 16)], [None, None]),
     ],
@@ -153,3 +172,32 @@ def test_a_dimension_without_a_name_is_the_batch_if_no_other_size_fits(
     onnx.save(model, tmp_path / "net.onnx")
     network = inferkit.load(tmp_path / "net.onnx")
     assert [info.batch_axis for info in (*network.inputs, *network.outputs)] == [0, axis, 0, axis]
+
+
+def test_a_first_dimension_without_a_name_beside_a_named_batch_is_an_error_with_the_line_that_states_it(
+    tmp_path: Path,
+) -> None:
+    text = """g (float[N, 4] x, float[M, 4] anchors) => (float[N, 4] y)
+        { one = Constant<value_ints = [0]>() s = ReduceSum(anchors, one) y = Add(x, s) }"""
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
+    model.graph.input[1].type.tensor_type.shape.dim[0].ClearField("dim_param")
+    onnx.save(model, tmp_path / "net.onnx")
+    network = inferkit.load(tmp_path / "net.onnx")
+    assert [info.batch_axis for info in network.inputs] == [0, None]
+    with pytest.raises(UsageError, match=r"'anchors' is \[\?, 4\].*`batch_axis = \{anchors = 0\}`"):
+        require_sizes(network.inputs)
+    declared = inferkit.load(tmp_path / "net.onnx", batch_axis={"anchors": 0})
+    assert [info.batch_axis for info in declared.inputs] == [0, 0]
+    x, anchors = np.ones((3, 4), np.float32), np.eye(3, 4, dtype=np.float32)
+    with inferkit.build(declared, max_batch=3).session() as session:
+        result = session.run({"x": x, "anchors": anchors})["y"]
+    np.testing.assert_array_equal(result, x + anchors.sum(0, keepdims=True))
+
+
+@pytest.mark.parametrize("name", ["num_nodes", "rows"])
+def test_a_count_of_something_else_is_an_error_with_the_line_that_makes_it_the_batch(name: str, tmp_path: Path) -> None:
+    text = f"g (float[{name}, 4] x) => (float[{name}, 4] y) {{ y = Softmax<axis = 0>(x) }}"
+    with pytest.raises(UsageError, match=rf"nothing states {name}.*`batch_axis = {{x = 0}}`"):
+        require_sizes(loaded(text, tmp_path).inputs)
+    assert loaded(text, tmp_path, batch_axis=0).inputs[0].batch_axis == 0
+    assert loaded(text, tmp_path, input_shape={name: 7}).inputs[0].shape == (7, 4)
