@@ -16,7 +16,7 @@ from onnx import TensorProto, numpy_helper
 
 from inferkit.network.network import Network
 from inferkit.precision.rewrite.graph import Graph
-from inferkit.precision.rewrite.nodes import attribute
+from inferkit.precision.rewrite.nodes import attribute, set_attribute
 from inferkit.precision.rewrite.value_types import ValueType
 
 _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -45,6 +45,28 @@ def emulate(graph: Graph, precision: str, types: Mapping[str, ValueType] | None 
         _unquantized(graph)
     elif precision in ("fp16", "bf16"):
         _widened(graph, graph.types() if types is None else types)
+
+
+def unrounded(network: Network) -> Network:
+    """A network whose operators are FP32 and whose values are not rounded: what is left of its precision are weights.
+
+    `network` is of fp16, bf16, int8 or fp8; outputs that are half become float32.
+    """
+    graph = Graph(network.model)
+    for node in list(graph.nodes):
+        if node.op_type == "QuantizeLinear" and node.input[0] not in graph.constants:
+            for reader in graph.readers(node.output[0]):
+                if reader.op_type == "DequantizeLinear":
+                    graph.redirect(reader.output[0], node.input[0])
+    graph.prune()
+    emulate(graph, network.precision)
+    for node in graph.nodes:
+        if node.op_type == "Cast" and attribute(node, "to") in _HALF:
+            set_attribute(node, "to", TensorProto.FLOAT)
+    for value in graph.outputs:
+        if value.type.tensor_type.elem_type in _HALF:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    return network.with_model(graph.model())
 
 
 def _widened(graph: Graph, types: Mapping[str, ValueType]) -> None:

@@ -45,6 +45,7 @@ class TensorRTEngine(Engine):
                 "from_cache": from_cache,
                 "sha256": info.sha256,
                 "warnings": list(info.warnings),
+                "comparison": info.comparison,
             },
             network=info.network,
         )

@@ -22,7 +22,8 @@ _ONNX_FIRST_BYTES = (b"\x08", b"\x0a")  # a protobuf's first field: ir_version, 
 class PlanInfo:
     """What is known of a plan. Sizes in bytes, times in seconds; `profile` is smallest, best, largest batch.
 
-    `targets` names compute capabilities (none: portable, or for `tensorrt` the GPU in `gpu`).
+    `targets` names compute capabilities (none: portable, or for `tensorrt` the GPU in `gpu`). `comparison` says how far
+    the engine agreed with ONNX Runtime after it was built, or why that is not known.
     """
 
     flavour: str
@@ -44,6 +45,7 @@ class PlanInfo:
     sha256: str
     inferkit: str
     warnings: tuple[str, ...] = ()
+    comparison: str = ""
     schema: int = SCHEMA
 
     def to_json(self) -> bytes:

@@ -1,8 +1,9 @@
-"""Inputs of other kinds on a real GPU: a batch on another axis, and scalars. Skipped where there is none."""
+"""Engines on a real GPU against ONNX Runtime: inputs of other kinds, new engines. Skipped where there is none."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,6 +11,8 @@ import pytest
 from onnx import parser
 
 import inferkit
+from inferkit.backends.uint8_input import Uint8Input
+from inferkit.network.network import Network
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu_backend", "cache")]
 
@@ -36,3 +39,10 @@ def test_states_with_their_batch_on_another_axis_and_scalars_are_fed_as_onnxrunt
     for batch in (5, 2):
         for name, expected in results["onnxruntime", batch].items():
             np.testing.assert_allclose(results["tensorrt", batch][name], expected, atol=CLOSE)
+
+
+@pytest.mark.parametrize("options", [{}, {"static": True}, {"uint8_input": Uint8Input(scale=1 / 255)}])
+def test_a_new_engine_was_compared_with_onnx_runtime(tiny: Network, options: dict[str, Any]) -> None:
+    engine = inferkit.build(tiny, backend="tensorrt", max_batch=4, cache=False, **options)
+    comparison = engine.info.details["comparison"]
+    assert comparison.startswith("agrees with ONNX Runtime"), comparison

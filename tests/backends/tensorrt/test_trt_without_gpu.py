@@ -11,8 +11,11 @@ import pytest
 import inferkit
 from inferkit.backends.gpus import visible_gpus
 from inferkit.backends.tensorrt import BACKEND
+from inferkit.backends.tensorrt.building.build import _compared
+from inferkit.backends.tensorrt.plan import Plan
 from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.network.network import PRECISIONS, Network
+from tests.backends.tensorrt.building.test_trt_plan import info_for
 
 
 @pytest.fixture
@@ -38,6 +41,12 @@ def test_a_session_needs_a_gpu(rtx: Any, tiny: Network, cache: Any) -> None:
     engine = inferkit.build(tiny, backend="tensorrt", max_batch=2, flavour="tensorrt_rtx")
     with pytest.raises(BackendUnavailable, match="NVIDIA"):
         engine.session()
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_what_cannot_run_here_is_not_compared_with_onnx_runtime(tiny: Network) -> None:
+    plan = _compared(Plan(b"a plan", info_for(b"a plan")), tiny, None)
+    assert plan.info.comparison.startswith("not compared with ONNX Runtime: the engine does not run here (")
 
 
 def test_settings_are_checked_before_anything_else(rtx: Any, tiny: Network, cache: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inferkit.backends.gpus import Gpu, find_gpu
@@ -58,7 +58,8 @@ def build_engine(network: Network, max_batch: int, **options: Any) -> TensorRTEn
     rewritten = _rewritten(network, wanted, profile.maximum if profile.static else None)
 
     def build() -> Plan:
-        return _build(rewritten, flavour, build_options, gpu, wanted.timings)
+        plan = _build(rewritten, flavour, build_options, gpu, wanted.timings)
+        return _compared(plan, network if wanted.uint8_input is None else rewritten, wanted.device)
 
     if not wanted.cache:
         plan = build()
@@ -118,6 +119,14 @@ def _build(network: Network, flavour: Flavour, options: BuildOptions, gpu: Gpu |
     with _current(gpu):
         known = timing_cache(flavour, description) if timings else None
         return build_plan(network, flavour, options, gpu=description, timings=known).plan
+
+
+def _compared(plan: Plan, network: Network, device: int | str | None) -> Plan:
+    """The plan, once its outputs were compared with the network's where a GPU is there to run it."""
+    from inferkit.backends.built_engine import require_agreement
+
+    comparison = require_agreement(TensorRTEngine(network, plan.info, plan), network, device=device)
+    return replace(plan, info=replace(plan.info, comparison=comparison))
 
 
 def _current(gpu: Gpu) -> AbstractContextManager[None]:

@@ -173,6 +173,7 @@ def test_metadata_survives_the_disk(rtx: Flavour, tiny: Network, cache: Path, tm
     assert loaded.info.size_bytes == (tmp_path / "deep" / "tiny.plan").stat().st_size
     assert loaded.info.build_seconds is not None
     assert loaded.info.build_seconds > 0
+    assert "ONNX Runtime" in loaded.info.details["comparison"]  # compared, or why not
 
 
 def test_an_unknown_layer_is_named(rtx: Flavour, refused: Any) -> None:

@@ -68,6 +68,14 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert plan.info == info_for(CONTENT)
 
 
+def test_how_an_engine_agreed_is_read_back_and_of_earlier_versions_unknown() -> None:
+    info = info_for(CONTENT, comparison="agrees with ONNX Runtime to 52 dB (limit 25 dB)")
+    assert PlanInfo.from_json(info.to_json()) == info
+    earlier = json.loads(info.to_json())
+    del earlier["comparison"]
+    assert PlanInfo.from_json(json.dumps(earlier).encode()).comparison == ""
+
+
 def test_axes_are_read_back_and_those_of_earlier_versions_are_the_first(path: Path) -> None:
     state = TensorInfo("state", "float32", (2, None, 8), ("", "N", ""), 1)
     info = info_for(CONTENT, inputs=(state, TensorInfo("rate", "int64", ())))
