@@ -159,6 +159,8 @@ class _Values:
         if subgraphs(node):
             return _bodies_carry(node)
         if node.op_type in _PRODUCTS:
+            if not reads & (self.plain | self.mixed):
+                return False  # whatever its constants are, which takes long to find out
             is_selection = bool(reads & self.counted) or _has_written_constants(graph, node)
             return _size_of_sums(node, types) == 1 or (is_selection and not _has_learned_constants(graph, node))
         return node.op_type in _CARRYING and bool(reads)
@@ -257,8 +259,8 @@ def _constants(graph: Graph, node: NodeProto) -> list[NDArray[Any]]:
 
 def _is_written(values: NDArray[np.float32]) -> bool:
     """Whether a constant was not learned: hardly two values differ, or they are a place's or a filter's integers."""
-    flat = np.abs(values.reshape(-1))
-    if np.unique(flat[:1024]).size <= _MAGNITUDES and np.unique(flat).size <= _MAGNITUDES:
+    first, flat = (np.abs(part) for part in (values.reshape(-1)[:1024], values.reshape(-1)))
+    if np.unique(first).size <= _MAGNITUDES and np.unique(flat).size <= _MAGNITUDES:
         return True
     is_place = values.size in (0, *values.shape) or values.shape[-1] <= _COORDINATES or values.size <= _FILTER
     return is_place and bool((flat == np.rint(flat)).all())

@@ -134,7 +134,8 @@ def weight_scales(
     for the channels of one group. Channels of zeros get the scale of amax 1.
     """
     axis = channel_axis(node)
-    amax = np.abs(weights.astype(np.float64)).max(axis=tuple(a for a in range(weights.ndim) if a != axis))
+    others = tuple(a for a in range(weights.ndim) if a != axis)
+    amax = np.maximum(weights.max(axis=others), -weights.min(axis=others)).astype(np.float64)  # without a copy of all
     scales = np.where(amax > 0, amax, 1.0) / form.largest
     if bias is not None and form is INT8:
         groups = int(attribute(node, "group", 1)) if node.op_type == "ConvTranspose" else 1

@@ -133,7 +133,7 @@ class _Rewriting:
         given: dict[int, NDArray[Any]] = {}
         for number, name in renamed.items():
             expected = walk.base_value(node.input[number])
-            actual = values.get(name, walk.head.array(name))
+            actual = values[name] if name in values else walk.head_constant(name)
             if expected is None or actual is None:
                 return difference(walk.values[tensor.name], values[tensor.name], limit)
             given[number] = np.asarray(actual, dtype=expected.dtype)

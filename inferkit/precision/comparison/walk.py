@@ -24,6 +24,8 @@ _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 # So many nodes of base are run at a time, at first and at most; few where they make tensors of many bytes.
 _BLOCK = (4, 48)
 _BLOCK_BYTES = 256 << 20
+# Half constants above this size are widened once, and fed.
+_FED_BYTES = 8192
 
 Values = Mapping[str, NDArray[Any]]
 
@@ -39,6 +41,7 @@ class Walk:
         self.base, self.head, self.precision = base, head, precision
         self.values: dict[str, NDArray[Any]] = dict(feeds)
         self._unknown: set[str] = set()
+        self._widened: dict[str, NDArray[Any]] = {}  # half constants of head as float32, for the tensor at hand
         self._refused: list[onnx.NodeProto] = []
 
     @cached_property
@@ -113,6 +116,8 @@ class Walk:
                     f"{error}"
                 ) from error
             self._refused.append(tensor.node)
+        finally:
+            self._widened.clear()
 
     def is_unchanged(self, tensor: Tensor) -> bool:
         """Whether head computes a tensor by the very node and constants of base."""
@@ -135,6 +140,15 @@ class Walk:
     def base_value(self, name: str) -> NDArray[Any] | None:
         """The value of a tensor or constant of base."""
         return self.values.get(name, self.base.array(name))
+
+    def head_constant(self, name: str) -> NDArray[Any] | None:
+        """The value of a constant of head, half as float32; None where it is none."""
+        if name in self._widened:
+            return self._widened[name]
+        values = self.head.array(name)
+        if values is not None and self.head.constants[name].data_type in _HALF:
+            values = self._widened[name] = values.astype(np.float32)
+        return values
 
     def head_values(self, tensor: Tensor, inner: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
         """What head makes of base's values: the tensor, and those named `inner` on the way to it; half as float32."""
@@ -159,6 +173,13 @@ class Walk:
         fed = {name: feeds[name] for name in results.values() if name in feeds}
         wanted = [name for name in dict.fromkeys(results.values()) if name not in fed]
         part = self.head.part(nodes, [declared(name, values) for name, values in feeds.items()], wanted)
+        halves = [name for name, tensor in part.constants.items() if tensor.data_type in _HALF]
+        for name in [name for name in halves if part.constants[name].ByteSize() > _FED_BYTES]:
+            wide = self.head_constant(name)
+            assert wide is not None
+            part.inputs.append(declared(name, wide))
+            feeds[name] = wide
+            del part.constants[name]
         own_types = {shown: self.types[name] for name, shown in own.items() if name in self.types}
         emulate(part, self.precision, ChainMap(own_types, self.types))
         if self.precision == "fp8":
