@@ -93,18 +93,18 @@ class ComparedEngine:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
-    sides = sides_of(args)
+    engines = engines_of(args)
     dataset, preprocessing = images_of(args)
     if dataset is None and not args.layers:
         raise UsageError(f"{args.models[0]} has no images of its own: name a --dataset, or compare --layers only")
-    _refuse_precisions(sides)
-    networks = _networks(args, sides, dataset, preprocessing)
-    result: dict[str, Any] = {"base": asdict(sides[0]), "head": asdict(sides[1]), "dataset": dataset}
+    _refuse_precisions(engines)
+    networks = _networks(args, engines, dataset, preprocessing)
+    result: dict[str, Any] = {"base": asdict(engines[0]), "head": asdict(engines[1]), "dataset": dataset}
     outcome = None
     if dataset is not None:
-        outcome = _compare_classes(args, sides, networks, dataset, preprocessing, result)
+        outcome = _compare_classes(args, engines, networks, dataset, preprocessing, result)
     if args.layers:
-        _compare_layers(args, sides, networks, dataset, preprocessing, result)
+        _compare_layers(args, engines, networks, dataset, preprocessing, result)
     code = ExitCode.REGRESSED if outcome is not None and outcome.verdict == "REGRESSED" else ExitCode.OK
     if args.pictures:
         _write_pictures(Path(args.pictures), result)
@@ -115,12 +115,12 @@ def run(args: argparse.Namespace) -> int:
         from inferkit.report.table import stdout_look
 
         width, color = stdout_look()
-        title = f"base: {sides[0].text} · head: {sides[1].text}"
+        title = f"base: {engines[0].text} · head: {engines[1].text}"
         print("\n".join([title, *accuracy_lines(result, width=width, color=color)]))
     return code
 
 
-def sides_of(args: argparse.Namespace) -> tuple[ComparedEngine, ComparedEngine]:
+def engines_of(args: argparse.Namespace) -> tuple[ComparedEngine, ComparedEngine]:
     """Base and head from the options. UsageError for too many words, or a base and a head that are the same."""
     from inferkit.precision import normalize
 
@@ -187,18 +187,18 @@ def images_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
     return args.dataset or (fashion_mnist.NAME if trained else None), preprocessing
 
 
-def _refuse_precisions(sides: tuple[ComparedEngine, ComparedEngine]) -> None:
+def _refuse_precisions(engines: tuple[ComparedEngine, ComparedEngine]) -> None:
     """BackendUnavailable for a precision that the backend never computes in, before minutes go into calibration."""
-    for side in sides:
-        runs_it = backend(side.backend)
-        if side.precision and side.precision not in (*runs_it.precisions, *runs_it.facts.emulates):
-            found = runs_it.availability(side.precision)
-            raise BackendUnavailable(found.reason, found.hint)
+    for engine in engines:
+        runs_it = backend(engine.backend)
+        if engine.precision and engine.precision not in (*runs_it.precisions, *runs_it.facts.emulates):
+            availability = runs_it.availability(engine.precision)
+            raise BackendUnavailable(availability.reason, availability.hint)
 
 
 def _networks(
     args: argparse.Namespace,
-    sides: tuple[ComparedEngine, ComparedEngine],
+    engines: tuple[ComparedEngine, ComparedEngine],
     dataset: str | None,
     preprocessing: Mapping[str, Any],
 ) -> tuple[Network, Network]:
@@ -206,30 +206,30 @@ def _networks(
     from inferkit.measure.images import ImageSource
 
     networks = []
-    for side in sides:
-        network = inferkit.load(side.model, side.weights, **stated_dimensions(args))
-        if side.precision is not None and side.precision != network.precision:
-            if side.precision in ("int8", "fp8"):
+    for engine in engines:
+        network = inferkit.load(engine.model, engine.weights, **stated_dimensions(args))
+        if engine.precision is not None and engine.precision != network.precision:
+            if engine.precision in ("int8", "fp8"):
                 source = ImageSource(network, dataset, preprocessing)
                 count = args.calibration_images
                 batches = source.calibration(count)
-                network = inferkit.at_precision(network, side.precision, calibration=batches, images=count)
+                network = inferkit.at_precision(network, engine.precision, calibration=batches, images=count)
             else:
-                network = inferkit.at_precision(network, side.precision)
+                network = inferkit.at_precision(network, engine.precision)
         if len(network.inputs) != 1:
-            raise UsageError(f"{side.model} has {len(network.inputs)} inputs; a dataset can feed one only")
+            raise UsageError(f"{engine.model} has {len(network.inputs)} inputs; a dataset can feed one only")
         networks.append(network)
     return networks[0], networks[1]
 
 
-def _batch_size(sides: tuple[ComparedEngine, ComparedEngine], networks: tuple[Network, Network], wanted: int) -> int:
+def _batch_size(engines: tuple[ComparedEngine, ComparedEngine], networks: tuple[Network, Network], wanted: int) -> int:
     """The batch size to run base and head with: `wanted`, or the fixed one of a network. UsageError where both are
     fixed, and differ."""
     fixed = {network.inputs[0].batch for network in networks if network.inputs[0].batch is not None}
     if len(fixed) > 1:
         base, head = (network.inputs[0].batch for network in networks)
         raise UsageError(
-            f"{sides[0].model} takes batches of {base} only and {sides[1].model} of {head}, but both need the same "
+            f"{engines[0].model} takes batches of {base} only and {engines[1].model} of {head}, but both need the same "
             "batches: export one of them with a dynamic batch size"
         )
     return fixed.pop() if fixed else wanted
@@ -260,7 +260,7 @@ def _batches(
 
 def _compare_classes(
     args: argparse.Namespace,
-    sides: tuple[ComparedEngine, ComparedEngine],
+    engines: tuple[ComparedEngine, ComparedEngine],
     networks: tuple[Network, Network],
     dataset: str,
     preprocessing: Mapping[str, Any],
@@ -272,10 +272,10 @@ def _compare_classes(
     from inferkit.measure.accuracy.side_by_side import classify
     from inferkit.progress import tell
 
-    size = _batch_size(sides, networks, args.batch_size or _BATCH)
+    size = _batch_size(engines, networks, args.batch_size or _BATCH)
     opened = [
-        inferkit.build(network, backend=side.backend, max_batch=size, **_emulated(network, side)).session()
-        for network, side in zip(networks, sides, strict=True)
+        inferkit.build(network, backend=engine.backend, max_batch=size, **_emulated(network, engine)).session()
+        for network, engine in zip(networks, engines, strict=True)
     ]
     try:
         batches = _checked(_batches(networks[0].inputs[0], dataset, preprocessing, size, args.images), networks)
@@ -290,11 +290,11 @@ def _compare_classes(
     result["confusion"] = confusion(base.predictions, head.predictions, dataset, first=args.images is not None)
     if not labelled:
         return None
-    return _judged(base, head, args.tolerance, f"{sides[0].text} -> {sides[1].text}", result)
+    return _judged(base, head, args.tolerance, f"{engines[0].text} -> {engines[1].text}", result)
 
 
 def _checked(batches: Iterable[Batch], networks: Sequence[Network]) -> Iterator[Batch]:
-    """The batches; where the first is not like what a network was calibrated with, a line on stderr says so."""
+    """The batches, after a warning on stderr where the first is unlike those that a network was calibrated with."""
     from inferkit.precision.input_range import calibrated_inputs, unlike_calibration
 
     for number, batch in enumerate(batches):
@@ -306,9 +306,9 @@ def _checked(batches: Iterable[Batch], networks: Sequence[Network]) -> Iterator[
         yield batch
 
 
-def _emulated(network: Network, side: ComparedEngine) -> dict[str, Any]:
+def _emulated(network: Network, engine: ComparedEngine) -> dict[str, Any]:
     """What the backend has no kernels for is rounded in FP32: right in accuracy, which is all that counts."""
-    return {"emulate": True} if network.precision in backend(side.backend).facts.emulates else {}
+    return {"emulate": True} if network.precision in backend(engine.backend).facts.emulates else {}
 
 
 def _count(dataset: str | None, limit: int | None) -> int:
@@ -343,7 +343,7 @@ def _judged(base: Classes, head: Classes, tolerance: float, case: str, result: d
 
 def _compare_layers(
     args: argparse.Namespace,
-    sides: tuple[ComparedEngine, ComparedEngine],
+    engines: tuple[ComparedEngine, ComparedEngine],
     networks: tuple[Network, Network],
     dataset: str | None,
     preprocessing: Mapping[str, Any],
@@ -355,11 +355,11 @@ def _compare_layers(
     from inferkit.measure.layers.network_layers import layers_of
     from inferkit.progress import tell
 
-    size = _batch_size(sides, networks, args.batch_size or _LAYER_BATCH)
+    size = _batch_size(engines, networks, args.batch_size or _LAYER_BATCH)
     probes = []
     try:
-        for network, side in zip(networks, sides, strict=True):
-            probes.append(open_probe(network, side.backend, size))
+        for network, engine in zip(networks, engines, strict=True):
+            probes.append(open_probe(network, engine.backend, size))
         limit = args.images or _LAYER_IMAGES
         total = _count(dataset, limit)
         batches = _batches(networks[0].inputs[0], dataset, preprocessing, size, limit)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -212,8 +213,7 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
     graph, notes = _ready(network, form.opset)
     base = graph.copy()
     placement = place(graph, options.choices(precision))
-    seen: list[Feeds] = []
-    calibration = calibrate(network, precision, graph, placement, source, options, seen.append)
+    calibration, batch = calibrate(network, precision, graph, placement, source, options)
 
     def with_kept(layers: Sequence[str]) -> Graph:
         excluded = [options.exclude] if isinstance(options.exclude, str) else options.exclude
@@ -224,9 +224,9 @@ def _quantized(network: Network, precision: str, source: Any, options: QuantizeO
         return head
 
     graph = with_kept(())
-    feeds = seen[0] if seen else random_feeds(base)
+    feeds = random_feeds(base) if batch is None else batch
     if feeds is not None:
-        comparison = _Comparison(network, precision, base, _few(base, feeds), representative=bool(seen))
+        comparison = _Comparison(network, precision, base, _few(base, feeds), representative=batch is not None)
         notes += comparison.require(graph, "exclude", {layer.node.name for layer in placement.layers}, with_kept)
     changes = {"precision": precision, "calibration": calibration.description, "notes": _joined(network, notes)}
     return _with_coverage(network.with_model(graph.model(), **changes))
@@ -254,9 +254,8 @@ def calibrate(
     placement: Placement,
     source: Any,
     options: QuantizeOptions,
-    first: Callable[[Feeds], None] = lambda batch: None,
-) -> Calibration:
-    """The Calibration made from any accepted source; `first` is called with the first batch where there is one."""
+) -> tuple[Calibration, Feeds | None]:
+    """The Calibration made from any accepted source, and the first batch of it; None where it holds no images."""
     chosen = options.method or (DEFAULT_METHOD if precision == "int8" else "max")
     if source is None:
         raise PrecisionError(
@@ -267,12 +266,13 @@ def calibrate(
         source = from_path(Path(source))
     if isinstance(source, Calibration):
         _refuse(source.description, method=options.method, images=options.images)
-        return source
+        return source, None
+    batch = None
     if isinstance(source, Ranges):
         _refuse(f"ranges of {source.images} images", images=options.images)
     else:
-        source = _collected(graph, placement, source, options, first)
-    return calibration_from(source, chosen)
+        source, batch = _collected(graph, placement, source, options)
+    return calibration_from(source, chosen), batch
 
 
 def _refuse(source: str, **options: Any) -> None:
@@ -299,29 +299,24 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
         source = from_path(Path(source))
     if isinstance(source, (Calibration, Ranges)):
         raise UsageError("a calibration cache or a file of ranges holds no images to collect ranges from")
-    return _collected(graph, place(graph, chosen.choices("int8")), source, chosen)
+    ranges, _ = _collected(graph, place(graph, chosen.choices("int8")), source, chosen)
+    return ranges
 
 
 def _collected(
-    graph: Graph,
-    placement: Placement,
-    source: Any,
-    options: QuantizeOptions,
-    first: Callable[[Feeds], None] = lambda batch: None,
-) -> Ranges:
-    batches = feeds_of(
-        source,
-        graph,
-        images=options.images,
-        batch_size=options.batch_size,
-        preprocessing=options.preprocessing,
+    graph: Graph, placement: Placement, source: Any, options: QuantizeOptions
+) -> tuple[Ranges, Feeds | None]:
+    """The ranges of a source's images, and its first batch."""
+    batches = iter(
+        feeds_of(
+            source,
+            graph,
+            images=options.images,
+            batch_size=options.batch_size,
+            preprocessing=options.preprocessing,
+        )
     )
-    ranges = collect(graph, placement.tensors, _telling_first(batches, first), threads=options.threads)
-    return replace(ranges, source=describe(source))
-
-
-def _telling_first(batches: Iterable[Feeds], first: Callable[[Feeds], None]) -> Iterator[Feeds]:
-    for number, batch in enumerate(batches):
-        if number == 0:
-            first(batch)
-        yield batch
+    first = next(batches, None)
+    started = () if first is None else (first,)
+    ranges = collect(graph, placement.tensors, chain(started, batches), threads=options.threads)
+    return replace(ranges, source=describe(source)), first

@@ -88,8 +88,8 @@ def loss(layer: str, tensor: str, values: NDArray[np.float32], half: Half, *, to
     """What `values` would lose as constants of `layer`; None where they survive.
 
     Overflow: any finite value becomes infinite. Underflow: the values as a whole lose more than `tolerated` (relative,
-    root mean square); where that is None, any of them becomes zero. Plain rounding costs at most 2^-12 (BF16: 2^-9), less
-    than is tolerated, so that only values below the type's normal range (FP16: 6.1e-5) are looked at.
+    root mean square); where that is None, any of them becomes zero. Plain rounding costs at most 2^-12 (BF16: 2^-9),
+    less than is tolerated, so that only values below the type's normal range (FP16: 6.1e-5) are looked at.
     """
     over, small, extreme, least, vanished = 0, 0, 0.0, np.inf, 0
     error, norm = 0.0, 0.0

@@ -136,7 +136,7 @@ def weights_of(*words):
     """The weights of both sides of a command line."""
     parser = argparse.ArgumentParser()
     accuracy.configure(parser)
-    return [side.weights for side in accuracy.sides_of(parser.parse_args(words))]
+    return [engine.weights for engine in accuracy.engines_of(parser.parse_args(words))]
 
 
 @pytest.mark.parametrize(
