@@ -148,18 +148,71 @@ def test_a_conversion_that_cannot_be_run_says_so() -> None:
     assert "operator set 11 to 13 was not checked" in notes[0]
 
 
-def test_a_body_whose_operator_changed_its_meaning_is_refused_with_its_node() -> None:
-    text = """<ir_version: 8, opset_import: ["" : 11]>
-    g (float[N, 4, 2] x) => (float[N, 4, 2] y) <float zero = {0.0}>
-    { s = ReduceMax<keepdims = 0>(x) c = Greater(s, zero)
-      y = If (c) <then_branch = a () => (float[N, 4, 2] p) { p = Hardmax(x) },
-                  else_branch = b () => (float[N, 4, 2] q) { q = Identity(x) }> }"""
-    with pytest.raises(PrecisionError, match=r"Hardmax.*in the body of"):
-        convert(prepare(parser.parse_model(text)), 13)
+def both(base: Network, feeds: dict[str, np.ndarray], precision: str) -> tuple[list[Any], list[Any]]:
+    """All outputs of the file in ONNX Runtime, and of the network at a precision."""
+    session = onnxruntime.InferenceSession(base.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    applied = inferkit.at_precision(base, precision, [feeds] if precision == "int8" else None)
+    with inferkit.build(applied, max_batch=2, emulate=precision == "bf16").session() as opened:
+        outputs = opened.run(feeds)
+    return session.run(None, feeds), [outputs[info.name] for info in base.outputs]
 
 
-def test_scales_that_are_no_constants_are_refused_where_they_decide_how_to_round() -> None:
+BODIES = {
+    "Hardmax 11": (11, "", "Hardmax<axis = 1>(a)"),
+    "Hardmax 12 of another axis": (12, "", "Hardmax<axis = 2>(a)"),
+    "Resize 10, both ways": (10, "float[4] s = {1.0, 1.0, 0.6, 1.7},", 'Resize<mode = "nearest">(a, s)'),
+    "Resize 10, linear": (10, "float[4] s = {1.0, 1.0, 0.6, 1.7},", 'Resize<mode = "linear">(a, s)'),
+    "Upsample 9": (9, "float[4] s = {1.0, 1.0, 2.0, 3.0},", 'Upsample<mode = "nearest">(a, s)'),
+    "Resize 10 by what it is fed": (10, "", 'Resize<mode = "nearest">(a, scales)'),
+}
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("case", BODIES)
+def test_operators_in_bodies_keep_their_meaning(case: str, taken: bool, precision: str) -> None:
+    opset, constants, operator = BODIES[case]
+    of_b = operator.replace("(a", "(b")
+    text = f"""<ir_version: 8, opset_import: ["" : {opset}]>
+    g (float[N, 2, 10, 10] x, float[4] scales, bool first) => (float[N, 4, H, W] y)
+    <{constants} float zero = {{0.0}}>
+    {{ a = Conv<pads = [1, 1, 1, 1]>(x, kernel)
+       y = If (first) <then_branch = left () => (float[N, 4, H, W] p) {{ p = {operator} }},
+                       else_branch = right () => (float[N, 4, H2, W2] q) {{ b = Relu(a) q = {of_b} }}> }}"""
+    model = parser.parse_model(text)
+    model.graph.initializer.append(numpy_helper.from_array(KERNEL, "kernel"))
+    feeds = {"x": IMAGES[:2], "scales": np.array([1, 1, 0.7, 1.6], np.float32), "first": np.array(taken)}
+    [expected], [actual] = both(Network.from_model(model, "bodies"), feeds, precision)
+    assert actual.shape == expected.shape
+    if "Hardmax" in case:
+        assert actual.sum() == expected.sum()
+        assert set(np.unique(actual)) == {0, 1}
+    else:
+        assert np.linalg.norm(actual - expected) < BOUNDS[precision] * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+@pytest.mark.parametrize("factors", [(1, 1, 0.6, 0.6), (1, 1, 2, 1.5), (1, 1, 0.4, 1.7), (1, 1, 1, 1)])
+def test_scales_that_are_no_constants_decide_how_to_round(factors: tuple[float, ...], precision: str) -> None:
     text = """<ir_version: 8, opset_import: ["" : 10]>
-    g (float[N, 1, 8, 8] x, float[4] s) => (float[N, 1, H, W] y) { y = Resize<mode = "nearest">(x, s) }"""
-    with pytest.raises(PrecisionError, match="scales that are no constants"):
-        convert(prepare(parser.parse_model(text)), 13)
+    g (float[N, 2, 10, 10] x, float[4] s) => (float[N, 4, H, W] y)
+    { a = Conv<pads = [1, 1, 1, 1]>(x, kernel) y = Resize<mode = "nearest">(a, s) }"""
+    model = parser.parse_model(text)
+    model.graph.initializer.append(numpy_helper.from_array(KERNEL, "kernel"))
+    feeds = {"x": IMAGES[:2], "s": np.array(factors, np.float32)}
+    [expected], [actual] = both(Network.from_model(model, "resized"), feeds, precision)
+    assert actual.shape == expected.shape
+    assert np.linalg.norm(actual - expected) < BOUNDS[precision] * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+@pytest.mark.parametrize(("opset", "kind"), [(9, "float"), (10, "bool"), (11, "bool"), (12, "bool")])
+def test_the_mask_of_a_dropout_is_what_its_operator_set_says(opset: int, kind: str, precision: str) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : {opset}]>
+    g (float[N, 2, 10, 10] x) => (float[N, 4, 10, 10] y, {kind}[N, 4, 10, 10] mask)
+    {{ a = Conv<pads = [1, 1, 1, 1]>(x, kernel) y, mask = Dropout(a) }}"""
+    model = parser.parse_model(text)
+    model.graph.initializer.append(numpy_helper.from_array(KERNEL, "kernel"))
+    expected, actual = both(Network.from_model(model, "dropped"), {"x": IMAGES[:2]}, precision)
+    assert np.array_equal(actual[1], expected[1])
+    assert actual[1].dtype == expected[1].dtype
