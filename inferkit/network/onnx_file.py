@@ -254,8 +254,17 @@ def _move_out(tensor: onnx.TensorProto, kept: onnx.TensorProto, location: str, f
     file.write(content)
 
 
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedMatMul", "LSTM", "GRU", "RNN")
+# Of networks that were quantized in the older forms, or whose ranges are measured at run time.
+_INTEGER_PRODUCTS = (
+    *("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat"),
+    *("DynamicQuantizeMatMul", "DynamicQuantizeLSTM"),
+)
+
+
 def stated_precision(model: onnx.ModelProto) -> str:
-    """int8 or fp8 where activations are quantized, fp16 or bf16 where most weights are of that type, else fp32."""
+    """int8 or fp8 where activations are quantized, or most products are of integers; fp16 or bf16 where most weights
+    are of that type; else fp32."""
     from onnx import TensorProto
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -272,6 +281,9 @@ def stated_precision(model: onnx.ModelProto) -> str:
             stated = next((entry.i for entry in node.attribute if entry.name == "output_dtype"), 0)
             kind = zero.data_type if zero is not None else stated
             return "fp8" if kind in (TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2) else "int8"
+    kinds = Counter(node.op_type for node in model.graph.node)
+    if sum(kinds[kind] for kind in _INTEGER_PRODUCTS) > sum(kinds[kind] for kind in _PRODUCTS):
+        return "int8"
     sizes: Counter[int] = Counter()
     for tensor in constants.values():
         sizes[tensor.data_type] += math.prod(tensor.dims)

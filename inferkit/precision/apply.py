@@ -105,7 +105,8 @@ def parse_options(kind: type[_Options], precision: str, options: Mapping[str, An
 def _require_fp32(network: Network, precision: str) -> None:
     if network.precision not in ("fp32", "tf32"):
         raise PrecisionError(
-            f"network {network.name!r} is {network.precision} already; use the fp32 network for {precision}"
+            f"network {network.name!r} is {network.precision} already; use the fp32 network for {precision}, or take "
+            f'this one as it is (`precisions = ["{network.precision}"]` in the matrix)'
         )
     if any(node.op_type == "QuantizeLinear" for node in network.model.graph.node):
         raise PrecisionError(f"network {network.name!r} is quantized already: it has QuantizeLinear nodes")

@@ -65,6 +65,45 @@ def quantized_to(dtype: type, tmp_path: Path) -> Network:
     return inferkit.load(tmp_path / "foreign.onnx")
 
 
+INTEGERS = {
+    "MatMulInteger": """dynamic (float[N, 4] x) => (float[N, 3] y) <float[1] ws = {0.01}>
+        { codes, scale, zero = DynamicQuantizeLinear(x) sums = MatMulInteger(codes, weights, zero)
+          wide = Cast<to = 1>(sums) s = Mul(scale, ws) y = Mul(wide, s) }""",
+    "QLinearMatMul": """static (int8[N, 4] x) => (int8[N, 3] y) <float s = {0.1}, int8 z = {0}>
+        { y = QLinearMatMul(x, s, z, weights, s, z, s, z) }""",
+}
+
+
+@pytest.mark.parametrize("operator", INTEGERS)
+def test_a_network_of_integer_products_is_int8_already(operator: str, tmp_path: Path) -> None:
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{INTEGERS[operator]}')
+    weights = np.random.default_rng(2).integers(-127, 128, (4, 3)).astype(np.int8)
+    model.graph.initializer.append(numpy_helper.from_array(weights, "weights"))
+    onnx.save(model, tmp_path / "model.onnx")
+    network = inferkit.load(tmp_path / "model.onnx")
+    assert network.precision == "int8"
+    assert inferkit.at_precision(network, "int8") is network
+    with pytest.raises(
+        PrecisionError, match=r'int8 already; use the fp32 network for fp16, or .*precisions = \["int8"'
+    ):
+        inferkit.at_precision(network, "fp16")
+    x = np.random.default_rng(3).integers(-4, 5, (2, 4)).astype(network.inputs[0].dtype)
+    with inferkit.build(network, max_batch=2).session() as session:
+        assert np.any(session.run(x)["y"])
+
+
+def test_few_integer_products_among_others_leave_a_network_fp32(tmp_path: Path) -> None:
+    model = parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        mixed (float[N, 4] x, int8[4, 4] w) => (float[N, 4] y)
+        { codes, scale, zero = DynamicQuantizeLinear(x) sums = MatMulInteger(codes, w, zero) wide = Cast<to = 1>(sums)
+          a = MatMul(wide, real) b = MatMul(a, real) y = Mul(b, scale) }"""
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(4, dtype=np.float32), "real"))
+    onnx.save(model, tmp_path / "model.onnx")
+    assert inferkit.load(tmp_path / "model.onnx").precision == "fp32"
+
+
 @pytest.mark.tensorrt_rtx
 def test_tensorrt_is_not_given_unsigned_codes(tmp_path: Path) -> None:
     """It would take them for signed ones with no more than a warning."""
