@@ -148,7 +148,7 @@ def weight_scales(
 
 def _codes(scaled: NDArray, form: Format) -> onnx.TensorProto:
     """Codes of values already divided by their scale: rounded to nearest even, saturated, never -128."""
-    limited = np.clip(scaled.astype(np.float32), -form.largest, form.largest)
+    limited = np.clip(scaled.astype(np.float32, copy=False), -form.largest, form.largest)
     if form.element == TensorProto.INT8:
         return numpy_helper.from_array(np.rint(limited).astype(np.int8))
     import ml_dtypes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 # So many nodes of base are run at a time, at first and at most; few where they make tensors of many bytes.
 _BLOCK = (4, 48)
 _BLOCK_BYTES = 256 << 20
-# Half constants above this size are widened once, and fed.
-_FED_BYTES = 8192
+# Half constants of more values are widened once, and fed.
+_FED = 4096
 
 Values = Mapping[str, NDArray[Any]]
 
@@ -174,7 +175,7 @@ class Walk:
         wanted = [name for name in dict.fromkeys(results.values()) if name not in fed]
         part = self.head.part(nodes, [declared(name, values) for name, values in feeds.items()], wanted)
         halves = [name for name, tensor in part.constants.items() if tensor.data_type in _HALF]
-        for name in [name for name in halves if part.constants[name].ByteSize() > _FED_BYTES]:
+        for name in [name for name in halves if prod(part.constants[name].dims) > _FED]:
             wide = self.head_constant(name)
             assert wide is not None
             part.inputs.append(declared(name, wide))

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from inferkit.network.network import Network
 
-_SMALL = 1024  # values of constants up to this many bytes may matter to shapes (Reshape); weights only have a shape
+# Constants of up to so many values may matter to shapes (Reshape); weights only have a shape.
+_SMALL = 128
 _UNCHANGED = ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten")
 
 
@@ -214,7 +215,7 @@ def _inferred(
 
 
 def _is_small(tensor: onnx.TensorProto) -> bool:
-    return tensor.ByteSize() <= _SMALL
+    return prod(tensor.dims) <= _SMALL
 
 
 def _renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
