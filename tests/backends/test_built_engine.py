@@ -13,6 +13,7 @@ from onnx import ModelProto, numpy_helper, parser
 import inferkit
 from inferkit.backends.base import Engine, EngineInfo, Session
 from inferkit.backends.built_engine import require_agreement
+from inferkit.backends.uint8_input import Uint8Input, with_uint8_input
 from inferkit.errors import BackendError, BackendUnavailable
 from inferkit.network.network import Network
 from tests.precision.precision_graphs import ModelBuilder, images
@@ -115,6 +116,15 @@ def test_an_engine_that_cannot_run_here_is_not_compared_and_says_why() -> None:
     absent = FixedEngine(engine(network), 2, BackendUnavailable("there is no GPU"))
     sentence = require_agreement(absent, network)
     assert sentence == "not compared with ONNX Runtime: the engine does not run here (there is no GPU)"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_an_engine_that_takes_raw_pixels_is_fed_pixels(precision: str) -> None:
+    network = with_uint8_input(classifier(precision), Uint8Input(mean=128.0, scale=0.3))
+    assert require_agreement(engine(network), network).startswith("agrees with ONNX Runtime")
+    wrong = replace(engine(with_uint8_input(classifier(precision), Uint8Input(mean=0.0, scale=0.3))), network=network)
+    with pytest.raises(BackendError, match="something else"):
+        require_agreement(wrong, network)
 
 
 def test_what_is_drawn_or_chosen_is_not_compared() -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import inferkit
@@ -15,7 +16,8 @@ from inferkit.network.network import PRECISIONS, Network
 from inferkit.precision import collect_ranges, normalize
 from inferkit.precision.calibration.caches import write_cache
 from inferkit.precision.calibration.methods import calibration_from
-from tests.precision.precision_graphs import ModelBuilder, images
+from inferkit.precision.emulation import emulated, unrounded
+from tests.precision.precision_graphs import ModelBuilder, images, run
 
 
 def network() -> Network:
@@ -97,3 +99,18 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     code = f"import sys, inferkit.precision; print(*(name for name in {heavy} if name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8", "fp8"])
+def test_a_network_whose_values_are_not_rounded_differs_by_its_weights_alone(precision: str) -> None:
+    """One layer: what is left is the FP32 product with the weights that the graph holds."""
+    build = ModelBuilder(4)
+    build.conv(8, bias=False)
+    base, x = build.network(), images(2)
+    reduced = inferkit.at_precision(base, precision, [x] if precision in ("int8", "fp8") else None)
+    exact = unrounded(reduced).model
+    assert "QuantizeLinear" not in {node.op_type for node in exact.graph.node}
+    steps = {"fp16": 2**-11, "bf16": 2**-8, "int8": 1 / 127, "fp8": 2**-4}  # of a weight, relative to its channel
+    expected, actual, rounded = run(base.model, x), run(exact, x), run(emulated(reduced).model, x)
+    assert np.linalg.norm(actual - expected) < steps[precision] * np.linalg.norm(expected)
+    assert np.linalg.norm(rounded - expected) > 1.2 * np.linalg.norm(actual - expected)  # values round as well
