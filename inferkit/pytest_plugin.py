@@ -41,6 +41,8 @@ _WORDS = {
     "UNSUPPORTED": ("unsupported", "U", "UNSUPPORTED"),
     "INCONCLUSIVE": ("inconclusive", "?", "INCONCLUSIVE"),
     "INVALID": ("invalid", "I", "INVALID"),
+    "SCREENED": ("screened", "S", "SCREENED"),
+    "WAIVED": ("waived", "W", "WAIVED"),
 }
 
 
@@ -307,12 +309,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
 
         hand_over(session.config.stash[_SUITE])
         return (yield)
+    from inferkit.suite.session.history import compare_with_earlier_baselines
     from inferkit.suite.session.run import exit_code, write_json, write_verdicts
 
     # Before the other finishers: pytest's own writes the summary, which tells what was written.
     suite = session.config.stash[_SUITE]
     cut_short = exitstatus in _CUT_SHORT
     code = write_json(suite, exit_code(suite, int(exitstatus)), interrupted=cut_short)
+    if not cut_short:
+        compare_with_earlier_baselines(suite)
     code = write_verdicts(suite, code, cut_short)
     if code != exitstatus:
         session.exitstatus = code

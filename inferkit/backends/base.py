@@ -71,7 +71,8 @@ class Facts:
     by arithmetic, nothing tells a slower machine from slower software; `memory_reference`, bound by the memory, tells
     what of the machine it was. `engine_suffixes` end the names of engine files, the first those of new ones; without
     any, every process builds its engine. `rebuilt_by_timing`: two builds of one network differ, since the builder times
-    what it chooses from; `build_anew` are the options of a build that takes nothing from earlier ones.
+    what it chooses from; `engine_parts` are the buckets of a fingerprint that an engine depends on; `build_anew` are
+    the options of a build that takes nothing from earlier ones.
     `emulates` names precisions that `build(…, emulate=True)` computes in FP32, right in accuracy and not in speed.
     `build_settings` and `session_settings` are what `build` and `Engine.session` take.
     """
@@ -83,6 +84,7 @@ class Facts:
     memory_reference: ReferenceNetwork | None = None
     engine_suffixes: tuple[str, ...] = ()
     rebuilt_by_timing: bool = False
+    engine_parts: tuple[str, ...] = ("version", "machine")
     build_anew: Mapping[str, Any] = field(default_factory=dict)
     emulates: tuple[str, ...] = ()
     build_settings: tuple[str, ...] = ()

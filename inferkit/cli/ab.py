@@ -7,12 +7,13 @@ import contextlib
 import itertools
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
-from inferkit.cli.comparing import add_comparison, parse_margins, show_outcomes
+from inferkit.cli.comparing import add_comparison, parse_margins, show_outcomes, with_waivers
 from inferkit.cli.ending import terminable
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
@@ -107,8 +108,9 @@ def run(args: argparse.Namespace) -> int:
             seed=seed,
             progress=progress_on_stderr(),
         )
-    code = exit_code(result.outcomes, args.strict)
-    _print(result, seed, code, args.json)
+    outcomes, remarks = with_waivers(result.outcomes, args.waivers, strict=args.strict)
+    code = exit_code(outcomes, args.strict)
+    _print(replace(result, outcomes=outcomes), seed, code, args.json, remarks)
     return code
 
 
@@ -206,7 +208,7 @@ def _counts(text: str) -> tuple[int, ...]:
     return counts
 
 
-def _print(result: ABResult, seed: int, code: ExitCode, as_json: bool) -> None:
+def _print(result: ABResult, seed: int, code: ExitCode, as_json: bool, remarks: Sequence[str] = ()) -> None:
     if as_json:
         log_medians = {
             case: {"base": [each.log_median for each in base], "head": [each.log_median for each in head]}
@@ -216,11 +218,12 @@ def _print(result: ABResult, seed: int, code: ExitCode, as_json: bool) -> None:
             "outcomes": [outcome.as_dict() for outcome in result.outcomes],
             "log_medians": log_medians,
             "seed": seed,
+            "remarks": list(remarks),
             "exit_code": code,
             "layers": {case: diff.as_dict() for case, diff in result.layers.items()},
         }
         print_json(content)
         return
-    show_outcomes(result.outcomes, result.layers, [f"blocks of fresh processes in random order, seed {seed}"])
+    show_outcomes(result.outcomes, result.layers, [f"blocks of fresh processes in random order, seed {seed}", *remarks])
     if code is ExitCode.NOTHING:
         print("nothing to compare: no case that base and head have could be measured")

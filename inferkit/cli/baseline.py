@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from inferkit.errors import BaselineError, UsageError
 from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from inferkit.gate.outcome import Outcome
     from inferkit.gate.promotion import Promotion
     from inferkit.gate.run import Measured, Run
 
@@ -33,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     promote.add_argument(
         "--accept-regression",
         metavar="REASON",
-        help="also promote REGRESSED and INVALID cases; the reason is stored with them",
+        help="also promote REGRESSED, WAIVED and INVALID cases; the reason is stored with them",
     )
     promote.add_argument("--skip-invalid", action="store_true", help="keep the old baseline of INVALID cases")
     promote.add_argument(
@@ -41,6 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="table of cases of the run, whose networks' files are kept in its store where git does not have them "
         "(default: matrix.toml, bench/matrix.toml)",
+    )
+    promote.add_argument(
+        "--from",
+        dest="source",
+        metavar="NAME",
+        help="baseline of another machine (file, or its name without .json) to take accuracies and engine sizes from: "
+        "for the first baseline under a new driver, library or CPU",
     )
     promote.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
     show = actions.add_parser("show", help="list all baselines, or the cases of one")
@@ -58,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _promote(args: argparse.Namespace) -> int:
-    from inferkit.gate.files.baseline import BaselineStore
+    from inferkit.gate.files.baseline import BaselineStore, read_baseline
     from inferkit.gate.files.pooling import pooled, require_alike
     from inferkit.gate.files.run_file import read_run
     from inferkit.gate.promotion import plan_promotion, promote
@@ -71,16 +80,28 @@ def _promote(args: argparse.Namespace) -> int:
     if len(runs) > 1:
         require_alike(runs)
     run = pooled(runs)
-    promotions = plan_promotion(run, store, accept=reason, skip_invalid=args.skip_invalid)
+    source = read_baseline(_named(store.folder, args.source)) if args.source else None
+    promotions = plan_promotion(
+        run,
+        store,
+        accept=reason,
+        skip_invalid=args.skip_invalid,
+        source=source,
+        engine_parts=() if source is None else _engine_parts(source),
+    )
     if not any(promotion.head.cases or promotion.head.accuracy for promotion in promotions):
         raise BaselineError(f"{run.name}: has no case that could be promoted")
+    gradual = _gradual(run, promotions)
     if args.json:
-        print_json([_as_json(promotion) for promotion in promotions])
+        slow = [outcome.as_dict() for outcome in gradual]
+        print_json([_as_json(promotion) | {"gradual": slow} for promotion in promotions])
     else:
         for promotion in promotions:
             _print_promotion(promotion)
+        for outcome in gradual:
+            print(f"gradual regression: {outcome.line}")
     refused = {outcome.verdict for promotion in promotions for outcome in promotion.refused}
-    code = ExitCode.REGRESSED if "REGRESSED" in refused else ExitCode.INVALID if refused else ExitCode.OK
+    code = ExitCode.REGRESSED if refused & {"REGRESSED", "WAIVED"} else ExitCode.INVALID if refused else ExitCode.OK
     lines = [] if refused else _keep_files(run, args)
     if not args.json:
         for line in lines:
@@ -126,6 +147,29 @@ def _keep_files(run: Run, args: argparse.Namespace) -> list[str]:
     return [f"stored in {store.place}: {', '.join(stored)}"] if stored else []
 
 
+def _gradual(run: Run, promotions: Sequence[Promotion]) -> list[Outcome]:
+    """What became slower over several promotions, this one too, by git's earlier versions of the baselines."""
+    from inferkit.gate.history.creep import creep
+    from inferkit.gate.history.ratchet import slips
+    from inferkit.suite.baseline_log import baseline_log
+
+    outcomes: list[Outcome] = []
+    for promotion in promotions:
+        (slug,) = promotion.head.fingerprints
+        log = baseline_log(promotion.path)
+        outcomes += [] if log is None else creep(log, run.of(slug), promoting=True)
+    return slips(outcomes)
+
+
+def _engine_parts(baseline: Run) -> tuple[str, ...]:
+    """What engines of the baseline's backend depend on; everything, where there is no such backend here."""
+    from inferkit.backends import backend, backend_names
+
+    (fingerprint,) = baseline.fingerprints.values()
+    name = fingerprint.as_dict().get("backend", "")
+    return backend(name).facts.engine_parts if name in backend_names() else tuple(fingerprint.as_dict())
+
+
 def _print_promotion(promotion: Promotion) -> None:
     print(f"{promotion.path}{'' if promotion.base else ' (new)'}")
     show_outcomes(promotion.outcomes)
@@ -135,15 +179,16 @@ def _print_promotion(promotion: Promotion) -> None:
         base = promotion.base.accuracy.get(name) if promotion.base else None
         was = f", base {base.top1:.2f} %" if base else ""
         print(f"{name}: top-1 {accuracy.top1:.2f} % of {accuracy.images} images{was}")
+    elsewhere = {*promotion.failed, *promotion.carried.accuracy}
     for cases, what in (
         (promotion.removed, "removed, no longer declared"),
-        ([name for name in promotion.kept if name not in promotion.failed], "unchanged, not in this run"),
+        ([name for name in promotion.kept if name not in elsewhere], "unchanged, not in this run"),
         ([name for name in promotion.kept if name in promotion.failed], "unchanged, FAILED in this run"),
         (promotion.left_out, "unchanged, INVALID in this run"),
     ):
         if cases:
             print(f"{what}: {', '.join(cases)}")
-    for remark in promotion.remarks:
+    for remark in filter(None, (promotion.carried.line, *promotion.remarks)):
         print(remark)
 
 
@@ -156,6 +201,7 @@ def _as_json(promotion: Promotion) -> dict[str, Any]:
         "removed": promotion.removed,
         "kept": promotion.kept,
         "left_out": promotion.left_out,
+        "carried": {"accuracy": list(promotion.carried.accuracy), "engine size": list(promotion.carried.sizes)},
         "remarks": promotion.remarks,
     }
 

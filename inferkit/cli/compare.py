@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inferkit.cli.comparing import add_comparison, compare_files, parse_margins, show_comparison
+from inferkit.cli.comparing import add_comparison, compare_files, parse_margins, show_comparison, with_waivers
 from inferkit.cli.option_types import tolerance
 from inferkit.cli.output import add_json, write_output
 from inferkit.errors import UsageError
@@ -40,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
     comparison = compare_files(*_files(args), parse_margins(args.margin), args.tolerance)
+    outcomes, lines = with_waivers(comparison.outcomes, args.waivers, strict=args.strict)
+    comparison = replace(comparison, outcomes=outcomes, remarks=(*comparison.remarks, *lines))
     if args.markdown:
         write_output(args.markdown, _markdown(comparison))
     return show_comparison(comparison, strict=args.strict, json=args.json)

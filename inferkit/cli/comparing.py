@@ -29,6 +29,29 @@ def add_comparison(parser: argparse.ArgumentParser, default_margin: str) -> None
         f"counts (default: {default_margin})",
     )
     parser.add_argument("--strict", action="store_true", help="exit code 11 for INCONCLUSIVE and MISSING cases")
+    parser.add_argument(
+        "--waivers", metavar="FILE", help="cases that this file waives (waivers.toml of a matrix) fail nothing"
+    )
+
+
+def with_waivers(
+    outcomes: Sequence[Outcome], file: str | None, *, strict: bool
+) -> tuple[tuple[Outcome, ...], tuple[str, ...]]:
+    """The outcomes with what the file waives as WAIVED, and a line for each waiver that is not needed.
+
+    UsageError for a file with mistakes.
+    """
+    if file is None:
+        return tuple(outcomes), ()
+    from inferkit.gate.outcome import FAILING, Verdict
+    from inferkit.gate.stated.waivers import needless, today, waived
+    from inferkit.suite.matrix.waivers import read_waivers
+
+    waivers = read_waivers(file)
+    failing = FAILING | ({Verdict.INCONCLUSIVE} if strict else frozenset())
+    shown = waived(outcomes, waivers, today(), failing)
+    lines = (needless(waiver, shown, today(), whole=True, failing=failing) for waiver in waivers)
+    return shown, tuple(filter(None, lines))
 
 
 def parse_margins(words: Sequence[str]) -> Margins:

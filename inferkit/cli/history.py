@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inferkit.gate.history.changes import ChangePoint
     from inferkit.gate.history.series import HistorySeries
     from inferkit.gate.history.store import History
+    from inferkit.gate.outcome import Outcome
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="find gradual regressions: compare the last run with the last release (a git tag of this repository) and "
         "with 30 days ago",
+    )
+    parser.add_argument(
+        "--baseline-dir",
+        type=Path,
+        default=Path("baselines"),
+        metavar="DIR",
+        help="baselines whose earlier versions in git --ratchet compares with too (default: baselines)",
     )
     parser.add_argument("--release", metavar="TAG", help="release that --ratchet compares with")
     add_json(parser)
@@ -80,20 +88,32 @@ def _add(history: History, args: argparse.Namespace) -> int:
 
 def _ratchet(history: History, args: argparse.Namespace) -> int:
     from inferkit.gate.history.ratchet import slips
-    from inferkit.suite.session.releases import ratchet_of
+    from inferkit.suite.session.releases import Ratchet, ratchet_of
 
     runs = history.runs(args.project)
-    if not runs:
+    of_baselines = _of_baselines(args.baseline_dir)
+    if not (runs or of_baselines):
         print("{}" if args.json else _empty(history))
         return ExitCode.NOTHING
-    result = ratchet_of(history, runs[-1], Path.cwd(), args.release)
-    outcomes = [o for o in result.outcomes if args.case is None or fnmatchcase(o.case, args.case)]
+    result = ratchet_of(history, runs[-1], Path.cwd(), args.release) if runs else Ratchet((), ())
+    everything = [*result.outcomes, *of_baselines]
+    outcomes = [o for o in everything if args.case is None or fnmatchcase(o.case, args.case)]
     code = ExitCode.REGRESSED if slips(outcomes) else ExitCode.OK if outcomes else ExitCode.NOTHING
     if args.json:
         print_json({"outcomes": [o.as_dict() for o in outcomes], "remarks": result.remarks, "exit_code": code})
     else:
         show_outcomes(outcomes, remarks=result.remarks)
     return code
+
+
+def _of_baselines(folder: Path) -> list[Outcome]:
+    """Each baseline against its earlier versions in git."""
+    from inferkit.gate.files.baseline import BaselineStore, read_baseline
+    from inferkit.gate.history.creep import creep
+    from inferkit.suite.baseline_log import baseline_log
+
+    logs = [(path, baseline_log(path)) for path in BaselineStore(folder).files()]
+    return [outcome for path, log in logs if log is not None for outcome in creep(log, read_baseline(path))]
 
 
 def _show(history: History, args: argparse.Namespace) -> int:

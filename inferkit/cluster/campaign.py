@@ -57,7 +57,8 @@ class _Cluster:
         networks = campaign.matrix.all_cases()
         for case in cases:
             margin = campaign.matrix.latency_margin(case, networks[case])
-            campaign.latency[case] = CaseRecord(case, networks[case], margin)
+            margins = campaign.matrix.margins_of(case, networks[case])
+            campaign.latency[case] = CaseRecord(case, networks[case], margin, margins=margins)
         records = [campaign.latency[case] for case in cases]
         rounds = 1 if campaign.settings.smoke else campaign.settings.replicates
         campaign.progress.begin(2 * len(records))

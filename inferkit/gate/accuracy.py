@@ -29,7 +29,7 @@ def judge_accuracy(base: AccuracyRun, head: AccuracyRun, tolerance: float) -> Ou
         return _difference(base, head, tolerance)
     if (head.dataset, head.images) != (base.dataset, base.images):
         reason = f"other images (head {head.images} of {head.dataset}, base {base.images} of {base.dataset})"
-        return Outcome(head.case, ACCURACY, Verdict.INVALID, base.top1, head.top1, reason=reason)
+        return Outcome(head.case, ACCURACY, Verdict.INVALID, base.top1, head.top1, margin=tolerance, reason=reason)
     broken = head.not_finite if head.not_finite > base.not_finite else 0
     return judge_pair(head.case, base.right, head.right, tolerance, not_finite=broken)
 
@@ -77,7 +77,8 @@ def not_finite(accuracy: AccuracyRun) -> str:
 
 def _difference(base: AccuracyRun, head: AccuracyRun, tolerance: float) -> Outcome:
     if head.not_finite:
-        return Outcome(head.case, ACCURACY, Verdict.REGRESSED, base.top1, head.top1, reason=not_finite(head))
+        reason = not_finite(head)
+        return Outcome(head.case, ACCURACY, Verdict.REGRESSED, base.top1, head.top1, margin=tolerance, reason=reason)
     change = base.top1 - head.top1
     return Outcome(
         head.case, ACCURACY, verdict_beyond(change, tolerance), base.top1, head.top1, change, margin=tolerance

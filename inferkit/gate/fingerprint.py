@@ -48,14 +48,18 @@ class Fingerprint:
         canonical = json.dumps(sorted(self.fields)).encode()
         return f"{words[:_MOST_CHARACTERS].rstrip('-.')}-{hashlib.sha256(canonical).hexdigest()[:8]}"
 
-    def differences(self, head: Fingerprint, words: tuple[str, str] = ("base", "head")) -> list[str]:
-        """Each bucket that differs, as `name: base 1.30, head 1.31`, this one being base; empty where equal."""
+    def changes(self, head: Fingerprint) -> list[tuple[str, str, str]]:
+        """Each bucket that differs with its values of this one and of `head`, `none` where it has none."""
         own, others = self.as_dict(), head.as_dict()
         return [
-            f"{name}: {words[0]} {own.get(name, 'none')}, {words[1]} {others.get(name, 'none')}"
+            (name, own.get(name, "none"), others.get(name, "none"))
             for name in dict.fromkeys([*others, *own])
             if own.get(name) != others.get(name)
         ]
+
+    def differences(self, head: Fingerprint, words: tuple[str, str] = ("base", "head")) -> list[str]:
+        """Each bucket that differs, as `name: base 1.30, head 1.31`, this one being base; empty where equal."""
+        return [f"{name}: {words[0]} {mine}, {words[1]} {other}" for name, mine, other in self.changes(head)]
 
 
 def fingerprint(

@@ -176,5 +176,6 @@ def _accuracies(base: Run, head: Run, absent: Mapping[str, str], failures: Mappi
         verdict, reason = Verdict.NO_BASELINE, _lacking(base, name, absent)
         if accuracy.not_finite:
             verdict, reason = Verdict.REGRESSED, not_finite(accuracy)
-        outcomes.append(Outcome(name, ACCURACY, verdict, head=accuracy.top1, reason=reason))
+        margin = accuracy.margin or ACCURACY_TOLERANCE
+        outcomes.append(Outcome(name, ACCURACY, verdict, head=accuracy.top1, margin=margin, reason=reason))
     return outcomes

@@ -44,8 +44,8 @@ COMPARED_MARGIN = 0.05
 ACCURACY_TOLERANCE = 0.5
 # What rounding on other hardware may move in an FP32 network: ten images of ten thousand.
 REFERENCE_TOLERANCE = 0.1
-# The same network's TensorRT engine differs from build to build, as tactics are chosen by timing.
-REBUILT_MARGIN = 0.02
+# What is counted in bytes may differ for no reason: a node that was renamed, tactics that were chosen by timing.
+ENGINE_MARGIN = 0.02
 # Two of three replicates that agree by chance look like a case without noise.
 FEWEST = 3
 
@@ -75,8 +75,9 @@ class Metric:
     Values are of each replicate, in `unit`, or their natural logarithms where `logarithmic`; under Test.EXACT there is
     one, of the engine. `margin` is a share (0.1: 10 %; under Test.PAIRED points), None the case's latency margin,
     `margin_factor` times. Changes of less than `floor` (in `unit`) count as none. `fewest` replicates are needed of
-    either of base and head, and FEWEST of one of them. `machine`: a slower machine makes it worse too. `rebuilt` is the
-    margin of engines that are chosen by timing, where it is another; `only_rebuilt`: it is judged of such engines only.
+    either of base and head, and FEWEST of one of them. `machine`: a slower machine makes it worse too.
+    `only_rebuilt`: it is judged only of engines that are chosen by timing. A margin that is stated for a case
+    (margins.py) takes the place of this one.
     """
 
     name: str
@@ -91,7 +92,6 @@ class Metric:
     floor: float = 0.0
     fewest: int = FEWEST
     machine: bool = False
-    rebuilt: float | None = None
     only_rebuilt: bool = False
 
     @property
@@ -111,10 +111,8 @@ class Metric:
         """The data in `unit`."""
         return tuple(math.exp(value) for value in values) if self.logarithmic else tuple(map(float, values))
 
-    def margin_of(self, latency_margin: float, rebuilt: bool = False) -> float:
-        """The margin that holds for a case with this latency margin."""
-        if rebuilt and self.rebuilt is not None:
-            return self.rebuilt
+    def margin_of(self, latency_margin: float) -> float:
+        """The margin that holds for a case with this latency margin, where none is stated."""
         return self.margin_factor * (latency_margin if self.margin is None else self.margin)
 
 
@@ -180,10 +178,9 @@ _ROWS = (
            floor=0.1, machine=True),
     Metric(COLD_START, Unit.SECONDS, "cold_start", Test.MARGIN, _of_each("cold_start", alike=True), 0.50,
            floor=0.5, fewest=2, machine=True),
-    Metric(DEVICE_MEMORY, Unit.BYTES, "device_memory", Test.EXACT, _of_engine("device_memory"), 0.0,
-           rebuilt=REBUILT_MARGIN, only_rebuilt=True),  # other backends compute in host memory, which is judged as such
-    Metric(ENGINE_SIZE, Unit.BYTES, "engine_bytes", Test.EXACT, _of_engine("engine_bytes"), 0.0,
-           rebuilt=REBUILT_MARGIN),
+    Metric(DEVICE_MEMORY, Unit.BYTES, "device_memory", Test.EXACT, _of_engine("device_memory"), ENGINE_MARGIN,
+           only_rebuilt=True),  # other backends compute in host memory, which is judged as such
+    Metric(ENGINE_SIZE, Unit.BYTES, "engine_bytes", Test.EXACT, _of_engine("engine_bytes"), ENGINE_MARGIN),
     Metric(ACCURACY, Unit.PERCENT, "top1", Test.PAIRED, margin=ACCURACY_TOLERANCE, higher_is_better=True),
     Metric(TOP5, Unit.PERCENT, "top5", Test.NONE, higher_is_better=True),
     Metric(REFERENCE, Unit.SECONDS, "log_medians", Test.NONE, logarithmic=True, machine=True),

@@ -14,6 +14,8 @@ class Verdict(StrEnum):
     """One word per outcome. Only REGRESSED says that the engine got worse; nothing passes silently.
 
     SUSPECT: worse than the stored baseline, and base could not be measured again to tell the machine from the software.
+    SCREENED: compared with the nearest baseline, which is of another driver, library or CPU. WAIVED: it would fail, and
+    somebody answers for it until a date.
     """
 
     PASS = "PASS"
@@ -26,6 +28,8 @@ class Verdict(StrEnum):
     MISSING = "MISSING"
     UNSUPPORTED = "UNSUPPORTED"
     FAILED = "FAILED"
+    SCREENED = "SCREENED"
+    WAIVED = "WAIVED"
 
 
 # What fails a build. INVALID has an exit code of its own; the others are neutral but always shown.
@@ -166,11 +170,14 @@ def main_figure(of_case: Sequence[Figure]) -> Figure:
 def deciding(of_case: Sequence[Figure]) -> Figure:
     """The figure whose verdict is the case's: the main one, or the first other that fails, or that is INVALID.
 
-    A main figure that is INVALID stays the verdict: what spoiled it may have spoiled the rest too.
+    A main figure that is INVALID stays the verdict: what spoiled it may have spoiled the rest too. A waived figure is
+    the verdict of a case that passes otherwise.
     """
     main = main_figure(of_case)
     if main.verdict in FAILING or main.verdict == Verdict.INVALID:
         return main
     serious = [figure for figure in of_case if figure.verdict in FAILING]
     serious += [figure for figure in of_case if figure.verdict == Verdict.INVALID]
+    if main.verdict in (Verdict.PASS, Verdict.IMPROVED):
+        serious += [figure for figure in of_case if figure.verdict == Verdict.WAIVED]
     return serious[0] if serious else main

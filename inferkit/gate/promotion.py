@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.files.layer_store import read_layers, write_layers
 from inferkit.gate.files.output_store import read_outputs, write_outputs
 from inferkit.gate.judging import judge
+from inferkit.gate.machines.carrying import Carried, carried
 from inferkit.gate.metrics import CPU_MARGIN, LATENCY, REFERENCE
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.reference import Movement
@@ -22,7 +23,7 @@ from inferkit.version import __version__
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
 _MOST_REFERENCES = 12
 _DIGITS = 6  # of a percentage
-_REFUSED = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.INVALID)
+_REFUSED = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.WAIVED, Verdict.INVALID)
 _Kind = TypeVar("_Kind", bound=Measured)
 _Beside = TypeVar("_Beside")
 
@@ -34,7 +35,8 @@ class Promotion:
     `outcomes` compare the run's latencies and other figures with what it had. `removed` are cases that the matrix no
     longer declares, `kept` those that it does but the run did not measure (of which it `failed` at some), `left_out`
     those measured as INVALID that keep what they had. `refused` is empty, or what needs a reason to be promoted.
-    `remarks` say what the reference network says of the machine.
+    `remarks` say what the reference network says of the machine. `carried` is what it takes over from the baseline of
+    another machine.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Promotion:
     refused: tuple[Outcome, ...] = ()
     remarks: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    carried: Carried = field(default_factory=Carried)
 
 
 def plan_promotion(
@@ -55,23 +58,43 @@ def plan_promotion(
     *,
     accept: str | None = None,
     skip_invalid: bool = False,
+    source: Run | None = None,
+    engine_parts: Collection[str] = (),
 ) -> list[Promotion]:
     """What promoting this run would do, one entry per fingerprint; nothing is written.
 
     `accept` is the reason for taking regressed and INVALID cases; it is stored with them. `skip_invalid` leaves out
-    those that were not measured properly. BaselineError for a run that inferkit did not write, that measured nothing
-    properly, or for a stored baseline that is damaged.
+    those that were not measured properly. `source` is the baseline of another machine that accuracies and sizes are
+    taken over from (carrying.py); its engines depend on `engine_parts` of it. BaselineError for a run that inferkit did
+    not write, that measured nothing properly, or for a stored baseline that is damaged.
     """
     if not run.ours:
         raise BaselineError(f"{run.name}: was not written by `pytest bench`; it holds no replicates to promote")
     if run.smoke:
         raise BaselineError(f"{run.name}: was made with --benchmark-disable; its times say nothing")
     stored = {slug: store.find(fingerprint) for slug, fingerprint in run.fingerprints.items()}
-    return [_planned(run, slug, base, store, accept, skip_invalid) for slug, base in stored.items()]
+    taken = {slug: _carried(run, slug, source, engine_parts) for slug in stored}
+    return [_planned(run, slug, base, store, accept, skip_invalid, taken[slug]) for slug, base in stored.items()]
+
+
+def _carried(run: Run, slug: str, source: Run | None, engine_parts: Collection[str]) -> Carried:
+    """Nothing where there is no source, or it is of another backend."""
+    if source is None:
+        return Carried()
+    (of_source,) = source.fingerprints.values()
+    if of_source.as_dict().get("backend") != run.fingerprints[slug].as_dict().get("backend"):
+        return Carried()
+    return carried(source, run.of(slug), slug, engine_parts)
 
 
 def _planned(
-    run: Run, slug: str, stored: Run | None, store: BaselineStore, accept: str | None, skip_invalid: bool
+    run: Run,
+    slug: str,
+    stored: Run | None,
+    store: BaselineStore,
+    accept: str | None,
+    skip_invalid: bool,
+    taken: Carried,
 ) -> Promotion:
     mine, base = run.of(slug), stored or Run()
     left_out = tuple(name for name in mine.cases if name in run.invalid) if skip_invalid else ()
@@ -86,6 +109,7 @@ def _planned(
         for name, case in base.cases.items()
         if name not in measured and name not in removed
     }
+    carried_accuracies = {name: case for name, case in taken.accuracy.items() if name not in base.accuracy}
     kept_accuracies = {name: case for name, case in base.accuracy.items() if name not in mine.accuracy}
     head = replace(mine, cases=measured, failures={})
     judged = judge(
@@ -99,17 +123,23 @@ def _planned(
         for each in judged.outcomes
         if each.metric == LATENCY or each.verdict in _SHOWN or each.machine is not None or is_changed(each)
     ]
+    outcomes += taken.outcomes
+    first = {name: case for name, case in measured.items() if name not in base.cases}
     moved, memory_moved = judged.movements.get(slug), judged.memory_movements.get(slug)
     refused = [outcome for outcome in outcomes if outcome.verdict in _REFUSED or outcome.machine is not None]
     refused += _refused_in_run(head, refused)
+    waivers = {(each.case, each.metric): each for each in mine.outcomes if each.verdict is Verdict.WAIVED}
+    refused = [waivers.get((each.case, each.metric), each) for each in refused]
+    refused += [each for each in waivers.values() if each.case in removed]
     refused += [_of_two_states(each, len(kept)) for each in (moved, memory_moved) if kept and each and each.moved]
     reasons = {outcome.case: accept for outcome in refused} if accept else {}
     reference = _reference(mine.references.get(slug), base.references.get(slug), bool(kept), moved)
     memory = _reference(mine.memory_references.get(slug), base.memory_references.get(slug), bool(kept), memory_moved)
     after = Run(
         fingerprints=mine.fingerprints,
-        cases={**kept, **_accepted(measured, reasons)},
+        cases={**kept, **_accepted({**measured, **taken.into(first)}, reasons)},
         accuracy={
+            **carried_accuracies,
             **kept_accuracies,
             **_accepted({name: _rounded(case) for name, case in mine.accuracy.items()}, reasons),
         },
@@ -125,12 +155,19 @@ def _planned(
         after,
         tuple(outcomes),
         removed,
-        (*kept, *kept_accuracies),
+        (*kept, *carried_accuracies, *kept_accuracies),
         left_out,
         () if accept else tuple(refused),
-        judged.remarks,
+        (*judged.remarks, *(_no_longer_waived(refused) if accept else ())),
         tuple(run.failures),
+        replace(taken, accuracy=carried_accuracies),
     )
+
+
+def _no_longer_waived(accepted: Sequence[Outcome]) -> list[str]:
+    """A line for each waived figure that the new baseline has: nothing fails any more that its waiver is about."""
+    waived = [outcome for outcome in accepted if outcome.verdict is Verdict.WAIVED]
+    return [f"{each.case} {each.metric} was waived: with this baseline its waiver can go" for each in waived]
 
 
 # Of the metrics beside the latency only what changed is shown.
@@ -190,7 +227,7 @@ def promote(promotions: list[Promotion], store: BaselineStore) -> list[Path]:
         skip = any(outcome.verdict is Verdict.INVALID and outcome.machine is None for outcome in refused)
         other = "; --skip-invalid lets the cases measured as INVALID keep what they had" if skip else ""
         raise BaselineError(
-            f"{len(refused)} regressed or INVALID figures are not promoted without a reason:{lines}\n"
+            f"{len(refused)} regressed, waived or INVALID figures are not promoted without a reason:{lines}\n"
             f"say why with --accept-regression REASON, which is stored in the baseline{other}"
         )
     paths = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import BUILD_TIME, COLD_START, LATENCY, METRICS, SHOW, Metric, of_replicates
 from inferkit.gate.outcome import Outcome
+from inferkit.gate.stated.margins import Margins
 from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.layers.table import LayerTable
 
@@ -46,6 +47,7 @@ class CaseRun(Measured):
     `builds` numbers the engine of each replicate, where there were several. `network` begins the digest of the network
     at its precision, `settings` that of what its engine is built and run with; None where it is not known. `rebuilt`:
     the engine was chosen by timing, so a further build is another engine.
+    `margins` are those stated of the metrics beside the latency, by name.
     `replicates_known` is False where the one value hides how many processes there were. `layers` is the layer table.
     `files` are those that the network is made of, with their SHA-256 (suite/matrix/network_files.py).
     `outputs` is what was computed, None where that was not kept; `outputs_rule` what is asked of it (rules/outputs.py).
@@ -56,6 +58,7 @@ class CaseRun(Measured):
     network: str | None = None
     settings: str | None = None
     rebuilt: bool = False
+    margins: Margins = field(default_factory=dict)
     replicates_known: bool = True
     layers: LayerTable = ()
     files: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ escaped, and in properties also `:` and `,`. A step shows at most ten errors and
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from inferkit.gate.outcome import Verdict, by_case, deciding
 from inferkit.report.page.view import CaseView
@@ -16,15 +16,17 @@ _MOST = 10
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
-def annotation_lines(cases: Sequence[CaseView], *, strict: bool = False) -> list[str]:
+_DOUBTFUL = frozenset({Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.SCREENED, Verdict.WAIVED})
+
+
+def annotation_lines(cases: Sequence[CaseView], *, strict: Collection[Verdict] = ()) -> list[str]:
     """Workflow commands: an error for each case that fails the build, a warning for each without a sound verdict.
 
-    `strict`: an INCONCLUSIVE case fails too, as with --inferkit-strict.
+    `strict` are verdicts that fail too, as with --inferkit-strict.
     """
     groups = [(deciding(group), group) for group in by_case(cases).values()]
-    failing = {Verdict.INCONCLUSIVE} if strict else set()
-    errors = [(view, _others(view, group)) for view, group in groups if view.fails or view.verdict in failing]
-    warnings = [(view, "") for view, _ in groups if view.verdict in {Verdict.INVALID, Verdict.INCONCLUSIVE} - failing]
+    errors = [(view, _others(view, group)) for view, group in groups if view.fails or view.verdict in strict]
+    warnings = [(view, "") for view, _ in groups if view.verdict in _DOUBTFUL - set(strict)]
     return [*_commands("error", errors), *_commands("warning", warnings)]
 
 

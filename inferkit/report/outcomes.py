@@ -21,7 +21,14 @@ _COLUMNS = (
     Column("replicates", "replicates", str, rank=3),
     Column("verdict", "verdict", str, left=True),
 )
-_EXPLAINED = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.FAILED, Verdict.INVALID, Verdict.INCONCLUSIVE)
+_EXPLAINED = (
+    Verdict.REGRESSED,
+    Verdict.SUSPECT,
+    Verdict.FAILED,
+    Verdict.WAIVED,
+    Verdict.INVALID,
+    Verdict.INCONCLUSIVE,
+)
 
 
 def outcome_lines(

@@ -31,6 +31,8 @@ STYLES: Mapping[str, str] = {
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.NO_BASELINE: "cyan",
     Verdict.UNSUPPORTED: "dim",
+    Verdict.SCREENED: "cyan",
+    Verdict.WAIVED: "yellow",
 }
 _WIDEST = 1000
 _GAP = 3  # between two columns

@@ -84,6 +84,7 @@ _STOPPED = (
 _EXPLAINED = (
     Verdict.REGRESSED,
     Verdict.SUSPECT,
+    Verdict.WAIVED,
     Verdict.INCONCLUSIVE,
     Verdict.INVALID,
     Verdict.MISSING,
@@ -144,6 +145,8 @@ def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> l
         verdict, kind = result["verdict"], result["row"]["kind"]
         if result["row"].get("coverage_note"):
             covered.setdefault(result["row"]["coverage_note"], []).append(result["row"]["case"])
+        if verdict == Verdict.SCREENED:
+            continue  # the first line of the section says why, the table has the figures
         if verdict == Verdict.NO_BASELINE and kind in ("latency", "service"):
             reason = result["row"].get("reason") or ""
             absent[reason] = absent.get(reason, 0) + 1

@@ -145,9 +145,9 @@ def exit_codes_page() -> str:
         "",
         "| code | meaning |",
         "| --- | --- |",
-        "| 0 | every case PASS or IMPROVED, or could not be judged (NO_BASELINE, INCONCLUSIVE, UNSUPPORTED) |",
-        "| 1 | a case is REGRESSED, MISSING or FAILED; with `--inferkit-strict` INCONCLUSIVE too |",
-        "| 2, 3, 4, 5 | pytest's own: interrupted, internal error, usage, no tests |",
+        "| 0 | every case PASS or IMPROVED, WAIVED, or not judged (NO_BASELINE, SCREENED, INCONCLUSIVE, UNSUPPORTED) |",
+        "| 1 | REGRESSED, MISSING, FAILED cases, what fails by `--inferkit-strict` or `[require]`; needless waivers |",
+        "| 2, 3, 4, 5 | pytest's own: interrupted (what is required is missing), internal error, usage, no tests |",
         "| 10 | nothing failed, and a measurement is INVALID: the machine was not in a state to measure |",
         "| 12 | every case is UNSUPPORTED: a gate that measured nothing must not look green |",
     ]

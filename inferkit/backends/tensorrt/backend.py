@@ -31,6 +31,7 @@ class TensorRTBackend(Backend):
         memory_reference=ReferenceNetwork("memory-1", "fp16", 32),
         engine_suffixes=(".plan", ".engine", ".trt"),
         rebuilt_by_timing=True,
+        engine_parts=("version", "gpu", "gpu_memory_gib", "mig", "cuda", "system", "machine"),
         build_anew={"cache": False, "timings": False},
         build_settings=(
             *("min_batch", "opt_batch", "static", "target", "flavour", "workspace", "uint8_input", "cache", "device"),

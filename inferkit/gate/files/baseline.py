@@ -60,7 +60,11 @@ def _facts(case: Measured, keys: Sequence[str]) -> dict[str, Any]:
 
 def read_baseline(path: str | os.PathLike[str]) -> Run:
     """Read and check a baseline. BaselineError for a damaged, edited or newer file, with the place; never a guess."""
-    top = read_json(path)
+    return baseline_of(read_json(path))
+
+
+def baseline_of(top: Place) -> Run:
+    """As `read_baseline`, of a JSON object that is at hand (checked_json.parse_json)."""
     top.schema(SCHEMA, "is no baseline")
     top.only(("schema", "fingerprint", "origin", "reference", "memory_reference", "cases", "accuracy"))
     buckets = top.place("fingerprint")
@@ -70,7 +74,7 @@ def read_baseline(path: str | os.PathLike[str]) -> Run:
     origin = top.place("origin").texts()
     slug = fingerprint.slug
     return Run(
-        name=str(path),
+        name=top.file,
         fingerprints={slug: fingerprint},
         cases={name: _case(name, place, slug) for name, place in top.place("cases").places().items()},
         accuracy={name: _accuracy(name, place, slug) for name, place in top.place("accuracy").places().items()},
@@ -149,25 +153,37 @@ class BaselineStore:
             raise BaselineError(f"{path}: its fingerprint does not fit its name ({'; '.join(differences)})")
         return baseline
 
-    def absence(self, fingerprint: Fingerprint) -> str:
-        """Why there is no baseline: none at all, or the nearest one of this backend and what differs.
+    def others(self, fingerprint: Fingerprint) -> list[Run]:
+        """The baselines of this backend on other machines, those that differ in the fewest buckets first.
 
         Damaged files are passed over.
         """
-        nearest: tuple[int, str] | None = None
+        found = []
         for path in self.files():
             try:
-                (other,) = read_baseline(path).fingerprints.values()
+                baseline = read_baseline(path)
             except BaselineError:
                 continue
-            if other.as_dict().get("backend") != fingerprint.as_dict().get("backend"):
-                continue  # a GPU's engines say nothing of how near a CPU is
-            differences = other.differences(fingerprint)
-            if nearest is None or len(differences) < nearest[0]:
-                nearest = len(differences), f"the nearest, {path.name}, differs in {'; '.join(differences)}"
+            (other,) = baseline.fingerprints.values()
+            # A GPU's engines say nothing of how near a CPU is.
+            if other != fingerprint and other.as_dict().get("backend") == fingerprint.as_dict().get("backend"):
+                found.append((len(other.changes(fingerprint)), baseline))
+        return [baseline for _, baseline in sorted(found, key=lambda each: each[0])]
+
+    def absence(self, fingerprint: Fingerprint) -> str:
+        """Why there is no baseline: none at all, or the nearest one of this backend and what differs."""
+        text = f"no baseline of this machine in {self._place}"
+        for nearest in self.others(fingerprint)[:1]:
+            (other,) = nearest.fingerprints.values()
+            differences = "; ".join(other.differences(fingerprint))
+            text += f": the nearest, {Path(nearest.name).name}, differs in {differences}"
+        return text
+
+    @property
+    def _place(self) -> str:
+        """The folder, as short as it can be written."""
         relative = os.path.relpath(self.folder)
-        place = f"{self.folder if relative.startswith('..') else relative}{os.sep}"
-        return f"no baseline of this machine in {place}" + (f": {nearest[1]}" if nearest else "")
+        return f"{self.folder if relative.startswith('..') else relative}{os.sep}"
 
     def write(self, baseline: Run) -> Path:
         """Write the file of the baseline's fingerprint, whole or not at all."""

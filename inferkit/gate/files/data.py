@@ -13,6 +13,7 @@ from inferkit.content_store import is_sha256
 from inferkit.gate.files.checked_json import Place
 from inferkit.gate.metrics import Metric, of_replicates
 from inferkit.gate.run import CaseRun
+from inferkit.gate.stated.margins import Margin, metric_of, parse_margin
 from inferkit.gate.units import Unit
 
 FASTEST, SLOWEST = 1e-9, 86_400.0  # seconds that a batch can take: a nanosecond to a day
@@ -42,6 +43,18 @@ def read_files(place: Place) -> dict[str, str]:
         if not is_sha256(files.text(path)):
             raise files.fail("is no SHA-256 (64 hexadecimal digits)", path)
     return files.texts()
+
+
+def read_margins(place: Place) -> dict[str, Margin]:
+    """The margins stated of a case by metric, as `10 MiB`; of a metric that this version does not have, none."""
+    margins: dict[str, Margin] = {}
+    for name, value in place.values.items():
+        metric = metric_of(name)
+        try:
+            margins |= {} if metric is None else {metric.name: parse_margin(value, metric)}
+        except ValueError as error:
+            raise place.fail(str(error), name) from error
+    return margins
 
 
 def read_reference(place: Place, fingerprint: str) -> CaseRun:

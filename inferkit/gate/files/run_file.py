@@ -18,7 +18,15 @@ import numpy as np
 
 from inferkit.errors import BaselineError
 from inferkit.gate.files.checked_json import Place, read_json
-from inferkit.gate.files.data import FASTEST, SLOWEST, read_builds, read_data, read_files, read_reference
+from inferkit.gate.files.data import (
+    FASTEST,
+    SLOWEST,
+    read_builds,
+    read_data,
+    read_files,
+    read_margins,
+    read_reference,
+)
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import SHOW, main_metric
 from inferkit.gate.outcome import Outcome, Verdict, failed
@@ -120,6 +128,7 @@ def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], sche
         network=network,
         settings=settings,
         rebuilt=rebuilt,
+        margins=read_margins(place.place("margins")),
         layers=readable_table(facts.get("layers")),
         files=read_files(place),
         outputs=_outputs(place),

@@ -33,7 +33,7 @@ DAYS = 30
 RECENT = 40  # runs of a case that tell how much runs differ
 _RUNS_OF_BASE = 3  # of which the value of base is made, where a moment has as many
 _ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
-_STEPS = (Verdict.REGRESSED, Verdict.IMPROVED)
+_STEPS = (Verdict.REGRESSED, Verdict.WAIVED, Verdict.IMPROVED)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 What varies from process to process is judged on logarithms of each replicate like the latency, with an error of 1 % of
 its own over the suite. What a build fixes (device memory, engine size) is compared byte by byte: growth beyond the
-margin is a regression, growth within it is named.
+margin is a regression, growth within it is named. A margin may be stated as an amount (10 MiB, 500 ms): what share of
+base that is, is its margin here.
 
 An engine that is built once and run by many processes has one build time, however often it is written down. Fewer than
 three builds of base or head do not show how much builds differ: only more than twice as long, and two seconds, is
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import fmean, median
 
 from inferkit.gate.metrics import FEWEST, Metric, Test, of_replicates
 from inferkit.gate.outcome import Outcome, Verdict, verdict_beyond
@@ -34,9 +35,15 @@ class JudgedPair:
     head: CaseRun
     margin: float
 
-    def margin_of(self, metric: Metric) -> float:
-        """The margin of a metric of this case."""
-        return metric.margin_of(self.margin, self.head.rebuilt)
+    def margin_of(self, metric: Metric, base: float) -> float:
+        """The margin of a metric of this case as a share of `base`: the one stated for it, else the table's."""
+        stated = self.head.margins.get(metric.name)
+        return metric.margin_of(self.margin) if stated is None else stated.share_of(base)
+
+    def stated(self, metric: Metric) -> str:
+        """A margin that was stated as an amount, for the reason of a verdict; empty where it is a share."""
+        margin = self.head.margins.get(metric.name)
+        return "" if margin is None or margin.is_share else f"the margin is {margin.text}"
 
 
 # A case with its values of one metric: base, head.
@@ -73,14 +80,22 @@ def _varying(metric: Metric, values: Sequence[_Values], part: float) -> list[Out
     from inferkit.gate.stats.judge import Policy
 
     logs = [(pair, metric.logs(base), metric.logs(head)) for pair, base, head in values]
-    suite = [
-        LogSamples(pair.head.case, base, head, pair.margin_of(metric))
-        for pair, base, head in logs
-        if not _few(base, head, metric.fewest)
-    ]
+    chosen = [each for each in logs if not _few(each[1], each[2], metric.fewest)]
+    suite = [LogSamples(pair.head.case, base, head, _margin(metric, pair, base)) for pair, base, head in chosen]
     alone = {} if metric.test is Test.SHARE else {"tolerance_share": 1.0}
     rule = ModeratedRule(analyses=(), policy=Policy(alpha=part * _ALPHA, **alone))
-    return [_in_unit(metric, outcome) for outcome in rule.judge(suite)]
+    judged = zip(chosen, rule.judge(suite), strict=True)
+    return [_with_reason(_in_unit(metric, outcome), pair.stated(metric)) for (pair, _, _), outcome in judged]
+
+
+def _margin(metric: Metric, pair: JudgedPair, base_logs: Sequence[float]) -> float:
+    """The margin of a case whose values are judged on logarithms, as a share."""
+    centre = math.exp(fmean(base_logs))
+    return pair.margin_of(metric, 1 / centre if metric.higher_is_better else centre)
+
+
+def _with_reason(outcome: Outcome, more: str) -> Outcome:
+    return replace(outcome, reason="; ".join(filter(None, (outcome.reason, more)))) if more else outcome
 
 
 def _in_unit(metric: Metric, outcome: Outcome) -> Outcome:
@@ -107,22 +122,27 @@ def _builds(seconds: Sequence[float]) -> tuple[float, ...]:
 def _of_few_builds(metric: Metric, pair: JudgedPair, base: Sequence[float], head: Sequence[float]) -> Outcome:
     middles = median(base), median(head)
     change = middles[1] / middles[0] - 1 if middles[0] > 0 else 0.0
+    # Who states a margin knows what builds differ by.
+    margin = pair.margin_of(metric, middles[0]) if metric.name in pair.head.margins else FEW_BUILDS_MARGIN
     verdict = Verdict.PASS
     if abs(middles[1] - middles[0]) > FEW_BUILDS_FLOOR:
-        if change > FEW_BUILDS_MARGIN:
+        if change > margin:
             verdict = Verdict.REGRESSED
-        elif change < 1 / (1 + FEW_BUILDS_MARGIN) - 1:
+        elif change < 1 / (1 + margin) - 1:
             verdict = Verdict.IMPROVED
     counts = f"builds {len(head)} against {len(base)}: how much builds differ is not known"
-    return Outcome(pair.head.case, metric.name, verdict, *middles, change, margin=FEW_BUILDS_MARGIN, reason=counts)
+    outcome = Outcome(pair.head.case, metric.name, verdict, *middles, change, margin=margin, reason=counts)
+    return _with_reason(outcome, pair.stated(metric))
 
 
 def _exact(metric: Metric, pair: JudgedPair, base: float, head: float) -> Outcome:
-    margin = pair.margin_of(metric)
+    margin = pair.margin_of(metric, base)
     change = head / base - 1 if base else (math.inf if head else 0.0)
     grown, verdict = head - base, verdict_beyond(change, margin)
     reason = f"{grown:,.0f} bytes more" if grown > 0 else ""
     if verdict is Verdict.IMPROVED:
         reason = f"{-grown:,.0f} bytes less"
     shown = change if math.isfinite(change) else None
-    return Outcome(pair.head.case, metric.name, verdict, base, head, shown, margin=margin, reason=reason)
+    known = margin if math.isfinite(margin) else None
+    outcome = Outcome(pair.head.case, metric.name, verdict, base, head, shown, margin=known, reason=reason)
+    return _with_reason(outcome, pair.stated(metric))

@@ -169,7 +169,10 @@ def unjudged(case: LogSamples) -> Outcome:
     verdict, reason = Verdict.NO_BASELINE, case.no_baseline or "no baseline of this case on this machine"
     if case.invalid:
         verdict, reason = Verdict.INVALID, ", ".join(case.invalid)
-    return Outcome(case.case, LATENCY, verdict, head=head, head_replicates=len(case.head), reason=reason)
+    replicates = len(case.head)
+    return Outcome(
+        case.case, LATENCY, verdict, head=head, margin=case.margin, head_replicates=replicates, reason=reason
+    )
 
 
 _FEWEST = 2  # cases whose variances are worth sharing

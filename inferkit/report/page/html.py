@@ -40,6 +40,8 @@ _SIGNS = {
     Verdict.PASS: "✓",
     Verdict.NO_BASELINE: "○",
     Verdict.UNSUPPORTED: "–",
+    Verdict.SCREENED: "≈",
+    Verdict.WAIVED: "§",
 }
 _TONES = {"bad": "▲", "unsure": "?", "good": "✓"}
 _FEW_NETWORKS = 3  # whose charts are shown at once; those of the others are opened one by one

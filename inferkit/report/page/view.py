@@ -80,7 +80,8 @@ class ReportView:
         """bad, unsure or good: for the colour beside the words."""
         if any(view.fails for view in _telling(self.cases)):
             return "bad"
-        unsure = {Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.NO_BASELINE} & set(self.counts)
+        doubtful = {Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.NO_BASELINE, Verdict.SCREENED, Verdict.WAIVED}
+        unsure = doubtful & set(self.counts)
         return "unsure" if unsure or not {Verdict.PASS, Verdict.IMPROVED} & set(self.counts) else "good"
 
 
@@ -90,7 +91,9 @@ ORDER = (
     Verdict.SUSPECT,
     Verdict.MISSING,
     Verdict.INVALID,
+    Verdict.WAIVED,
     Verdict.INCONCLUSIVE,
+    Verdict.SCREENED,
     Verdict.IMPROVED,
     Verdict.PASS,
     Verdict.NO_BASELINE,
@@ -122,11 +125,17 @@ def headline(cases: Sequence[CaseView]) -> str:
     if counts[Verdict.INVALID]:
         return f"{_cases(counts[Verdict.INVALID])} could not be judged: the measurement is invalid"
     judged = counts[Verdict.PASS] + counts[Verdict.IMPROVED] + counts[Verdict.INCONCLUSIVE]
+    also = [
+        f"{_cases(counts[verdict])} {words}"
+        for verdict, words in ((Verdict.WAIVED, "waived"), (Verdict.SCREENED, "screened only"))
+        if counts[verdict]
+    ]
     if not judged:
-        return "No case was judged"
+        return "; ".join(["No case was judged", *also])
     if counts[Verdict.INCONCLUSIVE]:
-        return f"No regression found; {counts[Verdict.INCONCLUSIVE]} of {_cases(judged)} undecided"
-    return f"No regression in {_cases(judged)}"
+        undecided = f"No regression found; {counts[Verdict.INCONCLUSIVE]} of {_cases(judged)} undecided"
+        return "; ".join([undecided, *also])
+    return "; ".join([f"No regression in {_cases(judged)}", *also])
 
 
 def _telling(cases: Sequence[CaseView]) -> list[CaseView]:

@@ -17,6 +17,7 @@ from inferkit.errors import BackendUnavailable, BaselineError, InferkitError
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.gate.judging import Judgements, default_rule, judge
 from inferkit.gate.layer_diff import wants_explaining
+from inferkit.gate.machines.screening import screened
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.rule import LogSamples, Rule
@@ -205,6 +206,7 @@ class Campaign:
         """An empty record of a case: whether it can run here, its fingerprint, its margin."""
         record = CaseRecord(case, network, self.matrix.latency_margin(case, network) if margin is None else margin)
         record.outputs_rule = self.matrix.suite.outputs
+        record.margins = self.matrix.margins_of(case, network)
         available = availability(case.backend, case.precision)
         if not available.ok:
             record.unsupported = Unsupported(available.reason, available.hint)
@@ -323,9 +325,10 @@ class Campaign:
     def _judged(self, records: Sequence[CaseRecord]) -> Judgements:
         """Every case that can be judged against its stored baseline, with what the reference networks say."""
         judged = [record for record in records if self._has_evidence(record)]
-        base, absent = self.baselines.base(judged)
+        base, absent, screens = self.baselines.base(judged)
         head = run_of(judged, self.references.measured(), self.memory_references.measured())
-        return judge(base, head, rule=self._rule, family=self.settings.family, absent=absent)
+        result = judge(base, head, rule=self._rule, family=self.settings.family, absent=absent)
+        return replace(result, outcomes=screened(result.outcomes, screens))
 
     def _tell_damaged_layers(self, record: CaseRecord) -> None:
         damage = self.baselines.damaged_layers.get(record.slug)

@@ -10,7 +10,6 @@ from inferkit.backends import DEFAULT_BACKEND
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.judging import judge
-from inferkit.gate.metrics import REFERENCE_TOLERANCE
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import AccuracyRun, Run
 from inferkit.measure.accuracy.confusion import confusion
@@ -19,7 +18,7 @@ from inferkit.measure.engine.prepared_network import prepared_facts
 from inferkit.measure.jobs.interpreter import with_environment
 from inferkit.measure.jobs.launch import run_accuracy
 from inferkit.suite.campaign.artifacts import Artifacts, Step
-from inferkit.suite.campaign.records import AccuracyRecord, Unsupported
+from inferkit.suite.campaign.records import AccuracyRecord, Unsupported, tolerance_of
 from inferkit.suite.campaign.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
 
@@ -49,7 +48,7 @@ class Evaluations:
         self, case: AccuracyCase, network: NetworkDefinition, reference: AccuracyCase | None = None
     ) -> AccuracyRecord:
         """Evaluate a case and what it is compared with (default: FP32 where it runs), and judge it."""
-        record = AccuracyRecord(case, network)
+        record = AccuracyRecord(case, network, margins=self._matrix.margins_of(case, network))
         try:
             if case in self._adopted:
                 record.fingerprint = self._adopted[case]
@@ -106,14 +105,13 @@ def _judged(record: AccuracyRecord) -> Outcome:
     assert record.accuracy is not None
     head, declared = record.measured(record.accuracy), record.network.top1
     base: AccuracyRun | None = None
-    tolerance = REFERENCE_TOLERANCE
     if record.reference is not None:
-        base, tolerance = record.measured(record.reference), record.network.accuracy_tolerance
+        base = record.measured(record.reference)
     elif declared is not None:
         base = AccuracyRun(case=head.case, fingerprint=head.fingerprint, top1=declared)
     (outcome,) = judge(
         Run(accuracy={} if base is None else {head.case: base}),
-        Run(accuracy={head.case: replace(head, margin=tolerance)}),
+        Run(accuracy={head.case: replace(head, margin=tolerance_of(record))}),
         absent={head.case: "the matrix declares no top-1"},
     ).outcomes
     if outcome.verdict is Verdict.NO_BASELINE:

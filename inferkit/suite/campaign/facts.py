@@ -37,6 +37,7 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "mode": record.case.mode,
         "fingerprint": measured.fingerprint or None,
         "margin": record.margin,
+        "margins": {name: margin.written() for name, margin in record.margins.items()},
         "rebuilt": measured.rebuilt,
         "centre": centre,
         "spread": statistics.spread(record.log_medians),

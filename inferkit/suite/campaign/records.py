@@ -10,9 +10,10 @@ from inferkit.backends import backend
 from inferkit.backends.layer_table import LayerTable
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
-from inferkit.gate.metrics import ACCURACY, LATENCY, SHOW, data_of
+from inferkit.gate.metrics import ACCURACY, ACCURACY_TOLERANCE, LATENCY, REFERENCE_TOLERANCE, SHOW, data_of
 from inferkit.gate.outcome import Outcome, failed
 from inferkit.gate.run import AccuracyRun, CaseRun, Run
+from inferkit.gate.stated.margins import Margins
 from inferkit.measure.accuracy.top_k import Accuracy
 from inferkit.measure.case import Case
 from inferkit.measure.latency.outputs import KeptOutputs
@@ -33,6 +34,7 @@ class Unsupported:
 class CaseRecord:
     """One latency case. `failure` says why it has no verdict; then what was measured before is not judged.
 
+    `margin` is the latency's, a share, `margins` what is stated of any metric.
     `discarded` are replicates that the machine was not in a state to measure and that were measured again.
     `others` are the outcomes of the metrics beside the latency; `why` are the layers that explain a changed latency.
     `builds` is on how many separately built engines it is measured, for `builds_reason`. `network_digest` is of the
@@ -64,6 +66,7 @@ class CaseRecord:
     screened: Outcome | None = None
     confirmed: str = ""
     outputs_rule: str = SHOW
+    margins: Margins = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -109,7 +112,7 @@ class CaseRecord:
 
     def measured(self) -> CaseRun:
         """What was measured so far, for the gate."""
-        run = case_run(self.case, self.replicates, self.margin, self.slug)
+        run = case_run(self.case, self.replicates, self.margin, self.slug, self.margins)
         return replace(
             run,
             builds=self.build_numbers,
@@ -119,17 +122,28 @@ class CaseRecord:
         )
 
 
-def case_run(case: Case, replicates: Sequence[Replicate], margin: float, fingerprint: str) -> CaseRun:
-    """The replicates of a case, for the gate; `margin` is a share, `fingerprint` a slug."""
+def case_run(
+    case: Case, replicates: Sequence[Replicate], margin: float, fingerprint: str, margins: Margins | None = None
+) -> CaseRun:
+    """The replicates of a case, for the gate; `margin` is a share, `fingerprint` a slug, `margins` of other metrics."""
     return CaseRun(
         case=case.id,
         fingerprint=fingerprint,
         margin=margin,
+        margins=margins or {},
         data=data_of(case.mode, replicates),
         rebuilt=backend(case.backend).facts.rebuilt_by_timing,
         layers=layers_of(replicates),
         outputs=outputs_of(replicates),
     )
+
+
+def tolerance_of(record: CaseRecord | AccuracyRecord) -> float:
+    """Points of top-1 that a case may lose: against FP32 on the same images; FP32 itself against what is declared."""
+    stated = record.margins.get(ACCURACY)
+    if stated is not None:
+        return stated.amount
+    return REFERENCE_TOLERANCE if record.case.precision == "fp32" else ACCURACY_TOLERANCE
 
 
 def run_of(
@@ -183,6 +197,7 @@ class AccuracyRecord:
     outcome: Outcome | None = None
     confusion: Mapping[str, Any] | None = None
     coverage: Mapping[str, Any] | None = None
+    margins: Margins = field(default_factory=dict)
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

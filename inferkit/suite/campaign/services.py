@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inferkit.gate.metrics import ACCURACY, REFERENCE_TOLERANCE
+from inferkit.gate.metrics import ACCURACY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.measure.case import Case
 from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.serve.load.replicate import ServiceSpec
-from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.campaign.records import CaseRecord, tolerance_of
 from inferkit.suite.matrix.definition import NetworkDefinition, ServiceDefinition
 
 _SMOKE_SECONDS = 0.05
@@ -66,8 +66,7 @@ def judge_accuracy(record: CaseRecord) -> tuple[Outcome, ...]:
     top1, declared = record.service_top1, record.network.top1
     if top1 is None or declared is None:
         return ()
-    is_reference = record.case.precision == "fp32"
-    tolerance = REFERENCE_TOLERANCE if is_reference else record.network.accuracy_tolerance
+    is_reference, tolerance = record.case.precision == "fp32", tolerance_of(record)
     lost = declared - top1
     # A reference that is better than it should be is another network, or other images.
     is_worse = abs(lost) > tolerance if is_reference else lost > tolerance

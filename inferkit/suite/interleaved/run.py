@@ -15,6 +15,7 @@ from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.interleaved import BLOCKS, InterleavedRule, head_first
 from inferkit.gate.run import Run
+from inferkit.gate.stated.margins import Margins
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.measure.machine import busy_host
@@ -36,6 +37,7 @@ class _Blocks:
     case: Case
     margin: float
     orders: tuple[bool, ...]
+    margins: Margins
     base: list[Replicate] = field(default_factory=list)
     head: list[Replicate] = field(default_factory=list)
     spent: float = 0.0
@@ -84,7 +86,12 @@ def run_ab(
     declared = [side.matrix.all_cases() if services else side.matrix.cases() for side in (base, head)]
     in_base, in_head = ([case for case in cases if wanted(case)] for cases in declared)
     runs = [
-        _Blocks(case, margin(case.id), head_first(seed, case.id, rule.plan.counts))
+        _Blocks(
+            case,
+            margin(case.id),
+            head_first(seed, case.id, rule.plan.counts),
+            head.matrix.margins_of(case, declared[1][case]),
+        )
         for case in in_head
         if case in in_base
     ]
@@ -123,7 +130,7 @@ def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule, b
         sound = [run for run in runs if not run.ended]
         # Base and head are measured on one machine: its fingerprint needs no name.
         base, head = (
-            {run.case.id: case_run(run.case, getattr(run, side), run.margin, "") for run in sound}
+            {run.case.id: case_run(run.case, getattr(run, side), run.margin, "", run.margins) for run in sound}
             for side in ("base", "head")
         )
         judged = judge(Run(cases=base), Run(cases=head), rule=rule)

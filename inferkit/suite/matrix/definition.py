@@ -8,7 +8,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend
-from inferkit.gate.metrics import ACCURACY_TOLERANCE, SHOW
+from inferkit.gate.metrics import ACCURACY, LATENCY, SHOW
+from inferkit.gate.outcome import Verdict
+from inferkit.gate.stated.margins import Margins
 from inferkit.measure.case import Case
 
 
@@ -31,8 +33,8 @@ class NetworkDefinition:
     """One `[[networks]]` table. `model`, `weights` and `dataset` are names or absolute paths.
 
     Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape. `where` is
-    the place of its table, for messages. `top1` and the tolerances are percentage points, `latency_margin` is a share
-    (0.05: 5 %). `shape` states what the model leaves open: sizes by the names of dimensions, or shapes by
+    the place of its table, for messages. `top1` is in percent; `margins` are what it states for all of its cases, by
+    metric. `shape` states what the model leaves open: sizes by the names of dimensions, or shapes by
     input; `batch_axis` the batch's axis by input.
     """
 
@@ -47,8 +49,7 @@ class NetworkDefinition:
     modes: tuple[str, ...] = ("latency",)
     accuracy: bool = True
     top1: float | None = None
-    latency_margin: float | None = None
-    accuracy_tolerance: float = ACCURACY_TOLERANCE
+    margins: Margins = field(default_factory=dict)
     calibration_images: int = 500
     shape: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     batch_axis: Mapping[str, int] = field(default_factory=dict)
@@ -74,16 +75,16 @@ class ServiceDefinition:
     samples: int = 1024
     samples_per_query: int = 8
     accuracy: bool = False
-    margin: float | None = None
+    margins: Margins = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """One `[backends.NAME]` table: keyword arguments for building and for opening sessions, and a default margin."""
+    """One `[backends.NAME]` table: keyword arguments for building and for opening sessions, and margins."""
 
     build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
-    latency_margin: float | None = None
+    margins: Margins = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class SuiteSettings:
     `reference`: with the reference network beside them, which shows a change of the machine. `confirm` says which cases
     are measured in turns with the baseline's commit, `confirm_budget` for how long each at most. `store` is the folder
     or URL of the content store (content_store.py), `outputs` what is asked of the outputs (gate/rules/outputs.py).
+    `strict` are verdicts that fail beside those that always do.
     """
 
     replicates: int = 3
@@ -104,17 +106,47 @@ class SuiteSettings:
     confirm_budget: float = 90.0
     store: str | None = None
     outputs: str = SHOW
+    strict: frozenset[Verdict] = frozenset()
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The `[require]` table: what a runner must have, so that losing it fails. Empty: nothing is required.
+
+    `backends` can run here; `gpus` (names or patterns) are visible; cases that match `baselines` have one of this
+    machine; no case of one of the `precisions` is UNSUPPORTED. `where` is the place of the table, for messages.
+    """
+
+    backends: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    where: str = field(default="", compare=False)
+
+    def fails(self, case: Case | AccuracyCase) -> frozenset[Verdict]:
+        """The verdicts that this case must not have."""
+        failing: set[Verdict] = set()
+        if case.backend in self.backends or case.precision in self.precisions:
+            failing.add(Verdict.UNSUPPORTED)
+        if isinstance(case, Case) and any(fnmatchcase(case.id, pattern) for pattern in self.baselines):
+            failing |= {Verdict.NO_BASELINE, Verdict.SCREENED}
+        return frozenset(failing)
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Everything that was declared, in order. `margins` maps patterns of case ids to margins; the last match counts."""
+    """Everything that was declared, in order.
+
+    `margins` are those of all cases, `case_margins` those of the cases whose ids match a pattern.
+    """
 
     networks: tuple[NetworkDefinition, ...]
     backends: Mapping[str, BackendSettings] = field(default_factory=dict)
-    margins: tuple[tuple[str, float], ...] = ()
+    margins: Margins = field(default_factory=dict)
+    case_margins: tuple[tuple[str, Margins], ...] = ()
     suite: SuiteSettings = field(default_factory=SuiteSettings)
     services: tuple[ServiceDefinition, ...] = ()
+    require: Requirements = field(default_factory=Requirements)
 
     def service_cases(self) -> dict[Case, ServiceDefinition]:
         """Every service case, in the order of the table: its mode is the scenario, its batch size the largest batch."""
@@ -156,19 +188,25 @@ class Matrix:
         """What the matrix says of a backend, or the defaults."""
         return self.backends.get(backend, BackendSettings())
 
-    def latency_margin(self, case: Case, network: NetworkDefinition, default: float | None = None) -> float:
-        """The margin of a case: the last matching pattern, else the service's, network's, backend's, the default.
+    def margins_of(self, case: Case | AccuracyCase, network: NetworkDefinition) -> Margins:
+        """What is stated for a case, by metric: the last matching pattern's, else its service's, its network's, its
+        backend's, those of all cases.
 
-        Without `default` it is the one that the backend says of itself.
+        What a reduced precision may lose against FP32 says nothing of FP32 itself: of that only a pattern does.
         """
-        matching = [margin for pattern, margin in self.margins if fnmatchcase(case.id, pattern)]
-        service = self.service_cases().get(case)
-        stated = [
-            None if service is None else service.margin,
-            network.latency_margin,
-            self.settings(case.backend).latency_margin,
-        ]
-        chosen = matching[-1:] + [margin for margin in stated if margin is not None]
-        if not chosen and default is not None:
-            return default
-        return chosen[0] if chosen else backend(case.backend).facts.latency_margin
+        service = self.service_cases().get(case) if isinstance(case, Case) else None
+        margins = {**self.margins, **self.settings(case.backend).margins, **network.margins}
+        margins |= {} if service is None else service.margins
+        if case.precision == "fp32":
+            margins.pop(ACCURACY, None)
+        for pattern, stated in self.case_margins:
+            if fnmatchcase(case.id, pattern):
+                margins |= stated
+        return margins
+
+    def latency_margin(self, case: Case, network: NetworkDefinition, default: float | None = None) -> float:
+        """The margin of a case's latency, a share: what is stated, else `default`, else what the backend says."""
+        stated = self.margins_of(case, network).get(LATENCY)
+        if stated is not None:
+            return stated.amount
+        return backend(case.backend).facts.latency_margin if default is None else default

@@ -2,9 +2,10 @@
 
 include = ["gpu.toml"]              # more networks and backends from files beside this one
 
-[suite]                             # replicates, min_time and time_budget (seconds), builds, confirm
+[suite]                             # replicates, min_time and time_budget (seconds), builds, confirm, strict
 outputs = "close"                   # what is computed must agree with the baseline; "same": to the bit; or "show"
 store = "../engines"                # a folder or a URL: where files that are not in git are kept by their SHA-256
+[require]                           # backends, gpus, baselines, precisions that must be there
 [defaults]                          # values for every network of this file
 [[networks]]                        # one per network: five lines add yours
 name = "mine"                       # what the case ids say
@@ -17,8 +18,8 @@ batch_axis = { state = 1 }          # which axis is the batch, where the model's
 [[services]]                        # a network of this file under MLPerf's scenarios, behind the batcher
 network = "mine"
 scenarios = ["server", "offline"]   # p99, delay, duration in seconds; max_batch; see ServiceDefinition
-[backends.onnxruntime]              # latency_margin, and `build` and `session` arguments
-[margins]                           # "lenet-*-b1-*" = 0.4: a margin for the cases that match
+[backends.onnxruntime]              # `margins`, and `build` and `session` arguments
+[margins]                           # by metric (margins.py here), and for the cases that match a pattern
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from typing import Any
 from inferkit.backends import backend_names
 from inferkit.content_store import located
 from inferkit.errors import InferkitError, UsageError
-from inferkit.gate.metrics import OUTPUT_RULES
+from inferkit.gate.metrics import ACCURACY, LATENCY, OUTPUT_RULES
+from inferkit.gate.stated.margins import metric_names
+from inferkit.gate.stated.strict import WORDS, strict_verdicts
 from inferkit.network.network import PRECISIONS
 from inferkit.serve.load.loadgen import SCENARIOS
 from inferkit.suite.matrix.definition import (
@@ -46,6 +49,8 @@ from inferkit.suite.matrix.definition import (
     SuiteSettings,
 )
 from inferkit.suite.matrix.files import file_problems
+from inferkit.suite.matrix.margins import all_margins, stated_margins
+from inferkit.suite.matrix.require import both, check_require, read_require
 from inferkit.suite.matrix.selection import CONFIRM
 from inferkit.suite.matrix.toml_table import Table, nearest, read_toml
 
@@ -95,15 +100,18 @@ def _load(path: Path, including: tuple[Path, ...], problems: list[str]) -> Matri
         with _noting(problems):
             services.append(_service(table))
     backends = _backends(top.table("backends"))
-    margins = _margins(top.table("margins"))
+    margins, case_margins = all_margins(top.table("margins"))
+    require = read_require(top.table("require"))
     top.finish()
-    matrix = Matrix(tuple(networks), backends, margins, suite, tuple(services))
+    matrix = Matrix(tuple(networks), backends, margins, case_margins, suite, tuple(services), require)
     for included_matrix in included:
         with _noting(problems):
             matrix = _merged(matrix, included_matrix, top)
     if not problems:  # else what is missing here may stand in what could not be read
         with _noting(problems):
             _check_unique(matrix, top)
+            if not including:  # an included file may require what this one declares
+                check_require(matrix)
     return matrix
 
 
@@ -138,6 +146,7 @@ def _suite(table: Table, folder: Path) -> SuiteSettings:
         confirm_budget=table.number("confirm_budget", default.confirm_budget, above=0, most=1e6),
         store=store,
         outputs=outputs,
+        strict=strict_verdicts(table.choices("strict", WORDS, ())),
     )
     if settings.confirm not in CONFIRM:
         table.note(f"must be {', '.join(CONFIRM[:-1])} or {CONFIRM[-1]}, not {settings.confirm!r}", "confirm")
@@ -169,14 +178,13 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         weights=weights,
         dataset=base.dataset if dataset is None else _dataset(dataset, folder),
         preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)},
-        precisions=_choices(table, "precisions", PRECISIONS, base.precisions),
+        precisions=table.choices("precisions", PRECISIONS, base.precisions),
         batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
-        backends=_choices(table, "backends", backend_names(), base.backends),
-        modes=_choices(table, "modes", MODES, base.modes),
+        backends=table.choices("backends", backend_names(), base.backends),
+        modes=table.choices("modes", MODES, base.modes),
         accuracy=table.take("accuracy", bool, base.accuracy),
         top1=table.number("top1", base.top1, above=0, most=100),
-        latency_margin=table.number("latency_margin", base.latency_margin, above=0, most=10),
-        accuracy_tolerance=table.number("accuracy_tolerance", base.accuracy_tolerance, above=0, most=100),
+        margins={**base.margins, **stated_margins(table, latency_margin=LATENCY, accuracy_tolerance=ACCURACY)},
         calibration_images=table.number(
             "calibration_images", base.calibration_images, above=0, most=1_000_000, kind=int
         ),
@@ -217,9 +225,9 @@ def _service(table: Table) -> ServiceDefinition:
     base = ServiceDefinition(name, tuple(SCENARIOS))
     service = replace(
         base,
-        scenarios=_choices(table, "scenarios", base.scenarios, base.scenarios),
-        precisions=_choices(table, "precisions", PRECISIONS, base.precisions),
-        backends=_choices(table, "backends", backend_names(), base.backends),
+        scenarios=table.choices("scenarios", base.scenarios, base.scenarios),
+        precisions=table.choices("precisions", PRECISIONS, base.precisions),
+        backends=table.choices("backends", backend_names(), base.backends),
         max_batch=table.number("max_batch", base.max_batch, above=0, most=65_536, kind=int),
         delay=table.number("delay", base.delay, above=-1e-9, most=10),
         p99=table.number("p99", base.p99, above=0, most=3600),
@@ -227,7 +235,7 @@ def _service(table: Table) -> ServiceDefinition:
         samples=table.number("samples", base.samples, above=0, most=10_000_000, kind=int),
         samples_per_query=table.number("samples_per_query", base.samples_per_query, above=0, most=65_536, kind=int),
         accuracy=table.take("accuracy", bool, base.accuracy),
-        margin=table.number("margin", base.margin, above=0, most=10),
+        margins=stated_margins(table, margin=LATENCY),
     )
     table.finish()
     return service
@@ -258,14 +266,6 @@ def _path_or_name(value: str, folder: Path) -> str:
 def _dataset(value: str, folder: Path) -> str:
     """An embedded dataset by name, else a path: one that is not there is then told with the place it was looked for."""
     return value if value == EMBEDDED else str((folder / Path(value).expanduser()).resolve())
-
-
-def _choices(table: Table, key: str, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
-    values: tuple[str, ...] = table.list_of(key, str, default)
-    for value in values:
-        if value not in allowed:
-            table.note(f"{value!r} is not supported{nearest(value, allowed)}", key)
-    return tuple(value for value in values if value in allowed) or default
 
 
 def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
@@ -302,20 +302,10 @@ def _backends(table: Table) -> dict[str, BackendSettings]:
         settings[name] = BackendSettings(
             build=inner.take("build", dict, {}),
             session=inner.take("session", dict, {}),
-            latency_margin=inner.number("latency_margin", None, above=0, most=10),
+            margins=stated_margins(inner, latency_margin=LATENCY),
         )
         inner.finish()
     return settings
-
-
-def _margins(table: Table) -> tuple[tuple[str, float], ...]:
-    margins = []
-    for pattern, value in table.rest().items():
-        if type(value) not in (int, float) or not 0 < value <= 10:
-            table.note(f"a margin is a share above 0 (0.05 for 5 %), not {value!r}", pattern)
-            continue
-        margins.append((pattern, float(value)))
-    return tuple(margins)
 
 
 def _merged(matrix: Matrix, included: Matrix, top: Table) -> Matrix:
@@ -326,7 +316,9 @@ def _merged(matrix: Matrix, included: Matrix, top: Table) -> Matrix:
         matrix,
         networks=matrix.networks + included.networks,
         backends={**matrix.backends, **included.backends},
-        margins=included.margins + matrix.margins,
+        margins={**included.margins, **matrix.margins},
+        case_margins=included.case_margins + matrix.case_margins,
+        require=both(matrix.require, included.require),
         services=matrix.services + included.services,
     )
 
@@ -352,6 +344,9 @@ def _check_unique(matrix: Matrix, top: Table) -> None:
         if seen & ids:
             raise top.fail(f"the case {min(seen & ids)!r} is declared twice", "services")
         seen |= ids
-    for pattern, _ in matrix.margins:
-        if not any(fnmatchcase(case_id, pattern) for case_id in seen):
-            raise top.fail(f"the margin pattern {pattern!r} matches no case", pattern)
+    for pattern, margins in matrix.case_margins:
+        # An accuracy has no batch in its id: a pattern may be of latencies, of accuracies, or of both.
+        ids = seen | ({case.id for case in matrix.accuracy_cases()} if ACCURACY in margins else set())
+        if not any(fnmatchcase(case_id, pattern) for case_id in ids):
+            message = f"the margin pattern {pattern!r} matches no case, and no metric has this name"
+            raise top.fail(f"{message}{nearest(pattern, metric_names())}", pattern)

@@ -6,12 +6,14 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from inferkit.errors import UsageError
 
-_WORDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number", dict: "a table"}
+_WORDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number", dict: "a table",
+          date: "a date such as 2026-12-31"}  # fmt: skip
 
 
 def read_toml(path: Path) -> Table:
@@ -45,6 +47,7 @@ class Table:
     ) -> None:
         self._values = dict(values)
         self.allowed: list[str] = []
+        self.refused: list[str] = []  # keys whose value is of another type than was asked for
         self.problems: list[str] = [] if problems is None else problems
         self._place = (path, text, header, index)
         self._line = line  # of the table itself, where it has no header of its own (an inline table)
@@ -79,8 +82,14 @@ class Table:
             value = float(value)
         if type(value) is not kind:
             self.note(f"must be {_WORDS[kind]}, not {value!r}", key)
+            self.refused.append(key)
             return default
         return value
+
+    def any(self, key: str) -> Any:
+        """The value of `key`, whatever it is; None where it is absent."""
+        self.allowed.append(key)
+        return self._values.pop(key, None)
 
     def number(self, key: str, default: Any, *, above: float, most: float, kind: type = float) -> Any:
         """A number with above < value <= most, or the default where it is absent."""
@@ -104,6 +113,14 @@ class Table:
         if len(set(values)) != len(values):
             self.note(f"names something twice: {value!r}", key)
         return tuple(dict.fromkeys(values))
+
+    def choices(self, key: str, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+        """A list of words that are all allowed, or the default."""
+        values: tuple[str, ...] = self.list_of(key, str, default)
+        for value in values:
+            if value not in allowed:
+                self.note(f"{value!r} is not supported{nearest(value, allowed)}", key)
+        return tuple(value for value in values if value in allowed) or default
 
     def tables(self, key: str) -> list[Table]:
         """The tables of an array `[[key]]`; none where it is absent."""

@@ -1,13 +1,14 @@
 """What a test of the suite does with its case: hand the times to pytest-benchmark, and turn the outcome into a result.
 
-REGRESSED and MISSING fail, and so does a case that could not be measured. NO_BASELINE, UNSUPPORTED, INCONCLUSIVE and
-INVALID are skips to pytest, each under its own word, so that none of them looks like a pass.
+REGRESSED and MISSING fail, and so does a case that could not be measured. NO_BASELINE, SCREENED, UNSUPPORTED,
+INCONCLUSIVE and INVALID are skips to pytest, each under its own word, so that none of them looks like a pass; they fail
+where the project is strict about them, or requires what they lack. WAIVED is a skip too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ class Check:
         self._parameter = parameter
         self._benchmark = benchmark
         self._item = item
-        self._strict = bool(suite.config.option.inferkit_strict)
+        self._failing = suite.failing(parameter)
 
     @property
     def case(self) -> Case | AccuracyCase | MissingCase:
@@ -49,9 +50,9 @@ class Check:
 
     def _judged(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
         """Pass, skip or fail as the verdict says."""
+        (outcome,) = self._suite.waived([outcome], self.case, self._parameter.matrix)
         self._leave(outcome, row)
-        failing = outcome.verdict in FAILING or (self._strict and outcome.verdict is Verdict.INCONCLUSIVE)
-        if failing:
+        if outcome.verdict in self._failing:
             text = outcome.line
             if outcome.verdict is Verdict.FAILED:  # the table of verdicts has the rest, once for all cases
                 text = f"{outcome.case}: not measured: {outcome.reason.partition(chr(10))[0].rstrip(':')}"
@@ -62,15 +63,15 @@ class Check:
 
     def _unmeasured(self, outcome: Outcome, row: Mapping[str, Any]) -> None:
         """As `_judged`, of a case that no campaign has: the run's record gets its outcome from here."""
+        (outcome,) = self._suite.waived([outcome], self.case, self._parameter.matrix)
         if outcome not in self._suite.unmeasured:  # another plugin may run a failed test again
             self._suite.unmeasured.append(outcome)
         self._judged(outcome, row)
 
-    def _unsupported(self, why: Unsupported, metric: str) -> NoReturn:
+    def _unsupported(self, why: Unsupported, metric: str) -> None:
         outcome = Outcome(self.case.id, metric, Verdict.UNSUPPORTED, reason=why.reason, hint=why.hint)
         row = {"kind": "unsupported", "case": self.case.id, "reason": why.reason, "hint": why.hint}
-        self._leave(outcome, row)
-        pytest.skip(outcome.line)
+        self._judged(outcome, row)
 
     def _failed(self, outcome: Outcome) -> None:
         row = {"kind": "failed", "table": self._table, "verdict": "FAILED"}
@@ -107,6 +108,7 @@ class LatencyCheck(Check):
         campaign = self._suite.campaign(self._parameter.matrix)
         if case not in campaign.latency:
             campaign.run([case])
+            self._suite.waive(self._parameter.matrix)
         record = campaign.latency[case]
         if record.unsupported is not None:
             self._unsupported(record.unsupported, LATENCY)
@@ -145,6 +147,7 @@ class AccuracyCheck(Check):
         campaign = self._suite.campaign(self._parameter.matrix)
         if case not in campaign.accuracy:
             campaign.run([], [case])
+            self._suite.waive(self._parameter.matrix)
         record = campaign.accuracy[case]
         if record.unsupported is not None:
             self._unsupported(record.unsupported, "top-1")
@@ -162,13 +165,16 @@ class AccuracyCheck(Check):
         return campaign.accuracy.get(self.case) if isinstance(self.case, AccuracyCase) else None
 
 
+_WORSE = FAILING | {Verdict.WAIVED}
+
+
 def decided(outcome: Outcome, others: Sequence[Outcome], row: Mapping[str, Any]) -> tuple[Outcome, Mapping[str, Any]]:
     """What a case is judged by, and its row; where that is not the latency, the row says what it is.
 
     `also` are the lines of what else became worse: one verdict must not hide it.
     """
     said = deciding([outcome, *others])
-    row = {**row, "also": [other.line for other in others if other is not said and other.verdict in FAILING]}
+    row = {**row, "also": [other.line for other in others if other is not said and other.verdict in _WORSE]}
     if said is outcome:
         return outcome, row
     reason = "; ".join(other.line for other in others if other.verdict is said.verdict)

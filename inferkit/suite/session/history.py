@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 from inferkit.errors import HistoryError, InferkitError, UsageError
+from inferkit.gate.history.creep import creep
+from inferkit.gate.history.ratchet import slips
+from inferkit.gate.outcome import Outcome
+from inferkit.suite.baseline_log import baseline_log
+from inferkit.suite.campaign.records import run_of
 from inferkit.suite.session.options import HISTORY_INI, option
 from inferkit.suite.session.state import Suite
 
@@ -42,7 +47,6 @@ def remember(suite: Suite, path: Path, content: bytes) -> None:
     """
     from inferkit.gate.files.checked_json import parse_json
     from inferkit.gate.files.run_file import run_of
-    from inferkit.gate.history.ratchet import slips
     from inferkit.gate.history.store import History
     from inferkit.gate.history.summary import summary_of
     from inferkit.suite.session.releases import ratchet_of
@@ -62,6 +66,20 @@ def remember(suite: Suite, path: Path, content: bytes) -> None:
     except InferkitError as error:
         suite.notes.append(f"ERROR: the run could not be added to the history: {error}")
     else:
-        suite.ratchet = ratchet.outcomes
-        regressions = slips(ratchet.outcomes)
-        suite.notes += [f"gradual regression: {outcome.line}" for outcome in regressions]
+        _found(suite, ratchet.outcomes)
+
+
+def compare_with_earlier_baselines(suite: Suite) -> None:
+    """Leave in the suite what git's earlier versions of the baselines say of this run: no other history is needed."""
+    for campaign in suite.campaigns.values():
+        judged = [record for record in campaign.latency.values() if record.outcome is not None]
+        run = run_of(judged, campaign.references.measured(), campaign.memory_references.measured())
+        for slug, stored in campaign.baselines.found().items():
+            log = baseline_log(Path(stored.name))
+            if log is not None and not campaign.settings.smoke:
+                _found(suite, tuple(creep(log, run.of(slug))))
+
+
+def _found(suite: Suite, outcomes: tuple[Outcome, ...]) -> None:
+    suite.ratchet += outcomes
+    suite.notes += [f"gradual regression: {outcome.line}" for outcome in slips(outcomes)]

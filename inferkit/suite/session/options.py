@@ -10,15 +10,38 @@ import argparse
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inferkit.gate.stated.strict import ALL, WORDS, strict_verdicts
 from inferkit.measure.machine import busy_host
 from inferkit.suite.matrix.selection import CASE_OPTIONS, CONFIRM, Selection
 
 HISTORY_INI = "inferkit_history"
 _GROUP = "inferkit: cases to measure, how to measure and judge them, reports"
+
+
+class StrictAction(argparse.Action):
+    """`--inferkit-strict` is every word, `--inferkit-strict=invalid,no_baseline` these.
+
+    `--inferkit-strict bench` names tests after it, as it did when it took no words: a path goes back to pytest.
+    """
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Called by argparse."""
+        words = [word for word in str(values).split(",") if word]
+        try:
+            verdicts = strict_verdicts(words)
+        except ValueError as error:
+            if Path(words[0].partition("::")[0]).exists():
+                extra = [*getattr(namespace, argparse._UNRECOGNIZED_ARGS_ATTR, []), values]  # type: ignore[attr-defined]
+                setattr(namespace, argparse._UNRECOGNIZED_ARGS_ATTR, extra)  # type: ignore[attr-defined]
+                verdicts = strict_verdicts([ALL])
+            else:
+                raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, (getattr(namespace, self.dest, None) or frozenset()) | verdicts)
 
 
 @dataclass(frozen=True)
@@ -31,6 +54,7 @@ class Option:
     help: str
     repeated: bool = False
     short: bool = True
+    action: type[argparse.Action] | None = None
 
     @property
     def dest(self) -> str:
@@ -41,6 +65,9 @@ class Option:
         """The arguments of addoption that both names share."""
         if self.kind is None:
             return {"dest": self.dest, "action": "store_true", "default": False, "help": self.help}
+        if self.action is not None:
+            keywords = {"nargs": "?", "const": ALL, "default": None, "metavar": self.metavar, "help": self.help}
+            return {"dest": self.dest, "action": self.action, **keywords}
         action = "append" if self.repeated else "store"
         return {
             "dest": self.dest,
@@ -103,7 +130,14 @@ OPTIONS = (
     Option("no-history", None, "", "add the run to no history"),
     Option("github", None, "", "write annotations and a job summary for GitHub Actions"),
     Option(busy_host.OPTION.removeprefix("--"), None, "", busy_host.HELP),
-    Option("strict", None, "", "INCONCLUSIVE cases fail", short=False),
+    Option(
+        "strict",
+        str,
+        "WORDS",
+        f"these fail too: {', '.join(WORDS)} (without WORDS: all; default: what the matrix says)",
+        short=False,
+        action=StrictAction,
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 
 from inferkit.errors import BaselineError
+from inferkit.gate.files.baseline import read_baseline
 from inferkit.measure.case import Case
+from inferkit.suite.campaign.required import required_problems
 from inferkit.suite.campaign.target import availability, fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix, NetworkDefinition
 from inferkit.suite.matrix.files import file_problems
-from inferkit.suite.session.options import option
+from inferkit.suite.matrix.waivers import unmatched
+from inferkit.suite.session.options import option, selection
 from inferkit.suite.session.pytest_benchmark import is_disabled
 from inferkit.suite.session.state import Parameter, Suite
 
@@ -52,7 +56,7 @@ def refuse_problems(session: pytest.Session, suite: Suite, parameters: Sequence[
             session.config.hook.pytest_collectreport(report=report)
 
 
-def _problems_of(suite: Suite, matrix: Matrix, cases: Iterable[object]) -> Iterator[str]:
+def _problems_of(suite: Suite, matrix: Matrix, cases: Sequence[object]) -> Iterator[str]:
     networks: list[NetworkDefinition] = []
     labelled: list[str] = []
     backends: list[str] = []
@@ -67,6 +71,29 @@ def _problems_of(suite: Suite, matrix: Matrix, cases: Iterable[object]) -> Itera
     yield from file_problems([network for network in matrix.networks if id(network) in needed], labelled)
     if not is_disabled(suite.config):  # else nothing is judged
         yield from _baseline_problems(suite, matrix, dict.fromkeys(backends))
+    yield from _waiver_problems(suite, matrix)
+    if not option(suite.config, "ray"):  # else other machines measure, and each case says what they lack
+        config = suite.config
+        # A run that is to become a baseline, or that measures another commit as its base, needs none.
+        needs_none = is_disabled(config) or option(config, "for-baseline") or option(config, "against")
+        store = None if needs_none else suite.store
+        yield from required_problems(matrix, cases, narrowed=selection(config).narrows, store=store)
+
+
+def _waiver_problems(suite: Suite, matrix: Matrix) -> Iterator[str]:
+    """Waivers that are about no case: neither declared nor in any baseline, which a vanished case is.
+
+    A matrix that was named may be one of several that share the file.
+    """
+    path = next(path for path, known in suite.matrices.items() if known is matrix)
+    waivers = suite.waivers(path)
+    if not waivers or option(suite.config, "matrix"):
+        return
+    cases = {case.id for case in matrix.all_cases()} | {case.id for case in matrix.accuracy_cases()}
+    for file in suite.store.files():
+        with contextlib.suppress(BaselineError):
+            cases |= set(read_baseline(file).cases)
+    yield from unmatched(waivers, cases)
 
 
 def _baseline_problems(suite: Suite, matrix: Matrix, backends: Iterable[str]) -> Iterator[str]:

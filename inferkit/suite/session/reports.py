@@ -43,7 +43,7 @@ def show_run(suite: Suite, content: bytes) -> bool:
             write_atomically(report, render_html(view, pasts=pasts))
             suite.notes.append(f"written: {report}")
         if option(suite.config, "github"):
-            suite.notes += annotation_lines(view.cases, strict=option(suite.config, "strict"))
+            suite.notes += annotation_lines(view.cases, strict=suite.strict())
             if write_summary(markdown(view.cases, view.remarks)) is None:
                 suite.notes.append(f"--github: no job summary is written, since {SUMMARY_VARIABLE} is not set")
     except (OSError, InferkitError) as error:

@@ -30,7 +30,7 @@ from inferkit.suite.session import history as remember
 from inferkit.suite.session import pytest_benchmark
 from inferkit.suite.session import reports as show_files
 from inferkit.suite.session.options import option
-from inferkit.suite.session.run_json import run_record, traces_npz, traces_path
+from inferkit.suite.session.run_json import run_record, screen_lines, traces_npz, traces_path
 from inferkit.suite.session.state import Parameter, Suite
 from inferkit.suite.session.xdist import WorkerRun, by_name, is_controller, is_worker, send
 from inferkit.version import __version__
@@ -77,6 +77,7 @@ def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRu
         confirmation = _confirmation(suite, campaign, path)
         campaign.run(latency, accuracy)
         suite.notes += confirmation.run() if confirmation is not None else []
+        suite.waive(path)
         suite.notes += _busy(campaign)
         suite.notes += _unlike_calibration(campaign)
         suite.notes += _changed_outputs(campaign)
@@ -238,6 +239,8 @@ def _verdicts(suite: Suite, code: int) -> Any:
                 for test, result in results.items()
             ],
             "outcomes": record["outcomes"],
+            "waivers": [waiver.as_dict() for path in suite.matrices for waiver in suite.waivers(path)],
+            "needless_waivers": suite.needless_waivers(),
             "ratchet": [outcome.as_dict() for outcome in suite.ratchet],
             "layers": {name: case["why"] for name, case in record["cases"].items() if "why" in case},
         }
@@ -275,8 +278,12 @@ def exit_code(suite: Suite, code: int) -> int:
     """What pytest would exit with, unless nothing failed and nothing was said either.
 
     NOTHING where every case is UNSUPPORTED: a gate that measured nothing must not look green. INVALID where a
-    measurement is.
+    measurement is. A waiver that is not needed fails the run.
     """
+    needless = [] if code not in (0, 1) or measured_nothing(suite) else suite.needless_waivers()
+    suite.notes += [f"ERROR: {line}" for line in needless]
+    if needless:
+        return int(pytest.ExitCode.TESTS_FAILED)
     if code == 0 and is_controller(suite.config):
         # Each test's result came with its report; a case that was refused left nothing else.
         verdicts = {result["verdict"] for result in results_of(suite.config).values()}
@@ -312,6 +319,8 @@ def show(reporter: Any, results: Iterable[dict[str, Any]], suite: Suite | None) 
         shown.sort(key=lambda result: by_name(str(result["row"].get("case", ""))))
     if shown:
         reporter.section("inferkit", sep="=")
+        for line in () if suite is None else screen_lines(suite):
+            reporter.write_line(line)
         width, _ = stdout_look()
         for line in render(shown, width=width, color=bool(reporter._tw.hasmarkup)):
             reporter.write_line(line)

@@ -39,6 +39,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},
         "declared": _declared(suite),
         "baselines": {slug: origin_of(base) for c in campaigns for slug, base in c.baselines.found().items()},
+        "screened": {slug: screen.line for c in campaigns for slug, screen in c.baselines.screens().items()},
         "cases": {
             r.case.id: {**latency_details(r), "files": suite.files.get(path, {}).get(r.network.name, {})}
             for path, campaign in suite.campaigns.items()
@@ -49,6 +50,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "references": {slug: facts for c in campaigns for slug, facts in c.references.as_dict().items()},
         "memory_references": {slug: facts for c in campaigns for slug, facts in c.memory_references.as_dict().items()},
         "remarks": [
+            *(screen.line for c in campaigns for screen in c.baselines.screens().values()),
             *(line for c in campaigns for line in c.machine_lines()),
             *coverage_lines(everything),
         ],
@@ -56,6 +58,14 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "unsupported": {r.case.id: r.unsupported.__dict__ for r in everything if r.unsupported},
         "failures": {r.case.id: r.failure for r in everything if r.failure},
     }
+
+
+def screen_lines(suite: Suite) -> list[str]:
+    """A line for each kind of machine that had no baseline of its own, and was compared with the nearest one."""
+    records = [part.record for part in suite.gathered]
+    screens = [screen for campaign in suite.campaigns.values() for screen in campaign.baselines.screens().values()]
+    lines = [line for record in records for line in record["screened"].values()]
+    return list(dict.fromkeys([*lines, *(screen.line for screen in screens)]))
 
 
 def _accuracy(record: AccuracyRecord) -> dict[str, Any]:

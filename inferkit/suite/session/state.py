@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from inferkit.errors import BaselineError, UsageError
 from inferkit.gate.files.baseline import BaselineStore
-from inferkit.gate.outcome import Outcome
+from inferkit.gate.outcome import FAILING, Outcome, Verdict
 from inferkit.gate.rules.rule import Rule
+from inferkit.gate.stated.strict import STRICT
+from inferkit.gate.stated.waivers import Waiver, needless, today, waived
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
+from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.campaign.target import fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix
 from inferkit.suite.matrix.read import load_matrix
+from inferkit.suite.matrix.waivers import beside
 from inferkit.suite.session.options import option, selection
 from inferkit.suite.session.pytest_benchmark import is_disabled, json_path
 from inferkit.suite.session.replay import ReplayTimer
@@ -74,6 +79,7 @@ class Suite:
     family: int = 0
     gathered: list[WorkerRun] = field(default_factory=list)
     files: dict[Path, dict[str, dict[str, str]]] = field(default_factory=dict)
+    _waivers: dict[Path, tuple[Waiver, ...]] = field(default_factory=dict)
 
     @property
     def store(self) -> BaselineStore:
@@ -94,6 +100,7 @@ class Suite:
         if path not in self.matrices:
             matrix = load_matrix(path)
             selection(self.config).check(matrix.all_cases())
+            self.waivers(path)
             self.matrices[path] = matrix
         return self.matrices[path]
 
@@ -134,6 +141,61 @@ class Suite:
             for each, case in vanished
             if case.id in declared.get(case.slug, ()) or first.setdefault(case, each.matrix) != each.matrix
         ]
+
+    def strict(self, path: Path | None = None) -> frozenset[Verdict]:
+        """The verdicts that fail beside those that always do: of the cases of one matrix, or of any of this run."""
+        given: frozenset[Verdict] = option(self.config, "strict") or frozenset()
+        matrices = self.matrices.values() if path is None else [self.matrix(path)]
+        return given.union(*(matrix.suite.strict for matrix in matrices))
+
+    def failing(self, parameter: Parameter) -> frozenset[Verdict]:
+        """The verdicts that fail a test: always, under --inferkit-strict, and what the matrix requires of its case.
+
+        A run that is to become a baseline needs none.
+        """
+        return self._failing(parameter.case, parameter.matrix)
+
+    def _failing(self, case: Case | AccuracyCase | MissingCase, path: Path) -> frozenset[Verdict]:
+        failing = FAILING | self.strict(path)
+        if isinstance(case, MissingCase):
+            return failing
+        required = self.matrix(path).require.fails(case)
+        needs_none = option(self.config, "for-baseline") or option(self.config, "against")
+        return failing | (required - STRICT["no_baseline"] if needs_none else required)
+
+    def waivers(self, path: Path) -> tuple[Waiver, ...]:
+        """The waivers beside the matrix in this file, read once. UsageError for a file with mistakes."""
+        if path not in self._waivers:
+            self._waivers[path] = beside(path)
+        return self._waivers[path]
+
+    def waived(self, outcomes: Iterable[Outcome], case: Case | AccuracyCase | MissingCase, path: Path) -> list[Outcome]:
+        """The outcomes of a case, with what fails and has a waiver as WAIVED."""
+        return list(waived(outcomes, self.waivers(path), today(), self._failing(case, path)))
+
+    def waive(self, path: Path) -> None:
+        """Apply the waivers to everything that the campaign over this matrix has judged so far."""
+        for record in self.campaigns[path].records() if self.waivers(path) else ():
+            if record.outcome is not None:
+                (record.outcome,) = self.waived([record.outcome], record.case, path)
+            if isinstance(record, CaseRecord):
+                record.others = tuple(self.waived(record.others, record.case, path))
+
+    def needless_waivers(self) -> list[str]:
+        """A line for each waiver that this run shows to be needless. Nothing where others measured: a run on several
+        workers of pytest-xdist."""
+        lines = []
+        for path, waivers in self._waivers.items():
+            matrix = self.matrices[path]
+            judged = [record for c in self.campaigns.values() for record in c.records()]
+            outcomes = [*(outcome for record in judged for outcome in record.outcomes), *self.unmeasured]
+            measured = {record.case for record in judged if record.unsupported is None}
+            declared: list[Case | AccuracyCase] = [*matrix.all_cases(), *matrix.accuracy_cases()]
+            for waiver in waivers:
+                whole = all(case in measured for case in declared if fnmatchcase(case.id, waiver.case))
+                failing = FAILING | self.strict(path)
+                lines.append(needless(waiver, outcomes, today(), whole=whole, failing=failing))
+        return [line for line in lines if line]
 
     def campaign(self, path: Path) -> Campaign:
         """The campaign over the matrix in this file."""

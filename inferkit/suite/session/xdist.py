@@ -20,7 +20,7 @@ from inferkit.errors import BackendUnavailable, InferkitError
 
 _OUTPUT, _TRACES = "inferkit", "inferkit_traces"
 # What is keyed by case, by fingerprint or by name, and so can be merged.
-_MERGED = ("fingerprints", "baselines", "cases", "accuracy", "unsupported", "failures")
+_MERGED = ("fingerprints", "baselines", "screened", "cases", "accuracy", "unsupported", "failures")
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -97,6 +97,30 @@ def test_a_margin_is_the_last_pattern_else_the_networks_the_backends_the_devices
     }
 
 
+def test_every_metric_has_a_margin_in_any_table_and_the_most_specific_wins(tmp_path):
+    matrix = load(
+        tmp_path,
+        '[margins]\nlatency = "8 %"\n"engine size" = "1 %"\naccuracy = "0.4 points"\n'
+        + '"mine-*" = { "host memory" = "10 MiB" }\n"mine-*-b8-*" = { p99 = "40 %" }\n'
+        + '"mine-int8-onnxruntime" = { accuracy = 2 }\n'
+        + '[backends.onnxruntime.margins]\np99 = "20 %"\n"engine size" = "5 %"\n'
+        + FIVE_LINES
+        + 'precisions = ["fp32", "int8"]\nmargins = { "cold start" = "500 ms", p99 = "30 %" }\n'
+        + '[[networks]]\nname = "other"\ndataset = "images.npz"\naccuracy_tolerance = 1.5\nprecisions = ["int8"]\n',
+    )
+    stated = {
+        case.id: {name: margin.written() for name, margin in matrix.margins_of(case, network).items()}
+        for case, network in {**matrix.cases(), **matrix.accuracy_cases()}.items()
+    }
+    of_all = {"latency": "8 %", "engine size": "5 %", "p99": "20 %"}
+    mine = {**of_all, "p99": "30 %", "cold start": "500 ms", "host memory": "10 MiB"}
+    assert stated["mine-fp32-b1-onnxruntime"] == mine
+    assert stated["mine-fp32-b8-onnxruntime"] == {**mine, "p99": "40 %"}
+    assert stated["mine-int8-onnxruntime"] == {**mine, "top-1": 2.0}
+    assert stated["other-int8-onnxruntime"] == {**of_all, "top-1": 1.5}
+    assert "top-1" not in stated["mine-fp32-onnxruntime"], "what INT8 may lose says nothing of FP32"
+
+
 def test_margins_that_nobody_states_are_wide_on_a_cpu_and_narrow_on_a_gpu(tmp_path):
     matrix = load(tmp_path, '[[networks]]\nname = "a"\nbackends = ["onnxruntime", "tensorrt"]\n')
     assert [matrix.latency_margin(case, network) for case, network in matrix.cases().items()] == [0.25, 0.05]
@@ -146,7 +170,22 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
         ('[suite]\nreplicate = 1\n[[networks]]\nname = "a"', "2: [suite] replicate: is not known here; did you mean"),
         ('[[networks]]\nname = "a"\n[backends.onnx]\n', "3: [backends] onnx: is not a backend; there are onnxruntime"),
         ('[[networks]]\nname = "a"\n[margins]\n"b-*" = 0.1', "the margin pattern 'b-*' matches no case"),
-        ('[[networks]]\nname = "a"\n[margins]\n"a-*" = 0', "4: [margins] a-*: a margin is a share above 0"),
+        ('[[networks]]\nname = "a"\n[margins]\n"a-*" = 0', "4: [margins] a-*: a margin of latency is a share above 0"),
+        ('[[networks]]\nname = "a"\n[margins]\nlatncy = 0.1', "did you mean 'latency'?"),
+        (
+            '[[networks]]\nname = "a"\n[margins]\n"a-*" = { speed = 0.1 }',
+            "'speed' is no metric with a margin; there are",
+        ),
+        ('[[networks]]\nname = "a"\nmargins = { p99 = "2 MB" }', "[networks.margins] p99: a margin of p99 is a share"),
+        (
+            '[[networks]]\nname = "a"\nlatency_margin = 0',
+            "[networks] latency_margin: a margin of latency is a",
+        ),
+        (
+            '[[networks]]\nname = "a"\nlatency_margin = 0.1\nmargins = { latency = 0.2 }',
+            "3: [networks] latency_margin: the margin of latency is stated twice",
+        ),
+        ('[[networks]]\nname = "a"\n[margins]\n"a-fp32-onnx*" = 0.1', "matches no case"),
         ('[[networks]]\nname = "a"\n[margin]\n', "3: margin: is not known here; did you mean 'margins'?"),
         ('include = ["nowhere.toml"]', "nowhere.toml: cannot be read: No such file"),
         ("[[networks]\n", "is not valid TOML"),

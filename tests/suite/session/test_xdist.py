@@ -117,6 +117,7 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "references": {"m": {"name": "reference-2", "log_medians": logs}},
             "outcomes": [{"case": case}],
             "remarks": ["the machine did"],
+            "screened": {},
             "unsupported": {},
             "failures": {},
         }
