@@ -77,14 +77,16 @@ ONE_BYTE_MORE = "tails engine size"  # of 100,000 bytes
 
 def with_new_margins(answers: Any) -> Any:
     """As if it had been said since an engine may grow by 2 %, where 0.1.0 let it grow by nothing: one byte more is no
-    regression. Without the margins of engine sizes, then, and without those of INVALID cases, which it did not show."""
+    regression. Without the margins of engine sizes, then, and of cases that could not be measured: it showed none."""
     if isinstance(answers, list):
         return [with_new_margins(each) for each in answers if each != ONE_BYTE_MORE]
     if not isinstance(answers, dict):
         return answers
     kept = {key: with_new_margins(value) for key, value in answers.items() if key != ONE_BYTE_MORE}
     for key, value in kept.items():
-        if isinstance(value, dict) and (key.endswith("engine size") or value.get("verdict") == "INVALID"):
+        if not isinstance(value, dict):
+            continue
+        if key.endswith("engine size") or (value.get("verdict") == "INVALID" and not value.get("blamed")):
             value.pop("margin", None)
     return kept
 
