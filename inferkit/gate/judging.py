@@ -78,7 +78,7 @@ def judge(
     outcomes += judge_outputs([(base.cases[name], head.cases[name]) for name in both])
     movements: dict[str, dict[str, Movement]] = {ARITHMETIC: {}, MEMORY: {}}
     remarks = []
-    for slug in head.fingerprints:
+    for slug in dict.fromkeys([*head.references, *head.memory_references]):
         mine = {each.case: each for each in samples if head.cases[each.case].fingerprint == slug and each.comparable}
         besides = _besides(base, head, slug, list(mine.values()), default_margin, rule)
         outcomes = [
