@@ -14,7 +14,7 @@ import onnx
 from inferkit.backends.base import Feeds
 from inferkit.backends.onnxruntime.model import build_session
 from inferkit.backends.onnxruntime.session import OnnxSession
-from inferkit.backends.onnxruntime.settings import Settings
+from inferkit.backends.onnxruntime.settings import OPTIMIZED, Settings
 from inferkit.errors import BackendError
 from inferkit.network.network import Network
 
@@ -28,13 +28,16 @@ _WARM_UP_SECONDS, _MOST_WARM_UP = 0.05, 400  # runs are in the profiler's file t
 class NodeTime:
     """One node of the optimized graph: name, operator, median seconds of its kernel, and the type of its first input.
 
-    `precision` is as inferkit calls it (fp32, int8), empty where the profiler does not tell.
+    `precision` is as inferkit calls it (fp32, int8), empty where the profiler does not tell. `inputs` and `outputs` are
+    the tensors' names in the optimized graph; empty for a node that is in the body of another.
     """
 
     node: str
     op: str
     seconds: float
     precision: str = ""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 def profile_nodes(network: Network, images: Feeds, settings: Settings, max_batch: int, runs: int) -> list[NodeTime]:
@@ -46,14 +49,27 @@ def profile_nodes(network: Network, images: Feeds, settings: Settings, max_batch
         raise BackendError(f"a profile of {runs} runs has no times; ask for at least 1")
     network = _told_apart(network)
     with tempfile.TemporaryDirectory(prefix="inferkit-profile-") as folder:
-        runtime = build_session(network, settings, profile=Path(folder, "profile")).session
+        runtime = build_session(network, settings, profile=Path(folder)).session
+        optimized = _nodes(Path(folder, OPTIMIZED))
         with OnnxSession(network, runtime, settings, max_batch, lambda: 0) as session:
             session.load(images)
             _wake(session)
             for _ in range(runs):
                 session.execute()
         text = Path(runtime.end_profiling()).read_text(encoding="utf-8")
-    return read_profile(text, runs)
+    return [
+        replace(time, inputs=tuple(node.input), outputs=tuple(node.output))
+        if (node := optimized.get(time.node)) is not None
+        else time
+        for time in read_profile(text, runs)
+    ]
+
+
+def _nodes(path: Path) -> dict[str, onnx.NodeProto]:
+    """The nodes of the optimized graph; none where it was not stored."""
+    if not path.exists():
+        return {}
+    return {node.name: node for node in onnx.load(path, load_external_data=False).graph.node}
 
 
 def _wake(session: OnnxSession) -> None:

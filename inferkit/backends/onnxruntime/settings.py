@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 OPTIMIZATIONS = ("none", "basic", "extended", "all")
+OPTIMIZED = "optimized.onnx"
 CPU = "CPUExecutionProvider"
 _VNNI = {"avx512_vnni", "avx_vnni", "avx_vnni_int8"}
 
@@ -54,7 +56,10 @@ class Settings:
         return self.threads or usable_cores()
 
     def options(self, *, save: Path | None = None, optimized: bool = False, profile: Path | None = None) -> Any:
-        """ONNX Runtime's SessionOptions. `save`: where to write the optimized model; `optimized`: it is one already."""
+        """ONNX Runtime's SessionOptions. `save`: where to write the optimized model; `optimized`: it is one already.
+
+        `profile`: an empty folder that takes the profile and, as OPTIMIZED, the optimized graph without weights.
+        """
         import onnxruntime as ort
 
         levels = {
@@ -83,7 +88,15 @@ class Settings:
             options.optimized_model_filepath = str(save)
         if profile is not None:
             options.enable_profiling = True
-            options.profile_file_prefix = str(profile)
+            options.profile_file_prefix = str(profile / "profile")
+            if self.providers == (CPU,):  # others may compile nodes, and such a graph cannot be stored
+                options.optimized_model_filepath = str(profile / OPTIMIZED)
+                # Its weights are not wanted: they can be as large as the model.
+                (profile / "weights").symlink_to(os.devnull)
+                options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+                options.add_session_config_entry(
+                    "session.optimized_model_external_initializers_min_size_in_bytes", "64"
+                )
         return options
 
     def key(self) -> Sequence[str]:
