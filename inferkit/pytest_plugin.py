@@ -15,7 +15,7 @@ its options and does nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,8 +26,6 @@ from inferkit.suite.session import options
 if TYPE_CHECKING:
     from inferkit.suite.session.fixtures import AccuracyCheck, LatencyCheck, ServiceCheck
     from inferkit.suite.session.state import Parameter, Suite
-
-_FIXTURES = ("inferkit_latency", "inferkit_accuracy", "inferkit_service")
 
 _SUITE = pytest.StashKey["Suite"]()
 _REFUSED = pytest.StashKey[set[str]]()
@@ -75,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per case."""
-    for name in _FIXTURES:
+    for name in options.FIXTURES:
         if name in metafunc.fixturenames and name not in _parametrized(metafunc):
             try:
                 kind = name.removeprefix("inferkit_")
@@ -123,9 +121,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=empty)
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """A run without all cases says so, whoever left them out: -k, -m, --deselect, --lf, another plugin."""
+    for item in items:
+        parameter = _parameter_of(item)
+        if parameter is not None and hasattr(parameter.case, "precision"):  # not one that vanished from a matrix
+            _suite(item.config).left_out = True
+
+
 def _asks(item: pytest.Item) -> bool:
     names = getattr(item, "fixturenames", ())
-    return any(name in names for name in _FIXTURES)
+    return any(name in names for name in options.FIXTURES)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist says that this worker has collected
@@ -214,7 +220,7 @@ def _parameters(session: pytest.Session) -> list[Parameter]:
 def _parameter_of(item: pytest.Item) -> Parameter | None:
     """What a test is about, None for tests of others and where there was nothing to parametrize with."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    found = next((params[name] for name in _FIXTURES if params.get(name)), None)
+    found = next((params[name] for name in options.FIXTURES if params.get(name)), None)
     return found if hasattr(found, "matrix") else None
 
 
@@ -312,6 +318,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
     from inferkit.suite.session.history import compare_with_earlier_baselines
     from inferkit.suite.session.run import exit_code, write_json, write_verdicts
 
+    if session.shouldfail or session.shouldstop:
+        session.config.stash[_SUITE].left_out = True
     # Before the other finishers: pytest's own writes the summary, which tells what was written.
     suite = session.config.stash[_SUITE]
     cut_short = exitstatus in _CUT_SHORT

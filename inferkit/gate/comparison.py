@@ -49,7 +49,7 @@ def compare(
         accuracy = {name: replace(case, margin=tolerance) for name, case in one_head.accuracy.items()}
         one_head = replace(one_head, accuracy=accuracy)
     judged = judge(one_base, one_head)
-    return replace(judged, remarks=(*_remarks([*base, *head]), *judged.remarks))
+    return replace(judged, remarks=(*_remarks([*base, *head]), *_not_asked_for(one_base, one_head), *judged.remarks))
 
 
 def _named(run: Run) -> Run:
@@ -59,6 +59,16 @@ def _named(run: Run) -> Run:
         invalid={name: f"{run.name}: {reason}" for name, reason in run.invalid.items()},
         failures={name: f"{run.name}: {reason}" for name, reason in run.failures.items()},
     )
+
+
+def _not_asked_for(base: Run, head: Run) -> list[str]:
+    """What a narrowed run leaves uncompared: those cases are not MISSING, and must not go without a word."""
+    asked = {*head.cases, *head.accuracy, *head.failures}
+    absent = len([name for name in (*base.cases, *base.accuracy) if name not in asked])
+    if not head.narrowed or not absent:
+        return []
+    count = "1 case of base is" if absent == 1 else f"{absent} cases of base are"
+    return [f"{count} not compared: {head.name} was made of a selection of cases"]
 
 
 def _remarks(runs: Sequence[Run]) -> tuple[str, ...]:

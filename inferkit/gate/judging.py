@@ -7,7 +7,7 @@ network says of the machine; the cases that only one of the two has, and those t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inferkit.gate.accuracy import judge_accuracy, not_finite
@@ -92,7 +92,7 @@ def judge(
             line = beside.overall.line([outcome for outcome in outcomes if outcome.case in mine])
             remarks += [line] if line else []
     failures = {name: reason for name, reason in head.failures.items() if name not in head.cases}
-    outcomes += [_missing(name, LATENCY, failures) for name in base.cases if name not in head.cases]
+    outcomes += _missing(head, LATENCY, base.cases, head.cases, failures)
     outcomes += _accuracies(base, head, absent, failures)
     known = {outcome.case for outcome in outcomes}
     metrics = {outcome.case: outcome.metric for outcome in head.outcomes if outcome.verdict is Verdict.FAILED}
@@ -118,7 +118,7 @@ def _lacking(base: Run, name: str, absent: Mapping[str, str]) -> str:
     """Why base has no such case."""
     if name in base.failures:
         return f"it failed in base: {base.failures[name]}"
-    return absent.get(name, "only head has it")
+    return absent.get(name, "base was not asked for it" if base.narrowed else "only head has it")
 
 
 def _pair(base: CaseRun, head: CaseRun, margin: float) -> JudgedPair:
@@ -159,15 +159,22 @@ def _moved(beside: Beside, head: Run, outcome: Outcome) -> Movement:
     return beside.of(len(head.cases[outcome.case].log_medians)) if head.files == 1 else beside.overall
 
 
-def _missing(case: str, metric: str, failures: Mapping[str, str]) -> Outcome:
-    """What base has and head has not: where head tried and failed, that is its verdict."""
-    if case in failures:
-        return failed(case, metric, failures[case])
-    return Outcome(case, metric, Verdict.MISSING, reason="base has it, head has not")
+def _missing(
+    head: Run, metric: str, in_base: Iterable[str], in_head: Collection[str], failures: Mapping[str, str]
+) -> list[Outcome]:
+    """What base has and head has not: where head tried and failed, that is its verdict. A narrowed run misses nothing:
+    it was not asked for them.
+    """
+    absent = [name for name in in_base if name not in in_head]
+    outcomes = [failed(name, metric, failures[name]) for name in absent if name in failures]
+    if head.narrowed:
+        return outcomes
+    reason = "base has it, head has not"
+    return outcomes + [Outcome(name, metric, Verdict.MISSING, reason=reason) for name in absent if name not in failures]
 
 
 def _accuracies(base: Run, head: Run, absent: Mapping[str, str], failures: Mapping[str, str]) -> list[Outcome]:
-    outcomes = [_missing(name, ACCURACY, failures) for name in base.accuracy if name not in head.accuracy]
+    outcomes = _missing(head, ACCURACY, base.accuracy, head.accuracy, failures)
     for name, accuracy in head.accuracy.items():
         stored = base.accuracy.get(name)
         if stored is not None:

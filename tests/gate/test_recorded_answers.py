@@ -28,6 +28,8 @@ FIGURES = (
     "verdict", "base", "head", "base_replicates", "head_replicates", "change", "lower", "upper", "margin", "mde",
 )  # fmt: skip
 
+# 0.1.0 called MISSING what a run of a selection of cases had not been asked for.
+NARROWED = ["made-base.json", "h200-first.json"]
 COMPARED = [
     ["h200-first.json", "h200-second.json"],
     ["h200-second.json", "h200-first.json", "--margin", "1%"],
@@ -162,6 +164,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("words", COMPARED, ids=" ".join)
 def test_compare_says_what_it_said(place, capsys, words):
     found, recorded = map(with_new_margins, (compared(capsys, words), RECORDED["compare"][" ".join(words)]))
+    if words == NARROWED:
+        asked = {name: each for name, each in recorded["outcomes"].items() if each["verdict"] != "MISSING"}
+        recorded = {**recorded, "outcomes": asked}
     assert found["code"] == recorded["code"]
     assert set(found["outcomes"]) == set(recorded["outcomes"])
     different = {

@@ -69,7 +69,7 @@ def _nodes(path: Path) -> dict[str, onnx.NodeProto]:
     """The nodes of the optimized graph; none where it was not stored."""
     if not path.exists():
         return {}
-    return {node.name: node for node in onnx.load(path, load_external_data=False).graph.node}
+    return {node.name: node for node in onnx.load_model_from_string(path.read_bytes()).graph.node}
 
 
 def _wake(session: OnnxSession) -> None:

@@ -19,6 +19,7 @@ from inferkit.gate.stated.strict import ALL, WORDS, strict_verdicts
 from inferkit.measure.machine import busy_host
 from inferkit.suite.matrix.selection import CASE_OPTIONS, CONFIRM, Selection
 
+FIXTURES = ("inferkit_latency", "inferkit_accuracy", "inferkit_service")  # what a test of the suite asks for
 HISTORY_INI = "inferkit_history"
 _GROUP = "inferkit: cases to measure, how to measure and judge them, reports"
 

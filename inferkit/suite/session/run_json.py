@@ -15,7 +15,6 @@ from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.machine.host import HostState, cpu_model, usable_cpus
 from inferkit.suite.campaign.facts import accuracy_row, coverage_lines, latency_details
 from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord
-from inferkit.suite.session.options import selection
 from inferkit.suite.session.state import Suite
 from inferkit.suite.session.xdist import merged
 from inferkit.version import __version__
@@ -24,7 +23,7 @@ from inferkit.version import __version__
 def run_record(suite: Suite) -> dict[str, Any]:
     """Everything that inferkit knows of a run, JSON-able: see inferkit.gate.files.run_file for what reads it."""
     if suite.gathered:
-        return merged([part.record for part in suite.gathered])
+        return {**merged([part.record for part in suite.gathered]), "narrowed": suite.narrowed}
     campaigns = list(suite.campaigns.values())
     latency = [record for campaign in campaigns for record in campaign.latency.values()]
     accuracy = [record for campaign in campaigns for record in campaign.accuracy.values()]
@@ -33,7 +32,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "narrowed": selection(suite.config).narrows,
+        "narrowed": suite.narrowed,
         "smoke": any(campaign.settings.smoke for campaign in campaigns),
         "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},

@@ -22,7 +22,7 @@ from inferkit.suite.campaign.target import fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix
 from inferkit.suite.matrix.read import load_matrix
 from inferkit.suite.matrix.waivers import beside
-from inferkit.suite.session.options import option, selection
+from inferkit.suite.session.options import FIXTURES, option, selection
 from inferkit.suite.session.pytest_benchmark import is_disabled, json_path
 from inferkit.suite.session.replay import ReplayTimer
 from inferkit.suite.session.xdist import WorkerRun, is_worker
@@ -63,19 +63,22 @@ class Parameter:
 class Suite:
     """Everything that lives for one pytest run. Nothing is read before a test asks for cases.
 
+    `test_files` are those whose tests ask for cases.
     `notes` are lines for the end of the run: which files were written, and which were not. `ratchet` are the outcomes
     of comparing with runs of long ago. `unmeasured` are those of cases that no campaign has: they vanished, or were
-    refused. In a worker of pytest-xdist `family` is how many cases all workers judge; in its controller `gathered` is
-    what the workers measured. `files` are those of the networks by matrix and name, with their SHA-256 before the first
-    measurement.
+    refused. `left_out`: tests of the suite were deselected, or the run was stopped before them. In a worker of
+    pytest-xdist `family` is how many cases all workers judge; in its controller `gathered` is what the workers
+    measured. `files` are those of the networks by matrix and name, with their SHA-256 before the first measurement.
     """
 
     config: pytest.Config
     matrices: dict[Path, Matrix] = field(default_factory=dict)
     campaigns: dict[Path, Campaign] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    test_files: set[Path] = field(default_factory=set)
     ratchet: tuple[Outcome, ...] = ()
     unmeasured: list[Outcome] = field(default_factory=list)
+    left_out: bool = False
     family: int = 0
     gathered: list[WorkerRun] = field(default_factory=list)
     files: dict[Path, dict[str, dict[str, str]]] = field(default_factory=dict)
@@ -86,6 +89,26 @@ class Suite:
         """Where the baselines are."""
         given = option(self.config, "baseline-dir")
         return BaselineStore(Path(given) if given else self.config.rootpath / "baselines")
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether the run is about a part of what its matrices declare, whatever narrowed it: our own options, -k and
+        -m, node ids, files that were not named, -x.
+        """
+        return (
+            selection(self.config).narrows
+            or self.left_out
+            or any("::" in str(argument) for argument in self.config.args)
+            or any(run.record["narrowed"] for run in self.gathered)
+            or bool(self._not_collected())
+        )
+
+    def _not_collected(self) -> set[Path]:
+        """Test files beside those of the suite that ask for its fixtures and were not collected."""
+        folders = {path.parent for path in self.test_files}
+        patterns = self.config.getini("python_files")
+        beside = {path for folder in folders for pattern in patterns for path in folder.glob(pattern)}
+        return {path for path in beside - self.test_files if _asks_for_cases(path)}
 
     def matrix_path(self, test_file: Path) -> Path:
         """The matrix that a test file is about. UsageError where there is none."""
@@ -108,6 +131,7 @@ class Suite:
         """The selected latency, accuracy or service cases; after the first what only the baselines have."""
         path = self.matrix_path(test_file)
         matrix = self.matrix(path)
+        self.test_files.add(test_file)
         selected = selection(self.config)
         cases: list[Case | AccuracyCase | MissingCase] = []
         if kind == "accuracy":
@@ -257,3 +281,8 @@ class Suite:
             for case_id in baseline.cases if baseline else ():
                 if case_id not in declared:
                     yield MissingCase(case_id, backend, fingerprint.slug, str(self.store.path(fingerprint)))
+
+
+def _asks_for_cases(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return any(name in text for name in FIXTURES)

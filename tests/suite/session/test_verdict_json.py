@@ -34,11 +34,12 @@ def test_layers_that_a_worker_of_xdist_found_stand_there_too(tmp_path):
     lists = {"outcomes": [], "remarks": []}
 
     def found(cases):
-        return WorkerRun({**{key: {} for key in empty}, **lists, "cases": cases}, [], [], b"")
+        record = {**{key: {} for key in empty}, **lists, "cases": cases, "narrowed": True}
+        return WorkerRun(record, [], [], b"")
 
     options = types.SimpleNamespace(inferkit_verdict_json=str(tmp_path / "verdicts.json"))
     plugins = types.SimpleNamespace(getplugin=lambda name: None)
-    suite = Suite(types.SimpleNamespace(option=options, pluginmanager=plugins))
+    suite = Suite(types.SimpleNamespace(option=options, pluginmanager=plugins, args=["bench"]))
     suite.gathered = [found({"a": {"why": why}}), found({"b": {}})]
     assert write_verdicts(suite, 1, interrupted=False) == 1
     assert json.loads((tmp_path / "verdicts.json").read_text())["layers"] == {"a": why}
