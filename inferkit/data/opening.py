@@ -5,6 +5,7 @@ It is opened whole, or as batches that are preprocessed for the input of a netwo
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from inferkit.errors import DataError
 from inferkit.network.network import TensorInfo
 
 EMBEDDED = (NAME,)
+_LARGEST_IMAGE = 1 << 30  # values of an image in a file of arrays
 
 
 def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None = None) -> Dataset:
@@ -51,26 +53,39 @@ def open_dataset(path_or_name: str | os.PathLike[str], *, max_pixels: int | None
 
 
 def check_dataset(
-    path_or_name: str | os.PathLike[str], preprocessing: Mapping[str, Any] | None = None, *, labelled: bool = False
+    path_or_name: str | os.PathLike[str],
+    preprocessing: Mapping[str, Any] | None = None,
+    *,
+    labelled: bool = False,
+    info: TensorInfo | None = None,
 ) -> None:
     """DataError where `open_dataset` would raise one, or the first image cannot be read or preprocessed; milliseconds.
 
-    Of arrays only the headers are read. `labelled`: the first image needs a label too.
+    Of arrays only the headers are read. `labelled`: the first image needs a label too. `info`: it must fit this input.
     """
-    if path_or_name in EMBEDDED:
-        return
     path = Path(path_or_name)
-    if _is_array_file(path):
-        from inferkit.data.arrays import array_names
-        from inferkit.data.npy import read_shapes
-
-        has_label = array_names(path, read_shapes(path))[1] is not None
-    else:
-        with open_dataset(path) as images:
-            (first,) = images.batches(1, limit=1, preprocessing=preprocessing_from(preprocessing or {}))
-            has_label = bool(first.labels[0] >= 0)
-    if labelled and not has_label:
+    is_array = path_or_name not in EMBEDDED and _is_array_file(path)
+    with _blank(path) if is_array else open_dataset(path_or_name) as images:
+        (first,) = images.batches(1, limit=1, preprocessing=preprocessing_from(preprocessing or {}))
+    if labelled and first.labels[0] < 0:
         raise DataError(f"{path}: has images without a label; set `accuracy = false` for this network")
+    if info is not None:
+        _check_shape(first.images.shape[1:], info, str(path_or_name))
+
+
+def _blank(path: Path) -> Dataset:
+    """One black image of the shape that a file of arrays states, labelled where its images are."""
+    import numpy as np
+
+    from inferkit.data.arrays import ArrayDataset, array_names
+    from inferkit.data.npy import read_shapes
+
+    shapes = read_shapes(path)
+    images, labels = array_names(path, shapes)
+    if math.prod(shapes[images][1:]) > _LARGEST_IMAGE:
+        raise DataError(f"{path}: an image has the shape {shapes[images][1:]}; expected: [N, C, H, W] or [N, H, W]")
+    blank = np.zeros((1, *shapes[images][1:]), np.uint8)
+    return ArrayDataset(blank, None if labels is None else [0], source=str(path))
 
 
 def open_batches(

@@ -45,19 +45,13 @@ def load(
     """
     path = Path(prototxt)
     kind = kind_of(prototxt, path, caffemodel)
-    if batch_axis is not None and kind != "onnx":
-        raise UsageError(f"batch_axis: for ONNX models only; the batch of {prototxt} is axis 0")
     options = {"phase": phase != "TEST", "level": level != 0, "stages": bool(stages), "input_shape": bool(input_shape)}
+    refuse_unsuited(kind, prototxt, batch_axis is not None, options)
     if kind == "caffe":
         from inferkit.network.caffe.importer import import_caffe
 
-        shapes = _whole_shapes(input_shape, path)
+        shapes = whole_shapes(input_shape, path)
         return import_caffe(path, caffemodel, name=name, phase=phase, level=level, stages=stages, input_shape=shapes)
-    unsuited = [
-        option for option, is_given in options.items() if is_given and (kind, option) != ("onnx", "input_shape")
-    ]
-    if unsuited:
-        raise UsageError(f"{', '.join(unsuited)}: for Caffe models only, not for {prototxt}")
     if kind == "onnx":
         from inferkit.network.onnx_file import read_onnx
 
@@ -69,7 +63,16 @@ def load(
     return network if name is None else network.with_model(network.model, name=name)
 
 
-def _whole_shapes(
+def refuse_unsuited(kind: str, model: PathLike, batch_axis: bool, options: Mapping[str, bool]) -> None:
+    """UsageError for options (by name: is it given) that a network of this kind does not take."""
+    if batch_axis and kind != "onnx":
+        raise UsageError(f"batch_axis: for ONNX models only; the batch of {model} is axis 0")
+    unsuited = [option for option, given in options.items() if given and (kind, option) != ("onnx", "input_shape")]
+    if unsuited and kind != "caffe":
+        raise UsageError(f"{', '.join(unsuited)}: for Caffe models only, not for {model}")
+
+
+def whole_shapes(
     shapes: Sequence[int] | Mapping[str, int | Sequence[int]] | None, path: Path
 ) -> Sequence[int] | dict[str, Sequence[int]] | None:
     """UsageError for the size of a named dimension: a Caffe net names none."""

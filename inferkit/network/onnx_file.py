@@ -47,10 +47,10 @@ def read_onnx(
     """
     source = Path(path)
     model = _parse(source)
-    if not _is_text(model.graph):
+    if not is_text(model.graph):
         raise NetworkError(f"{source}: a name in it is not UTF-8 text; the file is damaged")
     _attach_all(model, source)
-    _open_unknown_dimensions(model)
+    open_unknown_dimensions(model)
     if batch_axis is not None:
         declare_batch(model, batch_axis, str(source))
     base = _copy(model) if input_shape is not None else None
@@ -70,7 +70,7 @@ def read_onnx(
     return network
 
 
-def _is_text(graph: onnx.GraphProto) -> bool:
+def is_text(graph: onnx.GraphProto) -> bool:
     """Whether all names are text, those of inner graphs too: protobuf gives bytes for what is not UTF-8."""
     values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
     names = [graph.name, *(value.name for value in values)]
@@ -78,7 +78,7 @@ def _is_text(graph: onnx.GraphProto) -> bool:
         names += [dim.dim_param for dim in value.type.tensor_type.shape.dim]
     for node in graph.node:
         names += (node.name, node.op_type, node.domain, *node.input, *node.output)
-        if not all(_is_text(inner.g) for inner in node.attribute if inner.HasField("g")):
+        if not all(is_text(inner.g) for inner in node.attribute if inner.HasField("g")):
             return False
     return all(isinstance(name, str) for name in names)
 
@@ -218,7 +218,7 @@ def _attach_all(model: onnx.ModelProto, source: Path) -> None:
         tensor.ClearField("data_location")
 
 
-def _open_unknown_dimensions(model: onnx.ModelProto) -> None:
+def open_unknown_dimensions(model: onnx.ModelProto) -> None:
     """Some exporters write -1 or 0 where a dimension is set at run time, or give it no name but a sign; ONNX says that
     by leaving number and name out."""
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):

@@ -31,8 +31,14 @@ def fix_open_dimensions(model: onnx.ModelProto, shapes: Shapes, source: str) -> 
     inputs = _inputs(model)
     axes, _ = batch_axes([dims_of(value) for value in inputs.values()], [])
     batch_of = dict(zip(inputs, axes, strict=True))
+    names = dict.fromkeys(dim for value in inputs.values() for dim in dims_of(value) if isinstance(dim, str) and dim)
     for name, given in _by_name(shapes, inputs, source).items():
         if name not in inputs and (isinstance(given, int) or len(given) == 1):
+            if name not in names:
+                raise UsageError(
+                    f"{source} has no open dimension {name!r}: its inputs {', '.join(inputs)} have "
+                    f"{', '.join(names) or 'none that has a name'}"
+                )
             _fix_named(model, inputs, name, given if isinstance(given, int) else given[0], source)
             continue
         if name not in inputs:
@@ -151,12 +157,6 @@ def _fix_named(
     model: onnx.ModelProto, inputs: Mapping[str, onnx.ValueInfoProto], name: str, size: int, source: str
 ) -> None:
     """Give the open dimensions of this name, of inputs and outputs, their size."""
-    names = dict.fromkeys(dim for value in inputs.values() for dim in dims_of(value) if isinstance(dim, str) and dim)
-    if name not in names:
-        raise UsageError(
-            f"{source} has no open dimension {name!r}: its inputs {', '.join(inputs)} have "
-            f"{', '.join(names) or 'none that has a name'}"
-        )
     if size < 1:
         raise UsageError(f"{source}: dimension {name!r} cannot be {size}: a size is at least 1")
     for value in (*inputs.values(), *model.graph.output):

@@ -1,4 +1,4 @@
-"""Which files a network is made of, and whether they are there and of their kind, by their outline.
+"""Which files a network is made of, whether they are there and of their kind, and what is fed, by their outline.
 
 No weight is read, nothing is converted.
 """
@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inferkit.errors import DataError, NetworkError
 from inferkit.files import inside
-from inferkit.network.load import PathLike, kind_of
+from inferkit.network.load import PathLike, kind_of, refuse_unsuited, whole_shapes
 from inferkit.wire import BYTES, MOST_FIELDS, read_key, read_length, skip
+
+if TYPE_CHECKING:
+    import onnx
+
+    from inferkit.network.network import TensorInfo
 
 # Numbers of fields: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto and Caffe's caffe.proto.
 _GRAPH, _OPSET = 7, 8  # of a ModelProto
-_INITIALIZER, _OUTPUT = 5, 12  # of a GraphProto
+_INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of a GraphProto
+_NAME = 8  # of a TensorProto
 _EXTERNAL = 13  # of a TensorProto: entries of key and value
 _KEY, _VALUE = 1, 2
 _LAYERS, _LAYER = 2, 100  # of a NetParameter, in the old form and the new
@@ -54,6 +61,72 @@ def files_of(model: PathLike, caffemodel: PathLike | None = None) -> list[Path]:
         external = (inside(source.parent.resolve(), location) for location in sorted(_locations(source)))
         return [source, *(file for file in external if file is not None)]
     return [] if kind == "zoo" else [Path(each) for each in (model, caffemodel) if each is not None]
+
+
+def inputs_of(
+    model: PathLike,
+    *,
+    input_shape: Mapping[str, int | Sequence[int]] | None = None,
+    batch_axis: Mapping[str, int] | None = None,
+) -> tuple[TensorInfo, ...]:
+    """The inputs of the network that `load` with these arguments would give, of files that `check_files` lets pass.
+
+    A Caffe net's batch counts as open. NetworkError, and UsageError for a shape or an axis that does not fit.
+    """
+    from inferkit.network.network import Network, TensorInfo
+
+    kind = kind_of(model, Path(model), None)
+    refuse_unsuited(kind, model, bool(batch_axis), {"input_shape": bool(input_shape)})
+    if kind == "onnx":
+        from inferkit.network.onnx_file import is_text, open_unknown_dimensions
+        from inferkit.network.open_dimensions import declare_batch, fix_open_dimensions
+
+        outline = _outline(Path(model))
+        if not is_text(outline.graph):
+            raise NetworkError(f"{model}: a name in it is not UTF-8 text; the file is damaged")
+        open_unknown_dimensions(outline)
+        if batch_axis:
+            declare_batch(outline, batch_axis, str(model))
+        if input_shape:
+            fix_open_dimensions(outline, input_shape, str(model))
+        return Network.from_model(outline, "").inputs
+    from inferkit.network.caffe.convert import inputs_of as inputs_of_caffe
+    from inferkit.network.caffe.files.read import parse_prototxt
+    from inferkit.network.caffe.prototxt.definition import define
+
+    if kind == "zoo":
+        from inferkit.network import zoo
+
+        net = parse_prototxt(zoo.prototxt(str(model)), model)
+    else:
+        net = define(model, input_shapes=whole_shapes(input_shape or None, Path(model))).net
+    shapes = inputs_of_caffe(net, str(model))
+    return tuple(TensorInfo(name, "float32", (None, *shape[1:])) for name, shape in shapes.items())
+
+
+def _outline(source: Path) -> onnx.ModelProto:
+    """The ONNX model without nodes and numbers."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    with _Mapped(source) as content:
+        view = memoryview(content)
+        try:
+            graphs = [(begin, end) for number, begin, end in _fields(view, 0, len(view)) if number == _GRAPH]
+            for number, begin, end in (field for graph in graphs for field in _fields(view, *graph)):
+                if number == _INPUT:
+                    model.graph.input.add().ParseFromString(bytes(view[begin:end]))
+                elif number == _OUTPUT:
+                    model.graph.output.add().ParseFromString(bytes(view[begin:end]))
+                elif number == _INITIALIZER:
+                    names = [bytes(view[b:e]) for field, b, e in _fields(view, begin, end) if field == _NAME]
+                    model.graph.initializer.add().name = b"".join(names[-1:]).decode(errors="replace")
+        except (DataError, DecodeError) as error:
+            raise NetworkError(f"{source} is damaged, truncated or not an ONNX model: {error}") from None
+        finally:
+            view.release()
+    return model
 
 
 def _check_onnx(source: Path) -> None:

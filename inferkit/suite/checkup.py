@@ -15,7 +15,7 @@ from inferkit.measure.case import Case
 from inferkit.report.doctor import NOTE, OK, PROBLEM, Finding
 from inferkit.suite.campaign.target import availability, fingerprint_of
 from inferkit.suite.matrix.definition import Matrix
-from inferkit.suite.matrix.files import file_problems
+from inferkit.suite.matrix.files import problems_by_networks
 from inferkit.suite.matrix.read import USUAL_FILES, load_matrix
 
 _GATE = 0.02
@@ -35,16 +35,21 @@ def suite() -> Iterator[Finding]:
         return
     cases = matrix.cases()
     labelled = [case.model for case in matrix.accuracy_cases()]
-    for problem in file_problems(matrix.networks, labelled):
+    stopped = set()
+    for problem, networks in problems_by_networks(matrix.networks, labelled):
+        stopped |= {network.name for network in networks}
         yield Finding("suite files", PROBLEM, problem, "correct that line, or the file", blocks=True)
-    runs = [case for case in cases if availability(case.backend, case.precision).ok]
-    counted = Counter(case.backend for case in cases if case not in runs)
+    supported = [case for case in cases if availability(case.backend, case.precision).ok]
+    runs = [case for case in supported if case.model not in stopped]
+    counted = Counter(case.backend for case in cases if case not in supported)
     rest = "".join(f", {count} {name} UNSUPPORTED" for name, count in counted.items())
+    rest += f", {len(supported) - len(runs)} wait for their files" if len(runs) < len(supported) else ""
     text = f"{path}: {len(runs)} of {len(cases)} latency cases can run here{rest}"
     if runs:
         yield Finding("suite", OK, text)
     else:
-        yield Finding("suite", PROBLEM, text, "install a backend, see above", blocks=True)
+        hint = "correct the files, see above" if supported else "install a backend, see above"
+        yield Finding("suite", PROBLEM, text, hint, blocks=True)
     for name in dict.fromkeys(case.backend for case in runs):
         yield from _baseline(name, matrix, [case for case in runs if case.backend == name])
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from inferkit.errors import InferkitError, NetworkError, UsageError
 from inferkit.network import zoo
 from inferkit.network.load import load
-from inferkit.network.outline import check_files
+from inferkit.network.outline import check_files, inputs_of
 from inferkit.wire import varint
 
 
@@ -99,3 +99,28 @@ def test_damaged_bytes_raise_nothing_but_inferkits_errors(tmp_path_factory, nois
     path.write_bytes(content[:place] + noise + content[place:] + varint(58))
     with contextlib.suppress(InferkitError):
         check_files(path)
+
+
+def fed(path, dims, **options):
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)
+    given = model()
+    given.graph.input[0].CopyFrom(value)
+    onnx.save(given, path)
+    return inputs_of(path, **options)
+
+
+def test_the_inputs_are_those_of_the_network_that_is_loaded(tmp_path):
+    onnx.save(model(), tmp_path / "a.onnx")
+    assert inputs_of(tmp_path / "a.onnx") == load(tmp_path / "a.onnx").inputs
+    assert inputs_of("lenet") == load("lenet").inputs
+    files = zoo.files("lenet")
+    assert inputs_of(files.prototxt) == load(files.prototxt, files.caffemodel).inputs
+
+
+def test_open_sizes_are_those_that_nothing_states(tmp_path):
+    path = tmp_path / "a.onnx"
+    assert fed(path, ["N", 3, "H", "W"])[0].open_axes == (2, 3)
+    assert fed(path, ["N", 3, "H", "W"], input_shape={"H": 32, "W": 64})[0].shape == (None, 3, 32, 64)
+    assert fed(path, ["a", "b"], batch_axis={"x": 1})[0].batch_axis == 1
+    with pytest.raises(UsageError, match="has no open dimension 'height': its inputs x have N, H, W"):
+        fed(path, ["N", 3, "H", "W"], input_shape={"height": 32})

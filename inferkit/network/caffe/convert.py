@@ -45,7 +45,7 @@ def convert(flow: Flow, weights: Weights, name: str) -> tuple[onnx.ModelProto, t
     file = str(weights.source)
     for layer in flow.net.layer:
         _check_type(layer, file)
-    inputs = _inputs(flow.net, file)
+    inputs = inputs_of(flow.net, file)
     obstacles: list[MixedBatch] = []
     for reading in _readings(inputs):
         if reading.explicit and obstacles and not obstacles[-1].aborts:
@@ -78,7 +78,7 @@ def _fixed_note(inputs: Mapping[str, tuple[int, ...]], reading: _Reading, obstac
     return [f"imported with fixed shapes ({sizes}), because no other batch size fits: {obstacles[0].reason}"]
 
 
-def _inputs(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
+def inputs_of(net: NetParameter, file: str) -> dict[str, tuple[int, ...]]:
     """The tops of Input layers with their shapes, in order."""
     inputs: dict[str, tuple[int, ...]] = {}
     for layer in net.layer:

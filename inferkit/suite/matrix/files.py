@@ -1,20 +1,32 @@
-"""The files that a matrix names, checked before anything is measured: models, weights, datasets and mean images."""
+"""What a matrix says of files, checked before anything is measured: models, weights, sizes, datasets, mean images."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inferkit.errors import InferkitError, UsageError
 from inferkit.measure.case import Case
 from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
 
+if TYPE_CHECKING:
+    from inferkit.network.network import TensorInfo
+
 _NAMED = 3  # networks that one line names
 
 
 def file_problems(networks: Iterable[NetworkDefinition], labelled: Collection[str] = ()) -> list[str]:
-    """A line for each file of these networks that is missing or of another kind, with the place in the matrix.
+    """The lines of `problems_by_networks`."""
+    return [line for line, _ in problems_by_networks(networks, labelled)]
+
+
+def problems_by_networks(
+    networks: Iterable[NetworkDefinition], labelled: Collection[str] = ()
+) -> list[tuple[str, list[NetworkDefinition]]]:
+    """A line for each file of these networks that is missing or of another kind, for each size that none states or that
+    the model does not have, and for a dataset that does not fit, with the place in the matrix; and whose it is.
 
     Files are opened and their outline is read, nothing more. `labelled` are the names of the networks whose dataset
     must have labels. What several networks have in common is told once.
@@ -23,7 +35,10 @@ def file_problems(networks: Iterable[NetworkDefinition], labelled: Collection[st
     for network in networks:
         for problem in _problems_of(network, network.name in labelled):
             problems.setdefault(problem, []).append(network)
-    return [f"{affected[0].where} {_names(affected)}: {problem}".lstrip() for problem, affected in problems.items()]
+    return [
+        (f"{affected[0].where} {_names(affected)}: {problem}".lstrip(), affected)
+        for problem, affected in problems.items()
+    ]
 
 
 def require_files(matrix: Matrix, cases: Iterable[Case]) -> None:
@@ -39,10 +54,14 @@ def _problems_of(network: NetworkDefinition, labelled: bool) -> Iterator[str]:
     # Imported only here: reading a matrix that is right must stay fast.
     from inferkit.data.opening import check_dataset
     from inferkit.data.pixels.mean import read_mean
-    from inferkit.network.outline import check_files
+    from inferkit.network.open_dimensions import require_sizes
+    from inferkit.network.outline import check_files, inputs_of
 
+    inputs: tuple[TensorInfo, ...] = ()
     try:
         check_files(network.model, network.weights)
+        inputs = inputs_of(network.model, input_shape=network.shape, batch_axis=network.batch_axis)
+        require_sizes(inputs)
     except InferkitError as error:
         yield f"{error}{_near(network.model) or _near(network.weights)}"
     preprocessing = dict(network.preprocessing)
@@ -55,7 +74,10 @@ def _problems_of(network: NetworkDefinition, labelled: bool) -> Iterator[str]:
             yield f"{error}{_near(mean)}"
     if network.dataset is not None:
         try:
-            check_dataset(network.dataset, preprocessing, labelled=labelled)
+            if len(inputs) > 1:
+                raise UsageError(f"{network.dataset}: a dataset feeds one input; the network has {len(inputs)}")
+            info = next(iter(inputs), None)
+            check_dataset(network.dataset, preprocessing, labelled=labelled, info=info)
         except InferkitError as error:
             yield f"{error}{_near(network.dataset)}"
 

@@ -2,8 +2,11 @@
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from inferkit.suite.checkup import suite
 from tests.suite.tiny_project import MATRIX, store_baseline
 
 WRONG = (
@@ -138,3 +141,41 @@ def test_a_folder_of_baselines_that_is_none_is_told(project):
     absent = project.run("--baseline-dir=basline", "--replicates=1", "--min-time=0.001", "--batch-size=1")
     assert absent.code == 0
     assert "--baseline-dir basline: there is no such folder" in absent.text
+
+
+def open_model(path, dims):
+    """A network that takes images of any size and gives them back."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name in ("data", "same")]
+    graph = helper.make_graph([helper.make_node("Relu", ["data"], ["same"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_sizes_and_datasets_that_do_not_fit_are_in_the_same_list_and_in_doctors(project, monkeypatch, capsys):
+    bench = project.folder / "bench"
+    open_model(bench / "open.onnx", ["N", 1, "H", "W"])
+    text = MATRIX
+    for name, rest in (
+        ("unsized", ""),
+        ("misnamed", "shape = { H = 8, Width = 8 }"),
+        ("larger", 'shape = { H = 16, W = 8 }\ndataset = "images.npz"\naccuracy = false'),
+        ("axis", "batch_axis = { data = 1 }"),
+    ):
+        text += f'[[networks]]\nname = "{name}"\nmodel = "open.onnx"\n{rest}\n'
+    text += '[[networks]]\nname = "lenet"\ndataset = "images.npz"\naccuracy = false\n'
+    project.matrix(text)
+    run = project.run()
+    assert run.code == 2
+    assert "5 problems; nothing was measured" in run.text
+    problems = (
+        "'unsized': input 'data' is [N, 1, H, W], and nothing states H and W; state the sizes",
+        "'misnamed': {folder}/open.onnx has no open dimension 'Width': its inputs data have N, H, W",
+        "'larger': {folder}/images.npz: an image is 1 × 8 × 8 after preprocessing, but input 'data' takes 1 × 16 × 8",
+        "'axis': {folder}/open.onnx: 'data' is [N, 1, H, W], so its axis 1 cannot be the batch",
+        "'lenet': {folder}/images.npz: an image is 1 × 8 × 8 after preprocessing, but input 'data' takes 1 × 28 × 28",
+    )
+    for problem in problems:
+        assert run.text.count(problem.format(folder=bench.resolve())) == 1, problem
+    monkeypatch.chdir(bench)
+    findings = list(suite())
+    assert sum(finding.name == "suite files" for finding in findings) == 5
+    assert "matrix.toml: 2 of 7 latency cases can run here, 5 wait for their files" in [f.text for f in findings]
