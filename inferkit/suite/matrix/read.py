@@ -31,9 +31,9 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from inferkit.backends import backend_names
+from inferkit.backends import backend, backend_names
 from inferkit.content_store import located
 from inferkit.errors import InferkitError, UsageError
 from inferkit.gate.metrics import ACCURACY, LATENCY, OUTPUT_RULES
@@ -300,12 +300,23 @@ def _backends(table: Table) -> dict[str, BackendSettings]:
             table.note(f"is not a backend{nearest(name, backend_names())}", name)
         inner = table.table(name)
         settings[name] = BackendSettings(
-            build=inner.take("build", dict, {}),
-            session=inner.take("session", dict, {}),
+            build=_settings(inner, name, "build"),
+            session=_settings(inner, name, "session"),
             margins=stated_margins(inner, latency_margin=LATENCY),
         )
         inner.finish()
     return settings
+
+
+def _settings(table: Table, name: str, of: Literal["build", "session"]) -> dict[str, Any]:
+    """Arguments of a backend. What it takes is asked of those alone that say so: a backend of others may not."""
+    values: dict[str, Any] = table.take(of, dict, {})
+    if values and name in backend_names():
+        taken = getattr(backend(name).facts, f"{of}_settings")
+        for key in values:
+            if taken and key not in taken:
+                table.note(f"{name} takes no {key!r}{nearest(key, taken)}", of)
+    return values
 
 
 def _merged(matrix: Matrix, included: Matrix, top: Table) -> Matrix:

@@ -168,6 +168,14 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
         ('[[networks]]\nname = "a"\npreprocessing = { mean = 3 }', "mean: is the path of a mean image"),
         ('[suite]\nreplicates = 0\n[[networks]]\nname = "a"', "2: [suite] replicates: must be above 0"),
         ('[suite]\nreplicate = 1\n[[networks]]\nname = "a"', "2: [suite] replicate: is not known here; did you mean"),
+        (
+            '[[networks]]\nname = "a"\n[backends.onnxruntime]\nsession = { thread = 2 }\n',
+            "4: [backends.onnxruntime] session: onnxruntime takes no 'thread'; did you mean 'threads'?",
+        ),
+        (
+            '[[networks]]\nname = "a"\n[backends.tensorrt]\nbuild = { min_bach = 2 }\n',
+            "4: [backends.tensorrt] build: tensorrt takes no 'min_bach'; did you mean 'min_batch'?",
+        ),
         ('[[networks]]\nname = "a"\n[backends.onnx]\n', "3: [backends] onnx: is not a backend; there are onnxruntime"),
         ('[[networks]]\nname = "a"\n[margins]\n"b-*" = 0.1', "the margin pattern 'b-*' matches no case"),
         ('[[networks]]\nname = "a"\n[margins]\n"a-*" = 0', "4: [margins] a-*: a margin of latency is a share above 0"),
