@@ -146,7 +146,7 @@ def _lines(result: SelfTest) -> list[str]:
         f"without a change: suites that failed {result.suites.text}",
         f"                  wrong verdicts {result.verdicts.text}",
         f"                  INCONCLUSIVE latencies {result.undecided}",
-        f"time to the verdicts of a suite: p50 {percentile_of(result.suite_seconds, 0.5):.1f} s, "
+        f"time to the verdicts of a suite: median {percentile_of(result.suite_seconds, 0.5):.1f} s, "
         f"p95 {percentile_of(result.suite_seconds, 0.95):.1f} s",
     ]
     for each in result.detections:

@@ -181,7 +181,7 @@ def _sweep(
         row = "".join(f"{cell:>12}" for cell in cells)
         print(f"{row}  {'VALID' if point.valid else 'INVALID'}", *point.reasons, flush=True)
 
-    heads = ("delay ms", "queries/s", "completed/s", "queries", "p50 ms", "p99 ms", "batch")
+    heads = ("delay ms", "queries/s", "completed/s", "queries", "median ms", "p99 ms", "batch")
     print("".join(f"{head:>12}" for head in heads), flush=True)
     rates = args.rates or [share * rate for share in SHARES]
     short = args.duration < OFFICIAL_SECONDS

@@ -73,7 +73,11 @@ def judge(
     both = {each.case: each for each in samples if each.case in base.cases}
     of_engines = {name for run in (base, head) for name, case in run.cases.items() if case.several_builds}
     outcomes, layers = _explained(judge_levels(rule, samples, of_engines), base, head)
-    pairs = [_pair(base.cases[name], head.cases[name], each.margin) for name, each in both.items() if not each.invalid]
+    pairs = [
+        _pair(base.cases[name], head.cases[name], each)
+        for name, each in both.items()
+        if not each.invalid or _only_spoiled(base, head, name)
+    ]
     outcomes += judge_metrics(pairs, family)
     outcomes += judge_outputs([(base.cases[name], head.cases[name]) for name in both])
     movements: dict[str, dict[str, Movement]] = {ARITHMETIC: {}, MEMORY: {}}
@@ -121,9 +125,15 @@ def _lacking(base: Run, name: str, absent: Mapping[str, str]) -> str:
     return absent.get(name, "base was not asked for it" if base.narrowed else "only head has it")
 
 
-def _pair(base: CaseRun, head: CaseRun, margin: float) -> JudgedPair:
+def _only_spoiled(base: Run, head: Run, name: str) -> bool:
+    """Whether a case is INVALID for the state of the machine alone: of several files it may be for other machines."""
+    return base.files == head.files == 1 and base.cases[name].fingerprint == head.cases[name].fingerprint
+
+
+def _pair(base: CaseRun, head: CaseRun, samples: LogSamples) -> JudgedPair:
     """Where only one was measured on several builds, the time of a build is of another kind."""
-    return JudgedPair(base, head if base.several_builds == head.several_builds else head.without_building(), margin)
+    head = head if base.several_builds == head.several_builds else head.without_building()
+    return JudgedPair(base, head, samples.margin, spoiled=bool(samples.invalid))
 
 
 def _explained(outcomes: Sequence[Outcome], base: Run, head: Run) -> tuple[list[Outcome], dict[str, LayerDiff]]:

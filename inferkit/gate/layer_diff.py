@@ -193,7 +193,8 @@ class LayerDiff:
     def as_dict(self, most: int | None = None) -> dict[str, Any]:
         """For JSON; at most the first `most` groups."""
         changes = [change.as_dict() for change in self.changes[:most]]
-        return {"delta_us": _micros(self.delta), "groups": len(self.changes), "changes": changes}
+        head = _micros(self._seconds()[1])
+        return {"delta_us": _micros(self.delta), "head_us": head, "groups": len(self.changes), "changes": changes}
 
 
 def diff_layers(base: Sequence[LayerRow], head: Sequence[LayerRow]) -> LayerDiff:

@@ -98,7 +98,7 @@ class Outcome:
         if self.lower is not None and self.upper is not None:
             text += f" (between {self.shown_change(self.lower)} and {self.shown_change(self.upper)})"
         elif self.upper is not None:
-            text += f" (upper bound {self.shown_change(self.upper)})"
+            text += f" ({self.shown_upper(self.upper)})"
         if self.margin is not None:
             text += f", {'tolerance' if self._in_points else 'margin'} {self.shown_amount(self.margin)}"
         if self.mde is not None:
@@ -121,6 +121,12 @@ class Outcome:
         if metric is not None and metric.higher_is_better and value > -1:
             value = 1 / (1 + value) - 1
         return f"{value:+.1%}"
+
+    def shown_upper(self, value: float) -> str:
+        """The upper bound of a change for the worse in words: what may be lost, `upper bound of loss 0.29 points`."""
+        if self._in_points:
+            return f"upper bound of loss {round(value, 2) + 0.0:.2f} points"
+        return f"upper bound {self.shown_change(value)}"
 
     def shown_amount(self, value: float) -> str:
         """A margin of this metric in words: `25 %`, `0.5 points`."""
@@ -170,14 +176,23 @@ def main_figure(of_case: Sequence[Figure]) -> Figure:
 def deciding(of_case: Sequence[Figure]) -> Figure:
     """The figure whose verdict is the case's: the main one, or the first other that fails, or that is INVALID.
 
-    A main figure that is INVALID stays the verdict: what spoiled it may have spoiled the rest too. A waived figure is
-    the verdict of a case that passes otherwise.
+    A main figure that is INVALID stays the verdict, since what spoiled it may have spoiled the rest too: but not an
+    accuracy or what a build fixes, which no state of the machine changes.
+    A waived figure is the verdict of a case that passes otherwise.
     """
     main = main_figure(of_case)
-    if main.verdict in FAILING or main.verdict == Verdict.INVALID:
+    if main.verdict in FAILING:
         return main
     serious = [figure for figure in of_case if figure.verdict in FAILING]
+    if main.verdict == Verdict.INVALID:
+        return next((figure for figure in serious if _is_sound(figure.metric)), main)
     serious += [figure for figure in of_case if figure.verdict == Verdict.INVALID]
     if main.verdict in (Verdict.PASS, Verdict.IMPROVED):
         serious += [figure for figure in of_case if figure.verdict == Verdict.WAIVED]
     return serious[0] if serious else main
+
+
+def _is_sound(name: str) -> bool:
+    """Whether no state of the machine changes this metric: what a build fixes, and answers."""
+    metric = named(name)
+    return metric is not None and metric.test in (Test.EXACT, Test.PAIRED)

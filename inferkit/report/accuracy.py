@@ -16,12 +16,16 @@ def _points(value: float) -> str:
     return f"{round(-value, 2) + 0.0:+.2f}"
 
 
+def _lost(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 _CLASSES = (
     Column("", "name", str, left=True),
     Column("base", "base", percent),
     Column("head", "head", percent),
     Column("points", "drop", _points),
-    Column("upper bound", "worst", _points, rank=1),
+    Column("upper bound of loss", "worst", _lost, rank=1),
     Column("lost", "lost", str, rank=2),
     Column("gained", "gained", str, rank=2),
 )

@@ -57,7 +57,7 @@ def layer_rows(facts: Mapping[str, Any], most: int = _MOST) -> tuple[ShownLayer,
     Where base and head were not compared, the slowest layers. Empty where no backend told of any.
     """
     groups = _groups(facts)
-    return tuple(_row(group, _total(groups, "head_us")) for group in groups[:most])
+    return tuple(_row(group, _of_head(facts, groups)) for group in groups[:most])
 
 
 def culprits(facts: Mapping[str, Any], line: str) -> tuple[str, tuple[ShownLayer, ...]]:
@@ -66,9 +66,9 @@ def culprits(facts: Mapping[str, Any], line: str) -> tuple[str, tuple[ShownLayer
     The line as it is, and none, where the layers' times do not explain the change.
     """
     groups = [] if NOT_SHOWN in line else mappings(mapping(facts, WHY), "changes")
-    total = _total(groups, "delta_us")
+    total = number(mapping(facts, WHY), "delta_us") or _total(groups, "delta_us")
     named = [group for group in groups if (number(group, "delta_us") or 0.0) * total > _LEAST * total**2]
-    rows = tuple(_row(group, _total(groups, "head_us")) for group in named[:_FEW])
+    rows = tuple(_row(group, _of_head(facts, groups)) for group in named[:_FEW])
     return without_names(line) if rows else line, rows
 
 
@@ -122,6 +122,11 @@ def _names(group: Mapping[str, Any]) -> list[str]:
 
 def _total(groups: Sequence[Mapping[str, Any]], key: str) -> float:
     return sum(number(group, key) or 0.0 for group in groups)
+
+
+def _of_head(facts: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> float:
+    """Microseconds of all layers of head: as stated, since a row has only some of the groups."""
+    return number(mapping(facts, WHY), "head_us") or _total(groups, "head_us")
 
 
 def _row(group: Mapping[str, Any], total: float) -> ShownLayer:

@@ -77,7 +77,7 @@ def _row(case: CaseView) -> str:
         if outcome.lower is not None and outcome.upper is not None:
             bounds = f"{outcome.shown_change(outcome.lower)} … {outcome.shown_change(outcome.upper)}"
         elif outcome.upper is not None:
-            bounds = f"upper bound {outcome.shown_change(outcome.upper)}"
+            bounds = outcome.shown_upper(outcome.upper)
     verdict = f"**{case.verdict}**" if case.fails else case.verdict
     cells = (f"<code>{plain(case.case)}</code>", plain(case.metric), base, head, change, bounds, verdict)
     return f"| {' | '.join(cells)} |"

@@ -46,13 +46,20 @@ def outcome_lines(
     explained: list[str] = []
     for outcome in rows:
         diff = (layers or {}).get(outcome.case) if outcome.metric == LATENCY else None
-        if outcome.verdict in _EXPLAINED or diff is not None or is_changed(outcome):
+        shown = outcome.verdict in _EXPLAINED or diff is not None
+        if shown or is_changed(outcome) or _passes_beyond(outcome):
             facts = {} if diff is None else {WHY: diff.as_dict()}
             explained += headline_lines(outcome.line, facts, width=width, color=color)
     unsupported = [outcome for outcome in rows if outcome.verdict is Verdict.UNSUPPORTED]
     grouped = unsupported_lines((outcome.case, outcome.reason, outcome.hint) for outcome in unsupported)
     explained += [part for line in grouped for part in folded(line, width)]
     return [*lines, "", *explained] if explained else lines
+
+
+def _passes_beyond(outcome: Outcome) -> bool:
+    """Whether it passes although its change exceeds the margin: the figures alone would say otherwise."""
+    beyond = outcome.change is not None and outcome.margin is not None and abs(outcome.change) > outcome.margin
+    return outcome.verdict is Verdict.PASS and beyond and bool(outcome.reason)
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:

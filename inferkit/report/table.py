@@ -81,10 +81,14 @@ def _fitted(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Seque
 
 
 def shortened(text: str, room: int) -> str:
-    """The first line of a reason in at most `room` characters; what is before its last colon goes first."""
+    """The first line of a reason in at most `room` characters: the cause is last, so what is before a colon goes first,
+    clause by clause, and no more than must.
+    """
     line = text.partition("\n")[0].rstrip(":")
-    if len(line) > room and ": " in line:
-        line = f"… {line.rpartition(': ')[2]}"
+    rest = line
+    while len(line) > room and ": " in rest:
+        rest = rest.partition(": ")[2]
+        line = f"… {rest}"
     return line if len(line) <= room else f"{line[: room - 1]}…"
 
 

@@ -27,8 +27,8 @@ def _spread(value: float) -> str:
     return f"±{value:.1%}"
 
 
-def _points(value: float) -> str:
-    return f"{round(-value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
+def _lost(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
 
 
 _CHANGE = "change / margin"
@@ -52,7 +52,7 @@ _SERVICE = (
     Column("datum", "centre", seconds),
     Column("±", "spread", _spread, rank=1),
     Column("throughput", "rate", _plain, rank=1),
-    Column("p50", "p50", seconds, rank=5),
+    Column("median", "p50", seconds, rank=5),
     Column("p99 (queries)", "p99", _plain, rank=3),
     Column("MLPerf", "loadgen", _plain, rank=4, left=True),
     Column("base", "base", seconds, rank=1),
@@ -68,7 +68,7 @@ _ACCURACY = (
     Column("top-5", "top5", percent, rank=4),
     Column("base", "base", percent, rank=1),
     Column("points / tolerance", "change", _plain),
-    Column("upper bound", "upper", _points, rank=1),
+    Column("upper bound of loss", "upper", _lost, rank=1),
     Column("lost", "lost", _plain, rank=2),
     Column("gained", "gained", _plain, rank=2),
     Column("throughput", "rate", _plain, rank=3),

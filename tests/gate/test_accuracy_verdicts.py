@@ -62,8 +62,8 @@ def test_few_images_prove_nothing():
 def test_the_line_shows_point_bound_and_counts():
     line = judge_accuracy(*pair(10_000, 40, 25), tolerance=0.5).line
     assert line == (
-        f"{CASE} top-1: PASS: 90.00 % -> 89.85 %, -0.15 points (upper bound -0.29 points), tolerance 0.5 points; "
-        "40 images lost, 25 gained of 10000"
+        f"{CASE} top-1: PASS: 90.00 % -> 89.85 %, -0.15 points (upper bound of loss 0.29 points), "
+        "tolerance 0.5 points; 40 images lost, 25 gained of 10000"
     )
 
 

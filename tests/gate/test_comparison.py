@@ -95,6 +95,18 @@ def test_a_regression_outweighs_an_invalid_case(tmp_path):
     assert exit_code(result.outcomes) == 1
 
 
+def test_a_larger_engine_is_found_where_the_machine_spoiled_the_latency(tmp_path):
+    """Others on the machine change no engine's size: not to judge it would hide that it grew."""
+    invalid = {"case": CASE, "metric": "latency", "verdict": "INVALID", "reason": "other processes used the GPU"}
+    base, head = ours({CASE: FAST}), ours({CASE: FAST}, outcomes=[invalid])
+    for content, size in ((base, 1_000_000), (head, 1_500_000)):
+        content["inferkit"]["cases"][CASE] |= {"engine_bytes": size, "rebuilt": True}
+    result = comparison(tmp_path, base, head)
+    found = {outcome.metric: outcome.verdict for outcome in result.outcomes}
+    assert found == {"latency": Verdict.INVALID, "engine size": Verdict.REGRESSED}
+    assert exit_code(result.outcomes) == 1
+
+
 def test_several_files_of_a_side_are_replicates(tmp_path):
     result = comparison(tmp_path, [ours({CASE: FAST}), ours({CASE: FAST})], ours({CASE: FAST}))
     assert (result.outcomes[0].base_replicates, result.outcomes[0].head_replicates) == (6, 3)

@@ -73,6 +73,16 @@ def test_an_invalid_latency_is_the_verdict_whatever_else_of_the_case_regressed(t
     assert [line.partition(" ")[0] for line in found["annotations"]] == ["::warning"]
 
 
+@pytest.mark.parametrize("metric", ["engine size", "top-1"])
+def test_what_no_machine_changes_is_the_verdict_of_a_case_whose_latency_is_invalid(metric):
+    outcomes = [outcome(FIRST, "latency", "INVALID", "the machine moved"), outcome(FIRST, metric, "REGRESSED")]
+    said, row = decided(outcomes[0], outcomes[1:], {})
+    assert (said.metric, said.verdict) == (metric, "REGRESSED")
+    assert row["also"] == [outcomes[0].line]
+    assert exit_code(outcomes) == 1
+    assert verdict_counts(cases_of(outcomes)) == {"REGRESSED": 1}
+
+
 @pytest.mark.parametrize("latency", [verdict for verdict in Verdict if verdict != "UNSUPPORTED"])
 def test_it_is_what_pytest_says_of_the_test(latency):
     main_outcome = outcome(FIRST, "latency", latency)

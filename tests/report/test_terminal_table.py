@@ -7,13 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferkit.gate.layer_diff import diff_layers
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.measure.case import Case
 from inferkit.measure.latency.replicate import Replicate
+from inferkit.measure.layers.table import LayerRow
+from inferkit.report.layers import culprits
+from inferkit.report.outcomes import outcome_lines
 from inferkit.report.table import shortened
 from inferkit.report.terminal import render
 from inferkit.suite.campaign.facts import latency_row
-from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.campaign.records import CaseRecord, once_each
 from inferkit.suite.matrix.definition import NetworkDefinition
 
 ROW = {
@@ -204,9 +208,31 @@ def test_failures_stand_in_the_table_of_their_kind():
     assert heads == ["case", "service", "case"]
 
 
+def test_a_reason_that_every_process_has_in_other_figures_is_said_once():
+    busy = [f"other processes used {used} of the 2 CPUs" for used in (1.2, 0.9, 1.4)]
+    said = once_each([busy[0], "the GPU was throttled", *busy[1:]])
+    assert said == "other processes used 1.2 of the 2 CPUs (and 2 more like it), the GPU was throttled"
+
+
+def test_a_change_beyond_the_margin_that_passes_says_why():
+    small = Outcome("a", "cold start", Verdict.PASS, 0.1, 0.2, 1.0, margin=0.5, reason="less than 500 ms either way")
+    assert any("less than 500 ms either way" in line for line in outcome_lines([small]))
+    within = Outcome("a", "latency", Verdict.PASS, 0.1, 0.101, 0.01, margin=0.05, reason="a reason")
+    assert not any("a reason" in line for line in outcome_lines([within]))
+
+
+def test_the_share_of_head_is_that_of_all_its_layers_however_few_are_listed():
+    base = [LayerRow(f"l{n}", seconds=1e-6, origins=(f"l{n}",)) for n in range(20)]
+    head = [LayerRow(f"l{n}", seconds=(21e-6 if n == 0 else 1e-6), origins=(f"l{n}",)) for n in range(20)]
+    diff = diff_layers(base, head)
+    shares = {culprits({"why": diff.as_dict(most=most)}, "line")[1][0].share for most in (None, 8, 1)}
+    assert shares == {"52.5%"}  # 21 of 40 µs
+
+
 def test_a_reason_is_shortened_to_its_cause():
     assert shortened("a: b", 10) == "a: b"
     assert shortened("the network of somebody: no such file", 20) == "… no such file"
+    assert shortened("building failed: Gemm ip1: 32 rows: 16 wanted", 34) == "… Gemm ip1: 32 rows: 16 wanted"
     assert shortened("x" * 30, 10) == "x" * 9 + "…"
     assert shortened("the process died:\n  words", 40) == "the process died"
 

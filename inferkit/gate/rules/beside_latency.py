@@ -29,11 +29,15 @@ _ALPHA = 0.02  # REGRESSED and IMPROVED together, half each
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """A case that base and head have, with the margin of its latency (a share)."""
+    """A case that base and head have, with the margin of its latency (a share).
+
+    `spoiled`: the machine was not in a state to measure it, so that only what a build fixes is judged.
+    """
 
     base: CaseRun
     head: CaseRun
     margin: float
+    spoiled: bool = False
 
     def margin_of(self, metric: Metric, base: float) -> float:
         """The margin of a metric of this case as a share of `base`: the one stated for it, else the table's."""
@@ -55,11 +59,13 @@ def judge_metrics(pairs: Sequence[JudgedPair], family: int | None = None) -> lis
 
     `family` is how many cases are judged in all where these are only some of them: they get their part of the error.
     """
-    part = 1.0 if family is None else min(len(pairs) / max(family, 1), 1.0)
+    sound = [pair for pair in pairs if not pair.spoiled]
+    part = 1.0 if family is None else min(len(sound) / max(family, 1), 1.0)
     outcomes: list[Outcome] = []
     for metric in of_replicates():
         values: list[_Values] = [
-            (pair, pair.base.data.get(metric.datum, ()), pair.head.data.get(metric.datum, ())) for pair in pairs
+            (pair, pair.base.data.get(metric.datum, ()), pair.head.data.get(metric.datum, ()))
+            for pair in (pairs if metric.test is Test.EXACT else sound)
         ]
         if metric.test is Test.EXACT:
             for pair, base, head in values:

@@ -160,7 +160,7 @@ def shown_bounds(outcome: Outcome) -> str:
     """The bounds of a change in words, a dash where there are none."""
     if outcome.lower is not None and outcome.upper is not None:
         return f"{outcome.shown_change(outcome.lower)} … {outcome.shown_change(outcome.upper)}"
-    return "–" if outcome.upper is None else f"upper bound {outcome.shown_change(outcome.upper)}"
+    return "–" if outcome.upper is None else outcome.shown_upper(outcome.upper)
 
 
 def _confusion(group: Sequence[CaseView]) -> Confusion | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -108,7 +109,7 @@ class CaseRecord:
     @property
     def invalid(self) -> str:
         """Why the machine was not in a state to measure; empty where it was."""
-        return ", ".join(dict.fromkeys(reason for each in self.replicates for reason in each.invalid))
+        return once_each([reason for each in self.replicates for reason in each.invalid])
 
     def measured(self) -> CaseRun:
         """What was measured so far, for the gate."""
@@ -120,6 +121,14 @@ class CaseRecord:
             settings=self.settings_digest,
             outputs_rule=self.outputs_rule,
         )
+
+
+def once_each(reasons: Sequence[str]) -> str:
+    """What processes say that differs in figures alone, as how busy others were, is said once, with their number."""
+    alike: dict[str, list[str]] = {}
+    for reason in reasons:
+        alike.setdefault(re.sub(r"[\d.]+", "0", reason), []).append(reason)
+    return ", ".join(each[0] + (f" (and {len(each) - 1} more like it)" if each[1:] else "") for each in alike.values())
 
 
 def case_run(

@@ -174,7 +174,8 @@ def decided(outcome: Outcome, others: Sequence[Outcome], row: Mapping[str, Any])
     `also` are the lines of what else became worse: one verdict must not hide it.
     """
     said = deciding([outcome, *others])
-    row = {**row, "also": [other.line for other in others if other is not said and other.verdict in _WORSE]}
+    beside = [other for other in (outcome, *others) if other is not said]
+    row = {**row, "also": [other.line for other in beside if other.verdict in {*_WORSE, Verdict.INVALID}]}
     if said is outcome:
         return outcome, row
     reason = "; ".join(other.line for other in others if other.verdict is said.verdict)
