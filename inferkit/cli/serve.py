@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.serve.protocol.service import Service
 
     ended = threading.Event()
-    with open_session(args) as (name, session):
+    with open_session(args) as (name, session, calibrated):
         service = Service(
             args.name or name,
             session,
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             delay=args.delay,
             queue_limit=queue_limit,
             token=token,
+            calibrated=calibrated,
         )
         previous = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

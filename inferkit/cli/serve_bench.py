@@ -84,7 +84,7 @@ def _measure(args: argparse.Namespace, write: Callable[[Any], None]) -> ExitCode
     logs = args.logs or Path(tempfile.mkdtemp(prefix="inferkit-serve-bench-"))
     highest: RateSearch | None = None
     results: list[LoadResult] = []
-    with open_session(args) as (_, session):
+    with open_session(args) as (_, session, _):
         samples = _samples(args, session)
         probed = probe(session, samples, args.max_batch)
         if args.delays:

@@ -78,12 +78,14 @@ def _loaded(args: argparse.Namespace) -> Engine:
 
 
 @contextmanager
-def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
+def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session, dict[str, float]]]:
     """Load, bring to precision and build, or load an engine file, and open it, holding the device's lease.
 
-    Gives the network's name and the session, and closes all at the end. `settle` comes first.
+    Gives the network's name, the session and the range that each input was calibrated for (where that is known), and
+    closes all at the end. `settle` comes first.
     """
     from inferkit.measure.machine.lease import device_lease
+    from inferkit.precision.input_range import calibrated_inputs
     from inferkit.serve.batching.buckets import service_session
 
     settings: dict[str, Any] = {}
@@ -97,7 +99,7 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session]]:
         engine = _built(network, args) if network is not None else args.engine
         name = network.name if network is not None else engine.info.network
         with service_session(engine, args.max_batch, **settings) as session:
-            yield name, session
+            yield name, session, {} if network is None else calibrated_inputs(network)
 
 
 def _network(args: argparse.Namespace) -> Network:

@@ -118,7 +118,7 @@ def test_an_undecided_case_is_an_error_where_it_fails_the_build(strict):
 
 @pytest.mark.parametrize("latency", ["INVALID", "REGRESSED"])
 def test_what_else_became_worse_is_told_beside_the_verdict(latency):
-    larger, same = outcome(FIRST, "engine size", "REGRESSED"), outcome(FIRST, "build time", "PASS")
+    larger, same = outcome(FIRST, "host memory", "REGRESSED"), outcome(FIRST, "build time", "PASS")
     said, row = decided(outcome(FIRST, "latency", latency), [larger, same], {"kind": "latency", "case": FIRST})
     lines = "\n".join(render([{"verdict": said.verdict, "line": said.line, "row": {**row, "verdict": latency}}]))
     assert said.verdict == latency

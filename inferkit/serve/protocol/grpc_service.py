@@ -172,6 +172,8 @@ def _arrays(request: Any) -> Arrays:
             arrays[tensor.name] = from_bytes(tensor.name, tensor.datatype, shape, raw[index])
         elif tensor.datatype not in _CONTENTS:
             raise BadRequest(f"input {tensor.name}: {tensor.datatype or 'no datatype'} needs raw contents")
+        elif others := [f.name for f, _ in tensor.contents.ListFields() if f.name != _CONTENTS[tensor.datatype]]:
+            raise BadRequest(f"input {tensor.name}: {tensor.datatype} has no {' and no '.join(others)}")
         else:
             numbers = getattr(tensor.contents, _CONTENTS[tensor.datatype])
             arrays[tensor.name] = from_numbers(tensor.name, tensor.datatype, shape, list(numbers))

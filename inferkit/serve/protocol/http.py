@@ -111,6 +111,8 @@ def application(service: Service, max_bytes: int) -> Starlette:
         _check_model(service, request)
         body = await _body(request, max_bytes)
         header, arrays = _read(body, request.headers.get(JSON_LENGTH))
+        if header.get("id") is not None:
+            _text(header["id"], "id")
         parameters = _parameters(header, ("timeout", "binary_data_output"), "the request")
         asked = [_object(entry, "outputs") for entry in _list(header.get("outputs", []), "outputs")]
         names = [_text(entry.get("name"), "an output's name") for entry in asked]
@@ -151,7 +153,7 @@ def _check_model(service: Service, request: Request) -> None:
 async def _body(request: Request, max_bytes: int) -> bytes:
     from starlette.requests import ClientDisconnect
 
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise BadRequest("compressed requests are not supported: send the body uncompressed")
     length = _size(request.headers.get("content-length", "0"))
     if length is not None and length > max_bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from inferkit.errors import UsageError
+from inferkit.precision.input_range import unlike_calibration
 from inferkit.serve.batching.batcher import Batcher
 from inferkit.serve.batching.errors import BadRequest, BatcherClosed, DeadlineExceeded, QueueFull
 from inferkit.serve.batching.staging import refuse_nan
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 VERSION = "1"
 # In the protocol's addresses a name ends where one of these begins; slashes before that are part of it.
 MODEL_NAME = "(?:(?!/(?:versions/|ready$|infer$)).)+"
+_LOG = logging.getLogger("inferkit.serve")
+_SEEN = 20  # requests of which none reaches a tenth of the calibrated range
 LONGEST_WAIT = 86_400  # seconds; whoever would wait longer has no deadline
 
 
@@ -48,7 +54,11 @@ class TensorMetadata:
 
 
 class Service:
-    """Runs requests on a session through a batcher of its own; `close` drains it. The session stays the caller's."""
+    """Runs requests on a session through a batcher of its own; `close` drains it. The session stays the caller's.
+
+    `calibrated` is the largest magnitude of each input that a quantized network was calibrated for: requests that do
+    not fit it are logged, once.
+    """
 
     def __init__(
         self,
@@ -60,11 +70,13 @@ class Service:
         delay: float = 0.002,
         queue_limit: int = 1024,
         token: str | None = None,
+        calibrated: Mapping[str, float] | None = None,
     ) -> None:
         check_name(name)
         self.name, self.platform = name, platform
         self.inputs, self.outputs = _tensors(session.inputs), _tensors(session.outputs)
         self._token = token
+        self._range = _Range(name, calibrated or {})
         self.metrics = Metrics(max_batch, lambda: self.batcher.waiting)
         self.is_ready = True
         self.batcher = Batcher(
@@ -100,8 +112,11 @@ class Service:
         for name in wanted:
             if name not in names:
                 raise BadRequest(f"the network has no output {name}; it has {', '.join(names)}")
+            if wanted.count(name) > 1:
+                raise BadRequest(f"output {name} is asked for twice")
         if not self.batcher.refuses_nan:  # else the engine would refuse the whole batch
             refuse_nan(inputs)
+        self._range.see(inputs)
         outputs = await self.batcher.asubmit(inputs, deadline=deadline)
         return {name: outputs[name] for name in wanted or names}
 
@@ -127,6 +142,32 @@ class Service:
             raise
         finally:
             self.metrics.request(protocol, outcome, time.monotonic() - began)
+
+
+class _Range:
+    """Compares what is sent with the calibration, until it has warned. One dark image says nothing: several do."""
+
+    def __init__(self, model: str, calibrated: Mapping[str, float]) -> None:
+        self._model = model
+        self._calibrated = dict(calibrated)
+        self._largest: dict[str, float] = {}
+        self._requests = 0
+
+    def see(self, inputs: Arrays) -> None:
+        """Take a request into account; it may be of any numbers."""
+        if not self._calibrated:
+            return
+        self._requests += 1
+        for name, array in inputs.items():
+            if name in self._calibrated and array.size:
+                seen = float(np.abs(array.astype(np.float32)).max())
+                self._largest[name] = max(self._largest.get(name, 0.0), seen)
+        reached = {name: np.array([seen], np.float32) for name, seen in self._largest.items()}
+        warning = unlike_calibration(self._calibrated, reached, "the model")
+        above = any(seen > self._calibrated[name] for name, seen in self._largest.items())
+        if warning and (above or self._requests >= _SEEN):
+            _LOG.warning("%s: in %d requests %s", self._model, self._requests, warning)
+            self._calibrated = {}
 
 
 def _tensors(infos: Sequence[TensorInfo]) -> tuple[TensorMetadata, ...]:

@@ -50,17 +50,19 @@ def from_numbers(name: str, kind: str, shape: Sequence[int], numbers: Any) -> ND
     dtype = _dtype(name, kind, shape)
     try:
         given = np.asarray(numbers)
+        if dtype.kind != "b" and _has_truth(numbers):
+            raise BadRequest(f"input {name}: the data has true or false, which are no numbers of type {kind}")
         if given.dtype.kind in "fO" and given.size:
             given = _exact(numbers, given, dtype)
     except (ValueError, OverflowError) as error:
         raise BadRequest(f"input {name}: the data is not a tensor ({error})") from None
     if given.size != math.prod(shape):
         raise BadRequest(f"input {name} has {given.size} numbers; {list(shape)} takes {math.prod(shape)}")
-    fits = {"b": "b", "u": "biu", "i": "biu", "f": "biuf"}[dtype.kind]
+    fits = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}[dtype.kind]
     is_exact = given.dtype.kind == "O" and dtype.kind in "ui" and all(isinstance(number, int) for number in given.flat)
     if given.size and given.dtype.kind not in fits and not is_exact:
         raise BadRequest(f"input {name}: the data is not of type {kind}")
-    if given.size and dtype.kind in "ui" and given.dtype.kind != "b":
+    if given.size and dtype.kind in "ui":
         limits = np.iinfo(dtype)
         if int(given.min()) < limits.min or int(given.max()) > limits.max:
             raise BadRequest(f"input {name}: the data is outside of {kind}, {limits.min} to {limits.max}")
@@ -69,6 +71,14 @@ def from_numbers(name: str, kind: str, shape: Sequence[int], numbers: Any) -> ND
     if dtype.kind == "f" and np.count_nonzero(np.isinf(tensor)) > np.count_nonzero(np.isinf(given)):
         raise BadRequest(f"input {name}: the data is outside of {kind}, up to {np.finfo(dtype).max:.4g}")
     return tensor
+
+
+def _has_truth(numbers: Any) -> bool:
+    """Whether there is a true or false among numbers, flat or nested: numpy takes them for 1 and 0."""
+    if not isinstance(numbers, list):
+        return False
+    kinds = set(map(type, numbers))
+    return bool in kinds or (list in kinds and any(map(_has_truth, numbers)))
 
 
 def _exact(numbers: Any, given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -82,7 +92,7 @@ def _exact(numbers: Any, given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[A
     kinds = {type(number) for number in each.flat}
     if dtype.kind == "f" and kinds <= {int, float}:
         return each.astype(np.float64)
-    return each if dtype.kind in "ui" and kinds <= {int, bool} else given
+    return each if dtype.kind in "ui" and kinds <= {int} else given
 
 
 def _dtype(name: str, kind: str, shape: Sequence[int]) -> np.dtype[Any]:

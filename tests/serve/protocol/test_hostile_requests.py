@@ -1,7 +1,9 @@
 """Names, headers and numbers that no ordinary client sends: reached, or refused as the client's fault, never a 500."""
 
+import asyncio
 import json
 import socket
+from contextlib import closing
 from urllib.parse import quote
 
 import numpy as np
@@ -14,6 +16,8 @@ from tests.serve.protocol.doubling import Doubling, an_input, ask, ask_grpc, grp
 
 for library in ("grpc", "prometheus_client", "starlette", "uvicorn"):
     pytest.importorskip(library, reason=f"{library} is missing: pip install grpcio prometheus-client starlette uvicorn")
+
+grpc = pytest.importorskip("grpc")
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +125,55 @@ def test_a_name_that_is_half_of_a_surrogate_pair_is_the_clients_fault(server):
     assert infer(server, body)[0] == 400
     named = json.dumps({**an_input(), "outputs": [{"name": "y"}]}).replace('"y"', '"\\ud800"')
     assert infer(server, named.encode())[0] == 400
+
+
+@pytest.mark.parametrize("encoding", [b"Identity", b"", b" identity "])
+def test_a_body_that_is_not_encoded_may_say_so_in_any_case(server, encoding):
+    body = json.dumps(an_input()).encode()
+    headers = b"Content-Length: %d" % len(body), b"Content-Encoding: " + encoding
+    assert raw(server, *headers, body=body) == 200
+
+
+@pytest.mark.parametrize("number", [7, True, ["a"], {}])
+def test_an_id_that_is_no_text_is_refused(server, number):
+    status, answer = infer(server, {**an_input(), "id": number})
+    assert (status, answer["error"]) == (400, "id: must be a string")
+    assert infer(server, {**an_input(), "id": None})[0] == 200
+
+
+def test_an_output_that_is_asked_for_twice_is_refused_over_both_protocols(server):
+    status, answer = infer(server, {**an_input(), "outputs": [{"name": "y"}, {"name": "sum"}, {"name": "y"}]})
+    assert (status, answer["error"]) == (400, "output y is asked for twice")
+    request = grpc_request()
+    request.outputs.add(name="y")
+    request.outputs.add(name="y")
+    with pytest.raises(grpc.RpcError) as refused:
+        ask_grpc(server, request)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_tensor_with_two_kinds_of_contents_is_refused(server):
+    request = grpc_request()
+    request.inputs[0].contents.int64_contents.extend((4, 5, 6))
+    with pytest.raises(grpc.RpcError) as refused:
+        ask_grpc(server, request)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "FP32 has no int64_contents" in refused.value.details()
+
+
+def warnings_of(caplog, calibrated, *values):
+    """What a service logs of requests with these values."""
+    with closing(Service("doubling", Doubling(), 8, delay=0, calibrated=calibrated)) as service:
+        for value in values:
+            asyncio.run(service.infer({"x": np.full((1, 3), value, np.float32)}, ()))
+    return [record.getMessage() for record in caplog.records if record.name == "inferkit.serve"]
+
+
+def test_requests_far_outside_of_the_calibration_are_logged_once_with_both_figures(caplog):
+    (warning,) = warnings_of(caplog, {"x": 1.0}, 0.9, 255.0, 254.0)
+    assert "in 2 requests the largest value of the images is 255, but the model was calibrated up to 1" in warning
+
+
+@pytest.mark.parametrize(("values", "count"), [([0.01] * 19, 0), ([0.01] * 25, 1), ([0.0, 0.9] * 20, 0)])
+def test_a_dark_image_is_no_reason_and_only_dark_ones_are(caplog, values, count):
+    assert len(warnings_of(caplog, {"x": 1.0}, *values)) == count
