@@ -1,4 +1,5 @@
-"""Files: those that users keep are written whole or not at all, and a name read in a file leads nowhere else.
+"""Files: those that users keep are written whole or not at all, text has the encoding that it says, and a name read in
+a file leads nowhere else.
 
 Written are a temporary file in the same folder, fsync, rename. What is no regular file (a device, a pipe) is written
 through instead, and of a symbolic link the file that it names is replaced.
@@ -6,6 +7,7 @@ through instead, and of a symbolic link the file that it names is replaced.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import stat
@@ -121,3 +123,21 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+# The longer ones first: that of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def decoded(content: bytes) -> str:
+    """Text as editors and shells on Windows write it too: in UTF-8, or in what its byte order mark says.
+
+    UnicodeDecodeError where it is not.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8-sig")
+    return content.decode(encoding)

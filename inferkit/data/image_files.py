@@ -18,7 +18,7 @@ from inferkit.data.memory import Scratch
 from inferkit.data.pixels.decode import check_bytes, decode_image, pixel_limit
 from inferkit.data.stream import StoredImage
 from inferkit.errors import DataError
-from inferkit.files import inside
+from inferkit.files import decoded, inside
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 MAX_LIST_BYTES = 1 << 28
@@ -161,7 +161,9 @@ def _shown(folder: Path) -> list[str]:
 def _text(path: Path) -> str:
     content = read_at_most(path, MAX_LIST_BYTES, "list")
     try:
-        return content.decode("utf-8-sig")  # editors on Windows begin with a byte order mark
+        return decoded(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: is not UTF-8 text; write each line as `path label`") from error
+        raise DataError(
+            f"{path}, line {line}: is not UTF-8 text, nor UTF-16 with a byte order mark; write each line as `path label`"
+        ) from error

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from inferkit.errors import DataError
+from inferkit.files import decoded
 
 MAX_BYTES = 1 << 24
 _SYNSET = re.compile(r"n\d{8}(\s+|$)")  # a WordNet number before the words
@@ -34,7 +35,7 @@ def read_labels(path: str | os.PathLike[str], encoding: str = "utf-8") -> tuple[
     path = Path(path)
     content = read_at_most(path, MAX_BYTES, "label file")
     try:
-        text = content.decode(encoding)
+        text = decoded(content) if encoding == "utf-8" else content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(

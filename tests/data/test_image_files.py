@@ -148,8 +148,9 @@ def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
         read_folder(tmp_path / "none")
 
 
-def test_a_list_may_begin_with_a_byte_order_mark(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path, encoding):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 5, 3), 9, np.uint8))
-    (tmp_path / "list.txt").write_text("a.png 3\n", encoding="utf-8-sig")
+    (tmp_path / "list.txt").write_text("a.png 3\n", encoding=encoding)
     (batch,) = read_list(tmp_path / "list.txt").batches(1)
     assert list(batch.labels) == [3]

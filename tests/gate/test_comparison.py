@@ -276,6 +276,34 @@ def test_an_odd_benchmark_is_named_and_the_others_are_compared(tmp_path, odd, sa
     assert said in " ".join(result.remarks)
 
 
+@pytest.mark.parametrize(
+    "info, said",
+    [
+        ('{"a": 1, "a": 2}', "bench[odd] is damaged: 'a' stands there twice: left out"),
+        ('{"most": ' + "9" * 5000 + "}", "bench[odd] is damaged: Exceeds the limit"),
+        ('{"deep": ' + "[" * 3000 + "]" * 3000 + "}", "bench[odd] is damaged: it is nested too deeply: left out"),
+        ('{"text": "]} , [{", "a": 1, "a": 2}', "'a' stands there twice"),
+    ],
+)
+def test_a_benchmark_whose_json_is_refused_is_named_and_the_others_are_compared(tmp_path, info, said):
+    odd = {"fullname": "bench[odd]", "extra_info": "INFO"}
+    content = {**foreign({}), "benchmarks": [GOOD, odd, GOOD | {"fullname": "x"}]}
+    text = json.dumps(content).replace('"INFO"', info)
+    (tmp_path / "odd.json").write_text(text)
+    run = read_run(tmp_path / "odd.json")
+    assert set(run.cases) == {"good", "x"}
+    assert said in " ".join(run.remarks)
+    (tmp_path / "odd.json").write_text(text[:-1])
+    with pytest.raises(BaselineError, match="is damaged"):
+        read_run(tmp_path / "odd.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_file_in_another_encoding_with_a_byte_order_mark_is_read(tmp_path, encoding):
+    (tmp_path / "run.json").write_text(json.dumps(foreign({"good": 0.01})), encoding=encoding)
+    assert set(read_run(tmp_path / "run.json").cases) == {"good"}
+
+
 def test_of_a_benchmark_that_was_run_again_the_last_entry_counts(tmp_path):
     again = {**GOOD, "stats": {"median": 0.02}}
     result = comparison(tmp_path, foreign({"good": 0.02}), {**foreign({}), "benchmarks": [GOOD, again]})

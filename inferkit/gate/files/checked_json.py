@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from inferkit.errors import BaselineError
+from inferkit.files import decoded
 
 # A benchmark of 10,000 cases with all its times is some 500 MB; more is not one of ours.
 _MOST_BYTES = 1 << 30
 
 
-def read_json(path: str | os.PathLike[str], *, nan: bool = False) -> Place:
+def read_json(path: str | os.PathLike[str], *, nan: bool = False, one_by_one: str = "") -> Place:
     """The file's top object. BaselineError where it cannot be read, is not JSON, or holds a key twice.
 
-    NaN and infinity are refused too, unless `nan`: then who asks for a number refuses them, with the place.
+    NaN and infinity are refused too, unless `nan`: then who asks for a number refuses them, with the place. For
+    `one_by_one` see `parse_json`.
     """
     name = str(path)
     try:
@@ -28,19 +32,86 @@ def read_json(path: str | os.PathLike[str], *, nan: bool = False) -> Place:
         content = Path(path).read_bytes()
     except OSError as error:
         raise BaselineError(f"{name}: cannot be read: {error.strerror or error}") from error
-    return parse_json(content, name, nan=nan)
+    return parse_json(content, name, nan=nan, one_by_one=one_by_one)
 
 
-def parse_json(content: bytes, name: str, *, nan: bool = False) -> Place:
-    """The same for content that is no file (yet); `name` stands in the messages. A byte order mark is passed over."""
+def parse_json(content: bytes, name: str, *, nan: bool = False, one_by_one: str = "") -> Place:
+    """The same for content that is no file (yet); `name` stands in the messages. A byte order mark is passed over.
+
+    `one_by_one` is the key of a list in the top object of which one item may be damaged: it becomes a Damaged.
+    """
     try:
-        text = content.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=float if nan else _no_constant, object_pairs_hook=_no_repetition)
-    except (ValueError, RecursionError) as error:
+        text = decoded(content)
+    except ValueError as error:
         raise BaselineError(f"{name}: is damaged: {error}") from error
+    try:
+        value = _parsed(text, nan)
+    except (ValueError, RecursionError) as error:
+        value = _parsed_one_by_one(text, nan, one_by_one) if one_by_one else None
+        if value is None:
+            raise BaselineError(f"{name}: is damaged: {error}") from error
     if not isinstance(value, dict):
         raise BaselineError(f"{name}: is damaged: it holds no JSON object")
     return Place(value, name)
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """An item of a list that JSON allows and that is refused, or that is none: why, and the name that stands in it."""
+
+    reason: str
+    name: str
+
+
+def _parsed(text: str, nan: bool) -> Any:
+    return json.loads(text, parse_constant=float if nan else _no_constant, object_pairs_hook=_no_repetition)
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_FULL_NAME = re.compile(r'"fullname"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+
+
+def _parsed_one_by_one(text: str, nan: bool, key: str) -> Any:
+    """The top object, each item of its list `key` parsed by itself; None where the rest is damaged too."""
+    spans = _items(text, key)
+    if not spans:
+        return None
+    try:
+        value = _parsed(text[: spans[0][0]] + text[spans[-1][1] :], nan)
+    except (ValueError, RecursionError):
+        return None
+    value[key] = [_item(text[begin:end], nan) for begin, end in spans]
+    return value
+
+
+def _items(text: str, key: str) -> list[tuple[int, int]]:
+    """Begin and end of each item of the list `key` in the top object, without looking into them."""
+    depth, last, begin = 0, "", 0
+    inside = False
+    spans: list[tuple[int, int]] = []
+    for token in _TOKEN.finditer(text):
+        word = token.group()
+        if word in "[{":
+            depth += 1
+            if word == "[" and depth == 2 and not spans and last == f'"{key}"':
+                inside, begin = True, token.end()
+        elif word in "]},":
+            if inside and depth == 2:
+                spans.append((begin, token.start()))
+                begin, inside = token.end(), word == ","
+            depth -= word != ","
+        elif depth == 1:
+            last = word
+    return [] if inside else spans
+
+
+def _item(text: str, nan: bool) -> Any:
+    try:
+        return _parsed(text, nan)
+    except (ValueError, RecursionError) as error:
+        named = _FULL_NAME.search(text)
+        reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+        return Damaged(reason.partition(";")[0], "" if named is None else str(json.loads(named.group(1), strict=False)))
 
 
 def _no_constant(word: str) -> NoReturn:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from inferkit.errors import BaselineError
-from inferkit.gate.files.checked_json import Place, read_json
+from inferkit.gate.files.checked_json import Damaged, Place, read_json
 from inferkit.gate.files.data import (
     FASTEST,
     SLOWEST,
@@ -47,7 +47,7 @@ def read_run(path: PathLike, *, foreign: bool = False) -> Run:
 
     BaselineError for a file that is damaged, newer, or no benchmark JSON.
     """
-    return run_of(read_json(path, nan=True), foreign=foreign)
+    return run_of(read_json(path, nan=True, one_by_one="benchmarks"), foreign=foreign)
 
 
 def read_sides(base: Sequence[PathLike], head: Sequence[PathLike]) -> tuple[list[Run], list[Run]]:
@@ -268,6 +268,8 @@ def _foreign(top: Place) -> Run:
 def _benchmark(value: object, file: str, number: int) -> tuple[str, object]:
     """The name and the median of an entry. BaselineError where it has none, as of a benchmark that failed."""
     where = f"benchmarks/{number}"
+    if isinstance(value, Damaged):
+        raise BaselineError(f"{file}: {where}: {value.name or 'a benchmark'} is damaged: {value.reason}")
     if not isinstance(value, dict):
         raise BaselineError(f"{file}: {where}: must be an object")
     place = Place(value, file, where)

@@ -45,7 +45,7 @@ class LoadCurves:
 
 def is_load(path: str | os.PathLike[str]) -> bool:
     """Whether this JSON is such a sweep. BaselineError where it is no JSON at all."""
-    return read_json(path).values.get("kind") == KIND
+    return read_json(path, nan=True, one_by_one="benchmarks").values.get("kind") == KIND
 
 
 def read_load(path: str | os.PathLike[str]) -> LoadCurves:
