@@ -164,6 +164,4 @@ def _text(path: Path) -> str:
         return decoded(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: is not UTF-8 text, nor UTF-16 with a byte order mark; write each line as `path label`"
-        ) from error
+        raise DataError(f"{path}, line {line}: is not UTF-8 text; write each line as `path label`") from error
