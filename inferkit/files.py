@@ -1,5 +1,4 @@
-"""Files: those that users keep are written whole or not at all, text has the encoding that it says, and a name read in
-a file leads nowhere else.
+"""Files: written whole or not at all, read in the encoding that they state, and a name in one leads nowhere else.
 
 Written are a temporary file in the same folder, fsync, rename. What is no regular file (a device, a pipe) is written
 through instead, and of a symbolic link the file that it names is replaced.

@@ -217,7 +217,10 @@ def _networks(
             else:
                 network = inferkit.at_precision(network, engine.precision)
         if len(network.inputs) != 1:
-            raise UsageError(f"{engine.model} has {len(network.inputs)} inputs; a dataset can feed one only")
+            raise UsageError(
+                f"{engine.model} has {len(network.inputs)} inputs ({', '.join(i.name for i in network.inputs)}), and "
+                "`inferkit accuracy` compares networks of one"
+            )
         networks.append(network)
     return networks[0], networks[1]
 

@@ -14,6 +14,7 @@ from inferkit.cli.comparing import show_outcomes
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import BaselineError, UsageError
 from inferkit.exit_codes import ExitCode
+from inferkit.measure.machine import busy_host
 
 if TYPE_CHECKING:
     from inferkit.gate.outcome import Outcome
@@ -29,13 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "run",
         metavar="RUN.json",
         nargs="+",
-        help="file that `pytest bench --benchmark-json RUN.json` wrote; several runs of one commit are pooled, for "
+        help="file that `pytest --benchmark-json RUN.json` wrote; several runs of one commit are pooled, for "
         "example those of several machines of one kind",
     )
     promote.add_argument(
         "--accept-regression",
         metavar="REASON",
         help="also promote REGRESSED, WAIVED and INVALID cases; the reason is stored with them",
+    )
+    promote.add_argument(
+        busy_host.OPTION, action="store_true", help="also promote what was measured while others used the CPUs"
     )
     promote.add_argument("--skip-invalid", action="store_true", help="keep the old baseline of INVALID cases")
     promote.add_argument(
@@ -80,12 +84,14 @@ def _promote(args: argparse.Namespace) -> int:
     if len(runs) > 1:
         require_alike(runs)
     run = pooled(runs)
+    accept_busy_host = args.accept_busy_host or busy_host.is_accepted()
     source = read_baseline(_named(store.folder, args.source)) if args.source else None
     promotions = plan_promotion(
         run,
         store,
         accept=reason,
         skip_invalid=args.skip_invalid,
+        accept_busy_host=accept_busy_host,
         source=source,
         engine_parts=() if source is None else _engine_parts(source),
     )

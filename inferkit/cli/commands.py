@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Mapping
 from importlib import import_module
+from typing import Any
 
 from inferkit.cli.exit_codes import exit_code_lines
 from inferkit.cli.help_text import HelpLines
@@ -51,7 +52,14 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
-class _Inferkit(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Takes options by their whole names: --calibration must not be taken for --calibration-images."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **keywords})
+
+
+class _Inferkit(Parser):
     """Lists its commands by GROUPS."""
 
     def format_help(self) -> str:
@@ -83,9 +91,7 @@ def parsers(chosen: Collection[str]) -> tuple[argparse.ArgumentParser, Mapping[s
         epilog="`inferkit COMMAND --help` shows a command's options and exit codes.",
     )
     parser.add_argument("--version", action="version", version=f"inferkit {__version__}")
-    commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
-    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     made = {}
     for name, (module, line) in COMMANDS.items():
         made[name] = commands.add_parser(name, help=line, description=line)

@@ -188,7 +188,7 @@ def _networks(args: argparse.Namespace) -> tuple[list[Difference], tuple[Network
 
 
 def _infos(infos: Any) -> list[str]:
-    return [f"{info.name} {info.dtype} {'×'.join(str(dim or 'N') for dim in info.shape)}" for info in infos]
+    return [tensors_text([asdict(info)]) for info in infos]
 
 
 def differences(base: tuple[Layer, ...], head: tuple[Layer, ...]) -> list[Difference]:

@@ -144,7 +144,7 @@ def _show(history: History, args: argparse.Namespace) -> int:
 
 
 def _empty(history: History) -> str:
-    return f"{history.path}: no runs yet; `pytest bench` adds every run, `inferkit history --add RUN.json` earlier ones"
+    return f"{history.path}: no runs yet; a pytest run adds itself, `inferkit history --add RUN.json` earlier ones"
 
 
 def _nothing(history: History, everything: Sequence[HistorySeries], args: argparse.Namespace) -> str:

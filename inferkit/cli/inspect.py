@@ -55,14 +55,17 @@ def run(args: argparse.Namespace) -> int:
     network = load_model(args)
     layers = layers_of(network)
     batch = batch_for(args.batch_size)
-    totals, limit = totals_of(network, layers), _limit(network, batch, args.gpu)
+    unsized = _open_sizes(network)
+    totals, limit = asdict(totals_of(network, layers)), None if unsized else _limit(network, batch, args.gpu)
+    if unsized:  # what could be counted would be taken for the whole
+        totals |= {"operations": None, "output_bytes": None}
     rows = [{**layer.as_dict(), "floor_seconds": _floor(layer, limit)} for layer in layers]
-    remarks = [*_open_sizes(network), *remarks_on(network)]
+    remarks = [*unsized, *remarks_on(network)]
     if args.json:
-        content = {"network": network.name, "precision": network.precision, "totals": asdict(totals), "limit": limit}
+        content = {"network": network.name, "precision": network.precision, "totals": totals, "limit": limit}
         print_json({**content, "remarks": remarks, "layers": rows})
     else:
-        _print(network, rows, asdict(totals), limit, batch)
+        _print(network, rows, totals, limit, batch)
         for remark in remarks:
             print(f"note: {remark}")
     return ExitCode.OK
@@ -113,7 +116,7 @@ def _floor(layer: Layer, limit: dict[str, Any] | None) -> float | None:
 
 
 def _print(
-    network: Network, rows: list[dict[str, Any]], totals: dict[str, int], limit: dict[str, Any] | None, batch: int
+    network: Network, rows: list[dict[str, Any]], totals: dict[str, Any], limit: dict[str, Any] | None, batch: int
 ) -> None:
     from inferkit.gate.units import seconds
     from inferkit.report.layers import shortened
@@ -130,12 +133,17 @@ def _print(
         Column("output kB", "output_bytes", lambda count: f"{count / 1e3:,.1f}", rank=4),
         Column("lower bound", "floor_seconds", seconds, rank=1),
     )
+    unsized = totals["operations"] is None
+    work = "operations not known (open sizes)" if unsized else f"{totals['operations'] / 1e9:.4g} GOP per image"
+    outputs = "" if unsized else f", outputs {totals['output_bytes'] / 1e6:.4g} MB per image"
     print(f"{network.name}: {tensors_text(map(asdict, network.inputs))}")
     print_table(columns, rows)
     print(
-        f"{totals['layers']} layers, {totals['parameters']:,} parameters, {totals['operations'] / 1e9:.4g} GOP per "
-        f"image, weights {totals['weight_bytes'] / 1e6:.4g} MB, outputs {totals['output_bytes'] / 1e6:.4g} MB per image"
+        f"{totals['layers']} layers, {totals['parameters']:,} parameters, {work}, "
+        f"weights {totals['weight_bytes'] / 1e6:.4g} MB{outputs}"
     )
+    if unsized:
+        return
     if limit is None:
         print(f"no lower bounds, since no GPU with a known data sheet was found; name one with --gpu: {_EXAMPLES}")
     else:

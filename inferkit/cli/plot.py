@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         metavar="RUN.json",
-        help="file that `pytest bench --benchmark-json` or `serve-bench --delays ... --json` wrote",
+        help="file that `pytest --benchmark-json` or `serve-bench --delays ... --json` wrote",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--png", action="store_true", help="also write each chart as PNG (needs matplotlib)")

@@ -135,7 +135,9 @@ def _calibration_preprocessing(args: argparse.Namespace, network: Network, datas
     shape = network.inputs[0].shape
     size = (shape[2], shape[3]) if len(network.inputs) == 1 and len(shape) == 4 else dataset.shape[1:]
     resize = None if None in size or size == dataset.shape[1:] else size
+    is_gray = len(network.inputs) == 1 and len(shape) == 4 and shape[1] == 1 and dataset.shape[0] == 3
     return Preprocessing(
+        color=False if is_gray else None,
         resize=resize,  # type: ignore[arg-type]
         mean_values=tuple(args.calibration_mean or ()),
         scale=args.calibration_scale,

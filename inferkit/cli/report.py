@@ -12,7 +12,7 @@ from inferkit.exit_codes import ExitCode
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("run", metavar="RUN.json", help="file that `pytest bench --benchmark-json RUN.json` wrote")
+    parser.add_argument("run", metavar="RUN.json", help="file that `pytest --benchmark-json RUN.json` wrote")
     parser.add_argument(
         "base", nargs="*", metavar="BASE.json", help="files to compare it with; several are replicates of base"
     )

@@ -16,6 +16,7 @@ from inferkit.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from inferkit.backends.layer_table import LayerTable
+    from inferkit.network.network import Network
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -89,9 +90,17 @@ def _profile(args: argparse.Namespace) -> tuple[str, int, LayerTable, tuple[str,
         images = ImageSource(network, None, {}).calibration(100) if precision in ("int8", "fp8") else None
         network = inferkit.at_precision(network, precision, calibration=images)
     options = {} if args.threads is None else {"threads": args.threads}
-    batch = batch_for(args.batch_size)
+    batch = _batch_of(network, args.batch_size)
     table = profile_network(network, args.backend, batch=batch, runs=args.runs, **options)
     return f"{network.name} {precision}", batch, table, network.notes
+
+
+def _batch_of(network: Network, wanted: int | None) -> int:
+    """The batch size wanted, else the one that the network is fixed to, else 1. UsageError where it takes another."""
+    fixed = next((info.batch for info in network.inputs if info.batch is not None), None)
+    if wanted is not None and fixed not in (None, wanted):
+        raise UsageError(f"{network.name} takes batches of {fixed} only: leave out --batch-size, or give {fixed}")
+    return wanted or fixed or 1
 
 
 def _print(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], total: float) -> None:

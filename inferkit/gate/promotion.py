@@ -18,6 +18,7 @@ from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.reference import Movement
 from inferkit.gate.rules.outputs import is_changed
 from inferkit.gate.run import AccuracyRun, CaseRun, Measured, Origin, Run
+from inferkit.measure.machine import busy_host
 from inferkit.version import __version__
 
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
@@ -58,20 +59,30 @@ def plan_promotion(
     *,
     accept: str | None = None,
     skip_invalid: bool = False,
+    accept_busy_host: bool = False,
     source: Run | None = None,
     engine_parts: Collection[str] = (),
 ) -> list[Promotion]:
     """What promoting this run would do, one entry per fingerprint; nothing is written.
 
     `accept` is the reason for taking regressed and INVALID cases; it is stored with them. `skip_invalid` leaves out
-    those that were not measured properly. `source` is the baseline of another machine that accuracies and sizes are
-    taken over from (carrying.py); its engines depend on `engine_parts` of it. BaselineError for a run that inferkit did
-    not write, that measured nothing properly, or for a stored baseline that is damaged.
+    those that were not measured properly. `accept_busy_host` takes what was measured on a busy host too, and says so in
+    the baseline. `source` is the baseline of another machine that accuracies and sizes are taken over from
+    (carrying.py); its engines depend on `engine_parts` of it. BaselineError for a run that inferkit did not write, that
+    measured nothing properly, or for a stored baseline that is damaged.
     """
     if not run.ours:
-        raise BaselineError(f"{run.name}: was not written by `pytest bench`; it holds no replicates to promote")
+        raise BaselineError(
+            f"{run.name}: was not written by a pytest run with inferkit; it holds no replicates to promote"
+        )
     if run.smoke:
         raise BaselineError(f"{run.name}: was made with --benchmark-disable; its times say nothing")
+    if run.busy_host and not accept_busy_host:
+        count = "1 case was" if len(run.busy_host) == 1 else f"{len(run.busy_host)} cases were"
+        raise BaselineError(
+            f"{run.name}: {count} measured on a busy machine, and such times make no reliable baseline; measure "
+            f"again on a quiet one, or promote with {busy_host.OPTION}"
+        )
     stored = {slug: store.find(fingerprint) for slug, fingerprint in run.fingerprints.items()}
     taken = {slug: _carried(run, slug, source, engine_parts) for slug in stored}
     return [_planned(run, slug, base, store, accept, skip_invalid, taken[slug]) for slug, base in stored.items()]
@@ -132,7 +143,8 @@ def _planned(
     refused = [waivers.get((each.case, each.metric), each) for each in refused]
     refused += [each for each in waivers.values() if each.case in removed]
     refused += [_of_two_states(each, len(kept)) for each in (moved, memory_moved) if kept and each and each.moved]
-    reasons = {outcome.case: accept for outcome in refused} if accept else {}
+    reasons = dict.fromkeys(run.busy_host, "measured on a busy machine")
+    reasons |= {outcome.case: accept for outcome in refused} if accept else {}
     reference = _reference(mine.references.get(slug), base.references.get(slug), bool(kept), moved)
     memory = _reference(mine.memory_references.get(slug), base.memory_references.get(slug), bool(kept), memory_moved)
     after = Run(

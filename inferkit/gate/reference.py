@@ -48,7 +48,7 @@ _ORDINARY = 4 * 1.4826
 _FEWEST_STATES = 2  # replicates of head that can show two states of the machine
 # The two reference networks in words: one is bound by arithmetic, one by the memory.
 ARITHMETIC, MEMORY = "the reference network", "the memory's reference network"
-HINT = "measure base and head in turns: pytest bench --against REF, or inferkit ab"
+HINT = "measure base and head in turns: pytest --against REF, or inferkit ab"
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,7 @@ class Run:
     `memory_references` the one that the memory bounds.
     `invalid` says why the machine was not in a state to measure a case, `failures` why a case could not be measured.
     `declared` are the ids of all declared cases by fingerprint slug; `narrowed`: not all of them were asked for.
+    `busy_host` are cases that were measured while others used the CPUs, which the user had accepted.
     `ours` is False for files that inferkit did not write, `smoke`: it ran once, for its paths, not for its times.
     `files` is of how many runs it is pooled, `remarks` say what of its file was left out. `record` is the whole
     `inferkit` key, for showing.
@@ -165,6 +166,7 @@ class Run:
     ours: bool = True
     narrowed: bool = False
     smoke: bool = False
+    busy_host: tuple[str, ...] = ()
     files: int = 1
     remarks: tuple[str, ...] = ()
     record: Mapping[str, object] = field(default_factory=dict)

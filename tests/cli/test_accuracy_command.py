@@ -6,7 +6,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 import inferkit
 from inferkit.backends import backend
@@ -177,6 +177,17 @@ def test_the_weights_of_one_prototxt_are_those_of_both_sides():
 def test_what_cannot_be_compared_says_why(capsys, line, reason):
     assert exit_code(["accuracy", *line.split()]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_network_of_several_inputs_is_refused_whether_or_not_there_is_a_dataset(capsys, tmp_path):
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in "abc"]
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["c"])], "two", values[:2], values[2:])
+    path = str(tmp_path / "two.onnx")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    for options in (["--layers"], ["--dataset", "fashion_mnist"]):
+        assert exit_code(["accuracy", path, "--precision", "fp16", *options]) == 2
+        said = "two.onnx has 2 inputs (a, b), and `inferkit accuracy` compares networks of one"
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.tensorrt_rtx

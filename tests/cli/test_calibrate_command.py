@@ -85,6 +85,12 @@ def test_colours_are_brought_to_what_the_network_takes(tmp_path: Path, options: 
     assert batch.images[0, :, 0, 0].tolist() == pixel
 
 
+def test_colour_images_for_a_gray_network_are_refused_with_the_option(tmp_path, capsys):
+    np.savez(tmp_path / "colour.npz", images=np.zeros((2, 3, 28, 28), np.uint8))
+    assert calibrate("lenet", tmp_path / "colour.npz", "-o", tmp_path / "cache", "--scale", "1") == 2
+    assert "apply the network's preprocessing (gray (--gray), resize, crop)" in capsys.readouterr().err
+
+
 def test_batch_files_are_prepared_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert calibrate(*LENET, "--write-batches", tmp_path / "batches") == 0
     assert calibrate("lenet", tmp_path / "batches", "-o", tmp_path / "x", "--gray") == 2

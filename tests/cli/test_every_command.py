@@ -235,6 +235,21 @@ def test_the_shell_completes_commands_and_their_options(shell, tmp_path, capsys)
         assert {line.split("\t")[0] for line in done.stdout.splitlines()} == expected
 
 
+@pytest.mark.parametrize(
+    "words, near",
+    [
+        (["top", "lenet", "--batch", "2"], "--batch-axis or --batch-size"),
+        (["build", "lenet", "--calibration-image", "2"], "--calibration-images"),
+        (["baseline", "show", "--baseline", "x"], ""),
+    ],
+)
+def test_an_option_is_not_taken_for_a_longer_one(words, near, capsys):
+    assert exit_code(words) == 2
+    error = capsys.readouterr().err
+    assert "unrecognized arguments: --" in error
+    assert not near or f"did you mean {near}?" in error
+
+
 def test_an_option_that_a_command_lacks_shows_those_it_has(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["inspect", "lenet", "--nosuch"])

@@ -232,6 +232,36 @@ def test_open_sizes_are_named_and_stated_on_the_command_line(any_size, capsys):
         capsys.readouterr()
 
 
+def test_work_of_open_sizes_is_not_known_rather_than_none(any_size, capsys):
+    assert main(["inspect", any_size]) == 0
+    text = capsys.readouterr().out
+    assert "operations not known (open sizes)" in text
+    assert "GOP" not in text
+    assert inspected(any_size, capsys)[0]["totals"]["operations"] is None
+
+
+def test_open_sizes_are_compared_by_their_names(any_size, tmp_path, capsys):
+    other = onnx.load(any_size)
+    other.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 8
+    other.graph.output[0].type.tensor_type.shape.dim[3].dim_value = 8
+    onnx.save(other, tmp_path / "eight.onnx")
+    main(["diff", any_size, str(tmp_path / "eight.onnx")])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "×height×width float32" in text
+    assert "×height×8 float32" in text
+
+
+def test_a_network_of_a_fixed_batch_is_timed_at_that_batch(tmp_path, capsys):
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [6, 5]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "fixed", values[:1], values[1:])
+    path = str(tmp_path / "fixed.onnx")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert main(["top", path, "--runs", "2"]) == 0
+    assert "fixed fp32, batch 6" in capsys.readouterr().out
+    assert exit_code(["top", path, "--runs", "2", "--batch-size", "2"]) == 2
+    assert "fixed takes batches of 6 only: leave out --batch-size, or give 6" in capsys.readouterr().err
+
+
 def test_what_cannot_be_counted_is_noted(any_size, capsys):
     told, layers = inspected(any_size, capsys)
     assert layers["y"]["operations"] is None

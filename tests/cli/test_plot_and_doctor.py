@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -88,6 +90,14 @@ def test_the_doctor_says_one_line_for_each_and_that_the_suite_runs(capsys):
                  "governor", "memory", "disk", "gate at 2 %"):  # fmt: skip
         assert len([line for line in lines if line[8:].startswith(f"{name}: ")]) == 1, name
     assert {line[:8].strip() for line in lines[:-1]} <= {"ok", "note", "problem"}
+
+
+def test_the_doctor_waits_for_no_library_that_it_does_not_need():
+    """scipy.stats alone takes a second to import, and more on a busy machine."""
+    code = "import sys; from inferkit.report.doctor import examine; from inferkit.suite.checkup import suite; "
+    code += "examine((suite,)); print('scipy.stats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"
 
 
 def test_an_onnx_runtime_that_averages_wrongly_is_told():

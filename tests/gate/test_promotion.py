@@ -16,13 +16,13 @@ from tests.gate.run_files import MACHINE, foreign, measured, ours, stored, write
 FAST, SLOW = [0.0100, 0.0101, 0.0102], [0.0150, 0.0151, 0.0152]
 
 
-def plan(folder, content, *, old=None, accept=None, skip_invalid=False, reference=()):
+def plan(folder, content, *, old=None, accept=None, skip_invalid=False, reference=(), **options):
     store = BaselineStore(folder / "baselines")
     if old is not None:
         logs = {name: [math.log(time) for time in times] for name, times in old.items()}
         store.write(stored(logs, reference=STEADY))
     run = read_run(write(folder / "run.json", content))
-    return plan_promotion(run, store, accept=accept, skip_invalid=skip_invalid), store
+    return plan_promotion(run, store, accept=accept, skip_invalid=skip_invalid, **options), store
 
 
 def test_a_first_baseline_holds_every_replicate_and_where_it_came_from(tmp_path):
@@ -150,6 +150,16 @@ def test_a_part_of_the_cases_of_another_machine_state_is_not_mixed_in(tmp_path):
     assert len(kept_reference(store).log_medians) == 6  # both runs', as both kinds of cases are there
 
 
+def test_what_was_measured_on_a_busy_machine_is_promoted_only_where_that_is_said(tmp_path):
+    content = ours({"a": FAST, "b": FAST}, busy_host=["a"])
+    with pytest.raises(BaselineError, match=r"1 case was measured on a busy machine(?s:.*)--accept-busy-host"):
+        plan(tmp_path, content)
+    promotions, store = plan(tmp_path, content, accept_busy_host=True)
+    promote(promotions, store)
+    cases = store.find(MACHINE).cases
+    assert (cases["a"].accepted, cases["b"].accepted) == ("measured on a busy machine", None)
+
+
 def test_a_narrowed_run_keeps_what_it_did_not_measure(tmp_path):
     content = ours({"a": FAST}, declared={MACHINE.slug: ["a", "b"]}, narrowed=True)
     promotions, store = plan(tmp_path, content, old={"a": FAST, "b": FAST, "gone": FAST})
@@ -169,7 +179,7 @@ def test_what_failed_is_kept_and_named(tmp_path):
 @pytest.mark.parametrize(
     "content, said",
     [
-        (foreign({"a": 0.01}), "was not written by `pytest bench`"),
+        (foreign({"a": 0.01}), "was not written by a pytest run"),
         (ours({"a": FAST}, smoke=True), "--benchmark-disable"),
     ],
 )

@@ -56,6 +56,7 @@ def pooled(runs: Sequence[Run]) -> Run:
         ours=all(run.ours for run in runs),
         narrowed=any(run.narrowed for run in runs),
         smoke=any(run.smoke for run in runs),
+        busy_host=tuple(dict.fromkeys(name for run in runs for name in run.busy_host)),
         files=sum(run.files for run in runs),
         remarks=tuple(remark for run in runs for remark in run.remarks),
     )
@@ -67,7 +68,9 @@ def require_alike(runs: Sequence[Run]) -> None:
     cases: dict[str, CaseRun] = {}
     for run in runs:
         if not run.ours:
-            raise BaselineError(f"{run.name}: was not written by `pytest bench`; it holds no replicates to promote")
+            raise BaselineError(
+                f"{run.name}: was not written by a pytest run with inferkit; it holds no replicates to promote"
+            )
         if run.origin.commit != first.origin.commit:
             raise BaselineError(
                 f"{run.name} was measured at commit {run.origin.commit[:12] or 'unknown'}, {first.name} at "

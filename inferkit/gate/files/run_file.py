@@ -102,6 +102,7 @@ def _ours(top: Place, place: Place) -> Run:
         origin=_origin(top, str(place.values.get("version") or "")),
         narrowed=bool(place.values.get("narrowed")),
         smoke=bool(place.values.get("smoke")),
+        busy_host=_texts(place, "busy_host") if "busy_host" in place.values else (),
         record=place.values,
     )
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
 from inferkit.gate.rules.moderated import ANALYSES
 from inferkit.gate.rules.rule import LogSamples
+from inferkit.gate.stats.effect import exceeded
 from inferkit.gate.stats.judge import POWER, Policy
 from inferkit.gate.stats.sharing import share
 
@@ -48,5 +48,5 @@ def _detectable(deviation: float, dof: float, count: int, alpha: float) -> float
 
     The test is against a share of the margin, so what exceeds that share must be this far above the noise.
     """
-    factor = stats.t.isf(alpha, dof) + stats.t.isf(1 - POWER, dof)
+    factor = float(exceeded(alpha, dof) + exceeded(1 - POWER, dof))
     return float(factor * deviation * math.sqrt(2 / count) / (1 - _POLICY.tolerance_share))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import, and calls these
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,17 @@ def p_above(effect: ArrayLike, tolerance: ArrayLike, error: ArrayLike, dof: Arra
     scale = np.asarray(error, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(scale > 0, distance / scale, np.where(distance > 0, np.inf, -np.inf))
-    return stats.t.sf(t, np.maximum(dof, 1e-9))
+    return np.asarray(special.stdtr(np.maximum(dof, 1e-9), -t))
+
+
+def exceeded(chance: ArrayLike, dof: ArrayLike) -> NDArray[np.float64]:
+    """What Student's t with `dof` degrees of freedom exceeds with this chance."""
+    return np.asarray(-special.stdtrit(np.maximum(dof, 1e-9), chance))
 
 
 def bound(effect: ArrayLike, error: ArrayLike, dof: ArrayLike, confidence: float) -> NDArray[np.float64]:
     """Half the width of the one-sided bounds at `confidence`, to be added to or taken from the effect."""
-    return stats.t.isf(1 - confidence, np.maximum(dof, 1e-9)) * np.asarray(error, float) + 0 * np.asarray(effect, float)
+    return exceeded(1 - confidence, dof) * np.asarray(error, float) + 0 * np.asarray(effect, float)
 
 
 def detectable(
@@ -88,6 +93,5 @@ def detectable(
 
     tolerance + (t at alpha + t at power) × standard error, the usual approximation to the noncentral t.
     """
-    freedom = np.maximum(dof, 1e-9)
-    factor = stats.t.isf(alpha, freedom) + stats.t.isf(1 - power, freedom)
+    factor = exceeded(alpha, dof) + exceeded(1 - power, dof)
     return np.asarray(tolerance, float) + factor * np.asarray(error, float)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from inferkit.gate.stats.variance import NO_PRIOR, VariancePrior, fit_prior
 
@@ -69,5 +69,6 @@ def _chance(prior: VariancePrior, variance: NDArray[np.float64], dof: NDArray[np
         return np.where(variance > 0, 0.0, 1.0)
     with np.errstate(over="ignore"):  # infinitely improbable then
         ratio = variance / prior.variance
-        chance = stats.chi2.sf(ratio * dof, dof) if np.isinf(prior.dof) else stats.f.sf(ratio, dof, prior.dof)
+        known = np.isinf(prior.dof)
+        chance = special.chdtrc(dof, ratio * dof) if known else special.fdtrc(dof, prior.dof, ratio)
     return np.asarray(chance, float)

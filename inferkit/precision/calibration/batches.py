@@ -109,7 +109,8 @@ class BatchFiles:
         wanted = " or ".join(pattern.format(self.first) for pattern in (NAMES if self.name is None else (self.name,)))
         raise PrecisionError(
             f"calibration folder {self.folder}: has no {wanted}; "
-            f"write batch files with `inferkit calibrate MODEL DATASET --write-batches {self.folder}`"
+            f"if it is a dataset, such as a folder of images, give it as --calibration-data {self.folder}; batch files "
+            "are written by `inferkit calibrate MODEL DATASET --write-batches FOLDER`"
         )
 
     def __iter__(self) -> Iterator[CalibrationBatch]:

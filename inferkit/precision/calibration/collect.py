@@ -79,9 +79,11 @@ class Collector:
                 or any(isinstance(e, int) and e != s for e, s in zip(expected, shape, strict=True))
             ):
                 shown = " x ".join(str(size or "?") for size in expected)
+                gray = len(expected) == 3 and expected[0] == 1 and shape[0] == 3
                 raise PrecisionError(
                     f"calibration: input {name!r} takes {shown} for each image, but got "
-                    f"{' x '.join(map(str, shape))}; apply the network's preprocessing (resize, crop) to the images"
+                    f"{' x '.join(map(str, shape))}; apply the network's preprocessing "
+                    f"({'gray (--gray), ' if gray else ''}resize, crop) to the images"
                 )
 
     def _step(self, remaining: int) -> int:

@@ -33,6 +33,7 @@ def run_record(suite: Suite) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": __version__,
         "narrowed": suite.narrowed,
+        "busy_host": [r.case.id for r in latency if any(e.on_busy_cpus and not e.invalid for e in r.replicates)],
         "smoke": any(campaign.settings.smoke for campaign in campaigns),
         "environment": {**HostState.now().__dict__, "cpu": cpu_model(), "cpus": usable_cpus()},
         "fingerprints": {r.fingerprint.slug: r.fingerprint.as_dict() for r in everything if r.fingerprint is not None},

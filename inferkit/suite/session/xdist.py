@@ -110,6 +110,7 @@ def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             logs = (earlier["log_medians"] if earlier else []) + reference["log_medians"]
             references[slug] = {**(earlier or reference), "log_medians": logs}
     result["remarks"] = list(dict.fromkeys(remark for record in records for remark in record["remarks"]))
+    result["busy_host"] = [name for record in records for name in record["busy_host"]]
     result["declared"] = {slug: list(names) for slug, names in declared.items()}
     result["references"] = references
     return result

@@ -11,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.stats.analyses import SINGLE_ANALYSIS, AnalysisPlan
-from inferkit.gate.stats.effect import independent, p_above, paired
+from inferkit.gate.stats.effect import exceeded, independent, p_above, paired
 from inferkit.gate.stats.judge import Policy, holm, judge
 
 MARGIN = 0.02
@@ -31,6 +31,11 @@ def test_without_sharing_or_tolerance_the_test_is_students(base, head):
     error = np.sqrt(evidence.variance / evidence.information)
     expected = stats.ttest_ind(head, base, alternative="greater")
     assert float(p_above(evidence.effect, 0.0, error, evidence.dof)) == pytest.approx(expected.pvalue, rel=1e-6)
+
+
+@given(st.floats(1e-9, 1 - 1e-9), st.floats(0.5, 1e6) | st.just(np.inf))
+def test_what_is_exceeded_with_a_chance_is_students(chance, dof):
+    assert float(exceeded(chance, dof)) == pytest.approx(stats.t.isf(chance, dof), rel=1e-9, abs=1e-12)
 
 
 def test_p_values_on_identical_data_are_uniform():
