@@ -102,7 +102,7 @@ def _page(
         "mark": Markup(change_mark(outcome)) if outcome is not None else "",
         "rate": number(facts, "images_per_second"),
         "unit": unit_of(facts),
-        "lines": [_line(view) for view in group if view is telling or view.fails],
+        "lines": [_line(view) for view in group if view is telling or view.fails or view.verdict == Verdict.INVALID],
         "culprits": _line(main)[1],
         "judged": [_judged(view, facts) for view in group if view.outcome and view.outcome.head is not None],
         "strip": Markup(strip_plot(sides, f"Replicates of {main.case}")) if main.head else "",
