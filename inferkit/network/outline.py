@@ -65,17 +65,19 @@ def files_of(model: PathLike, caffemodel: PathLike | None = None) -> list[Path]:
 
 def inputs_of(
     model: PathLike,
+    caffemodel: PathLike | None = None,
     *,
     input_shape: Mapping[str, int | Sequence[int]] | None = None,
     batch_axis: Mapping[str, int] | None = None,
 ) -> tuple[TensorInfo, ...]:
     """The inputs of the network that `load` with these arguments would give, of files that `check_files` lets pass.
 
-    A Caffe net's batch counts as open. NetworkError, and UsageError for a shape or an axis that does not fit.
+    A Caffe net's batch counts as open; its weights are read only where the prototxt does not state the shape.
+    NetworkError, and UsageError for a shape or an axis that does not fit.
     """
     from inferkit.network.network import Network, TensorInfo
 
-    kind = kind_of(model, Path(model), None)
+    kind = kind_of(model, Path(model), caffemodel)
     refuse_unsuited(kind, model, bool(batch_axis), {"input_shape": bool(input_shape)})
     if kind == "onnx":
         from inferkit.network.onnx_file import is_text, open_unknown_dimensions
@@ -99,7 +101,13 @@ def inputs_of(
 
         net = parse_prototxt(zoo.prototxt(str(model)), model)
     else:
-        net = define(model, input_shapes=whole_shapes(input_shape or None, Path(model))).net
+        stated = whole_shapes(input_shape or None, Path(model))
+        try:
+            net = define(model, input_shapes=stated).net
+        except NetworkError:
+            if caffemodel is None:
+                raise
+            net = define(model, caffemodel, input_shapes=stated).net
     shapes = inputs_of_caffe(net, str(model))
     return tuple(TensorInfo(name, "float32", (None, *shape[1:])) for name, shape in shapes.items())
 

@@ -101,6 +101,20 @@ def test_damaged_bytes_raise_nothing_but_inferkits_errors(tmp_path_factory, nois
         check_files(path)
 
 
+def test_where_a_prototxt_states_no_channels_the_weights_do(tmp_path):
+    files = zoo.files("lenet")
+    text = files.prototxt.read_text()
+    begin = text.index("layer {")
+    end = text.index("layer {", begin + 1)
+    data = (
+        'layer { name: "data" type: "Data" top: "data" transform_param { crop_size: 28 } data_param { batch_size: 4 } }'
+    )
+    path = tmp_path / "train.prototxt"
+    path.write_text(f"{text[:begin]}{data}\n{text[end:]}")
+    (info,) = inputs_of(path, files.caffemodel)
+    assert info.shape == load(path, files.caffemodel).inputs[0].shape == (None, 1, 28, 28)
+
+
 def fed(path, dims, **options):
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)
     given = model()

@@ -60,7 +60,7 @@ def _problems_of(network: NetworkDefinition, labelled: bool) -> Iterator[str]:
     inputs: tuple[TensorInfo, ...] = ()
     try:
         check_files(network.model, network.weights)
-        inputs = inputs_of(network.model, input_shape=network.shape, batch_axis=network.batch_axis)
+        inputs = inputs_of(network.model, network.weights, input_shape=network.shape, batch_axis=network.batch_axis)
         require_sizes(inputs)
     except InferkitError as error:
         yield f"{error}{_near(network.model) or _near(network.weights)}"
