@@ -118,6 +118,7 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "outcomes": [{"case": case}],
             "remarks": ["the machine did"],
             "screened": {},
+            "busy_host": [],
             "unsupported": {},
             "failures": {},
         }
