@@ -34,7 +34,7 @@ def test_layers_that_a_worker_of_xdist_found_stand_there_too(tmp_path):
     lists = {"outcomes": [], "remarks": []}
 
     def found(cases):
-        record = {**{key: {} for key in empty}, **lists, "cases": cases, "narrowed": True}
+        record = {**{key: {} for key in empty}, **lists, "cases": cases, "narrowed": True, "busy_host": []}
         return WorkerRun(record, [], [], b"")
 
     options = types.SimpleNamespace(inferkit_verdict_json=str(tmp_path / "verdicts.json"))
