@@ -64,15 +64,17 @@ def test_every_input_is_fed_along_its_batch_in_its_type(project: Project) -> Non
     }
 
 
-def test_a_size_that_nothing_states_fails_its_case_with_the_line_to_write(project: Project) -> None:
+def test_a_size_that_nothing_states_is_said_with_the_line_before_anything_is_measured(
+    project: Project,
+) -> None:
     write(project.folder / "bench", "text", "state")
     project.matrix(HEAD + table("text") + table("state"))
     run = project.run("--benchmark-json=run.json")
-    assert run.code == 1
+    assert run.code == 2
+    assert "1 problem; nothing was measured" in run.text
     assert "'ids' is [batch, words]" in run.text
     assert "`shape = {words = 128}`" in run.text
-    assert set(run.json["inferkit"]["cases"]) == {"state-fp32-b1-onnxruntime"}  # the others go on
-    assert "words" in run.json["inferkit"]["failures"]["text-fp32-b1-onnxruntime"]
+    assert not (project.folder / "run.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_what_does_not_fit_the_model_is_said_with_its_names(
     write(project.folder / "bench", name)
     project.matrix(HEAD + table(name, *lines))
     run = project.run()
-    assert run.code == bool(reason)
+    assert run.code == (2 if reason else 0)
     assert reason in run.text
 
 
