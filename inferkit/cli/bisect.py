@@ -105,6 +105,7 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
 
     if len(args.commits) != 2:
         raise UsageError("name two commits, GOOD and BAD, or --resume a search that was interrupted")
+    margins = parse_margins([args.margin] if args.margin else [])
     good, bad = (commit_of(repository, ref) for ref in args.commits)
     GitHistory(repository, args.first_parent).check(good, bad)
     matrix, selection = matrix_file(args), selection_of(args)
@@ -122,7 +123,7 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
         case.id,
         tuple(word for name in CASE_OPTIONS for word in (f"--{name.replace('_', '-')}", str(getattr(case, name)))),
         LATENCY,
-        parse_margins([args.margin] if args.margin else [])(case.id) or margin,
+        margins(case.id) or margin,
         str(matrix),
         args.venv,
         args.first_parent,

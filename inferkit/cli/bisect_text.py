@@ -27,11 +27,13 @@ class Told:
     def begin(self, path: str) -> None:
         """What is searched for, and what is known already."""
         question, search = self._question, self._search
-        print(f"{question.case} {question.metric}: the first slower commit of {search.total}, {search.planned} steps")
+        steps = _count(search.planned, "step")
+        print(f"{question.case} {question.metric}: the first slower commit of {search.total}, {steps}")
         for name, commit in (("GOOD", question.good), ("BAD", question.bad)):
             print(f"{name:<4} {self._commit(commit)}")
         if search.verification is not None:
-            print(f"resumed: BAD {_change(search.verification.outcome)}, {len(search.steps)} commits tested before")
+            tested = _count(len(search.steps), "commit")
+            print(f"resumed: BAD {_change(search.verification.outcome)}, {tested} tested before")
         else:
             print(f"kept in {path}")
 
@@ -52,7 +54,7 @@ class Told:
         left = search.steps_left(self._history)
         time = time_left(sum(measured), len(measured), len(measured) + left)
         suspects = len(search.suspects(self._history))
-        rest = f"{suspects} suspects, {left} steps left" if left else "1 suspect left"
+        rest = f"{suspects} suspects, {_count(left, 'step')} left" if left else "1 suspect left"
         print(f"{self._commit(step.commit)}  {said}; {rest}{time and f', {time}'}", flush=True)
 
     def end(self, answer: Answer) -> None:
@@ -101,6 +103,10 @@ class Told:
         facts = self._history.facts(commit)
         subject = facts.subject if len(facts.subject) <= _SUBJECT else f"{facts.subject[: _SUBJECT - 1]}…"
         return f"{facts.short} {subject}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _change(outcome: Outcome) -> str:

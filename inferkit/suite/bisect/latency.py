@@ -14,7 +14,7 @@ from inferkit.errors import MeasurementError
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.gate.rules.bisecting import SEARCH_ALPHA, ClassifyRule, VerifyRule, share_of
+from inferkit.gate.rules.bisecting import SEARCH_ALPHA, ClassifyRule, Levels, VerifyRule, share_of
 from inferkit.gate.rules.rule import BlockRule
 from inferkit.measure.progress import Progress
 from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout
@@ -58,12 +58,12 @@ class LatencyTrials:
         rule = VerifyRule(share_of(SEARCH_ALPHA, search.planned, 0))
         step, differences = self._against_good(search.bad, rule)
         noise = search.noise.including(differences) if len(differences) else search.noise
-        return replace(search, verification=step, slowdown=rule.verification.slowdown, noise=noise)
+        return replace(search, verification=step, levels=Levels(high=rule.verification.slowdown), noise=noise)
 
     def test(self, search: Search, commit: str) -> Search:
         """With this commit classified, or skipped with the reason."""
         test = search.tests + 1
-        rule = ClassifyRule(search.slowdown, search.noise, share_of(SEARCH_ALPHA, search.planned, test))
+        rule = ClassifyRule(search.levels, search.noise, share_of(SEARCH_ALPHA, search.planned, test))
         step, differences = self._against_good(commit, rule)
         if not len(differences):
             return search.with_step(step)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.gate.rules.bisecting import Noise, steps_of
+from inferkit.gate.rules.bisecting import Levels, Noise, steps_of
 
 # Undecided commits after which a search stops: more would be, for the machine is too noisy for a change of this size.
 _MOST_UNDECIDED = 3
@@ -48,8 +48,8 @@ class Step:
 class Search:
     """Everything a search needs to go on. `total` are the commits after GOOD up to BAD, both ids are full.
 
-    `verification` is BAD against GOOD, None before it was measured. `slowdown` is what to classify by, a log ratio for
-    the latency, in the metric's unit otherwise; `noise` is of all blocks so far. `tests` were begun, the verification
+    `verification` is BAD against GOOD, None before it was measured. `levels` are what to classify by,
+    `noise` is of all blocks so far. `tests` were begun, the verification
     not counted.
     """
 
@@ -57,7 +57,7 @@ class Search:
     bad: str
     total: int
     verification: Step | None = None
-    slowdown: float = 0.0
+    levels: Levels = field(default_factory=Levels)
     noise: Noise = field(default_factory=Noise)
     steps: tuple[Step, ...] = ()
     tests: int = 0
@@ -80,7 +80,7 @@ class Search:
 
     def with_step(self, step: Step) -> Search:
         """With one more commit measured, or skipped."""
-        return replace(self, steps=(*self.steps, step))
+        return replace(self, steps=(*self.steps, step), levels=self.levels.after(step.outcome))
 
     def suspects(self, history: History) -> Sequence[str]:
         """The commits one of which is the first bad one, the surely bad one last; one: it is found."""
@@ -122,7 +122,8 @@ class Search:
             **{
                 **values,
                 "verification": None if verification is None else Step.from_dict(verification),
-                "noise": Noise(**values["noise"]),
+                "levels": Levels(**values["levels"]),
+                "noise": Noise(tuple(values["noise"]["residuals"]), values["noise"]["commits"]),
                 "steps": tuple(Step.from_dict(step) for step in values["steps"]),
             }
         )
