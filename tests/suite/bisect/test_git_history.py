@@ -15,7 +15,7 @@ from inferkit.suite.bisect.history import GitHistory
 from inferkit.suite.bisect.question import Question, State
 from inferkit.suite.bisect.search import Search, Step
 from tests.git_folder import git
-from tests.suite.bisect.simulated import Line
+from tools.gate.simulated_searches import Line
 
 
 def commit(folder: Path, message: str) -> str:

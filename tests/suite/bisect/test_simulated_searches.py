@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.bisecting import CLASSIFYING, SEARCH_ALPHA
-from tests.suite.bisect.simulated import Draw, SimulatedTrials, drawn_from, measured_blocks, searched, slower_from
+from tools.gate.simulated_searches import (
+    COMMITS,
+    SimulatedTrials,
+    answers,
+    drawn_from,
+    measured_blocks,
+    normal,
+    searched,
+    slower_from,
+    with_odd_processes,
+)
 
-COMMITS = 32
 BLOCKS = measured_blocks()
-
-
-def normal(deviation: float) -> Draw:
-    return lambda random, count: random.normal(0, deviation, count)
-
-
-def with_odd_processes(deviation: float) -> Draw:
-    """One block in twenty is far off, to either side: a process that shared its core."""
-
-    def draw(random: np.random.Generator, count: int) -> np.ndarray:
-        odd = (random.random(count) < 0.05) * random.choice([-1, 1], count)
-        return random.normal(0, deviation, count) + odd * random.exponential(8 * deviation, count)
-
-    return draw
-
-
-def answers(draw: Draw, share: float, trials: int, seed: int = 1) -> tuple[Counter[str], list[int]]:
-    """What so many searches said, each for another commit, and how many blocks they took."""
-    random = np.random.default_rng(seed)
-    said: Counter[str] = Counter()
-    blocks = []
-    for _ in range(trials):
-        culprit = int(random.integers(1, COMMITS + 1))
-        trial = SimulatedTrials(slower_from(culprit, COMMITS, share), draw, random)
-        answer = searched(trial)
-        blocks.append(trial.blocks)
-        if answer.found is not None:
-            said["right" if answer.found == str(culprit) else "wrong"] += 1
-        else:
-            said["right, among others" if str(culprit) in answer.suspects else "not found"] += 1
-    return said, blocks
 
 
 @pytest.mark.parametrize("case", sorted(BLOCKS))
@@ -92,8 +68,8 @@ def test_of_several_slowdowns_one_is_found(levels: tuple[float, ...]) -> None:
     random = np.random.default_rng(6)
     changes = [0.0] + [level for level in levels for _ in range(8)]
     slowdowns = [str(number) for number in range(1, len(changes)) if changes[number] > changes[number - 1]]
-    answers = [searched(SimulatedTrials(changes, normal(0.006), random)) for _ in range(40)]
-    assert sum(answer.found in slowdowns for answer in answers) >= 38  # 95 %, as of one slowdown
+    found = [searched(SimulatedTrials(changes, normal(0.006), random)).found for _ in range(40)]
+    assert sum(commit in slowdowns for commit in found) >= 38  # 95 %, as of one slowdown
 
 
 def test_a_commit_that_does_not_build_beside_the_slow_one_is_named_with_it() -> None:

@@ -1,11 +1,17 @@
-"""A line of commits whose times are drawn, and trials that judge them as measured blocks are judged."""
+"""How often a search for a slow commit is right: commits whose blocks are drawn, judged by the rules of real ones.
+
+    python -m tools.gate.simulated_searches --searches 200
+
+Noise is normal, normal with one block in twenty far off, or drawn from recorded blocks of a shared CPU.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +23,12 @@ from inferkit.gate.rules.rule import BlockRule, LogSamples
 from inferkit.suite.bisect.latency import Confirmation
 from inferkit.suite.bisect.run import Answer, run_search
 from inferkit.suite.bisect.search import Search, Step
+from tools import ROOT
 
 # Draws so many blocks' noise (log ratios).
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
-MEASURED = Path(__file__).resolve().parents[3] / "docs" / "measured"
+MEASURED = ROOT / "docs" / "measured"
+COMMITS = 32
 
 
 def measured_blocks() -> Mapping[str, NDArray[np.float64]]:
@@ -99,3 +107,56 @@ def searched(trials: SimulatedTrials) -> Answer:
 def slower_from(culprit: int, commits: int, share: float) -> list[float]:
     """The changes of GOOD and so many commits, one of which made it slower by this share."""
     return [0.0] * culprit + [float(np.log1p(share))] * (commits + 1 - culprit)
+
+
+def normal(deviation: float) -> Draw:
+    """Blocks of this standard deviation."""
+    return lambda random, count: random.normal(0, deviation, count)
+
+
+def with_odd_processes(deviation: float) -> Draw:
+    """One block in twenty is far off, to either side: a process that shared its core."""
+
+    def draw(random: np.random.Generator, count: int) -> NDArray[np.float64]:
+        odd = (random.random(count) < 0.05) * random.choice([-1, 1], count)
+        return random.normal(0, deviation, count) + odd * random.exponential(8 * deviation, count)
+
+    return draw
+
+
+def answers(draw: Draw, share: float, searches: int, seed: int = 1) -> tuple[Counter[str], list[int]]:
+    """What so many searches said, each with another slow commit, and how many blocks they took."""
+    random = np.random.default_rng(seed)
+    said: Counter[str] = Counter()
+    blocks = []
+    for _ in range(searches):
+        culprit = int(random.integers(1, COMMITS + 1))
+        trials = SimulatedTrials(slower_from(culprit, COMMITS, share), draw, random)
+        answer = searched(trials)
+        blocks.append(trials.blocks)
+        if answer.found is not None:
+            said["right" if answer.found == str(culprit) else "wrong"] += 1
+        else:
+            said["among several" if str(culprit) in answer.suspects else "undecided"] += 1
+    return said, blocks
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--searches", type=int, default=200, help="of each kind of noise (default: %(default)s)")
+    parser.add_argument("--share", type=float, default=0.03, help="the slowdown (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    kinds = {f"normal, {100 * noise:g} %": normal(noise) for noise in (0.005, 0.01, 0.02)}
+    kinds |= {f"odd blocks, {100 * noise:g} %": with_odd_processes(noise) for noise in (0.005, 0.01, 0.02)}
+    for case, blocks in measured_blocks().items():
+        kinds[f"{case}, {100 * blocks.std():.1f} %"] = drawn_from(blocks)
+    words = ("right", "among several", "undecided", "wrong")
+    print(f"| noise of a block | {' | '.join(words)} | blocks, median |\n|{' --- |' * 6}")
+    for name, draw in kinds.items():
+        said, counts = answers(draw, arguments.share, arguments.searches)
+        print(f"| {name} | {' | '.join(str(said[word]) for word in words)} | {np.median(counts):g} |")
+
+
+if __name__ == "__main__":
+    main()
