@@ -28,6 +28,7 @@ from inferkit.measure.latency.statistics import samples_needed
 from inferkit.measure.machine.gpu import GpuTelemetry
 from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
 from inferkit.measure.machine.lease import device_lease
+from inferkit.measure.machine.processes import ProcessTimes
 from inferkit.network.network import unit_of
 from inferkit.serve.batching.batcher import Batcher
 from inferkit.serve.batching.buckets import service_session
@@ -95,10 +96,10 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             samples_per_query=spec.samples_per_query,
         )
         gpu = None if session.device is None else GpuTelemetry(session.device)
-        host_before, began = HostState.now(), time.monotonic()
+        processes, host_before, began = ProcessTimes.now(), HostState.now(), time.monotonic()
         with _watched(gpu) as watch:
             result, search = _measured(session, samples, load, spec, probed.rate)
-        activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - began)
+        activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - began, processes)
         facts = _facts(result, search) | {"engine_rate": probed.rate}
         peak = memory.peak()  # of the load: accuracy mode holds the whole dataset
         if spec.accuracy:
