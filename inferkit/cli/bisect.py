@@ -1,4 +1,4 @@
-"""`inferkit bisect`: the first commit that made a case slower, each step measured interleaved with a good commit."""
+"""`inferkit bisect`: the first commit that made a case worse, each step held against a good commit."""
 
 from __future__ import annotations
 
@@ -26,17 +26,28 @@ if TYPE_CHECKING:
     from inferkit.suite.bisect.search import Search
 
 
+# Metrics without noise by the word for them on the command line.
+_EXACT = {"engine-size": "engine size", "device-memory": "device memory", "top-1": "top-1"}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument(
         "commits", nargs="*", metavar="GOOD BAD", help="a commit that was fast enough, and a later one that is not"
     )
     parser.add_argument("--case", metavar="PATTERN", help="the case to search with, by its id (lenet-fp32-b1-*)")
+    parser.add_argument(
+        "--metric",
+        choices=["latency", *_EXACT],
+        default="latency",
+        help="what became worse (default: %(default)s; the others are values without noise, measured once a commit)",
+    )
     add_case_options(parser)
     parser.add_argument(
         "--margin",
         metavar="SHARE",
-        help="slowdown from GOOD to BAD that is a regression (0.05 or 5%%; default: the matrix's margin, else 2%%)",
+        help="change from GOOD to BAD that is a regression (0.05 or 5%%; of top-1: points; default: the matrix's, else "
+        "2%% of the latency and 0 of a size)",
     )
     parser.add_argument(
         "--venv",
@@ -95,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace, repository: Path) -> State:
     """The search that the arguments ask for, at its beginning. UsageError where it makes no sense."""
-    from inferkit.gate.metrics import LATENCY
+    from inferkit.gate.metrics import ACCURACY, LATENCY
     from inferkit.gate.rules.interleaved import MARGIN
     from inferkit.suite.bisect.checkouts import NotMeasurable, commit_checkout
     from inferkit.suite.bisect.history import GitHistory
@@ -105,6 +116,7 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
 
     if len(args.commits) != 2:
         raise UsageError("name two commits, GOOD and BAD, or --resume a search that was interrupted")
+    metric = _EXACT.get(args.metric, LATENCY)
     margins = parse_margins([args.margin] if args.margin else [])
     good, bad = (commit_of(repository, ref) for ref in args.commits)
     GitHistory(repository, args.first_parent).check(good, bad)
@@ -115,6 +127,8 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
             selection.check(declared)
             case = _one(args.case, selection.of(declared), args.commits[0])
             margin = side.matrix.latency_margin(case, declared[case], MARGIN)
+            if metric != LATENCY:
+                margin = declared[case].accuracy_tolerance if metric == ACCURACY else 0.0
     except NotMeasurable as error:
         raise UsageError(f"GOOD ({good[:10]}) cannot be measured: {error}") from error
     question = Question(
@@ -122,7 +136,7 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
         bad,
         case.id,
         tuple(word for name in CASE_OPTIONS for word in (f"--{name.replace('_', '-')}", str(getattr(case, name)))),
-        LATENCY,
+        metric,
         margins(case.id) or margin,
         str(matrix),
         args.venv,
@@ -168,6 +182,7 @@ def _check_resumed(args: argparse.Namespace, kept: State, repository: Path) -> N
 def _searched(state: State, history: GitHistory, path: Path) -> Answer:
     """The answer to one question, printed as it comes; the state stays where there is something to go on with."""
     from inferkit.report.progress import progress_on_stderr
+    from inferkit.suite.bisect.exact import ExactTrials
     from inferkit.suite.bisect.latency import LatencyTrials
     from inferkit.suite.bisect.question import State
     from inferkit.suite.bisect.run import run_search
@@ -179,7 +194,8 @@ def _searched(state: State, history: GitHistory, path: Path) -> Answer:
         told.step(search)
 
     told.begin(str(path))
-    with LatencyTrials(history.repository, state.question, progress_on_stderr) as trials:
+    make = ExactTrials if state.question.metric in _EXACT.values() else LatencyTrials
+    with make(history.repository, state.question, progress_on_stderr) as trials:
         answer = run_search(state.search, history, trials, lambda commit: history.facts(commit).parents[0], on_step)
     told.end(answer)
     if answer.stopped is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.report.progress import time_left
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.suite.bisect.run import Answer
     from inferkit.suite.bisect.search import Search
 
-_SAID = {Verdict.PASS: "as fast as GOOD", Verdict.REGRESSED: "as slow as BAD", Verdict.INCONCLUSIVE: "undecided"}
+_SAID = {Verdict.PASS: "as good as GOOD", Verdict.REGRESSED: "as bad as BAD", Verdict.INCONCLUSIVE: "undecided"}
 _SUBJECT = 40  # characters of a subject in a step's line
 
 
@@ -28,7 +29,7 @@ class Told:
         """What is searched for, and what is known already."""
         question, search = self._question, self._search
         steps = _count(search.planned, "step")
-        print(f"{question.case} {question.metric}: the first slower commit of {search.total}, {steps}")
+        print(f"{question.case} {question.metric}: the first worse commit of {search.total}, {steps}")
         for name, commit in (("GOOD", question.good), ("BAD", question.bad)):
             print(f"{name:<4} {self._commit(commit)}")
         if search.verification is not None:
@@ -42,7 +43,7 @@ class Told:
         if not search.steps:
             assert search.verification is not None
             outcome = search.verification.outcome
-            said = "slower than GOOD" if outcome.verdict is Verdict.REGRESSED else "not slower than GOOD by the margin"
+            said = "worse than GOOD" if outcome.verdict is Verdict.REGRESSED else "not worse than GOOD by the margin"
             said = "undecided" if outcome.verdict is Verdict.INCONCLUSIVE else said
             print(f"BAD  {_change(outcome)}: {said}", flush=True)
             return
@@ -67,10 +68,10 @@ class Told:
             assert search.verification is not None
             print(f"\n{search.verification.outcome.line}")
         elif answer.found is None:
-            print(f"\nthe first slow commit is one of {len(answer.suspects)}; those skipped tell nothing:")
+            print(f"\nthe first bad commit is one of {len(answer.suspects)}; those skipped tell nothing:")
             reasons = {step.commit: step.outcome.reason for step in search.steps if step.skipped}
             for commit in answer.suspects:
-                print(f"  {self._commit(commit)}  {reasons.get(commit, 'as slow as BAD')}")
+                print(f"  {self._commit(commit)}  {reasons.get(commit, 'as bad as BAD')}")
         else:
             self._found(answer)
 
@@ -78,7 +79,7 @@ class Told:
         assert answer.found is not None
         assert answer.search.verification is not None
         facts = self._history.facts(answer.found)
-        print(f"\nthe first slow commit:\ncommit {facts.commit}\nauthor date {facts.date}\n    {facts.subject}\n")
+        print(f"\nthe first bad commit:\ncommit {facts.commit}\nauthor date {facts.date}\n    {facts.subject}\n")
         parent = facts.parents[0]
         confirmation = answer.confirmation
         if confirmation is not None:
@@ -96,6 +97,8 @@ class Told:
 
     def _command(self, parent: str, commit: str) -> str:
         question = self._question
+        if question.metric != LATENCY:
+            return shlex.join(["git", "show", commit[:10]])
         words = ["inferkit", "ab", parent[:10], commit[:10], *question.selects]
         return shlex.join([*words, "--margin", f"{question.margin:g}", "--matrix", question.matrix])
 
@@ -113,10 +116,11 @@ def _change(outcome: Outcome) -> str:
     """`+3.1% (between +2.6% and +3.7%, 12 blocks)`."""
     if outcome.change is None:
         return str(outcome.verdict)
-    bounds = ""
-    if outcome.lower is not None and outcome.upper is not None:
-        bounds = f"between {outcome.shown_change(outcome.lower)} and {outcome.shown_change(outcome.upper)}, "
-    return f"{outcome.shown_change(outcome.change)} ({bounds}{outcome.head_replicates} blocks)"
+    text = outcome.shown_change(outcome.change)
+    if outcome.lower is None or outcome.upper is None:
+        return text
+    bounds = f"between {outcome.shown_change(outcome.lower)} and {outcome.shown_change(outcome.upper)}"
+    return f"{text} ({bounds}, {outcome.head_replicates} blocks)"
 
 
 def _leaves_some(outcome: Outcome, whole: Outcome) -> bool:

@@ -20,9 +20,9 @@ from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.bisecting import SEARCH_ALPHA, ClassifyRule, Levels, VerifyRule, share_of
 from inferkit.gate.rules.rule import BlockRule, LogSamples
-from inferkit.suite.bisect.latency import Confirmation
 from inferkit.suite.bisect.run import Answer, run_search
 from inferkit.suite.bisect.search import Search, Step
+from inferkit.suite.bisect.trials import Confirmation
 from tools import ROOT
 
 # Draws so many blocks' noise (log ratios).

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from inferkit.errors import MeasurementError
-from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.bisecting import SEARCH_ALPHA, ClassifyRule, Levels, VerifyRule, share_of
@@ -20,16 +19,9 @@ from inferkit.measure.progress import Progress
 from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout
 from inferkit.suite.bisect.question import Question
 from inferkit.suite.bisect.search import Search, Step
+from inferkit.suite.bisect.trials import Confirmation
 from inferkit.suite.interleaved.run import ABResult, run_ab
 from inferkit.suite.interleaved.sides import Bench, Side
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """The found commit against its parent: the outcome, and the layers that explain it where they were timed."""
-
-    outcome: Outcome
-    layers: LayerDiff | None = None
 
 
 class LatencyTrials:

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from inferkit.gate.outcome import Outcome, Verdict
-from inferkit.suite.bisect.latency import Confirmation
 from inferkit.suite.bisect.search import History, Search
-
-
-class Trials(Protocol):
-    """Measures commits for a search."""
-
-    def verify(self, search: Search) -> Search:
-        """With BAD held against GOOD."""
-        ...
-
-    def test(self, search: Search, commit: str) -> Search:
-        """With one more step: this commit."""
-        ...
-
-    def confirm(self, commit: str, parent: str) -> Confirmation:
-        """The commit against its parent."""
-        ...
+from inferkit.suite.bisect.trials import Confirmation, Trials
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def test_where_nothing_became_slower_it_says_so_and_exits_0(
     monkeypatch.chdir(repository)
     wide = (*QUICK[:-1], "900%")  # a busy machine cannot reach it
     assert main(["bisect", commit(repository, 0), commit(repository, 2), *wide]) == 0
-    assert "not slower than GOOD by the margin" in capsys.readouterr().out
+    assert "not worse than GOOD by the margin" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
