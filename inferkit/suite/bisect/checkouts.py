@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,3 +47,8 @@ def case_of(side: Side, case: str) -> Case:
         if declared.id == case:
             return declared
     raise NotMeasurable(f"its matrix does not declare {case}")
+
+
+def without_folders(reason: str) -> str:
+    """A reason without the temporary folders that its files were in: they are gone, and a commit's paths say more."""
+    return re.sub(rf"{re.escape(os.path.realpath(tempfile.gettempdir()))}/inferkit-ab-[^/ ]+/[^/ ]+/", "", reason)

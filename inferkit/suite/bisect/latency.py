@@ -16,7 +16,7 @@ from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.bisecting import SEARCH_ALPHA, ClassifyRule, Levels, VerifyRule, share_of
 from inferkit.gate.rules.rule import BlockRule
 from inferkit.measure.progress import Progress
-from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout
+from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout, without_folders
 from inferkit.suite.bisect.question import Question
 from inferkit.suite.bisect.search import Search, Step
 from inferkit.suite.bisect.trials import Confirmation
@@ -81,6 +81,8 @@ class LatencyTrials:
         except NotMeasurable as error:
             return Step(commit, self._skipped(str(error)), time.monotonic() - began), np.empty(0)
         outcome = _latency(result)
+        if outcome.verdict is Verdict.FAILED:
+            outcome = replace(outcome, reason=without_folders(outcome.reason))
         blocks = result.replicates.get(self._question.case, ([], []))
         measured = outcome.verdict in (Verdict.PASS, Verdict.REGRESSED, Verdict.INCONCLUSIVE)
         logs = [[each.log_median for each in side] for side in blocks if measured]

@@ -19,6 +19,7 @@ import pytest
 from inferkit.cli.main import main
 from inferkit.suite.bisect.question import STATE_FILE
 from tests.git_folder import git
+from tools.gate.bisect_trials import row
 
 ROOT = Path(__file__).resolve().parents[3]
 MATRIX = """\
@@ -72,17 +73,31 @@ def commit(repository: Path, number: int) -> str:
     return git(repository, "rev-parse", f"HEAD~{7 - number}")
 
 
-def left_behind(repository: Path) -> tuple[int, set[str]]:
-    folders = {path.name for path in Path(tempfile.gettempdir()).glob("inferkit-ab-*")}
-    return len(git(repository, "worktree", "list").splitlines()), folders
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of this test's own for what is temporary."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # asks the variable again
+    return folder
+
+
+def left_behind(repository: Path, temporary: Path) -> list[str]:
+    """Worktrees besides the repository itself, and their folders."""
+    worktrees = git(repository, "worktree", "list").splitlines()[1:]
+    return [*worktrees, *(path.name for path in temporary.glob("inferkit-*"))]
 
 
 @pytest.mark.slow
 def test_the_slow_commit_is_found_beside_one_that_does_not_build(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    repository: Path,
+    temporary: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(repository)
-    before = left_behind(repository)
     report = tmp_path / "report.json"
     # The broken commit stands right before the slow one: both are named.
     assert main(["bisect", "HEAD~7", "HEAD", *QUICK, "--json", str(report)]) == 1
@@ -90,14 +105,18 @@ def test_the_slow_commit_is_found_beside_one_that_does_not_build(
     assert search["found"] is None
     assert set(search["suspects"]) == {commit(repository, BROKEN), commit(repository, SLOW)}
     assert "damaged" in capsys.readouterr().out
-    assert left_behind(repository) == before
+    assert left_behind(repository, temporary) == []
     assert git(repository, "status", "--porcelain") == ""
     assert not (repository / ".git" / STATE_FILE).exists()
 
 
 @pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_where_it_was_and_explains_the_commit(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    repository: Path,
+    temporary: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     git(repository, "checkout", "-q", "-B", "mended", commit(repository, BROKEN - 1))
     for number in range(6):
@@ -107,7 +126,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was_and_explains_the_commit(
         git(repository, "commit", "-q", "-a", "-m", f"mended {number}")
     culprit = git(repository, "rev-parse", "HEAD~2")
     monkeypatch.chdir(repository)
-    before, state = left_behind(repository), tmp_path / "state.json"
+    state = tmp_path / "state.json"
     command = [sys.executable, "-m", "inferkit.cli.main", "bisect", "HEAD~6", "HEAD", *QUICK, "--state", str(state)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=repository, env=environment, stdout=subprocess.PIPE, text=True)
@@ -119,7 +138,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was_and_explains_the_commit(
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
-    assert left_behind(repository) == before
+    assert left_behind(repository, temporary) == []
     tested = json.loads(state.read_text())["search"]["steps"]
 
     report = tmp_path / "report.json"
@@ -134,11 +153,32 @@ def test_a_search_that_was_killed_goes_on_where_it_was_and_explains_the_commit(
     assert f"commit {culprit}" in text
     assert f"inferkit ab {commit_before(repository, culprit)[:10]} {culprit[:10]} --model stripes" in text
     assert not state.exists()
-    assert left_behind(repository) == before
+    assert left_behind(repository, temporary) == []
 
 
 def commit_before(repository: Path, commit: str) -> str:
     return git(repository, "rev-parse", f"{commit}^")
+
+
+@pytest.mark.slow
+def test_with_all_the_search_goes_on_before_and_after_the_commit_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, ids = tmp_path / "repository", []
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / "matrix.toml").write_text(MATRIX)
+    for number, layers in enumerate((2, 2, 8, 8, 32, 32)):  # twice four times as slow: no machine hides it
+        onnx.save(row(layers, False, number), str(folder / "stripes.onnx"))
+        git(folder, "add", ".")
+        git(folder, "commit", "-q", "-m", f"{layers} layers")
+        ids.append(git(folder, "rev-parse", "HEAD"))
+    monkeypatch.chdir(folder)
+    report = tmp_path / "report.json"
+    assert main(["bisect", ids[0], ids[-1], *QUICK, "--all", "--json", str(report)]) == 1
+    searches = json.loads(report.read_text())["searches"]
+    assert {search["found"]["commit"] for search in searches if search["found"]} == {ids[2], ids[4]}
+    assert {search["exit_code"] for search in searches} <= {0, 1}
 
 
 @pytest.mark.slow

@@ -47,6 +47,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric, culprit", [("engine-size", LARGER), ("top-1", LESS_ACCURATE)])
 def test_the_commit_is_found(
     repository: Path,
