@@ -198,7 +198,7 @@ def _searched(state: State, history: GitHistory, path: Path) -> Answer:
     with make(history.repository, state.question, progress_on_stderr) as trials:
         answer = run_search(state.search, history, trials, lambda commit: history.facts(commit).parents[0], on_step)
     told.end(answer)
-    if answer.stopped is None:
+    if not answer.may_go_on:
         with contextlib.suppress(OSError):
             path.unlink()
     return answer

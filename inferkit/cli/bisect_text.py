@@ -63,7 +63,6 @@ class Told:
         search = answer.search
         if answer.stopped is not None:
             print(f"\nstopped: {answer.stopped.line}")
-            print("go on with: inferkit bisect --resume" if search.verification else "nothing was found out yet")
         elif not answer.suspects:
             assert search.verification is not None
             print(f"\n{search.verification.outcome.line}")
@@ -74,6 +73,8 @@ class Told:
                 print(f"  {self._commit(commit)}  {reasons.get(commit, 'as bad as BAD')}")
         else:
             self._found(answer)
+        if answer.may_go_on and search.verification is not None:
+            print("on a quieter machine, go on with: inferkit bisect --resume")
 
     def _found(self, answer: Answer) -> None:
         assert answer.found is not None

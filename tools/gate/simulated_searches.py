@@ -64,16 +64,18 @@ class SimulatedTrials:
     blocks: int = field(default=0, init=False)
 
     def verify(self, search: Search) -> Search:
-        rule = VerifyRule(share_of(SEARCH_ALPHA, search.planned, 0))
+        test = search.next_test
+        rule = VerifyRule(share_of(SEARCH_ALPHA, search.planned, test))
         outcome, differences = self._measured(search.bad, rule)
         noise = search.noise.including(differences)
         step = Step(search.bad, outcome)
-        return replace(search, verification=step, levels=Levels(high=rule.verification.slowdown), noise=noise)
+        levels = Levels(high=rule.verification.slowdown)
+        return replace(search, verification=step, levels=levels, noise=noise, tests=test)
 
     def test(self, search: Search, commit: str) -> Search:
         if int(commit) in self.broken:
             return search.with_step(Step(commit, Outcome("case", LATENCY, Verdict.FAILED, reason="does not build")))
-        test = search.tests + 1
+        test = search.next_test
         rule = ClassifyRule(search.levels, search.noise, share_of(SEARCH_ALPHA, search.planned, test))
         outcome, differences = self._measured(commit, rule)
         noise = search.noise.including(differences)

@@ -47,14 +47,16 @@ class LatencyTrials:
 
     def verify(self, search: Search) -> Search:
         """With BAD measured against GOOD, and where it is slower with what to classify by."""
-        rule = VerifyRule(share_of(SEARCH_ALPHA, search.planned, 0))
+        test = search.next_test
+        rule = VerifyRule(share_of(SEARCH_ALPHA, search.planned, test))
         step, differences = self._against_good(search.bad, rule)
         noise = search.noise.including(differences) if len(differences) else search.noise
-        return replace(search, verification=step, levels=Levels(high=rule.verification.slowdown), noise=noise)
+        levels = Levels(high=rule.verification.slowdown)
+        return replace(search, verification=step, levels=levels, noise=noise, tests=test)
 
     def test(self, search: Search, commit: str) -> Search:
         """With this commit classified, or skipped with the reason."""
-        test = search.tests + 1
+        test = search.next_test
         rule = ClassifyRule(search.levels, search.noise, share_of(SEARCH_ALPHA, search.planned, test))
         step, differences = self._against_good(commit, rule)
         if not len(differences):

@@ -27,6 +27,13 @@ class Answer:
         """The first bad commit, where it is known."""
         return self.suspects[-1] if len(self.suspects) == 1 else None
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the same search may say more on a quieter machine."""
+        measured = [self.search.verification, *self.search.steps]
+        undecided = any(step is not None and step.outcome.verdict is Verdict.INCONCLUSIVE for step in measured)
+        return self.stopped is not None or (self.found is None and undecided)
+
 
 def run_search(
     search: Search,

@@ -106,6 +106,15 @@ class Search:
         """How many classifications are left, at most, where none is skipped."""
         return steps_of(len(self.suspects(history)))
 
+    @property
+    def next_test(self) -> int:
+        """The number of the next test, which says its share of the error; a second verification has its own."""
+        if self.verification is None:
+            return 0
+        if self.verification.outcome.verdict is Verdict.INCONCLUSIVE:
+            return max(self.tests, self.planned) + 1
+        return self.tests + 1
+
     def resumed(self) -> Search:
         """Without the commits that stayed undecided: the machine may be quieter now."""
         return replace(self, steps=tuple(s for s in self.steps if s.outcome.verdict is not Verdict.INCONCLUSIVE))

@@ -7,8 +7,10 @@ import pytest
 
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.rules.bisecting import CLASSIFYING, SEARCH_ALPHA
+from inferkit.suite.bisect.run import run_search
 from tools.gate.simulated_searches import (
     COMMITS,
+    Line,
     SimulatedTrials,
     answers,
     drawn_from,
@@ -79,3 +81,16 @@ def test_a_commit_that_does_not_build_beside_the_slow_one_is_named_with_it() -> 
     assert answer.found is None
     assert set(answer.suspects) == {"11", "12"}
     assert answer.confirmation is None
+
+
+def test_a_search_that_was_undecided_is_verified_again_with_an_error_of_its_own() -> None:
+    random = np.random.default_rng(8)
+    noisy = searched(SimulatedTrials(slower_from(12, COMMITS, 0.03), normal(0.06), random))
+    assert noisy.search.verification is not None
+    assert noisy.search.verification.outcome.verdict is Verdict.INCONCLUSIVE
+    assert noisy.may_go_on
+    quiet = SimulatedTrials(slower_from(12, COMMITS, 0.03), normal(0.005), random)
+    answer = run_search(noisy.search.resumed(), Line(), quiet, lambda commit: str(int(commit) - 1))
+    assert answer.found == "12"
+    assert not answer.may_go_on
+    assert answer.search.tests > answer.search.planned + 1
