@@ -30,7 +30,7 @@ _CODES: Mapping[str, Mapping[ExitCode, str]] = {
         _REGRESSED: "regression: the commit is found, or the few that it is among",
         _INVALID: "invalid measurement, or GOOD or BAD cannot be measured; go on with --resume",
         _UNDECIDED: "undecided whether BAD is worse than GOOD",
-        _NOTHING: "GOOD or BAD does not declare the case",
+        _NOTHING: "BAD does not have the case",
     },
     "build": {_OK: "built"},
     "calibrate": {_OK: "written"},

@@ -13,7 +13,7 @@ from inferkit.gate.metrics import ACCURACY, METRICS, data_of
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.bisecting import Levels
 from inferkit.measure.progress import Progress
-from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout
+from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout, skipped
 from inferkit.suite.bisect.question import Question
 from inferkit.suite.bisect.search import Search, Step
 from inferkit.suite.bisect.trials import Confirmation
@@ -56,7 +56,7 @@ class ExactTrials:
         try:
             base = self._value(parent)
         except InferkitError as error:
-            return Confirmation(self._skipped(f"{parent[:10]} cannot be measured: {error}"))
+            return Confirmation(self._skipped(error, f"{parent[:10]} cannot be measured: "))
         return Confirmation(self._outcome(base, commit, self._question.margin))
 
     def _outcome(self, base: float, commit: str, most: float) -> Outcome:
@@ -65,13 +65,13 @@ class ExactTrials:
         try:
             head = self._value(commit)
         except InferkitError as error:
-            return self._skipped(str(error))
+            return self._skipped(error)
         change = base - head if question.metric == ACCURACY else head / base - 1
         verdict = Verdict.REGRESSED if change > most else Verdict.PASS
         return Outcome(question.case, question.metric, verdict, base, head, change, margin=question.margin)
 
-    def _skipped(self, reason: str) -> Outcome:
-        return Outcome(self._question.case, self._question.metric, Verdict.FAILED, reason=reason)
+    def _skipped(self, error: InferkitError, what: str = "") -> Outcome:
+        return skipped(self._question.case, self._question.metric, error, what)
 
     def _value_of_good(self) -> float:
         if self._good is None:

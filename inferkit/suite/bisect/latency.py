@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from inferkit.errors import MeasurementError
+from inferkit.errors import InferkitError, MeasurementError
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.bisecting import SEARCH_ALPHA, ClassifyRule, Levels, VerifyRule, share_of
 from inferkit.gate.rules.rule import BlockRule
 from inferkit.measure.progress import Progress
-from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout, without_folders
+from inferkit.suite.bisect.checkouts import NotMeasurable, case_of, commit_checkout, skipped, without_folders
 from inferkit.suite.bisect.question import Question
 from inferkit.suite.bisect.search import Search, Step
 from inferkit.suite.bisect.trials import Confirmation
@@ -69,7 +69,7 @@ class LatencyTrials:
             with self._side("BASE", parent) as base, self._side("HEAD", commit) as head:
                 result = self._compare(base, head, commit)
         except NotMeasurable as error:
-            return Confirmation(self._skipped(f"{parent[:10]} cannot be measured: {error}"))
+            return Confirmation(self._skipped(error, f"{parent[:10]} cannot be measured: "))
         return Confirmation(_latency(result), result.layers.get(self._question.case))
 
     def _against_good(self, commit: str, rule: BlockRule) -> tuple[Step, np.ndarray]:
@@ -81,7 +81,7 @@ class LatencyTrials:
                 case_of(head, self._question.case)
                 result = self._compare(base, head, commit, rule, bench)
         except NotMeasurable as error:
-            return Step(commit, self._skipped(str(error)), time.monotonic() - began), np.empty(0)
+            return Step(commit, self._skipped(error), time.monotonic() - began), np.empty(0)
         outcome = _latency(result)
         if outcome.verdict is Verdict.FAILED:
             outcome = replace(outcome, reason=without_folders(outcome.reason))
@@ -125,8 +125,8 @@ class LatencyTrials:
             base_bench=bench,
         )
 
-    def _skipped(self, reason: str) -> Outcome:
-        return Outcome(self._question.case, LATENCY, Verdict.FAILED, reason=reason)
+    def _skipped(self, error: InferkitError, what: str = "") -> Outcome:
+        return skipped(self._question.case, self._question.metric, error, what)
 
 
 def _latency(result: ABResult) -> Outcome:

@@ -217,6 +217,18 @@ def test_what_makes_no_sense_is_said_before_anything_is_measured(
     assert message in capsys.readouterr().err
 
 
+def test_where_bad_does_not_have_the_case_there_is_nothing_to_compare(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    git(repository, "checkout", "-q", "-B", "renamed")
+    (repository / "matrix.toml").write_text(MATRIX.replace('name = "stripes"', 'name = "other"'))
+    git(repository, "commit", "-q", "-a", "-m", "renamed")
+    assert main(["bisect", "HEAD~1", "HEAD", *QUICK]) == 12
+    assert "its matrix does not declare stripes-fp32-b1-onnxruntime" in capsys.readouterr().out
+    git(repository, "checkout", "-q", "-")
+
+
 def test_a_search_of_other_commits_is_not_resumed(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
