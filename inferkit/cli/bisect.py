@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inferkit.suite.bisect.question import Question, State
     from inferkit.suite.bisect.run import Answer
     from inferkit.suite.bisect.search import Search
+    from inferkit.suite.matrix.definition import Matrix
 
 
 # Metrics without noise by the word for them on the command line.
@@ -47,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--margin",
         metavar="SHARE",
         help="change from GOOD to BAD that is a regression (0.05 or 5%%; of top-1: points; default: the matrix's, else "
-        "2%% of the latency and 0 of a size)",
+        "2%%, of top-1 0.5 points)",
     )
     parser.add_argument(
         "--venv",
@@ -106,8 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace, repository: Path) -> State:
     """The search that the arguments ask for, at its beginning. UsageError where it makes no sense."""
-    from inferkit.gate.metrics import ACCURACY, LATENCY
-    from inferkit.gate.rules.interleaved import MARGIN
+    from inferkit.gate.metrics import LATENCY
     from inferkit.suite.bisect.checkouts import NotMeasurable, commit_checkout
     from inferkit.suite.bisect.history import GitHistory
     from inferkit.suite.bisect.question import Question
@@ -126,9 +126,7 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
             declared = side.matrix.cases()
             selection.check(declared)
             case = _one(args.case, selection.of(declared), args.commits[0])
-            margin = side.matrix.latency_margin(case, declared[case], MARGIN)
-            if metric != LATENCY:
-                margin = declared[case].accuracy_tolerance if metric == ACCURACY else 0.0
+            margin = margins(case.id) or _stated_margin(side.matrix, case, metric)
     except NotMeasurable as error:
         raise UsageError(f"GOOD ({good[:10]}) cannot be measured: {error}") from error
     question = Question(
@@ -137,13 +135,31 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
         case.id,
         tuple(word for name in CASE_OPTIONS for word in (f"--{name.replace('_', '-')}", str(getattr(case, name)))),
         metric,
-        margins(case.id) or margin,
+        margin,
         str(matrix),
         args.venv,
         args.first_parent,
         args.min_time,
     )
     return _begun(question, repository)
+
+
+def _stated_margin(matrix: Matrix, case: Case, metric: str) -> float:
+    """The matrix's margin of a metric of the case, else the default. UsageError where it is an amount, not a share."""
+    from inferkit.gate.metrics import ACCURACY, LATENCY, METRICS
+    from inferkit.gate.rules.interleaved import MARGIN
+    from inferkit.suite.matrix.definition import AccuracyCase
+
+    network = matrix.cases()[case]
+    if metric == LATENCY:
+        return matrix.latency_margin(case, network, MARGIN)
+    named = AccuracyCase(case.model, case.precision, case.backend) if metric == ACCURACY else case
+    stated = matrix.margins_of(named, network).get(metric)
+    if stated is None:
+        return METRICS[metric].margin or 0.0
+    if metric != ACCURACY and not stated.is_share:
+        raise UsageError(f"the matrix's margin of {metric} is {stated.text}; state a share with --margin")
+    return stated.amount
 
 
 def _one(pattern: str | None, cases: Sequence[Case], good: str) -> Case:

@@ -59,7 +59,17 @@ def test_the_commit_is_found(
 ) -> None:
     monkeypatch.chdir(repository)
     report = tmp_path / "report.json"
-    arguments = [f"HEAD~{COMMITS}", "HEAD", "--metric", metric, "--batch-size", "1", "--accept-busy-host"]
+    arguments = [
+        f"HEAD~{COMMITS}",
+        "HEAD",
+        "--metric",
+        metric,
+        "--batch-size",
+        "1",
+        "--margin",
+        "0.1%",
+        "--accept-busy-host",
+    ]
     assert main(["bisect", *arguments, "--json", str(report)]) == 1
     (search,) = json.loads(report.read_text())["searches"]
     found = git(repository, "rev-parse", f"HEAD~{COMMITS - culprit}")
