@@ -16,6 +16,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "measure and compare": {
         "compare": ("inferkit.cli.compare", "compare two benchmark JSON files case by case"),
         "ab": ("inferkit.cli.ab", "compare two commits, models or settings, measured interleaved"),
+        "bisect": ("inferkit.cli.bisect", "find the first commit that made a case slower, larger or less accurate"),
         "repro": ("inferkit.cli.repro", "write a case as an archive that another machine can measure"),
         "baseline": ("inferkit.cli.baseline", "make a run the baseline of this machine, or show baselines"),
         "gate": ("inferkit.cli.gate", "test the gate here: false-alarm rate, detectable changes"),

@@ -25,6 +25,13 @@ _CODES: Mapping[str, Mapping[ExitCode, str]] = {
         _INVALID: "not written: an INVALID figure has no reason",
         _NOTHING: "no baseline to show",
     },
+    "bisect": {
+        _OK: "BAD is not worse than GOOD",
+        _REGRESSED: "regression: the commit is found, or the few that it is among",
+        _INVALID: "invalid measurement, or GOOD or BAD cannot be measured; go on with --resume",
+        _UNDECIDED: "undecided whether BAD is worse than GOOD",
+        _NOTHING: "BAD does not have the case",
+    },
     "build": {_OK: "built"},
     "calibrate": {_OK: "written"},
     "completion": {_OK: "printed"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from inferkit.gate.outcome import Outcome
 
 if TYPE_CHECKING:
+    from inferkit.gate.stats.analyses import AnalysisPlan
     from inferkit.gate.stats.effect import Evidence
 
 
@@ -51,4 +52,13 @@ class Rule(Protocol):
 
     def evidence(self, samples: LogSamples) -> Evidence:
         """The change of a case as this rule sees it. ValueError without a replicate of base or head."""
+        ...
+
+
+class BlockRule(Rule, Protocol):
+    """A rule for interleaved blocks: base and head have one value for each block."""
+
+    @property
+    def plan(self) -> AnalysisPlan:
+        """The counts of blocks at which it judges."""
         ...

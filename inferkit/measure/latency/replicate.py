@@ -26,6 +26,7 @@ from inferkit.measure.latency.warmup import warm_up
 from inferkit.measure.machine.gpu import GpuTelemetry, Summary
 from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
 from inferkit.measure.machine.lease import device_lease
+from inferkit.measure.machine.processes import ProcessTimes
 from inferkit.measure.machine.quiet_core import QuietCore
 from inferkit.network.network import unit_of
 
@@ -197,7 +198,7 @@ def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
 
 def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) -> _Measured:
     """The raw trace, and what went on meanwhile. On a GPU the thread that waits keeps to a quiet core."""
-    host_before = HostState.now()
+    processes, host_before = ProcessTimes.now(), HostState.now()
     if gpu is None:
         trace, telemetry, core_facts = iterate(session.execute, spec), None, {}
     else:
@@ -206,7 +207,7 @@ def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) ->
             core_facts = placed.as_dict()
         telemetry = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.engine.max_batch)
     ended = float(trace[-1, 0] + trace[-1, WALL] * session.batches_per_round)
-    activity = HostActivity.between(host_before, HostState.now(), ended)
+    activity = HostActivity.between(host_before, HostState.now(), ended, processes)
     invalid = activity.disturbances(usable_cpus()) if telemetry is None else telemetry.disturbances()
     return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **core_facts}, telemetry, invalid)
 

@@ -8,6 +8,7 @@ import os
 OPTION, VARIABLE = "--accept-busy-host", "INFERKIT_BUSY_HOST"
 HELP = "measure although other processes use the CPUs, where times would be INVALID: they say little then"
 OTHERS, HYPERVISOR = "other processes used", "the hypervisor took"
+UNSTEADY = "the machine is not steady enough for the latency bound"
 
 
 def accept() -> None:
@@ -21,5 +22,7 @@ def is_accepted() -> bool:
 
 
 def hint_for(reason: str) -> str:
-    """What the user can do where a measurement is invalid for this reason; empty where it is not a busy host."""
+    """What the user can do where a measurement is invalid for this reason; empty where it is not the machine's."""
+    if UNSTEADY in reason:
+        return "wait until the machine is quiet, or state a longer `duration` or a larger `p99`"
     return f"wait until the machine is quiet, or add {OPTION}" if OTHERS in reason or HYPERVISOR in reason else ""

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from inferkit.measure.machine import busy_host
+from inferkit.measure.machine.processes import ProcessTimes
 
 # Shares of all CPUs from which others disturb what is measured.
 _BUSY_SHARE = 0.25
@@ -47,7 +48,8 @@ class HostState:
 class HostActivity:
     """What the host did during a measurement of `seconds`: shares of the time of one CPU, None where unknown.
 
-    `others` is what processes other than this one used, `stolen` what the hypervisor took away.
+    `others` is what processes other than this one used, `stolen` what the hypervisor took away. `disturbers` says which
+    they were (processes.py).
     """
 
     seconds: float
@@ -56,16 +58,23 @@ class HostActivity:
     others: float | None
     stolen: float | None
     governor: str | None
+    disturbers: tuple[str, ...] = ()
 
     @classmethod
-    def between(cls, before: HostState, after: HostState, seconds: float) -> HostActivity:
-        """The activity from `before` to `after`, which lie `seconds` apart."""
+    def between(
+        cls, before: HostState, after: HostState, seconds: float, earlier: ProcessTimes | None = None
+    ) -> HostActivity:
+        """The activity from `before` to `after`, which lie `seconds` apart.
+
+        Given the times of all processes `earlier`, they are read again to name those that used the CPUs.
+        """
         others = stolen = None
         if before.busy is not None and after.busy is not None and seconds > 0:
             others = max((after.busy - before.busy - (after.own - before.own)) / seconds, 0.0)
         if before.stolen is not None and after.stolen is not None and seconds > 0:
             stolen = max((after.stolen - before.stolen) / seconds, 0.0)
-        return cls(seconds, before.load, after.load, others, stolen, after.governor)
+        disturbers = () if earlier is None else ProcessTimes.now().disturbers(earlier, others)
+        return cls(seconds, before.load, after.load, others, stolen, after.governor, disturbers)
 
     def disturbances(self, cpus: int) -> tuple[str, ...]:
         """What makes a measurement on a CPU say nothing about the engine; empty for a quiet host.
@@ -79,7 +88,8 @@ class HostActivity:
         """The same, whether it is accepted or not."""
         reasons = []
         if self.others is not None and self.others > _BUSY_SHARE * cpus:
-            reasons.append(f"{busy_host.OTHERS} {self.others:.1f} of the {cpus} CPUs")
+            named = f" ({', '.join(self.disturbers)})" if self.disturbers else ""
+            reasons.append(f"{busy_host.OTHERS} {self.others:.1f} of the {cpus} CPUs{named}")
         if self.stolen is not None and self.stolen > _STOLEN_SHARE * cpus:
             reasons.append(f"{busy_host.HYPERVISOR} {self.stolen:.1f} of the {cpus} CPUs away")
         return tuple(reasons)
@@ -90,8 +100,9 @@ class HostActivity:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HostActivity:
-        """The inverse of `as_dict`; other keys are ignored."""
-        return cls(**{each.name: values[each.name] for each in fields(cls)})
+        """The inverse of `as_dict`, also of files that name no `disturbers`; other keys are ignored."""
+        stated = {each.name: values[each.name] for each in fields(cls) if each.name in values}
+        return cls(**{**stated, "disturbers": tuple(values.get("disturbers", ()))})
 
 
 def cpu_model() -> str:

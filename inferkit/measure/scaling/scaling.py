@@ -22,6 +22,7 @@ from inferkit.errors import MeasurementError
 from inferkit.measure.jobs.interpreter import this_interpreter, with_environment
 from inferkit.measure.jobs.launch import last_words
 from inferkit.measure.machine.host import HostActivity, HostState, usable_cpus
+from inferkit.measure.machine.processes import ProcessTimes
 from inferkit.measure.scaling.worker import WindowSpec
 
 SCHEMA = 1
@@ -118,11 +119,11 @@ def scaling_as_dict(names: Sequence[str], windows: Sequence[Window], **facts: An
 
 def _window(devices: Sequence[_Device], number: int, seconds: float, on_cpu: bool) -> Window:
     start = time.monotonic() + _LEAD
-    host_before = HostState.now()
+    processes, host_before = ProcessTimes.now(), HostState.now()
     for device in devices:
         device.send(start=start, seconds=seconds)
     answers = {device.name: device.answer(_LEAD + seconds + 120.0) for device in devices}
-    activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - start + _LEAD)
+    activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - start + _LEAD, processes)
     invalid = list(activity.disturbances(usable_cpus())) if on_cpu else []
     for name, answer in answers.items():
         invalid += [f"{name}: {reason}" for reason in answer["disturbances"]]

@@ -25,9 +25,11 @@ from inferkit.measure.jobs.process import Arrays, main
 from inferkit.measure.latency.iterations import COLUMNS
 from inferkit.measure.latency.replicate import Replicate
 from inferkit.measure.latency.statistics import samples_needed
+from inferkit.measure.machine import busy_host
 from inferkit.measure.machine.gpu import GpuTelemetry
 from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
 from inferkit.measure.machine.lease import device_lease
+from inferkit.measure.machine.processes import ProcessTimes
 from inferkit.network.network import unit_of
 from inferkit.serve.batching.batcher import Batcher
 from inferkit.serve.batching.buckets import service_session
@@ -74,8 +76,8 @@ class ServiceSpec(EngineJob):
 def measure_service(spec: ServiceSpec) -> Replicate:
     """Measure in this process, which should be a fresh one; `service` of the result holds the load generator's figures.
 
-    Raises BackendUnavailable where the load generator or the backend is missing, MeasurementError where no rate holds
-    the bound.
+    Raises BackendUnavailable where the load generator or the backend is missing, MeasurementError where the engine is
+    too slow for the bound at any rate. Where it was the machine that no rate held, the replicate is invalid.
     """
     from inferkit.backends import backend
 
@@ -95,10 +97,10 @@ def measure_service(spec: ServiceSpec) -> Replicate:
             samples_per_query=spec.samples_per_query,
         )
         gpu = None if session.device is None else GpuTelemetry(session.device)
-        host_before, began = HostState.now(), time.monotonic()
+        processes, host_before, began = ProcessTimes.now(), HostState.now(), time.monotonic()
         with _watched(gpu) as watch:
-            result, search = _measured(session, samples, load, spec, probed.rate)
-        activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - began)
+            result, search, spoiled = _measured(session, samples, load, spec, probed.rate)
+        activity = HostActivity.between(host_before, HostState.now(), time.monotonic() - began, processes)
         facts = _facts(result, search) | {"engine_rate": probed.rate}
         peak = memory.peak()  # of the load: accuracy mode holds the whole dataset
         if spec.accuracy:
@@ -106,11 +108,9 @@ def measure_service(spec: ServiceSpec) -> Replicate:
         telemetry = None if watch is None else watch.summary()
         invalid = [] if gpu is not None else list(activity.disturbances(usable_cpus()))
         invalid += [] if telemetry is None else telemetry.disturbances()
-        if search is not None and search.rate is None and not invalid:
-            raise MeasurementError(
-                f"no rate kept p99 <= {spec.bound * 1e3:g} ms, not even {result.load.rate:.1f} queries/s; "
-                f"the logs are in {spec.logs}"
-            )
+        if not invalid and search is not None:
+            # A host that was busy for one run only is quiet on the average of the search.
+            invalid += spoiled or ([] if search.rate is not None else [_no_rate(result, spec)])
         if not result.valid:
             invalid.append(f"MLPerf's load generator says INVALID: {', '.join(result.reasons)}")
         trace = np.full((1, len(COLUMNS)), np.nan)
@@ -152,23 +152,49 @@ def _batcher(session: Session, spec: ServiceSpec) -> Batcher:
 
 def _measured(
     session: Session, samples: Samples, load: Load, spec: ServiceSpec, upper: float
-) -> tuple[LoadResult, RateSearch | None]:
-    """The run that counts (where no rate was valid, that of the lowest), and the search that led to it."""
+) -> tuple[LoadResult, RateSearch | None, list[str]]:
+    """The run that counts (where no rate was valid, that of the lowest), and the search that led to it.
+
+    The texts say what disturbed the machine while a rate failed: it might have held.
+    """
     logs = Path(spec.logs)
     with _batcher(session, spec) as batcher:
         if load.scenario != "server" or not spec.search:
-            return run_load(batcher, samples, load, logs), None
+            return run_load(batcher, samples, load, logs), None, []
         runs: list[LoadResult] = []
+        disturbances: dict[float, tuple[str, ...]] = {}
 
         def is_valid(rate: float) -> bool:
             folder = logs / f"trial-{len(runs) + 1:02d}"
+            processes, host, began = ProcessTimes.now(), HostState.now(), time.monotonic()
             runs.append(run_load(batcher, samples, replace(load, rate=rate), folder))
+            if not runs[-1].valid and session.device is None:
+                activity = HostActivity.between(host, HostState.now(), time.monotonic() - began, processes)
+                disturbances[rate] = activity.disturbances(usable_cpus())
             return runs[-1].valid is True
 
         search = find_rate(is_valid, upper)
+    # What failed at the rate that no engine reaches says nothing, disturbed or not.
+    failed = search.failed_rates - {upper}
+    spoiled = [f"while {rate:.1f} queries/s failed, {text}" for rate in failed for text in disturbances.get(rate, ())]
     if search.rate is None:
-        return min(runs, key=lambda run: run.load.rate), search
-    return next(run for run in reversed(runs) if run.load.rate == search.rate and run.valid), search
+        return min(runs, key=lambda run: run.load.rate), search, spoiled[:1]
+    chosen = next(run for run in reversed(runs) if run.load.rate == search.rate and run.valid)
+    return chosen, search, spoiled[:1]
+
+
+def _no_rate(result: LoadResult, spec: ServiceSpec) -> str:
+    """Why no rate held, where most queries of the lowest one did. MeasurementError where they did not.
+
+    An engine that is too slow for the bound is so at every query; where only the slowest hundredth is, the machine is
+    not steady enough for the bound.
+    """
+    median = result.latency("50.00")
+    said = f"no rate kept p99 <= {spec.bound * 1e3:g} ms, not even {result.load.rate:.1f} queries/s"
+    if median is None or median > spec.bound:
+        took = "" if median is None else f", half of whose queries took more than {median * 1e3:.3g} ms"
+        raise MeasurementError(f"{said}{took}; the logs are in {spec.logs}")
+    return f"{busy_host.UNSTEADY}: {said}, though half of its queries took at most {median * 1e3:.3g} ms"
 
 
 def _accuracy(session: Session, load: Load, spec: ServiceSpec, rate: float) -> float | None:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 _SPAN = 64.0  # how far below the upper bound rates are tried
 _PRECISION = 0.02
-_CONFIRMED = 2
+_CONFIRMED = 2  # valid runs of the highest rate, of at most three
+_TRIES = 2  # runs of a rate in the bisection
 _LOWEST_TRIES = 3
 _PROBED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """The end of a search: `rate` is the highest, in queries per second, that was VALID in every one of its runs, None
-    where none was.
+    """The end of a search: `rate` is the highest that holds, in queries per second, None where none does.
 
     `trials` are all rates tried, in order, with what came out.
     """
@@ -33,13 +33,19 @@ class RateSearch:
     rate: float | None
     trials: tuple[tuple[float, bool], ...]
 
+    @property
+    def failed_rates(self) -> frozenset[float]:
+        """The rates of which no run was VALID: those above, by which the search came down to what it found."""
+        return frozenset(rate for rate, _ in self.trials) - {rate for rate, valid in self.trials if valid}
+
 
 def find_rate(is_valid: Callable[[float], bool], upper: float) -> RateSearch:
     """Bisect geometrically between `upper`, which no rate can exceed (the throughput offline), and a 64th of it.
 
-    Ends where the bracket is within 2 %. No rate holds where the lowest fails three times in a row: once is a hiccup of
-    the machine. The highest valid rate is run twice again, since one run may be lucky and validity is not monotone;
-    where it fails, the rate is lowered by 2 % and must hold again, down to half of what was found.
+    Ends where the bracket is within 2 %. One INVALID run is often a hiccup of the machine, and what a bisection leaves
+    it never tries again: so a rate fails with two INVALID runs in a row, the lowest with three, and then no rate holds.
+    One VALID run may be lucky: two of three more of the highest rate must be VALID. Where they are not, the rate is
+    lowered by 2 % and must hold again, down to half of what was found.
 
     UsageError where `upper` is no rate.
     """
@@ -51,20 +57,27 @@ def find_rate(is_valid: Callable[[float], bool], upper: float) -> RateSearch:
         trials.append((rate, is_valid(rate)))
         return trials[-1][1]
 
+    def holds(rate: float, tries: int) -> bool:
+        return any(attempt(rate) for _ in range(tries))
+
+    def is_confirmed(rate: float) -> bool:
+        valid = [attempt(rate) for _ in range(_CONFIRMED)]
+        return all(valid) or (any(valid) and attempt(rate))
+
     low, high = upper / _SPAN, upper
-    if attempt(high):
+    if attempt(high):  # by design it does not: once is enough
         low = high
-    elif not any(attempt(low) for _ in range(_LOWEST_TRIES)):
+    elif not holds(low, _LOWEST_TRIES):
         return RateSearch(None, tuple(trials))
     while high / low > 1 + _PRECISION:
         middle = math.sqrt(low * high)
-        if attempt(middle):
+        if holds(middle, _TRIES):
             low = middle
         else:
             high = middle
     floor = low / 2
     while low >= floor:
-        if all(attempt(low) for _ in range(_CONFIRMED)):
+        if is_confirmed(low):
             return RateSearch(low, tuple(trials))
         low *= 1 - _PRECISION
     return RateSearch(None, tuple(trials))

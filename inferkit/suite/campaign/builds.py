@@ -10,6 +10,7 @@ from inferkit.gate.builds import build_spread
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.run import CaseRun
 from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.campaign.services import with_service_spread
 from inferkit.suite.matrix.read import MOST_BUILDS as MOST
 
 AUTOMATIC = 3  # builds where something asks for more than one
@@ -53,7 +54,11 @@ def more_processes(record: CaseRecord, replicates: int) -> int:
 
 
 def with_spread(outcome: Outcome, record: CaseRecord) -> Outcome:
-    """The outcome with the spread between builds and within one in its reason, where there are several."""
+    """The outcome with the spread between builds and within one in its reason, where there are several.
+
+    That of an undecided service names the spread of its processes.
+    """
+    outcome = with_service_spread(outcome, record)
     builds = record.build_numbers
     if len(set(builds)) < 2:
         return outcome

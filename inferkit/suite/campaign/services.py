@@ -1,9 +1,11 @@
-"""Service cases of a campaign: the specification of one process, and the verdict on its accuracy mode."""
+"""Service cases of a campaign: the specification of one process, its spread, and the verdict on its accuracy mode."""
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +75,18 @@ def judge_accuracy(record: CaseRecord) -> tuple[Outcome, ...]:
     verdict = Verdict.REGRESSED if is_worse else Verdict.PASS
     outcome = Outcome(record.case.id, ACCURACY, verdict, declared, top1, lost, margin=tolerance)
     return (outcome,)
+
+
+def with_service_spread(outcome: Outcome, record: CaseRecord) -> Outcome:
+    """An undecided service's outcome with how much its processes differ, and what the user can do about it."""
+    values = record.log_medians
+    service = record.replicates[-1].service if record.replicates else None
+    if outcome.verdict is not Verdict.INCONCLUSIVE or service is None or len(values) < 2:
+        return outcome
+    spread = math.expm1(max(values) - min(values))
+    reason = f"the {service['datum']} of its {len(values)} processes differs by up to {spread:.1%}"
+    return replace(
+        outcome,
+        reason="; ".join(filter(None, (outcome.reason, reason))),
+        hint=outcome.hint or "state a longer `duration`, or measure more replicates (--replicates)",
+    )

@@ -14,6 +14,7 @@ from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.interleaved import BLOCKS, InterleavedRule, head_first
+from inferkit.gate.rules.rule import BlockRule
 from inferkit.gate.run import Run
 from inferkit.gate.stated.margins import Margins
 from inferkit.measure.case import Case
@@ -73,16 +74,19 @@ def run_ab(
     networks: Mapping[str, str] | None = None,
     services: bool = False,
     progress: Progress | None = None,
+    rule: BlockRule | None = None,
+    base_bench: Bench | None = None,
 ) -> ABResult:
     """Measure and judge every wanted case that base and head declare; `margin` gives a case id's, as a share.
 
     A case of base only is MISSING, one of head only NO_BASELINE. One that head fails at and base does not is
     FAILED; one that base fails at is INVALID, since nothing can be said of it. So is one whose network in base is
     not the one that `networks` names by case id (its digest). `budget` are the seconds after which a case that is still
-    undecided is measured no further. With `services` the wanted cases may be those too.
+    undecided is measured no further. With `services` the wanted cases may be those too. A `rule` is asked instead of
+    an InterleavedRule of `counts`. A `base_bench` is where base is measured already; it stays open.
     """
-    session = _Session(base, head, min_time, progress or Progress(), networks or {})
-    rule = InterleavedRule(counts)
+    session = _Session(base, head, min_time, progress or Progress(), networks or {}, base_bench)
+    rule = rule or InterleavedRule(counts)
     declared = [side.matrix.all_cases() if services else side.matrix.cases() for side in (base, head)]
     in_base, in_head = ([case for case in cases if wanted(case)] for cases in declared)
     runs = [
@@ -121,7 +125,7 @@ def _outcomes(run: _Blocks, judged: Judgements) -> list[Outcome]:
     return list(run.ended) or [outcome for outcome in judged.outcomes if outcome.case == run.case.id]
 
 
-def _judged(session: _Session, runs: Sequence[_Blocks], rule: InterleavedRule, budget: float) -> Judgements:
+def _judged(session: _Session, runs: Sequence[_Blocks], rule: BlockRule, budget: float) -> Judgements:
     """Measure, judge, measure the undecided further, until every case is decided or has ended early."""
     wanted: Mapping[str, int] = {run.case.id: rule.plan.counts[0] for run in runs if not run.ended}
     judged = Judgements()
@@ -165,16 +169,23 @@ class _Session:
     """The benches of base and head, and the outcomes of what goes wrong at them."""
 
     def __init__(
-        self, base: Side, head: Side, min_time: float, progress: Progress, networks: Mapping[str, str]
+        self,
+        base: Side,
+        head: Side,
+        min_time: float,
+        progress: Progress,
+        networks: Mapping[str, str],
+        base_bench: Bench | None = None,
     ) -> None:
         self.progress = progress
         self._networks = networks
-        self._base = Bench(base, progress.during, min_time)
+        self._base = base_bench or Bench(base, progress.during, min_time)
         self._head = Bench(head, progress.during, min_time)
+        self._opened = [bench for bench in (self._base, self._head) if bench is not base_bench]
 
     def close(self) -> None:
-        self._base.close()
-        self._head.close()
+        for bench in self._opened:
+            bench.close()
 
     def prepare(self, run: _Blocks) -> None:
         for bench in (self._base, self._head):

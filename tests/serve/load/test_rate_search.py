@@ -35,6 +35,35 @@ def test_one_hiccup_at_the_lowest_rate_ends_no_search():
     assert 40 / 1.021 <= search.rate <= 40
 
 
+@given(st.integers(2, 12))
+def test_one_hiccup_in_the_bisection_costs_nothing(when):
+    """What a bisection leaves it never tries again: one run that failed by chance must not lead it away."""
+    runs: list[float] = []
+
+    def hiccup(rate: float) -> bool:
+        runs.append(rate)
+        return rate <= 40 and len(runs) != when
+
+    search = find_rate(hiccup, 100)
+    assert search.rate is not None
+    assert 40 / 1.021 <= search.rate <= 40
+    assert all(rate > 40 for rate in search.failed_rates)
+
+
+def test_one_hiccup_of_the_highest_rate_does_not_lower_it():
+    quiet = find_rate(lambda rate: rate <= 40, 100)
+    runs = len(quiet.trials)
+    for last in (runs - 1, runs):
+        count = 0
+
+        def hiccup(rate: float, last: int = last) -> bool:
+            nonlocal count
+            count += 1
+            return rate <= 40 and count != last
+
+        assert find_rate(hiccup, 100).rate == quiet.rate
+
+
 def test_a_lucky_run_is_not_believed():
     seen: dict[float, int] = {}
 

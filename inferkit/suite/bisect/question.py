@@ -1,0 +1,73 @@
+"""What a search asks, and the file that keeps how far it is: it goes on after a kill where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from inferkit.errors import UsageError
+from inferkit.files import write_atomically
+from inferkit.suite.bisect.search import Search
+
+SCHEMA = 1
+STATE_FILE = "inferkit-bisect.json"  # in git's folder
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which commit made this case worse. `good` and `bad` are full ids, `margin` a share, `min_time` seconds.
+
+    `selects` are the options of `inferkit ab` that select the case, `matrix` is the file that declares it. `extras`
+    installs each commit with these extras, None leaves it.
+    """
+
+    good: str
+    bad: str
+    case: str
+    selects: tuple[str, ...]
+    metric: str
+    margin: float
+    matrix: str
+    extras: str | None = None
+    first_parent: bool = False
+    min_time: float = 0.5
+
+
+@dataclass(frozen=True)
+class State:
+    """A question, and how far its search is."""
+
+    question: Question
+    search: Search
+
+    def write(self, path: Path) -> None:
+        """Keep it, whole or not at all. UsageError where it cannot be written."""
+        content = {"schema": SCHEMA, "question": asdict(self.question), "search": self.search.as_dict()}
+        try:
+            write_atomically(path, json.dumps(content, indent=1).encode())
+        except OSError as error:
+            raise UsageError(f"{path}: the state of the search cannot be kept: {error.strerror or error}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> State:
+        """UsageError where there is none, or where it is damaged or of another version."""
+        try:
+            values = json.loads(path.read_bytes())
+        except OSError as error:
+            raise UsageError(f"{path}: no search to resume ({error.strerror}); begin one: GOOD BAD") from error
+        except ValueError as error:
+            raise UsageError(f"{path} is damaged ({error}); begin the search anew: GOOD BAD") from error
+        return cls._of(path, values)
+
+    @classmethod
+    def _of(cls, path: Path, values: Any) -> State:
+        if not isinstance(values, Mapping) or values.get("schema") != SCHEMA:
+            raise UsageError(f"{path} is not the state of a search of this version; begin it anew: GOOD BAD")
+        try:
+            question = Question(**{**values["question"], "selects": tuple(values["question"]["selects"])})
+            return cls(question, Search.from_dict(values["search"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"{path} is damaged ({error!r}); begin the search anew: GOOD BAD") from error

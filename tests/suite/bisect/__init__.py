@@ -1,0 +1,1 @@
+"""The search for the first commit that made a case worse."""
