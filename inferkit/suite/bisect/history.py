@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferkit.errors import UsageError
-from inferkit.suite.interleaved.worktree import git
+from inferkit.suite.interleaved.worktree import git, git_environment
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class GitHistory:
     def is_ancestor(self, earlier: str, later: str) -> bool:
         """Whether `later` has the commit `earlier`."""
         command = ["git", "merge-base", "--is-ancestor", earlier, later]
-        return subprocess.run(command, cwd=self.repository, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(command, cwd=self.repository, env=git_environment(), capture_output=True, check=False)
+        return done.returncode == 0
 
     def check(self, good: str, bad: str) -> None:
         """UsageError where GOOD is not an ancestor of BAD: nothing lies between them."""

@@ -27,6 +27,10 @@ def own_cache(engine: str | None, number: int | None) -> dict[str, str]:
     return {} if engine is None or number is None else {"INFERKIT_CACHE": str(Path(engine).parent / "cache")}
 
 
+def _key(spec: EngineSpec, number: int | None) -> str:
+    return f"{spec!r}, {number}"
+
+
 class Artifacts:
     """A temporary folder of prepared networks and engines. What could not be made is remembered with its reason.
 
@@ -86,7 +90,7 @@ class Artifacts:
                 by = with_environment(self._by, environment_of(backend, precision))
                 return Path(build_engine_file(spec, folder, name, by=by))
 
-        return replace(ready, file=str(self._once(f"{spec!r}{number}", make)))
+        return replace(ready, file=str(self._once(_key(spec, number), make)))
 
     def adopt_network(self, network: NetworkDefinition, precision: str, folder: Path) -> None:
         """Take a prepared network that another machine has made."""
@@ -94,7 +98,7 @@ class Artifacts:
 
     def adopt_engine(self, prepared: Path, backend: str, max_batch: int, build: Mapping[str, Any], path: Path) -> None:
         """Take an engine's file that another machine of this kind has built from the prepared network."""
-        self._made[repr(EngineSpec(str(prepared), backend, max_batch, build))] = path
+        self._made[_key(EngineSpec(str(prepared), backend, max_batch, build), None)] = path
 
     def _recipe(self, network: NetworkDefinition, precision: str) -> Recipe:
         return Recipe(

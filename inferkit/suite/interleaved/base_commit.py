@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tomllib
 from pathlib import Path
 
 from inferkit.errors import UsageError
 from inferkit.gate.run import Origin
-from inferkit.suite.interleaved.worktree import commit_of, git, installed
+from inferkit.suite.interleaved.worktree import commit_of, git, git_environment, installed
 
 # Files that say what a project needs; of a pyproject.toml only these tables of [project].
 _REQUIREMENTS = ("requirements*.txt", "*.lock", "environment*.y*ml", "setup.cfg", "setup.py")
@@ -19,10 +20,12 @@ _UNKNOWN = ("", "unknown", "unversioned")
 def base_commits(repository: Path, baseline: Path, origin: Origin) -> list[str]:
     """The commits that may be the base of a baseline file, the likeliest first. UsageError, which says why, for none.
 
-    Where the run that was promoted had no uncommitted changes, its commit is the base. Else it is the commit that
-    brought the baseline, since a network and its baseline are mostly committed together.
+    Where the run that was promoted had no uncommitted changes, its commit is the base, and no other. Else it is the
+    commit that brought the baseline, since a network and its baseline are mostly committed together.
     """
-    commits = [] if origin.dirty or origin.commit in _UNKNOWN else _there(repository, origin.commit)
+    if not origin.dirty and origin.commit not in _UNKNOWN and (clean := _there(repository, origin.commit)):
+        return clean
+    commits: list[str] = []
     if _is_committed(repository, baseline):
         commits += _there(
             repository, git(repository, "log", "-1", "--format=%H", "--", str(baseline.resolve()), what="git log")
@@ -43,7 +46,7 @@ def own_source_changed(repository: Path, commit: str) -> bool:
     if not (repository / "inferkit" / "pytest_plugin.py").is_file():
         return False
     difference = ["git", "diff", "--quiet", commit, "--", "inferkit"]
-    return subprocess.run(difference, cwd=repository, capture_output=True).returncode != 0
+    return subprocess.run(difference, cwd=repository, env=git_environment(), capture_output=True).returncode != 0
 
 
 def environment_of_base(base: Path, head: Path) -> str | None:
@@ -75,8 +78,9 @@ def _dependencies(folder: Path) -> dict[str, object]:
     declared: dict[str, object] = {}
     for pattern in _REQUIREMENTS:
         for path in folder.glob(pattern):
-            lines = (line.partition("#")[0].strip() for line in path.read_text(errors="replace").splitlines())
-            declared[path.name] = [line for line in lines if line]
+            with contextlib.suppress(OSError):  # a link to nowhere, a folder: as below
+                lines = (line.partition("#")[0].strip() for line in path.read_text(errors="replace").splitlines())
+                declared[path.name] = [line for line in lines if line]
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text()).get("project", {})
         declared["pyproject.toml"] = {key: project.get(key) for key in _DECLARED}

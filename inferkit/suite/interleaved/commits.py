@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inferkit.backends import backend, backend_names
+from inferkit.errors import InferkitError, UsageError
 from inferkit.gate.outcome import Verdict, by_case
 from inferkit.gate.rules.interleaved import MARGIN
 from inferkit.measure.case import Case
@@ -18,18 +22,43 @@ from inferkit.suite.matrix.read import load_matrix
 
 
 def commit_side(name: str, folder: Path, matrix: Path, repository: Path, extras: str | None = None) -> Side:
-    """The side made of a commit's files in `folder`, with its own matrix where it has one, and its own inferkit.
+    """The side made of a commit's files in `folder`, with its own matrix, its own inferkit and its own backends.
 
-    Given `extras` (which may be empty), the commit is installed into an environment of its own first.
+    A matrix that is not in the repository is the same for all commits. Given `extras` (which may be empty), the commit
+    is installed into an environment of its own first. UsageError where the commit lacks the matrix: the file of the
+    working tree would name the networks of that tree.
     """
     commit_matrix = folder / matrix.relative_to(repository) if matrix.is_relative_to(repository) else matrix
+    if not commit_matrix.is_file():
+        raise UsageError(f"it has no {matrix.relative_to(repository)}: commit the matrix where base is to have it")
     # Engines that one commit has built must not serve the other.
     environment = {"INFERKIT_CACHE": str(folder.parent / "cache")}
     home = str(folder) if (folder / "inferkit" / "pytest_plugin.py").is_file() else None
+    paths = _own_modules(folder, repository)
+    if paths:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, os.environ.get("PYTHONPATH")]))
     by = Interpreter(home=home, environment=environment)
     if extras is not None:
         by = Interpreter(installed(folder, folder.parent / "venv", extras), None, environment)
-    return Side(name, load_matrix(commit_matrix if commit_matrix.is_file() else matrix), by)
+    return Side(name, load_matrix(commit_matrix), by)
+
+
+def _own_modules(folder: Path, repository: Path) -> list[str]:
+    """Where the checkout in `folder` has the backends that this process imports from the repository's working tree.
+
+    A project that is installed editable has its own backend there: base's processes must not import head's.
+    """
+    paths: dict[str, None] = {}
+    for name in backend_names():
+        try:
+            module = sys.modules[type(backend(name)).__module__]
+            top = Path(str(sys.modules[module.__name__.partition(".")[0]].__file__)).resolve()
+        except (InferkitError, ImportError, KeyError):
+            continue  # one that cannot be imported here measures nothing
+        root = top.parent.parent if top.name == "__init__.py" else top.parent
+        if root.is_relative_to(repository) and module.__name__.partition(".")[0] != "inferkit":
+            paths[str(folder / root.relative_to(repository))] = None
+    return list(paths)
 
 
 def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: str) -> int:

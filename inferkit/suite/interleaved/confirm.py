@@ -18,12 +18,14 @@ from pathlib import Path
 
 from inferkit.content_store import chosen_store
 from inferkit.errors import InferkitError
-from inferkit.gate.metrics import Test, is_timed, named
+from inferkit.gate.metrics import BUILD_TIME, Test, is_timed, named
 from inferkit.gate.outcome import Outcome, Verdict, by_case
 from inferkit.gate.rules.interleaved import MARGIN
-from inferkit.gate.run import Run
+from inferkit.gate.run import CaseRun, Run
+from inferkit.measure.case import Case
 from inferkit.measure.jobs.interpreter import Interpreter
 from inferkit.suite.campaign.campaign import Campaign
+from inferkit.suite.campaign.digests import digest_of_settings
 from inferkit.suite.campaign.records import CaseRecord
 from inferkit.suite.interleaved.base_commit import base_commits, environment_of_base, own_source_changed
 from inferkit.suite.interleaved.commits import commit_side
@@ -33,6 +35,7 @@ from inferkit.suite.interleaved.worktree import checkout, repository_of
 from inferkit.suite.sources import restore
 
 _JUDGED = (Verdict.PASS, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE)
+_NOT_JUDGED = "the blocks of base and head do not show it"
 _HINT = "make base measurable, or measure base and head in turns yourself: inferkit ab BASE HEAD"
 
 
@@ -171,9 +174,10 @@ class Confirmation:
                 result = self._in_turns(commit, [each.record for each in left])
                 outcomes: Mapping[str, Sequence[Outcome]] = by_case(result.outcomes)
             except InferkitError as error:
-                self._unconfirmed |= {each.record.case.id: f"{commit[:12]}: {error}" for each in left}
+                for each in left:
+                    self._not_with(commit, each.record, str(error))
                 continue
-            ended = [each for each in left if self._taken(each, commit, outcomes[each.record.case.id], result)]
+            ended = [each for each in left if self._taken(each, commit, outcomes.get(each.record.case.id, ()), result)]
             left = [each for each in left if each not in ended]
             if ended:
                 names = ", ".join(f"{each.record.case.id} ({each.why})" for each in ended)
@@ -184,16 +188,25 @@ class Confirmation:
 
     def _taken(self, chosen: _Chosen, commit: str, outcomes: Sequence[Outcome], result: ABResult) -> bool:
         """Give a case what the blocks say of it; False, and why is kept, where they say nothing."""
-        record, (latency, *others) = chosen.record, outcomes
+        record = chosen.record
+        if not outcomes:
+            self._not_with(commit, record, "base's settings are not those that the baseline was measured with")
+            return False
+        latency, *others = outcomes
         if latency.verdict is Verdict.FAILED:
             record.failure = latency.reason
         elif latency.verdict in _JUDGED:
             _take(record, commit, chosen.why, latency, others, result)
         else:
-            self._unconfirmed[record.case.id] = f"{commit[:12]}: {latency.reason}"
+            self._not_with(commit, record, latency.reason)
             return False
         self._unconfirmed.pop(record.case.id, None)
         return True
+
+    def _not_with(self, commit: str, record: CaseRecord, reason: str) -> None:
+        """Keep why a case cannot be measured in turns with this commit, beside what was said of an earlier one."""
+        parts = (self._unconfirmed.get(record.case.id, ""), f"{commit[:12]}: {reason}")
+        self._unconfirmed[record.case.id] = "; ".join(filter(None, parts))
 
     def _in_turns(self, commit: str, records: Sequence[CaseRecord]) -> ABResult:
         campaign = self._campaign
@@ -203,7 +216,6 @@ class Confirmation:
             for record in records
         }
         stored = {record.case.id: campaign.baselines.case(record) for record in records}
-        wanted = {record.case for record in records}
         repository = repository_of(self._matrix.parent)
         with checkout(repository, commit) as folder:
             if self._matrix.is_relative_to(repository):
@@ -214,6 +226,7 @@ class Confirmation:
                 by = replace(by, python=python, home=None)
             by.check()
             base = replace(base, by=by)
+            wanted = {record.case for record in records if _same_settings(base, record.case, stored[record.case.id])}
             return run_ab(
                 base,
                 Side("HEAD", campaign.matrix, injected=campaign.settings.inject),
@@ -246,6 +259,12 @@ class Confirmation:
                 record.others = tuple(_suspected(each, reason) for each in record.others)
 
 
+def _same_settings(base: Side, case: Case, stored: CaseRun | None) -> bool:
+    """Whether base is built and run as its baseline was, as far as that is known."""
+    known = None if stored is None else stored.settings
+    return known is None or digest_of_settings(base.matrix.settings(case.backend), case.mode) == known
+
+
 def _varies(outcome: Outcome) -> bool:
     """Whether a metric varies from process to process: the others are the same wherever they are measured."""
     metric = named(outcome.metric)
@@ -260,8 +279,11 @@ def _take(
     record.screened, record.confirmed = record.outcome, str(why)
     stages = f"measured in turns with {commit[:12]} ({why}); the stored baseline had said {_said(record.outcome)}"
     record.outcome = replace(latency, reason="; ".join(filter(None, (latency.reason, stages))))
-    varying = [each for each in others if _varies(each)]
-    record.others = (*varying, *(each for each in record.others if not _varies(each)))
+    # Base and head are built once each: of how long that takes the screen knows more.
+    varying = [each for each in others if _varies(each) and each.metric != BUILD_TIME]
+    judged = {each.metric for each in varying}
+    kept = [each if not _varies(each) else _suspected(each, _NOT_JUDGED) for each in record.others]
+    record.others = (*varying, *(each for each in kept if each.metric not in judged))
     record.base_ref = commit
     record.base, record.replicates = (list(side) for side in result.replicates[record.case.id])
     record.why = result.layers.get(record.case.id)

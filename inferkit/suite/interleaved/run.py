@@ -188,13 +188,17 @@ class _Session:
             bench.close()
 
     def prepare(self, run: _Blocks) -> None:
-        for bench in (self._base, self._head):
-            if not run.ended:
-                with self._ending(run, bench):
-                    digest = bench.prepare(run.case)
-                    wanted = self._networks.get(run.case.id)
-                    if bench is self._base and wanted is not None and digest not in (None, wanted):
-                        run.end(Verdict.INVALID, "base's network is not the one that the baseline was measured with")
+        with self._ending(run, self._base):
+            digest, wanted = self._base.network(run.case), self._networks.get(run.case.id)
+            if wanted is not None and digest not in (None, wanted):
+                run.end(Verdict.INVALID, "base's network is not the one that the baseline was measured with")
+        if not run.ended:
+            with self._ending(run, self._head):
+                self._head.prepare(run.case)
+        if not run.ended:
+            with self._ending(run, self._base):
+                self._base.adopt(run.case, self._head)
+                self._base.prepare(run.case)
 
     def block(self, run: _Blocks) -> None:
         """One more block; measured again, at most twice, where the machine was not in a state to measure."""

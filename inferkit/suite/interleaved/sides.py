@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inferkit.backends import DEFAULT_BACKEND, engine_backend, engine_suffixes
+from inferkit.backends import DEFAULT_BACKEND, backend, engine_backend, engine_suffixes
 from inferkit.errors import InferkitError, UsageError
 from inferkit.measure.case import Case
 from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import prepared_facts
-from inferkit.measure.jobs.interpreter import Interpreter, with_environment
+from inferkit.measure.jobs.interpreter import Interpreter, this_interpreter, with_environment
 from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import Replicate, ReplicateSpec
 from inferkit.serve.load.replicate import ServiceSpec, run_service
@@ -79,13 +79,36 @@ class Bench:
             self._measured[case.id] += 1
             return run_service(self._service_spec(case, spec), name, by=by)
 
-    def prepare(self, case: Case) -> str | None:
-        """Make what the case's replicates need; the digest of its network, None where it is not known of it.
+    def prepare(self, case: Case) -> None:
+        """Make what the case's replicates need. Raises what stands in the way."""
+        self._spec(case)
+
+    def network(self, case: Case) -> str | None:
+        """The digest of the case's network, which is made for it; None of an engine that is given, or of old commits.
 
         Raises what stands in the way.
         """
-        folder = self._spec(case).engine.prepared
-        return digest_of_network(prepared_facts(Path(folder))) if folder else None
+        if self.side.engine is not None:
+            return None
+        return digest_of_network(prepared_facts(self._artifacts.network(self._networks[case.id], case.precision)))
+
+    def adopt(self, case: Case, other: Bench) -> None:
+        """Take the other's engine of a case where nothing that it is made of differs.
+
+        A builder that chooses by timing makes another engine each time. Where base and head are built of the same by
+        the same, their engines differ by chance alone, which is no change.
+        """
+        if not backend(case.backend).facts.rebuilt_by_timing or self._made_of(case) != other._made_of(case):
+            return
+        engine = other._spec(case).engine
+        folder = self._artifacts.network(self._networks[case.id], case.precision)
+        if engine.file is not None:
+            self._artifacts.adopt_engine(folder, case.backend, case.batch_size, engine.build, Path(engine.file))
+
+    def _made_of(self, case: Case) -> tuple[Any, ...]:
+        """All that the engine of a case depends on; equal to nothing where its network is not known."""
+        side = self.side
+        return self.network(case) or object(), side.matrix.settings(case.backend).build, side.build, _code(side)
 
     def _service_spec(self, case: Case, spec: ReplicateSpec) -> ServiceSpec:
         network, service, number = self._networks[case.id], self._services[case.id], self._measured[case.id]
@@ -104,6 +127,12 @@ class Bench:
             engine = EngineSpec("", case.backend, case.batch_size, build, side.engine)
         inject = {**side.inject, **side.injected.get(case.id, {})}
         return ReplicateSpec(engine, session, min_time=self._min_time, inject=inject)
+
+
+def _code(side: Side) -> tuple[str, str | None]:
+    """The Python and the inferkit that a side runs."""
+    by, this = side.by or this_interpreter(), this_interpreter()
+    return by.python, by.home or this.home
 
 
 def _built_as(engine: str) -> str:

@@ -28,10 +28,14 @@ def commit(folder, name, text):
     return git(folder, "rev-parse", "HEAD")
 
 
-def test_the_commit_of_a_clean_run_is_the_base_then_the_one_that_brought_the_file(repository):
-    first, second = git(repository, "rev-parse", "HEAD~1"), git(repository, "rev-parse", "HEAD")
-    commit(repository, "later.txt", "later")
-    assert base_commits(repository, repository / "baselines" / "cpu.json", Origin(commit=first)) == [first, second]
+def test_the_commit_of_a_clean_run_is_the_base_and_no_other(repository):
+    first = git(repository, "rev-parse", "HEAD~1")
+    assert base_commits(repository, repository / "baselines" / "cpu.json", Origin(commit=first)) == [first]
+
+
+def test_a_commit_that_is_gone_leaves_the_one_that_brought_the_file(repository):
+    path, gone = repository / "baselines" / "cpu.json", "0" * 40
+    assert base_commits(repository, path, Origin(commit=gone)) == [git(repository, "rev-parse", "HEAD")]
 
 
 def test_of_a_run_with_uncommitted_changes_it_is_the_one_that_brought_the_file(repository):
@@ -100,6 +104,14 @@ def test_the_same_dependencies_need_no_environment(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "pyproject.toml").write_text(PYPROJECT.format('"numpy"', length))
         (tmp_path / name / "requirements.txt").write_text(f"numpy  # of {name}\n")
+    assert environment_of_base(tmp_path / "base", tmp_path / "head") is None
+
+
+def test_what_cannot_be_read_declares_nothing(tmp_path):
+    for name in ("base", "head"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "base" / "poetry.lock").symlink_to("/nowhere")
+    (tmp_path / "head" / "uv.lock").mkdir()
     assert environment_of_base(tmp_path / "base", tmp_path / "head") is None
 
 
