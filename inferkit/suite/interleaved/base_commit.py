@@ -26,7 +26,10 @@ def base_commits(repository: Path, baseline: Path, origin: Origin) -> list[str]:
     if not origin.dirty and origin.commit not in _UNKNOWN and (clean := _there(repository, origin.commit)):
         return clean
     commits: list[str] = []
-    if _is_committed(repository, baseline):
+    shallow = git(repository, "rev-parse", "--is-shallow-repository", what="git rev-parse") == "true"
+    if (
+        _is_committed(repository, baseline) and not shallow
+    ):  # its history ends at a commit that seems to bring every file
         commits += _there(
             repository, git(repository, "log", "-1", "--format=%H", "--", str(baseline.resolve()), what="git log")
         )
@@ -34,10 +37,10 @@ def base_commits(repository: Path, baseline: Path, origin: Origin) -> list[str]:
         commits += _there(repository, origin.commit)
     if commits:
         return list(dict.fromkeys(commits))
-    if origin.commit in _UNKNOWN or origin.dirty:
-        raise UsageError(f"{baseline.name} is not committed, and no commit is known that it was measured at")
-    shallow = git(repository, "rev-parse", "--is-shallow-repository", what="git rev-parse") == "true"
     hint = ": this clone is shallow (git fetch --unshallow, or fetch-depth: 0 in CI)" if shallow else ""
+    if origin.commit in _UNKNOWN or origin.dirty:
+        unknown = f"no commit is known that {baseline.name} was measured at"
+        raise UsageError(f"{unknown}{hint}" if shallow else f"{baseline.name} is not committed, and {unknown}")
     raise UsageError(f"the commit of {baseline.name}, {origin.commit[:12]}, is not in this repository{hint}")
 
 

@@ -8,7 +8,7 @@ from inferkit.version import __version__
 _SCRIPT = '''\
 """Measures {case} here, and shows it beside what was recorded.
 
-pip install pytest-inferkit          # {version} or newer{extra}
+pip install pytest-inferkit          # {version} or newer{extra}: its wheel, or a clone of its repository
 python repro.py                      # --processes N, --json{network}; --help
 """
 
@@ -28,7 +28,7 @@ _README = """\
 # {case}
 
 ```console
-$ pip install pytest-inferkit        # {version} or newer{extra}
+$ pip install pytest-inferkit        # {version} or newer{extra}: its wheel, or a clone of its repository
 $ python repro.py{network}
 ```
 

@@ -56,6 +56,14 @@ def repository(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(tmp_path, monkeypatch):
+    """Other runs beside this one have worktrees of their own in the common one."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+
+
 def temporary():
     return {path.name for path in Path(tempfile.gettempdir()).glob("inferkit-ab-*")}
 

@@ -75,14 +75,17 @@ def test_a_shallow_clone_says_how_to_get_the_commit(repository, tmp_path):
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "clone")
     path = tmp_path / "clone" / "baselines" / "cpu.json"
     path.write_text("{ }")
+    git(tmp_path / "clone", "checkout", "-q", ".")
     with pytest.raises(UsageError, match=rf"{first[:12]}, is not in this repository: this clone is shallow.*unshallow"):
         base_commits(tmp_path / "clone", path, Origin(commit=first))
+    with pytest.raises(UsageError, match=r"no commit is known that .*shallow"):
+        base_commits(tmp_path / "clone", path, Origin())
 
 
 def test_of_a_file_outside_of_the_repository_only_its_run_names_a_commit(repository, tmp_path):
     first = git(repository, "rev-parse", "HEAD~1")
     assert base_commits(repository, tmp_path / "cpu.json", Origin(commit=first)) == [first]
-    with pytest.raises(UsageError, match="not committed"):
+    with pytest.raises(UsageError, match="not committed, and no commit is known that"):
         base_commits(repository, tmp_path / "cpu.json", Origin())
 
 
