@@ -28,6 +28,8 @@ OTHER_MEANINGS = {
     ("cli/zoo.py", "caffe"): "whose accuracy the card of a zoo network states",
     ("suite/matrix/read.py", "caffe"): "whose accuracy the card of a zoo network states",
     ("report/doctor.py", "onnxruntime"): "a package of PyPI, and the module in it",
+    ("suite/reproduction/environment.py", "onnxruntime"): "a package of PyPI",
+    ("suite/reproduction/environment.py", "tensorrt"): "a package of PyPI",
     ("gate/files/run_file.py", "tensorrt"): "whose engines were chosen by timing, in files that do not say so yet",
 }
 

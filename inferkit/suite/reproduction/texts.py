@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inferkit.backends import DEFAULT_BACKEND
 from inferkit.suite.reproduction.contents import NETWORK, Contents
 from inferkit.version import __version__
 
@@ -73,4 +74,4 @@ def readme(contents: Contents, is_calibrated: bool) -> str:
 
 
 def _extra(contents: Contents) -> str:
-    return "" if contents.case.backend == "onnxruntime" else f", and what the backend {contents.case.backend} needs"
+    return "" if contents.case.backend == DEFAULT_BACKEND else f", and what the backend {contents.case.backend} needs"

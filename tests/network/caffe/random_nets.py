@@ -47,7 +47,7 @@ def blob_shapes(text: str, weights: type[Weights] = _AnyWeights) -> dict[str, Sh
     """The shape of every blob at the prototxt's batch. Raises NetworkError where the importer refuses the net."""
     net = parse_prototxt(text, "net")
     flow = trace_flow(net, "net")
-    inputs = conversion._inputs(net, "net")
+    inputs = conversion.inputs_of(net, "net")
     check_layers(net, "net")
     for layer in net.layer:
         conversion._check_type(layer, "net")

@@ -34,7 +34,7 @@ def test_a_sweep_writes_a_curve_for_each_delay(tmp_path, capsys):
             with open(f"{point['logs']}/mlperf_log_summary.txt") as log:
                 assert ("Result is : VALID" in log.read()) is point["valid"]
     head, *rows = capsys.readouterr().out.splitlines()[:5]
-    assert head.split() == ["delay", "ms", "queries/s", "completed/s", "queries", "p50", "ms", "p99", "ms", "batch"]
+    assert head.split() == ["delay", "ms", "queries/s", "completed/s", "queries", "median", "ms", "p99", "ms", "batch"]
     assert [row.split()[:2] for row in rows] == [["0", "1,500"], ["20", "1,500"], ["0", "2,000"], ["20", "2,000"]]
     queries = {f"{point['queries']:,}" for curve in sweep["curves"] for point in curve["points"]}
     assert {row.split()[3] for row in rows} == queries
