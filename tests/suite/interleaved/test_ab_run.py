@@ -57,11 +57,11 @@ def repository(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _own_temporary_folder(tmp_path, monkeypatch):
+def _own_temporary_folder(tmp_path_factory, monkeypatch):
     """Other runs beside this one have worktrees of their own in the common one."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+    monkeypatch.setenv("TMPDIR", folder)
 
 
 def temporary():
