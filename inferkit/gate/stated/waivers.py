@@ -16,8 +16,8 @@ _SOUND = (Verdict.PASS, Verdict.IMPROVED)
 
 @dataclass(frozen=True)
 class Waiver:
-    """Patterns of a case's id and of a metric, why and who, and the last day it holds. `where` is its place in the
-    file."""
+    """Patterns of a case's id, of a metric and of a fingerprint's slug (`machine`), why and who, and the last day it
+    holds. `where` is its place in the file."""
 
     case: str
     metric: str
@@ -25,14 +25,19 @@ class Waiver:
     owner: str
     expires: date
     where: str = field(default="", compare=False)
+    machine: str = "*"
 
     def covers(self, case: str, metric: str) -> bool:
         """Whether it is about this metric of this case."""
         return fnmatchcase(case, self.case) and fnmatchcase(metric, canonical(self.metric))
 
+    def holds_on(self, slug: str) -> bool:
+        """Whether it is about the machine and backend of this fingerprint."""
+        return fnmatchcase(slug, self.machine)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        names = ("case", "metric", "reason", "owner", "where")
+        names = ("case", "metric", "machine", "reason", "owner", "where")
         return {**{name: getattr(self, name) for name in names}, "expires": self.expires.isoformat()}
 
 

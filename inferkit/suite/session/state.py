@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -195,7 +195,21 @@ class Suite:
 
     def waived(self, outcomes: Iterable[Outcome], case: Case | AccuracyCase | MissingCase, path: Path) -> list[Outcome]:
         """The outcomes of a case, with what fails and has a waiver as WAIVED."""
-        return list(waived(outcomes, self.waivers(path), today(), self._failing(case, path)))
+        return list(waived(outcomes, self._waivers_of(case, path), today(), self._failing(case, path)))
+
+    def _waivers_of(self, case: Case | AccuracyCase | MissingCase, path: Path) -> Sequence[Waiver]:
+        """The waivers beside a matrix that hold on the machine of a case."""
+        waivers = self.waivers(path)
+        if all(waiver.machine == "*" for waiver in waivers):
+            return waivers
+        slug = case.slug if isinstance(case, MissingCase) else self._slug(case, path)
+        return [waiver for waiver in waivers if waiver.holds_on(slug)]
+
+    def _slug(self, case: Case | AccuracyCase, path: Path) -> str:
+        """The fingerprint of where a case was measured (a cluster has other machines), else of this machine."""
+        records = (record for campaign in self.campaigns.values() for record in campaign.records())
+        measured = next((record.fingerprint for record in records if record.case == case), None)
+        return (measured or fingerprint_of(case.backend, self.matrix(path).settings(case.backend))).slug
 
     def waive(self, path: Path) -> None:
         """Apply the waivers to everything that the campaign over this matrix has judged so far."""
@@ -217,9 +231,13 @@ class Suite:
             measured = {record.case for record in judged if record.unsupported is None}
             declared: list[Case | AccuracyCase] = [*matrix.all_cases(), *matrix.accuracy_cases()]
             for waiver in waivers:
-                whole = all(case in measured for case in declared if fnmatchcase(case.id, waiver.case))
+                about = [case for case in declared if fnmatchcase(case.id, waiver.case)]
+                here = [case for case in about if waiver in self._waivers_of(case, path)]
+                others = {case.id for case in about} - {case.id for case in here}
+                seen = [outcome for outcome in outcomes if outcome.case not in others]
+                whole = all(case in measured for case in here)
                 failing = FAILING | self.strict(path)
-                lines.append(needless(waiver, outcomes, today(), whole=whole, failing=failing))
+                lines.append(needless(waiver, seen, today(), whole=whole, failing=failing))
         return [line for line in lines if line]
 
     def campaign(self, path: Path) -> Campaign:

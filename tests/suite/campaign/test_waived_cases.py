@@ -3,6 +3,7 @@
 import pytest
 
 from inferkit.gate.files.baseline import read_baseline
+from tests.suite.interleaved.test_ab_run import git
 from tests.suite.tiny_project import store_baseline
 
 CASES = ("tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime")
@@ -88,3 +89,33 @@ def test_a_vanished_case_can_be_waived(project):
     run = project.run("-k", "latency")
     assert run.code == 0, run.text
     assert run.verdict("test_latency[gone-fp32-b1-onnxruntime]") == "WAIVED"
+
+
+def test_a_waiver_of_another_machine_covers_nothing_and_is_not_needless(project):
+    elsewhere, here = 'machine = "nvidia-h100-*"\n', 'machine = "*-onnxruntime-*"\n'
+    store_baseline(project.folder / "baselines", {CASES[0]: FAST, CASES[1]: SLOW})
+    waive(project, waiver("*-b1-*") + elsewhere, waiver("*-b4-*") + elsewhere)
+    run = project.run("-k", "latency")
+    assert (run.code, run.verdict(f"test_latency[{CASES[0]}]")) == (1, "SUSPECT"), run.text
+    assert "not needed" not in run.text
+    waive(project, waiver("*-b1-*") + here)
+    run = project.run("-k", "latency", "--verdict-json=verdicts.json")
+    assert (run.code, run.verdict(f"test_latency[{CASES[0]}]")) == (0, "WAIVED"), run.text
+    assert '"machine": "*-onnxruntime-*"' in (project.folder / "verdicts.json").read_text()
+    waive(project, waiver("*-b4-*") + here)
+    run = project.run("-k", "latency")
+    assert run.code == 1
+    assert "the waiver of ana for latency of *-b4-* is not needed" in run.text
+
+
+def test_a_run_against_a_commit_does_not_call_a_waiver_needless(slower):
+    """Against the same files the case passes; against its baseline it would not."""
+    waive(slower, waiver())
+    git(slower.folder, "init", "-q")
+    git(slower.folder, "add", ".")
+    git(slower.folder, "commit", "-q", "-m", "waived")
+    run = slower.run("--against=HEAD", "--batch-size=1", "--benchmark-json=run.json", "-k", "latency")
+    assert run.json["inferkit"]["cases"][CASES[0]]["against"]["ref"] == "HEAD"
+    assert "not needed" not in run.text
+    # Equal files have differed by chance or by a busy machine: that is waived, or says nothing.
+    assert run.code in (0, 10), run.text

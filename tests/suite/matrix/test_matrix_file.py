@@ -183,7 +183,11 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
             '[[networks]]\nname = "a"\n[margins]\n"host memory" = "' + 400 * "9" + ' MiB"',
             "4: [margins] host memory: a margin of host memory is a share",
         ),
-        ('[[networks]]\nname = "a"\nlatency_margin = ' + 400 * "9", "3: [networks] latency_margin: a margin of latency"),
+        ('[[networks]]\nname = "a"\nlatency_margin = ' + 400 * "9", "3: [networks] latency_margin: a margin of"),
+        (
+            "[suite]\nmin_time = 1" + 400 * "0" + '\n[[networks]]\nname = "a"',
+            "2: [suite] min_time: must be a number, not",
+        ),
         ('[[networks]]\nname = "a"\nlatency_margin = nan', "3: [networks] latency_margin: a margin of latency"),
         ('[[networks]]\nname = "a"\n[margins]\nlatncy = 0.1', "did you mean 'latency'?"),
         (
