@@ -146,8 +146,8 @@ def _exact(metric: Metric, pair: JudgedPair, base: float, head: float) -> Outcom
     change = head / base - 1 if base else (math.inf if head else 0.0)
     grown = head - base
     # An amount is a share of no base of 0.
-    by_amount = stated is not None and not stated.is_share
-    verdict = verdict_beyond(grown, stated.amount) if by_amount else verdict_beyond(change, margin)
+    amount = None if stated is None or stated.is_share else stated.amount
+    verdict = verdict_beyond(change, margin) if amount is None else verdict_beyond(grown, amount)
     reason = f"{grown:,.0f} bytes more" if grown > 0 else ""
     if verdict is Verdict.IMPROVED:
         reason = f"{-grown:,.0f} bytes less"
