@@ -25,7 +25,7 @@ def exit_code(outcomes: Sequence[Outcome], strict: bool = False) -> ExitCode:
     verdicts = {outcome.verdict for outcome in decided}
     if Verdict.REGRESSED in verdicts:
         return ExitCode.REGRESSED
-    if verdicts & {Verdict.INVALID, Verdict.FAILED} or any(outcome.machine is not None for outcome in decided):
+    if Verdict.FAILED in verdicts or any(outcome.says_nothing for outcome in decided):
         return ExitCode.INVALID
     if strict and verdicts & {Verdict.INCONCLUSIVE, Verdict.MISSING}:
         return ExitCode.UNDECIDED

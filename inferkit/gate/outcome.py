@@ -78,6 +78,12 @@ class Outcome:
         return cls(**{**renamed, "verdict": Verdict(values["verdict"])})
 
     @property
+    def says_nothing(self) -> bool:
+        """Whether the measurement is worth nothing: INVALID, or INCONCLUSIVE as the machine may have done all of it."""
+        moved = self.verdict is Verdict.INCONCLUSIVE and self.machine is not None
+        return self.verdict is Verdict.INVALID or moved
+
+    @property
     def line(self) -> str:
         """One line: case, verdict, base, head, change with bounds, margin, replicates, reason, hint."""
         parts = [f"{self.case} {self.metric}: {self.verdict}"]

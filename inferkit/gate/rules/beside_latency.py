@@ -142,9 +142,12 @@ def _of_few_builds(metric: Metric, pair: JudgedPair, base: Sequence[float], head
 
 
 def _exact(metric: Metric, pair: JudgedPair, base: float, head: float) -> Outcome:
-    margin = pair.margin_of(metric, base)
+    margin, stated = pair.margin_of(metric, base), pair.head.margins.get(metric.name)
     change = head / base - 1 if base else (math.inf if head else 0.0)
-    grown, verdict = head - base, verdict_beyond(change, margin)
+    grown = head - base
+    # An amount is a share of no base of 0.
+    amount = None if stated is None or stated.is_share else stated.amount
+    verdict = verdict_beyond(change, margin) if amount is None else verdict_beyond(grown, amount)
     reason = f"{grown:,.0f} bytes more" if grown > 0 else ""
     if verdict is Verdict.IMPROVED:
         reason = f"{-grown:,.0f} bytes less"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -89,7 +90,10 @@ def parse_margin(value: object, metric: Metric) -> Margin:
             raise ValueError(f"a margin of {metric.name} is {forms}, not {value!r}")
         amount, unit = float(match[1]), match[2]
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        amount, unit = float(value), ""
+        try:
+            amount, unit = float(value), ""
+        except OverflowError:  # an integer of hundreds of digits
+            amount, unit = math.inf, ""
     else:
         raise ValueError(f"a margin of {metric.name} is {forms}, not {value!r}")
     text = value if isinstance(value, str) else ""
@@ -101,7 +105,7 @@ def parse_margin(value: object, metric: Metric) -> Margin:
     else:
         factor, of_unit = _AMOUNTS.get(unit, (0.0, None))
         suits = of_unit is metric.unit and metric.name != LATENCY
-        margin, most = (Margin(amount * factor, of_unit, text), math.inf) if suits else (None, 0.0)
+        margin, most = (Margin(amount * factor, of_unit, text), sys.float_info.max) if suits else (None, 0.0)
     # Growth of nothing at all can be asked for where it is counted and not measured.
     if margin is None or not (0 < margin.amount <= most or (margin.amount == 0 and metric.of_engine)):
         raise ValueError(f"a margin of {metric.name} is {forms}, not {value!r}")

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from inferkit.gate.outcome import FAILING, Outcome, Verdict
+from inferkit.gate.outcome import FAILING, Outcome, Verdict, by_case
 from inferkit.gate.stated.margins import canonical
 
 _SOUND = (Verdict.PASS, Verdict.IMPROVED)
@@ -16,8 +16,8 @@ _SOUND = (Verdict.PASS, Verdict.IMPROVED)
 
 @dataclass(frozen=True)
 class Waiver:
-    """Patterns of a case's id and of a metric, why and who, and the last day it holds. `where` is its place in the
-    file."""
+    """Patterns of a case's id, of a metric and of a fingerprint's slug (`machine`), why and who, and the last day it
+    holds. `where` is its place in the file."""
 
     case: str
     metric: str
@@ -25,14 +25,19 @@ class Waiver:
     owner: str
     expires: date
     where: str = field(default="", compare=False)
+    machine: str = "*"
 
     def covers(self, case: str, metric: str) -> bool:
         """Whether it is about this metric of this case."""
         return fnmatchcase(case, self.case) and fnmatchcase(metric, canonical(self.metric))
 
+    def holds_on(self, slug: str) -> bool:
+        """Whether it is about the machine and backend of this fingerprint."""
+        return fnmatchcase(slug, self.machine)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        names = ("case", "metric", "reason", "owner", "where")
+        names = ("case", "metric", "machine", "reason", "owner", "where")
         return {**{name: getattr(self, name) for name in names}, "expires": self.expires.isoformat()}
 
 
@@ -83,7 +88,7 @@ def needless(
 ) -> str:
     """Why a waiver must go, in a line; empty where it is needed, or nothing shows that it is not.
 
-    `outcomes` are those of a run, waived already; `whole`: all cases that it may be about were judged in it.
+    `outcomes` are those of a run, waived already; `whole`: all cases that it may be about were measured in it.
     """
     covered = [outcome for outcome in outcomes if waiver.covers(outcome.case, outcome.metric)]
     if any(outcome.verdict is Verdict.WAIVED or outcome.verdict in failing for outcome in covered):
@@ -91,9 +96,9 @@ def needless(
     name = f"{waiver.where} the waiver of {waiver.owner} for {waiver.metric} of {waiver.case}"
     if waiver.expires < on and covered:
         return f"{name} expired on {waiver.expires}, and nothing fails that it is about: remove it"
-    cases = {outcome.case for outcome in outcomes if fnmatchcase(outcome.case, waiver.case)}
-    of_cases = [outcome for outcome in outcomes if outcome.case in cases]
-    # A case that could not be judged may fail again tomorrow.
-    if not whole or not of_cases or any(outcome.verdict not in _SOUND for outcome in covered or of_cases):
+    # A case that could not be judged may fail again tomorrow, and so may a metric of too few replicates.
+    cases = by_case(outcome for outcome in outcomes if fnmatchcase(outcome.case, waiver.case))
+    figures = [[each for each in of_case if each in covered] or of_case for of_case in cases.values()]
+    if not whole or not covered or any(each.verdict not in _SOUND for of_case in figures for each in of_case):
         return ""
-    return f"{name} is not needed: {'it passes now' if covered else 'it was not judged'}; remove it"
+    return f"{name} is not needed: it passes now; remove it"

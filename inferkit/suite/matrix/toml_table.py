@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ class Table:
             return default
         value = self._values.pop(key)
         if kind is float and type(value) is int:
-            value = float(value)
+            with suppress(OverflowError):  # an integer of hundreds of digits is refused below
+                value = float(value)
         if type(value) is not kind:
             self.note(f"must be {_WORDS[kind]}, not {value!r}", key)
             self.refused.append(key)

@@ -6,6 +6,7 @@ metric = "latency"                  # a metric, or a pattern of metrics
 reason = "the new decoder; see the ticket"
 owner = "ana"
 expires = 2026-12-31                # the last day it holds
+machine = "nvidia-h100-*"           # optional: a pattern of fingerprints, as the files of baselines are named
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def _near(waiver: Waiver, ids: list[str]) -> str:
 
 def _waiver(table: Table) -> Waiver:
     texts = {key: _text(table, key) for key in ("case", "metric", "reason", "owner")}
+    machine = _text(table, "machine") if "machine" in table.names() else "*"
     expires = table.take("expires", date)
     if expires is None and "expires" not in table.refused:
         table.note("every waiver needs the last day it holds, such as 2026-12-31", "expires")
@@ -65,7 +67,7 @@ def _waiver(table: Table) -> Waiver:
     if texts["metric"] and not any(fnmatchcase(name, canonical(texts["metric"])) for name in metrics):
         table.note(f"{texts['metric']!r} is no metric that is judged{nearest(texts['metric'], metrics)}", "metric")
     table.finish()
-    return Waiver(**texts, expires=expires or date.min, where=table.where())
+    return Waiver(**texts, expires=expires or date.min, where=table.where(), machine=machine)
 
 
 def _text(table: Table, key: str) -> str:

@@ -294,11 +294,7 @@ def exit_code(suite: Suite, code: int) -> int:
         return code
     if all(record.unsupported is not None for record in records):
         return ExitCode.NOTHING
-    invalid = any(
-        outcome.verdict is Verdict.INVALID or outcome.machine is not None
-        for record in records
-        for outcome in record.outcomes
-    )
+    invalid = any(outcome.says_nothing for record in records for outcome in record.outcomes)
     return ExitCode.INVALID if invalid else code
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,7 +17,7 @@ from inferkit.gate.stated.strict import STRICT
 from inferkit.gate.stated.waivers import Waiver, needless, today, waived
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
-from inferkit.suite.campaign.records import CaseRecord
+from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord
 from inferkit.suite.campaign.target import fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix
 from inferkit.suite.matrix.read import load_matrix
@@ -170,22 +170,22 @@ class Suite:
         """The verdicts that fail beside those that always do: of the cases of one matrix, or of any of this run."""
         given: frozenset[Verdict] = option(self.config, "strict") or frozenset()
         matrices = self.matrices.values() if path is None else [self.matrix(path)]
-        return given.union(*(matrix.suite.strict for matrix in matrices))
+        return self._but_baselines(given.union(*(matrix.suite.strict for matrix in matrices)))
 
     def failing(self, parameter: Parameter) -> frozenset[Verdict]:
-        """The verdicts that fail a test: always, under --inferkit-strict, and what the matrix requires of its case.
-
-        A run that is to become a baseline needs none.
-        """
+        """The verdicts that fail a test: always, under --inferkit-strict, and what the matrix requires of its case."""
         return self._failing(parameter.case, parameter.matrix)
 
     def _failing(self, case: Case | AccuracyCase | MissingCase, path: Path) -> frozenset[Verdict]:
         failing = FAILING | self.strict(path)
         if isinstance(case, MissingCase):
             return failing
-        required = self.matrix(path).require.fails(case)
+        return failing | self._but_baselines(self.matrix(path).require.fails(case))
+
+    def _but_baselines(self, failing: frozenset[Verdict]) -> frozenset[Verdict]:
+        """A run that is to become a baseline, or measures its own base, needs no baseline, whoever asks for one."""
         needs_none = option(self.config, "for-baseline") or option(self.config, "against")
-        return failing | (required - STRICT["no_baseline"] if needs_none else required)
+        return failing - STRICT["no_baseline"] if needs_none else failing
 
     def waivers(self, path: Path) -> tuple[Waiver, ...]:
         """The waivers beside the matrix in this file, read once. UsageError for a file with mistakes."""
@@ -195,7 +195,21 @@ class Suite:
 
     def waived(self, outcomes: Iterable[Outcome], case: Case | AccuracyCase | MissingCase, path: Path) -> list[Outcome]:
         """The outcomes of a case, with what fails and has a waiver as WAIVED."""
-        return list(waived(outcomes, self.waivers(path), today(), self._failing(case, path)))
+        return list(waived(outcomes, self._waivers_of(case, path), today(), self._failing(case, path)))
+
+    def _waivers_of(self, case: Case | AccuracyCase | MissingCase, path: Path) -> Sequence[Waiver]:
+        """The waivers beside a matrix that hold on the machine of a case."""
+        waivers = self.waivers(path)
+        if all(waiver.machine == "*" for waiver in waivers):
+            return waivers
+        slug = case.slug if isinstance(case, MissingCase) else self._slug(case, path)
+        return [waiver for waiver in waivers if waiver.holds_on(slug)]
+
+    def _slug(self, case: Case | AccuracyCase, path: Path) -> str:
+        """The fingerprint of where a case was measured (a cluster has other machines), else of this machine."""
+        records = (record for campaign in self.campaigns.values() for record in campaign.records())
+        measured = next((record.fingerprint for record in records if record.case == case), None)
+        return (measured or fingerprint_of(case.backend, self.matrix(path).settings(case.backend))).slug
 
     def waive(self, path: Path) -> None:
         """Apply the waivers to everything that the campaign over this matrix has judged so far."""
@@ -207,18 +221,23 @@ class Suite:
 
     def needless_waivers(self) -> list[str]:
         """A line for each waiver that this run shows to be needless. Nothing where others measured: a run on several
-        workers of pytest-xdist."""
+        workers of pytest-xdist, and of cases that were judged against another commit: waivers are about the stored
+        baseline."""
         lines = []
         for path, waivers in self._waivers.items():
             matrix = self.matrices[path]
-            judged = [record for c in self.campaigns.values() for record in c.records()]
+            judged = [each for c in self.campaigns.values() for each in c.records() if not _of_another_base(each)]
             outcomes = [*(outcome for record in judged for outcome in record.outcomes), *self.unmeasured]
             measured = {record.case for record in judged if record.unsupported is None}
             declared: list[Case | AccuracyCase] = [*matrix.all_cases(), *matrix.accuracy_cases()]
             for waiver in waivers:
-                whole = all(case in measured for case in declared if fnmatchcase(case.id, waiver.case))
+                about = [case for case in declared if fnmatchcase(case.id, waiver.case)]
+                here = [case for case in about if waiver in self._waivers_of(case, path)]
+                others = {case.id for case in about} - {case.id for case in here}
+                seen = [outcome for outcome in outcomes if outcome.case not in others]
+                whole = all(case in measured for case in here)
                 failing = FAILING | self.strict(path)
-                lines.append(needless(waiver, outcomes, today(), whole=whole, failing=failing))
+                lines.append(needless(waiver, seen, today(), whole=whole, failing=failing))
         return [line for line in lines if line]
 
     def campaign(self, path: Path) -> Campaign:
@@ -281,6 +300,11 @@ class Suite:
             for case_id in baseline.cases if baseline else ():
                 if case_id not in declared:
                     yield MissingCase(case_id, backend, fingerprint.slug, str(self.store.path(fingerprint)))
+
+
+def _of_another_base(record: CaseRecord | AccuracyRecord) -> bool:
+    """Whether a case was judged against the commit of --against, and not the stored baseline or its commit."""
+    return isinstance(record, CaseRecord) and bool(record.base_ref) and not record.confirmed
 
 
 def _asks_for_cases(path: Path) -> bool:

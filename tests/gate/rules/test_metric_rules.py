@@ -1,11 +1,14 @@
 """The rules of the metrics beside the latency, on known values."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from inferkit.gate.metrics import HOST_MEMORY, METRICS
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.beside_latency import JudgedPair, judge_metrics
+from inferkit.gate.stated.margins import parse_margin
 from tests.gate.run_files import measured
 
 BASE = {
@@ -137,3 +140,21 @@ def test_two_percent_of_a_gpus_execution_are_found_where_the_wall_time_is_too_no
             found[slower] += "0" in failed if slower else bool(failed)
     assert found[0.02] >= 0.9 * rounds
     assert found[0.0] <= 6  # 1 % of 150 suites; more than 6 is chance once in a thousand
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "verdict"),
+    [
+        (0, 1 << 30, "REGRESSED"),
+        (0, 1 << 20, "PASS"),
+        (0, 0, "PASS"),
+        (1 << 30, 0, "IMPROVED"),
+        (5, 11 << 20, "REGRESSED"),
+    ],
+)
+def test_an_amount_holds_where_base_has_none_of_it(base, head, verdict):
+    stated = {"device memory": parse_margin("10 MiB", METRICS["device memory"])}
+    sides = pair({"device_memory": (base,)}, {"device_memory": (head,)}, rebuilt=True)
+    (outcome,) = judge_metrics([replace(sides, head=replace(sides.head, margins=stated))])
+    assert str(outcome.verdict) == verdict
+    assert "10 MiB" in outcome.reason

@@ -45,6 +45,8 @@ def test_a_margin_is_a_number_or_a_text_with_a_unit(metric, value, margin):
         ("latency", "0.5 points"), ("latency", "5 % 5"), ("accuracy", "5 %"), ("accuracy", "1 MB"), ("accuracy", 101),
         ("host memory", "10 ms"), ("host memory", "10 MiBs"), ("cold start", "1 MB"), ("engine size", "-1 %"),
         ("p99", None), ("p99", [0.1]), ("p99", float("nan")), ("p99", float("inf")), ("host memory", "1e400 MB"),
+        ("host memory", "9" * 400 + " MiB"), ("device memory", "9" * 305 + " GiB"), ("latency", int("9" * 400)),
+        ("latency", "9" * 400 + " %"), ("accuracy", "9" * 400),
     ],
 )  # fmt: skip
 def test_what_does_not_suit_the_metric_is_refused_with_what_does(metric, value):

@@ -89,10 +89,25 @@ def test_a_waiver_goes_when_it_is_shown_to_be_needless_or_has_expired(verdict, w
     assert line.startswith(WAIVER.where) or not line
 
 
-def test_a_waiver_of_a_metric_that_the_case_does_not_have_is_needless():
-    waiver = Waiver("resnet-*", "execution", "x", "ana", DAY, "waivers.toml:1:")
-    assert "it was not judged" in needless(waiver, [outcome(Verdict.PASS)], DAY, whole=True)
-    assert not needless(waiver, [outcome(Verdict.NO_BASELINE)], DAY, whole=True)
+def test_a_waiver_of_a_metric_that_was_not_judged_may_be_needed():
+    waiver = Waiver("resnet-*", "p99", "x", "ana", DAY, "waivers.toml:1:")
+    assert not needless(waiver, [outcome(Verdict.PASS)], DAY, whole=True)
+    passes = outcome(Verdict.PASS, metric="p99")
+    assert needless(waiver, [outcome(Verdict.PASS), passes], DAY, whole=True)
+    for verdict in (Verdict.INVALID, Verdict.NO_BASELINE, Verdict.SCREENED, Verdict.UNSUPPORTED):
+        assert not needless(waiver, [passes, outcome(verdict, case="resnet-b8")], DAY, whole=True)
+
+
+def test_a_waived_movement_of_the_machine_is_no_invalid_measurement():
+    moved = outcome(Verdict.INCONCLUSIVE, machine=0.1)
+    assert exit_code([moved]) == 10
+    assert exit_code(waived([moved], [WAIVER], DAY, FAILING | {Verdict.INCONCLUSIVE})) == 0
+
+
+def test_strictness_about_inconclusive_cases_looks_at_what_a_case_is_about():
+    beside = [outcome(Verdict.PASS), outcome(Verdict.INCONCLUSIVE, metric="p99")]
+    assert exit_code(beside, strict=True) == 0
+    assert exit_code([outcome(Verdict.INCONCLUSIVE)], strict=True) == 11
 
 
 @pytest.fixture

@@ -56,7 +56,8 @@ def test_a_backend_and_a_precision_that_cannot_run_here_are_told_with_the_reason
 
 
 def test_a_run_that_is_to_become_the_baseline_needs_none(project):
-    project.matrix(MATRIX + "[require]\nbaselines = true\n")
+    strict = MATRIX.replace("[suite]", '[suite]\nstrict = ["no_baseline"]')
+    project.matrix(strict + "[require]\nbaselines = true\n")
     run = project.run("--for-baseline", "-k", "b1", "--benchmark-json=run.json")
     assert run.code == 0, run.text
     assert run.verdict("test_latency[tiny-fp32-b1-onnxruntime]") == "NO_BASELINE"

@@ -3,7 +3,8 @@
 import pytest
 
 from inferkit.gate.files.baseline import read_baseline
-from tests.suite.tiny_project import store_baseline
+from tests.suite.interleaved.test_ab_run import git
+from tests.suite.tiny_project import MATRIX, store_baseline
 
 CASES = ("tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime")
 FAST = (-18.0, -18.01, -17.99)  # logarithms of a second: 15 ns, which nothing here can be
@@ -88,3 +89,34 @@ def test_a_vanished_case_can_be_waived(project):
     run = project.run("-k", "latency")
     assert run.code == 0, run.text
     assert run.verdict("test_latency[gone-fp32-b1-onnxruntime]") == "WAIVED"
+
+
+def test_a_waiver_of_another_machine_covers_nothing_and_is_not_needless(project):
+    elsewhere, here = 'machine = "nvidia-h100-*"\n', 'machine = "*-onnxruntime-*"\n'
+    store_baseline(project.folder / "baselines", {CASES[0]: FAST, CASES[1]: SLOW})
+    waive(project, waiver("*-b1-*") + elsewhere, waiver("*-b4-*") + elsewhere)
+    run = project.run("-k", "latency")
+    assert (run.code, run.verdict(f"test_latency[{CASES[0]}]")) == (1, "SUSPECT"), run.text
+    assert "not needed" not in run.text
+    waive(project, waiver("*-b1-*") + here)
+    run = project.run("-k", "latency", "--verdict-json=verdicts.json")
+    assert (run.code, run.verdict(f"test_latency[{CASES[0]}]")) == (0, "WAIVED"), run.text
+    assert '"machine": "*-onnxruntime-*"' in (project.folder / "verdicts.json").read_text()
+    waive(project, waiver("*-b4-*") + here)
+    run = project.run("-k", "latency")
+    assert run.code == 1
+    assert "the waiver of ana for latency of *-b4-* is not needed" in run.text
+
+
+def test_a_run_against_a_commit_does_not_call_a_waiver_needless(slower):
+    """Against the same files the case passes; against its baseline it would not, at ten times its time either."""
+    slower.matrix(MATRIX.replace("model =", "margins = { latency = 9.0 }\nmodel ="))
+    waive(slower, waiver())
+    git(slower.folder, "init", "-q")
+    git(slower.folder, "add", ".")
+    git(slower.folder, "commit", "-q", "-m", "waived")
+    run = slower.run("--against=HEAD", "--batch-size=1", "--benchmark-json=run.json", "-k", "latency")
+    assert run.json["inferkit"]["cases"][CASES[0]]["against"]["ref"] == "HEAD"
+    (outcome,) = [each for each in run.json["inferkit"]["outcomes"] if each["metric"] == "latency"]
+    assert outcome["verdict"] == "PASS"
+    assert "not needed" not in run.text

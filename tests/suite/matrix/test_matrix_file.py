@@ -179,6 +179,16 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
         ('[[networks]]\nname = "a"\n[backends.onnx]\n', "3: [backends] onnx: is not a backend; there are onnxruntime"),
         ('[[networks]]\nname = "a"\n[margins]\n"b-*" = 0.1', "the margin pattern 'b-*' matches no case"),
         ('[[networks]]\nname = "a"\n[margins]\n"a-*" = 0', "4: [margins] a-*: a margin of latency is a share above 0"),
+        (
+            '[[networks]]\nname = "a"\n[margins]\n"host memory" = "' + 400 * "9" + ' MiB"',
+            "4: [margins] host memory: a margin of host memory is a share",
+        ),
+        ('[[networks]]\nname = "a"\nlatency_margin = ' + 400 * "9", "3: [networks] latency_margin: a margin of"),
+        (
+            "[suite]\nmin_time = 1" + 400 * "0" + '\n[[networks]]\nname = "a"',
+            "2: [suite] min_time: must be a number, not",
+        ),
+        ('[[networks]]\nname = "a"\nlatency_margin = nan', "3: [networks] latency_margin: a margin of latency"),
         ('[[networks]]\nname = "a"\n[margins]\nlatncy = 0.1', "did you mean 'latency'?"),
         (
             '[[networks]]\nname = "a"\n[margins]\n"a-*" = { speed = 0.1 }',

@@ -31,6 +31,14 @@ def test_a_waiver_is_five_lines(tmp_path):
     assert read(tmp_path, "") == ()
 
 
+def test_a_waiver_may_be_of_one_machine(tmp_path):
+    (waiver,) = read(tmp_path, GOOD)
+    assert waiver.holds_on("nvidia-h200-16cpu-tensorrt")
+    (waiver,) = read(tmp_path, GOOD + 'machine = "nvidia-h100-*"\n')
+    assert waiver.holds_on("nvidia-h100-32cpu-tensorrt")
+    assert not waiver.holds_on("nvidia-h200-16cpu-tensorrt")
+
+
 @pytest.mark.parametrize(
     "change, said",
     [
@@ -44,6 +52,7 @@ def test_a_waiver_is_five_lines(tmp_path):
             "3: [waivers] metric: 'latancy' is no metric that is judged; did you mean",
         ),
         (('"latency"', "3"), "3: [waivers] metric: must be a string, not 3"),
+        (("expires", 'machine = " "\nexpires'), "6: [waivers] machine: every waiver needs one"),
         (("owner", "ower"), "5: [waivers] ower: is not known here; did you mean 'owner'?"),
         (("[[waivers]]", "[waivers]"), "1: waivers: must be written as [[waivers]] tables"),
         (("[[waivers]]", "[[waiver]]"), "1: waiver: is not known here; did you mean 'waivers'?"),
