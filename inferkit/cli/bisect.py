@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from inferkit.cli.bisect_text import Told
 from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
 from inferkit.cli.comparing import parse_margins
-from inferkit.cli.ending import terminable
 from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
+from inferkit.suite.terminable import terminable
 
 if TYPE_CHECKING:
     from inferkit.measure.case import Case
