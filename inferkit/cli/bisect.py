@@ -78,6 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Search and print; returns the exit code."""
     from inferkit.suite.bisect.history import GitHistory, git_folder
+    from inferkit.suite.bisect.kept import read_state
     from inferkit.suite.bisect.question import STATE_FILE, State
     from inferkit.suite.interleaved.worktree import repository_of
 
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.state) if args.state else git_folder(repository) / STATE_FILE
     with terminable(), json_output(args.json) as write:
         if args.resume:
-            kept = State.read(path)
+            kept = read_state(path, repository)
             _check_resumed(args, kept, repository)
             state = State(kept.question, kept.search.resumed())
         else:
