@@ -74,7 +74,8 @@ class Facts:
     what it chooses from; `engine_parts` are the buckets of a fingerprint that an engine depends on; `build_anew` are
     the options of a build that takes nothing from earlier ones.
     `emulates` names precisions that `build(…, emulate=True)` computes in FP32, right in accuracy and not in speed.
-    `build_settings` and `session_settings` are what `build` and `Engine.session` take.
+    `build_settings` and `session_settings` are what `build` and `Engine.session` take; `path_settings` are those of
+    them that may name a file or folder, which is one of this machine.
     """
 
     runs_on: Literal["cpu", "gpu"] = "cpu"
@@ -89,6 +90,7 @@ class Facts:
     emulates: tuple[str, ...] = ()
     build_settings: tuple[str, ...] = ()
     session_settings: tuple[str, ...] = ()
+    path_settings: tuple[str, ...] = ()
 
     @property
     def on_gpu(self) -> bool:

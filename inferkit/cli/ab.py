@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
 from inferkit.cli.comparing import add_comparison, parse_margins, show_outcomes, with_waivers
-from inferkit.cli.ending import terminable
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
+from inferkit.suite.terminable import terminable
 
 if TYPE_CHECKING:
     from inferkit.suite.interleaved.run import ABResult

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from inferkit.cli.bisect_text import Told
 from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
 from inferkit.cli.comparing import parse_margins
-from inferkit.cli.ending import terminable
 from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
+from inferkit.suite.terminable import terminable
 
 if TYPE_CHECKING:
     from inferkit.measure.case import Case
@@ -78,6 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Search and print; returns the exit code."""
     from inferkit.suite.bisect.history import GitHistory, git_folder
+    from inferkit.suite.bisect.kept import read_state
     from inferkit.suite.bisect.question import STATE_FILE, State
     from inferkit.suite.interleaved.worktree import repository_of
 
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.state) if args.state else git_folder(repository) / STATE_FILE
     with terminable(), json_output(args.json) as write:
         if args.resume:
-            kept = State.read(path)
+            kept = read_state(path, repository)
             _check_resumed(args, kept, repository)
             state = State(kept.question, kept.search.resumed())
         else:

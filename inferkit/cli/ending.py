@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from inferkit.errors import InferkitError
 from inferkit.exit_codes import ExitCode
@@ -62,17 +61,3 @@ def _flush() -> None:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """In this block SIGTERM ends the command like Ctrl-C: with everything removed that it made for itself."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
-from inferkit.cli.ending import terminable
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
+from inferkit.suite.terminable import terminable
 
 if TYPE_CHECKING:
     from inferkit.gate.power import SelfTest

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from inferkit.cli.case_options import add_busy_option, matrix_file
-from inferkit.cli.ending import terminable
 from inferkit.cli.output import add_json, print_json
 from inferkit.exit_codes import ExitCode
+from inferkit.suite.terminable import terminable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferkit.content_store import VARIABLE, ContentStore, StoreError, sha256_of
-from inferkit.files import inside
 from inferkit.gate.run import Run
 from inferkit.suite.matrix.network_files import top_of
 
@@ -77,36 +76,58 @@ def keep(sources: Sources, folder: Path, store: ContentStore) -> list[str]:
     return list(lacking)
 
 
-def restore(run: Run, folder: Path, store: ContentStore | None, cases: Collection[str] | None = None) -> list[str]:
+def restore(
+    run: Run, top: Path, below: Path, store: ContentStore | None, cases: Collection[str] | None = None
+) -> list[str]:
     """Make a checkout's network files those that a run, or a baseline, was measured with; returns the paths restored.
 
-    `folder` is the matrix's in the checkout, `cases` are the ids of those whose files are wanted (None: all). Files
-    that are there and have their hash stay; others, git-lfs pointers too, are replaced from the store. StoreError where
-    there is no store, where it lacks an object or has a damaged one, and for a file outside of the checkout that is not
-    as it was measured.
+    `top` is the checkout's top folder, `below` the matrix's, relative to it; `cases` are the ids of those whose files
+    are wanted (None: all). Files that are there and have their hash stay; others, git-lfs pointers too, are replaced
+    from the store. Only files of the checkout are: none behind a link, none of git's own. StoreError where a path
+    leads elsewhere, where there is no store, where it lacks an object or has a damaged one, where a file cannot be
+    written, and for a file outside of the checkout that is not as it was measured.
     """
-    root = folder.resolve()
-    top, restored = top_of(root), []
+    restored = []
     for path, digest in _wanted(run, cases).items():
-        is_outside = os.path.isabs(path)
-        target = Path(path) if is_outside else inside(top, os.path.join(root, path))
-        if target is None:
-            raise StoreError(f"{path}: leads out of the checkout {top}; put the file into the repository")
-        if target.is_file() and sha256_of(target) == digest:
-            continue
-        if is_outside:
-            raise StoreError(
-                f"{path}: is not the file that the baseline was measured with, and lies outside of the repository, "
-                "where it cannot be restored; put it into the repository's folder (git may ignore it)"
-            )
-        if store is None:
-            raise StoreError(
-                f"{path}: the commit does not have it as it was measured; name the store that the baseline was "
-                f"promoted with, as `store` under [suite] in the matrix, or by {VARIABLE}"
-            )
-        store.get(digest, target)
-        restored.append(path)
+        try:
+            if _restored(path, digest, top, below, store):
+                restored.append(path)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path!r}: cannot be restored: {error}") from error
     return restored
+
+
+def _restored(path: str, digest: str, top: Path, below: Path, store: ContentStore | None) -> bool:
+    """Whether the file had to be fetched."""
+    is_outside = os.path.isabs(path)
+    target = Path(path) if is_outside else _in_checkout(path, top, below)
+    if target.is_file() and sha256_of(target) == digest:
+        return False
+    if is_outside:
+        raise StoreError(
+            f"{path}: is not the file that the baseline was measured with, and lies outside of the repository, "
+            "where it cannot be restored; put it into the repository's folder (git may ignore it)"
+        )
+    if store is None:
+        raise StoreError(
+            f"{path}: the commit does not have it as it was measured; name the store that the baseline was "
+            f"promoted with, as `store` under [suite] in the matrix, or by {VARIABLE}"
+        )
+    store.get(digest, target)
+    return True
+
+
+def _in_checkout(path: str, top: Path, below: Path) -> Path:
+    """The file of a checkout that `path`, relative to the folder `below`, names. StoreError where it is none of it."""
+    root = Path(os.path.realpath(top))
+    name = Path(os.path.normpath(below / path))
+    target = Path(os.path.realpath(root / name))
+    through_link = Path(os.path.realpath(root / name.parent)) != root / name.parent
+    if name.is_absolute() or ".." in name.parts or through_link or not target.is_relative_to(root):
+        raise StoreError(f"{path}: leads out of the checkout {root}; put the file into the repository")
+    if any(part.lower() == ".git" for part in (*name.parts, *target.relative_to(root).parts)):
+        raise StoreError(f"{path}: is one of git's own files, which no network is made of")
+    return target
 
 
 def _wanted(run: Run, cases: Collection[str] | None = None) -> dict[str, str]:

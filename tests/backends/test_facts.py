@@ -34,6 +34,8 @@ def test_the_settings_of_each_are_those_that_it_takes() -> None:
     assert set(caffe.build_settings) == keywords(CaffeBackend.build)
     assert set(tensorrt.build_settings) == {field.name for field in fields(Wanted)}
     assert set(tensorrt.build_anew) <= set(tensorrt.build_settings)
+    for facts in (onnxruntime, caffe, tensorrt):
+        assert set(facts.path_settings) <= {*facts.build_settings, *facts.session_settings}
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

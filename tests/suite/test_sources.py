@@ -11,8 +11,11 @@ import numpy as np
 import onnx
 import pytest
 
-from inferkit.content_store import StoreError, open_store
+from inferkit.content_store import ContentStore, StoreError, open_store
+from inferkit.errors import BaselineError
 from inferkit.gate.files.baseline import read_baseline
+from inferkit.gate.files.checked_json import Place
+from inferkit.gate.files.data import read_files
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.run import CaseRun, Origin, Run
 from inferkit.suite.interleaved.worktree import checkout, commit_of
@@ -68,9 +71,9 @@ def test_a_model_that_git_ignores_comes_back_as_the_baseline_measured_it(
     store = open_store(str(ignored.folder / "engines"))
     with checkout(ignored.folder, commit_of(ignored.folder, baseline.origin.commit)) as folder:
         assert not (folder / "bench" / "tiny.onnx").exists()
-        assert sorted(restore(baseline, folder / "bench", store)) == ["images.npz", "tiny.onnx"]
+        assert sorted(restore(baseline, folder, Path("bench"), store)) == ["images.npz", "tiny.onnx"]
         assert (folder / "bench" / "tiny.onnx").read_bytes() == model
-        assert restore(baseline, folder / "bench", store) == []
+        assert restore(baseline, folder, Path("bench"), store) == []
     assert (bench / "tiny.onnx").read_bytes() == b"another network"
 
 
@@ -129,7 +132,7 @@ def test_a_git_lfs_pointer_counts_as_not_in_git_and_is_replaced(repository: Path
     assert keep(sources, repository, store) == ["model.onnx"]
     assert keep(sources, repository, store) == []
     model.write_bytes(POINTER)
-    assert restore(run, repository, store) == ["model.onnx"]
+    assert restore(run, repository, Path(), store) == ["model.onnx"]
     assert model.read_bytes() == b"real"
     assert (repository / "plain.onnx").read_bytes() == b"in git"
 
@@ -144,11 +147,11 @@ def test_a_model_above_the_matrix_is_restored_inside_the_checkout_only(repositor
     store = open_store(str(tmp_path / "store"))
     keep(missing_in_git(run, repository / "bench"), repository / "bench", store)
     model.unlink()
-    assert restore(run, repository / "bench", store) == ["../models/a.onnx"]
+    assert restore(run, repository, Path("bench"), store) == ["../models/a.onnx"]
     assert model.read_bytes() == b"above"
     outside = run_of(repository, "0" * 40, {"../../a.onnx": b"above"})
     with pytest.raises(StoreError, match="leads out of the checkout"):
-        restore(outside, repository / "bench", store)
+        restore(outside, repository, Path("bench"), store)
     assert not (repository.parent / "a.onnx").exists()
 
 
@@ -159,7 +162,7 @@ def test_a_link_out_of_the_checkout_is_not_written_through(repository: Path, tmp
     (tmp_path / "elsewhere").mkdir()
     (repository / "models").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match="leads out of the checkout"):
-        restore(run_of(repository, "0" * 40, {"models/a.onnx": b"content"}), repository, store)
+        restore(run_of(repository, "0" * 40, {"models/a.onnx": b"content"}), repository, Path(), store)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -167,15 +170,15 @@ def test_a_file_outside_of_the_repository_must_be_as_it_was(repository: Path, tm
     model = tmp_path / "elsewhere.onnx"
     model.write_bytes(b"first")
     run = run_of(repository, "0" * 40, {str(model): b"first"})
-    assert restore(run, repository, None) == []
+    assert restore(run, repository, Path(), None) == []
     model.write_bytes(b"second")
     with pytest.raises(StoreError, match="outside of the repository"):
-        restore(run, repository, open_store(str(tmp_path / "store")))
+        restore(run, repository, Path(), open_store(str(tmp_path / "store")))
 
 
 def test_a_checkout_that_lacks_a_file_needs_a_store(repository: Path) -> None:
     with pytest.raises(StoreError, match="INFERKIT_STORE"):
-        restore(run_of(repository, "0" * 40, {"a.onnx": b"x"}), repository, None)
+        restore(run_of(repository, "0" * 40, {"a.onnx": b"x"}), repository, Path(), None)
 
 
 def test_cases_of_different_files_are_restored_by_themselves(repository: Path, tmp_path: Path) -> None:
@@ -186,8 +189,8 @@ def test_cases_of_different_files_are_restored_by_themselves(repository: Path, t
     first, second = (run_of(repository, "0" * 40, {"a.onnx": c}, n) for n, c in (("a", b"old"), ("b", b"new")))
     both = replace(first, cases={**first.cases, **second.cases})
     with pytest.raises(StoreError, match=r"a and b were measured with different files a\.onnx"):
-        restore(both, repository, store)
-    assert restore(both, repository, store, cases=["b"]) == ["a.onnx"]
+        restore(both, repository, Path(), store)
+    assert restore(both, repository, Path(), store, cases=["b"]) == ["a.onnx"]
     assert (repository / "a.onnx").read_bytes() == b"new"
 
 
@@ -228,3 +231,56 @@ def test_damaged_hashes_in_files_are_refused_with_their_place(ignored: Project, 
     (tmp_path / "damaged.json").write_text(text)
     with pytest.raises(Exception, match=r"files/tiny\.onnx: is no SHA-256"):
         read_run(tmp_path / "damaged.json")
+
+
+@pytest.fixture
+def stored(repository: Path, tmp_path: Path) -> ContentStore:
+    """A store with b"content"."""
+    (tmp_path / "content").write_bytes(b"content")
+    store = open_store(str(tmp_path / "store"))
+    store.put(tmp_path / "content")
+    return store
+
+
+@pytest.mark.parametrize("below", ["bench", "bench/deeper"])
+def test_a_matrix_folder_that_a_commit_has_as_a_link_is_not_written_through(
+    repository: Path, tmp_path: Path, stored: ContentStore, below: str
+) -> None:
+    users = tmp_path / "users"
+    (users / "deeper" / ".git").mkdir(parents=True)  # looks like the top of a repository
+    files = [users / "a.onnx", users / "deeper" / "a.onnx"]
+    for file in files:
+        file.write_bytes(b"the user's")
+    (repository / "bench").symlink_to(users)
+    with pytest.raises(StoreError, match="leads out of the checkout"):
+        restore(run_of(repository, "0" * 40, {"a.onnx": b"content"}), repository, Path(below), stored)
+    assert [file.read_bytes() for file in files] == [b"the user's"] * 2
+
+
+@pytest.mark.parametrize("path", ["../.git", "../.git/config", "../.GIT/config", "link"])
+def test_nothing_of_git_is_replaced(repository: Path, stored: ContentStore, path: str) -> None:
+    (repository / "bench").mkdir()
+    (repository / "bench" / "link").symlink_to("../.git/config")
+    config = (repository / ".git" / "config").read_bytes()
+    with pytest.raises(StoreError, match="git's own"):
+        restore(run_of(repository, "0" * 40, {path: b"content"}), repository, Path("bench"), stored)
+    assert (repository / ".git" / "config").read_bytes() == config
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 300, "/\0", "a\udc00\ud800b"])
+def test_a_path_that_no_file_can_have_is_an_error_of_the_store(
+    repository: Path, stored: ContentStore, path: str
+) -> None:
+    with pytest.raises(StoreError, match="cannot be restored"):
+        restore(run_of(repository, "0" * 40, {path: b"content"}), repository, Path(), stored)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "", "models/", "..", "x" * 300, "a/" * 2100 + "b", "\ud800"])
+def test_a_path_that_no_file_can_have_is_refused_where_it_is_read(path: str) -> None:
+    with pytest.raises(BaselineError, match=r"baseline\.json: case/files: .* cannot be the path of a file"):
+        read_files(Place({"files": {path: "0" * 64}}, "baseline.json", "case"))
+
+
+@pytest.mark.parametrize("path", ["a.onnx", "../models/a.onnx", "/data/a.onnx", "x" * 255, "networks/ä.onnx", "..."])
+def test_the_path_of_a_file_is_read(path: str) -> None:
+    assert read_files(Place({"files": {path: "0" * 64}}, "baseline.json")) == {path: "0" * 64}

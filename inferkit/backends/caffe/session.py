@@ -26,7 +26,11 @@ class CaffeBackend(Backend):
     name = "caffe"
     precisions = ("fp32",)
     # No reference network: it would read the same CPU as ONNX Runtime's, and its processes take a second to start.
-    facts = Facts(build_settings=("caffe_root", "gpu", "in_process"), session_settings=("threads", "timeout"))
+    facts = Facts(
+        build_settings=("caffe_root", "gpu", "in_process"),
+        session_settings=("threads", "timeout"),
+        path_settings=("caffe_root",),
+    )
 
     def availability(self, precision: str = "fp32") -> Availability:
         if precision not in self.precisions:

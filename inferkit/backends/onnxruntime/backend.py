@@ -50,6 +50,7 @@ class OnnxRuntimeBackend(Backend):
         emulates=("bf16", "fp8"),
         build_settings=("warm_start", "emulate", "integers", *Settings.__dataclass_fields__),
         session_settings=tuple(Settings.__dataclass_fields__),
+        path_settings=("warm_start",),
     )
 
     def availability(self, precision: str = "fp32") -> Availability:

@@ -7,6 +7,7 @@ engine one plain value.
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 from inferkit.content_store import is_sha256
@@ -17,6 +18,7 @@ from inferkit.gate.stated.margins import Margin, metric_of, parse_margin
 from inferkit.gate.units import Unit
 
 FASTEST, SLOWEST = 1e-9, 86_400.0  # seconds that a batch can take: a nanosecond to a day
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes; of a path and of a name in it, as Linux has them
 _DIGITS = 6  # of a logarithm: a millionth of the time; enough, and a review can read them
 
 
@@ -37,9 +39,14 @@ def read_builds(place: Place, replicates: int) -> tuple[int, ...]:
 
 
 def read_files(place: Place) -> dict[str, str]:
-    """The SHA-256 of the network's files by their path; empty where none is stated."""
+    """The SHA-256 of the network's files by their path; empty where none is stated.
+
+    BaselineError for what is no SHA-256, and for a path that no file can have.
+    """
     files = place.place("files")
     for path in files.values:
+        if not _is_path(path):
+            raise place.fail(f"{path[:40]!r} cannot be the path of a file", "files")
         if not is_sha256(files.text(path)):
             raise files.fail("is no SHA-256 (64 hexadecimal digits)", path)
     return files.texts()
@@ -78,6 +85,20 @@ def written(case: CaseRun, digits: int | None = _DIGITS) -> dict[str, Any]:
         if values:
             content[metric.datum] = values[0] if metric.of_engine else list(values)
     return content
+
+
+def _is_path(text: str) -> bool:
+    try:
+        encoded = os.fsencode(text)
+    except ValueError:  # half of a surrogate pair
+        return False
+    names = encoded.split(b"/")
+    return (
+        0 < len(encoded) <= _LONGEST_PATH
+        and b"\0" not in encoded
+        and names[-1] not in (b"", b".", b"..")
+        and max(map(len, names)) <= _LONGEST_NAME
+    )
 
 
 def _values(place: Place, metric: Metric) -> tuple[float, ...]:

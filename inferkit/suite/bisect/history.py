@@ -61,7 +61,8 @@ class GitHistory:
     def facts(self, commit: str) -> CommitFacts:
         """Subject, author date and parents of a commit."""
         said = f"{commit}: no such commit"
-        lines = git(self.repository, "show", "--no-patch", "--format=%H%n%aI%n%P%n%s", commit, what=said).split("\n")
+        shown = ("show", "--no-patch", "--format=%H%n%aI%n%P%n%s", "--end-of-options", commit)
+        lines = git(self.repository, *shown, what=said).split("\n")
         full, date, parents, subject = lines[:4]
         return CommitFacts(full, subject, date, tuple(parents.split()))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from inferkit.errors import UsageError
 from inferkit.files import write_atomically
@@ -50,24 +48,3 @@ class State:
             write_atomically(path, json.dumps(content, indent=1).encode())
         except OSError as error:
             raise UsageError(f"{path}: the state of the search cannot be kept: {error.strerror or error}") from error
-
-    @classmethod
-    def read(cls, path: Path) -> State:
-        """UsageError where there is none, or where it is damaged or of another version."""
-        try:
-            values = json.loads(path.read_bytes())
-        except OSError as error:
-            raise UsageError(f"{path}: no search to resume ({error.strerror}); begin one: GOOD BAD") from error
-        except ValueError as error:
-            raise UsageError(f"{path} is damaged ({error}); begin the search anew: GOOD BAD") from error
-        return cls._of(path, values)
-
-    @classmethod
-    def _of(cls, path: Path, values: Any) -> State:
-        if not isinstance(values, Mapping) or values.get("schema") != SCHEMA:
-            raise UsageError(f"{path} is not the state of a search of this version; begin it anew: GOOD BAD")
-        try:
-            question = Question(**{**values["question"], "selects": tuple(values["question"]["selects"])})
-            return cls(question, Search.from_dict(values["search"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UsageError(f"{path} is damaged ({error!r}); begin the search anew: GOOD BAD") from error

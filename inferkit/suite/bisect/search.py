@@ -6,7 +6,7 @@ ancestors, one as slow as BAD all that are not its ancestors, and one that canno
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -37,11 +37,6 @@ class Step:
     def skipped(self) -> bool:
         """Whether nothing follows from it."""
         return self.outcome.verdict not in (Verdict.PASS, Verdict.REGRESSED)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Step:
-        """The inverse of dataclasses.asdict."""
-        return cls(values["commit"], Outcome.from_dict(values["outcome"]), values["seconds"])
 
 
 @dataclass(frozen=True)
@@ -122,17 +117,3 @@ class Search:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Search:
-        """The inverse of `as_dict`. KeyError, TypeError or ValueError where it is none."""
-        verification = values["verification"]
-        return cls(
-            **{
-                **values,
-                "verification": None if verification is None else Step.from_dict(verification),
-                "levels": Levels(**values["levels"]),
-                "noise": Noise(tuple(values["noise"]["residuals"]), values["noise"]["commits"]),
-                "steps": tuple(Step.from_dict(step) for step in values["steps"]),
-            }
-        )

@@ -223,7 +223,7 @@ class Confirmation:
         repository = repository_of(self._matrix.parent)
         with checkout(repository, commit) as folder:
             if self._matrix.is_relative_to(repository):
-                self._restore(folder / self._matrix.parent.relative_to(repository), records)
+                self._restore(folder, self._matrix.parent.relative_to(repository), records)
             base = commit_side("BASE", folder, self._matrix, repository)
             by = base.by or Interpreter()
             if (python := environment_of_base(folder, repository)) is not None:
@@ -244,13 +244,13 @@ class Confirmation:
                 progress=campaign.progress,
             )
 
-    def _restore(self, folder: Path, records: Sequence[CaseRecord]) -> None:
+    def _restore(self, folder: Path, below: Path, records: Sequence[CaseRecord]) -> None:
         """Put the networks' files that git does not have into the checkout, as the baseline was measured with them."""
         fingerprint = records[0].fingerprint
         baseline = self._campaign.baselines.find(fingerprint) if fingerprint is not None else ""
         if isinstance(baseline, Run):
             store = chosen_store(self._campaign.matrix.suite.store)
-            restore(baseline, folder, store, [record.case.id for record in records])
+            restore(baseline, folder, below, store, [record.case.id for record in records])
 
     def _fall_back(self) -> None:
         """What cannot be confirmed is judged by the stored baseline alone, and is SUSPECT where that finds it worse."""

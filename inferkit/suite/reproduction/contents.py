@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inferkit.backends import backend
 from inferkit.backends.layer_table import LayerTable
 from inferkit.errors import UsageError
 from inferkit.gate.files.checked_json import Place, read_json
@@ -69,8 +71,9 @@ class Figures:
 class Contents:
     """`case.json`. `files` are the prepared network's with their SHA-256; `included`: the archive holds them.
 
-    `build` and `session` are the backend's settings, `min_time` the seconds that each process measured. `sources` are
-    the files that the network was made of, `environment` that of the machine on which the archive was written.
+    `build` and `session` are the backend's settings, none of which is a path; `min_time` the seconds that each process
+    measured. `sources` are the files that the network was made of, `environment` that of the machine on which the
+    archive was written.
     """
 
     case: Case
@@ -100,7 +103,11 @@ class Contents:
 
     @classmethod
     def read(cls, folder: Path) -> Contents:
-        """The contents of an unpacked archive. BaselineError where the file is damaged or newer."""
+        """The contents of an unpacked archive.
+
+        BaselineError where the file is damaged or newer, or where a setting names a file or folder: the archive may be
+        anyone's, and what it names would be read or written here. UsageError for a backend that is not known here.
+        """
         top = read_json(folder / FILE)
         top.schema(SCHEMA, "is no reproduction of inferkit")
         place, engine, network = top.place("case"), top.place("engine"), top.place("network")
@@ -114,10 +121,51 @@ class Contents:
             head=Figures.read(top.place("head"), case.id),
             base=None if top.values.get("base") is None else Figures.read(top.place("base"), case.id),
             margin=top.optional("margin", above=0),
-            build=engine.place("build").values,
-            session=engine.place("session").values,
+            build=_read_settings(engine.place("build"), case.backend),
+            session=_read_settings(engine.place("session"), case.backend),
             environment=top.place("environment").values,
         )
+
+
+def portable_settings(settings: Mapping[str, Any], backend_name: str) -> dict[str, Any]:
+    """Without those that name a file or folder of this machine."""
+    return {key: value for key, value in settings.items() if not _is_path(key, value, backend_name)}
+
+
+def _read_settings(place: Place, backend_name: str) -> dict[str, Any]:
+    for key, value in place.values.items():
+        if _is_path(key, value, backend_name):
+            raise place.fail("names a file or folder, which the settings of a reproduction must not", key)
+    return place.values
+
+
+def _is_path(key: str, value: object, backend_name: str) -> bool:
+    """Whether a setting is a path: any text of one that may be, text with a folder in it of all others."""
+    if isinstance(value, Mapping):
+        return any(_is_path(str(name), inner, backend_name) for name, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(_is_path(key, inner, backend_name) for inner in value)
+    if isinstance(value, os.PathLike):
+        return True
+    if not isinstance(value, str):
+        return False
+    return key in backend(backend_name).facts.path_settings or value.startswith("~") or bool({"/", "\\"} & set(value))
+
+
+def without_folders(value: Any, paths: Iterable[str]) -> Any:
+    """A JSON value in which these absolute paths, alone or in a text, stand by their last name, also as keys."""
+    folders = {path: Path(path).name for path in sorted(paths, key=len, reverse=True)}
+
+    def named(inner: Any) -> Any:
+        if isinstance(inner, str):
+            for path, name in folders.items():
+                inner = inner.replace(path, name)
+            return inner
+        if isinstance(inner, Mapping):
+            return {named(key): named(item) for key, item in inner.items()}
+        return [named(item) for item in inner] if isinstance(inner, (list, tuple)) else inner
+
+    return named(value)
 
 
 def session_of(case: Case, session: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ neither the dataset nor the calibration is needed where the archive is unpacked.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,7 +31,15 @@ from inferkit.measure.progress import Progress
 from inferkit.suite.campaign.artifacts import Artifacts
 from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
 from inferkit.suite.matrix.network_files import network_files
-from inferkit.suite.reproduction.contents import FILE, NETWORK, Contents, Figures, session_of
+from inferkit.suite.reproduction.contents import (
+    FILE,
+    NETWORK,
+    Contents,
+    Figures,
+    portable_settings,
+    session_of,
+    without_folders,
+)
 from inferkit.suite.reproduction.environment import environment
 from inferkit.suite.reproduction.measuring import measure
 from inferkit.suite.reproduction.texts import readme, script
@@ -88,7 +97,8 @@ def pack(
                 )  # fmt: skip
             content = Path(temporary, _stem(out))
             content.mkdir()
-            files, size = _network_into(content / NETWORK, prepared, with_network)
+            paths = _paths_of(network)
+            files, size = _network_into(content / NETWORK, prepared, with_network, paths)
             contents = Contents(
                 case=case,
                 files=files,
@@ -97,12 +107,12 @@ def pack(
                 head=head,
                 base=_base_of(run, case.id, head, store),
                 margin=matrix.latency_margin(case, network),
-                build=settings.build,
-                session=settings.session,
+                build=portable_settings(settings.build, case.backend),
+                session=portable_settings(settings.session, case.backend),
                 sources=sources,
                 environment=environment(),
             )
-            _write_texts(content, contents, prepared)
+            _write_texts(content, contents, prepared, paths)
             _write_archive(content, out)
     finally:
         artifacts.close()
@@ -163,7 +173,16 @@ def _base_of(run: Run | None, name: str, head: Figures, store: BaselineStore) ->
     return Figures(source, head.fingerprint, measured)
 
 
-def _network_into(folder: Path, prepared: Path, wanted: bool | None) -> tuple[dict[str, str], int]:
+def _paths_of(network: NetworkDefinition) -> set[str]:
+    """The absolute paths that a network is made of, as they are written and as links lead: they name who packs it."""
+    named = (network.model, network.weights, network.dataset, network.preprocessing.get("mean"))
+    paths = [path for path in named if isinstance(path, str) and os.path.isabs(path)]
+    return {*paths, *map(os.path.realpath, paths)}
+
+
+def _network_into(
+    folder: Path, prepared: Path, wanted: bool | None, paths: Iterable[str]
+) -> tuple[dict[str, str], int]:
     """Copy the prepared network; the SHA-256 of its files by name, copied or not, and how many bytes they have."""
     folder.mkdir()
     shutil.copyfile(prepared / "images.npz", folder / "images.npz")
@@ -174,7 +193,7 @@ def _network_into(folder: Path, prepared: Path, wanted: bool | None) -> tuple[di
         if path is not None:
             facts["source"][key] = f"caffe-{Path(path).name}"
             files[facts["source"][key]] = Path(path)
-    (folder / "network.json").write_text(json.dumps(facts, indent=1))
+    (folder / "network.json").write_text(json.dumps(without_folders(facts, paths), indent=1))
     size = sum(path.stat().st_size for path in files.values())
     if size <= MOST_NETWORK_BYTES if wanted is None else wanted:
         for name, path in files.items():
@@ -182,15 +201,15 @@ def _network_into(folder: Path, prepared: Path, wanted: bool | None) -> tuple[di
     return {name: sha256_of(path) for name, path in files.items()}, size
 
 
-def _write_texts(folder: Path, contents: Contents, prepared: Path) -> None:
+def _write_texts(folder: Path, contents: Contents, prepared: Path, paths: Iterable[str]) -> None:
     from inferkit.precision.qdq import quantized_tensors  # needs onnx
 
-    (folder / FILE).write_text(json.dumps(contents.as_dict(), indent=1, default=str))
+    (folder / FILE).write_text(json.dumps(without_folders(contents.as_dict(), paths), indent=1, default=str))
     scales = quantized_tensors(load_prepared(prepared).model)
     if scales:
         facts = prepared_facts(prepared)
         table = {"calibration": facts["calibration"], "scales": scales}
-        (folder / "calibration.json").write_text(json.dumps(table, indent=1))
+        (folder / "calibration.json").write_text(json.dumps(without_folders(table, paths), indent=1))
     (folder / "README.md").write_text(readme(contents, bool(scales)))
     (folder / "repro.py").write_text(script(contents))
 

@@ -115,7 +115,11 @@ def _prepare(folder: Path, contents: Contents, network: Path | None, prepared: P
     facts = json.loads(facts_file.read_text())
     if facts["source"] is not None:  # Caffe's files lie beside it
         for key in ("prototxt", "caffemodel"):
-            facts["source"][key] = facts["source"][key] and str(prepared / facts["source"][key])
+            if name := facts["source"][key]:
+                path = inside(prepared, name)
+                if path is None:
+                    raise UsageError(f"{folder}: the archive names a file outside of it, {name}")
+                facts["source"][key] = str(path)
         facts_file.write_text(json.dumps(facts))
 
 

@@ -33,6 +33,7 @@ from inferkit.suite.session.options import option
 from inferkit.suite.session.run_json import run_record, screen_lines, traces_npz, traces_path
 from inferkit.suite.session.state import Parameter, Suite
 from inferkit.suite.session.xdist import WorkerRun, by_name, is_controller, is_worker, send
+from inferkit.suite.terminable import terminable
 from inferkit.version import __version__
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ ClusterRun = Callable[[Campaign, str, Sequence[Case], Sequence[AccuracyCase]], N
 def measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRun) -> None:
     """Run one campaign per matrix over the cases of these parameters; `on_cluster` measures them where --ray is given.
 
-    It is handed in, since a cluster stands on the suite.
+    It is handed in, since a cluster stands on the suite. SIGTERM ends it like Ctrl-C.
     """
+    with terminable():
+        _measure(suite, parameters, on_cluster)
+
+
+def _measure(suite: Suite, parameters: Sequence[Parameter], on_cluster: ClusterRun) -> None:
     reporter = suite.config.pluginmanager.getplugin("terminalreporter")
     for path in dict.fromkeys(parameter.matrix for parameter in parameters):
         cases = [parameter.case for parameter in parameters if parameter.matrix == path]

@@ -236,7 +236,8 @@ def test_a_search_of_other_commits_is_not_resumed(
     from inferkit.suite.bisect.search import Search
 
     monkeypatch.chdir(repository)
-    state = State(Question("a" * 40, "b" * 40, "case", (), "latency", 0.02, "m"), Search("a" * 40, "b" * 40, 2))
+    good, bad = commit(repository, 1), commit(repository, 3)
+    state = State(Question(good, bad, "case", (), "latency", 0.02, "m"), Search(good, bad, 2))
     state.write(tmp_path / "state.json")
     assert main(["bisect", "HEAD~1", "HEAD", "--resume", "--state", str(tmp_path / "state.json")]) == 2
-    assert "the search to resume is of aaaaaaaaaa and bbbbbbbbbb" in capsys.readouterr().err
+    assert f"the search to resume is of {good[:10]} and {bad[:10]}" in capsys.readouterr().err

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from inferkit.cli.main import main
 from inferkit.errors import UsageError
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.rules.bisecting import Levels, Noise, share_of, steps_of
 from inferkit.suite.bisect.history import GitHistory
+from inferkit.suite.bisect.kept import read_state
 from inferkit.suite.bisect.question import Question, State
 from inferkit.suite.bisect.search import Search, Step
 from tests.git_folder import git
@@ -112,35 +115,123 @@ def test_steps_and_the_error_they_share(commits: int, steps: int) -> None:
     assert sum(share_of(0.05, steps, test) for test in range(60)) == pytest.approx(0.05)
 
 
-def test_a_search_is_read_as_it_was_written(tmp_path: Path) -> None:
-    question = Question("a" * 40, "b" * 40, "case", ("--model", "x"), LATENCY, 0.02, "/matrix.toml", "cpu", True)
+def kept(repository: Path) -> State:
+    """A search of three commits of the repository, whose middle one was tested."""
+    good, middle, bad = (commit(repository, name) for name in ("good", "middle", "bad"))
+    question = Question(good, bad, "case", ("--model", "x"), LATENCY, 0.02, "/matrix.toml", "cpu", True)
     outcome = Outcome("case", LATENCY, Verdict.REGRESSED, change=0.03, head_replicates=12)
-    search = Search(
-        "a" * 40, "b" * 40, 9, Step("b" * 40, outcome, 3.5), Levels(0.0, 0.03), Noise((0.1, -0.1), 1), (), 2
-    )
-    search = search.with_step(Step("c" * 40, outcome, 1.0))
-    state = State(question, search)
+    search = Search(good, bad, 2, Step(bad, outcome, 3.5), Levels(0.0, 0.03), Noise((0.1, -0.1), 1), (), 2)
+    return State(question, search.with_step(Step(middle, outcome, 1.0)))
+
+
+def test_a_search_is_read_as_it_was_written(repository: Path, tmp_path: Path) -> None:
+    state = kept(repository)
     state.write(tmp_path / "state.json")
-    assert State.read(tmp_path / "state.json") == state
+    assert read_state(tmp_path / "state.json", repository) == state
+    begun = State(replace(state.question, extras=None), Search(state.question.good, state.question.bad, 2))
+    begun.write(tmp_path / "state.json")
+    assert read_state(tmp_path / "state.json", repository) == begun
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 2}', '{"schema": 1, "question": 3}'])
-def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path: Path, text: str) -> None:
+def test_a_damaged_state_is_an_error_that_says_what_to_do(repository: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text)
-    with pytest.raises(UsageError, match="anew"):
-        State.read(tmp_path / "state.json")
+    with pytest.raises(UsageError, match=r"state\.json: .*anew"):
+        read_state(tmp_path / "state.json", repository)
 
 
-def test_without_a_state_there_is_nothing_to_resume(tmp_path: Path) -> None:
+def test_without_a_state_there_is_nothing_to_resume(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no search to resume"):
-        State.read(tmp_path / "state.json")
+        read_state(tmp_path / "state.json", repository)
 
 
-def test_a_state_of_a_missing_field_is_damaged(tmp_path: Path) -> None:
-    state = State(Question("a", "b", "case", (), LATENCY, 0.02, "m"), Search("a", "b", 2))
-    state.write(tmp_path / "state.json")
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("question/good", "--output=written"),
+        ("question/bad", "HEAD"),
+        ("question/bad", "a\0" + "b" * 38),
+        ("question/good", "a" * 40),
+        ("question/metric", "nonsense"),
+        ("question/margin", "x"),
+        ("question/margin", -0.1),
+        ("question/matrix", 3),
+        ("question/matrix", "a\0b"),
+        ("question/min_time", -1),
+        ("question/selects", "--model"),
+        ("question/selects", [1]),
+        ("question/extras", 1),
+        ("question/first_parent", "yes"),
+        ("question/more", 1),
+        ("search/good", 7),
+        ("search/bad", "--output=written"),
+        ("search/total", "7"),
+        ("search/total", 0),
+        ("search/total", 1.5),
+        ("search/tests", None),
+        ("search/verification", "x"),
+        ("search/verification/commit", "--output=written"),
+        ("search/verification/outcome/verdict", "GREEN"),
+        ("search/verification/outcome/change", "much"),
+        ("search/levels/high", "x"),
+        ("search/noise", None),
+        ("search/noise/residuals", ["x"]),
+        ("search/noise/commits", -1),
+        ("search/steps", {}),
+        ("search/steps/0", 1),
+        ("search/steps/0/commit", None),
+        ("search/steps/0/commit", "--output=written"),
+        ("search/steps/0/seconds", "long"),
+    ],
+)
+def test_what_a_state_cannot_hold_is_refused_with_file_and_key(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    value: object,
+) -> None:
+    kept(repository).write(tmp_path / "state.json")
     content = json.loads((tmp_path / "state.json").read_text())
-    del content["search"]["noise"]
+    *folders, last = key.split("/")
+    place = content
+    for name in folders:
+        place = place[int(name) if isinstance(place, list) else name]
+    place[int(last) if isinstance(place, list) else last] = value
     (tmp_path / "state.json").write_text(json.dumps(content))
-    with pytest.raises(UsageError, match="damaged"):
-        State.read(tmp_path / "state.json")
+    monkeypatch.chdir(repository)
+    assert main(["bisect", "--resume", "--state", str(tmp_path / "state.json")]) == 2
+    assert f"state.json: {key}" in capsys.readouterr().err
+    assert not (repository / "written").exists()
+
+
+def test_a_search_that_is_not_one_for_the_question_is_refused(repository: Path, tmp_path: Path) -> None:
+    state = kept(repository)
+    question, search = state.question, state.search
+    assert search.verification is not None
+    good, bad = question.good, question.bad
+    wrong = {
+        "search: is of other commits": State(question, replace(search, good=bad)),
+        "question: .* is no ancestor": State(
+            replace(question, good=bad, bad=good), replace(search, good=bad, bad=good)
+        ),
+        "search/verification/commit: is not of BAD": State(
+            question, replace(search, verification=replace(search.verification, commit=good))
+        ),
+        "search/steps/0/commit: lies not between": State(
+            question, replace(search, steps=(replace(search.steps[0], commit=good),))
+        ),
+        "search/noise: has too few blocks": State(question, replace(search, noise=Noise((0.1,), 1))),
+    }
+    for message, other in wrong.items():
+        other.write(tmp_path / "state.json")
+        with pytest.raises(UsageError, match=rf"state\.json: {message}"):
+            read_state(tmp_path / "state.json", repository)
+
+
+def test_a_commit_is_never_taken_as_an_option_of_git(repository: Path) -> None:
+    commit(repository, "start")
+    with pytest.raises(UsageError, match="no such commit"):
+        GitHistory(repository).facts("--output=written")
+    assert not (repository / "written").exists()

@@ -1,5 +1,8 @@
 """`pytest bench --against REF`: the files as they are against a commit, in a user's project."""
 
+import signal
+import subprocess
+
 import onnx
 import pytest
 
@@ -53,6 +56,28 @@ def committed(project, model):
     git(project.folder, "commit", "-q", "-m", "first")
     network.write_bytes(kept)
     return network
+
+
+def test_a_run_that_is_terminated_leaves_neither_worktree_nor_folder(project, tmp_path):
+    committed(project, None)
+    (tmp_path / "temporary").mkdir()
+    with subprocess.Popen(
+        project.command("--against=HEAD", "--accept-busy-host", "--min-time=5", "-k", "test_latency"),
+        cwd=project.folder,
+        env=project.environment(TMPDIR=str(tmp_path / "temporary"), PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            if "block 1" in line:
+                break
+        assert list((tmp_path / "temporary").glob("inferkit-ab-*")), "it was not measuring yet"
+        process.send_signal(signal.SIGTERM)
+        text, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, text  # as after Ctrl-C
+    assert list((tmp_path / "temporary").glob("inferkit-*")) == []
+    assert len(git(project.folder, "worktree", "list").splitlines()) == 1
 
 
 def judged(run):

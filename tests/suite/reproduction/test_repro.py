@@ -234,6 +234,74 @@ def test_the_archive_cannot_name_a_file_outside_of_it(unpacked: Path) -> None:
         rerun(unpacked)
 
 
+@pytest.mark.parametrize(
+    "of, key, value",
+    [
+        ("build", "warm_start", "written"),
+        ("build", "more", {"folders": ["/tmp/written"]}),
+        ("session", "profile", "..\\written"),
+        ("session", "profile", "~"),
+    ],
+)
+def test_an_archive_whose_settings_name_a_folder_is_refused_and_nothing_is_written(
+    unpacked: Path, of: str, key: str, value: object
+) -> None:
+    case = json.loads((unpacked / "case.json").read_text())
+    case["engine"][of][key] = value
+    (unpacked / "case.json").write_text(json.dumps(case))
+    with pytest.raises(BaselineError, match=rf"case\.json: engine/{of}/{key}: names a file or folder"):
+        Contents.read(unpacked)
+
+
+def test_the_script_does_not_write_where_the_archive_says(unpacked: Path, tmp_path: Path) -> None:
+    case = json.loads((unpacked / "case.json").read_text())
+    case["engine"]["build"]["warm_start"] = str(tmp_path / "written")
+    (unpacked / "case.json").write_text(json.dumps(case))
+    done = run_script(unpacked, tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "engine/build/warm_start" in done.stderr
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("key", ["prototxt", "caffemodel"])
+def test_the_archive_cannot_name_a_source_outside_of_it(unpacked: Path, key: str) -> None:
+    from inferkit.suite.reproduction.rerun import rerun
+
+    file = unpacked / "network" / "network.json"
+    facts = json.loads(file.read_text())
+    facts["source"] = {"prototxt": "a", "caffemodel": "b", "phase": "TEST", "level": 0, "stages": [], key: "/etc/hosts"}
+    file.write_text(json.dumps(facts))
+    with pytest.raises(UsageError, match="outside of it, /etc/hosts"):
+        rerun(unpacked)
+
+
+def test_no_path_of_the_machine_that_wrote_it_is_in_an_archive(
+    measured: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a dataset outside of the project's folder, and a folder among the settings."""
+    outside = tmp_path / "of the user"
+    outside.mkdir()
+    shutil.copyfile(measured.folder / "bench" / "images.npz", outside / "images.npz")
+    shutil.copyfile(measured.folder / "bench" / "tiny.onnx", outside / "tiny.onnx")
+    project = Project(tmp_path / "project")
+    (project.folder / "bench").mkdir(parents=True)
+    settings = f'\n[backends.onnxruntime]\nbuild = {{ warm_start = "{outside}/warm", optimization = "basic" }}\n'
+    project.matrix(
+        INT8.replace('= "tiny.onnx"', f'= "{outside}/tiny.onnx"').replace('"images', f'"{outside}/images') + settings
+    )
+    assert repro(project, monkeypatch, "--out", str(tmp_path / "case.zip")) == 0
+    with zipfile.ZipFile(tmp_path / "case.zip") as content:
+        content.extractall(tmp_path / "elsewhere")
+    files = [path for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()]
+    assert len(files) == 7
+    assert [path.name for path in files if str(tmp_path).encode() in path.read_bytes()] == []
+    contents = json.loads((tmp_path / "elsewhere" / "case" / "case.json").read_text())
+    assert contents["engine"]["build"] == {"optimization": "basic"}
+    assert set(contents["network"]["made_of"]) == {"tiny.onnx", "images.npz"}
+    facts = json.loads((tmp_path / "elsewhere" / "case" / "network" / "network.json").read_text())
+    assert facts["images_from"] == "images.npz"
+
+
 def test_variables_are_those_of_the_list_and_none_of_it_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", SECRET)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
