@@ -11,6 +11,8 @@ from inferkit.gate.files.output_store import read_outputs
 from tests.cli.called import exit_code
 from tests.suite.tiny_project import MATRIX, Project
 
+pytestmark = pytest.mark.slow  # each a run of pytest in a process of its own
+
 ONE = MATRIX.replace("[1, 4]", "[1]")
 CASE = "tiny-fp32-b1-onnxruntime"
 # This is about outputs: no time of a busy machine may decide it.

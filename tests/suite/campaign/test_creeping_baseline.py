@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.git_folder import git
 from tests.suite.tiny_project import store_baseline
+
+pytestmark = pytest.mark.slow  # each a run of pytest in a process of its own
 
 CASE = "tiny-fp32-b1-onnxruntime"
 

@@ -7,6 +7,8 @@ import pytest
 from inferkit.gate.files.baseline import BaselineStore, read_baseline
 from tests.suite.tiny_project import MATRIX, store_baseline
 
+pytestmark = pytest.mark.slow  # each a run of pytest in a process of its own
+
 CASES = ("tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime")
 SLOW = (0.0, 0.01, -0.01)  # logarithms of a second: nothing here takes as long
 

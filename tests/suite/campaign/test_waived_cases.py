@@ -6,6 +6,8 @@ from inferkit.gate.files.baseline import read_baseline
 from tests.suite.interleaved.test_ab_run import git
 from tests.suite.tiny_project import MATRIX, store_baseline
 
+pytestmark = pytest.mark.slow  # each a run of pytest in a process of its own
+
 CASES = ("tiny-fp32-b1-onnxruntime", "tiny-fp32-b4-onnxruntime")
 FAST = (-18.0, -18.01, -17.99)  # logarithms of a second: 15 ns, which nothing here can be
 SLOW = (0.0, 0.01, -0.01)

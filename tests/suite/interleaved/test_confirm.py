@@ -79,6 +79,7 @@ def test_nothing_is_measured_in_turns_where_nobody_wants_it(committed):
     assert outcomes(committed)[ONE]["verdict"] == "REGRESSED", run.text
 
 
+@pytest.mark.slow
 def test_without_a_commit_what_is_worse_is_suspect(project):
     store_baseline(project.folder / "baselines", {ONE: [math.log(1e-6)] * 3})
     run = project.run(*RUN, "--replicates=6")
@@ -91,6 +92,7 @@ def test_without_a_commit_what_is_worse_is_suspect(project):
     assert run.verdict(f"test_latency[{ONE}]") == "SUSPECT"
 
 
+@pytest.mark.slow
 def test_a_commit_with_another_network_is_no_base(committed):
     """The baseline was measured on a network that no commit has: nothing is said to be confirmed."""
     (baseline,) = (committed.folder / "baselines").glob("*.json")

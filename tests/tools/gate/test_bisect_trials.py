@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 
 from tools.gate.bisect_trials import CHANNELS, SIDE, make_repository, row
+
+pytestmark = pytest.mark.slow  # each a run of pytest in a process of its own
 
 
 def test_the_layer_more_changes_no_result() -> None:
