@@ -16,6 +16,7 @@ from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.launch import prepare_network, run_replicate
 from inferkit.measure.jobs.older import is_older
 from inferkit.measure.latency.replicate import ReplicateSpec
+from inferkit.suite.campaign.artifacts import Artifacts
 from inferkit.suite.interleaved.commits import commit_side
 from inferkit.suite.interleaved.sides import Bench, Side
 from inferkit.suite.matrix.read import load_matrix
@@ -118,11 +119,8 @@ def test_a_backend_of_the_repository_is_the_commits_own(folder: Path, monkeypatc
     assert done.stdout.split(":")[0] == str(folder / "source")
 
 
-@pytest.mark.tensorrt_rtx
-def test_engines_of_the_same_by_the_same_are_one(folder: Path) -> None:
+def test_only_engines_of_the_same_by_the_same_are_one(folder: Path) -> None:
     """A builder that chooses by timing makes another one each time, which is no change of the software."""
-    text = MATRIX + '\n[backends.tensorrt]\nbuild = { flavour = "tensorrt_rtx", target = ["sm89"], cache = false }\n'
-    (folder / "matrix.toml").write_text(text.replace("batch_sizes", 'backends = ["tensorrt"]\nbatch_sizes'))
     matrix = load_matrix(folder / "matrix.toml")
     case = next(iter(matrix.cases()))
 
@@ -130,12 +128,17 @@ def test_engines_of_the_same_by_the_same_are_one(folder: Path) -> None:
         return contextlib.nullcontext()
 
     base, head = Bench(Side("BASE", matrix), step, 0.01), Bench(Side("HEAD", matrix), step, 0.01)
-    other = Bench(Side("HEAD", matrix, build={"workspace": 1 << 20}), step, 0.01)
+    other = Bench(Side("HEAD", matrix, build={"threads": 1}), step, 0.01)
     with contextlib.closing(base), contextlib.closing(head), contextlib.closing(other):
-        base.adopt(case, head)
-        assert base._spec(case).engine.file == head._spec(case).engine.file is not None
-        other.adopt(case, head)
-        assert other._spec(case).engine.file != head._spec(case).engine.file
+        assert base._made_of(case) == head._made_of(case)
+        assert base._made_of(case) != other._made_of(case)
+
+
+def test_an_engine_that_another_made_is_taken(tmp_path: Path) -> None:
+    artifacts = Artifacts(lambda what: contextlib.nullcontext())
+    engine = tmp_path / "made.plan"
+    artifacts.adopt_engine(tmp_path, "tensorrt", 4, {"workspace": 1}, engine)
+    assert artifacts.engine(tmp_path, "tensorrt", "fp16", 4, {"workspace": 1}, "case").file == str(engine)
 
 
 def test_a_hook_in_a_linked_worktree_keeps_the_users_index(tmp_path: Path) -> None:
