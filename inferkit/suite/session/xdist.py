@@ -22,6 +22,8 @@ _OUTPUT, _TRACES = "inferkit", "inferkit_traces"
 # What is keyed by case, by fingerprint or by name, and so can be merged.
 _MERGED = ("fingerprints", "baselines", "screened", "cases", "accuracy", "unsupported", "failures")
 
+_REFERENCES = ("references", "memory_references")
+
 
 def is_worker(config: pytest.Config) -> bool:
     """Whether this process is one of several that run tests at the same time."""
@@ -101,19 +103,24 @@ def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     outcomes = [outcome for record in records for outcome in record["outcomes"]]
     result["outcomes"] = sorted(outcomes, key=lambda outcome: by_name(outcome["case"]))
     declared: dict[str, dict[str, None]] = {}
-    references: dict[str, dict[str, Any]] = {}
     for record in records:
         for slug, names in record["declared"].items():
             declared.setdefault(slug, {}).update(dict.fromkeys(names))
-        for slug, reference in record["references"].items():
-            earlier = references.get(slug)
-            logs = (earlier["log_medians"] if earlier else []) + reference["log_medians"]
-            references[slug] = {**(earlier or reference), "log_medians": logs}
     result["remarks"] = list(dict.fromkeys(remark for record in records for remark in record["remarks"]))
     result["busy_host"] = [name for record in records for name in record["busy_host"]]
     result["declared"] = {slug: list(names) for slug, names in declared.items()}
-    result["references"] = references
-    return result
+    return result | {key: _pooled([record[key] for record in records]) for key in _REFERENCES}
+
+
+def _pooled(records: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """A reference network by fingerprint slug, with the replicates of all workers."""
+    references: dict[str, dict[str, Any]] = {}
+    for record in records:
+        for slug, reference in record.items():
+            earlier = references.get(slug)
+            logs = (earlier["log_medians"] if earlier else []) + reference["log_medians"]
+            references[slug] = {**(earlier or reference), "log_medians": logs}
+    return references
 
 
 def by_name(name: str) -> list[tuple[int, str]]:

@@ -31,6 +31,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_measured(p
 def test_layers_that_a_worker_of_xdist_found_stand_there_too(tmp_path):
     why = {"changes": [{"name": "body"}]}
     empty = ("fingerprints", "baselines", "screened", "accuracy", "unsupported", "failures", "declared", "references")
+    empty += ("memory_references",)
     lists = {"outcomes": [], "remarks": []}
 
     def found(cases):

@@ -115,6 +115,7 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
             "cases": {case: {"log_medians": [1.0]}},
             "accuracy": {},
             "references": {"m": {"name": "reference-2", "log_medians": logs}},
+            "memory_references": {"m": {"name": "memory-1", "log_medians": logs}},
             "outcomes": [{"case": case}],
             "remarks": ["the machine did"],
             "screened": {},
@@ -129,4 +130,5 @@ def test_records_of_workers_become_one_with_every_replicate_of_the_reference():
     assert merged_run["baselines"] == {"m": {"commit": "abc"}}
     assert merged_run["remarks"] == ["the machine did"]
     assert merged_run["references"]["m"]["log_medians"] == [3.0, 1.0, 2.0]
+    assert merged_run["memory_references"]["m"]["log_medians"] == [3.0, 1.0, 2.0]
     assert [outcome["case"] for outcome in merged_run["outcomes"]] == ["a", "b"]
