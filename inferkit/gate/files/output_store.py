@@ -14,28 +14,22 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from inferkit.errors import BaselineError
-from inferkit.files import write_atomically
-from inferkit.gate.files.checked_json import read_json
+from inferkit.gate.files.beside import path_beside, read_beside, write_beside
 from inferkit.measure.latency.outputs import KeptOutputs
 
-SCHEMA = 1
 FOLDER = "outputs"
 
 
 def outputs_path(baseline: str | os.PathLike[str]) -> Path:
     """Where the outputs of a baseline file lie."""
-    path = Path(baseline)
-    return path.parent / FOLDER / path.name
+    return path_beside(baseline, FOLDER)
 
 
 def read_outputs(baseline: str | os.PathLike[str]) -> dict[str, KeptOutputs]:
     """The outputs by case id; empty where there is no file. BaselineError where it is damaged or newer."""
-    path = outputs_path(baseline)
-    if not path.exists():
+    top = read_beside(outputs_path(baseline))
+    if top is None:
         return {}
-    top = read_json(path)
-    top.schema(SCHEMA)
     outputs = {}
     for name, values in top.place("cases").values.items():
         try:
@@ -47,23 +41,12 @@ def read_outputs(baseline: str | os.PathLike[str]) -> dict[str, KeptOutputs]:
 
 def write_outputs(baseline: str | os.PathLike[str], outputs: Mapping[str, KeptOutputs | None]) -> Path | None:
     """Write the file whole or not at all; remove it where there is nothing to say. BaselineError where that fails."""
-    path = outputs_path(baseline)
-    kept = {name: each for name, each in sorted(outputs.items()) if each is not None}
-    try:
-        if not kept:
-            path.unlink(missing_ok=True)
-            return None
-        write_atomically(path, _as_bytes(kept))
-    except OSError as error:
-        raise BaselineError(f"{path}: cannot be written: {error.strerror or error}") from error
-    return path
+    kept = {name: _as_json(each) for name, each in outputs.items() if each is not None}
+    return write_beside(outputs_path(baseline), kept)
 
 
-def _as_bytes(outputs: Mapping[str, KeptOutputs]) -> bytes:
-    cases = []
-    for name, kept in outputs.items():
-        values = kept.as_dict()
-        lines = ",\n".join(f"  {json.dumps(each)}: {json.dumps(output)}" for each, output in values["outputs"].items())
-        facts = f'"inputs": {json.dumps(kept.inputs)}, "precision": {json.dumps(kept.precision)}'
-        cases.append(f' {json.dumps(name)}: {{{facts}, "outputs": {{\n{lines}\n }}}}')
-    return (f'{{"schema": {SCHEMA}, "cases": {{\n' + ",\n".join(cases) + "\n}}\n").encode()
+def _as_json(kept: KeptOutputs) -> str:
+    outputs = kept.as_dict()["outputs"]
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(output)}" for name, output in outputs.items())
+    facts = f'"inputs": {json.dumps(kept.inputs)}, "precision": {json.dumps(kept.precision)}'
+    return f'{{{facts}, "outputs": {{\n{lines}\n }}}}'
