@@ -178,60 +178,62 @@ def classify(differences: ArrayLike, levels: Levels, noise: Noise, alpha: float)
     return Verdict.PASS if side(0.5) == -1 else None
 
 
-class VerifyRule:
+class _BlocksRule:
+    """A rule for interleaved blocks that judges each case by its own differences, head less base."""
+
+    plan: AnalysisPlan
+    undecided: str  # why a case is INCONCLUSIVE, without how many blocks it had
+
+    def evidence(self, samples: LogSamples) -> Evidence:
+        """The change, from the differences of the blocks."""
+        return paired(np.subtract(samples.head, samples.base))
+
+    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
+        """One outcome per case, in the order given."""
+        return [self._judged(case) if case.comparable else unjudged(case) for case in suite]
+
+    def _judged(self, case: LogSamples) -> Outcome:
+        differences = np.subtract(case.head, case.base)
+        verdict, noise = self.decide(differences, case.margin)
+        return _outcome(case, verdict, noise, f"{self.undecided}, after {len(differences)} blocks")
+
+    def decide(self, differences: NDArray[np.float64], margin: float) -> tuple[Verdict | None, Noise]:
+        """The verdict, None where there is none yet, and the noise that its bounds are shown with."""
+        raise NotImplementedError
+
+
+class VerifyRule(_BlocksRule):
     """`verify` as a rule for interleaved blocks; its outcome says REGRESSED, PASS or INCONCLUSIVE of BAD."""
+
+    undecided = "BAD is neither surely slower nor surely not"
 
     def __init__(self, alpha: float) -> None:
         self.plan = AnalysisPlan(VERIFYING)
         self.verification = Verification(None)
         self._alpha = alpha
 
-    def evidence(self, samples: LogSamples) -> Evidence:
-        """The change, from the differences of the blocks."""
-        return paired(np.subtract(samples.head, samples.base))
-
-    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
-        """One outcome per case, in the order given."""
-        outcomes = []
-        for case in suite:
-            if not case.comparable:
-                outcomes.append(unjudged(case))
-                continue
-            differences = np.subtract(case.head, case.base)
-            analysis = _analysis(self.plan, len(differences))
-            self.verification = verify(differences, case.margin, analysis, self._alpha)
-            reason = f"BAD is neither surely slower nor surely not, after {len(differences)} blocks"
-            outcomes.append(_outcome(case, self.verification.verdict, Noise().including(differences), reason))
-        return outcomes
+    def decide(self, differences: NDArray[np.float64], margin: float) -> tuple[Verdict | None, Noise]:
+        """BAD's verdict."""
+        self.verification = verify(differences, margin, self.plan.reached(len(differences)), self._alpha)
+        return self.verification.verdict, Noise().including(differences)
 
     def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
         """The blocks until the next analysis, where the verification is not at its end."""
         return {} if self.verification.verdict else _blocks_until(self.plan, outcomes)
 
 
-class ClassifyRule:
+class ClassifyRule(_BlocksRule):
     """`classify` as a rule for interleaved blocks: REGRESSED is as slow as BAD, PASS as fast as GOOD."""
+
+    undecided = "neither as fast as GOOD nor as slow as BAD"
 
     def __init__(self, levels: Levels, noise: Noise, alpha: float) -> None:
         self.plan = AnalysisPlan(CLASSIFYING)
         self._levels, self._noise, self._alpha = levels, noise, alpha
 
-    def evidence(self, samples: LogSamples) -> Evidence:
-        """The change, from the differences of the blocks."""
-        return paired(np.subtract(samples.head, samples.base))
-
-    def judge(self, suite: Sequence[LogSamples]) -> list[Outcome]:
-        """One outcome per case, in the order given."""
-        outcomes = []
-        for case in suite:
-            if not case.comparable:
-                outcomes.append(unjudged(case))
-                continue
-            differences = np.subtract(case.head, case.base)
-            verdict = classify(differences, self._levels, self._noise, self._alpha)
-            reason = f"neither as fast as GOOD nor as slow as BAD, after {len(differences)} blocks"
-            outcomes.append(_outcome(case, verdict, self._noise.including(differences), reason))
-        return outcomes
+    def decide(self, differences: NDArray[np.float64], margin: float) -> tuple[Verdict | None, Noise]:
+        """The commit's verdict; the levels stand for the margin."""
+        return classify(differences, self._levels, self._noise, self._alpha), self._noise.including(differences)
 
     def more(self, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
         """The next two blocks of what is not classified yet, one in each order."""
@@ -242,10 +244,6 @@ def _without_odd(differences: NDArray[np.float64], noise: Noise) -> Evidence:
     """What the blocks show of the change, the odd ones drawn in towards their median."""
     center = float(np.median(differences))
     return paired(np.clip(differences, center - noise.limit, center + noise.limit))
-
-
-def _analysis(plan: AnalysisPlan, blocks: int) -> int:
-    return max(index for index, count in enumerate(plan.counts) if count <= max(blocks, plan.counts[0]))
 
 
 def _blocks_until(plan: AnalysisPlan, outcomes: Sequence[Outcome]) -> Mapping[str, int]:

@@ -86,7 +86,7 @@ class ModeratedRule:
         if not cases:
             return {}
         plan = self._plan([len(case.head) for case in cases])
-        own = [_analysis(plan, len(case.head)) for case in cases]
+        own = [plan.reached(len(case.head)) for case in cases]
         margins = [math.log1p(case.margin) for case in cases]
         earlier: list[tuple[float, float]] | None = None
         judged: list[Judgement] = []
@@ -123,10 +123,6 @@ def _assumed(evidence: Sequence[Evidence]) -> VariancePrior | None:
     weight = _MAD_EFFICIENCY * (len(evidence) - 1)
     dof = _ASSUMED_DOF + weight
     return VariancePrior(dof, (_ASSUMED_DOF * ASSUMED_NOISE**2 + weight * spread**2) / dof, pooled_dof=dof)
-
-
-def _analysis(plan: AnalysisPlan, count: int) -> int:
-    return max(index for index, planned in enumerate(plan.counts) if planned <= count)
 
 
 def outcome_of(case: LogSamples, item: Judgement, reason: str) -> Outcome:

@@ -49,6 +49,10 @@ class AnalysisPlan:
         enough = (analysis for analysis, count in enumerate(self.counts) if count >= self.least)
         return next(enough, self.last)
 
+    def reached(self, count: int) -> int:
+        """The index of the last analysis that this many replicates suffice for; the first one's for fewer."""
+        return max((index for index, planned in enumerate(self.counts) if planned <= count), default=0)
+
     def allowance(self, analysis: int, alpha: float) -> float:
         """The level at which analysis number `analysis` (from 0) may reject, of `alpha` over the whole plan."""
         if analysis < self.first:
