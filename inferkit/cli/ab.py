@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
+from inferkit.cli.case_options import add_case_options, add_commit_options, check_min_time, matrix_file, selection_of
 from inferkit.cli.comparing import add_comparison, parse_margins, show_outcomes, with_waivers
 from inferkit.cli.output import add_json, print_json
 from inferkit.errors import UsageError
@@ -42,26 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{side}-python", metavar="FILE", help=f"Python that runs {side}, for example with another TensorRT"
         )
-    parser.add_argument(
-        "--venv",
-        nargs="?",
-        const="",
-        metavar="EXTRAS",
-        help="install each commit, with its dependencies and these extras, in an environment of its own",
-    )
+    add_commit_options(parser)
     add_comparison(parser, "the matrix's margin, else 2%%")
     parser.add_argument(
         "--blocks",
         default="4,8,12,20",
         metavar="N,N,...",
         help="interim analyses: numbers of blocks after which results are evaluated (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min-time",
-        type=float,
-        default=0.5,
-        metavar="SECONDS",
-        help="time measured per process (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, and shown)")
     parser.add_argument(
@@ -83,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.suite.matrix.files import require_files
 
     margins = parse_margins(args.margin)
-    if not 0 < args.min_time <= 3600:
-        raise UsageError(f"--min-time is seconds above 0 and at most 3600, not {args.min_time:g}")
+    check_min_time(args)
     counts = _counts(args.blocks)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
     selection = selection_of(args)
@@ -154,7 +140,8 @@ def _sides(args: argparse.Namespace, selection: Selection, stack: contextlib.Exi
 
 def _commits(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Side, Side]:
     from inferkit.suite.interleaved.commits import commit_side
-    from inferkit.suite.interleaved.worktree import checkout, commit_of, repository_of
+    from inferkit.suite.interleaved.worktree import checkout
+    from inferkit.suite.repository import commit_of, repository_of
 
     repository = repository_of(Path.cwd())
     commits = [commit_of(repository, ref) for ref in args.sides]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.bisect_text import Told
-from inferkit.cli.case_options import add_case_options, matrix_file, selection_of
+from inferkit.cli.case_options import add_case_options, add_commit_options, check_min_time, matrix_file, selection_of
 from inferkit.cli.comparing import parse_margins
 from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.errors import UsageError
@@ -50,23 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="change from GOOD to BAD that is a regression (0.05 or 5%%; of top-1: points; default: the matrix's, else "
         "2%%, of top-1 0.5 points)",
     )
-    parser.add_argument(
-        "--venv",
-        nargs="?",
-        const="",
-        metavar="EXTRAS",
-        help="install each commit, with its dependencies and these extras, in an environment of its own",
-    )
+    add_commit_options(parser)
     parser.add_argument("--first-parent", action="store_true", help="take a merged branch as one step: its merge")
     parser.add_argument(
         "--all", action="store_true", help="go on in the commits before and after it, where these hold more slowdowns"
-    )
-    parser.add_argument(
-        "--min-time",
-        type=float,
-        default=0.5,
-        metavar="SECONDS",
-        help="time measured per process (default: %(default)s)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the search that was interrupted")
     parser.add_argument(
@@ -80,10 +67,9 @@ def run(args: argparse.Namespace) -> int:
     from inferkit.suite.bisect.history import GitHistory, git_folder
     from inferkit.suite.bisect.kept import read_state
     from inferkit.suite.bisect.question import STATE_FILE, State
-    from inferkit.suite.interleaved.worktree import repository_of
+    from inferkit.suite.repository import repository_of
 
-    if not 0 < args.min_time <= 3600:
-        raise UsageError(f"--min-time is seconds above 0 and at most 3600, not {args.min_time:g}")
+    check_min_time(args)
     repository = repository_of(Path.cwd())
     path = Path(args.state) if args.state else git_folder(repository) / STATE_FILE
     with terminable(), json_output(args.json) as write:
@@ -112,8 +98,8 @@ def _asked(args: argparse.Namespace, repository: Path) -> State:
     from inferkit.suite.bisect.checkouts import NotMeasurable, commit_checkout
     from inferkit.suite.bisect.history import GitHistory
     from inferkit.suite.bisect.question import Question
-    from inferkit.suite.interleaved.worktree import commit_of
     from inferkit.suite.matrix.selection import CASE_OPTIONS
+    from inferkit.suite.repository import commit_of
 
     if len(args.commits) != 2:
         raise UsageError("name two commits, GOOD and BAD, or --resume a search that was interrupted")
@@ -186,7 +172,7 @@ def _begun(question: Question, repository: Path) -> State:
 
 def _check_resumed(args: argparse.Namespace, kept: State, repository: Path) -> None:
     """UsageError where commits are named that are not those of the search."""
-    from inferkit.suite.interleaved.worktree import commit_of
+    from inferkit.suite.repository import commit_of
 
     question = kept.question
     named = [commit_of(repository, ref) for ref in args.commits]

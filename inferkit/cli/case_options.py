@@ -1,4 +1,4 @@
-"""The options that name a matrix and select its cases, for `ab` and `gate`: the same as those of the suite."""
+"""The options that name a matrix, select its cases and say how commits are measured, for `ab`, `bisect`, `gate`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,30 @@ def add_busy_option(parser: argparse.ArgumentParser) -> None:
             busy_host.accept()
 
     parser.add_argument(busy_host.OPTION, action=Accept, nargs=0, help=busy_host.HELP)
+
+
+def add_commit_options(parser: argparse.ArgumentParser) -> None:
+    """How commits are installed and measured; `check_min_time` checks the time."""
+    parser.add_argument(
+        "--venv",
+        nargs="?",
+        const="",
+        metavar="EXTRAS",
+        help="install each commit, with its dependencies and these extras, in an environment of its own",
+    )
+    parser.add_argument(
+        "--min-time",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="time measured per process (default: %(default)s)",
+    )
+
+
+def check_min_time(args: argparse.Namespace) -> None:
+    """UsageError where --min-time is no time that a process measures."""
+    if not 0 < args.min_time <= 3600:
+        raise UsageError(f"--min-time is seconds above 0 and at most 3600, not {args.min_time:g}")
 
 
 def selection_of(args: argparse.Namespace) -> Selection:

@@ -10,7 +10,7 @@ from inferkit.gate.files.baseline import baseline_of
 from inferkit.gate.files.checked_json import parse_json
 from inferkit.gate.history.creep import BaselineLog
 from inferkit.gate.run import Run
-from inferkit.suite.interleaved.worktree import git
+from inferkit.suite.repository import git
 
 _MOST = 100  # versions that are read
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from inferkit.content_store import VARIABLE, ContentStore, StoreError, sha256_of
 from inferkit.gate.run import Run
 from inferkit.suite.matrix.network_files import top_of
+from inferkit.suite.repository import git_environment
 
 _NAMED = 3  # files and cases that one line names
 _CHUNK = 1 << 20
@@ -152,7 +153,9 @@ def _digest_in(top: Path, commit: str, file: Path) -> str | None:
     name = Path(os.path.relpath(os.path.realpath(file), top)).as_posix()
     command = ["git", "cat-file", "blob", f"{commit}:{name}"]
     try:
-        with subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, cwd=top, env=git_environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
             assert process.stdout is not None
             content = hashlib.sha256()
             while chunk := process.stdout.read(_CHUNK):

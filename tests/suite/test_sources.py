@@ -18,9 +18,10 @@ from inferkit.gate.files.checked_json import Place
 from inferkit.gate.files.data import read_files
 from inferkit.gate.files.run_file import read_run
 from inferkit.gate.run import CaseRun, Origin, Run
-from inferkit.suite.interleaved.worktree import checkout, commit_of
+from inferkit.suite.interleaved.worktree import checkout
 from inferkit.suite.matrix.definition import NetworkDefinition
 from inferkit.suite.matrix.network_files import network_files
+from inferkit.suite.repository import commit_of
 from inferkit.suite.sources import keep, missing_in_git, restore
 from tests.cli.called import exit_code
 from tests.git_folder import git

@@ -22,8 +22,8 @@ from inferkit.gate.run import Origin
 from inferkit.suite.campaign.campaign import Campaign, CampaignSettings
 from inferkit.suite.campaign.records import CaseRecord, run_of
 from inferkit.suite.interleaved.confirm import Confirmation
-from inferkit.suite.interleaved.worktree import commit_of, git, repository_of
 from inferkit.suite.matrix.read import load_matrix
+from inferkit.suite.repository import commit_of, git, repository_of
 
 
 def main(argv: list[str] | None = None) -> None:

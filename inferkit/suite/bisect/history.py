@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inferkit.errors import UsageError
-from inferkit.suite.interleaved.worktree import git, git_environment
+from inferkit.suite.repository import git, git_run
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ class GitHistory:
 
     def is_ancestor(self, earlier: str, later: str) -> bool:
         """Whether `later` has the commit `earlier`."""
-        command = ["git", "merge-base", "--is-ancestor", earlier, later]
-        done = subprocess.run(command, cwd=self.repository, env=git_environment(), capture_output=True, check=False)
-        return done.returncode == 0
+        return git_run(self.repository, "merge-base", "--is-ancestor", earlier, later).returncode == 0
 
     def check(self, good: str, bad: str) -> None:
         """UsageError where GOOD is not an ancestor of BAD: nothing lies between them."""

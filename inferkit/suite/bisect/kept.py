@@ -18,7 +18,7 @@ from inferkit.gate.rules.bisecting import Levels, Noise
 from inferkit.suite.bisect.history import GitHistory
 from inferkit.suite.bisect.question import SCHEMA, Question, State
 from inferkit.suite.bisect.search import Search, Step
-from inferkit.suite.interleaved.worktree import commit_of
+from inferkit.suite.repository import commit_of
 
 METRICS = (LATENCY, ENGINE_SIZE, DEVICE_MEMORY, ACCURACY)  # that a search can be for
 _QUESTION = (

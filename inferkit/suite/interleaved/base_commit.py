@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import tomllib
 from pathlib import Path
 
 from inferkit.errors import UsageError
 from inferkit.gate.run import Origin
-from inferkit.suite.interleaved.worktree import commit_of, git, git_environment, installed
+from inferkit.suite.interleaved.worktree import installed
+from inferkit.suite.repository import commit_of, git, git_run
 
 # Files that say what a project needs; of a pyproject.toml only these tables of [project].
 _REQUIREMENTS = ("requirements*.txt", "*.lock", "environment*.y*ml", "setup.cfg", "setup.py")
@@ -48,8 +48,7 @@ def own_source_changed(repository: Path, commit: str) -> bool:
     """Whether the repository holds inferkit itself, and it is another than at this commit."""
     if not (repository / "inferkit" / "pytest_plugin.py").is_file():
         return False
-    difference = ["git", "diff", "--quiet", commit, "--", "inferkit"]
-    return subprocess.run(difference, cwd=repository, env=git_environment(), capture_output=True).returncode != 0
+    return git_run(repository, "diff", "--quiet", commit, "--", "inferkit").returncode != 0
 
 
 def environment_of_base(base: Path, head: Path) -> str | None:

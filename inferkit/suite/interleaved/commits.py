@@ -17,8 +17,9 @@ from inferkit.suite.campaign.campaign import Campaign
 from inferkit.suite.campaign.records import Unsupported
 from inferkit.suite.interleaved.run import run_ab
 from inferkit.suite.interleaved.sides import Side
-from inferkit.suite.interleaved.worktree import checkout, commit_of, installed, repository_of
+from inferkit.suite.interleaved.worktree import checkout, installed
 from inferkit.suite.matrix.read import load_matrix
+from inferkit.suite.repository import commit_of, repository_of
 
 
 def commit_side(name: str, folder: Path, matrix: Path, repository: Path, extras: str | None = None) -> Side:

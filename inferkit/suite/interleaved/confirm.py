@@ -31,7 +31,8 @@ from inferkit.suite.interleaved.base_commit import base_commits, environment_of_
 from inferkit.suite.interleaved.commits import commit_side
 from inferkit.suite.interleaved.run import ABResult, run_ab
 from inferkit.suite.interleaved.sides import Side
-from inferkit.suite.interleaved.worktree import checkout, repository_of
+from inferkit.suite.interleaved.worktree import checkout
+from inferkit.suite.repository import repository_of
 from inferkit.suite.sources import restore
 
 _JUDGED = (Verdict.PASS, Verdict.REGRESSED, Verdict.IMPROVED, Verdict.INCONCLUSIVE)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from inferkit.backends.nvml import gpu_parts
 from inferkit.measure.machine.host import HostState, cpu_model, usable_cpus
+from inferkit.suite.repository import git_run
 from inferkit.version import __version__
 
 # Variables that change how fast or how exactly something is computed.
@@ -82,7 +82,7 @@ def _own_commit() -> str | None:
     if not (home / ".git").exists():
         return None
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=home, capture_output=True, text=True)
+        done = git_run(home, "rev-parse", "HEAD")
     except OSError:
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None

@@ -13,7 +13,7 @@ from inferkit.gate.history.store import History
 from inferkit.gate.history.summary import RunInfo
 from inferkit.gate.metrics import LATENCY, REFERENCE
 from inferkit.gate.outcome import Outcome
-from inferkit.suite.interleaved.worktree import git
+from inferkit.suite.repository import git
 
 
 @dataclass(frozen=True)

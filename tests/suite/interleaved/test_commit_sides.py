@@ -156,7 +156,8 @@ def test_a_hook_in_a_linked_worktree_keeps_the_users_index(tmp_path: Path) -> No
     hook = repository / ".git" / "hooks" / "pre-commit"
     hook.write_text(
         f"#!{sys.executable}\nimport sys; sys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\n"
-        "from inferkit.suite.interleaved.worktree import checkout, commit_of, repository_of\n"
+        "from inferkit.suite.interleaved.worktree import checkout\n"
+        "from inferkit.suite.repository import commit_of, repository_of\n"
         "top = repository_of(Path.cwd() / 'sub')\n"
         "with checkout(top, commit_of(top, 'HEAD~1')) as folder:\n    assert (folder / 'old.txt').is_file()\n"
         "print(top, file=sys.stderr)\n"
