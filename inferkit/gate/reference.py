@@ -40,7 +40,7 @@ EvidenceOf = Callable[[LogSamples], "Evidence"]
 _ALPHA = 0.05
 _FEWEST_CASES = 3  # of whose changes a median is worth a word
 # How much more than the reference others reacted, in logarithms: up to 1.2 times when a machine changed its state every
-# few seconds; when it moved for good, small networks up to three times.
+# few seconds. Where it moved for good that was not measured: three times is a choice, on the careful side.
 _REACTION = 1.5
 _REACTION_TO_MOVED = 3.0
 # Robust standard deviations (1.4826 median absolute deviations) around the median that are ordinary scatter.
