@@ -1,5 +1,15 @@
 """The errors that inferkit raises: each says what happened, to what, and a hint."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def some(names: Sequence[str], most: int = 3, what: str = "") -> str:
+    """The first names for a message, and how many more (of `what`) there are: `a, b, c and 4 more cases`."""
+    more = f"{len(names) - most} more {what}".rstrip()
+    return ", ".join(names[:most]) + (f" and {more}" if len(names) > most else "")
+
 
 class InferkitError(Exception):
     """Base of every error that inferkit raises on purpose. Command-line tools print it without a traceback."""

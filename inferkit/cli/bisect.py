@@ -14,7 +14,7 @@ from inferkit.cli.bisect_text import Told
 from inferkit.cli.case_options import add_case_options, add_commit_options, check_min_time, matrix_file, selection_of
 from inferkit.cli.comparing import parse_margins
 from inferkit.cli.output import add_json_or_file, json_output
-from inferkit.errors import UsageError
+from inferkit.errors import UsageError, some
 from inferkit.exit_codes import ExitCode
 from inferkit.suite.terminable import terminable
 
@@ -154,11 +154,11 @@ def _one(pattern: str | None, cases: Sequence[Case], good: str) -> Case:
     matching = [case for case in cases if fnmatchcase(case.id, pattern or "*")]
     if len(matching) == 1:
         return matching[0]
-    named = ", ".join(case.id for case in (matching or cases)[:5])
     if not matching:
+        named = ", ".join(case.id for case in cases[:5])
         raise UsageError(f"no case of {good} matches --case {pattern}; it has {named}")
-    more = f" and {len(matching) - 5} more" if len(matching) > 5 else ""
-    raise UsageError(f"a search is for one case; name one of {named}{more} with --case")
+    named = some([case.id for case in matching], 5)
+    raise UsageError(f"a search is for one case; name one of {named} with --case")
 
 
 def _begun(question: Question, repository: Path) -> State:

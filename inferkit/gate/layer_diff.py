@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from inferkit.errors import some
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.units import seconds
@@ -186,9 +187,8 @@ class LayerDiff:
         altered = self.altered
         if not altered:
             return "the same kernels in base and head"
-        names = ", ".join(f"{each.name} ({each.what or each.kind})" for each in altered[:_NAMED])
-        more = f" and {len(altered) - _NAMED} more" if len(altered) > _NAMED else ""
-        return f"{len(altered)} groups of layers differ: {names}{more}"
+        names = some([f"{each.name} ({each.what or each.kind})" for each in altered], _NAMED)
+        return f"{len(altered)} groups of layers differ: {names}"
 
     def as_dict(self, most: int | None = None) -> dict[str, Any]:
         """For JSON; at most the first `most` groups."""

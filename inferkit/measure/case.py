@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -20,3 +22,7 @@ class Case:
         """Readable and stable: `lenet-fp32-b1-onnxruntime`; the mode is named where it is not `latency`."""
         name = f"{self.model}-{self.precision}-b{self.batch_size}-{self.backend}"
         return name if self.mode == "latency" else f"{name}-{self.mode}"
+
+    def session_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What its sessions are opened with: a backend's settings, and the mode where it is not `latency`."""
+        return dict(settings) if self.mode == "latency" else {**settings, "mode": self.mode}

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferkit.content_store import VARIABLE, ContentStore, StoreError, sha256_of
+from inferkit.errors import some
 from inferkit.gate.run import Run
 from inferkit.suite.matrix.network_files import top_of
 from inferkit.suite.repository import git_environment
 
-_NAMED = 3  # files and cases that one line names
 _CHUNK = 1 << 20
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
@@ -33,8 +33,8 @@ class Sources:
         if not self.files:
             return ""
         return (
-            f"{_some(self.cases, 'cases')} cannot be confirmed against their commit, which does not have "
-            f"{_some(tuple(self.files), 'files')}: name a folder or URL to keep such files in, as "
+            f"{some(self.cases, what='cases')} cannot be confirmed against their commit, which does not have "
+            f"{some(tuple(self.files), what='files')}: name a folder or URL to keep such files in, as "
             f'`store = "../engines"` under [suite] in the matrix, or by {VARIABLE}'
         )
 
@@ -163,8 +163,3 @@ def _digest_in(top: Path, commit: str, file: Path) -> str | None:
     except OSError:
         return None
     return content.hexdigest() if process.returncode == 0 else None
-
-
-def _some(names: tuple[str, ...], what: str) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more {what}" if more > 0 else "")

@@ -16,6 +16,7 @@ from inferkit.gate.metrics import Metric, of_replicates
 from inferkit.gate.run import CaseRun
 from inferkit.gate.stated.margins import Margin, metric_of, parse_margin
 from inferkit.gate.units import Unit
+from inferkit.measure.latency.outputs import KeptOutputs
 
 FASTEST, SLOWEST = 1e-9, 86_400.0  # seconds that a batch can take: a nanosecond to a day
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes; of a path and of a name in it, as Linux has them
@@ -50,6 +51,16 @@ def read_files(place: Place) -> dict[str, str]:
         if not is_sha256(files.text(path)):
             raise files.fail("is no SHA-256 (64 hexadecimal digits)", path)
     return files.texts()
+
+
+def read_kept_outputs(place: Place) -> KeptOutputs | None:
+    """What a case computed; None where it is not stated. BaselineError for what is damaged."""
+    if place.values.get("outputs") is None:
+        return None
+    try:
+        return KeptOutputs.from_dict(place.values["outputs"])
+    except ValueError as error:
+        raise place.fail(str(error), "outputs") from error
 
 
 def read_margins(place: Place) -> dict[str, Margin]:

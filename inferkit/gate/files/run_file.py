@@ -24,6 +24,7 @@ from inferkit.gate.files.data import (
     read_builds,
     read_data,
     read_files,
+    read_kept_outputs,
     read_margins,
     read_reference,
 )
@@ -31,7 +32,6 @@ from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import SHOW, main_metric
 from inferkit.gate.outcome import Outcome, Verdict, failed
 from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
-from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.layers.table import readable_table
 
 PathLike = str | os.PathLike[str]
@@ -132,19 +132,10 @@ def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], sche
         margins=read_margins(place.place("margins")),
         layers=readable_table(facts.get("layers")),
         files=read_files(place),
-        outputs=_outputs(place),
+        outputs=read_kept_outputs(place),
         outputs_rule=place.optional_text("outputs_rule") or SHOW,
         facts=_renamed_layers(facts) if schema == 1 else facts,
     )
-
-
-def _outputs(place: Place) -> KeptOutputs | None:
-    if place.values.get("outputs") is None:
-        return None
-    try:
-        return KeptOutputs.from_dict(place.values["outputs"])
-    except ValueError as error:
-        raise place.fail(str(error), "outputs") from error
 
 
 # Schema 1 did not say whether an engine was chosen by timing; it was so of one backend.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inferkit.errors import some
 from inferkit.precision.work.operations import bodies_of, is_counted, operations_of, precision_of
 from inferkit.precision.work.scope import Scope, scope_of
 
@@ -38,7 +39,7 @@ class Coverage:
         """What a user should know; empty where the precision reaches all that matters."""
         if self.changed and self.share >= _WHOLE:
             return ""
-        shown = ", ".join(self.left[:3]) + (f" and {len(self.left) - 3} more" if len(self.left) > 3 else "")
+        shown = some(self.left)
         if not self.changed:
             return f"{self.precision} changed nothing: {shown or 'every layer'} stayed as it was"
         return f"{self.precision} reaches {self.share:.0%} of the {self.unit}; not {shown}"

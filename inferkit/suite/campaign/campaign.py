@@ -260,7 +260,7 @@ class Campaign:
                 with self._step(f"{case.id}, {which}"):
                     record.replicates.append(run_service(of_service, case.id, by=by))
                 return
-            session = dict(backend.session) if case.mode == "latency" else {**backend.session, "mode": case.mode}
+            session = case.session_settings(backend.session)
             min_time = self._share(left)
             spec = ReplicateSpec(
                 engine,

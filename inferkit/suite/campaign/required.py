@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from inferkit.backends import backend as backend_named
-from inferkit.errors import BaselineError, InferkitError
+from inferkit.errors import BaselineError, InferkitError, some
 from inferkit.gate.files.baseline import BaselineStore
 from inferkit.measure.case import Case
 from inferkit.suite.campaign.target import availability, fingerprint_of
 from inferkit.suite.matrix.definition import AccuracyCase, Matrix
-
-_NAMED = 3  # cases that one line names
 
 
 def required_problems(
@@ -40,7 +38,7 @@ def required_problems(
             if case.precision == precision and not available.ok:
                 reasons.setdefault(available.reason, []).append(case.id)
         for reason, names in reasons.items():
-            yield f"{require.where} precisions: {precision} is UNSUPPORTED in {_shown(names)}: {reason}"
+            yield f"{require.where} precisions: {precision} is UNSUPPORTED in {some(names)}: {reason}"
     if store is not None:
         yield from _lacking_baselines(store, matrix, [case for case in asked if isinstance(case, Case)])
 
@@ -82,11 +80,6 @@ def _lacking_baselines(store: BaselineStore, matrix: Matrix, cases: Sequence[Cas
             lacking.setdefault(f"the baseline {store.path(fingerprint).name} does not have it", []).append(case.id)
     for reason, names in lacking.items():
         yield (
-            f"{matrix.require.where} baselines: {_shown(names)}: {reason}; measure one with --for-baseline "
+            f"{matrix.require.where} baselines: {some(names)}: {reason}; measure one with --for-baseline "
             "--benchmark-json RUN.json, then: inferkit baseline promote RUN.json"
         )
-
-
-def _shown(cases: Sequence[str]) -> str:
-    names = list(dict.fromkeys(cases))
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -118,8 +118,8 @@ class Bench:
         side = self.side
         settings = side.matrix.settings(case.backend)
         build, session = {**settings.build, **side.build}, {**settings.session, **side.session}
-        if case.mode != "latency" and case.id not in self._services:
-            session["mode"] = case.mode
+        if case.id not in self._services:
+            session = case.session_settings(session)
         if side.engine is None:
             folder = self._artifacts.network(self._networks[case.id], case.precision)
             engine = self._artifacts.engine(folder, case.backend, case.precision, case.batch_size, build, case.id)

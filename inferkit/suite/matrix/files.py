@@ -7,14 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.errors import InferkitError, UsageError
+from inferkit.errors import InferkitError, UsageError, some
 from inferkit.measure.case import Case
 from inferkit.suite.matrix.definition import Matrix, NetworkDefinition
 
 if TYPE_CHECKING:
     from inferkit.network.network import TensorInfo
-
-_NAMED = 3  # networks that one line names
 
 
 def file_problems(networks: Iterable[NetworkDefinition], labelled: Collection[str] = ()) -> list[str]:
@@ -36,7 +34,7 @@ def problems_by_networks(
         for problem in _problems_of(network, network.name in labelled):
             problems.setdefault(problem, []).append(network)
     return [
-        (f"{affected[0].where} {_names(affected)}: {problem}".lstrip(), affected)
+        (f"{affected[0].where} {some([repr(network.name) for network in affected])}: {problem}".lstrip(), affected)
         for problem, affected in problems.items()
     ]
 
@@ -89,8 +87,3 @@ def _near(name: str | None) -> str:
         return ""
     close = get_close_matches(path.name, [file.name for file in path.parent.iterdir()], 1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _names(networks: list[NetworkDefinition]) -> str:
-    names = ", ".join(repr(network.name) for network in networks[:_NAMED])
-    return names + (f" and {len(networks) - _NAMED} more" if len(networks) > _NAMED else "")

@@ -17,10 +17,9 @@ from inferkit.backends import backend
 from inferkit.backends.layer_table import LayerTable
 from inferkit.errors import UsageError
 from inferkit.gate.files.checked_json import Place, read_json
-from inferkit.gate.files.data import read_data, read_files, written
+from inferkit.gate.files.data import read_data, read_files, read_kept_outputs, written
 from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
-from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.layers.table import readable_table
 
 SCHEMA = 1
@@ -57,11 +56,7 @@ class Figures:
         """The inverse. BaselineError for what is damaged."""
         layers: LayerTable = readable_table(place.values.get("layers"))
         measured = CaseRun(case=case, fingerprint="", data=read_data(place.place("data")), layers=layers)
-        if "outputs" in place.values:
-            try:
-                measured = replace(measured, outputs=KeptOutputs.from_dict(place.values["outputs"]))
-            except ValueError as error:
-                raise place.fail(str(error), "outputs") from error
+        measured = replace(measured, outputs=read_kept_outputs(place))
         verdicts = place.values.get("verdicts")
         lines = tuple(map(str, verdicts)) if isinstance(verdicts, list) else ()
         return cls(place.text("from"), place.place("fingerprint").texts(), measured, lines)
@@ -172,4 +167,4 @@ def session_of(case: Case, session: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a case's sessions are opened with. UsageError for a service, which no session is."""
     if case.mode not in ("latency", "throughput"):
         raise UsageError(f"{case.id}: is a service; a reproduction is made of a latency or throughput case")
-    return dict(session) if case.mode == "latency" else {**session, "mode": case.mode}
+    return case.session_settings(session)

@@ -7,17 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inferkit.backends import backend
 from inferkit.errors import BackendUnavailable
 from inferkit.gate.run import CaseRun
 from inferkit.measure.case import Case
-from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.jobs.interpreter import with_environment
-from inferkit.measure.jobs.launch import build_engine_file, run_replicate
+from inferkit.measure.jobs.launch import run_replicate
 from inferkit.measure.latency.replicate import ReplicateSpec
 from inferkit.measure.progress import Progress
+from inferkit.suite.campaign.artifacts import Artifacts
 from inferkit.suite.campaign.records import case_run
-from inferkit.suite.campaign.target import availability, environment_of, fingerprint_of, measuring_environment
+from inferkit.suite.campaign.target import availability, fingerprint_of, measuring_environment
 from inferkit.suite.matrix.definition import BackendSettings
 from inferkit.suite.reproduction.contents import Figures, session_of
 
@@ -27,7 +26,6 @@ MARGIN = 0.05  # of a case that states none
 def measure(
     case: Case,
     prepared: Path,
-    folder: Path,
     *,
     build: Mapping[str, Any],
     session: Mapping[str, Any],
@@ -38,20 +36,17 @@ def measure(
 ) -> tuple[Figures, tuple[str, ...]]:
     """The figures of `processes` fresh processes, and what disturbed them, each reason once.
 
-    `prepared` is the folder of the network, in `folder` the engine is built where the backend keeps engine files. Times
-    in seconds. Raises BackendUnavailable where the case cannot run here, MeasurementError where it fails.
+    `prepared` is the folder of the network. Times in seconds. Raises BackendUnavailable where the case cannot run here,
+    MeasurementError where it fails.
     """
     available = availability(case.backend, case.precision)
     if not available.ok:
         raise BackendUnavailable(available.reason, available.hint)
     progress = progress or Progress()
     progress.begin(processes)
+    artifacts = Artifacts(progress.during)
     try:
-        engine = EngineSpec(str(prepared), case.backend, case.batch_size, build)
-        if backend(case.backend).facts.keeps_engine_files:
-            by = with_environment(None, environment_of(case.backend, case.precision))
-            with progress.during(f"{case.id}, building"):
-                engine = replace(engine, file=build_engine_file(engine, folder, case.id, by=by))
+        engine = artifacts.engine(prepared, case.backend, case.precision, case.batch_size, build, case.id)
         spec = ReplicateSpec(engine, session_of(case, session), min_time=min_time)
         by = with_environment(None, measuring_environment(case.backend, case.precision, session))
         replicates = []
@@ -59,6 +54,7 @@ def measure(
             with progress.during(f"{case.id}, process {number + 1} of {processes}"):
                 replicates.append(run_replicate(replace(spec, details=number == 0), case.id, by=by))
     finally:
+        artifacts.close()
         progress.end()
     fingerprint = fingerprint_of(case.backend, BackendSettings(build, session))
     measured: CaseRun = case_run(case, replicates, MARGIN, fingerprint.slug)

@@ -91,7 +91,7 @@ def pack(
         with tempfile.TemporaryDirectory(prefix="inferkit-repro-") as temporary:
             if head is None:
                 head, disturbed = measure(
-                    case, prepared, Path(temporary), build=settings.build, session=settings.session,
+                    case, prepared, build=settings.build, session=settings.session,
                     min_time=matrix.suite.min_time, processes=PROCESSES, source="measured for this archive",
                     progress=progress,
                 )  # fmt: skip

@@ -82,7 +82,6 @@ def rerun(folder: Path, network: Path | None = None, processes: int = _PROCESSES
         here, disturbed = measure(
             contents.case,
             prepared,
-            Path(temporary),
             build=contents.build,
             session=contents.session,
             min_time=contents.min_time,

@@ -73,11 +73,8 @@ def _problems_of(suite: Suite, matrix: Matrix, cases: Sequence[object]) -> Itera
         yield from _baseline_problems(suite, matrix, dict.fromkeys(backends))
     yield from _waiver_problems(suite, matrix)
     if not option(suite.config, "ray"):  # else other machines measure, and each case says what they lack
-        config = suite.config
-        # A run that is to become a baseline, or that measures another commit as its base, needs none.
-        needs_none = is_disabled(config) or option(config, "for-baseline") or option(config, "against")
-        store = None if needs_none else suite.store
-        yield from required_problems(matrix, cases, narrowed=selection(config).narrows, store=store)
+        store = suite.store if suite.needs_baseline and not is_disabled(suite.config) else None
+        yield from required_problems(matrix, cases, narrowed=selection(suite.config).narrows, store=store)
 
 
 def _waiver_problems(suite: Suite, matrix: Matrix) -> Iterator[str]:

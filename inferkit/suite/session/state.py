@@ -182,10 +182,14 @@ class Suite:
             return failing
         return failing | self._but_baselines(self.matrix(path).require.fails(case))
 
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether a run is compared with stored baselines: not one that becomes one, or measures its own base."""
+        return not (option(self.config, "for-baseline") or option(self.config, "against"))
+
     def _but_baselines(self, failing: frozenset[Verdict]) -> frozenset[Verdict]:
         """A run that is to become a baseline, or measures its own base, needs no baseline, whoever asks for one."""
-        needs_none = option(self.config, "for-baseline") or option(self.config, "against")
-        return failing - STRICT["no_baseline"] if needs_none else failing
+        return failing if self.needs_baseline else failing - STRICT["no_baseline"]
 
     def waivers(self, path: Path) -> tuple[Waiver, ...]:
         """The waivers beside the matrix in this file, read once. UsageError for a file with mistakes."""
