@@ -41,9 +41,10 @@ def reference_2(net: NetBuilder) -> None:
 
 
 def memory_1(net: NetBuilder) -> None:
-    """One step that writes far more than any cache holds, and one that reads it: the time of the memory.
+    """One step that writes far more than a core's own caches hold, and one that reads it: the time of the memory.
 
-    For images [1, 256, 256]; 34 MB each are written and read an image, with 8 million multiply-accumulates.
+    For images [1, 256, 256]; 34 MB each are written and read an image, with 8 million multiply-accumulates. A server's
+    shared cache may hold as much: then it is the time of that one.
     """
     net.conv("conv1", 128, 1)
     net.relu("relu1")
