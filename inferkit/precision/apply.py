@@ -27,6 +27,7 @@ from inferkit.precision.qdq import FORMATS, INT8, insert
 from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.fold import prepare, split_normalization
 from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.pointwise import products_of_pixels
 from inferkit.precision.work.coverage import coverage_of
 
 _Options = TypeVar("_Options")
@@ -66,9 +67,9 @@ class QuantizeOptions:
             raise UsageError(f"images ({self.images}) and batch_size ({self.batch_size}) must be at least 1")
 
     def choices(self, precision: str) -> Choices:
-        """Where to quantize; no kernel averages in FP8."""
-        averages = precision == "int8"
-        return Choices(self.exclude, self.first_layer, self.last_layer, self.residual, averages)
+        """Where to quantize; no kernel pools in FP8."""
+        between = precision == "int8"
+        return Choices(self.exclude, self.first_layer, self.last_layer, self.residual, between)
 
 
 def apply(network: Network, precision: str, calibration: Any, options: Mapping[str, Any]) -> Network:
@@ -186,15 +187,18 @@ class _Comparison:
         )
 
 
-def _ready(network: Network, opset: int, *, split: bool = False) -> tuple[Graph, tuple[str, ...]]:
+def _ready(network: Network, opset: int, *, split: bool = False, pixels: bool = False) -> tuple[Graph, tuple[str, ...]]:
     """The network's graph, prepared and in operator set `opset` or newer, and notes on what was not compared.
 
-    `split`: normalization that stays a layer of its own becomes a factor and a summand. PrecisionError, with the first
-    node, where the graph would compute something else than the network's.
+    `split`: normalization that stays a layer of its own becomes a factor and a summand. `pixels`: inner products of
+    single pixels become convolutions. PrecisionError, with the first node, where the graph would compute something else
+    than the network's.
     """
     base, graph = Graph(network.model), prepare(network.model)
     if split:
         split_normalization(graph)
+    if pixels:
+        products_of_pixels(graph)
     feeds = random_feeds(base)
     if feeds is None:
         return convert(graph, opset), (_NOT_COMPARED,)
@@ -211,7 +215,7 @@ def _joined(network: Network, notes: Iterable[str]) -> tuple[str, ...]:
 def _quantized(network: Network, precision: str, source: Any, options: QuantizeOptions) -> Network:
     _require_fp32(network, precision)
     form = FORMATS[precision]
-    graph, notes = _ready(network, form.opset)
+    graph, notes = _ready(network, form.opset, pixels=form is INT8)
     base = graph.copy()
     placement = place(graph, options.choices(precision))
     calibration, batch = calibrate(network, precision, graph, placement, source, options)
@@ -295,7 +299,7 @@ def collect_ranges(network: Network, source: Any, **options: Any) -> Ranges:
     """
     chosen = parse_options(QuantizeOptions, "calibration", options)
     _require_fp32(network, "calibration")
-    graph, _ = _ready(network, INT8.opset)  # the prepared graph may need more than its own operator set
+    graph, _ = _ready(network, INT8.opset, pixels=True)  # the prepared graph may need more than its own operator set
     if isinstance(source, (str, Path)):
         source = from_path(Path(source))
     if isinstance(source, (Calibration, Ranges)):

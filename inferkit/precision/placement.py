@@ -4,7 +4,9 @@ The rules are TensorRT's for explicit quantization (NVIDIA, "Working with Quanti
 and DequantizeLinear on the input of each weighted layer, none on outputs; on the skip branch of a residual addition,
 so that convolution, addition and ReLU become one INT8 kernel; one scale for tensors of nearly one range that meet in a
 concatenation.
-Before an average pooling too: without it the last block of a ResNet leaves its sum in FP32, as a kernel of its own.
+Before an average pooling too: without it the last block of a ResNet leaves its sum in FP32, as a kernel of its own. And
+before a Reshape that flattens quantized images for an inner product: TensorRT moves a pair from behind it over a
+pooling and into the layer before, but not over the Reshape.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ SAME_RANGE = frozenset(
 # Each part has a range of its own, and its readers can have their own scale.
 _PARTING = frozenset({"Split", "Slice"})
 _AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
+_FLATTENING = frozenset({"Reshape", "Flatten", "Squeeze"})
 # What INT8 kernels of layers take along, or pass through.
 _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
 
@@ -39,13 +42,13 @@ _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
 @dataclass(frozen=True)
 class Choices:
     """The user's choices: layers to exclude by name or pattern (`conv5_*`); the first, the last; residual branches;
-    averages of quantized layers."""
+    what lies between quantized layers: averages, and images that are flattened."""
 
     exclude: Sequence[str] = field(default=())
     first_layer: bool = True
     last_layer: bool = True
     residual: bool = True
-    averages: bool = True
+    between: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,10 @@ def place(graph: Graph, choices: Choices = Choices()) -> Placement:
     reads = [(node, 0) for node in kept]
     if choices.residual:
         reads += _residual_reads(graph, nodes, kept, types)
-    if choices.averages:
+    if choices.between:
         quantized = {id(node) for node in kept}
-        averages = [node for node in nodes if node.op_type in _AVERAGES and node.domain in ("", "ai.onnx")]
-        reads += [(n, 0) for n in averages if _comes_from(graph, n, quantized) and _leads_to(graph, n, quantized)]
+        between = [n for n in nodes if n.op_type in _AVERAGES | _FLATTENING and n.domain in ("", "ai.onnx")]
+        reads += [(n, 0) for n in between if _comes_from(graph, n, quantized) and _leads_to(graph, n, quantized)]
     return Placement(tuple(QuantizedLayer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
 
 

@@ -23,7 +23,7 @@ def layers(placement: Placement) -> list[str]:
 
 @settings(max_examples=40)
 @given(models())
-def test_layers_with_weights_read_quantized_tensors_and_of_others_only_additions_and_averages(
+def test_layers_with_weights_read_quantized_tensors_and_of_others_only_those_whose_kernels_do(
     model: ModelProto,
 ) -> None:
     graph = prepare(model)
@@ -34,7 +34,8 @@ def test_layers_with_weights_read_quantized_tensors_and_of_others_only_additions
         return
     placement = place(graph)
     assert {layer.node.name for layer in placement.layers} == {node.name for node in weighted}
-    assert {node.op_type for node, _ in placement.reads} <= {*LINEAR, "Add", "AveragePool", "GlobalAveragePool"}
+    others = {"Add", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Squeeze"}
+    assert {node.op_type for node, _ in placement.reads} <= {*LINEAR, *others}
     assert all(index == 0 for node, index in placement.reads if node.op_type in LINEAR)
 
 
@@ -121,11 +122,24 @@ def test_an_average_between_quantized_layers_reads_a_quantized_tensor() -> None:
     assert averages(placed(build)) == []  # it is the network's result
     build.conv(4, 1)
     assert averages(placed(build)) == [source]
-    assert averages(placed(build, averages=False)) == []
+    assert averages(placed(build, between=False)) == []
     assert averages(placed(build, last_layer=False)) == []
     build = classifier(last="Sigmoid")  # which has no INT8 kernel
     build.conv(4, 1)
     assert averages(placed(build)) == []
+
+
+def test_images_that_are_flattened_between_quantized_layers_are_quantized_before_and_behind() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    pooled = build.add("MaxPool", shape=(4, 4, 4), kernel_shape=[2, 2], strides=[2, 2])
+    flat = build.add("Flatten", shape=(64,))
+    build.gemm(3)
+    placement = placed(build)
+    assert placement.tensors == [build.model().graph.input[0].name, flat, pooled]
+    assert placement.groups[flat] == placement.groups[pooled]  # one scale: the values are the same
+    assert pooled not in placed(build, between=False).tensors
+    assert pooled not in placed(build, last_layer=False).tensors
 
 
 def test_a_cache_that_lacks_an_average_serves_without_it() -> None:

@@ -2,49 +2,60 @@
 
 Implicit quantization (dynamic ranges instead of Q/DQ pairs; TensorRT 11 has it no longer) is an anchor for the speed
 alone: its ranges are the same for all tensors, and its outputs mean nothing. Executions only, by CUDA events, without
-copies; buffers and streams are PyTorch's. Each network has a process of its own.
+copies; buffers and streams are PyTorch's. Each engine has a process of its own, each network one GPU.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from tools.gpu.common import BATCHES, TIMED, Results, fail, folder, in_fresh_process, say
+from tools.gpu.common import BATCHES, Results, fail, folder, in_fresh_process, say, side_by_side
 
+ANCHORED = tuple(os.environ.get("INFERKIT_SUITE_NETWORKS", "resnet50 vgg16 mobilenet_v2 googlenet").split())
+VARIANTS = ("int8", "fp16", "implicit")
 _IN_A_ROW, _ROUNDS, _PROFILED = 20, 15, 20
-_SECONDS = 550  # for one network; the first builds take a minute each, later ones find their timings cached
+_SECONDS = 400  # for one engine; the first build of a network takes a minute or two, later ones find timings cached
 _RANGE = (-4.0, 4.0)
 
 
-def child(name: str) -> dict[str, Any]:
-    """All variants and batches of one network: µs per batch, build seconds, layers with kernels and formats."""
+def prepare(name: str) -> str:
+    """Write the network's model of every variant, and images for the largest batch."""
     import inferkit
     from inferkit.measure.images import stand_in
 
     network = inferkit.load(name)
     images = stand_in(network.inputs[0], max(BATCHES))
+    np.save(_kept(name, "images.npy"), images)
     calibration = [images[:16], images[16:32]] if len(images) >= 32 else [images]
-    half = inferkit.at_precision(network, "fp16")
-    quantized = inferkit.at_precision(network, "int8", calibration=calibration)
-    cases: dict[str, Any] = {}
-    for batch in BATCHES:
-        for variant, model in (("fp16", half.model), ("int8", quantized.model), ("implicit", network.model)):
-            try:
-                cases[f"{name}-b{batch}-{variant}"] = _measured(model, images[:batch], variant == "implicit")
-            except Exception as error:
-                cases[f"{name}-b{batch}-{variant}"] = {"failed": f"{type(error).__name__}: {error}"[:600]}
-    return cases
+    onnx.save(network.model, _kept(name, "implicit.onnx"))
+    onnx.save(inferkit.at_precision(network, "fp16").model, _kept(name, "fp16.onnx"))
+    onnx.save(inferkit.at_precision(network, "int8", calibration=calibration).model, _kept(name, "int8.onnx"))
+    return name
+
+
+def _kept(name: str, file: str) -> Path:
+    return folder("implicit") / f"{name}-{file}"
+
+
+def child(case: str) -> dict[str, Any]:
+    """One engine, `NETWORK BATCH VARIANT`: µs, build seconds, layers with kernels."""
+    name, batch, variant = case.split()
+    images = np.load(_kept(name, "images.npy"))[: int(batch)]
+    return _measured(onnx.load(_kept(name, f"{variant}.onnx")), images, variant == "implicit")
 
 
 def _measured(model: Any, images: NDArray[Any], implicit: bool) -> dict[str, Any]:
-    import time
-
     start = time.perf_counter()
     plan = _plan(model, len(images), implicit)
     return {"build_seconds": time.perf_counter() - start, **_timed(plan, images)}
@@ -53,6 +64,10 @@ def _measured(model: Any, images: NDArray[Any], implicit: bool) -> dict[str, Any
 def _plan(model: Any, batch: int, implicit: bool) -> bytes:
     """An engine for this batch alone. RuntimeError where TensorRT parses or builds nothing."""
     import tensorrt as trt
+
+    from inferkit.backends.gpus import find_gpu
+    from inferkit.backends.tensorrt.blobs import BlobCache, timing_cache
+    from inferkit.backends.tensorrt.flavour import load_flavour
 
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
@@ -78,18 +93,15 @@ def _plan(model: Any, batch: int, implicit: bool) -> bytes:
         profile = builder.create_optimization_profile()
         profile.set_shape(data.name, shape, shape, shape)
         config.add_optimization_profile(profile)
-    kept = _timings()
-    cache = config.create_timing_cache(kept.read_bytes() if kept.exists() else b"")
-    config.set_timing_cache(cache, False)
+    flavour = load_flavour()
+    kept = BlobCache(folder() / "implicit.timings") if implicit else timing_cache(flavour, find_gpu(0).as_dict())
+    flavour.attach_timing(config, kept.read())
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise RuntimeError("TensorRT built nothing")
-    kept.write_bytes(bytes(config.get_timing_cache().serialize()))
+    with kept.locked():
+        kept.write(flavour.merged_timing(config, kept.read()))
     return bytes(plan)
-
-
-def _timings() -> Path:
-    return folder() / "implicit.timings"
 
 
 def _timed(plan: bytes, images: NDArray[Any]) -> dict[str, Any]:
@@ -116,7 +128,8 @@ def _timed(plan: bytes, images: NDArray[Any]) -> dict[str, Any]:
         layers = _layers(context, stream)
     inspector = engine.create_engine_inspector()
     inspector.execution_context = context
-    rows = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))["Layers"]
+    described = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    rows = json.loads(described)["Layers"]
     kernels = {row["Name"]: row.get("TacticName", "") for row in rows if isinstance(row, dict)}
     spread = (max(rounds) - min(rounds)) / median(rounds)
     return {"us": median(rounds), "spread": spread, "layers": layers, "kernels": kernels}
@@ -147,23 +160,42 @@ def _layers(context: Any, stream: Any) -> dict[str, float]:
     return {name: 1e3 * total / _PROFILED for name, total in times.items()}
 
 
-def run(results: Results) -> None:
-    """Every timed network in a process of its own; one line a batch."""
+def run(results: Results, variants: Sequence[str] = VARIANTS) -> None:
+    """Every network on a GPU of its own, as far as there are so many; a line for each batch."""
+    from inferkit.backends.gpus import visible_gpus
+
+    ready = [name for name in side_by_side(prepare, [(name,) for name in ANCHORED], 4) if name in ANCHORED]
+    for name in set(ANCHORED) - set(ready):
+        fail(f"implicit {name}: its models could not be made")
     cases: dict[str, Any] = {}
-    for name in TIMED:
-        try:
-            cases |= in_fresh_process("implicit", name, _SECONDS)
-        except RuntimeError as error:
-            fail(f"implicit {name}: {error}")
-            continue
-        results.put("implicit", cases)
-        for batch in BATCHES:
-            of = {variant: cases[f"{name}-b{batch}-{variant}"].get("us") for variant in ("fp16", "int8", "implicit")}
-            if None in of.values():
-                fail(f"implicit {name} b{batch}: {of}")
-                continue
-            say(
-                f"  {name:12} batch {batch:3}  fp16 {of['fp16']:8.1f}  int8 {of['int8']:8.1f}  implicit "
-                f"{of['implicit']:8.1f} µs  ({of['implicit'] / of['int8']:.3f} of implicit, "
-                f"{of['fp16'] / of['int8']:.2f} times fp16)"
-            )
+
+    def of_gpu(gpu: int, names: Sequence[str]) -> None:
+        for batch in sorted(BATCHES, reverse=True):
+            for name in names:
+                for variant in variants:
+                    case = f"{name}-b{batch}-{variant}"
+                    try:
+                        cases[case] = in_fresh_process(
+                            "implicit", f"{name} {batch} {variant}", _SECONDS, CUDA_VISIBLE_DEVICES=str(gpu)
+                        )
+                    except RuntimeError as error:
+                        fail(f"{case}: {error}")
+                        cases[case] = {"failed": str(error)}
+                    results.put("implicit", dict(cases))
+                _say(name, batch, cases)
+
+    count = max(len(visible_gpus()), 1)
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(of_gpu, gpu, ready[gpu::count]) for gpu in range(count)]:
+            done.result()
+
+
+def _say(name: str, batch: int, cases: dict[str, Any]) -> None:
+    taken = {variant: cases.get(f"{name}-b{batch}-{variant}", {}).get("us") for variant in VARIANTS}
+    times = "  ".join(f"{variant} {us:8.1f}" for variant, us in taken.items() if us)
+    text = f"  {name:12} batch {batch:3}  {times} µs"
+    if taken["int8"] and taken["implicit"]:
+        text += f"  ({taken['implicit'] / taken['int8']:.3f} of implicit)"
+    if taken["int8"] and taken["fp16"]:
+        text += f"  ({taken['fp16'] / taken['int8']:.2f} times fp16)"
+    say(text)
