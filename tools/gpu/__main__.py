@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.gpu import arithmetic, builds, implicit, latency, outputs, peers, placement, prepare, service, smoke
+from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, service, smoke
+from tools.gpu.building import builds, prepare
 from tools.gpu.common import FAILURES, Results, folder, say, step
 
 CHILDREN: dict[str, Callable[[str], Any]] = {

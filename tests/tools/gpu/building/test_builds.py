@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.backends.distributions import distribution
-from tools.gpu import builds, common
-from tools.gpu.builds import ANEW, BESIDE_CPU, CACHED, TOGETHER, differing, summary
+from tools.gpu import common
+from tools.gpu.building import builds
+from tools.gpu.building.builds import ANEW, BESIDE_CPU, CACHED, TOGETHER, differing, summary
 from tools.gpu.common import Results
 
-STAND_IN = Path(__file__).parents[2] / "backends" / "timed_backend.py"
-ROOT = Path(__file__).parents[3]
+STAND_IN = Path(__file__).parents[3] / "backends" / "timed_backend.py"
+ROOT = Path(__file__).parents[4]
 CASE = "lenet-fp32-b4"
 
 
