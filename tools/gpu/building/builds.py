@@ -114,8 +114,9 @@ def _complete(case: str, figures: dict[str, Any], backend: str, put: Callable[[]
     built, measured = figures["built"], figures["measured"]
 
     def work(do: str, label: str = "", **job: Any) -> Any:
-        environment = {"INFERKIT_CACHE": str(place / f"cache of {ANEW[0] if label == CACHED else label}")}
-        return in_fresh_process("builds", json.dumps({"do": do, **job}), _SECONDS, **environment)
+        cache = str(place / f"cache of {ANEW[0] if label == CACHED else label}")
+        own = {"INFERKIT_CACHE": cache, "INFERKIT_TIMINGS": f"{cache}/timing"}
+        return in_fresh_process("builds", json.dumps({"do": do, **job}), _SECONDS, **own)
 
     def prepare(to: Path) -> Any:
         return work("prepare", network=network, precision=precision, batch=batch, to=str(to))
