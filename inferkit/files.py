@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import glob
 import os
 import stat
 import tempfile
@@ -76,6 +77,13 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
         raise
     if durable:
         sync_folder(target.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` and of files named after it left; for who holds the lock that they held."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}*.tmp"):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:

@@ -59,6 +59,7 @@ JOBS = [
     "promote",
     pytest.param("report", marks=pytest.mark.slow),
     "import",
+    "timings",
     "lmdb",
     "warm",
     pytest.param("calibrate", marks=pytest.mark.slow),

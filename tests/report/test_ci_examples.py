@@ -1,5 +1,6 @@
 """The example workflows: valid to GitHub's and GitLab's own schemas, and every command in them exists as written."""
 
+import configparser
 import re
 import shlex
 import subprocess
@@ -31,19 +32,39 @@ def test_the_examples_fit_the_schemas_of_their_hosts(file, schema):
 @pytest.mark.parametrize("file", sorted(path.name for path in EXAMPLES.iterdir()))
 def test_every_command_in_them_exists(file, capsys):
     text = (EXAMPLES / file).read_text()
-    commands = re.findall(r"^[\s-]*(?:run: )?((?:inferkit|pytest bench|pip install) .*)$", text, re.MULTILINE)
+    pattern = r"^[\s-]*(?:run: )?((?:inferkit|pytest bench|pip install|tox (?:exec )?-e) .*)$"
+    commands = re.findall(pattern, text, re.MULTILINE)
     assert len(commands) >= 3
-    known = {f"--{option.name}" for option in OPTIONS} | OTHERS
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for command in commands:
-        words = shlex.split(command)
-        if words[0] == "pytest":
-            assert {word for word in words if word.startswith("--")} <= known
-        elif words[0] == "pip":
-            assert re.fullmatch(r"\.\[(.*)\]", words[2])[1] in extras
-        else:
-            with pytest.raises(SystemExit) as ended:
-                main([words[1], "--help"])
-            assert ended.value.code == 0
-            told = capsys.readouterr().out
-            assert all(word in told for word in words[2:] if word.startswith("-")), command
+        check(shlex.split(command, comments=True), capsys)
+
+
+def check(words, capsys):
+    """That the command is there, as are the options that it is given."""
+    if words[0] == "tox":
+        at = words.index("--")
+        assert words[at - 1] in tox_environments()
+        check(words[at + 1 :] if words[1] == "exec" else ["pytest", *words[at + 1 :]], capsys)
+    elif words[0] == "pytest":
+        known = {f"--{option.name}" for option in OPTIONS} | OTHERS
+        assert {word for word in words if word.startswith("--")} <= known
+    elif words[0] == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        assert words[2] == "tox" or re.fullmatch(r"\.\[(.*)\]", words[2])[1] in extras
+    else:
+        with pytest.raises(SystemExit) as ended:
+            main([words[1], "--help"])
+        assert ended.value.code == 0
+        told = capsys.readouterr().out
+        assert all(word in told for word in words[2:] if word.startswith("-")), words
+
+
+def tox_environments():
+    """Names of environments in tox.ini, a name of several (`gpu{,-rtx}`) written out."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    names = set()
+    for section in tox.sections():
+        stem, _, factors = section.removeprefix("testenv:").partition("{")
+        names |= {stem + factor for factor in factors.rstrip("}").split(",")}
+    return names

@@ -19,10 +19,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, prepare, service, smoke
+from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, service, smoke
+from tools.gpu.building import builds, prepare
 from tools.gpu.common import FAILURES, Results, folder, say, step
 
-CHILDREN: dict[str, Callable[[str], Any]] = {"latency": latency.child, "peers": peers.child, "implicit": implicit.child}
+CHILDREN: dict[str, Callable[[str], Any]] = {
+    "latency": latency.child,
+    "peers": peers.child,
+    "implicit": implicit.child,
+    "builds": builds.child,
+}
 TABLED = ("latency", *peers.PARTS)
 STANDARD = ("prepare", "engines", "outputs", "agreement", *TABLED)
 
@@ -42,6 +48,7 @@ def parts(arguments: argparse.Namespace) -> dict[str, Callable[[Results], None]]
         "placement": placement.placement,
         "sessions": placement.sessions,
         "implicit": implicit.run,
+        "builds": builds.run,
         "smoke": smoke.run,
         "service": partial(
             service.run,
@@ -62,7 +69,7 @@ def main() -> int:
         metavar="PART",
         nargs="*",
         help=f"{', '.join(STANDARD)} (default: these); rounding, accumulation, strict, placement, sessions, implicit, "
-        "smoke, service",
+        "builds, smoke, service",
     )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")

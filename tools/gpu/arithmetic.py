@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tools.gpu.building.prepare import make_reference
 from tools.gpu.common import (
     BATCHES,
     NETWORKS,
@@ -23,7 +24,6 @@ from tools.gpu.common import (
     scored,
     side_by_side,
 )
-from tools.gpu.prepare import make_reference
 
 LENGTHS = (1152, 4608)  # products per sum
 _FIRST, _LARGE, _SMALL = 576, 7.0, 2.0**-4

@@ -1,11 +1,13 @@
 """Which TensorRT: the one class that knows how `tensorrt` 10 and 11 and `tensorrt_rtx` 1.x differ.
 
 Facts about versions (what was removed, added, refused) were read off the bindings of tensorrt 10.0.1 to 11.4 and by
-running tensorrt_rtx 1.4, 1.6 and 1.7; `tools/gpu/check_tensorrt_api.py` compares USED with the bindings of any version.
+running tensorrt_rtx 1.4, 1.6 and 1.7; `tools/gpu/building/check_tensorrt_api.py` compares USED with the bindings of any
+version.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import warnings
@@ -19,6 +21,7 @@ from inferkit.errors import BackendError, BackendUnavailable, EngineError, Usage
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 CHOICE = "INFERKIT_TENSORRT"
+_LOG = logging.getLogger("inferkit.tensorrt")
 
 # What is used of each class, in both flavours and all their versions.
 USED = {
@@ -202,7 +205,8 @@ class Flavour:
             return
         cache = config.create_timing_cache(stored or b"")
         if cache is None or not config.set_timing_cache(cache, False):
-            # Of another GPU or version: start anew rather than fail, it is only a cache.
+            # Garbage, or of another GPU or version: start anew rather than fail, it is only a cache.
+            _LOG.warning("%s does not take the timings of earlier builds: they are timed again", self)
             config.set_timing_cache(config.create_timing_cache(b""), False)
 
     def merged_timing(self, config: Any, stored: bytes | None) -> bytes | None:

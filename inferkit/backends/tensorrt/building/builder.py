@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import string
 import time
 from collections.abc import Mapping
@@ -93,8 +92,7 @@ def build_plan(
         flavour.attach_timing(config, timings.read() if timings else None)
         content = _serialized(network, builder, definition, config, messages)
         if timings is not None:
-            with contextlib.suppress(OSError), timings.locked():  # a cache that cannot be written loses no engine
-                timings.write(flavour.merged_timing(config, timings.read()))
+            timings.update(lambda stored: flavour.merged_timing(config, stored))
         stated = {info.name: info for info in (*network.inputs, *network.outputs)}
         inputs = tuple(_info(definition.get_input(index), stated) for index in range(definition.num_inputs))
         outputs = tuple(_info(definition.get_output(index), stated) for index in range(definition.num_outputs))

@@ -17,6 +17,7 @@ from inferkit.backends.tensorrt.flavour import Flavour
 from inferkit.backends.tensorrt.plan import Plan, read_plan, write_plan
 from inferkit.cache import cache_dir
 from inferkit.errors import EngineError
+from inferkit.files import remove_leftovers
 from inferkit.network.network import Network
 
 _LOG = logging.getLogger("inferkit.tensorrt")
@@ -58,7 +59,7 @@ def cached_plan(key: str, name: str, build: Callable[[], Plan]) -> tuple[Plan, P
         found = _intact(path)
         if found is not None:
             return found, path, True
-        _sweep(path)
+        remove_leftovers(path)
         plan = build()
         write_plan(path, plan)
     return plan, path, False
@@ -82,10 +83,3 @@ def _locked(path: Path) -> contextlib.AbstractContextManager[Any]:
             f"{path}: the engine cache cannot be locked ({error.strerror or error}); set INFERKIT_CACHE to a "
             "folder that can be written"
         ) from error
-
-
-def _sweep(path: Path) -> None:
-    """Remove what a killed process left of this entry (only the holder of its lock writes it)."""
-    for left in path.parent.glob(f".{path.name}*.tmp"):
-        with contextlib.suppress(OSError):
-            left.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
@@ -197,8 +196,7 @@ class Executor:
         content = self._context.jit_content()
         if content:
             self.jit["bytes"] = len(content)
-            with contextlib.suppress(OSError), cache.locked():
-                cache.write(content)
+            cache.update(lambda _: content)
 
     def _check_bindings(self) -> None:
         """The engine's own inputs and outputs are those of its metadata."""
