@@ -25,6 +25,7 @@ def options(tmp_path: Path) -> list[str]:
     return [
         *("sweep", "-m", str(source.prototxt), "-w", str(source.caffemodel), "-l", str(tmp_path / "lmdb")),
         *("--calBatchDir", str(tmp_path / "batches"), "-i", "2", "--backend", "onnxruntime"),
+        *("--rounds", "2", "--seconds", "10ms"),
         *("--csvFile", str(tmp_path / "out.csv"), "--json", str(tmp_path / "out.json")),
     ]
 

@@ -1,0 +1,114 @@
+"""What a sweep shows: tables of latency, throughput, share of the card's limit, accuracy; sentences on its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from inferkit.measure.latency.curves import REACHED, Curve, crossings, falls, saturation
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from inferkit.cli.sweep_points import SweepPoint
+
+MARK = "*"
+
+
+def curves_of(points: Sequence[SweepPoint]) -> dict[str, Curve]:
+    """The intervals of what was timed, by series and batch size; a series without any is left out."""
+    curves: dict[str, dict[int, Any]] = {}
+    for point in points:
+        if point.timing is not None and point.status == "ok":
+            curves.setdefault(point.series, {})[point.batch_size] = point.timing.interval
+    return dict(curves)
+
+
+def findings(points: Sequence[SweepPoint]) -> dict[str, Any]:
+    """For JSON: where the curves cross, where throughput is reached, where a larger batch takes less time."""
+    curves = curves_of(points)
+    pairs = combinations(curves, 2)
+    return {
+        "crossings": [crossings(first, curves[first], second, curves[second]).as_dict() for first, second in pairs],
+        "saturation": {name: {"batch": saturation(curve), "share": REACHED} for name, curve in curves.items()},
+        "falls": {name: [list(pair) for pair in falls(curve)] for name, curve in curves.items()},
+    }
+
+
+def sentences(found: dict[str, Any]) -> list[str]:
+    """The findings in words."""
+    lines = [each["text"] for each in found["crossings"]]
+    for name, reached in found["saturation"].items():
+        lines.append(
+            f"{name}: throughput still rises at the largest batch"
+            if reached["batch"] is None
+            else f"{name}: {reached['share']:.0%} of the highest throughput is reached at batch {reached['batch']}"
+        )
+    for name, pairs in found["falls"].items():
+        lines += [f"{name}: batch {large} takes less time than batch {small}" for small, large in pairs]
+    return lines
+
+
+def print_tables(points: Sequence[SweepPoint]) -> None:
+    """The study's three charts as tables, the share of the limit where the card is known, and what is not steady."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(_by_batch("latency per batch, median in ms", points, lambda point: _timed(point, False)))
+    console.print(_by_batch("throughput, images/sec", points, lambda point: _timed(point, True)))
+    if any(point.share is not None for point in points):
+        share = "share of the card's limit (execution without copies)"
+        console.print(_by_batch(share, points, lambda point: None if point.share is None else f"{point.share:.1%}"))
+    console.print(_accuracy(points))
+    rounds = max((len(point.timing.rounds) for point in points if point.timing is not None), default=0)
+    if rounds > 1:
+        coverage = max(point.timing.coverage for point in points if point.timing is not None)
+        print(f"± half of what {rounds} rounds lie apart, which holds the median with {coverage:.0%} confidence")
+    for point in points:
+        if point.timing is not None and point.timing.unsteady():
+            said = "; ".join(point.timing.unsteady())
+            print(f"{MARK} not steady: {point.series} batch {point.batch_size}: {said}")
+
+
+def _by_batch(title: str, points: Sequence[SweepPoint], cell: Callable[[SweepPoint], str | None]) -> Table:
+    table = _table(title)
+    series = list(dict.fromkeys(point.series for point in points))
+    by_place = {(point.series, point.batch_size): point for point in points}
+    table.add_column("batch", justify="right")
+    for name in series:
+        table.add_column(name, justify="right")
+    for batch in sorted({point.batch_size for point in points}):
+        cells = [(point := by_place.get((name, batch))) and cell(point) for name in series]
+        table.add_row(str(batch), *(text or "-" for text in cells))
+    return table
+
+
+def _timed(point: SweepPoint, rate: bool) -> str | None:
+    if point.timing is None:
+        return None
+    interval = point.timing.interval
+    value = point.batch_size / interval.median if rate else interval.median * 1e3
+    mark = MARK if point.timing.unsteady() else ""
+    return f"{value:.{1 if rate else 3}f} ±{interval.spread / 2:.1%}{mark}"
+
+
+def _accuracy(points: Sequence[SweepPoint]) -> Table:
+    """Of each series the point with the most images, none of them counted twice if there is such a point."""
+    table = _table("accuracy, percent")
+    for heading in ("", "top 1", "top 5", "images"):
+        table.add_column(heading, justify="right")
+    for name in dict.fromkeys(point.series for point in points):
+        counted = [(not p.repeated, p.stats.predictions, p.stats) for p in points if p.series == name and p.stats]
+        if counted:
+            stats = max(counted, key=lambda each: each[:2])[2]
+            shares = [f"{100 * count / stats.predictions:.2f}" for count in (stats.correct_top1, stats.correct_top5)]
+            table.add_row(name, *shares, str(stats.predictions))
+    return table
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, box=box.SIMPLE_HEAD)
