@@ -21,8 +21,9 @@ from inferkit.cli.study_engine import (
     load_network,
 )
 from inferkit.cli.sweep_points import PYCAFFE, Experiment, SweepPoint
-from inferkit.cli.sweep_tables import findings, print_tables, sentences
+from inferkit.cli.sweep_tables import curves_of, print_tables
 from inferkit.exit_codes import ExitCode
+from inferkit.measure.latency.curves import findings
 
 BATCHES = (1, 5, 10, 25, 50, 75, 100, 125, 150, 175)
 SERIES = (PYCAFFE, "FLOAT", "HALF", "INT8")
@@ -108,7 +109,6 @@ def run(args: argparse.Namespace) -> int:
                 append_row(args.csvFile, point.row())
         if any(point.status == "ok" for point in experiment.points):
             print_tables(experiment.points)
-            print("\n".join(sentences(findings(experiment.points))))
     statuses = {point.status for point in experiment.points}
     return ExitCode.OK if "ok" in statuses and "failed" not in statuses else ExitCode.ERROR
 
@@ -147,5 +147,5 @@ def _as_json(args: argparse.Namespace, started: datetime, points: Sequence[Sweep
         "rounds": args.rounds,
         "seconds": args.seconds,
         "points": [point.as_dict() for point in points],
-        **findings(points),
+        **findings(curves_of(points)),
     }

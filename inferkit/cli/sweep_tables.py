@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from inferkit.measure.latency.curves import REACHED, Curve, crossings, falls, saturation
+from inferkit.measure.latency.curves import Curve, findings, sentences
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,33 +24,9 @@ def curves_of(points: Sequence[SweepPoint]) -> dict[str, Curve]:
     return dict(curves)
 
 
-def findings(points: Sequence[SweepPoint]) -> dict[str, Any]:
-    """For JSON: where the curves cross, where throughput is reached, where a larger batch takes less time."""
-    curves = curves_of(points)
-    pairs = combinations(curves, 2)
-    return {
-        "crossings": [crossings(first, curves[first], second, curves[second]).as_dict() for first, second in pairs],
-        "saturation": {name: {"batch": saturation(curve), "share": REACHED} for name, curve in curves.items()},
-        "falls": {name: [list(pair) for pair in falls(curve)] for name, curve in curves.items()},
-    }
-
-
-def sentences(found: dict[str, Any]) -> list[str]:
-    """The findings in words."""
-    lines = [each["text"] for each in found["crossings"]]
-    for name, reached in found["saturation"].items():
-        lines.append(
-            f"{name}: throughput still rises at the largest batch"
-            if reached["batch"] is None
-            else f"{name}: {reached['share']:.0%} of the highest throughput is reached at batch {reached['batch']}"
-        )
-    for name, pairs in found["falls"].items():
-        lines += [f"{name}: batch {large} takes less time than batch {small}" for small, large in pairs]
-    return lines
-
-
 def print_tables(points: Sequence[SweepPoint]) -> None:
-    """The study's three charts as tables, the share of the limit where the card is known, and what is not steady."""
+    """The study's three charts as tables, the share of the limit where the card is known, what is not steady, and what
+    the curves say together."""
     from rich.console import Console
 
     console = Console()
@@ -69,6 +44,7 @@ def print_tables(points: Sequence[SweepPoint]) -> None:
         if point.timing is not None and point.timing.unsteady():
             said = "; ".join(point.timing.unsteady())
             print(f"{MARK} not steady: {point.series} batch {point.batch_size}: {said}")
+    print("\n".join(sentences(findings(curves_of(points)))))
 
 
 def _by_batch(title: str, points: Sequence[SweepPoint], cell: Callable[[SweepPoint], str | None]) -> Table:

@@ -5,7 +5,7 @@
     python3 -m tools.gpu service [--seconds 8]
     python3 -m tools.gpu service --backend onnxruntime --model lenet --precision fp32     # the same without a GPU
     python3 -m tools.gpu study --json FILE                                # about five minutes
-    python3 -m tools.gpu study --backend onnxruntime --swept lenet        # the same without a GPU
+    python3 -m tools.gpu study --series PyCaffe --rounds 3 --json FILE    # the same without a GPU
 
 Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name
 fewer networks or batches, INFERKIT_SUITE_DIR the folder of plans, references and results.
@@ -53,7 +53,13 @@ def parts(arguments: argparse.Namespace) -> dict[str, Callable[[Results], None]]
             precision=arguments.precision,
             seconds=arguments.seconds,
         ),
-        "study": partial(study.run, backend_name=arguments.backend, names=tuple(arguments.swept.split(","))),
+        "study": partial(
+            study.run,
+            backend_name=arguments.backend,
+            names=arguments.swept.split(","),
+            series=arguments.series.split(","),
+            rounds=arguments.rounds,
+        ),
     }
 
 
@@ -79,11 +85,15 @@ def main() -> int:
     parser.add_argument(
         "--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt", help="of service and study"
     )
-    parser.add_argument(
-        "--swept",
-        default=",".join(study.STANDARD),
-        metavar="NETWORK,…",
-        help="networks of the zoo, of study (default: %(default)s)",
+    of_study = parser.add_argument_group("of the part study")
+    of_study.add_argument(
+        "--swept", default=",".join(study.STANDARD), metavar="NETWORK,…", help="of the zoo (default: %(default)s)"
+    )
+    of_study.add_argument(
+        "--series", default=",".join(study.SERIES), metavar="S,…", help="as of inferkit sweep (default: %(default)s)"
+    )
+    of_study.add_argument(
+        "--rounds", type=int, default=study.ROUNDS, help="visits of each point (default: %(default)s)"
     )
     of_service = parser.add_argument_group("of the part service")
     of_service.add_argument("--model", default="resnet50")

@@ -1,14 +1,15 @@
 """Part `study`: the study's experiment, `inferkit sweep`, for VGG16 over ten batch sizes, and for a trained network.
 
-FLOAT, HALF and INT8, an engine each that takes every batch up to the largest, as the study's did. VGG16's weights are
-made up, so the accuracies are those of fashion_vgg (10,000 images). Each sweep's JSON lies beside the file of results
-(study-vgg16.json, …) and is written after every point: what a killed run had measured is there.
+FLOAT, HALF and INT8 (--series), an engine each that takes every batch up to the largest, as the study's did. VGG16's
+weights are made up, so the accuracies are those of fashion_vgg (10,000 images). Each sweep's JSON lies beside the file
+of results (study-vgg16.json, …) and is written after every point: what a killed run had measured is there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,16 @@ import numpy as np
 from tools.gpu.common import Results, fail, folder, say, step
 
 SERIES = ("FLOAT", "HALF", "INT8")
+ROUNDS = 6
 _CALIBRATION_BATCH, _CALIBRATION_BATCHES = 16, 8
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """How a network is swept: the study's iterations, rounds, and the seconds of each point and round."""
+    """How a network is swept: the study's iterations, and the seconds of each point and round."""
 
     iterations: int
     seconds: float
-    rounds: int = 6
 
 
 STANDARD = ("vgg16", "fashion_vgg")
@@ -79,7 +80,9 @@ def _batches() -> tuple[int, ...]:
     return BATCHES if named is None else tuple(int(size) for size in named.split())
 
 
-def run(results: Results, backend_name: str, names: tuple[str, ...]) -> None:
+def run(
+    results: Results, backend_name: str, names: Sequence[str], series: Sequence[str] = SERIES, rounds: int = ROUNDS
+) -> None:
     """Sweep each network; a point that is not steady, and a curve that falls beyond its error bars, fall short."""
     from inferkit.cli.main import main
     from inferkit.network import zoo
@@ -96,9 +99,9 @@ def run(results: Results, backend_name: str, names: tuple[str, ...]) -> None:
             code = main(
                 [
                     *("sweep", "-m", str(source.prototxt), "-w", str(source.caffemodel), "-l", str(images)),
-                    *("--calBatchDir", str(calibration), "--backend", backend_name, "--series", *SERIES),
+                    *("--calBatchDir", str(calibration), "--backend", backend_name, "--series", *series),
                     *("--batches", *map(str, _batches()), "-i", str(how.iterations)),
-                    *("--rounds", str(how.rounds), "--seconds", str(how.seconds), "--json", str(written)),
+                    *("--rounds", str(rounds), "--seconds", str(how.seconds), "--json", str(written)),
                 ]
             )
             sweeps[name] = json.loads(written.read_text())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 from inferkit.measure.latency.rounds import Interval
@@ -95,3 +95,30 @@ def falls(curve: Curve) -> tuple[tuple[int, int], ...]:
     """Neighbouring batch sizes (smaller, larger) of which the larger takes less time, by more than the error bars."""
     batches = sorted(curve)
     return tuple((small, large) for small, large in pairwise(batches) if curve[large].high < curve[small].low)
+
+
+def findings(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    """All of it for JSON, curves by name: every pair's crossings, where throughput is reached, where a curve falls."""
+    pairs = combinations(curves, 2)
+    return {
+        "crossings": [crossings(first, curves[first], second, curves[second]).as_dict() for first, second in pairs],
+        "saturation": {name: saturation(curve) for name, curve in curves.items()},
+        "falls": {name: [list(pair) for pair in falls(curve)] for name, curve in curves.items()},
+    }
+
+
+def sentences(found: Mapping[str, Any]) -> list[str]:
+    """Findings in words."""
+    lines = [each["text"] for each in found["crossings"]]
+    for name, reached in found["saturation"].items():
+        lines.append(
+            f"{name}: throughput still rises at the largest batch"
+            if reached is None
+            else f"{name}: {REACHED:.0%} of the highest throughput is reached at batch {reached}"
+        )
+    falling = [
+        f"{name}: batch {large} takes less time than batch {small}, by more than the error bars"
+        for name, pairs in found["falls"].items()
+        for small, large in pairs
+    ]
+    return lines + (falling or ["every curve rises with the batch size within its error bars"])
