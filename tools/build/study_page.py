@@ -75,11 +75,12 @@ def accuracy_section(sweeps: Sequence[Swept], figures: dict[str, str]) -> str:
 
 def in_words(sweep: Swept) -> list[str]:
     """What the curves say together, and which points are not steady."""
-    unsteady = [
-        f"not steady: {point.series} batch {point.batch}: {'; '.join(point.unsteady)}"
-        for point in sweep.points
-        if point.unsteady
-    ]
+    unsteady = []
+    for point in sweep.points:
+        if point.unsteady:
+            # Whose processes they were is in the file: names of programs and their numbers say nothing to readers.
+            reasons = "; ".join(reason.partition(" (")[0] for reason in point.unsteady)
+            unsteady.append(f"not steady: {point.series} batch {point.batch}: {reasons}")
     return sentences(findings(sweep.curves)) + (
         unsteady or [f"every point is steady: its rounds lie within {STEADY:.0%}"]
     )
