@@ -1,7 +1,8 @@
 """Which TensorRT: the one class that knows how `tensorrt` 10 and 11 and `tensorrt_rtx` 1.x differ.
 
 Facts about versions (what was removed, added, refused) were read off the bindings of tensorrt 10.0.1 to 11.4 and by
-running tensorrt_rtx 1.4, 1.6 and 1.7; `tools/gpu/check_tensorrt_api.py` compares USED with the bindings of any version.
+running tensorrt_rtx 1.4, 1.6 and 1.7; `tools/gpu/building/check_tensorrt_api.py` compares USED with the bindings of any
+version.
 """
 
 from __future__ import annotations
