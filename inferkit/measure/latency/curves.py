@@ -121,4 +121,4 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         for name, pairs in found["falls"].items()
         for small, large in pairs
     ]
-    return lines + (falling or ["every curve rises with the batch size within its error bars"])
+    return lines + (falling or ["no curve falls with the batch size by more than its error bars"])
