@@ -36,14 +36,13 @@ def print_tables(points: Sequence[SweepPoint]) -> None:
         share = "share of the card's limit (execution without copies)"
         console.print(_by_batch(share, points, lambda point: None if point.share is None else f"{point.share:.1%}"))
     console.print(_accuracy(points))
-    rounds = max((len(point.timing.rounds) for point in points if point.timing is not None), default=0)
+    timings = [(point, point.timing) for point in points if point.timing is not None and point.status == "ok"]
+    rounds, coverage = max(((len(timing.rounds), timing.coverage) for _, timing in timings), default=(0, 0.0))
     if rounds > 1:
-        coverage = max(point.timing.coverage for point in points if point.timing is not None)
         print(f"± half of what {rounds} rounds lie apart, which holds the median with {coverage:.0%} confidence")
-    for point in points:
-        if point.timing is not None and point.timing.unsteady():
-            said = "; ".join(point.timing.unsteady())
-            print(f"{MARK} not steady: {point.series} batch {point.batch_size}: {said}")
+    for point, timing in timings:
+        if timing.unsteady():
+            print(f"{MARK} not steady: {point.series} batch {point.batch_size}: {'; '.join(timing.unsteady())}")
     print("\n".join(sentences(findings(curves_of(points)))))
 
 
@@ -61,7 +60,7 @@ def _by_batch(title: str, points: Sequence[SweepPoint], cell: Callable[[SweepPoi
 
 
 def _timed(point: SweepPoint, rate: bool) -> str | None:
-    if point.timing is None:
+    if point.timing is None or point.status != "ok":
         return None
     interval = point.timing.interval
     value = point.batch_size / interval.median if rate else interval.median * 1e3
