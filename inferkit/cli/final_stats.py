@@ -107,6 +107,9 @@ class FinalStats:
 
 
 COLUMNS = tuple(FinalStats(datetime(2018, 3, 8), "", 1, "NA", 1.0, (1.0,), 0, 0).row())
+# What `inferkit sweep` adds: the rounds that its curves are made of, seconds.
+ROUND_COLUMNS = ("Rounds", "Rounds Median", "Rounds Min", "Rounds Max", "Steady", "Share of limit")
+HEADERS = (COLUMNS, (*COLUMNS, *ROUND_COLUMNS))
 
 
 def check_csv(path: Path) -> None:
@@ -114,7 +117,7 @@ def check_csv(path: Path) -> None:
     try:
         if path.exists():
             with path.open("r+b") as file:
-                _check_header(path, file.readline())
+                _header(path, file.readline())
         elif not os.access(path.absolute().parent, os.W_OK):
             raise DataError(f"{path}: its folder does not exist or cannot be written to")
     except OSError as error:
@@ -124,35 +127,41 @@ def check_csv(path: Path) -> None:
 def append_row(path: Path, row: Mapping[str, str]) -> None:
     """Append one row, under a header where the file is new or empty; whole, also when several processes append at once.
 
-    The file is locked meanwhile (flock), and header and row are one write. DataError where the file has another
-    header, or the row other columns: then nothing is appended.
+    A row has the study's columns, or those of the rounds too; a file that has the others' header gets the cells that it
+    has columns for. The file is locked meanwhile (flock), and header and row are one write. DataError where the file
+    has another header, or the row other columns: then nothing is appended.
     """
-    if tuple(row) != COLUMNS:
+    if tuple(row) not in HEADERS:
         raise DataError(f"{path}: a row has the columns {', '.join(COLUMNS)}")
     try:
         with path.open("a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            header = file.readline()
-            if header:
-                _check_header(path, header)
+            columns = _header(path, file.readline())
+            if columns:
                 file.seek(-1, os.SEEK_END)
                 # A writer that was killed, or an editor, may have left the last line open.
                 start = b"" if file.read(1) == b"\n" else b"\n"
             else:
-                start = _line(list(COLUMNS))
-            file.write(start + _line(list(row.values())))
+                columns = tuple(row)
+                start = _line(list(columns))
+            file.write(start + _line([row.get(column, "") for column in columns]))
             os.fsync(file.fileno())
     except OSError as error:
         raise DataError(f"{path}: cannot be written to: {error.strerror or error}") from error
 
 
-def _check_header(path: Path, line: bytes) -> None:
-    if line and line.decode("utf-8", "replace").rstrip("\r\n") != _line(list(COLUMNS)).decode().rstrip("\n"):
-        header = line.decode("utf-8", "replace").strip()
-        raise DataError(
-            f"{path}: the first line is not the header of these rows but {header[:60]!r}; append to another file"
-        )
+def _header(path: Path, line: bytes) -> tuple[str, ...]:
+    """The columns of a file by its first line, none for an empty one. DataError where they are not these rows'."""
+    if not line:
+        return ()
+    written = line.decode("utf-8", "replace").rstrip("\r\n")
+    for columns in HEADERS:
+        if written == _line(list(columns)).decode().rstrip("\n"):
+            return columns
+    raise DataError(
+        f"{path}: the first line is not the header of these rows but {written.strip()[:60]!r}; append to another file"
+    )
 
 
 def _line(cells: list[str]) -> bytes:

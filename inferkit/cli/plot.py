@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         metavar="RUN.json",
-        help="file that `pytest --benchmark-json` or `serve-bench --delays ... --json` wrote",
+        help="file that `pytest --benchmark-json`, `serve-bench --delays ... --json` or `sweep --json` wrote",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--png", action="store_true", help="also write each chart as PNG (needs matplotlib)")
@@ -24,14 +24,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the charts; returns the exit code."""
+    from inferkit.gate.files.checked_json import kind_of
     from inferkit.gate.files.run_file import read_run
-    from inferkit.report.charts.load_curves import is_load, load_charts, read_load
+    from inferkit.report.charts import load_curves, sweep
     from inferkit.report.charts.study import charts_of
     from inferkit.report.charts.svg import draw
 
-    sweep = is_load(args.run)
+    kind = kind_of(args.run)
+    if kind == load_curves.KIND:
+        charts = load_curves.load_charts([load_curves.read_load(args.run)])
+    elif kind == sweep.KIND:
+        charts = sweep.sweep_charts(sweep.read_sweep(args.run))
+    else:
+        charts = charts_of(read_run(args.run))
     files: dict[Path, bytes] = {}
-    for chart in load_charts([read_load(args.run)]) if sweep else charts_of(read_run(args.run)):
+    for chart in charts:
         name = chart.key
         while Path(args.output, f"{name}.svg") in files:  # two networks whose names differ in signs only
             name += "-"
@@ -40,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             from inferkit.report.charts.png import draw_png
 
             files[Path(args.output, f"{name}.png")] = draw_png(chart)
-    if args.cases and not sweep:
+    if args.cases and kind is None:
         files |= {Path(args.output, "cases", name): content for name, content in _cases(args.run).items()}
     for path, content in files.items():
         write_output(path, content)

@@ -97,6 +97,14 @@ class Tally:
 
     def finish(self) -> FinalStats:
         """Print the final stats, and append them to the CSV file where one is named."""
+        stats = self.stats()
+        print("\n".join(stats.lines()))
+        if self.csv_file is not None:
+            append_row(self.csv_file, stats.row())
+        return stats
+
+    def stats(self) -> FinalStats:
+        """The final stats, after notes on what is wrong with the images or predictions."""
         run_seconds = time.perf_counter() - self.clock
         stats = FinalStats(
             self.started,
@@ -114,9 +122,6 @@ class Tally:
             self.note(f"{self.not_finite} predictions contain NaN or infinity")
         if self.unknown_labels:
             self.note(f"{self.unknown_labels} images have a label for which the network has no class; counted as wrong")
-        print("\n".join(stats.lines()))
-        if self.csv_file is not None:
-            append_row(self.csv_file, stats.row())
         return stats
 
     def _print_prediction(

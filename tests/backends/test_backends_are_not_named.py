@@ -19,7 +19,7 @@ NAMES = {*BUILT_IN, "tensorrt_rtx"}
 FOLDER = re.compile(rf"inferkit\.backends\.({'|'.join(NAMES)})\b")
 
 # The study's two tools compare two backends by their nature; these files serve nothing else.
-TOOLS = ("infer_caffe", "infer_caffe_trt", "study", "study_engine", "final_stats", "sweep")
+TOOLS = ("infer_caffe", "infer_caffe_trt", "study", "study_engine", "final_stats", "sweep", "sweep_points")
 STUDY = {f"cli/{name}.py" for name in TOOLS}
 # Texts that are a backend's name and mean something else.
 OTHER_MEANINGS = {

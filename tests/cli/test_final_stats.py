@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferkit.cli.final_stats import COLUMNS, FinalStats, append_row, check_csv
+from inferkit.cli.final_stats import COLUMNS, HEADERS, ROUND_COLUMNS, FinalStats, append_row, check_csv
 from inferkit.errors import DataError
 
 # The study's own sample. Its figures fix the times but for one, which the mean and the median leave a little room.
@@ -112,6 +112,30 @@ def test_a_file_whose_last_line_is_open_gets_its_row_on_a_line_of_its_own(tmp_pa
     path.write_text(path.read_text().rstrip("\n"))
     append_row(path, stats().row())
     assert len(path.read_text().splitlines()) == 3
+
+
+def test_rows_of_a_sweep_and_of_the_studys_tools_share_a_file_under_either_header(tmp_path: Path) -> None:
+    study = stats().row()
+    swept = {**study, **dict.fromkeys(ROUND_COLUMNS, "6")}
+    for first, header in ((study, HEADERS[0]), (swept, HEADERS[1])):
+        path = tmp_path / f"{len(header)}.csv"
+        append_row(path, first)
+        append_row(path, study)
+        append_row(path, swept)
+        check_csv(path)
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert tuple(rows[0]) == header
+        assert [len(row) for row in rows] == [len(header)] * 3
+        assert {row["Host"] for row in rows} == {"V100"}
+    assert rows[1]["Rounds"] == ""
+    assert rows[2]["Rounds"] == "6"
+
+
+def test_a_row_of_other_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="columns"):
+        append_row(tmp_path / "runs.csv", {"Rounds": "6", **stats().row()})
+    assert not (tmp_path / "runs.csv").exists()
 
 
 def test_a_host_with_a_comma_stays_one_cell(tmp_path: Path) -> None:

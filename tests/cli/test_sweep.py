@@ -11,7 +11,10 @@ import pytest
 
 from inferkit.cli.main import main
 from inferkit.cli.sweep import BATCHES, SERIES
+from inferkit.cli.sweep_points import SweepPoint
 from inferkit.data.lmdb.write import write_lmdb
+from inferkit.measure.latency.rounds import Round, Timing
+from inferkit.measure.latency.warmup import WarmUp
 from inferkit.network import zoo
 from inferkit.precision.calibration.batches import write_batches
 
@@ -25,6 +28,7 @@ def options(tmp_path: Path) -> list[str]:
     return [
         *("sweep", "-m", str(source.prototxt), "-w", str(source.caffemodel), "-l", str(tmp_path / "lmdb")),
         *("--calBatchDir", str(tmp_path / "batches"), "-i", "2", "--backend", "onnxruntime"),
+        *("--rounds", "2", "--seconds", "10ms"),
         *("--csvFile", str(tmp_path / "out.csv"), "--json", str(tmp_path / "out.json")),
     ]
 
@@ -52,14 +56,34 @@ def test_every_series_runs_over_every_batch(
         assert len(point["times"]) == 2
         assert point["parts"]["wall"] > 0
         assert point["backend"] == "onnxruntime"
+        timing = point["timing"]
+        assert 0 < timing["low"] <= timing["median"] <= timing["high"]
+        assert len(timing["rounds"]) == 2
+        assert timing["steady"] is not bool(timing["unsteady"])
+        assert "limit" not in point  # a CPU's data sheet is not known
     assert "batch" in found[5]["calibration"]
     rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    assert [float(row["Rounds Median"]) for row in rows] == pytest.approx(
+        [point["timing"]["median"] for point in found], abs=1e-9
+    )
+    assert {row["Steady"].partition(":")[0] for row in rows} <= {"yes", "no"}
     assert [(row["Data type"], row["Batch size"]) for row in rows] == [
         (point["series"], str(point["batch_size"])) for point in found
     ]
     printed = capsys.readouterr().out
     assert "throughput, images/sec" in printed
     assert "Final Stats" not in printed
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["kind"] == "sweep"
+    assert [(pair["first"], pair["second"]) for pair in content["crossings"]] == [
+        *(("FLOAT", "HALF"), ("FLOAT", "INT8"), ("HALF", "INT8")),
+    ]
+    for pair in content["crossings"]:
+        assert pair["text"] in printed
+    for point in found:
+        for reason in point["timing"]["unsteady"]:
+            assert f"not steady: {point['series']} batch {point['batch_size']}: " in printed
+            assert reason in printed
 
 
 @pytest.mark.pycaffe
@@ -81,6 +105,19 @@ def test_a_series_that_cannot_run_says_why_and_the_others_run(
     assert [point["status"] == "ok" for point in found] == [False, False, True, True]
     assert all(point["reason"] for point in found[:2])
     assert "no-caffe" in capsys.readouterr().err
+
+
+def test_the_share_of_the_cards_limit_is_that_of_the_execution() -> None:
+    parts = {"host_to_device": 0.001, "compute": 0.004, "device_to_host": 0.001, "wall": 0.006, "enqueue": 0.0}
+    measured = Round(parts, (0.006, 0.006), 9, WarmUp(9, 0.2, True))
+    point = SweepPoint("HALF", 8, timing=Timing((measured,)), limit={"seconds": 0.001})
+    assert point.share == 0.25
+    assert point.as_dict()["limit"] == {"seconds": 0.001, "share": 0.25}
+
+
+def test_images_are_repeated_where_the_iterations_need_more(options: list[str], tmp_path: Path) -> None:
+    assert main([*options, "--series", "FLOAT", "--batches", "5", "6"]) == 0
+    assert [point["images_repeated"] for point in points(tmp_path)] == [False, True]
 
 
 def test_nothing_to_run_is_exit_code_2(options: list[str], tmp_path: Path) -> None:

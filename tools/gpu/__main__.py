@@ -4,6 +4,8 @@
     python3 -m tools.gpu [--json FILE] [--processes 10] [PART...]         # default: prepare to torch
     python3 -m tools.gpu service [--seconds 8]
     python3 -m tools.gpu service --backend onnxruntime --model lenet --precision fp32     # the same without a GPU
+    python3 -m tools.gpu study --json FILE                                # about five minutes
+    python3 -m tools.gpu study --series PyCaffe --rounds 3 --json FILE    # the same without a GPU
 
 Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name
 fewer networks or batches, INFERKIT_SUITE_DIR the folder of plans, references and results.
@@ -19,7 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, service, smoke
+from inferkit.network import zoo
+from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, service, smoke, study
 from tools.gpu.building import builds, prepare
 from tools.gpu.common import FAILURES, Results, folder, say, step
 
@@ -57,6 +60,13 @@ def parts(arguments: argparse.Namespace) -> dict[str, Callable[[Results], None]]
             precision=arguments.precision,
             seconds=arguments.seconds,
         ),
+        "study": partial(
+            study.run,
+            backend_name=arguments.backend,
+            names=arguments.swept.split(","),
+            series=arguments.series.split(","),
+            rounds=arguments.rounds,
+        ),
     }
 
 
@@ -69,7 +79,7 @@ def main() -> int:
         metavar="PART",
         nargs="*",
         help=f"{', '.join(STANDARD)} (default: these); rounding, accumulation, strict, placement, sessions, implicit, "
-        "builds, smoke, service",
+        "builds, smoke, service, study",
     )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
@@ -79,8 +89,20 @@ def main() -> int:
         help="where the thread of latency waits: quiet (on a quiet core, as the suite's), free (wherever the system "
         "puts it), or quiet,free: process by process (default: %(default)s)",
     )
+    parser.add_argument(
+        "--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt", help="of service and study"
+    )
+    of_study = parser.add_argument_group("of the part study")
+    of_study.add_argument(
+        "--swept", default=",".join(study.STANDARD), metavar="NETWORK,…", help="of the zoo (default: %(default)s)"
+    )
+    of_study.add_argument(
+        "--series", default=",".join(study.SERIES), metavar="S,…", help="as of inferkit sweep (default: %(default)s)"
+    )
+    of_study.add_argument(
+        "--rounds", type=int, default=study.ROUNDS, help="visits of each point (default: %(default)s)"
+    )
     of_service = parser.add_argument_group("of the part service")
-    of_service.add_argument("--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt")
     of_service.add_argument("--model", default="resnet50")
     of_service.add_argument("--precision", default="fp16")
     of_service.add_argument("--seconds", type=float, default=8.0, help="of a saturated batch (default: %(default)g)")
@@ -95,6 +117,8 @@ def main() -> int:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     if unknown := set(arguments.way.split(",")) - set(latency.WAYS):
         parser.error(f"unknown kinds of --way: {', '.join(sorted(unknown))}")
+    if unknown := {name for name in arguments.swept.split(",") if not zoo.knows(name)}:
+        parser.error(f"unknown networks of --swept: {', '.join(sorted(unknown))}")
     results = Results(arguments.json or folder() / "results.json")
     for part in wanted:
         with step(part):

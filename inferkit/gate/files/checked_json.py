@@ -35,6 +35,11 @@ def read_json(path: str | os.PathLike[str], *, nan: bool = False, one_by_one: st
     return parse_json(content, name, nan=nan, one_by_one=one_by_one)
 
 
+def kind_of(path: str | os.PathLike[str]) -> object:
+    """What a JSON file says of itself under `kind`, None where it says nothing. BaselineError where it is no JSON."""
+    return read_json(path, nan=True, one_by_one="benchmarks").values.get("kind")
+
+
 def parse_json(content: bytes, name: str, *, nan: bool = False, one_by_one: str = "") -> Place:
     """The same for content that is no file (yet); `name` stands in the messages. A byte order mark is passed over.
 

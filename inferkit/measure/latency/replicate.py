@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import time
 from collections.abc import Mapping
@@ -20,14 +19,13 @@ from inferkit.measure.engine.engine_file import EngineJob, open_engine
 from inferkit.measure.engine.prepared_network import load_prepared, timing_batch
 from inferkit.measure.images import stand_ins
 from inferkit.measure.latency import statistics
-from inferkit.measure.latency.iterations import COMPUTE, WALL, iterate
+from inferkit.measure.latency.iterations import COMPUTE, WALL
+from inferkit.measure.latency.observed import observe
 from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.latency.warmup import warm_up
-from inferkit.measure.machine.gpu import GpuTelemetry, Summary
-from inferkit.measure.machine.host import HighWater, HostActivity, HostState, usable_cpus
+from inferkit.measure.machine.gpu import GpuTelemetry
+from inferkit.measure.machine.host import HighWater, HostActivity
 from inferkit.measure.machine.lease import device_lease
-from inferkit.measure.machine.processes import ProcessTimes
-from inferkit.measure.machine.quiet_core import QuietCore
 from inferkit.network.network import unit_of
 
 if TYPE_CHECKING:
@@ -127,7 +125,7 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
         warmth = warm_up(
             lambda: session.execute().wall, limit=spec.warmup_limit, clock=None if gpu is None else gpu.sm_clock
         )
-        measured = _measure(session, spec, gpu)
+        measured = observe(session, spec, spec.engine.max_batch, gpu)
         gc.enable()
         _check_results(first, session.fetch(), spec.engine.backend)
         extra = inject.ballast(injected, memory.peak())
@@ -152,16 +150,6 @@ def measure_replicate(spec: ReplicateSpec) -> Replicate:
             unit=unit_of(opened.inputs),
             outputs=_kept(first, session, spec, engine.info.precision) if spec.details else {},
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """The raw trace, what the host and the GPU did meanwhile, and why it says nothing of the engine."""
-
-    trace: NDArray[np.float64]
-    host: dict[str, Any]
-    gpu: Summary | None
-    invalid: tuple[str, ...]
 
 
 def _feeds(session: Session, spec: ReplicateSpec) -> dict[str, NDArray[Any]]:
@@ -194,22 +182,6 @@ def _check_results(first: Outputs, last: Outputs, backend: str) -> None:
                 f"{backend} computed something else after the measurement than before it, from the same input: output "
                 f"{name!r} differs by {difference:.2g} of its norm; its times say nothing"
             )
-
-
-def _measure(session: Session, spec: ReplicateSpec, gpu: GpuTelemetry | None) -> _Measured:
-    """The raw trace, and what went on meanwhile. On a GPU the thread that waits keeps to a quiet core."""
-    processes, host_before = ProcessTimes.now(), HostState.now()
-    if gpu is None:
-        trace, telemetry, core_facts = iterate(session.execute, spec), None, {}
-    else:
-        with gpu.watch() as watch, contextlib.closing(QuietCore(session.execute)) as placed:
-            trace = iterate(session.execute, spec, placed.check)
-            core_facts = placed.as_dict()
-        telemetry = watch.summary((len(trace) + placed.runs) * session.batches_per_round * spec.engine.max_batch)
-    ended = float(trace[-1, 0] + trace[-1, WALL] * session.batches_per_round)
-    activity = HostActivity.between(host_before, HostState.now(), ended, processes)
-    invalid = activity.disturbances(usable_cpus()) if telemetry is None else telemetry.disturbances()
-    return _Measured(trace, {**activity.as_dict(), "cpus": usable_cpus(), **core_facts}, telemetry, invalid)
 
 
 def _datum(trace: NDArray[np.float64], backend: str) -> float:

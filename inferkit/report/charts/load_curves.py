@@ -43,11 +43,6 @@ class LoadCurves:
     curves: tuple[tuple[float, tuple[LoadPoint, ...]], ...]
 
 
-def is_load(path: str | os.PathLike[str]) -> bool:
-    """Whether this JSON is such a sweep. BaselineError where it is no JSON at all."""
-    return read_json(path, nan=True, one_by_one="benchmarks").values.get("kind") == KIND
-
-
 def read_load(path: str | os.PathLike[str]) -> LoadCurves:
     """Read and check a sweep. BaselineError for a file that is damaged, newer, or something else."""
     top = read_json(path)

@@ -32,6 +32,7 @@ CHART_STYLE = (
     ".chart .limit{stroke-dasharray:3 5;stroke-width:1.5;opacity:.85}"
     ".chart .thin{fill:none;stroke-width:1.4;stroke-linejoin:round}"
     ".chart .range{stroke-width:2;opacity:.55}.chart .box{stroke-width:7;opacity:.45}"
+    ".chart .bar{stroke-width:1.2}.chart .open{fill:var(--paper);stroke-width:1.8}"
     ".chart .hollow{fill:none;stroke:var(--muted);stroke-width:1.5}"
     ".chart .tall{stroke-width:10}.chart .spots{stroke-width:7;stroke-linecap:round}"
     ".chart .inside{fill:var(--paper);font-weight:600}"

@@ -8,7 +8,7 @@ from typing import Any
 from inferkit.errors import UsageError
 from inferkit.report.charts.palette import DASHES, LIGHT
 from inferkit.report.charts.study import Chart
-from inferkit.report.charts.svg import LOG_X, LOG_Y, is_logarithmic, look, scales, short
+from inferkit.report.charts.svg import LOG_X, LOG_Y, heights, is_logarithmic, look, scales, short
 
 _MARKERS = ("o", "s", "^", "D")
 
@@ -35,6 +35,17 @@ def draw_png(chart: Chart) -> bytes:
             linestyle=":" if series.limit else _dash(its.dash) if joined else "none",
             marker="none" if series.limit and joined else _MARKERS[its.shape],
         )
+        for (x, _), (low, high) in zip(series.points, series.bars, strict=False):
+            axes.plot([x, x], [low, high], color=LIGHT[its.color], linewidth=1, marker="_")
+        hollow = [series.points[number] for number in sorted(series.unsteady)]
+        axes.plot(
+            [x for x, _ in hollow],
+            [y for _, y in hollow],
+            color=LIGHT[its.color],
+            linestyle="none",
+            marker=_MARKERS[its.shape],
+            markerfacecolor="white",
+        )
         if chart.categories and len(chart.series) <= 2:
             for x, y in series.points:
                 axes.annotate(f"{y:.4g}", (x, y), (9, 0), textcoords="offset points", va="center", fontsize="small")
@@ -58,7 +69,7 @@ def _dash(which: int) -> Any:
 def _ticks(axes: Any, chart: Chart) -> None:
     """Scales and ticks as the SVG has them."""
     xs = [x for series in chart.series for x, _ in series.points]
-    ys = [y for series in chart.series for _, y in series.points]
+    ys = heights(chart)
     _, _, x_ticks, y_ticks = scales(chart)
     if chart.categories:
         axes.set_xlim(-0.5, len(chart.categories) - 0.5)

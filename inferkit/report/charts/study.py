@@ -16,12 +16,18 @@ from inferkit.report.facts import accuracy_facts, mapping, number, text, unit_of
 
 @dataclass(frozen=True)
 class Series:
-    """Points (x, y) in order. `limit` is a line that nothing can be above (or below), drawn dashed."""
+    """Points (x, y) in order. `limit` is a line that nothing can be above (or below), drawn dashed.
+
+    `bars` are the error bars of the points, from y to y, where there are any; `unsteady` numbers the points that are
+    drawn hollow.
+    """
 
     name: str
     points: tuple[tuple[float, float], ...]
     notes: tuple[str, ...] = ()
     limit: bool = False
+    bars: tuple[tuple[float, float], ...] = ()
+    unsteady: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

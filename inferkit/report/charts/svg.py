@@ -79,7 +79,7 @@ Scale = Callable[[float], float]
 def scales(chart: Chart) -> tuple[Scale, Scale, Sequence[float], Sequence[float]]:
     """Where x and y are in the viewBox, and the ticks of both axes."""
     xs = [x for series in chart.series for x, _ in series.points]
-    ys = [y for series in chart.series for _, y in series.points]
+    ys = heights(chart)
     right, bottom = WIDTH - _RIGHT, _TOP + PLOT_HEIGHT
     if chart.categories:
         step = (right - _LEFT) / len(chart.categories)
@@ -99,6 +99,12 @@ def scales(chart: Chart) -> tuple[Scale, Scale, Sequence[float], Sequence[float]
         y_ticks = ticks(low, high)
         low, high = min(low, y_ticks[0]), max(high * 1.04 if chart.from_zero else high, y_ticks[-1])
     return x_scale, make_scale(low, high, bottom, _TOP, logarithmic), x_ticks, y_ticks
+
+
+def heights(chart: Chart) -> list[float]:
+    """Every y that is drawn: those of the points and the ends of their error bars."""
+    points = [y for series in chart.series for _, y in series.points]
+    return points + [y for series in chart.series for bar in series.bars for y in bar]
 
 
 def is_logarithmic(values: Sequence[float], least: float) -> bool:
@@ -191,13 +197,16 @@ def _marks(chart: Chart) -> list[str]:
             parts.append(f'<path class="line s{kind} {dash}" d="M{path}"/>')
         if series.limit and len(placed) > 1:
             continue
+        for (x, _), (low, high) in zip(placed, series.bars, strict=False):
+            parts.append(f'<path class="line bar s{kind}" d="{_bar(x, y_scale(low), y_scale(high))}"/>')
         for number, (x, y) in enumerate(placed):
             where = (
                 series.notes[number] if series.notes else f"{chart.x_label} {_x_text(chart, series.points[number][0])}"
             )
             said = f"{series.name}, {where}"
             value = series.points[number][1]
-            parts.append(marker(kind, x, y, f"{said}: {value:.4g} {chart.y_label}", its.shape))
+            title = f"{said}: {value:.4g} {chart.y_label}"
+            parts.append(marker(kind, x, y, title, its.shape, hollow=number in series.unsteady))
             if chart.categories and len(chart.series) <= 2:  # more would lie on each other
                 parts.append(f'<text class="tick" x="{x + 9:.1f}" y="{y + 4:.1f}">{value:.4g}</text>')
     return parts
@@ -224,7 +233,12 @@ def look(index: int, series: Sequence[Series]) -> Look:
     return Look(color, (color + again) % SHAPES, (color + 2 * again) % SERIES)
 
 
-def marker(color: int, x: float, y: float, title: str, shape: int | None = None) -> str:
+def _bar(x: float, low: float, high: float) -> str:
+    """An error bar with its caps."""
+    return f"M{x - 4:.1f} {low:.1f}h8M{x:.1f} {low:.1f}V{high:.1f}M{x - 4:.1f} {high:.1f}h8"
+
+
+def marker(color: int, x: float, y: float, title: str, shape: int | None = None, *, hollow: bool = False) -> str:
     """A point, with what it stands for. Each colour has a shape of its own, unless another is asked for."""
     shapes = (
         f"M{x - 4:.1f} {y:.1f}a4 4 0 1 0 8 0a4 4 0 1 0 -8 0",
@@ -233,7 +247,8 @@ def marker(color: int, x: float, y: float, title: str, shape: int | None = None)
         f"M{x:.1f} {y - 5.5:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5z",
     )
     path = shapes[(color if shape is None else shape) % SHAPES]
-    return f'<path class="dot f{color}" d="{path}"><title>{escape(title)}</title></path>'
+    look = f"open s{color}" if hollow else f"dot f{color}"
+    return f'<path class="{look}" d="{path}"><title>{escape(title)}</title></path>'
 
 
 def _legend(series: Sequence[Series]) -> tuple[list[str], int]:
