@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# The precision of a layer of float32 tensors whose kernel does not say how it multiplies them.
+FP32_OR_TF32 = "fp32 or tf32"
 _TEXTS = ("kind", "precision", "kernel", "format")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inferkit.backends.layer_table import LayerRow, LayerTable
+from inferkit.backends.layer_table import FP32_OR_TF32, LayerRow, LayerTable
 from inferkit.errors import some
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class OtherPrecision:
     @property
     def text(self) -> str:
         """`conv1 (fp32, 12 %)`."""
-        return f"{self.layer} ({self.precision}, {100 * self.share:.2g} %)"
+        return f"{self.layer} ({self.precision}, {100 * self.share:.3g} %)"
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def others_from(content: object) -> tuple[OtherPrecision, ...]:
 def precision_share(network: Network, table: LayerTable, build: Mapping[str, Any] | None = None) -> PrecisionShare:
     """How much of what `network`, at its precision, asks for ran in it, by the layer table of its engine.
 
-    `build` are the options that the engine was built with: `emulate` asks for another precision on purpose. TF32 is
-    a permission: a layer that ran in FP32 is none that ran in another precision, and none that is known to use TF32.
+    `build` are the options that the engine was built with: `emulate` asks for another precision on purpose.
     """
     precision = network.precision
     if build is not None and build.get("emulate"):
@@ -122,7 +121,7 @@ def _ran_in(precision: str, rows: Sequence[LayerRow]) -> str:
     multiplying = {row.precision for row in rows if row.multiplies}
     types = multiplying or {row.precision for row in rows}
     is_certain = types and "" not in types and (multiplying or len(types) == 1)
-    if not is_certain or (precision == "tf32" and "fp32" in types):
+    if not is_certain or (FP32_OR_TF32 in types and precision in ("fp32", "tf32")):
         return ""
     return next(iter(sorted(types - {precision})), precision)
 
@@ -130,4 +129,4 @@ def _ran_in(precision: str, rows: Sequence[LayerRow]) -> str:
 def _unknown(names: Sequence[str], share: float, table: LayerTable) -> str:
     if not any(row.precision for row in table):
         return "the backend does not say what its layers compute in"
-    return f"what {100 * share:.2g} % of the work runs in is not known: {some(names, _NAMED)}"
+    return f"what {100 * share:.3g} % of the work runs in is not known: {some(names, _NAMED)}"

@@ -148,16 +148,16 @@ def _amount(metric: Metric, value: float) -> str:
 
 def _exact(metric: Metric, pair: JudgedPair, base: float, head: float) -> Outcome:
     margin, stated = pair.margin_of(metric, base), pair.head.margins.get(metric.name)
-    worse = base - head if metric.higher_is_better else head - base
-    change = worse / base if base else math.copysign(math.inf, worse) if worse else 0.0
+    better, worse = (head, base) if metric.higher_is_better else (base, head)  # as far as head is worse
+    change = worse / better - 1 if better else (math.inf if worse else 0.0)
     # An amount is a share of no base of 0.
     amount = None if stated is None or stated.is_share else stated.amount
-    verdict = verdict_beyond(change, margin) if amount is None else verdict_beyond(worse, amount)
+    verdict = verdict_beyond(change, margin) if amount is None else verdict_beyond(worse - better, amount)
     grown = head - base
     reason = f"{_amount(metric, abs(grown))} {'more' if grown > 0 else 'less'}"
-    if verdict is Verdict.PASS and worse <= 0:
+    if verdict is Verdict.PASS and worse <= better:
         reason = ""
-    shown = change if math.isfinite(change) else None
+    shown = change if math.isfinite(change) and (base or not head) else None
     known = margin if math.isfinite(margin) else None
     outcome = Outcome(pair.head.case, metric.name, verdict, base, head, shown, margin=known, reason=reason)
     return _with_reason(outcome, pair.stated(metric))

@@ -14,19 +14,26 @@ from inferkit.gate.outcome import Outcome, Verdict
 from inferkit.gate.run import CaseRun
 
 _ROUNDING = 1e-9  # percent
-_HINT = (
-    "leave these layers out when the precision is applied, or state what is meant as `precision_share` in the matrix"
-)
+_HINT = "state less as `precision_share` in the matrix, or give it a model that leaves these layers as they are"
 
 
 def judge_shares(outcomes: Sequence[Outcome], head: Iterable[CaseRun]) -> list[Outcome]:
-    """The outcomes, in which cases with less than their least share FAIL; the layers are named wherever it is less."""
+    """The outcomes, with FAILED of the cases that have less than their least share; what lost some of it says where."""
     cases = {case.case: case for case in head}
-    judged = [_named(outcome, cases) if outcome.metric == PRECISION_SHARE else outcome for outcome in outcomes]
-    compared = {outcome.case: outcome for outcome in judged if outcome.metric == PRECISION_SHARE}
-    failing = [failed for case in cases.values() if (failed := _failed(case, compared.get(case.case))) is not None]
-    short = {outcome.case for outcome in failing}
-    return [each for each in judged if each.metric != PRECISION_SHARE or each.case not in short] + failing
+    compared = {outcome.case for outcome in outcomes if outcome.metric == PRECISION_SHARE}
+    judged = [
+        _judged(cases[each.case], each) if each.metric == PRECISION_SHARE and each.case in cases else each
+        for each in outcomes
+    ]
+    alone = (_failed(case, None) for name, case in cases.items() if name not in compared)
+    return [*judged, *(outcome for outcome in alone if outcome is not None)]
+
+
+def _judged(case: CaseRun, compared: Outcome) -> Outcome:
+    failed = _failed(case, compared)
+    if failed is not None or compared.verdict is not Verdict.REGRESSED:
+        return failed or compared
+    return replace(compared, reason="; ".join(filter(None, (compared.reason, _elsewhere(case)))))
 
 
 def _failed(case: CaseRun, compared: Outcome | None) -> Outcome | None:
@@ -34,15 +41,10 @@ def _failed(case: CaseRun, compared: Outcome | None) -> Outcome | None:
     share = next(iter(case.values(METRICS[PRECISION_SHARE])), None)
     if share is None or case.least_share is None or share >= case.least_share - _ROUNDING:
         return None
-    reason = f"less than the {case.least_share:g} % that must run in the precision asked for"
-    if case.other_precisions:
-        reason += f"; elsewhere: {named(case.other_precisions)}"
+    parts = (f"less than the {case.least_share:g} % that must run in the precision asked for", _elsewhere(case))
     outcome = compared or Outcome(case.case, PRECISION_SHARE, Verdict.FAILED, head=share)
-    return replace(outcome, verdict=Verdict.FAILED, reason=reason, hint=_HINT)
+    return replace(outcome, verdict=Verdict.FAILED, reason="; ".join(filter(None, parts)), hint=_HINT)
 
 
-def _named(outcome: Outcome, cases: dict[str, CaseRun]) -> Outcome:
-    others = cases[outcome.case].other_precisions if outcome.case in cases else ()
-    if outcome.verdict is not Verdict.REGRESSED or not others:
-        return outcome
-    return replace(outcome, reason="; ".join(filter(None, (outcome.reason, f"elsewhere: {named(others)}"))))
+def _elsewhere(case: CaseRun) -> str:
+    return f"elsewhere: {named(case.other_precisions)}" if case.other_precisions else ""

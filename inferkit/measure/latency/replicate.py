@@ -256,7 +256,9 @@ def _details(
     if not spec.engine.prepared:
         return details
     network = load_prepared(Path(spec.engine.prepared))
-    details["precision_share"] = precision_share(network, table or session.layers(), spec.engine.build).as_dict()
+    with contextlib.suppress(InferkitError):  # whose layers cannot be timed may be inspected, or not
+        table = table or session.layers()
+    details["precision_share"] = precision_share(network, table, spec.engine.build).as_dict()
     card = card_of(gpu.facts().get("name")) if gpu is not None else None
     if card is not None:
         limit = limit_of(work_of(network), network.precision, spec.engine.max_batch, card)

@@ -212,12 +212,13 @@ class Matrix:
 
     def least_share(self, case: Case, network: NetworkDefinition) -> float | None:
         """Percent of a case's work that must run in the precision asked for: its network's, its backend's, else
-        LEAST_PRECISION_SHARE; None for a precision that the backend is known to compute in FP32.
+        LEAST_PRECISION_SHARE; None for TF32, which is a permission, and where the backend is known to compute in FP32.
         """
         stated = {**self.settings(case.backend).precision_share, **network.precision_share}
         if case.precision in stated:
             return stated[case.precision]
-        return None if case.precision in backend(case.backend).facts.computes_in_fp32 else LEAST_PRECISION_SHARE
+        is_permission = case.precision in ("tf32", *backend(case.backend).facts.computes_in_fp32)
+        return None if is_permission else LEAST_PRECISION_SHARE
 
     def latency_margin(self, case: Case, network: NetworkDefinition, default: float | None = None) -> float:
         """The margin of a case's latency, a share: what is stated, else `default`, else what the backend says."""

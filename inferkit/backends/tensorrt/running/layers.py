@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from inferkit.backends.layer_table import LayerRow, LayerTable
+from inferkit.backends.layer_table import FP32_OR_TF32, LayerRow, LayerTable
 from inferkit.backends.tensorrt.running.kernels import multiplied_type
 
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]\x1e]+)\]")
@@ -111,9 +111,12 @@ def _precision(layer: Mapping[str, Any]) -> str:
 
 
 def _read_type(layer: Mapping[str, Any]) -> str:
-    """The type of the first input that can be multiplied; empty where none says so."""
-    types = (_type(_texts(tensor)[1]) for tensor in _tensors(layer, "Inputs"))
-    return next((found for found in types if found and found not in _NEVER_MULTIPLIED), "")
+    """The type of the first input that can be multiplied, else of the weights; empty where none says so."""
+    weights = layer.get("Weights")
+    types = [_type(_texts(tensor)[1]) for tensor in _tensors(layer, "Inputs")]
+    types += [_type(str(weights.get("Type") or ""))] if isinstance(weights, Mapping) else []
+    read = next((found for found in types if found and found not in _NEVER_MULTIPLIED), "")
+    return FP32_OR_TF32 if read == "fp32" else read
 
 
 def _type(text: str) -> str:
