@@ -75,7 +75,7 @@ def _percent(value: object) -> float:
     """A share as a number from 0 to 1 or as a text in percent. ValueError for anything else."""
     if isinstance(value, str) and value.rstrip().endswith("%"):
         percent = float(value.rstrip().removesuffix("%"))
-    elif isinstance(value, int | float) and not isinstance(value, bool) and value <= 1:
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         percent = 100.0 * value
     else:
         raise ValueError(value)
