@@ -73,7 +73,9 @@ class Facts:
     any, every process builds its engine. `rebuilt_by_timing`: two builds of one network differ, since the builder times
     what it chooses from; `engine_parts` are the buckets of a fingerprint that an engine depends on; `build_anew` are
     the options of a build that takes nothing from earlier ones.
-    `emulates` names precisions that `build(…, emulate=True)` computes in FP32, right in accuracy and not in speed.
+    `computes_in_fp32` names precisions whose graphs it takes and computes in FP32, for want of kernels: no case fails
+    for that. `emulates` names precisions that `build(…, emulate=True)` computes in FP32, right in accuracy and not in
+    speed.
     `build_settings` and `session_settings` are what `build` and `Engine.session` take; `path_settings` are those of
     them that may name a file or folder, which is one of this machine.
     """
@@ -87,6 +89,7 @@ class Facts:
     rebuilt_by_timing: bool = False
     engine_parts: tuple[str, ...] = ("version", "machine")
     build_anew: Mapping[str, Any] = field(default_factory=dict)
+    computes_in_fp32: tuple[str, ...] = ()
     emulates: tuple[str, ...] = ()
     build_settings: tuple[str, ...] = ()
     session_settings: tuple[str, ...] = ()
@@ -186,6 +189,14 @@ class Session(ABC):
         Profiling slows an engine down: call it after the measurement.
         """
         return ()
+
+    def layers(self) -> LayerTable:
+        """Every layer of the loaded batch's engine and what it computes in; empty where the backend does not say.
+
+        Without times, unless they are needed to know. By them it is judged whether an engine computes in the precision
+        that was asked for (precision_share.py).
+        """
+        return self.layer_times(1)
 
     def __enter__(self) -> Self:
         return self

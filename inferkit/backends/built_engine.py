@@ -1,4 +1,4 @@
-"""Compares an engine that was just built with its network computed by ONNX Runtime: builders err too.
+"""Compares an engine that was just built with its network computed by ONNX Runtime, and reads what its layers run in.
 
 The network was compared with FP32 when it was brought to its precision; the engine is what is left to compare, on the
 machine that runs it. Its outputs may differ by what the precision itself changes on the same inputs, and a margin.
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferkit.backends.base import Engine, EngineInfo
+from inferkit.backends.base import Engine, EngineInfo, Session
+from inferkit.backends.precision_share import precision_share
 from inferkit.errors import BackendError, InferkitError
 from inferkit.network.as_written import reason_of
 from inferkit.network.network import Network
@@ -39,27 +40,48 @@ _NOTHING = 3.0
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def require_agreement(engine: Engine, network: Network, **settings: Any) -> str:
-    """One sentence on how far a built engine agrees with `network`, which it was built from, or why that is not known.
+@dataclass(frozen=True)
+class CheckedEngine:
+    """What is known of an engine that was just built, a sentence each, or why it is not known.
+
+    `comparison`: how far it agrees with its network; `share`: how much of its work runs in the precision asked for,
+    empty where nothing was run.
+    """
+
+    comparison: str
+    share: str = ""
+
+
+def require_agreement(engine: Engine, network: Network, **settings: Any) -> CheckedEngine:
+    """How far a built engine agrees with `network`, which it was built from, and what its layers run in.
 
     `settings` are those of `Engine.session`. Where the engine cannot run here, nothing is compared. BackendError names
     the first output that differs beyond what the precision explains.
     """
     if any(node.op_type in DRAWING for node in network.model.graph.node):
-        return "not compared with ONNX Runtime: the network draws random numbers"
+        return CheckedEngine("not compared with ONNX Runtime: the network draws random numbers")
     try:
         reference = _Reference.of(network, engine.info)
     except Exception as error:  # ONNX Runtime's exceptions have no common class below Exception
-        return f"not compared with ONNX Runtime: {reason_of(error)}"
+        return CheckedEngine(f"not compared with ONNX Runtime: {reason_of(error)}")
     if reference is None:
-        return "not compared with ONNX Runtime: none of the sizes tried for its inputs runs"
+        return CheckedEngine("not compared with ONNX Runtime: none of the sizes tried for its inputs runs")
     try:
         session = engine.session(**settings)
     except InferkitError as error:  # no GPU here, or another one
-        return f"not compared with ONNX Runtime: the engine does not run here ({error})"
+        return CheckedEngine(f"not compared with ONNX Runtime: the engine does not run here ({error})")
     with session:
         outputs = session.run(dict(reference.feeds))
-    return _judged(engine, network, reference, outputs)
+        share = _share(session, network)
+    return CheckedEngine(_judged(engine, network, reference, outputs), share)
+
+
+def _share(session: Session, network: Network) -> str:
+    """What is known of the precisions of a session's layers; no engine is refused for it."""
+    try:
+        return precision_share(network, session.layers()).sentence
+    except InferkitError as error:
+        return f"the share computed in {network.precision} is not known: {error}"
 
 
 @dataclass(frozen=True, eq=False)

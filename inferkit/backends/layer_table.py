@@ -7,9 +7,11 @@ be put down to layers (gate/layer_diff.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+# The precision of a layer of float32 tensors whose kernel does not say how it multiplies them.
+FP32_OR_TF32 = "fp32 or tf32"
 _TEXTS = ("kind", "precision", "kernel", "format")
 
 
@@ -18,7 +20,9 @@ class LayerRow:
     """One layer as it ran. `seconds` per batch, None where it was not timed; texts are empty where not known.
 
     `origins` are the names of the network's layers that it computes: a fusion has several, a copy that the backend
-    added has none. `kernel` is TensorRT's tactic, or ONNX Runtime's operator.
+    added has none. `kernel` is TensorRT's tactic, or ONNX Runtime's operator. `precision` is the type that the layer
+    computes in, as inferkit calls it. `multiplies`: it is known to do the work of a convolution, a product of matrices
+    or a recurrent layer; files do not keep this.
     """
 
     name: str
@@ -28,6 +32,7 @@ class LayerRow:
     format: str = ""
     seconds: float | None = None
     origins: tuple[str, ...] = ()
+    multiplies: bool = field(default=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, sparse: nothing that is empty; `us` are microseconds to four digits, `of` the origins."""

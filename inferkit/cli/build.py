@@ -97,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
     for note in network.notes:
         print(f"note: {note}")
     print(describe(engine, network, args.output))
+    if share := engine.info.details.get("precision_share"):
+        print(share)
     return ExitCode.OK
 
 

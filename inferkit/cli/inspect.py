@@ -174,6 +174,7 @@ def _print_engine(info: dict[str, Any], layers: LayerTable | str, batch: int) ->
         "outputs": facts["outputs"] and tensors_text(facts["outputs"]),
         "calibration": facts["calibration"],
         "comparison": facts["comparison"] or None,
+        "precision": facts["precision_share"] or None,
         "workspace": facts["workspace_bytes"] and size(facts["workspace_bytes"]),
         "graph": facts["network_digest"] and facts["network_digest"][:12],
         "SHA-256": facts["sha256"],

@@ -58,7 +58,13 @@ class _Cluster:
         for case in cases:
             margin = campaign.matrix.latency_margin(case, networks[case])
             margins = campaign.matrix.margins_of(case, networks[case])
-            campaign.latency[case] = CaseRecord(case, networks[case], margin, margins=margins)
+            campaign.latency[case] = CaseRecord(
+                case,
+                networks[case],
+                margin,
+                margins=margins,
+                least_share=campaign.matrix.least_share(case, networks[case]),
+            )
         records = [campaign.latency[case] for case in cases]
         rounds = 1 if campaign.settings.smoke else campaign.settings.replicates
         campaign.progress.begin(2 * len(records))

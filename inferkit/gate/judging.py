@@ -1,8 +1,9 @@
 """Is head worse than base: one function for the suite, comparisons of files, A/B runs, promotions and the history.
 
 Every case of base or head gets an outcome of each metric that both have, in these steps: the evidence of each case; the
-rule over the whole suite; the layers that explain a changed latency; the metrics beside the latency; what the reference
-network says of the machine; the cases that only one of the two has, and those that failed; the accuracies. Pure.
+rule over the whole suite; the layers that explain a changed latency; the metrics beside the latency; what must run in
+the precision asked for; what the reference network says of the machine; the cases that only one of the two has, and
+those that failed; the accuracies. Pure.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from inferkit.gate.outcome import Outcome, Verdict, failed
 from inferkit.gate.reference import ARITHMETIC, MEMORY, Beside, Movement, explained
 from inferkit.gate.rules.beside_latency import JudgedPair, judge_metrics
 from inferkit.gate.rules.outputs import judge_outputs
+from inferkit.gate.rules.precision_share import judge_shares
 from inferkit.gate.rules.rule import LogSamples, Rule
 from inferkit.gate.run import CaseRun, Run
 
@@ -80,6 +82,7 @@ def judge(
     ]
     outcomes += judge_metrics(pairs, family)
     outcomes += judge_outputs([(base.cases[name], head.cases[name]) for name in both])
+    outcomes = judge_shares(outcomes, head.cases.values())
     movements: dict[str, dict[str, Movement]] = {ARITHMETIC: {}, MEMORY: {}}
     remarks = []
     for slug in dict.fromkeys([*head.references, *head.memory_references]):

@@ -28,6 +28,7 @@ COLD_START = "cold start"
 HOST_MEMORY = "host memory"
 DEVICE_MEMORY = "device memory"
 ENGINE_SIZE = "engine size"
+PRECISION_SHARE = "precision share"  # of the work, that ran in the precision asked for
 OUTPUTS = "outputs"  # what was computed, against what base computed of the same inputs
 REFERENCE = "reference"  # the latency of the reference network
 # What the matrix may ask of the outputs: to be shown, to be the same to the bit, to be within the precision's rounding.
@@ -46,6 +47,10 @@ ACCURACY_TOLERANCE = 0.5
 REFERENCE_TOLERANCE = 0.1
 # What is counted in bytes may differ for no reason: a node that was renamed, tactics that were chosen by timing.
 ENGINE_MARGIN = 0.02
+# What a builder that times its kernels may compute elsewhere in one build, and not in the next: small layers.
+PRECISION_SHARE_MARGIN = 0.05
+# Percent of the work asked for at a precision that must run in it, where the matrix does not say.
+LEAST_PRECISION_SHARE = 95.0
 # Two of three replicates that agree by chance look like a case without noise.
 FEWEST = 3
 
@@ -133,6 +138,16 @@ def _of_engine(name: str) -> Datum:
     return lambda mode, replicates: middle([getattr(each, name) for each in replicates])
 
 
+def _lowest(name: str) -> Datum:
+    """The lowest value of the replicates that know one: each build is an engine of its own."""
+
+    def values(mode: str, replicates: Sequence[Replicate]) -> list[float]:
+        known = [value for each in replicates if (value := getattr(each, name)) is not None]
+        return [min(known)] if known else []
+
+    return values
+
+
 def _log_execution(mode: str, replicates: Sequence[Replicate]) -> list[float]:
     """None on a CPU, where it is the wall time, and in rounds, whose parts overlap."""
     import numpy as np
@@ -181,6 +196,8 @@ _ROWS = (
     Metric(DEVICE_MEMORY, Unit.BYTES, "device_memory", Test.EXACT, _of_engine("device_memory"), ENGINE_MARGIN,
            only_rebuilt=True),  # other backends compute in host memory, which is judged as such
     Metric(ENGINE_SIZE, Unit.BYTES, "engine_bytes", Test.EXACT, _of_engine("engine_bytes"), ENGINE_MARGIN),
+    Metric(PRECISION_SHARE, Unit.PERCENT, "precision_share", Test.EXACT, _lowest("precision_share"),
+           PRECISION_SHARE_MARGIN, higher_is_better=True),  # rules/precision_share.py asks for the least of it
     Metric(ACCURACY, Unit.PERCENT, "top1", Test.PAIRED, margin=ACCURACY_TOLERANCE, higher_is_better=True),
     Metric(TOP5, Unit.PERCENT, "top5", Test.NONE, higher_is_better=True),
     Metric(REFERENCE, Unit.SECONDS, "log_medians", Test.NONE, logarithmic=True, machine=True),

@@ -15,7 +15,7 @@ class Verdict(StrEnum):
 
     SUSPECT: worse than the stored baseline, and base could not be measured again to tell the machine from the software.
     SCREENED: compared with the nearest baseline, which is of another driver, library or CPU. WAIVED: it would fail, and
-    somebody answers for it until a date.
+    somebody answers for it until a date. FAILED: it could not be measured, or does not do what was asked for.
     """
 
     PASS = "PASS"
@@ -82,6 +82,11 @@ class Outcome:
         """Whether the measurement is worth nothing: INVALID, or INCONCLUSIVE as the machine may have done all of it."""
         moved = self.verdict is Verdict.INCONCLUSIVE and self.machine is not None
         return self.verdict is Verdict.INVALID or moved
+
+    @property
+    def is_unmeasured(self) -> bool:
+        """Whether the case could not be measured; what FAILED with a value was measured, and is not what was asked."""
+        return self.verdict is Verdict.FAILED and self.head is None
 
     @property
     def line(self) -> str:

@@ -24,7 +24,7 @@ from inferkit.version import __version__
 # Replicates of the reference that a baseline keeps when runs of parts of its cases add theirs.
 _MOST_REFERENCES = 12
 _DIGITS = 6  # of a percentage
-_REFUSED = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.WAIVED, Verdict.INVALID)
+_REFUSED = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.FAILED, Verdict.WAIVED, Verdict.INVALID)
 _Kind = TypeVar("_Kind", bound=Measured)
 _Beside = TypeVar("_Beside")
 
@@ -183,7 +183,7 @@ def _no_longer_waived(accepted: Sequence[Outcome]) -> list[str]:
 
 
 # Of the metrics beside the latency only what changed is shown.
-_SHOWN = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.IMPROVED, Verdict.INVALID)
+_SHOWN = (Verdict.REGRESSED, Verdict.SUSPECT, Verdict.FAILED, Verdict.IMPROVED, Verdict.INVALID)
 
 
 def _refused_in_run(head: Run, refused: Sequence[Outcome]) -> list[Outcome]:

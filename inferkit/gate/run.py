@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from inferkit.backends.precision_share import OtherPrecision
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.metrics import BUILD_TIME, COLD_START, LATENCY, METRICS, SHOW, Metric, of_replicates
 from inferkit.gate.outcome import Outcome
@@ -50,6 +51,8 @@ class CaseRun(Measured):
     `margins` are those stated of the metrics beside the latency, by name.
     `replicates_known` is False where the one value hides how many processes there were. `layers` is the layer table.
     `files` are those that the network is made of, with their SHA-256 (suite/matrix/network_files.py).
+    `least_share` is the percentage of its work that must run in the precision asked for, None where none must,
+    `other_precisions` are the layers that ran in another one.
     `outputs` is what was computed, None where that was not kept; `outputs_rule` what is asked of it (rules/outputs.py).
     """
 
@@ -64,6 +67,8 @@ class CaseRun(Measured):
     files: Mapping[str, str] = field(default_factory=dict)
     outputs: KeptOutputs | None = None
     outputs_rule: str = SHOW
+    least_share: float | None = None
+    other_precisions: tuple[OtherPrecision, ...] = ()
 
     @property
     def log_medians(self) -> tuple[float, ...]:
@@ -84,7 +89,7 @@ class CaseRun(Measured):
         return replace(self, data={datum: values for datum, values in self.data.items() if datum not in _OF_BUILDING})
 
     def pooled(self, other: CaseRun) -> CaseRun:
-        """Replicates of both as one's; of an engine's values, the largest. All else is as it is here.
+        """Replicates of both as one's; of an engine's values, the worst. All else is as it is here.
 
         Where one of them has several builds, the builds of each are its own.
         """
@@ -97,7 +102,8 @@ class CaseRun(Measured):
         for metric in of_replicates():
             both = self.data.get(metric.datum, ()) + other.data.get(metric.datum, ())
             if both:
-                data[metric.datum] = (max(both),) if metric.of_engine else both
+                worst = min if metric.higher_is_better else max
+                data[metric.datum] = (worst(both),) if metric.of_engine else both
         return replace(self, data=data, builds=builds)
 
 

@@ -42,6 +42,7 @@ _LATENCY = (
     Column("throughput", "rate", _plain, rank=3),
     Column("memory", "memory", size, rank=6),
     Column("at precision", "coverage", "{:.0%}".format, rank=1),
+    Column("precision share", "precision_share", "{:.0f} %".format, rank=1),
     Column("base", "base", seconds, rank=1),
     Column(_CHANGE, "change", _plain),
     Column("verdict", "verdict", _plain, left=True),
@@ -90,6 +91,10 @@ _EXPLAINED = (
     Verdict.MISSING,
     Verdict.NO_BASELINE,
 )
+
+
+# Rows of these kinds have times: what FAILED of them is a metric.
+_MEASURED = ("latency", "service")
 
 
 def render(results: Iterable[Mapping[str, Any]], *, width: int = 0, color: bool = False) -> list[str]:
@@ -143,17 +148,22 @@ def _remarks(results: Iterable[Mapping[str, Any]], width: int, color: bool) -> l
     failed: dict[str, tuple[str, list[str]]] = {}
     for result in results:
         verdict, kind = result["verdict"], result["row"]["kind"]
-        if result["row"].get("coverage_note"):
-            covered.setdefault(result["row"]["coverage_note"], []).append(result["row"]["case"])
+        for key in ("coverage_note", "precision_note"):
+            if result["row"].get(key):
+                covered.setdefault(result["row"][key], []).append(result["row"]["case"])
         if verdict == Verdict.SCREENED:
             continue  # the first line of the section says why, the table has the figures
         if verdict == Verdict.NO_BASELINE and kind in ("latency", "service"):
             reason = result["row"].get("reason") or ""
             absent[reason] = absent.get(reason, 0) + 1
-        elif verdict in _EXPLAINED or culprits(result["row"], result["line"])[1]:
+        elif (
+            verdict in _EXPLAINED
+            or (verdict == Verdict.FAILED and kind in _MEASURED)
+            or culprits(result["row"], result["line"])[1]
+        ):
             lines += headline_lines(result["line"], result["row"], width=width, color=color)
         lines += [part for line in result["row"].get("also", ()) for part in folded(line, width)]
-        if verdict == Verdict.FAILED:
+        if verdict == Verdict.FAILED and kind not in _MEASURED:
             case, reason = result["row"]["case"], result["row"]["reason"]
             # Sizes, addresses and times differ from case to case; the cause is the same.
             failed.setdefault(re.sub(r"\d+", "0", reason), (reason, []))[1].append(case)

@@ -49,7 +49,8 @@ def with_weights(network: Network, change: Any) -> Network:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sound_engine_agrees(precision: str, seed: int) -> None:
     network = classifier(precision, seed)
-    assert require_agreement(engine(network), network).startswith("agrees with ONNX Runtime ")
+    checked = require_agreement(engine(network), network)
+    assert checked.comparison.startswith("agrees with ONNX Runtime ")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -105,7 +106,7 @@ class FixedEngine(Engine):
 @pytest.mark.parametrize("rows", [1, 7])
 def test_an_engine_of_a_fixed_batch_is_fed_as_many(rows: int) -> None:
     network = classifier("fp16")
-    assert require_agreement(FixedEngine(engine(network, 7), rows), network).startswith("agrees")
+    assert require_agreement(FixedEngine(engine(network, 7), rows), network).comparison.startswith("agrees")
     wrong = engine(with_weights(network, np.flip), 7)
     with pytest.raises(BackendError, match="something else"):
         require_agreement(FixedEngine(wrong, rows), network)
@@ -114,14 +115,14 @@ def test_an_engine_of_a_fixed_batch_is_fed_as_many(rows: int) -> None:
 def test_an_engine_that_cannot_run_here_is_not_compared_and_says_why() -> None:
     network = classifier("fp32")
     absent = FixedEngine(engine(network), 2, BackendUnavailable("there is no GPU"))
-    sentence = require_agreement(absent, network)
+    sentence = require_agreement(absent, network).comparison
     assert sentence == "not compared with ONNX Runtime: the engine does not run here (there is no GPU)"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_an_engine_that_takes_raw_pixels_is_fed_pixels(precision: str) -> None:
     network = with_uint8_input(classifier(precision), Uint8Input(mean=128.0, scale=0.3))
-    assert require_agreement(engine(network), network).startswith("agrees with ONNX Runtime")
+    assert require_agreement(engine(network), network).comparison.startswith("agrees with ONNX Runtime")
     wrong = replace(engine(with_uint8_input(classifier(precision), Uint8Input(mean=0.0, scale=0.3))), network=network)
     with pytest.raises(BackendError, match="something else"):
         require_agreement(wrong, network)
@@ -131,8 +132,8 @@ def test_what_is_drawn_or_chosen_is_not_compared() -> None:
     text = """<ir_version: 8, opset_import: ["" : 17]>
         g (float[N, 4] x) => (float[N, 4] y, int64[N, 1] k) {{ r = {op} y = Add(x, r) k = ArgMax<axis = 1>(x) }}"""
     drawing = Network.from_model(parser.parse_model(text.format(op="RandomUniformLike(x)")), "drawing")
-    assert "draws random numbers" in require_agreement(engine(drawing), drawing)
+    assert "draws random numbers" in require_agreement(engine(drawing), drawing).comparison
     choosing = Network.from_model(parser.parse_model(text.format(op="Exp(x)")), "choosing")
-    sentence = require_agreement(engine(choosing), choosing)
+    sentence = require_agreement(engine(choosing), choosing).comparison
     assert sentence.startswith("agrees")
     assert sentence.endswith("; not compared: k")

@@ -47,6 +47,7 @@ class OnnxRuntimeBackend(Backend):
         # Small layers that wait for each other: a CPU that slows down shows in them.
         reference=ReferenceNetwork("reference-2"),
         memory_reference=ReferenceNetwork("memory-1"),
+        computes_in_fp32=("fp16",),
         emulates=("bf16", "fp8"),
         build_settings=("warm_start", "emulate", "integers", *Settings.__dataclass_fields__),
         session_settings=tuple(Settings.__dataclass_fields__),

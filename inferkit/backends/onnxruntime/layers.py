@@ -27,6 +27,8 @@ _KERNEL = re.compile(r"^(?:Fused|QLinear)")  # what a kernel's operator has befo
 # Rows that only change type or layout, which a backend adds and drops as it likes.
 _MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 _COPIES = (*_MOVES, "QuantizeLinear", "DequantizeLinear", "Cast", "ReorderInput", "ReorderOutput")
+# Kernels that do the counted work, whatever else is fused into them.
+_MULTIPLYING = re.compile(r"Conv|Gemm|MatMul|Attention|LSTM|GRU|RNN")
 _TRANSPARENT = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Constant", "Dropout")
 
 
@@ -36,9 +38,16 @@ def onnx_layers(times: Sequence[NodeTime], network: Network) -> LayerTable:
     for time, layers in zip(times, _Attribution(network).layers(times), strict=True):
         kernel = f"{time.op} (nchwc)" if "_nchwc" in time.node else time.op
         shown = layers[0] if layers else f"{time.op} after {before}"
-        rows.append(LayerRow(shown, time.op, time.precision, kernel, "", time.seconds, tuple(layers)))
+        multiplies = _MULTIPLYING.search(time.op) is not None
+        rows.append(LayerRow(shown, time.op, _precision(time), kernel, "", time.seconds, tuple(layers), multiplies))
         before = shown if layers else before
     return tuple(rows)
+
+
+def _precision(time: NodeTime) -> str:
+    """The type of what goes in; some operators quantize it themselves before they multiply."""
+    quantizes = time.op.startswith("DynamicQuantize") and _MULTIPLYING.search(time.op)
+    return "int8" if quantizes else time.precision
 
 
 class _Attribution:

@@ -46,6 +46,7 @@ class TensorRTEngine(Engine):
                 "sha256": info.sha256,
                 "warnings": list(info.warnings),
                 "comparison": info.comparison,
+                "precision_share": info.precision_share,
             },
             network=info.network,
         )

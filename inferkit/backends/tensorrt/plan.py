@@ -23,7 +23,8 @@ class PlanInfo:
     """What is known of a plan. Sizes in bytes, times in seconds; `profile` is smallest, best, largest batch.
 
     `targets` names compute capabilities (none: portable, or for `tensorrt` the GPU in `gpu`). `comparison` says how far
-    the engine agreed with ONNX Runtime after it was built, or why that is not known.
+    the engine agreed with ONNX Runtime after it was built, or why that is not known, `precision_share` which share of
+    its work runs in the precision asked for.
     """
 
     flavour: str
@@ -46,6 +47,7 @@ class PlanInfo:
     inferkit: str
     warnings: tuple[str, ...] = ()
     comparison: str = ""
+    precision_share: str = ""
     schema: int = SCHEMA
 
     def to_json(self) -> bytes:

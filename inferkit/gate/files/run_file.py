@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from inferkit.backends.precision_share import others_from
 from inferkit.errors import BaselineError
 from inferkit.gate.files.checked_json import Damaged, Place, read_json
 from inferkit.gate.files.data import (
@@ -134,6 +135,8 @@ def _case(name: str, place: Place, fingerprints: Mapping[str, Fingerprint], sche
         files=read_files(place),
         outputs=read_kept_outputs(place),
         outputs_rule=place.optional_text("outputs_rule") or SHOW,
+        least_share=place.optional("least_precision_share", above=-1e-9, most=100),
+        other_precisions=others_from(facts.get("other_precisions")),
         facts=_renamed_layers(facts) if schema == 1 else facts,
     )
 

@@ -21,6 +21,7 @@ from inferkit.gate.metrics import FEWEST, Metric, Test, of_replicates
 from inferkit.gate.outcome import Outcome, Verdict, verdict_beyond
 from inferkit.gate.rules.rule import LogSamples
 from inferkit.gate.run import CaseRun
+from inferkit.gate.units import Unit
 
 # Of fewer builds than show their own noise: builds of a second have differed by half, and wait for others at work.
 FEW_BUILDS_MARGIN, FEW_BUILDS_FLOOR = 1.0, 2.0
@@ -141,17 +142,22 @@ def _of_few_builds(metric: Metric, pair: JudgedPair, base: Sequence[float], head
     return _with_reason(outcome, pair.stated(metric))
 
 
+def _amount(metric: Metric, value: float) -> str:
+    return f"{value:,.0f} bytes" if metric.unit is Unit.BYTES else f"{value:.2g} points"
+
+
 def _exact(metric: Metric, pair: JudgedPair, base: float, head: float) -> Outcome:
     margin, stated = pair.margin_of(metric, base), pair.head.margins.get(metric.name)
-    change = head / base - 1 if base else (math.inf if head else 0.0)
-    grown = head - base
+    better, worse = (head, base) if metric.higher_is_better else (base, head)  # as far as head is worse
+    change = worse / better - 1 if better else (math.inf if worse else 0.0)
     # An amount is a share of no base of 0.
     amount = None if stated is None or stated.is_share else stated.amount
-    verdict = verdict_beyond(change, margin) if amount is None else verdict_beyond(grown, amount)
-    reason = f"{grown:,.0f} bytes more" if grown > 0 else ""
-    if verdict is Verdict.IMPROVED:
-        reason = f"{-grown:,.0f} bytes less"
-    shown = change if math.isfinite(change) else None
+    verdict = verdict_beyond(change, margin) if amount is None else verdict_beyond(worse - better, amount)
+    grown = head - base
+    reason = f"{_amount(metric, abs(grown))} {'more' if grown > 0 else 'less'}"
+    if verdict is Verdict.PASS and worse <= better:
+        reason = ""
+    shown = change if math.isfinite(change) and (base or not head) else None
     known = margin if math.isfinite(margin) else None
     outcome = Outcome(pair.head.case, metric.name, verdict, base, head, shown, margin=known, reason=reason)
     return _with_reason(outcome, pair.stated(metric))

@@ -15,6 +15,7 @@ MOST = 10.0  # ten times as slow: what is above is a typing error
 _SYNONYMS = {"accuracy": ACCURACY}
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([^\d\s.]*)\s*")
 _POINTS = ("points", "point")
+_EXAMPLES = {Unit.BYTES: "10 MiB", Unit.SECONDS: "500 ms", Unit.PERCENT: "2 points"}
 _AMOUNTS: Mapping[str, tuple[float, Unit]] = {
     "B": (1.0, Unit.BYTES),
     "kB": (1e3, Unit.BYTES),
@@ -28,6 +29,7 @@ _AMOUNTS: Mapping[str, tuple[float, Unit]] = {
     "µs": (1e-6, Unit.SECONDS),
     "ms": (1e-3, Unit.SECONDS),
     "s": (1.0, Unit.SECONDS),
+    **dict.fromkeys(_POINTS, (1.0, Unit.PERCENT)),
 }
 
 
@@ -119,4 +121,4 @@ def _forms(metric: Metric) -> str:
     share = f"a share {'from' if metric.of_engine else 'above'} 0 to {MOST:.0f}, such as 0.05 or '5 %'"
     if metric.name == LATENCY:
         return share
-    return f"{share}, or an amount such as {'10 MiB' if metric.unit is Unit.BYTES else '500 ms'!r}"
+    return f"{share}, or an amount such as {_EXAMPLES.get(metric.unit, '500 ms')!r}"

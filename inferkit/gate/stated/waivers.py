@@ -52,15 +52,16 @@ def waived(
     on: date,
     failing: Collection[Verdict] = FAILING,
 ) -> tuple[Outcome, ...]:
-    """The outcomes; of those that fail (`failing`, but for FAILED) the ones that a waiver covers are WAIVED.
+    """The outcomes; of those that fail (`failing`) the ones that a waiver covers are WAIVED.
 
-    The reason keeps the verdict. Where the only waivers have expired by the day `on`, the verdict stays and says so.
+    What could not be measured cannot be waived. The reason keeps the verdict. Where the only waivers have expired by
+    the day `on`, the verdict stays and says so.
     """
     return tuple(_waived(outcome, waivers, on, failing) for outcome in outcomes)
 
 
 def _waived(outcome: Outcome, waivers: Sequence[Waiver], on: date, failing: Collection[Verdict]) -> Outcome:
-    if outcome.verdict not in failing or outcome.verdict is Verdict.FAILED:
+    if outcome.verdict not in failing or outcome.is_unmeasured:
         return outcome
     matching = [waiver for waiver in waivers if waiver.covers(outcome.case, outcome.metric)]
     for waiver in matching:

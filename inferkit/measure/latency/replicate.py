@@ -87,6 +87,16 @@ class Replicate:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def precision_share(self) -> float | None:
+        """The share of the work that ran in the precision asked for, in percent; None where it is not known.
+
+        `details` have it, with the layers that did not (backends/precision_share.py).
+        """
+        share = self.details.get("precision_share")
+        percent = share.get("percent") if isinstance(share, Mapping) else None
+        return float(percent) if isinstance(percent, int | float) else None
+
+    @property
     def walls(self) -> NDArray[np.float64]:
         """The wall time of every iteration, seconds."""
         return self.trace[:, WALL]
@@ -204,7 +214,10 @@ def _details_or_why(
 def _details(
     session: Session, trace: NDArray[np.float64], spec: ReplicateSpec, gpu: GpuTelemetry | None
 ) -> dict[str, Any]:
-    """The backend's details, the layer table, and how far the execution is from what a known GPU's sheet allows."""
+    """The backend's details, the layer table, the share that ran in the precision asked for, and how far the execution
+    is from what a known GPU's sheet allows.
+    """
+    from inferkit.backends.precision_share import precision_share
     from inferkit.measure.layers.profile import layer_table
     from inferkit.measure.layers.roofline import card_of, limit_of, work_of
 
@@ -212,9 +225,14 @@ def _details(
     table = layer_table(session, float(np.median(trace[:, WALL])))
     if table:
         details["layers"] = [row.as_dict() for row in table]
+    if not spec.engine.prepared:
+        return details
+    network = load_prepared(Path(spec.engine.prepared))
+    with contextlib.suppress(InferkitError):  # whose layers cannot be timed may be inspected, or not
+        table = table or session.layers()
+    details["precision_share"] = precision_share(network, table, spec.engine.build).as_dict()
     card = card_of(gpu.facts().get("name")) if gpu is not None else None
-    if card is not None and spec.engine.prepared:
-        network = load_prepared(Path(spec.engine.prepared))
+    if card is not None:
         limit = limit_of(work_of(network), network.precision, spec.engine.max_batch, card)
         compute = float(np.median(trace[:, COMPUTE]))
         details["limit"] = {**limit.as_dict(), "share": limit.seconds / compute if compute > 0 else None}

@@ -50,12 +50,10 @@ def coverage_of(network: Network) -> Coverage | None:
     if network.precision not in _REDUCED:
         return None
     scope = scope_of(network)
-    works = list(_works(scope, 1))
-    unit = "layers" if any(operations is None for _, operations, _ in works) else "operations"
+    works, unit = _sized(scope)
     left: dict[str, int] = {}
     total = 0
-    for node, operations, inside in works:
-        size = 1 if operations is None or unit == "layers" else operations
+    for node, size, inside in works:
         total += size
         if precision_of(node, inside) != network.precision:
             where = "" if inside is scope else ", inside a body"
@@ -65,6 +63,31 @@ def coverage_of(network: Network) -> Coverage | None:
     changed = share > 0 and total > 0
     changed = changed or any(precision_of(node, scope) == network.precision for node in _computing(scope))
     return Coverage(network.precision, share, tuple(sorted(left, key=lambda name: -left[name])), unit, changed)
+
+
+def asked_work(network: Network) -> dict[str, int]:
+    """The work of each layer that the graph asks to be computed at the network's precision, by the layer's name.
+
+    Layers that were excluded, and that the precision leaves, are not asked for. Units as in `Coverage`; of fp32 and
+    tf32, which leave the graph as it is, the layers that are fed float32.
+    """
+    wanted = network.precision if network.precision in _REDUCED else "fp32"
+    asked: dict[str, int] = {}
+    for node, size, scope in _sized(scope_of(network))[0]:
+        if precision_of(node, scope) == wanted:
+            name = node.name or node.output[0]
+            asked[name] = asked.get(name, 0) + size
+    return asked
+
+
+def _sized(scope: Scope) -> tuple[list[tuple[onnx.NodeProto, int, Scope]], str]:
+    """The counted nodes with their work and the scope of each, and its unit: layers where a shape is not known."""
+    works = list(_works(scope, 1))
+    unit = "layers" if any(operations is None for _, operations, _ in works) else "operations"
+    return [
+        (node, 1 if operations is None or unit == "layers" else operations, inside)
+        for node, operations, inside in works
+    ], unit
 
 
 def _works(scope: Scope, times: int) -> Iterator[tuple[onnx.NodeProto, int | None, Scope]]:

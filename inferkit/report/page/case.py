@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from inferkit.backends.precision_share import named, others_from
 from inferkit.gate.builds import BuildSpread
 from inferkit.gate.metrics import ACCURACY, LATENCY, P99, shower
 from inferkit.gate.outcome import Outcome, Verdict, by_case, deciding, main_figure
@@ -207,10 +208,15 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
         count = number(facts, key)
         if count is not None:
             found.append((name, f"{count:,.0f}"))
-    for name, key in (("top-1", "top1"), ("top-5", "top5")):
+    for name, key in (("precision share", "precision_share"), ("top-1", "top1"), ("top-5", "top5")):
         share = number(facts, key)
         if share is not None:
             found.append((name, percent(share)))
+    others = others_from(facts.get("other_precisions"))
+    if others:
+        found.append(("layers that ran in another precision", named(others)))
+    if unknown := text(facts, "precision_share_unknown"):
+        found.append(("precision share", f"not known: {unknown}"))
     for name, key in (("images lost: right in FP32 only", "lost"), ("images gained: wrong in FP32 only", "gained")):
         count = number(facts, key)
         if count is not None:

@@ -206,6 +206,7 @@ class Campaign:
         """An empty record of a case: whether it can run here, its fingerprint, its margin."""
         record = CaseRecord(case, network, self.matrix.latency_margin(case, network) if margin is None else margin)
         record.outputs_rule = self.matrix.suite.outputs
+        record.least_share = self.matrix.least_share(case, network)
         record.margins = self.matrix.margins_of(case, network)
         available = availability(case.backend, case.precision)
         if not available.ok:
@@ -266,8 +267,8 @@ class Campaign:
                 engine,
                 session,
                 min_time=min_time,
-                # The first may have been spoiled and thrown away.
-                details=details or not any(each.details for each in record.replicates),
+                # The first may have been spoiled and thrown away; each build is an engine of its own.
+                details=details or not any(each.details for each in record.replicates if each.build == (number or 0)),
                 inject=self.settings.inject.get(case.id, {}),
             )
             if self.settings.smoke:

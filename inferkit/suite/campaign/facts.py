@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from inferkit.gate.builds import build_spread
 from inferkit.gate.files.data import written
-from inferkit.gate.metrics import middle, of_replicates
+from inferkit.gate.metrics import PRECISION_SHARE, middle, of_replicates
+from inferkit.gate.outcome import Verdict
 from inferkit.gate.run import CaseRun
 from inferkit.measure.latency import statistics
 from inferkit.measure.latency.replicate import Replicate
-from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, layers_of, outputs_of
+from inferkit.suite.campaign.records import AccuracyRecord, CaseRecord, layers_of, outputs_of, precision_share_of
 
 _SHOWN_LAYERS = 8
+_WHOLE = 99.95  # percent, which is shown as all
 _OF_THE_CASE = ("details", "version", "flavour", "unit", "outputs")  # of a replicate, written once
 
 
@@ -112,8 +114,9 @@ def latency_details(record: CaseRecord) -> dict[str, Any]:
         "flavour": record.replicates[0].flavour,
         "replicates": [_replicate(each) for each in record.replicates],
         "discarded": [_replicate(each) for each in record.discarded],
-        "details": {key: value for key, value in details.items() if key != "layers"},
+        "details": {key: value for key, value in details.items() if key not in ("layers", "precision_share")},
         **({"layers": layers} if layers else {}),
+        **_precision_share(record),
         **({} if outputs is None else {"outputs": outputs.as_dict(), "outputs_rule": record.outputs_rule}),
         **({"why": record.why.as_dict()} if record.why is not None else {}),
         **({"against": _against(record)} if record.base else {}),
@@ -148,6 +151,7 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
         "kind": "service" if "service" in facts else "latency",
         **facts,
         **_coverage(record),
+        **_precision_row(record),
         "loadgen": _loadgen(facts),
         "base": outcome.base if outcome else None,
         "change": outcome.change if outcome else None,
@@ -157,6 +161,37 @@ def latency_row(record: CaseRecord) -> dict[str, Any]:
     }
 
 
+def _precision_share(record: CaseRecord) -> dict[str, Any]:
+    """What must run in the precision asked for, and the layers that did not; why that is not known."""
+    share = precision_share_of(record.replicates)
+    return {
+        **({} if record.least_share is None else {"least_precision_share": record.least_share}),
+        **({"other_precisions": list(share["others"])} if share.get("others") else {}),
+        **({"precision_share_unknown": share["reason"]} if "reason" in share else {}),
+    }
+
+
+def _precision_row(record: CaseRecord) -> dict[str, Any]:
+    """The share of the work that ran in the precision asked for, where it is not all, and the sentence on it."""
+    share = precision_share_of(record.replicates)
+    percent = share.get("percent")
+    if percent is not None and percent >= _WHOLE:
+        return {"precision_share": None}
+    return {"precision_share": percent, **({"precision_note": note} if (note := precision_note(record)) else {})}
+
+
+def precision_note(record: CaseRecord) -> str:
+    """What is to be said of the share that ran in the precision asked for, where no verdict says it; else empty.
+
+    That it is not known of FP32 is no news.
+    """
+    share = precision_share_of(record.replicates)
+    is_short = "percent" in share and share["percent"] < _WHOLE
+    is_unknown = "reason" in share and record.case.precision != "fp32"
+    is_judged = any(each.metric == PRECISION_SHARE and each.verdict is Verdict.FAILED for each in record.others)
+    return str(share["sentence"]) if (is_short or is_unknown) and not is_judged else ""
+
+
 def _coverage(record: CaseRecord | AccuracyRecord) -> dict[str, Any]:
     """Which share of the work is at the precision, and the sentence on it; nothing where that is all."""
     coverage = record.coverage
@@ -164,11 +199,13 @@ def _coverage(record: CaseRecord | AccuracyRecord) -> dict[str, Any]:
 
 
 def coverage_lines(records: Iterable[CaseRecord | AccuracyRecord]) -> list[str]:
-    """For each precision that reaches only a part of the work a line, with the cases."""
+    """For each precision that reaches, or is used for, only a part of the work a line, with the cases."""
     cases: dict[str, list[str]] = {}
     for record in records:
         if record.coverage is not None:
             cases.setdefault(record.coverage["sentence"], []).append(record.case.id)
+        if isinstance(record, CaseRecord) and (note := precision_note(record)):
+            cases.setdefault(note, []).append(record.case.id)
     return [f"{', '.join(names)}: {sentence}" for sentence, names in cases.items()]
 
 

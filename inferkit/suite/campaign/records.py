@@ -9,6 +9,7 @@ from typing import Any
 
 from inferkit.backends import backend
 from inferkit.backends.layer_table import LayerTable
+from inferkit.backends.precision_share import others_from
 from inferkit.gate.fingerprint import Fingerprint
 from inferkit.gate.layer_diff import LayerDiff
 from inferkit.gate.metrics import ACCURACY, ACCURACY_TOLERANCE, LATENCY, REFERENCE_TOLERANCE, SHOW, data_of
@@ -43,7 +44,8 @@ class CaseRecord:
     `coverage` is the share of the work that is at the precision, and a sentence on it; None where that is all.
     `base` are the replicates of the commit `base_ref` that an interleaved run measured, none of a stored baseline.
     `screened` is what the stored baseline had said of the latency before that run, which was made for `confirmed`.
-    `outputs_rule` is what the matrix asks of the outputs.
+    `outputs_rule` is what the matrix asks of the outputs, `least_share` how many percent of the work must run in the
+    precision asked for; None where none must.
     """
 
     case: Case
@@ -67,6 +69,7 @@ class CaseRecord:
     screened: Outcome | None = None
     confirmed: str = ""
     outputs_rule: str = SHOW
+    least_share: float | None = None
     margins: Margins = field(default_factory=dict)
 
     @property
@@ -120,6 +123,7 @@ class CaseRecord:
             network=self.network_digest,
             settings=self.settings_digest,
             outputs_rule=self.outputs_rule,
+            least_share=self.least_share,
         )
 
 
@@ -144,6 +148,7 @@ def case_run(
         rebuilt=backend(case.backend).facts.rebuilt_by_timing,
         layers=layers_of(replicates),
         outputs=outputs_of(replicates),
+        other_precisions=others_from(precision_share_of(replicates).get("others")),
     )
 
 
@@ -180,6 +185,14 @@ def layers_of(replicates: Iterable[Replicate]) -> LayerTable:
     """The layer table of these replicates: the medians of those that were profiled; empty where none was."""
     tables = (readable_table(replicate.details.get("layers")) for replicate in replicates)
     return median_table([table for table in tables if table])
+
+
+def precision_share_of(replicates: Iterable[Replicate]) -> Mapping[str, Any]:
+    """What is known of the work that ran in the precision asked for, of the engine with the lowest share; see
+    PrecisionShare.as_dict. Empty where no replicate was asked.
+    """
+    known = [share for each in replicates if isinstance(share := each.details.get("precision_share"), Mapping)]
+    return min(known, key=lambda share: share.get("percent", 101.0), default={})
 
 
 def outputs_of(replicates: Iterable[Replicate]) -> KeptOutputs | None:

@@ -11,6 +11,7 @@ from inferkit.backends import backend, backend_names
 from inferkit.errors import InferkitError, UsageError
 from inferkit.gate.outcome import Verdict, by_case
 from inferkit.gate.rules.interleaved import MARGIN
+from inferkit.gate.rules.precision_share import judge_shares
 from inferkit.measure.case import Case
 from inferkit.measure.jobs.interpreter import Interpreter
 from inferkit.suite.campaign.campaign import Campaign
@@ -95,7 +96,8 @@ def run_against(campaign: Campaign, matrix: Path, cases: Sequence[Case], ref: st
         record = campaign.record(case, networks[case], margins[case.id])
         base_replicates, head_replicates = result.replicates.get(case.id, ((), ()))
         record.base_ref, record.base, record.replicates = ref, list(base_replicates), list(head_replicates)
-        record.outcome, record.others, record.why = outcome, tuple(others), result.layers.get(case.id)
+        record.outcome, record.why = outcome, result.layers.get(case.id)
+        record.others = tuple(judge_shares(others, [record.measured()] if head_replicates else []))
         if outcome.verdict is Verdict.UNSUPPORTED:
             record.unsupported = Unsupported(outcome.reason, outcome.hint)
         if outcome.verdict is Verdict.FAILED:  # blocks before it failed are no measurement

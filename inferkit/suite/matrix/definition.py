@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend
-from inferkit.gate.metrics import ACCURACY, LATENCY, SHOW
+from inferkit.gate.metrics import ACCURACY, LATENCY, LEAST_PRECISION_SHARE, SHOW
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.stated.margins import Margins
 from inferkit.measure.case import Case
@@ -35,7 +35,8 @@ class NetworkDefinition:
     Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape. `where` is
     the place of its table, for messages. `top1` is in percent; `margins` are what it states for all of its cases, by
     metric. `shape` states what the model leaves open: sizes by the names of dimensions, or shapes by
-    input; `batch_axis` the batch's axis by input.
+    input; `batch_axis` the batch's axis by input. `precision_share` is how many percent of the work must run in the
+    precision asked for, by precision; of those that it does not name the backend's table says it, or the default.
     """
 
     name: str
@@ -53,6 +54,7 @@ class NetworkDefinition:
     calibration_images: int = 500
     shape: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     batch_axis: Mapping[str, int] = field(default_factory=dict)
+    precision_share: Mapping[str, float] = field(default_factory=dict)
     where: str = field(default="", compare=False)
 
 
@@ -80,11 +82,15 @@ class ServiceDefinition:
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """One `[backends.NAME]` table: keyword arguments for building and for opening sessions, and margins."""
+    """One `[backends.NAME]` table: keyword arguments for building and for opening sessions, and margins.
+
+    `precision_share` as of a network.
+    """
 
     build: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
     margins: Margins = field(default_factory=dict)
+    precision_share: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,16 @@ class Matrix:
             if fnmatchcase(case.id, pattern):
                 margins |= stated
         return margins
+
+    def least_share(self, case: Case, network: NetworkDefinition) -> float | None:
+        """Percent of a case's work that must run in the precision asked for: its network's, its backend's, else
+        LEAST_PRECISION_SHARE; None for TF32, which is a permission, and where the backend is known to compute in FP32.
+        """
+        stated = {**self.settings(case.backend).precision_share, **network.precision_share}
+        if case.precision in stated:
+            return stated[case.precision]
+        is_permission = case.precision in ("tf32", *backend(case.backend).facts.computes_in_fp32)
+        return None if is_permission else LEAST_PRECISION_SHARE
 
     def latency_margin(self, case: Case, network: NetworkDefinition, default: float | None = None) -> float:
         """The margin of a case's latency, a share: what is stated, else `default`, else what the backend says."""

@@ -10,12 +10,16 @@ accuracy = "0.5 points"                      # of top-1, that a reduced precisio
 
 [backends.tensorrt.margins]                  # the same keys in any of these, and `margins = {…}` in a network's table
 p99 = "10 %"
+
+How much of the work must run in the precision asked for stands beside them, in a network's table, [defaults] or a
+backend's: `precision_share = "95 %"`, or by precision: `precision_share = { int8 = "40 %", fp16 = 0 }`.
 """
 
 from __future__ import annotations
 
 from inferkit.gate.metrics import LATENCY
 from inferkit.gate.stated.margins import Margin, Margins, metric_names, metric_of, parse_margin
+from inferkit.network.network import PRECISIONS
 from inferkit.suite.matrix.toml_table import Table, nearest
 
 
@@ -45,6 +49,39 @@ def all_margins(table: Table) -> tuple[Margins, tuple[tuple[str, Margins], ...]]
         else:
             patterns.append((key, _by_metric(table, {LATENCY: (key, value)})))
     return margins, tuple(patterns)
+
+
+def stated_shares(table: Table) -> dict[str, float]:
+    """The `precision_share` of a table in percent, by precision: one for all of them, or a table of several."""
+    key = "precision_share"
+    value = table.any(key)
+    if value is None:
+        return {}
+    stated = value if isinstance(value, dict) else dict.fromkeys(PRECISIONS, value)
+    shares = {}
+    for precision, share in stated.items():
+        if precision not in PRECISIONS:
+            table.note(f"{precision!r} is no precision{nearest(precision, PRECISIONS)}", key)
+            continue
+        try:
+            shares[precision] = _percent(share)
+        except ValueError:
+            table.note(f"a share is from 0 to 1, or a text such as '95 %', not {share!r}", key)
+            break
+    return shares
+
+
+def _percent(value: object) -> float:
+    """A share as a number from 0 to 1 or as a text in percent. ValueError for anything else."""
+    if isinstance(value, str) and value.rstrip().endswith("%"):
+        percent = float(value.rstrip().removesuffix("%"))
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        percent = 100.0 * value
+    else:
+        raise ValueError(value)
+    if not 0 <= percent <= 100:
+        raise ValueError(value)
+    return percent
 
 
 def _by_metric(table: Table, stated: dict[str, tuple[str, object]]) -> dict[str, Margin]:

@@ -14,11 +14,12 @@ dataset = "val_lmdb"                # a folder, or the name of an embedded datas
 batch_sizes = [1, 8]
 precisions = ["fp32", "int8"]
 shape = { H = 48, W = 320 }         # sizes that the model leaves open besides the batch
+precision_share = "95 %"            # of the work that must run in the precision asked for; or by precision
 batch_axis = { state = 1 }          # which axis is the batch, where the model's names do not show it
 [[services]]                        # a network of this file under MLPerf's scenarios, behind the batcher
 network = "mine"
 scenarios = ["server", "offline"]   # p99, delay, duration in seconds; max_batch; see ServiceDefinition
-[backends.onnxruntime]              # `margins`, and `build` and `session` arguments
+[backends.onnxruntime]              # `margins`, `precision_share`, and `build` and `session` arguments
 [margins]                           # by metric (margins.py here), and for the cases that match a pattern
 """
 
@@ -49,7 +50,7 @@ from inferkit.suite.matrix.definition import (
     SuiteSettings,
 )
 from inferkit.suite.matrix.files import file_problems
-from inferkit.suite.matrix.margins import all_margins, stated_margins
+from inferkit.suite.matrix.margins import all_margins, stated_margins, stated_shares
 from inferkit.suite.matrix.require import both, check_require, read_require
 from inferkit.suite.matrix.selection import CONFIRM
 from inferkit.suite.matrix.toml_table import Table, nearest, read_toml
@@ -190,6 +191,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         ),
         shape={**base.shape, **_shape(table.table("shape"))},
         batch_axis={**base.batch_axis, **_axes(table.table("batch_axis"))},
+        precision_share={**base.precision_share, **stated_shares(table)},
     )
     definition = definition if is_default else _with_card(definition)
     if any(not 1 <= size <= 65_536 for size in definition.batch_sizes):
@@ -303,6 +305,7 @@ def _backends(table: Table) -> dict[str, BackendSettings]:
             build=_settings(inner, name, "build"),
             session=_settings(inner, name, "session"),
             margins=stated_margins(inner, latency_margin=LATENCY),
+            precision_share=stated_shares(inner),
         )
         inner.finish()
     return settings

@@ -54,7 +54,7 @@ class Check:
         self._leave(outcome, row)
         if outcome.verdict in self._failing:
             text = outcome.line
-            if outcome.verdict is Verdict.FAILED:  # the table of verdicts has the rest, once for all cases
+            if outcome.is_unmeasured:  # the table of verdicts has the rest, once for all cases
                 text = f"{outcome.case}: not measured: {outcome.reason.partition(chr(10))[0].rstrip(':')}"
             self._item.stash[RESULT]["failure"] = text
             pytest.fail(text, pytrace=False)

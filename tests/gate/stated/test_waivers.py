@@ -1,12 +1,13 @@
 """A waived figure is shown and fails nothing, until its day; what no waiver covers fails as ever."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from inferkit.cli.main import main
 from inferkit.gate.comparison import exit_code
-from inferkit.gate.outcome import FAILING, Outcome, Verdict, by_case, deciding
+from inferkit.gate.outcome import FAILING, Outcome, Verdict, by_case, deciding, failed
 from inferkit.gate.stated.waivers import Waiver, needless, today, waived
 from tests.gate.run_files import ours, write
 
@@ -27,9 +28,16 @@ def test_the_verdict_stands_in_the_reason_and_the_figures_stay():
     assert waived([shown], [WAIVER], DAY) == (shown,)
 
 
-@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.IMPROVED, Verdict.FAILED, Verdict.INVALID])
-def test_what_does_not_fail_and_what_could_not_be_measured_is_not_waived(verdict):
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.IMPROVED, Verdict.INVALID])
+def test_what_does_not_fail_is_not_waived(verdict):
     assert waived([outcome(verdict)], [WAIVER], DAY)[0].verdict is verdict
+
+
+def test_what_could_not_be_measured_is_not_waived_and_what_was_measured_as_failed_is():
+    unmeasured, short = failed("resnet-b1", "latency", "no memory"), outcome(Verdict.FAILED, metric="precision share")
+    waiver = replace(WAIVER, metric="precision share")
+    assert waived([unmeasured, short], [WAIVER, waiver], DAY) == (unmeasured, *waived([short], [waiver], DAY))
+    assert waived([short], [waiver], DAY)[0].verdict is Verdict.WAIVED
 
 
 def test_other_metrics_and_other_cases_still_fail_and_a_waived_case_never_looks_like_a_pass():

@@ -126,6 +126,36 @@ def test_margins_that_nobody_states_are_wide_on_a_cpu_and_narrow_on_a_gpu(tmp_pa
     assert [matrix.latency_margin(case, network) for case, network in matrix.cases().items()] == [0.25, 0.05]
 
 
+def test_what_must_run_in_the_precision_asked_for_is_the_networks_the_backends_or_the_default(tmp_path):
+    matrix = load(
+        tmp_path,
+        '[defaults]\nprecision_share = { int8 = "50 %" }\n'
+        + '[[networks]]\nname = "a"\nprecisions = ["fp32", "tf32", "fp16", "int8"]\nprecision_share = { tf32 = 1 }\n'
+        + '[[networks]]\nname = "b"\nprecisions = ["fp16", "int8"]\nbackends = ["tensorrt"]\nprecision_share = 0.7\n'
+        + '[[networks]]\nname = "c"\nprecisions = ["tf32", "fp16", "bf16"]\nbackends = ["tensorrt"]\n'
+        + '[backends.tensorrt]\nprecision_share = { bf16 = "12.5 %", int8 = 0 }\n',
+    )
+    assert {case.id: matrix.least_share(case, network) for case, network in matrix.cases().items()} == {
+        "a-fp32-b1-onnxruntime": 95.0,
+        "a-tf32-b1-onnxruntime": 100.0,
+        "a-fp16-b1-onnxruntime": None,  # it has no such kernels on a CPU, which is known
+        "a-int8-b1-onnxruntime": 50.0,
+        "b-fp16-b1-tensorrt": 70.0,
+        "b-int8-b1-tensorrt": 70.0,
+        "c-tf32-b1-tensorrt": None,  # permitted, not asked for
+        "c-fp16-b1-tensorrt": 95.0,
+        "c-bf16-b1-tensorrt": 12.5,
+    }
+
+
+@pytest.mark.parametrize("value", ['"95"', '"101 %"', "95", "-0.1", "true", '"nan %"', '{ int8 = "half" }', "[0.5]"])
+def test_a_share_that_is_none_is_refused(tmp_path, value):
+    with pytest.raises(UsageError, match=r"precision_share: a share is from 0 to 1, or a text such as '95 %', not"):
+        load(tmp_path, f"{FIVE_LINES}precision_share = {value}\n")
+    with pytest.raises(UsageError, match=r"'int9' is no precision; did you mean 'int8'\?"):
+        load(tmp_path, f'{FIVE_LINES}precision_share = {{ int9 = "5 %" }}\n')
+
+
 def test_included_files_add_their_networks_with_their_own_defaults(tmp_path):
     (tmp_path / "gpu.toml").write_text('[defaults]\nbackends = ["tensorrt"]\n[[networks]]\nname = "mine"\n')
     matrix = load(tmp_path, 'include = ["gpu.toml"]\n' + FIVE_LINES)

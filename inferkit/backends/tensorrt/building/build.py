@@ -122,11 +122,11 @@ def _build(network: Network, flavour: Flavour, options: BuildOptions, gpu: Gpu |
 
 
 def _compared(plan: Plan, network: Network, device: int | str | None) -> Plan:
-    """The plan, once its outputs were compared with the network's where a GPU is there to run it."""
+    """The plan, once its outputs were compared and its layers read, where a GPU is there to run it."""
     from inferkit.backends.built_engine import require_agreement
 
-    comparison = require_agreement(TensorRTEngine(network, plan.info, plan), network, device=device)
-    return replace(plan, info=replace(plan.info, comparison=comparison))
+    checked = require_agreement(TensorRTEngine(network, plan.info, plan), network, device=device)
+    return replace(plan, info=replace(plan.info, comparison=checked.comparison, precision_share=checked.share))
 
 
 def _current(gpu: Gpu) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 The layers of the network are named in a layer's `Metadata` ("[ONNX Layer: conv1]", one for each that was fused); older
 engines only have fused names ("conv1 + relu1"). TensorRT 11 tells format and data type apart, 10 in one sentence.
+What a layer multiplies in is what its kernel's name says (kernels.py), else the type of what it reads.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from inferkit.backends.layer_table import LayerRow, LayerTable
+from inferkit.backends.layer_table import FP32_OR_TF32, LayerRow, LayerTable
+from inferkit.backends.tensorrt.running.kernels import multiplied_type
 
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]\x1e]+)\]")
 _COPY = re.compile(r"Reformatting CopyNode for (?:Input|Output) Tensor \d+ (to|from) (.+)")
 _MYELIN = re.compile(r"_myl\d*_\d+$")
 _WRAPPER = re.compile(r"PWN\(|\{ForeignNode\[")
+# Kinds of layers that do the work of a convolution, a product or a recurrent layer (CaskConvolution, gemm, RNNv2).
+_MULTIPLYING = re.compile(r"conv(?!ert)|gemm|mat(?:rix)?_?mul|fullyconnected|attention|mha|rnn|lstm|gru", re.I)
+_MULTIPLYING_KERNEL = re.compile(r"gemm|fprop|mha")
+# Tensors of these types are indices, shapes and masks.
+_NEVER_MULTIPLIED = ("int32", "int64", "bool")
 # What data types are called, alone or within "Row major linear FP16 format".
 _TYPES = (
     ("fp32", re.compile(r"\b(?:Float|FP32)\b", re.I)),
@@ -56,14 +63,19 @@ def _row(layer: Mapping[str, Any], seconds: float | None) -> LayerRow:
     else:
         computed = computed or fused_names(raw)
         name = raw if not _MYELIN.search(raw) else " + ".join(computed) or raw
+    kind, kernel = str(layer.get("LayerType") or ""), str(layer.get("TacticName") or "")
+    multiplied = multiplied_type(kernel)
+    multiplies = _MULTIPLYING.search(kind) is not None or _MULTIPLYING_KERNEL.search(kernel) is not None
+    multiplies = multiplies or bool(multiplied)
     return LayerRow(
         name,
-        str(layer.get("LayerType") or ""),
-        _precision(layer),
-        str(layer.get("TacticName") or layer.get("TacticValue") or ""),
+        kind,
+        multiplied or (_read_type(layer) if multiplies else "") or _precision(layer),
+        kernel or str(layer.get("TacticValue") or ""),
         _format(layer),
         seconds,
         computed,
+        multiplies,
     )
 
 
@@ -74,7 +86,7 @@ def fused_names(name: str) -> tuple[str, ...]:
     if opened != bare:
         parts = [part.rstrip(")]}") for part in re.split(r" \+ |\.\.\.|, ", opened)]
     else:
-        parts = bare.split(" + ")
+        parts = bare.split(" + ") if bare == name else re.split(r" ?\+ ?", bare)  # Myelin sets no spaces
     return tuple(dict.fromkeys(part for part in parts if part)) or (name,)
 
 
@@ -90,12 +102,21 @@ def _texts(tensor: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _precision(layer: Mapping[str, Any]) -> str:
-    """What a layer computes in: the type of its weights, else of its first input, else of its first output."""
+    """What any other layer computes in: the type of its weights, else of its first input, else of its first output."""
     weights = layer.get("Weights")
     if isinstance(weights, Mapping) and (found := _type(str(weights.get("Type") or ""))):
         return found
     tensors = [*_tensors(layer, "Inputs")[:1], *_tensors(layer, "Outputs")[:1]]
     return next((found for tensor in tensors if (found := _type(_texts(tensor)[1]))), "")
+
+
+def _read_type(layer: Mapping[str, Any]) -> str:
+    """The type of the first input that can be multiplied, else of the weights; empty where none says so."""
+    weights = layer.get("Weights")
+    types = [_type(_texts(tensor)[1]) for tensor in _tensors(layer, "Inputs")]
+    types += [_type(str(weights.get("Type") or ""))] if isinstance(weights, Mapping) else []
+    read = next((found for found in types if found and found not in _NEVER_MULTIPLIED), "")
+    return FP32_OR_TF32 if read == "fp32" else read
 
 
 def _type(text: str) -> str:

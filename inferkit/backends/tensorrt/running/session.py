@@ -160,6 +160,10 @@ class GpuSession(Session):
             seconds = executor.layer_times(self._profiled_buffers(), self._profiled_stream(), runs)
             return engine_layers(executor.inspect(), seconds)
 
+    def layers(self) -> LayerTable:
+        """By the engine inspector alone: nothing is run."""
+        return engine_layers(self.inspect(), {})
+
     def inspect(self) -> Any:
         """What the engine inspector says, parsed where it is JSON."""
         self._require_loaded()
