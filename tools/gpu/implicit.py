@@ -66,7 +66,7 @@ def _plan(model: Any, batch: int, implicit: bool) -> bytes:
     import tensorrt as trt
 
     from inferkit.backends.gpus import find_gpu
-    from inferkit.backends.tensorrt.blobs import BlobCache, timing_cache
+    from inferkit.backends.tensorrt.blobs import timing_cache
     from inferkit.backends.tensorrt.flavour import load_flavour
 
     logger = trt.Logger(trt.Logger.ERROR)
@@ -94,7 +94,7 @@ def _plan(model: Any, batch: int, implicit: bool) -> bytes:
         profile.set_shape(data.name, shape, shape, shape)
         config.add_optimization_profile(profile)
     flavour = load_flavour()
-    kept = BlobCache(folder() / "implicit.timings") if implicit else timing_cache(flavour, find_gpu(0).as_dict())
+    kept = timing_cache(flavour, find_gpu(0).as_dict())
     flavour.attach_timing(config, kept.read())
     plan = builder.build_serialized_network(network, config)
     if plan is None:
