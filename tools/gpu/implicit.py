@@ -99,8 +99,7 @@ def _plan(model: Any, batch: int, implicit: bool) -> bytes:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise RuntimeError("TensorRT built nothing")
-    with kept.locked():
-        kept.write(flavour.merged_timing(config, kept.read()))
+    kept.update(lambda stored: flavour.merged_timing(config, stored))
     return bytes(plan)
 
 
