@@ -4,6 +4,7 @@
     python3 -m tools.gpu [--json FILE] [--processes 10] [PART...]         # default: prepare to torch
     python3 -m tools.gpu service [--seconds 8]
     python3 -m tools.gpu service --backend onnxruntime --model lenet --precision fp32     # the same without a GPU
+    python3 -m tools.gpu bytes [--backend onnxruntime --model lenet]
 
 Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name
 fewer networks or batches, INFERKIT_SUITE_DIR the folder of plans, references and results.
@@ -19,10 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, prepare, service, smoke
+from tools.gpu import arithmetic, bytes, implicit, latency, outputs, peers, placement, prepare, service, smoke
 from tools.gpu.common import FAILURES, Results, folder, say, step
 
-CHILDREN: dict[str, Callable[[str], Any]] = {"latency": latency.child, "peers": peers.child, "implicit": implicit.child}
+CHILDREN: dict[str, Callable[[str], Any]] = {
+    "latency": latency.child,
+    "peers": peers.child,
+    "implicit": implicit.child,
+    "bytes": bytes.child,
+}
 TABLED = ("latency", *peers.PARTS)
 STANDARD = ("prepare", "engines", "outputs", "agreement", *TABLED)
 
@@ -42,6 +48,7 @@ def parts(arguments: argparse.Namespace) -> dict[str, Callable[[Results], None]]
         "placement": placement.placement,
         "sessions": placement.sessions,
         "implicit": implicit.run,
+        "bytes": partial(bytes.run, backend_name=arguments.backend, model=arguments.model),
         "smoke": smoke.run,
         "service": partial(
             service.run,
@@ -62,7 +69,7 @@ def main() -> int:
         metavar="PART",
         nargs="*",
         help=f"{', '.join(STANDARD)} (default: these); rounding, accumulation, strict, placement, sessions, implicit, "
-        "smoke, service",
+        "bytes, smoke, service",
     )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
@@ -72,11 +79,13 @@ def main() -> int:
         help="where the thread of latency waits: quiet (on a quiet core, as the suite's), free (wherever the system "
         "puts it), or quiet,free: process by process (default: %(default)s)",
     )
-    of_service = parser.add_argument_group("of the part service")
+    of_service = parser.add_argument_group("of the parts service and bytes")
     of_service.add_argument("--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt")
     of_service.add_argument("--model", default="resnet50")
-    of_service.add_argument("--precision", default="fp16")
-    of_service.add_argument("--seconds", type=float, default=8.0, help="of a saturated batch (default: %(default)g)")
+    of_service.add_argument("--precision", default="fp16", help="of service (default: %(default)s)")
+    of_service.add_argument(
+        "--seconds", type=float, default=8.0, help="of a saturated batch of service (default: %(default)g)"
+    )
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child is not None:
