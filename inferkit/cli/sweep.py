@@ -22,11 +22,13 @@ from inferkit.cli.study_engine import (
     DATA_TYPES,
     CalibrationFiles,
     add_calibration_options,
+    add_uint8_option,
     at_data_type,
     calibration_files,
     classify,
     image_preprocessing,
     load_network,
+    taking_pixels,
 )
 from inferkit.cli.study_images import read_batches
 from inferkit.errors import BackendUnavailable, InferkitError
@@ -97,6 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpu", action="store_true", help="run Caffe on the GPU (needs a Caffe with CUDA)")
     parser.add_argument("--outputLayer", help="blob with the predictions (default: the network's output, or prob)")
     parser.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
+    add_uint8_option(parser)
     add_calibration_options(parser)
     parser.add_argument("--csvFile", type=Path, help="file to append one row per point to")
     add_json_or_file(parser)
@@ -195,17 +198,20 @@ class Experiment:
         available = backend(self._args.backend).availability(DATA_TYPES[data_type])
         if not available.ok:
             raise BackendUnavailable(available.reason, available.hint)
-        network = at_data_type(self._network, data_type, self._calibration)
+        network, preprocessing = at_data_type(self._network, data_type, self._calibration), self._preprocessing
+        if self._args.uint8Input:
+            network, preprocessing = taking_pixels(network, preprocessing)
         device = backend(self._args.backend).device()
         with device_lease(device):  # some builders time tactics on it
             engine = inferkit.build(network, backend=self._args.backend, max_batch=max(batches))
         for batch_size in batches:
             tally = self._tally(data_type, batch_size)
             with _point(data_type, batch_size) as outcome, device_lease(device), engine.session() as session:
-                traces, telemetry = self._classified(session, tally, network)
+                traces, telemetry = self._classified(session, tally, network, preprocessing)
                 outcome.details = {
                     "backend": engine.info.backend,
                     "precision": engine.info.precision,
+                    "input": session.inputs[0].dtype,
                     "flavour": engine.info.flavour,
                     "version": engine.info.version,
                     "engine_bytes": engine.info.size_bytes,
@@ -220,7 +226,7 @@ class Experiment:
             yield outcome
 
     def _classified(
-        self, session: Session, tally: Tally, network: Network
+        self, session: Session, tally: Tally, network: Network, preprocessing: Preprocessing
     ) -> tuple[list[Trace], dict[str, Any] | None]:
         """The traces of one point, and what NVML saw meanwhile (None without a GPU)."""
         from inferkit.measure.machine.gpu import GpuTelemetry
@@ -230,7 +236,7 @@ class Experiment:
                 session,
                 self._output,
                 self._dataset,
-                self._preprocessing,
+                preprocessing,
                 tally,
                 self._args.iterations,
                 warm=_warm,

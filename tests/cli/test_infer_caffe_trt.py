@@ -26,7 +26,8 @@ STUDY = (
     "usage: infer_caffe_trt [-h] -m MODEL -w WEIGHTS -l LMDB [-b BATCH] [-i ITERATIONS] [-c CAFFEROOT] "
     "[--imageShape IMAGESHAPE] [--max_batch MAX_BATCH] [--outputLayer OUTPUTLAYER] [--outputSize OUTPUTSIZE] "
     "[--dtype {FLOAT,HALF,INT8,TF32,BF16,FP8}] [--labels LABELS] [--meanImage MEANIMAGE] [--csvFile CSVFILE] "
-    "[--calBatchDir CALBATCHDIR] [--firstCalBatch FIRSTCALBATCH] [--numCalBatches NUMCALBATCHES] [--debug] [--quiet]"
+    "[--calBatchDir CALBATCHDIR] [--firstCalBatch FIRSTCALBATCH] [--numCalBatches NUMCALBATCHES] [--debug] [--quiet] "
+    "[--uint8Input]"
 )
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend
+from inferkit.data.opening import pixels_only
 from inferkit.gate.metrics import ACCURACY, LATENCY, SHOW
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.stated.margins import Margins
@@ -35,7 +36,8 @@ class NetworkDefinition:
     Without a `dataset` the network has latency cases only, on embedded images brought to its input's shape. `where` is
     the place of its table, for messages. `top1` is in percent; `margins` are what it states for all of its cases, by
     metric. `shape` states what the model leaves open: sizes by the names of dimensions, or shapes by
-    input; `batch_axis` the batch's axis by input.
+    input; `batch_axis` the batch's axis by input. `uint8_input`: engines are fed pixels, and the mean and scale of
+    `preprocessing` are the network's.
     """
 
     name: str
@@ -53,7 +55,13 @@ class NetworkDefinition:
     calibration_images: int = 500
     shape: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     batch_axis: Mapping[str, int] = field(default_factory=dict)
+    uint8_input: bool = False
     where: str = field(default="", compare=False)
+
+    @property
+    def image_preprocessing(self) -> Mapping[str, Any]:
+        """What is done to images before an engine is fed them."""
+        return pixels_only(self.preprocessing) if self.uint8_input else self.preprocessing
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Is every TensorRT name that the backend uses there, in versions that cannot be installed here?
 
-    python3 -m tools.gpu.check_tensorrt_api tensorrt==10.0.1 tensorrt==11.4.0.106 tensorrt_rtx==1.4.0.76 …
+    python3 -m tools.gpu.building.check_tensorrt_api tensorrt==10.0.1 tensorrt==11.4.0.106 tensorrt_rtx==1.4.0.76 …
 
 PyPI carries the Python bindings of TensorRT on their own, while its libraries, of gigabytes, come from elsewhere.
 The bindings are loaded here against empty libraries (made with gcc, good for nothing but loading), in a process of

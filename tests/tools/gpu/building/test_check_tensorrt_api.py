@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-from tools.gpu.check_tensorrt_api import CALLS, accepts
+from tools.gpu.building.check_tensorrt_api import CALLS, accepts
 
 OVERLOADED = """make(*args, **kwargs)
 Overloaded function.
