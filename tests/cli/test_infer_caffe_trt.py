@@ -80,6 +80,28 @@ def test_data_types_count_the_same(options: list[str], dtype: str, capsys: pytes
 
 
 @pytest.mark.usefixtures("on_cpu")
+@pytest.mark.parametrize("dtype", ["FLOAT", "INT8"])
+def test_pixels_that_the_engine_normalizes_count_the_same(
+    options: list[str], images: np.ndarray, tmp_path: Path, dtype: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mean = np.random.default_rng(1).uniform(0, 9, (1, 28, 28)).astype(np.float32)
+    np.save(tmp_path / "mean.npy", mean)
+    write_batches(tmp_path / "batches", [(images - mean, None)])
+    run = [*options, "-b", "4", "-i", "3", "--dtype", dtype, "--meanImage", str(tmp_path / "mean.npy"), "--debug"]
+    run += ["--calBatchDir", str(tmp_path / "batches")]
+    printed = []
+    for more in ([], ["--uint8Input"]):
+        assert tool.main([*run, *more]) == 0
+        printed.append(capsys.readouterr())
+    floats, pixels = ([line for line in each.out.splitlines() if "label" in line] for each in printed)
+    assert len(floats) == 12
+    assert pixels == floats
+    assert "data [None, 1, 28, 28] float32" in printed[0].out
+    assert "data [None, 1, 28, 28] uint8" in printed[1].out
+    assert not any("preprocessed differently" in each.err for each in printed)
+
+
+@pytest.mark.usefixtures("on_cpu")
 def test_int8_is_calibrated_from_batch_files(
     options: list[str], images: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
