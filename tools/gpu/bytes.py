@@ -32,6 +32,7 @@ _MEAN, _SCALE = (104.0, 117.0, 123.0), 0.5  # Caffe's means; a factor, so that t
 _CALIBRATION = 32  # images
 _ROUNDS, _ROUND_SECONDS = 9, 0.1
 _PROFILED = 20  # runs
+_SHOWN = 4  # layers: what becomes of the pixels, and the first convolution
 _SECONDS = 420  # for one process with two engines, whose first builds take a minute each
 
 
@@ -169,6 +170,8 @@ def _report(case: str, precision: str, figures: dict[str, Any]) -> None:
             f"  {case:22} {dtype:8} {rates[0]:14,.0f} {rates[1]:12,.0f} {rates[2]:18,.0f} "
             f"{each.get('share', float('nan')):7.1%} {each['host_to_device'] * 1e6:13.1f}"
         )
+        first = [f"{row['name'][:40]} {row.get('us', float('nan')):.1f}" for row in each["layers"][:_SHOWN]]
+        say(f"      first layers, µs: {'; '.join(first)}")
     floats, pixels = (figures["inputs"][dtype] for dtype in ("float32", "uint8"))
     say(
         f"  {case:22} outputs {figures['error']:.2e} apart, {figures['same_class']:.1%} the same class; copied in: "

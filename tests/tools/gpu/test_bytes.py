@@ -44,6 +44,7 @@ def test_the_table_has_a_line_for_each_input(
     part._report("lenet-int8-b3", "int8", figures)
     printed = capsys.readouterr().out
     assert "float32" in printed
+    assert printed.count("first layers, µs: ") == 2
     assert "9,408 and 2,352 bytes" in printed
     assert not failures
 
