@@ -15,6 +15,7 @@ from inferkit.errors import UsageError
 
 if TYPE_CHECKING:
     from inferkit.backends.base import Backend, Engine
+    from inferkit.backends.uint8_input import Uint8Input
     from inferkit.network.network import Network
 
 GROUP = "inferkit.backends"
@@ -79,11 +80,23 @@ def _announced() -> dict[str, tuple[str, str]]:
 _by_name = backend  # in `build` that is the name of a parameter
 
 
-def build(network: Network, backend: str = DEFAULT_BACKEND, max_batch: int = 1, **options: Any) -> Engine:
+def build(
+    network: Network,
+    backend: str = DEFAULT_BACKEND,
+    max_batch: int = 1,
+    *,
+    uint8_input: Uint8Input | None = None,
+    **options: Any,
+) -> Engine:
     """Build an engine that runs `network` for batches of 1 to `max_batch`; see the backend for its options.
 
+    `uint8_input`: take raw pixels; mean and scale are the network's then, a part of `Engine.network`.
     Raises UsageError for an unknown backend, BackendUnavailable where it cannot run here, BackendError where it fails.
     """
+    if uint8_input is not None:
+        from inferkit.backends.uint8_input import with_uint8_input
+
+        network = with_uint8_input(network, uint8_input)
     return _by_name(backend).build(network, max_batch, **options)
 
 

@@ -1,4 +1,8 @@
-"""Raw pixels as input: the cast, the mean subtraction and the scale move into the graph, and a quarter is copied."""
+"""Raw pixels as input: the cast, the mean subtraction and the scale move into the graph, and a quarter is copied.
+
+What is rewritten is the network, which is at its precision already: every backend gets the same graph, the arithmetic
+on pixels stays in FP32, and Q/DQ pairs stay behind it, with the ranges of the values that they were calibrated for.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.errors import UsageError
 from inferkit.network.network import Network, TensorInfo
 
@@ -19,14 +24,35 @@ class Uint8Input:
     """What Caffe's data layers do to pixels: (pixel - mean) * scale.
 
     `mean`: one value, one per channel ([C] or [C, 1, 1]), or a mean image [C, H, W], in the channel order of the
-    network's input; None subtracts nothing. `input`: the input to change, by default the only one. The normalization
-    of an inferkit.data.Preprocessing fits: `Uint8Input(*preprocessing.normalization(shape))`; its `pixels_only()` is
-    what the images get then.
+    network's input; None subtracts nothing. `input`: the input to change, by default the only one. `normalization_of`
+    makes one of an inferkit.data.Preprocessing, whose `pixels_only()` is what the images get then.
     """
 
     mean: Any = None
     scale: float = 1.0
     input: str | None = None
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the network makes of pixels [N, C, H, W]: float32 of the same shape, bit for bit as Preprocessing."""
+        mean = _mean(self.mean, pixels.shape[1:], self.input or "pixels")
+        values = pixels.astype(np.float32)
+        if mean is not None:
+            values -= mean
+        return values if self.scale == 1.0 else values * np.float32(self.scale)
+
+
+def normalization_of(preprocessing: Preprocessing, info: TensorInfo) -> Uint8Input:
+    """The mean and the scale of `preprocessing` as what becomes of the pixels that input `info` [N, C, H, W] takes.
+
+    A mean image is cropped as the images are. DataError where the mean does not fit the preprocessing or the channels.
+    """
+    if preprocessing.mean is not None:
+        channels, height, width = preprocessing.mean.shape
+        return Uint8Input(*preprocessing.normalization((channels, height, width)), info.name)
+    if not preprocessing.mean_values:
+        return Uint8Input(None, preprocessing.scale, info.name)
+    pixel = Preprocessing(mean_values=preprocessing.mean_values, scale=preprocessing.scale)
+    return Uint8Input(*pixel.normalization((info.shape[1] or len(preprocessing.mean_values), 1, 1)), info.name)
 
 
 def with_uint8_input(network: Network, wanted: Uint8Input) -> Network:
@@ -40,7 +66,7 @@ def with_uint8_input(network: Network, wanted: Uint8Input) -> Network:
         raise UsageError(
             f"input {info.name!r} of {network.name} is {info.dtype}: only a float32 input can become uint8"
         )
-    mean = _mean(wanted.mean, info)
+    mean = _mean(wanted.mean, info.shape[1:], info.name)
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
     graph = model.graph
@@ -83,20 +109,20 @@ def _input(network: Network, name: str | None) -> TensorInfo:
     raise UsageError(f"say which input of {network.name} becomes uint8 (it has {names})")
 
 
-def _mean(mean: Any, info: TensorInfo) -> NDArray[np.float32] | None:
-    """As [1, 1, 1, 1], [1, C, 1, 1] or [1, C, H, W]."""
+def _mean(mean: Any, image: tuple[int | None, ...], name: str) -> NDArray[np.float32] | None:
+    """As [1, 1, 1, 1], [1, C, 1, 1] or [1, C, H, W], for images of this shape."""
     if mean is None:
         return None
     array = np.asarray(mean, dtype=np.float32)
-    shape = tuple(dim or 0 for dim in info.shape[1:])
-    if array.ndim == len(info.shape) and len(array) == 1:
+    shape = tuple(dim or 0 for dim in image)
+    if array.ndim == len(shape) + 1 and len(array) == 1:
         array = array[0]
     if array.ndim < len(shape):
         array = array.reshape(array.shape + (1,) * (len(shape) - array.ndim))
     if array.ndim == len(shape) and all(have in (1, want) for have, want in zip(array.shape, shape, strict=True)):
         return array[np.newaxis]
     raise UsageError(
-        f"the mean has shape {list(np.shape(mean))}, the input {info.name!r} [N, {', '.join(map(str, shape))}]: "
+        f"the mean has shape {list(np.shape(mean))}, the input {name!r} [N, {', '.join(map(str, shape))}]: "
         "give one value per channel, or a mean image of the input's size"
     )
 

@@ -13,6 +13,7 @@ from inferkit.cli.model_options import add_model, add_precision, load_model
 from inferkit.cli.option_types import at_least_one
 from inferkit.cli.output import add_json, print_json
 from inferkit.cli.precision_options import add_precision_options, at_precision
+from inferkit.cli.uint8_options import add_uint8_input, given_uint8_options, with_asked_input
 from inferkit.errors import UsageError
 from inferkit.exit_codes import ExitCode
 
@@ -30,10 +31,6 @@ _SETTINGS: dict[str, tuple[str, Any]] = {
     "workspace": ("workspace", None),
     "device": ("device", None),
     "no_cache": ("cache", False),
-    "uint8_input": ("uint8_input", False),
-    "mean": ("uint8_input", None),
-    "mean_image": ("uint8_input", None),
-    "scale": ("uint8_input", 1.0),
 }
 
 
@@ -69,11 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     engines.add_argument(
         "--no-cache", action="store_true", help="build even if the engine is cached, and keep the output only"
     )
-    pixels = parser.add_argument_group("raw pixels as input (tensorrt)")
-    pixels.add_argument("--uint8-input", action="store_true", help="take uint8 input; the engine subtracts and scales")
-    pixels.add_argument("--mean", metavar="M", type=float, nargs="+", help="mean per channel, or one for all")
-    pixels.add_argument("--mean-image", metavar="FILE", help="mean image of the input's size (.binaryproto or .npy)")
-    pixels.add_argument("--scale", type=float, default=1.0, help="factor after the mean (default: %(default)s)")
+    add_uint8_input(parser)
     add_precision_options(parser)
 
 
@@ -82,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
     import inferkit
 
     network = load_model(args)
-    network = at_precision(network, args)
-    engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **_options(args, network))
+    options = _options(args)
+    network = with_asked_input(at_precision(network, args), args)
+    engine = inferkit.build(network, backend=args.backend, max_batch=args.max_batch, **options)
     if args.output is not None:
         if not backend(args.backend).facts.keeps_engine_files:
             raise UsageError(f"{args.backend} has no engine files: it builds an engine when a session is opened")
@@ -102,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
     for option, (setting, default) in _SETTINGS.items():
         if getattr(args, option) != default:
             check_taken(option, args.backend, setting, "build")
@@ -118,24 +112,8 @@ def _options(args: argparse.Namespace, network: Network) -> dict[str, Any]:
     }
     if args.no_cache and args.output is None:
         raise UsageError("--no-cache needs --output: the engine would be kept nowhere")
-    if args.uint8_input:
-        options["uint8_input"] = _uint8_input(args)
-    elif args.mean or args.mean_image or args.scale != 1.0:
-        raise UsageError("--mean, --mean-image and --scale need --uint8-input")
+    given_uint8_options(args)
     return {name: value for name, value in options.items() if takes(args.backend, name, "build")}
-
-
-def _uint8_input(args: argparse.Namespace) -> Any:
-    from inferkit.backends.uint8_input import Uint8Input
-
-    if args.mean and args.mean_image:
-        raise UsageError("--mean and --mean-image cannot be used together")
-    mean: Any = args.mean
-    if args.mean_image:
-        from inferkit.data import read_mean
-
-        mean = read_mean(args.mean_image)
-    return Uint8Input(mean, args.scale)
 
 
 def describe(engine: Engine, network: Network, output: str | None) -> str:

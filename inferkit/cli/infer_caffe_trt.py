@@ -21,12 +21,14 @@ from inferkit.cli.study_engine import (
     DATA_TYPES,
     NEEDS_FILES,
     add_calibration_options,
+    add_uint8_option,
     at_data_type,
     calibration_files,
     classify,
     image_preprocessing,
     load_network,
     parse_image_shape,
+    taking_pixels,
 )
 from inferkit.errors import BackendUnavailable, UsageError
 from inferkit.exit_codes import ExitCode
@@ -63,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     add_calibration_options(made)
     made.add_argument("--debug", action="store_true", help="verbose output: engine, shapes, parts of the time, top 5")
     made.add_argument("--quiet", action="store_true", help="print the final stats only")
+    add_uint8_option(made)
     return made
 
 
@@ -101,6 +104,8 @@ def infer(args: argparse.Namespace, began: float) -> int:
         output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
         preprocessing = image_preprocessing(args.model, args.meanImage, network, dataset, args.lmdb)
         network = at_data_type(network, args.dtype, calibration)
+        if args.uint8Input:
+            network, preprocessing = taking_pixels(network, preprocessing)
         with contextlib.ExitStack() as stack:
             stack.enter_context(device_lease(backend(BACKEND).device()))  # some builders time tactics on it
             engine = inferkit.build(network, backend=BACKEND, max_batch=max_batch)
@@ -130,7 +135,7 @@ def print_setup(args: argparse.Namespace, network: Network, engine: Engine, imag
     took = "from the cache" if info.details.get("from_cache") else f"built in {info.build_seconds or 0:.2f} seconds"
     print(f"{info.flavour or info.backend} {info.version}, engine of {(info.size_bytes or 0) / 1e6:.1f} MB {took}")
     print(f"Model: {args.model}, weights: {args.weights}, calibration: {network.calibration or 'none'}")
-    shapes = ", ".join(f"{each.name} {list(each.shape)}" for each in (*network.inputs, *network.outputs))
+    shapes = ", ".join(f"{each.name} {list(each.shape)} {each.dtype}" for each in (*network.inputs, *network.outputs))
     print(f"Inputs and outputs: {shapes}; predictions: {output}; batches up to {info.max_batch}")
     print(f"Images: {images} in {args.lmdb}, mean image: {args.meanImage or 'none'}")
     if args.caffeRoot is not None:

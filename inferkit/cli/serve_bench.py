@@ -128,13 +128,17 @@ def exit_code(result: LoadResult) -> ExitCode:
 
 
 def _samples(args: argparse.Namespace, session: Session) -> Samples:
+    from inferkit.data.opening import pixels_only
     from inferkit.network import zoo
     from inferkit.serve.load.samples import read_samples
 
     trained = zoo.trained_preprocessing(args.model)
     dataset = args.dataset or (EMBEDDED if trained else None)
     count = args.samples or (1 << 20 if args.accuracy and dataset else 1024)
-    return read_samples(session.inputs, dataset, count, trained if dataset == EMBEDDED else {})
+    preprocessing = trained if dataset == EMBEDDED else {}
+    if any(info.dtype == "uint8" for info in session.inputs):  # then mean and scale are the engine's
+        preprocessing = pixels_only(preprocessing)
+    return read_samples(session.inputs, dataset, count, preprocessing)
 
 
 def _search(run: Callable[[Load, Path], LoadResult], load: Load, rate: float, logs: Path) -> RateSearch:

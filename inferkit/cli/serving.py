@@ -12,6 +12,7 @@ from inferkit.cli.backend_options import add_backend, check_taken, takes
 from inferkit.cli.model_options import PRECISIONS, add_model, given_dimensions, load_model
 from inferkit.cli.option_types import at_least_one, delay
 from inferkit.cli.precision_options import add_precision_options, at_precision, given_options
+from inferkit.cli.uint8_options import add_uint8_input, given_uint8_options, with_asked_input
 from inferkit.errors import UsageError
 from inferkit.files import is_engine_file
 
@@ -43,6 +44,7 @@ def add_served_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="threads of the engine, on a CPU")
     parser.add_argument("--device", metavar="GPU", help="index or UUID of the GPU")
     add_precision_options(parser)
+    add_uint8_input(parser)
 
 
 def settle(args: argparse.Namespace) -> None:
@@ -64,7 +66,8 @@ def _loaded(args: argparse.Namespace) -> Engine:
 
     engine = engine_backend(args.model).load_engine(args.model)
     info = engine.info
-    building = given_options(args) + given_dimensions(args) + (["--weights"] if args.weights else [])
+    building = given_options(args) + given_dimensions(args) + given_uint8_options(args)
+    building += ["--weights"] if args.weights else []
     if building:
         raise UsageError(f"{args.model} is an engine file: {', '.join(building)} cannot change it")
     if args.backend not in (None, info.backend):
@@ -103,7 +106,8 @@ def open_session(args: argparse.Namespace) -> Iterator[tuple[str, Session, dict[
 
 
 def _network(args: argparse.Namespace) -> Network:
-    return at_precision(load_model(args), args)
+    given_uint8_options(args)  # what does not fit is said before a network is loaded
+    return with_asked_input(at_precision(load_model(args), args), args)
 
 
 def _built(network: Network, args: argparse.Namespace) -> Any:

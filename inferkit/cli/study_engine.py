@@ -142,6 +142,23 @@ def image_preprocessing(
     return preprocessing
 
 
+def add_uint8_option(parser: argparse.ArgumentParser) -> None:
+    """--uint8Input."""
+    parser.add_argument(
+        "--uint8Input",
+        action="store_true",
+        help="copy the pixels as they are, a quarter of the bytes; the engine subtracts the mean and scales",
+    )
+
+
+def taking_pixels(network: Network, preprocessing: Preprocessing) -> tuple[Network, Preprocessing]:
+    """The network, at its data type already, with mean and scale in it, and what is left to be done to images."""
+    from inferkit.backends.uint8_input import normalization_of, with_uint8_input
+
+    rewritten = with_uint8_input(network, normalization_of(preprocessing, network.inputs[0]))
+    return rewritten, preprocessing.pixels_only()
+
+
 def check_output_size(classes: int, wanted: int | None, blob: str) -> None:
     """UsageError where --outputSize is not what the network gives."""
     if wanted is not None and wanted != classes:
@@ -172,10 +189,12 @@ def classify(
     """Run `iterations` batches of the dataset and count them in `tally`; returns the traces.
 
     Timed is the study's region alone: copy in, execute, copy out, synchronize. `warm` runs once, on the first batch.
+    Where the engine takes uint8, the images are pixels, and `preprocessing` has neither mean nor scale.
     Where `network` is quantized and its calibration saw other images than these, a line on stderr says so.
     """
     traces: list[Trace] = []
-    for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing):
+    dtype = "uint8" if session.inputs[0].dtype == "uint8" else "float32"
+    for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing, dtype):
         if not traces and network is not None:
             _warn_unlike_calibration(network, batch.images, tally)
         session.load(batch.images)

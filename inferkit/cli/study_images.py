@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +20,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StudyBatch:
-    """`images` float32 [batch, C, H, W], `labels` int64 [batch], `keys` in the database, whether it began `again`."""
+    """`images` [batch, C, H, W] of float32 or uint8, `labels` int64 [batch], `keys` in the database.
 
-    images: NDArray[np.float32]
+    `again`: the dataset had ended before them, and began again.
+    """
+
+    images: NDArray[Any]
     labels: NDArray[np.int64]
     keys: tuple[str, ...]
     again: bool = False
 
 
-def read_batches(dataset: Dataset, batch: int, iterations: int, preprocessing: Preprocessing) -> Iterator[StudyBatch]:
+def read_batches(
+    dataset: Dataset, batch: int, iterations: int, preprocessing: Preprocessing, dtype: str = "float32"
+) -> Iterator[StudyBatch]:
     """`iterations` full batches of the dataset's images in order; at its end it begins again."""
     left = batch * iterations
     kept: list[StudyBatch] = []
     again = False
     while left > 0:
-        for part in dataset.batches(batch, limit=left, preprocessing=preprocessing):
+        for part in dataset.batches(batch, limit=left, preprocessing=preprocessing, dtype=dtype):
             kept.append(StudyBatch(part.images[: part.count], part.labels[: part.count], part.keys, again))
             left -= part.count
             while sum(len(piece.labels) for piece in kept) >= batch:

@@ -16,6 +16,7 @@ from inferkit.cli.output import add_json_or_file, json_output
 from inferkit.cli.study_engine import (
     DATA_TYPES,
     add_calibration_options,
+    add_uint8_option,
     calibration_files,
     image_preprocessing,
     load_network,
@@ -74,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpu", action="store_true", help="run Caffe on the GPU (needs a Caffe with CUDA)")
     parser.add_argument("--outputLayer", help="blob with the predictions (default: the network's output, or prob)")
     parser.add_argument("--meanImage", help="mean image to subtract, .binaryproto or .npy")
+    add_uint8_option(parser)
     add_calibration_options(parser)
     parser.add_argument("--csvFile", type=Path, help="file to append one row per point to")
     add_json_or_file(parser)

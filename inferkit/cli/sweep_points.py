@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inferkit.cli.study import Tally
-from inferkit.cli.study_engine import DATA_TYPES, CalibrationFiles, at_data_type, classify
+from inferkit.cli.study_engine import DATA_TYPES, CalibrationFiles, at_data_type, classify, taking_pixels
 from inferkit.cli.study_images import read_batches
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.measure.latency.rounds import Timing, measure_round, with_round
@@ -86,11 +86,13 @@ class SweepPoint:
 
 @dataclass(frozen=True, eq=False)
 class _Series:
-    """An engine that takes every batch size, the network that it is of, its points, and the device to be leased."""
+    """An engine that takes every batch size, the network that it is of, what is done to its images before, its points,
+    and the device to be leased."""
 
     name: str
     engine: Engine
     network: Network
+    preprocessing: Preprocessing
     points: tuple[SweepPoint, ...]
     device: str | None = None
 
@@ -125,7 +127,7 @@ class Experiment:
         self._output = scores_output([info.name for info in network.outputs], f"{args.model} (--outputLayer chooses)")
         self._batches: tuple[int, ...] = tuple(sorted(set(args.batches)))
         self._series: list[_Series] = []
-        self._images: NDArray[Any] | None = None
+        self._images: dict[str, NDArray[Any]] = {}
         self.points: list[SweepPoint] = []
 
     def build(self, names: Sequence[str]) -> Iterator[SweepPoint]:
@@ -161,17 +163,20 @@ class Experiment:
         most = max(self._batches)
         if name == PYCAFFE:
             settings = {"caffe_root": self._args.caffeRoot, "gpu": self._args.gpu}
-            return _Series(name, backend("caffe").build(self._network, most, **settings), self._network, points)
+            engine = backend("caffe").build(self._network, most, **settings)
+            return _Series(name, engine, self._network, self._preprocessing, points)
         chosen = backend(self._args.backend)
         available = chosen.availability(DATA_TYPES[name])
         if not available.ok:
             raise BackendUnavailable(available.reason, available.hint)
-        network = at_data_type(self._network, name, self._calibration)
+        network, preprocessing = at_data_type(self._network, name, self._calibration), self._preprocessing
+        if self._args.uint8Input:
+            network, preprocessing = taking_pixels(network, preprocessing)
         device = chosen.device()
         with device_lease(device):  # some builders time tactics on it
             engine = inferkit.build(network, backend=self._args.backend, max_batch=most)
         _set_limits(points, network, device)
-        return _Series(name, engine, network, points, device)
+        return _Series(name, engine, network, preprocessing, points, device)
 
     def _round(self, series: _Series, number: int, order: random.Random) -> Iterator[SweepPoint]:
         from inferkit.measure.machine.lease import device_lease
@@ -193,7 +198,7 @@ class Experiment:
     def _visit(self, session: Session, series: _Series, point: SweepPoint, *, first: bool) -> None:
         if first:
             self._classify(session, series, point)
-        session.load(self._timed_images()[: point.batch_size])
+        session.load(self._timed_images(series.preprocessing, session.inputs[0].dtype)[: point.batch_size])
         measured = measure_round(session, point.batch_size, self._args.seconds)
         point.timing = with_round(point.timing, measured)
         if first:
@@ -207,7 +212,7 @@ class Experiment:
             session,
             self._output,
             self._dataset,
-            self._preprocessing,
+            series.preprocessing,
             tally,
             self._args.iterations,
             warm=_warm,
@@ -215,12 +220,13 @@ class Experiment:
         )
         point.stats, point.repeated = tally.stats(), tally.began_again
 
-    def _timed_images(self) -> NDArray[Any]:
+    def _timed_images(self, preprocessing: Preprocessing, input_type: str) -> NDArray[Any]:
         """The first images of the dataset, as many as the largest batch has; every round is timed on them."""
-        if self._images is None:
-            (batch,) = read_batches(self._dataset, self._batches[-1], 1, self._preprocessing)
-            self._images = batch.images
-        return self._images
+        dtype = "uint8" if input_type == "uint8" else "float32"
+        if dtype not in self._images:
+            (batch,) = read_batches(self._dataset, self._batches[-1], 1, preprocessing, dtype)
+            self._images[dtype] = batch.images
+        return self._images[dtype]
 
 
 def _set_limits(points: Sequence[SweepPoint], network: Network, device: str | None) -> None:
@@ -252,6 +258,7 @@ def _details(session: Session, series: _Series, caffe_gpu: bool) -> dict[str, An
     return {
         "backend": info.backend,
         "precision": info.precision,
+        "input": session.inputs[0].dtype,
         "flavour": info.flavour,
         "version": info.version,
         "engine_bytes": info.size_bytes,

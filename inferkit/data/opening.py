@@ -61,12 +61,14 @@ def check_dataset(
 ) -> None:
     """DataError where `open_dataset` would raise one, or the first image cannot be read or preprocessed; milliseconds.
 
-    Of arrays only the headers are read. `labelled`: the first image needs a label too. `info`: it must fit this input.
+    Of arrays only the headers are read. `labelled`: the first image needs a label too. `info`: it must fit this input,
+    as pixels where that takes uint8.
     """
     path = Path(path_or_name)
     is_array = path_or_name not in EMBEDDED and _is_array_file(path)
     with _blank(path) if is_array else open_dataset(path_or_name) as images:
-        (first,) = images.batches(1, limit=1, preprocessing=preprocessing_from(preprocessing or {}))
+        steps = preprocessing_from(preprocessing or {})
+        (first,) = images.batches(1, limit=1, preprocessing=steps, dtype=_dtype(info))
     if labelled and first.labels[0] < 0:
         raise DataError(f"{path}: has images without a label; set `accuracy = false` for this network")
     if info is not None:
@@ -108,7 +110,7 @@ def open_batches(
     """
     options: dict[str, Any] = {
         "preprocessing": preprocessing_from(preprocessing),
-        "dtype": "uint8" if info.dtype == "uint8" else "float32",
+        "dtype": _dtype(info),
         "start": start,
     }
     with open_dataset(dataset) as images:
@@ -118,6 +120,11 @@ def open_batches(
         for batch in images.batches(batch_size, last="pad", limit=limit, spread=spread, out=out or None, **options):
             _check_shape(batch.images.shape[1:], info, dataset)
             yield batch
+
+
+def _dtype(info: TensorInfo | None) -> str:
+    """Of the images that an input is fed."""
+    return "uint8" if info is not None and info.dtype == "uint8" else "float32"
 
 
 def _check_shape(shape: tuple[int, ...], info: TensorInfo, dataset: str) -> None:
@@ -142,6 +149,11 @@ def preprocessing_from(fields: Mapping[str, Any]) -> Preprocessing:
     if isinstance(values.get("mean"), str):
         values["mean"] = read_mean(values["mean"])
     return Preprocessing(**values)
+
+
+def pixels_only(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields without mean and scale, where the network has these: Preprocessing's method of this name."""
+    return {name: value for name, value in fields.items() if name not in ("mean", "mean_values", "scale")}
 
 
 def _open_folder(path: Path, max_pixels: int | None) -> Dataset:

@@ -6,7 +6,7 @@ Never zeros: denormal and zero inputs are faster on some hardware, and calibrati
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from inferkit.errors import DataError, UsageError
 from inferkit.network.open_dimensions import require_sizes, toml_key
 
 if TYPE_CHECKING:
+    from inferkit.backends.uint8_input import Uint8Input
     from inferkit.network.network import Network, TensorInfo
 
 EMBEDDED = "fashion_mnist"
@@ -35,12 +36,30 @@ class CalibrationImages:
 
 
 class ImageSource:
-    """Where a network's timing and calibration images come from. `description` says it in one line."""
+    """Where a network's timing and calibration images come from. `description` says it in one line.
 
-    def __init__(self, network: Network, dataset: str | None, preprocessing: Mapping[str, Any]) -> None:
+    `uint8_input`: what the network will do to pixels itself, once it is at its precision. Then the first images are
+    pixels, and the calibration, of a network that takes float32 still, sees what becomes of them.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dataset: str | None,
+        preprocessing: Mapping[str, Any],
+        uint8_input: Uint8Input | None = None,
+    ) -> None:
         self._inputs = network.inputs
         self._dataset = dataset
         self._preprocessing = preprocessing
+        self._uint8_input = uint8_input
+        if uint8_input is not None:
+            from inferkit.data.opening import pixels_only
+
+            self._inputs = tuple(
+                replace(info, dtype="uint8") if info.name == uint8_input.input else info for info in network.inputs
+            )
+            self._preprocessing = pixels_only(preprocessing)
         self.description = dataset or f"{EMBEDDED}, brought to the input's shape"
 
     def first(self, count: int) -> dict[str, NDArray[Any]]:
@@ -56,7 +75,14 @@ class ImageSource:
         Evenly, because databases are often sorted by class. The embedded dataset has test images only, so these are
         among them; 500 of 10,000 set nothing but the ranges of the activations.
         """
-        return CalibrationImages(self._evenly(count), f"{self.description}, evenly spaced")
+        return CalibrationImages(map(self._normalized, self._evenly(count)), f"{self.description}, evenly spaced")
+
+    def _normalized(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """As a network sees it that takes float32."""
+        wanted = self._uint8_input
+        if wanted is None:
+            return batch
+        return {name: wanted.normalize(array) if name == wanted.input else array for name, array in batch.items()}
 
     def _evenly(self, count: int) -> Iterator[dict[str, NDArray[Any]]]:
         if self._dataset is None:

@@ -40,6 +40,8 @@ _LATENCY = (
     Column("p95", "p95", seconds, rank=7),
     Column("p99 (samples)", "p99", _plain, rank=4),
     Column("throughput", "rate", _plain, rank=3),
+    Column("of executions alone", "share_of_execution_only", "{:.1%}".format, rank=2),
+    Column("input", "input", _plain, rank=4, left=True),
     Column("memory", "memory", size, rank=6),
     Column("at precision", "coverage", "{:.0%}".format, rank=1),
     Column("precision share", "precision_share", "{:.0f} %".format, rank=1),
@@ -64,6 +66,7 @@ _SERVICE = (
 _ACCURACY = (
     Column("case", "case", _plain, left=True),
     Column("images", "images", _plain, rank=2),
+    Column("input", "input", _plain, rank=4, left=True),
     Column("at precision", "coverage", "{:.0%}".format, rank=2),
     Column("top-1", "top1", percent),
     Column("top-5", "top5", percent, rank=4),

@@ -14,6 +14,7 @@ import inferkit
 from inferkit.cli.build import configure
 from inferkit.cli.main import main
 from inferkit.cli.precision_options import at_precision
+from inferkit.cli.uint8_options import with_asked_input
 from inferkit.precision.qdq import quantized_tensors
 
 
@@ -62,6 +63,31 @@ def test_raw_pixels_as_input(tmp_path: Path) -> None:
     assert main(["build", "lenet", "--no-cache", *pixels, "-o", str(target)]) == 0
     assert json.loads(Path(f"{target}.json").read_text())["inputs"][0]["dtype"] == "uint8"
     assert not (tmp_path / "cache" / "engines").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "nodes"),
+    [
+        ("lenet", [], ["Cast", "Mul", "Conv"]),  # the scale of its card
+        ("lenet", ["--mean", "33.5"], ["Cast", "Sub", "Conv"]),
+        ("lenet", ["--mean", "33.5", "--scale", "0.5"], ["Cast", "Sub", "Mul"]),
+        ("squeezenet1_1", [], ["Cast", "Conv"]),  # made-up weights: nothing is subtracted
+    ],
+)
+def test_raw_pixels_are_normalized_as_stated_or_as_a_trained_network_s(
+    model: str, options: list[str], nodes: list[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    args = parser.parse_args([model, "--uint8-input", *options])
+    network = with_asked_input(inferkit.load(model), args)
+    assert network.inputs[0].dtype == "uint8"
+    assert [node.op_type for node in network.model.graph.node][: len(nodes)] == nodes
+
+
+def test_raw_pixels_are_for_every_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "lenet", "--uint8-input", "--backend", "onnxruntime"]) == 0
+    assert "lenet fp32, batch up to 1" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("rtx")
@@ -124,12 +150,9 @@ def test_calibration_images_are_preprocessed_as_the_network_wants(tmp_path: Path
         (["--precision", "fp16", "--keep-first"], "--keep-first is for int8 and fp8"),
         (["--precision", "int8", "--half-inputs"], "--half-inputs is for fp16 and bf16"),
         (["--backend", "onnxruntime", "--target", "sm89"], "--target is for tensorrt"),
-        (["--backend", "onnxruntime", "--mean", "104"], "--mean is for tensorrt"),
-        (
-            ["--backend", "onnxruntime", "--mean-image", "m.npy"],
-            "--mean-image is for tensorrt",
-        ),
-        (["--backend", "onnxruntime", "--scale", "0.5"], "--scale is for tensorrt"),
+        (["--backend", "onnxruntime", "--mean", "104"], "need --uint8-input"),
+        (["--backend", "onnxruntime", "--mean-image", "m.npy"], "need --uint8-input"),
+        (["--backend", "onnxruntime", "--scale", "0.5"], "need --uint8-input"),
         (["--backend", "onnxruntime", "--no-cache"], "--no-cache is for tensorrt"),
         (["--backend", "onnxruntime", "-o", "engine.plan"], "onnxruntime has no engine files"),
         (["--no-cache"], "--no-cache needs --output"),

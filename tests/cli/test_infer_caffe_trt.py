@@ -26,7 +26,8 @@ STUDY = (
     "usage: infer_caffe_trt [-h] -m MODEL -w WEIGHTS -l LMDB [-b BATCH] [-i ITERATIONS] [-c CAFFEROOT] "
     "[--imageShape IMAGESHAPE] [--max_batch MAX_BATCH] [--outputLayer OUTPUTLAYER] [--outputSize OUTPUTSIZE] "
     "[--dtype {FLOAT,HALF,INT8,TF32,BF16,FP8}] [--labels LABELS] [--meanImage MEANIMAGE] [--csvFile CSVFILE] "
-    "[--calBatchDir CALBATCHDIR] [--firstCalBatch FIRSTCALBATCH] [--numCalBatches NUMCALBATCHES] [--debug] [--quiet]"
+    "[--calBatchDir CALBATCHDIR] [--firstCalBatch FIRSTCALBATCH] [--numCalBatches NUMCALBATCHES] [--debug] [--quiet] "
+    "[--uint8Input]"
 )
 
 
@@ -76,6 +77,28 @@ def test_data_types_count_the_same(options: list[str], dtype: str, capsys: pytes
     assert printed.startswith("Final Stats (times in seconds)\n")
     assert f"Data type: {dtype}\n" in printed
     assert "Total predictions: 12\nCorrect top 1 predictions: 11\n" in printed
+
+
+@pytest.mark.usefixtures("on_cpu")
+@pytest.mark.parametrize("dtype", ["FLOAT", "INT8"])
+def test_pixels_that_the_engine_normalizes_count_the_same(
+    options: list[str], images: np.ndarray, tmp_path: Path, dtype: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mean = np.random.default_rng(1).uniform(0, 9, (1, 28, 28)).astype(np.float32)
+    np.save(tmp_path / "mean.npy", mean)
+    write_batches(tmp_path / "batches", [(images - mean, None)])
+    run = [*options, "-b", "4", "-i", "3", "--dtype", dtype, "--meanImage", str(tmp_path / "mean.npy"), "--debug"]
+    run += ["--calBatchDir", str(tmp_path / "batches")]
+    printed = []
+    for more in ([], ["--uint8Input"]):
+        assert tool.main([*run, *more]) == 0
+        printed.append(capsys.readouterr())
+    floats, pixels = ([line for line in each.out.splitlines() if "label" in line] for each in printed)
+    assert len(floats) == 12
+    assert pixels == floats
+    assert "data [None, 1, 28, 28] float32" in printed[0].out
+    assert "data [None, 1, 28, 28] uint8" in printed[1].out
+    assert not any("preprocessed differently" in each.err for each in printed)
 
 
 @pytest.mark.usefixtures("on_cpu")

@@ -50,6 +50,7 @@ def test_backend_precision_and_batch_are_the_engine_s_own(plan: Path) -> None:
         (("--max-batch", "7"), "batches of 2 to 6"),
         (("--max-batch", "1"), "batches of 2 to 6"),
         (("--keep", "conv1", "--calibration", "x"), "an engine file: --keep, --calibration cannot change it"),
+        (("--uint8-input", "--mean", "3"), "an engine file: --uint8-input, --mean cannot change it"),
         (("-w", "lenet.caffemodel"), "an engine file: --weights cannot change it"),
     ],
 )

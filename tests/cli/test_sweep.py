@@ -86,6 +86,16 @@ def test_every_series_runs_over_every_batch(
             assert reason in printed
 
 
+def test_engines_of_every_series_can_be_fed_pixels(options: list[str], tmp_path: Path) -> None:
+    correct = []
+    for more in ([], ["--uint8Input"]):
+        assert main([*options, *more, "--series", "FLOAT", "HALF", "INT8", "--batches", "5"]) == 0
+        found = points(tmp_path)
+        assert {point["input"] for point in found} == {"uint8" if more else "float32"}
+        correct.append([(point["series"], point["correct_top1"], point["correct_top5"]) for point in found])
+    assert correct[0] == correct[1]
+
+
 @pytest.mark.pycaffe
 def test_pycaffe_is_one_of_the_series(options: list[str], tmp_path: Path, caffe_root) -> None:
     arguments = [*options, "-c", str(caffe_root.path), "--series", "PyCaffe", "FLOAT", "--batches", "1", "4"]

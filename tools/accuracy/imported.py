@@ -14,6 +14,7 @@ import argparse
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def _images(network: Network, batch: int) -> Iterator[tuple[str, NDArray[np.floa
 
 
 def outputs(
-    network: Network, images: NDArray[np.float32], batch: int, backend: str, **options: object
+    network: Network, images: NDArray[np.float32], batch: int, backend: str, **options: Any
 ) -> NDArray[np.float32]:
     """The output `prob` [N, classes] of a network in a backend for all images, `batch` at once."""
     with inferkit.build(network, backend=backend, max_batch=batch, **options).session() as session:

@@ -6,6 +6,7 @@
     python3 -m tools.gpu service --backend onnxruntime --model lenet --precision fp32     # the same without a GPU
     python3 -m tools.gpu study --json FILE                                # about five minutes
     python3 -m tools.gpu study --series PyCaffe --rounds 3 --json FILE    # the same without a GPU
+    python3 -m tools.gpu bytes [--backend onnxruntime --model lenet]
 
 Prints a compact table; the exit code counts what fell short. INFERKIT_SUITE_NETWORKS and INFERKIT_SUITE_BATCHES name
 fewer networks or batches, INFERKIT_SUITE_DIR the folder of plans, references and results.
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from inferkit.network import zoo
-from tools.gpu import arithmetic, implicit, latency, outputs, peers, placement, service, smoke, study
+from tools.gpu import arithmetic, bytes, implicit, latency, outputs, peers, placement, service, smoke, study
 from tools.gpu.building import builds, prepare
 from tools.gpu.common import FAILURES, Results, folder, say, step
 
@@ -31,6 +32,7 @@ CHILDREN: dict[str, Callable[[str], Any]] = {
     "peers": peers.child,
     "implicit": implicit.child,
     "builds": builds.child,
+    "bytes": bytes.child,
 }
 TABLED = ("latency", *peers.PARTS)
 STANDARD = ("prepare", "engines", "outputs", "agreement", *TABLED)
@@ -52,6 +54,7 @@ def parts(arguments: argparse.Namespace) -> dict[str, Callable[[Results], None]]
         "sessions": placement.sessions,
         "implicit": implicit.run,
         "builds": builds.run,
+        "bytes": partial(bytes.run, backend_name=arguments.backend, model=arguments.model),
         "smoke": smoke.run,
         "service": partial(
             service.run,
@@ -79,7 +82,7 @@ def main() -> int:
         metavar="PART",
         nargs="*",
         help=f"{', '.join(STANDARD)} (default: these); rounding, accumulation, strict, placement, sessions, implicit, "
-        "builds, smoke, service, study",
+        "builds, bytes, smoke, service, study",
     )
     parser.add_argument("--json", type=Path, help="where the figures go, and where those of earlier parts come from")
     parser.add_argument("--processes", type=int, default=10, help="fresh processes of latency (default: %(default)s)")
@@ -90,7 +93,7 @@ def main() -> int:
         "puts it), or quiet,free: process by process (default: %(default)s)",
     )
     parser.add_argument(
-        "--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt", help="of service and study"
+        "--backend", choices=("tensorrt", "onnxruntime"), default="tensorrt", help="of service, bytes and study"
     )
     of_study = parser.add_argument_group("of the part study")
     of_study.add_argument(
@@ -102,10 +105,12 @@ def main() -> int:
     of_study.add_argument(
         "--rounds", type=int, default=study.ROUNDS, help="visits of each point (default: %(default)s)"
     )
-    of_service = parser.add_argument_group("of the part service")
+    of_service = parser.add_argument_group("of the parts service and bytes")
     of_service.add_argument("--model", default="resnet50")
-    of_service.add_argument("--precision", default="fp16")
-    of_service.add_argument("--seconds", type=float, default=8.0, help="of a saturated batch (default: %(default)g)")
+    of_service.add_argument("--precision", default="fp16", help="of service (default: %(default)s)")
+    of_service.add_argument(
+        "--seconds", type=float, default=8.0, help="of a saturated batch of service (default: %(default)g)"
+    )
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child is not None:

@@ -69,6 +69,11 @@ class CaffeBackend(Backend):
         if network.precision not in self.precisions:
             found = self.availability(network.precision)
             raise BackendUnavailable(found.reason, found.hint)
+        if any(info.dtype == "uint8" for info in network.inputs):
+            raise BackendUnavailable(
+                "Caffe computes the prototxt as it is, which takes float32 input",
+                "run uint8 input with another backend",
+            )
         source = network.source
         if source is None:
             raise BackendError(

@@ -34,8 +34,7 @@ class TensorRTBackend(Backend):
         engine_parts=("version", "gpu", "gpu_memory_gib", "mig", "cuda", "system", "machine"),
         build_anew={"cache": False, "timings": False},
         build_settings=(
-            *("min_batch", "opt_batch", "static", "target", "flavour", "workspace", "uint8_input", "cache", "device"),
-            "timings",
+            *("min_batch", "opt_batch", "static", "target", "flavour", "workspace", "cache", "device", "timings"),
         ),
         session_settings=("mode", "device", "launch", "specialization", "buffers"),
     )
@@ -84,9 +83,8 @@ class TensorRTBackend(Backend):
 
         Options: `min_batch` (1), `opt_batch` (max_batch), `static` (fix the batch in the graph: fastest), `target` (one
         or more compute capabilities such as "sm89", TensorRT-RTX only; none is portable), `flavour` (tensorrt or
-        tensorrt_rtx), `workspace` (bytes), `uint8_input` (a Uint8Input of backends/uint8_input.py: take raw pixels
-        and do mean and scale in the engine), `cache` (True), `device` (the GPU that `tensorrt` builds on),
-        `timings` (True: tactics timed by earlier builds are not timed again; False: this build picks its own).
+        tensorrt_rtx), `workspace` (bytes), `cache` (True), `device` (the GPU that `tensorrt` builds on), `timings`
+        (True: tactics timed by earlier builds are not timed again; False: this build picks its own).
         """
         from inferkit.backends.tensorrt.building.build import build_engine
 

@@ -23,6 +23,7 @@ from inferkit.network.network import unit_of
 from inferkit.precision import at_precision
 
 if TYPE_CHECKING:
+    from inferkit.backends.uint8_input import Uint8Input
     from inferkit.network.network import CaffeSource, Network
 
 # protobuf refuses messages of 2 GiB; weights beyond this go to a file beside the model.
@@ -35,7 +36,8 @@ class Recipe:
 
     `model` is a zoo name or a path, `dataset` a name or a path (None: embedded images brought to the input's shape),
     `images` how many are kept for timing. `shape` and `batch_axis` state what the model leaves open: `input_shape` and
-    `batch_axis` of `load`.
+    `batch_axis` of `load`. `uint8_input`: the network takes pixels, and has the mean and scale of `preprocessing`
+    itself; without any it takes the pixels' values.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Recipe:
     images: int = 1
     shape: Any = None
     batch_axis: Any = None
+    uint8_input: bool = False
 
 
 def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -55,12 +58,17 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
     Raises NetworkError, DataError and PrecisionError of the parts.
     """
-    from inferkit.precision.input_range import calibrated_inputs  # needs onnx, which who only starts processes does not
+    # These need onnx, which who only starts processes does not.
+    from inferkit.backends.uint8_input import with_uint8_input
+    from inferkit.precision.input_range import calibrated_inputs
 
     network = load(recipe.model, recipe.weights, input_shape=recipe.shape, batch_axis=recipe.batch_axis)
-    source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing)
+    uint8_input = _uint8_input(network, recipe) if recipe.uint8_input else None
+    source = timing_images.ImageSource(network, recipe.dataset, recipe.preprocessing, uint8_input)
     if recipe.precision != network.precision:
         network = _at_precision(network, recipe, source)
+    if uint8_input is not None:
+        network = with_uint8_input(network, uint8_input)
     arrays = source.first(recipe.images)
     folder.mkdir(parents=True, exist_ok=True)
     _save_model(network, folder)
@@ -80,6 +88,17 @@ def prepare(recipe: Recipe, folder: Path) -> dict[str, Any]:
     }
     write_atomically(folder / "network.json", json.dumps(facts, indent=1).encode())
     return facts
+
+
+def _uint8_input(network: Network, recipe: Recipe) -> Uint8Input:
+    """What the network is to do to pixels. UsageError where it has several inputs."""
+    from inferkit.backends.uint8_input import normalization_of
+    from inferkit.data.opening import preprocessing_from
+
+    if len(network.inputs) != 1:
+        names = ", ".join(info.name for info in network.inputs) or "none"
+        raise UsageError(f"uint8_input needs a network with one input, of images; {network.name} has {names}")
+    return normalization_of(preprocessing_from(recipe.preprocessing), network.inputs[0])
 
 
 def _coverage(network: Network) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from inferkit.gate.units import percent, seconds, size
 from inferkit.measure.latency.statistics import PERCENTILES, samples_needed
 from inferkit.report.charts.overtime import draw_over_time, over_time
 from inferkit.report.charts.strips import bounds_plot, change_mark, layer_bars, split_bar, strip_plot
-from inferkit.report.facts import in_rounds, mapping, number, shown, text, unit_of
+from inferkit.report.facts import in_rounds, mapping, number, rate, shown, text, unit_of
 from inferkit.report.layers import ShownLayer, culprits, layer_rows
 from inferkit.report.page.confusion import Confusion, confusion_of
 from inferkit.report.page.past import Past
@@ -200,7 +200,9 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
     facts = case.facts
     found: list[tuple[str, str]] = []
 
-    for name, key in (("network", "model"), ("precision", "precision"), ("backend", "backend"), ("mode", "mode")):
+    for name, key in (
+        ("network", "model"), ("precision", "precision"), ("backend", "backend"), ("mode", "mode"), ("input", "input"),
+    ):  # fmt: skip
         value = text(facts, key)
         if value is not None:
             found.append((name, value))
@@ -229,6 +231,9 @@ def _figures(case: CaseView) -> list[tuple[str, str]]:
         count = number(facts, key)
         if count is not None:
             found.append((name, size(count)))
+    alone, share = number(facts, "execution_only_per_second"), number(facts, "share_of_execution_only")
+    if alone is not None and share is not None:
+        found.append((f"{unit_of(facts)}/s of executions alone", f"{rate(alone)}, of which copies leave {share:.1%}"))
     for name, key in (("build", "build_seconds"), ("cold start", "cold_start")):
         values = facts.get(key)
         times = [v for v in values if isinstance(v, float) and v > 0] if isinstance(values, list) else []

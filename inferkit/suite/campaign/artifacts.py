@@ -112,6 +112,7 @@ class Artifacts:
             images=max(network.batch_sizes),
             shape=dict(network.shape) or None,
             batch_axis=dict(network.batch_axis) or None,
+            uint8_input=network.uint8_input,
         )
 
     def _once(self, key: str, make: Callable[[Path], Path]) -> Path:

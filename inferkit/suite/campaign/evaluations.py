@@ -94,7 +94,7 @@ class Evaluations:
         self._coverage[case] = prepared_facts(folder).get("coverage")
         backend = self._matrix.settings(case.backend)
         engine = self._artifacts.engine(folder, case.backend, case.precision, ACCURACY_BATCH, backend.build, case.id)
-        spec = AccuracySpec(engine, network.dataset, network.preprocessing, backend.session)
+        spec = AccuracySpec(engine, network.dataset, network.image_preprocessing, backend.session)
         with self._step(f"{case.id}, accuracy"):
             by = with_environment(None, measuring_environment(case.backend, case.precision, backend.session))
             return run_accuracy(spec, case.id, by=by)

@@ -50,9 +50,26 @@ def latency_facts(record: CaseRecord) -> dict[str, Any]:
         "memory": next(iter(middle([int(each) for each in measured.data.get("memories", ())])), None),
         **_data(measured),
         "verdict": str(record.outcome.verdict) if record.outcome else None,
+        **_input(record),
+        **_alone(record),
         **_service_facts(record),
         **_builds(record),
     }
+
+
+def _input(record: CaseRecord | AccuracyRecord) -> dict[str, Any]:
+    """The type that the engine is fed where it is not the model's own: pixels, of which mean and scale are its."""
+    return {"input": "uint8"} if record.network.uint8_input else {}
+
+
+def _alone(record: CaseRecord) -> dict[str, Any]:
+    """Of overlapped batches: images per second of executions without copies, and the share that is left with them."""
+    details = next((each.details for each in record.replicates if each.details), {})
+    seconds, share = details.get("execution_only_seconds"), details.get("share_of_execution_only_rate")
+    if not _in_rounds(record) or not seconds or not share:
+        return {}
+    rate = record.case.batch_size / seconds
+    return {"execution_only_per_second": rate, "share_of_execution_only": share}
 
 
 def _data(measured: CaseRun) -> dict[str, Any]:
@@ -236,6 +253,7 @@ def accuracy_facts(record: AccuracyRecord) -> dict[str, Any]:
         "not_finite": accuracy.not_finite,
         "images_per_second": accuracy.images / accuracy.elapsed if accuracy.elapsed > 0 else None,
         "unit": "images",
+        **_input(record),
         "engine_images_per_second": accuracy.images / accuracy.seconds if accuracy.seconds > 0 else None,
         "top1_bits": base64.b64encode(np.packbits(accuracy.top1).tobytes()).decode(),
         "verdict": str(record.outcome.verdict) if record.outcome else None,

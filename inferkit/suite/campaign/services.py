@@ -52,7 +52,7 @@ def service_spec(
         str(logs.of(case.id, number)),
         session,
         dataset=network.dataset,
-        preprocessing=network.preprocessing,
+        preprocessing=network.image_preprocessing,
         delay=service.delay,
         bound=service.p99,
         seconds=_SMOKE_SECONDS if smoke else service.duration,

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend
+from inferkit.data.opening import pixels_only
 from inferkit.gate.metrics import ACCURACY, LATENCY, LEAST_PRECISION_SHARE, SHOW
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.stated.margins import Margins
@@ -37,6 +38,7 @@ class NetworkDefinition:
     metric. `shape` states what the model leaves open: sizes by the names of dimensions, or shapes by
     input; `batch_axis` the batch's axis by input. `precision_share` is how many percent of the work must run in the
     precision asked for, by precision; of those that it does not name the backend's table says it, or the default.
+    `uint8_input`: engines are fed pixels, and the mean and scale of `preprocessing` are the network's.
     """
 
     name: str
@@ -55,7 +57,13 @@ class NetworkDefinition:
     shape: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     batch_axis: Mapping[str, int] = field(default_factory=dict)
     precision_share: Mapping[str, float] = field(default_factory=dict)
+    uint8_input: bool = False
     where: str = field(default="", compare=False)
+
+    @property
+    def image_preprocessing(self) -> Mapping[str, Any]:
+        """What is done to images before an engine is fed them."""
+        return pixels_only(self.preprocessing) if self.uint8_input else self.preprocessing
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def require_files(matrix: Matrix, cases: Iterable[Case]) -> None:
 
 def _problems_of(network: NetworkDefinition, labelled: bool) -> Iterator[str]:
     # Imported only here: reading a matrix that is right must stay fast.
-    from inferkit.data.opening import check_dataset
+    from inferkit.data.opening import check_dataset, pixels_only
     from inferkit.data.pixels.mean import read_mean
     from inferkit.network.open_dimensions import require_sizes
     from inferkit.network.outline import check_files, inputs_of
@@ -62,6 +63,9 @@ def _problems_of(network: NetworkDefinition, labelled: bool) -> Iterator[str]:
         require_sizes(inputs)
     except InferkitError as error:
         yield f"{error}{_near(network.model) or _near(network.weights)}"
+    if network.uint8_input and inputs and [info.dtype for info in inputs] != ["float32"]:
+        texts = ", ".join(f"{info.name} {info.dtype} {info.text}" for info in inputs)
+        yield f"uint8_input needs a network with one input of float32, for images; its inputs are {texts}"
     preprocessing = dict(network.preprocessing)
     mean = preprocessing.get("mean")
     if isinstance(mean, str):
@@ -76,6 +80,8 @@ def _problems_of(network: NetworkDefinition, labelled: bool) -> Iterator[str]:
                 raise UsageError(f"{network.dataset}: a dataset feeds one input; the network has {len(inputs)}")
             info = next(iter(inputs), None)
             check_dataset(network.dataset, preprocessing, labelled=labelled, info=info)
+            if network.uint8_input and info is not None:  # with the mean above, without it as pixels
+                check_dataset(network.dataset, pixels_only(preprocessing), info=replace(info, dtype="uint8"))
         except InferkitError as error:
             yield f"{error}{_near(network.dataset)}"
 

@@ -16,6 +16,7 @@ precisions = ["fp32", "int8"]
 shape = { H = 48, W = 320 }         # sizes that the model leaves open besides the batch
 precision_share = "95 %"            # of the work that must run in the precision asked for; or by precision
 batch_axis = { state = 1 }          # which axis is the batch, where the model's names do not show it
+uint8_input = true                  # pixels are fed, mean and scale are the engine's (uint8_input.py here)
 [[services]]                        # a network of this file under MLPerf's scenarios, behind the batcher
 network = "mine"
 scenarios = ["server", "offline"]   # p99, delay, duration in seconds; max_batch; see ServiceDefinition
@@ -54,6 +55,7 @@ from inferkit.suite.matrix.margins import all_margins, stated_margins, stated_sh
 from inferkit.suite.matrix.require import both, check_require, read_require
 from inferkit.suite.matrix.selection import CONFIRM
 from inferkit.suite.matrix.toml_table import Table, nearest, read_toml
+from inferkit.suite.matrix.uint8_input import take_uint8_input
 
 USUAL_FILES = ("matrix.toml", "bench/matrix.toml")  # where commands look for the matrix of a folder
 MOST_BUILDS = 6  # of one case: against a baseline of one engine, more add next to nothing
@@ -171,6 +173,8 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
             table.note(f"only a Caffe prototxt takes weights, not the model {model!r}", "weights")
             weights = None
     dataset = table.take("dataset", str)
+    preprocessing = {**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)}
+    uint8_input, preprocessing = take_uint8_input(table, folder, base.uint8_input, preprocessing)
     definition = replace(
         base,
         name=name,
@@ -178,7 +182,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         model=model,
         weights=weights,
         dataset=base.dataset if dataset is None else _dataset(dataset, folder),
-        preprocessing={**base.preprocessing, **_preprocessing(table.table("preprocessing"), folder)},
+        preprocessing=preprocessing,
         precisions=table.choices("precisions", PRECISIONS, base.precisions),
         batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
         backends=table.choices("backends", backend_names(), base.backends),
@@ -192,6 +196,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         shape={**base.shape, **_shape(table.table("shape"))},
         batch_axis={**base.batch_axis, **_axes(table.table("batch_axis"))},
         precision_share={**base.precision_share, **stated_shares(table)},
+        uint8_input=uint8_input,
     )
     definition = definition if is_default else _with_card(definition)
     if any(not 1 <= size <= 65_536 for size in definition.batch_sizes):

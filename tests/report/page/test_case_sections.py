@@ -78,3 +78,10 @@ def test_throughput_mode_shows_the_median_of_rounds_and_no_parts_that_overlap(tm
     assert "Where the time of a batch goes" not in text
     assert "copy in" not in text
     assert "Where the time of a batch goes" in report(tmp_path, run_with(mode="latency"))
+
+
+def test_overlapped_batches_stand_beside_executions_alone(tmp_path):
+    facts = {"input": "uint8", "execution_only_per_second": 50_000.0, "share_of_execution_only": 0.985}
+    text = Page(report(tmp_path, run_with(mode="throughput", **facts))).text
+    assert "images/s of executions alone 50,000, of which copies leave 98.5%" in text
+    assert "input uint8" in text

@@ -131,10 +131,12 @@ def test_a_bound_that_is_missed_is_worse_and_a_run_that_is_too_short_is_invalid(
     assert [exit_code(result) for result in (missed, short)] == [ExitCode.REGRESSED, ExitCode.INVALID]
 
 
-def test_accuracy_of_a_trained_network_is_what_its_card_says(tmp_path, capsys):
+@pytest.mark.parametrize("options", [[], ["--uint8-input"]])
+def test_accuracy_of_a_trained_network_is_what_its_card_says(options, tmp_path, capsys):
     from inferkit.network import zoo
 
-    assert main(["serve-bench", "lenet", "--scenario", "offline", "--accuracy", "--logs", str(tmp_path)]) == 0
+    scenario = ["--scenario", "offline", "--accuracy", "--logs", str(tmp_path)]
+    assert main(["serve-bench", "lenet", *scenario, *options]) == 0
     shown = float(capsys.readouterr().out.split("top-1 ")[1].split(" %")[0])
     # 0.02 points are two of the 10,000 images: rounding may turn a near tie.
     assert shown == pytest.approx(100 * zoo.card("lenet")["accuracy"]["caffe"]["top1"], abs=0.02)

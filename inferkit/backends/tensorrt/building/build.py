@@ -15,7 +15,6 @@ from inferkit.backends.tensorrt.building.cache import cached_plan, engine_key
 from inferkit.backends.tensorrt.engine import TensorRTEngine
 from inferkit.backends.tensorrt.flavour import Flavour, load_flavour
 from inferkit.backends.tensorrt.plan import Plan
-from inferkit.backends.uint8_input import Uint8Input, with_uint8_input
 from inferkit.errors import BackendError, BackendUnavailable, UsageError
 from inferkit.network.network import Network
 
@@ -30,7 +29,6 @@ class Wanted:
     target: str | Iterable[str] | None = None
     flavour: str | None = None
     workspace: int | None = None
-    uint8_input: Uint8Input | None = None
     cache: bool = True
     device: int | str | None = None
     timings: bool = True
@@ -59,7 +57,7 @@ def build_engine(network: Network, max_batch: int, **options: Any) -> TensorRTEn
 
     def build() -> Plan:
         plan = _build(rewritten, flavour, build_options, gpu, wanted.timings)
-        return _compared(plan, network if wanted.uint8_input is None else rewritten, wanted.device)
+        return _compared(plan, network, wanted.device)
 
     if not wanted.cache:
         plan = build()
@@ -104,8 +102,6 @@ def _building_gpu(flavour: Flavour, options: BuildOptions, device: int | str | N
 
 
 def _rewritten(network: Network, wanted: Wanted, static_batch: int | None) -> Network:
-    if wanted.uint8_input is not None:
-        network = with_uint8_input(network, wanted.uint8_input)
     if static_batch is not None and any(None in info.shape for info in network.inputs):
         network = with_static_batch(network, static_batch)
     return network
