@@ -18,6 +18,7 @@ from inferkit.cli.study_images import (
     read_preprocessing,
     training_preprocessing,
 )
+from inferkit.data.opening import image_type
 from inferkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -193,8 +194,7 @@ def classify(
     Where `network` is quantized and its calibration saw other images than these, a line on stderr says so.
     """
     traces: list[Trace] = []
-    dtype = "uint8" if session.inputs[0].dtype == "uint8" else "float32"
-    for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing, dtype):
+    for batch in read_batches(dataset, tally.batch_size, iterations, preprocessing, image_type(session.inputs[0])):
         if not traces and network is not None:
             _warn_unlike_calibration(network, batch.images, tally)
         session.load(batch.images)

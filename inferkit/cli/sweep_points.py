@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.cli.study import Tally
 from inferkit.cli.study_engine import DATA_TYPES, CalibrationFiles, at_data_type, classify, taking_pixels
 from inferkit.cli.study_images import read_batches
+from inferkit.data.opening import image_type
 from inferkit.errors import BackendUnavailable, InferkitError
 from inferkit.measure.latency.rounds import Timing, measure_round, with_round
 
@@ -86,8 +87,9 @@ class SweepPoint:
 
 @dataclass(frozen=True, eq=False)
 class _Series:
-    """An engine that takes every batch size, the network that it is of, what is done to its images before, its points,
-    and the device to be leased."""
+    """An engine that takes every batch size, the network that it is of, what is done to images before they are fed, the
+    points, and the device to be leased.
+    """
 
     name: str
     engine: Engine
@@ -163,8 +165,8 @@ class Experiment:
         most = max(self._batches)
         if name == PYCAFFE:
             settings = {"caffe_root": self._args.caffeRoot, "gpu": self._args.gpu}
-            engine = backend("caffe").build(self._network, most, **settings)
-            return _Series(name, engine, self._network, self._preprocessing, points)
+            caffe = backend("caffe").build(self._network, most, **settings)
+            return _Series(name, caffe, self._network, self._preprocessing, points)
         chosen = backend(self._args.backend)
         available = chosen.availability(DATA_TYPES[name])
         if not available.ok:
@@ -198,7 +200,7 @@ class Experiment:
     def _visit(self, session: Session, series: _Series, point: SweepPoint, *, first: bool) -> None:
         if first:
             self._classify(session, series, point)
-        session.load(self._timed_images(series.preprocessing, session.inputs[0].dtype)[: point.batch_size])
+        session.load(self._timed_images(series)[: point.batch_size])
         measured = measure_round(session, point.batch_size, self._args.seconds)
         point.timing = with_round(point.timing, measured)
         if first:
@@ -220,11 +222,11 @@ class Experiment:
         )
         point.stats, point.repeated = tally.stats(), tally.began_again
 
-    def _timed_images(self, preprocessing: Preprocessing, input_type: str) -> NDArray[Any]:
+    def _timed_images(self, series: _Series) -> NDArray[Any]:
         """The first images of the dataset, as many as the largest batch has; every round is timed on them."""
-        dtype = "uint8" if input_type == "uint8" else "float32"
+        dtype = image_type(series.network.inputs[0])
         if dtype not in self._images:
-            (batch,) = read_batches(self._dataset, self._batches[-1], 1, preprocessing, dtype)
+            (batch,) = read_batches(self._dataset, self._batches[-1], 1, series.preprocessing, dtype)
             self._images[dtype] = batch.images
         return self._images[dtype]
 

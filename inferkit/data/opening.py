@@ -68,7 +68,7 @@ def check_dataset(
     is_array = path_or_name not in EMBEDDED and _is_array_file(path)
     with _blank(path) if is_array else open_dataset(path_or_name) as images:
         steps = preprocessing_from(preprocessing or {})
-        (first,) = images.batches(1, limit=1, preprocessing=steps, dtype=_dtype(info))
+        (first,) = images.batches(1, limit=1, preprocessing=steps, dtype=image_type(info))
     if labelled and first.labels[0] < 0:
         raise DataError(f"{path}: has images without a label; set `accuracy = false` for this network")
     if info is not None:
@@ -110,7 +110,7 @@ def open_batches(
     """
     options: dict[str, Any] = {
         "preprocessing": preprocessing_from(preprocessing),
-        "dtype": _dtype(info),
+        "dtype": image_type(info),
         "start": start,
     }
     with open_dataset(dataset) as images:
@@ -122,8 +122,8 @@ def open_batches(
             yield batch
 
 
-def _dtype(info: TensorInfo | None) -> str:
-    """Of the images that an input is fed."""
+def image_type(info: TensorInfo | None) -> str:
+    """The type of the images that an input is fed: uint8, or float32, which sessions take for any floating type."""
     return "uint8" if info is not None and info.dtype == "uint8" else "float32"
 
 

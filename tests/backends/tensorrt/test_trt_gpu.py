@@ -17,7 +17,6 @@ import pytest
 
 import inferkit
 from inferkit.backends.gpus import find_gpu, narrowed
-from inferkit.backends.uint8_input import Uint8Input
 from inferkit.cli.main import main
 from inferkit.errors import BackendError, EngineError, UsageError
 from inferkit.measure.engine.engine_file import EngineSpec
@@ -119,35 +118,6 @@ def test_a_stream_of_batches_keeps_its_order(tiny: Network, images: Any, expecte
     assert [len(each) for each in outputs] == [5, 5, 5, 5, 4]
     for row in range(24):  # one by one: a swapped batch must not hide in an average
         assert error_of(np.concatenate(outputs)[row], expected[row]) < 5 * CLOSE  # a row varies more than a batch
-
-
-def test_raw_pixels_give_what_preprocessed_images_give(tiny: Network) -> None:
-    pixels = np.random.default_rng(2).integers(0, 256, (8, 3, 12, 12)).astype(np.uint8)
-    mean, scale = np.float32([104, 117, 123]), 0.017
-    floats = ((pixels.astype(np.float32) - mean[:, None, None]) * np.float32(scale)).astype(np.float32)
-    with build(tiny, 8, uint8_input=Uint8Input(mean, scale)).session() as session:
-        assert session.inputs[0].dtype == "uint8"
-        assert error_of(session.run(pixels)["prob"], on_cpu(tiny, floats)) < CLOSE
-
-
-@pytest.mark.parametrize("mode", ["latency", "throughput"])
-def test_raw_pixels_are_copied_as_bytes(tiny: Network, mode: str) -> None:
-    """A quarter of what float32 takes, page-locked and on the device; in throughput mode in each of two sets."""
-    pixels = np.random.default_rng(2).integers(0, 256, (8, 3, 12, 12)).astype(np.uint8)
-    scale = Uint8Input(scale=1 / 256)
-    bytes_of = {}
-    for dtype, options in (("float32", {}), ("uint8", {"uint8_input": scale})):
-        with build(tiny, 8, **options).session(mode=mode) as session:
-            memory = session.host_memory(8)["data"]
-            assert memory.dtype == dtype
-            session.load(pixels if options else scale.normalize(pixels))
-            session.execute()
-            assert error_of(session.fetch()["prob"], on_cpu(tiny, scale.normalize(pixels))) < CLOSE
-            bytes_of[dtype] = (memory.nbytes, session.details()["memory"]["buffer_bytes"])
-    sets = 2 if mode == "throughput" else 1
-    assert bytes_of["uint8"][0] == pixels.nbytes
-    assert bytes_of["float32"][0] == 4 * pixels.nbytes
-    assert bytes_of["float32"][1] - bytes_of["uint8"][1] == sets * 3 * pixels.nbytes
 
 
 def test_a_static_engine_takes_its_batch_and_no_other(tiny: Network, images: Any, expected: Any) -> None:
