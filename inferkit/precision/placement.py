@@ -6,7 +6,8 @@ so that convolution, addition and ReLU become one INT8 kernel; one scale for ten
 concatenation.
 Before an average pooling too: without it the last block of a ResNet leaves its sum in FP32, as a kernel of its own. And
 before a Reshape that flattens quantized images for an inner product: TensorRT moves a pair from behind it over a
-pooling and into the layer before, but not over the Reshape.
+pooling and into the layer before, but not over the Reshape. And before a response normalization (LRN): it is computed
+in FP32, but what it reads is then written in INT8 (GoogLeNet at batch 64 took 1.27 times as long without).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SAME_RANGE = frozenset(
 # Each part has a range of its own, and its readers can have their own scale.
 _PARTING = frozenset({"Split", "Slice"})
 _AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
-_FLATTENING = frozenset({"Reshape", "Flatten", "Squeeze"})
+_BETWEEN = _AVERAGES | {"Reshape", "Flatten", "Squeeze", "LRN"}
 # What INT8 kernels of layers take along, or pass through.
 _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
 
@@ -42,7 +43,7 @@ _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
 @dataclass(frozen=True)
 class Choices:
     """The user's choices: layers to exclude by name or pattern (`conv5_*`); the first, the last; residual branches;
-    what lies between quantized layers: averages, and images that are flattened."""
+    what lies between quantized layers: averages, response normalizations, and images that are flattened."""
 
     exclude: Sequence[str] = field(default=())
     first_layer: bool = True
@@ -71,7 +72,7 @@ class Placement:
     """`layers` to quantize; `reads`: (node, input index) that shall read the dequantized tensor; `groups`: tensor to
     the name of its group, whose tensors hold the same values and share a scale where their ranges are nearly the same.
 
-    Averages can do without: their reads are left out by `within` where a calibration lacks their ranges.
+    What lies between layers can do without: its reads are left out by `within` where a calibration lacks their ranges.
     """
 
     layers: tuple[QuantizedLayer, ...]
@@ -84,8 +85,8 @@ class Placement:
         return list(dict.fromkeys(node.input[index] for node, index in self.reads))
 
     def within(self, calibrated: Collection[str]) -> Placement:
-        """Without the averages of tensors that are not `calibrated`: caches of other tools need not have them."""
-        needed = {node.input[index] for node, index in self.reads if node.op_type not in _AVERAGES}
+        """Without what reads tensors that are not `calibrated`, between layers: caches of other tools may lack them."""
+        needed = {node.input[index] for node, index in self.reads if node.op_type not in _BETWEEN}
         kept = needed | set(calibrated)
         return replace(self, reads=tuple((node, index) for node, index in self.reads if node.input[index] in kept))
 
@@ -108,7 +109,7 @@ def place(graph: Graph, choices: Choices = Choices()) -> Placement:
         reads += _residual_reads(graph, nodes, kept, types)
     if choices.between:
         quantized = {id(node) for node in kept}
-        between = [n for n in nodes if n.op_type in _AVERAGES | _FLATTENING and n.domain in ("", "ai.onnx")]
+        between = [n for n in nodes if n.op_type in _BETWEEN and n.domain in ("", "ai.onnx")]
         reads += [(n, 0) for n in between if _comes_from(graph, n, quantized) and _leads_to(graph, n, quantized)]
     return Placement(tuple(QuantizedLayer(node) for node in kept), tuple(reads), _groups(graph, nodes, types))
 

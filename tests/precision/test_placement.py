@@ -34,7 +34,7 @@ def test_layers_with_weights_read_quantized_tensors_and_of_others_only_those_who
         return
     placement = place(graph)
     assert {layer.node.name for layer in placement.layers} == {node.name for node in weighted}
-    others = {"Add", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Squeeze"}
+    others = {"Add", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Squeeze", "LRN"}
     assert {node.op_type for node, _ in placement.reads} <= {*LINEAR, *others}
     assert all(index == 0 for node, index in placement.reads if node.op_type in LINEAR)
 
@@ -140,6 +140,17 @@ def test_images_that_are_flattened_between_quantized_layers_are_quantized_before
     assert placement.groups[flat] == placement.groups[pooled]  # one scale: the values are the same
     assert pooled not in placed(build, between=False).tensors
     assert pooled not in placed(build, last_layer=False).tensors
+
+
+def test_a_response_normalization_between_quantized_layers_reads_a_quantized_tensor() -> None:
+    build = ModelBuilder(4)
+    build.conv(4)
+    pooled = build.add("MaxPool", shape=(4, 4, 4), kernel_shape=[2, 2], strides=[2, 2])
+    normalized = build.add("LRN", size=3)
+    assert pooled not in placed(build).tensors  # it is the network's result
+    build.conv(4)
+    assert {pooled, normalized} <= set(placed(build).tensors)
+    assert pooled not in placed(build, between=False).tensors
 
 
 def test_a_cache_that_lacks_an_average_serves_without_it() -> None:

@@ -28,7 +28,7 @@ def test_every_request_is_answered_from_the_file(tiny: Network, tmp_path: Path) 
     runtime = onnxruntime.InferenceSession(tiny.model.SerializeToString(), providers=["CPUExecutionProvider"])
     expected = runtime.run(None, {tiny.inputs[0].name: images})[0]
 
-    with open_session(args) as (name, session), Batcher(session, args.max_batch, delay=0.001) as batcher:
+    with open_session(args) as (name, session, _), Batcher(session, args.max_batch, delay=0.001) as batcher:
         answers = [batcher.submit(image[None]) for image in images]
         found = np.concatenate([answer.result(60)["prob"] for answer in answers])
 
