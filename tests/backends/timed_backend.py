@@ -1,8 +1,9 @@
 """A backend whose builder picks one of several kernels by chance, as one that times them does; a stand-in for TensorRT.
 
-It has engine files, and keeps what it picked in `$INFERKIT_CACHE/picked.json` for builds that take earlier timings.
-Its times are stated, not measured: those of a kernel differ a little from process to process. Installed by
-`tests.backends.distributions.distribution`, so it imports nothing of the tests.
+$TIMED_KERNELS says by which shares its kernels are slower than the fastest. It has engine files, and keeps what it
+picked in `$INFERKIT_CACHE/picked.json` for builds that take earlier timings. Its times are stated, not measured: those
+of a kernel differ a little from process to process. Installed by `tests.backends.distributions.distribution`, so it
+imports nothing of the tests.
 """
 
 from __future__ import annotations
@@ -96,19 +97,12 @@ class TimedBackend(Backend):
 
     def build(self, network, max_batch, static=False, cache=True, timings=True):
         start = time.perf_counter()
-        folder = os.environ.get("TIMED_LOG")
-        if folder:  # when a build began and ended, and in which thread and process
-            log = Path(folder, secrets.token_hex(8))
-            log.write_text(json.dumps({"network": network.name, "began": time.monotonic()}))
-            time.sleep(float(os.environ.get("TIMED_SECONDS", "0")))
         picked = cache_dir() / "picked.json"
         key = hashlib.sha256(network.model.SerializeToString()).hexdigest()
         known = json.loads(picked.read_text()) if timings and picked.exists() else {}
         kernel = known.get(key, secrets.randbelow(len(SLOWER)))
         if timings:
             picked.write_text(json.dumps({**known, key: kernel}))
-        if folder:
-            log.write_text(json.dumps({**json.loads(log.read_text()), "ended": time.monotonic()}))
         return TimedEngine(network, max_batch, kernel, time.perf_counter() - start)
 
     def load_engine(self, path):

@@ -28,7 +28,7 @@ USED = {
     "Builder": ("create_network", "create_builder_config", "create_optimization_profile", "build_serialized_network"),
     "IBuilderConfig": (
         "set_memory_pool_limit", "set_flag", "clear_flag", "profiling_verbosity", "add_optimization_profile",
-        "create_timing_cache", "set_timing_cache", "get_timing_cache",
+        "create_timing_cache", "set_timing_cache", "get_timing_cache", "progress_monitor",
     ),
     "INetworkDefinition": ("num_inputs", "get_input", "num_outputs", "get_output", "name"),
     "IOptimizationProfile": ("set_shape",),
@@ -45,6 +45,8 @@ USED = {
     "EngineInspector": ("execution_context", "get_engine_information"),
     "ITimingCache": ("combine", "serialize"),
     "IProfiler": ("report_layer_time",),
+    "ILogger": ("log",),
+    "IProgressMonitor": ("phase_start", "step_complete", "phase_finish"),
     "BuilderFlag": ("TF32",),
     "NetworkDefinitionCreationFlag": ("STRONGLY_TYPED",),
     "MemoryPoolType": ("WORKSPACE",),

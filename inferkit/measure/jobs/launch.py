@@ -34,6 +34,7 @@ PROCESS = "inferkit.measure.jobs.process"
 _SHORT, LONG = 900.0, 3600.0
 _LAST_LINES = 12
 TELLING = ("prepare", "build")  # the kinds of job that say how far they are
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 def prepare_network(recipe: Recipe, folder: Path, *, by: Interpreter | None = None) -> dict[str, Any]:
@@ -175,6 +176,7 @@ def _run(module: str, job: Mapping[str, Any], words: Any, timeout: float, by: In
         timer = threading.Timer(timeout, end)
         timer.daemon = True
         timer.start()
+        _running.add(process)
         try:
             process.communicate(json.dumps(job).encode())
         except BaseException:
@@ -182,7 +184,14 @@ def _run(module: str, job: Mapping[str, Any], words: Any, timeout: float, by: In
             raise
         finally:
             timer.cancel()
+            _running.discard(process)
         return None if ran_out.is_set() else process.returncode
+
+
+def end_jobs() -> None:
+    """End the processes of all jobs under way; who waits for one in another thread gets its MeasurementError."""
+    for process in list(_running):
+        process.kill()
 
 
 def _how_it_ended(code: int) -> str:

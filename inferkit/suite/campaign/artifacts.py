@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from contextvars import Context, copy_context
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from inferkit.backends import backend as backend_named
+from inferkit.backends.cores import usable_cores
 from inferkit.errors import BackendUnavailable, InferkitError, MeasurementError
 from inferkit.measure.engine.engine_file import EngineSpec
 from inferkit.measure.engine.prepared_network import Recipe
 from inferkit.measure.jobs.interpreter import Interpreter, with_environment
-from inferkit.measure.jobs.launch import build_engine_file, prepare_network
+from inferkit.measure.jobs.launch import build_engine_file, end_jobs, prepare_network
+from inferkit.progress import listening, tell
 from inferkit.suite.campaign.target import environment_of
 from inferkit.suite.matrix.definition import NetworkDefinition
+
+# Of a network's preparation only calibrating uses several cores, and a large network takes some GiB.
+_CORES_PER_NETWORK, _MOST_AT_ONCE = 4, 4
 
 # Shows one step while it runs.
 Step = Callable[[str], AbstractContextManager[Any]]
@@ -25,6 +33,10 @@ Step = Callable[[str], AbstractContextManager[Any]]
 def own_cache(engine: str | None, number: int | None) -> dict[str, str]:
     """The environment in which what one build of several has compiled at run time serves no other."""
     return {} if engine is None or number is None else {"INFERKIT_CACHE": str(Path(engine).parent / "cache")}
+
+
+def _preparing(recipe: Recipe) -> str:
+    return f"{recipe.name} at {recipe.precision}, preparing"
 
 
 def _key(spec: EngineSpec, number: int | None) -> str:
@@ -54,11 +66,53 @@ class Artifacts:
         recipe = self._recipe(network, precision)
 
         def make(folder: Path) -> Path:
-            with self._step(f"{recipe.name} at {precision}, preparing"):
+            with self._step(_preparing(recipe)):
                 prepare_network(recipe, folder, by=self._by)
             return folder
 
         return self._once(repr(recipe), make)
+
+    def prepare(self, wanted: Iterable[tuple[NetworkDefinition, str]]) -> None:
+        """Make networks at their precisions ready, several at once where there are cores enough, for `network` later.
+
+        For when nothing is built or measured: both would be disturbed. What cannot be made is an error of `network`.
+        """
+        recipes = {repr(recipe): recipe for recipe in (self._recipe(*each) for each in wanted)}
+        recipes = {key: recipe for key, recipe in recipes.items() if key not in self._made}
+        at_once = min(usable_cores() // _CORES_PER_NETWORK, _MOST_AT_ONCE, len(recipes))
+        if at_once < 2:
+            return
+        shown: dict[str, Context] = {}  # of the step that is shown, once it is
+
+        def make(key: str, folder: Path) -> Path:
+            def pass_on(what: str, done: int, total: int | None) -> None:
+                if key in shown:
+                    shown[key].run(tell, what, done, total)
+
+            with listening(pass_on):
+                prepare_network(recipes[key], folder, by=self._by)
+            return folder
+
+        def result(key: str, _: Path) -> Path:
+            with self._step(_preparing(recipes[key])):
+                shown[key] = copy_context()
+                return made[key].result()
+
+        pool = ThreadPoolExecutor(at_once)
+        made = {
+            key: pool.submit(make, key, self._root / f"network-{len(self._made) + index}")
+            for index, key in enumerate(recipes)
+        }
+        try:
+            for key in recipes:
+                with suppress(BackendUnavailable, MeasurementError):  # remembered
+                    self._once(key, partial(result, key))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_jobs()
+            raise
+        finally:
+            pool.shutdown()
 
     def engine(
         self,
@@ -100,6 +154,12 @@ class Artifacts:
         """Take an engine's file that another machine of this kind has built from the prepared network."""
         self._made[_key(EngineSpec(str(prepared), backend, max_batch, build), None)] = path
 
+    @property
+    def _root(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="inferkit-suite-")
+        return Path(self._folder.name)
+
     def _recipe(self, network: NetworkDefinition, precision: str) -> Recipe:
         return Recipe(
             network.name,
@@ -117,9 +177,7 @@ class Artifacts:
 
     def _once(self, key: str, make: Callable[[Path], Path]) -> Path:
         if key not in self._made:
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="inferkit-suite-")
-            folder = Path(self._folder.name, str(len(self._made)))
+            folder = self._root / str(len(self._made))
             folder.mkdir()
             try:
                 self._made[key] = make(folder)

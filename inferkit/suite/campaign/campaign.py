@@ -130,6 +130,12 @@ class Campaign:
         self.progress.begin(self._steps(measured, evaluations, rounds))
         try:
             self._began = time.monotonic()
+            self._artifacts.prepare(
+                [
+                    *((record.network, record.case.precision) for record in measured if record.open),
+                    *((accuracies[case], case.precision) for case in evaluations if _can_run(case)),
+                ]
+            )
             for number in range(rounds):
                 for index, record in enumerate(measured):
                     left = len(measured) * (rounds - number) - index
@@ -218,7 +224,7 @@ class Campaign:
     def _steps(self, records: Iterable[CaseRecord], evaluations: Iterable[AccuracyCase], rounds: int) -> int:
         """How many processes are planned, as far as it can be known."""
         measured = [record for record in records if record.open]
-        runs = [case for case in evaluations if availability(case.backend, case.precision).ok]
+        runs = [case for case in evaluations if _can_run(case)]
         networks = {(record.case.model, record.case.precision) for record in measured}
         networks |= {(case.model, case.precision) for case in runs}
         backends = [record.case.backend for record in measured] + [case.backend for case in runs]
@@ -365,3 +371,7 @@ class Campaign:
 
     def _step(self, what: str) -> AbstractContextManager[None]:
         return self.progress.during(what)
+
+
+def _can_run(case: AccuracyCase) -> bool:
+    return availability(case.backend, case.precision).ok

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -52,6 +54,12 @@ def test_the_whole_api_that_is_used_is_there(rtx: Flavour) -> None:
         for name, members in table.items():
             missing = [member for member in members if not hasattr(getattr(rtx.module, name), member)]
             assert not missing, f"{name} lacks {missing}"
+
+
+def test_every_class_that_is_taken_from_the_library_is_in_the_table() -> None:
+    sources = [path.read_text() for path in Path(module.__file__).parent.rglob("*.py")]
+    taken = {name for text in sources for name in re.findall(r"\bmodule\.([A-Z]\w+)", text)}
+    assert {"Builder", "IProgressMonitor"} <= taken <= {*USED, *USED_OF_RTX}
 
 
 def test_networks_are_strongly_typed(rtx: Flavour) -> None:

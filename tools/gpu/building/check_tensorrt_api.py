@@ -1,12 +1,14 @@
 """Is every TensorRT name that the backend uses there, in versions that cannot be installed here?
 
     python3 -m tools.gpu.building.check_tensorrt_api tensorrt==10.0.1 tensorrt==11.4.0.106 tensorrt_rtx==1.4.0.76 …
+    python3 -m tools.gpu.building.check_tensorrt_api tensorrt        # the one that this Python imports
 
 PyPI carries the Python bindings of TensorRT on their own, while its libraries, of gigabytes, come from elsewhere.
 The bindings are loaded here against empty libraries (made with gcc, good for nothing but loading), in a process of
 their own, and asked for every class and member in flavour.USED, and whether their functions take as many arguments as
-the backend gives them. Nothing is built or run, and no type stubs come with the bindings: that names and numbers of
-arguments fit is all that this says. Needs pip, gcc, and for a flavour's own bindings a Python that they are made for.
+the backend gives them. An installed TensorRT is loaded as it is, with its libraries. Nothing is built or run, and no
+type stubs come with the bindings: that names and numbers of arguments fit is all that this says. Needs pip, gcc, and
+for a flavour's own bindings a Python that they are made for.
 """
 
 from __future__ import annotations
@@ -61,19 +63,59 @@ CALLS = {
 
 _LOOK = """
 import importlib, json, sys
-sys.path.insert(0, sys.argv[1])
+if sys.argv[1]:
+    sys.path.insert(0, sys.argv[1])
 module = importlib.import_module(sys.argv[2])
 wanted = json.loads(sys.argv[3])
-print(json.dumps({
+print(json.dumps({"version": getattr(module, "__version__", None), "texts": {
     f"{name}.{member}": getattr(getattr(module, name, None), member).__doc__ or ""
     if hasattr(getattr(module, name, None), member) else None
     for name, members in wanted.items() for member in members
-}))
+}}))
 """
 
 
-def missing_names(flavour: str, version: str, folder: Path) -> list[str]:
-    """The names that this version's bindings lack. RuntimeError where they cannot be fetched or loaded."""
+def check(flavour: str, version: str, folder: Path) -> tuple[str, list[str]]:
+    """The version, and the names that it lacks; without a `version` those of what this Python imports.
+
+    RuntimeError where it cannot be fetched or loaded.
+    """
+    place, libraries = _fetched(flavour, version, folder) if version else ("", None)
+    wanted = {name: list(members) for name, members in USED.items()}
+    if flavour == "tensorrt":
+        wanted["ICudaEngine"] += ["device_memory_size", "device_memory_size_v2"]
+    else:
+        for name, members in USED_OF_RTX.items():
+            wanted[name] = [*wanted.get(name, []), *members]
+        for name in ("create_timing_cache", "set_timing_cache", "get_timing_cache"):
+            wanted["IBuilderConfig"].remove(name)  # never called there
+    looked = subprocess.run(
+        [sys.executable, "-c", _LOOK, place, flavour, json.dumps(wanted)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **({} if libraries is None else {"LD_LIBRARY_PATH": str(libraries)})},
+        check=False,
+    )
+    if looked.returncode != 0:
+        raise RuntimeError(f"{f'{flavour} {version}'.strip()} does not load: {looked.stderr.strip()[-300:]}")
+    found = json.loads(looked.stdout)
+    texts: dict[str, str | None] = found["texts"]
+    loaded = str(found["version"] or version)  # bindings by themselves do not say it
+    if flavour == "tensorrt":  # one of the two is used, by the version
+        old = tuple(map(int, loaded.split(".")[:2])) < (10, 1)
+        texts.pop(f"ICudaEngine.device_memory_size{'_v2' if old else ''}")
+    missing = [name for name, documentation in texts.items() if documentation is None]
+    return loaded, missing + [
+        f"{name} with {given} arguments"
+        for name, documentation in texts.items()
+        if documentation is not None
+        and (given := CALLS.get(name.split(".")[0], {}).get(name.split(".")[1])) is not None
+        and not accepts(documentation, name.split(".")[1], given)
+    ]
+
+
+def _fetched(flavour: str, version: str, folder: Path) -> tuple[str, Path]:
+    """The folder of this version's bindings, and that of the empty libraries that they load."""
     for cuda in ("cu13", "cu12"):
         package = f"{flavour.replace('_', '-')}-{cuda}-bindings"
         target = folder / f"{package}-{version}"
@@ -85,33 +127,7 @@ def missing_names(flavour: str, version: str, folder: Path) -> list[str]:
     extension = next(target.glob(f"{flavour}_bindings/{flavour}*.so"))
     libraries = folder / f"empty-{flavour}-{version}"
     make_empty_libraries(extension, libraries)
-    wanted = {name: list(members) for name, members in USED.items()}
-    if flavour == "tensorrt":
-        old = tuple(map(int, version.split(".")[:2])) < (10, 1)
-        wanted["ICudaEngine"].append("device_memory_size" if old else "device_memory_size_v2")
-    if flavour == "tensorrt_rtx":
-        for name, members in USED_OF_RTX.items():
-            wanted[name] = [*wanted.get(name, []), *members]
-        for name in ("create_timing_cache", "set_timing_cache", "get_timing_cache"):
-            wanted["IBuilderConfig"].remove(name)  # never called there
-    looked = subprocess.run(
-        [sys.executable, "-c", _LOOK, str(extension.parent), flavour, json.dumps(wanted)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LD_LIBRARY_PATH": str(libraries)},
-        check=False,
-    )
-    if looked.returncode != 0:
-        raise RuntimeError(f"the bindings of {flavour} {version} do not load: {looked.stderr.strip()[-300:]}")
-    texts: dict[str, str | None] = json.loads(looked.stdout)
-    missing = [name for name, documentation in texts.items() if documentation is None]
-    return missing + [
-        f"{name} with {given} arguments"
-        for name, documentation in texts.items()
-        if documentation is not None
-        and (given := CALLS.get(name.split(".")[0], {}).get(name.split(".")[1])) is not None
-        and not accepts(documentation, name.split(".")[1], given)
-    ]
+    return str(extension.parent), libraries
 
 
 def accepts(documentation: str, function: str, given: int) -> bool:
@@ -154,19 +170,20 @@ def make_empty_libraries(extension: Path, folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("versions", metavar="FLAVOUR==VERSION", nargs="+")
+    parser.add_argument("versions", metavar="FLAVOUR[==VERSION]", nargs="+")
     failures = 0
     with tempfile.TemporaryDirectory(prefix="tensorrt-api-") as folder:
         for wanted in parser.parse_args().versions:
             flavour, _, version = wanted.partition("==")
             try:
-                missing = missing_names(flavour, version, Path(folder))
+                loaded, missing = check(flavour, version, Path(folder))
             except (RuntimeError, subprocess.CalledProcessError, StopIteration) as error:
                 print(f"{wanted}: not checked: {error}")
                 failures += 1
                 continue
+            name = wanted if version else f"{flavour} {loaded}, as it is installed"
             print(
-                f"{wanted}: {'missing ' + ', '.join(missing) if missing else 'every name is there, with its arguments'}"
+                f"{name}: {'missing ' + ', '.join(missing) if missing else 'every name is there, with its arguments'}"
             )
             failures += bool(missing)
     return failures

@@ -11,7 +11,7 @@ import pytest
 from tests.backends.distributions import distribution
 from tests.suite.tiny_project import MATRIX, Project, make_project
 
-STAND_IN = Path(__file__).parents[2] / "backends" / "timed_backend.py"
+STAND_IN = Path(__file__).parents[1] / "backends" / "timed_backend.py"
 CASE = "tiny-fp32-b4-timed"
 TEST = f"test_latency[{CASE}]"
 
