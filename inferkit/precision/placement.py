@@ -5,9 +5,7 @@ and DequantizeLinear on the input of each weighted layer, none on outputs; on th
 so that convolution, addition and ReLU become one INT8 kernel; one scale for tensors of nearly one range that meet in a
 concatenation.
 Before an average pooling too: without it the last block of a ResNet leaves its sum in FP32, as a kernel of its own. And
-before a Reshape that flattens quantized images for an inner product: TensorRT moves a pair from behind it over a
-pooling and into the layer before, but not over the Reshape. And before a response normalization (LRN): it is computed
-in FP32, but what it reads is then written in INT8 (GoogLeNet at batch 64 took 1.27 times as long without).
+before a response normalization (LRN), which is computed in FP32: what it reads is then written in INT8.
 """
 
 from __future__ import annotations
@@ -34,8 +32,8 @@ SAME_RANGE = frozenset(
 
 # Each part has a range of its own, and its readers can have their own scale.
 _PARTING = frozenset({"Split", "Slice"})
-_AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
-_BETWEEN = _AVERAGES | {"Reshape", "Flatten", "Squeeze", "LRN"}
+# Worth a quantized source between quantized layers, though they have no weights.
+_BETWEEN = frozenset({"AveragePool", "GlobalAveragePool", "LRN"})
 # What INT8 kernels of layers take along, or pass through.
 _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
 
@@ -43,7 +41,7 @@ _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
 @dataclass(frozen=True)
 class Choices:
     """The user's choices: layers to exclude by name or pattern (`conv5_*`); the first, the last; residual branches;
-    what lies between quantized layers: averages, response normalizations, and images that are flattened."""
+    what lies between quantized layers: averages and response normalizations."""
 
     exclude: Sequence[str] = field(default=())
     first_layer: bool = True

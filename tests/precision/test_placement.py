@@ -34,7 +34,7 @@ def test_layers_with_weights_read_quantized_tensors_and_of_others_only_those_who
         return
     placement = place(graph)
     assert {layer.node.name for layer in placement.layers} == {node.name for node in weighted}
-    others = {"Add", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Squeeze", "LRN"}
+    others = {"Add", "AveragePool", "GlobalAveragePool", "LRN"}
     assert {node.op_type for node, _ in placement.reads} <= {*LINEAR, *others}
     assert all(index == 0 for node, index in placement.reads if node.op_type in LINEAR)
 
@@ -127,19 +127,6 @@ def test_an_average_between_quantized_layers_reads_a_quantized_tensor() -> None:
     build = classifier(last="Sigmoid")  # which has no INT8 kernel
     build.conv(4, 1)
     assert averages(placed(build)) == []
-
-
-def test_images_that_are_flattened_between_quantized_layers_are_quantized_before_and_behind() -> None:
-    build = ModelBuilder(4)
-    build.conv(4)
-    pooled = build.add("MaxPool", shape=(4, 4, 4), kernel_shape=[2, 2], strides=[2, 2])
-    flat = build.add("Flatten", shape=(64,))
-    build.gemm(3)
-    placement = placed(build)
-    assert placement.tensors == [build.model().graph.input[0].name, flat, pooled]
-    assert placement.groups[flat] == placement.groups[pooled]  # one scale: the values are the same
-    assert pooled not in placed(build, between=False).tensors
-    assert pooled not in placed(build, last_layer=False).tensors
 
 
 def test_a_response_normalization_between_quantized_layers_reads_a_quantized_tensor() -> None:
