@@ -46,7 +46,8 @@ class QuantizeOptions:
     steps grow with the values, so that there is little to gain by clipping. `images`: how many to calibrate with; by
     default 500 of a dataset, and all of any other source. `batch_size` and `preprocessing` are handed to a dataset.
     `exclude`: layers to leave out, by name or pattern. `first_layer`, `last_layer`: whether the layers next to input
-    and output are quantized. `residual`: whether the skip branch of an addition is. `threads`: ONNX Runtime's while it
+    and output are quantized; by default all are, but for fp8 no convolution of an image (of fewer than 16 channels)
+    beside other layers. `residual`: whether the skip branch of an addition is. `threads`: ONNX Runtime's while it
     calibrates, 0 for its own choice.
     """
 
@@ -55,7 +56,7 @@ class QuantizeOptions:
     batch_size: int = 32
     preprocessing: Any = None
     exclude: Sequence[str] = ()
-    first_layer: bool = True
+    first_layer: bool | None = None
     last_layer: bool = True
     residual: bool = True
     threads: int = 0
@@ -68,8 +69,9 @@ class QuantizeOptions:
 
     def choices(self, precision: str) -> Choices:
         """Where to quantize; no kernel pools in FP8."""
-        between = precision == "int8"
-        return Choices(self.exclude, self.first_layer, self.last_layer, self.residual, between)
+        is_int8 = precision == "int8"
+        images = is_int8 if self.first_layer is None else self.first_layer
+        return Choices(self.exclude, self.first_layer is not False, self.last_layer, self.residual, is_int8, images)
 
 
 def apply(network: Network, precision: str, calibration: Any, options: Mapping[str, Any]) -> Network:
