@@ -45,6 +45,7 @@ from inferkit.gate.stated.strict import WORDS, strict_verdicts
 from inferkit.network.network import PRECISIONS
 from inferkit.serve.load.loadgen import SCENARIOS
 from inferkit.suite.matrix.definition import (
+    MODES,
     BackendSettings,
     Matrix,
     NetworkDefinition,
@@ -60,7 +61,6 @@ from inferkit.suite.matrix.uint8_input import take_uint8_input
 
 USUAL_FILES = ("matrix.toml", "bench/matrix.toml")  # where commands look for the matrix of a folder
 MOST_BUILDS = 6  # of one case: against a baseline of one engine, more add next to nothing
-MODES = ("latency", "throughput")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
 _MOST_NETWORKS = 10_000
