@@ -28,6 +28,7 @@ from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.fold import prepare, split_normalization
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.pointwise import products_of_pixels
+from inferkit.precision.row_choices import row_choice_notes
 from inferkit.precision.work.coverage import coverage_of
 
 _Options = TypeVar("_Options")
@@ -123,6 +124,7 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
     losses = to_half(graph, half, options)
     notes += tuple(f"{loss}: kept fp32" for loss in losses)
     graph.prune()
+    notes += row_choice_notes(graph, half)
     feeds = random_feeds(base)
     if feeds is not None:
         if any(loss.kind == "overflow" for loss in losses):  # such weights are made for far smaller inputs
