@@ -13,6 +13,7 @@ import numpy as np
 from inferkit.backends.tensorrt.plan import PlanInfo, read_plan, sha256
 from inferkit.cli import diff
 from inferkit.gate.files.baseline import baseline_bytes, read_baseline
+from inferkit.gate.files.checked_json import kind_of
 from inferkit.gate.files.layer_store import read_layers
 from inferkit.gate.files.output_store import read_outputs
 from inferkit.gate.files.run_file import SCHEMA, read_run
@@ -21,7 +22,9 @@ from inferkit.gate.run import AccuracyRun, CaseRun, Origin, Run
 from inferkit.measure.latency.outputs import KeptOutputs
 from inferkit.measure.layers.table import total_seconds
 from inferkit.network.network import TensorInfo
-from inferkit.report.charts.load_curves import KIND, is_load, read_load
+from inferkit.report.charts.load_curves import KIND, load_charts, read_load
+from inferkit.report.charts.svg import draw
+from inferkit.report.charts.sweep import read_sweep, sweep_charts
 from inferkit.report.page.traces import read_traces
 from tools.fuzz.target import Target, a_file
 
@@ -165,10 +168,31 @@ def load_sweeps() -> Iterable[bytes]:
     yield json.dumps({**sweep, "curves": [{"delay": 0.0, "points": points}, {"delay": 0.002, "points": []}]}).encode()
 
 
-def read_sweep(content: bytes) -> None:
+def read_latencies(content: bytes) -> None:
     with a_file(content, "load.json") as path:
-        is_load(path)
-        read_load(path)
+        kind_of(path)
+        for chart in load_charts([read_load(path)]):
+            draw(chart, standalone=True)
+
+
+def studies() -> Iterable[bytes]:
+    """What `inferkit sweep --json` prints."""
+    timing = {"low": 0.9e-3, "median": 1e-3, "high": 1.2e-3, "unsteady": []}
+    counted = {"images": 100, "images_repeated": False, "correct_top1": 60, "correct_top5": 90}
+    point = {"series": "FLOAT", "batch_size": 1, "status": "ok", "timing": timing, **counted}
+    points = [
+        {**point, "limit": {"seconds": 0.5e-3, "share": 0.5}, "card": "a card", "version": "10.6.0"},
+        {**point, "batch_size": 10, "timing": {**timing, "unsteady": ["clocks changed"]}},
+        {"series": "PyCaffe", "batch_size": 1, "status": "unsupported", "reason": "no Caffe"},
+    ]
+    facts = {"model": "vgg16.prototxt", "cpu": "some CPU", "cpus": 2, "backend": "tensorrt", "rounds": 6}
+    yield json.dumps({"kind": "sweep", "schema": 2, **facts, "points": points}).encode()
+
+
+def read_study(content: bytes) -> None:
+    with a_file(content, "sweep.json") as path:
+        for chart in sweep_charts(read_sweep(path)):
+            draw(chart, standalone=True)
 
 
 def profiles() -> Iterable[bytes]:
@@ -189,6 +213,7 @@ TARGETS = (
     Target("plan", read_metadata, plans, (*_NUMBERS, b'"inputs"', b'"profile"', b'"shape"')),
     Target("layer_tables", read_layer_tables, layer_tables, (*_NUMBERS, b'"us"', b'"of"', b'"schema"')),
     Target("kept_outputs", read_kept, kept_outputs, (*_NUMBERS, b'"sample"', b'"shape"', b'"sha256"')),
-    Target("load_sweep", read_sweep, load_sweeps, (*_NUMBERS, b'"points"', b'"curves"', b'"bound"')),
+    Target("load_sweep", read_latencies, load_sweeps, (*_NUMBERS, b'"points"', b'"curves"', b'"bound"')),
+    Target("sweep", read_study, studies, (*_NUMBERS, b'"timing"', b'"limit"', b'"status"', b'"ok"')),
     Target("profile", read_layer_profile, profiles, (*_NUMBERS, b'"table"', b'"benchmarks"')),
 )
