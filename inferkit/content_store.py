@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from inferkit.errors import InferkitError, UsageError
-from inferkit.files import replacing
+from inferkit.files import replacing, resolved
 
 VARIABLE = "INFERKIT_STORE"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -46,10 +46,16 @@ def is_sha256(text: object) -> bool:
 
 
 def located(value: str, folder: Path) -> str:
-    """A store's place as written in a file in `folder`: a URL as it is, a path made absolute. UsageError: a secret."""
+    """A store's place as written in a file in `folder`: a URL as it is, a path made absolute.
+
+    UsageError for a URL with a secret, and for what is neither URL nor path.
+    """
     if "://" not in value:
-        return str((folder / Path(value).expanduser()).resolve())
-    parts = urlsplit(value)
+        return str(resolved(folder, value))
+    try:
+        parts = urlsplit(value)
+    except ValueError as error:
+        raise UsageError(f"the store's URL cannot be one: {error}") from error
     if parts.password is not None or parts.query:
         raise UsageError(
             f"the store's URL {parts.scheme}://… holds credentials; leave them out: {parts.scheme} finds them in the "

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from inferkit.errors import UsageError
+
 
 def inside(folder: str | os.PathLike[str], name: str) -> Path | None:
     """The path that `name`, read in a file, has below `folder`; None where it leads out of it, by `..` or a link too.
@@ -25,6 +27,17 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path | None:
     root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name))
     return Path(path) if os.path.commonpath([path, root]) == root else None
+
+
+def resolved(folder: str | os.PathLike[str], name: str) -> Path:
+    """The absolute path that `name`, read in a file in `folder`, means; `~` begins with a home folder.
+
+    UsageError where it can be the path of nothing: a zero byte in it, the home of nobody, links in a circle.
+    """
+    try:
+        return (Path(folder) / Path(name).expanduser()).resolve()
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UsageError(f"{name!r} cannot be a path: {error}; write one that exists") from error
 
 
 def info_path(path: str | os.PathLike[str]) -> Path:

@@ -159,6 +159,12 @@ except StoreError as error:
     assert "pip install 'pytest-inferkit[store]'" in done.stdout
 
 
+@pytest.mark.parametrize("place", ["a\0b", "~nobody-has-this-name/store", "s3://[bucket"])
+def test_what_is_neither_a_url_nor_a_path_is_refused(place: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be"):
+        located(place, tmp_path)
+
+
 @pytest.mark.parametrize("url", ["s3://key:secret@bucket/x", "abfs://box/x?sig=secret", "sftp://me:secret@host/x"])
 def test_credentials_in_a_url_are_refused_and_not_repeated(url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="credentials") as raised:

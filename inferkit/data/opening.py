@@ -177,7 +177,7 @@ def _open_file(path: Path, beginning: bytes, max_pixels: int | None) -> Dataset:
 
 
 def _is_array_file(path: Path) -> bool:
-    if not path.is_file():  # a pipe would never end
+    if not os.path.isfile(path):  # a pipe would never end
         return False
     try:
         with open(path, "rb") as file:

@@ -87,6 +87,9 @@ def whole_shapes(
 
 def kind_of(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:
     """Which of `caffe`, `onnx` and `zoo` is meant."""
+    for each in (path, caffemodel):
+        if each is not None and "\0" in os.fspath(each):
+            raise UsageError(f"{os.fspath(each)!r} cannot be the path of a file: there is a zero byte in it")
     suffix = path.suffix.lower()
     if suffix in (".caffemodel", ".binaryproto"):
         raise UsageError(f"{path} holds only weights; give the prototxt first: load('deploy.prototxt', '{path}')")
@@ -102,7 +105,7 @@ def kind_of(model: PathLike, path: Path, caffemodel: PathLike | None) -> str:
 
     if isinstance(model, str) and zoo.knows(model):
         return "zoo"
-    if path.is_file():
+    if os.path.isfile(path):  # False, too, for a name longer than any file has
         from inferkit.network.caffe.files.read import is_text
 
         return "caffe" if is_text(_beginning(path)) else "onnx"

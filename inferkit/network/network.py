@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit.errors import NetworkError
 from inferkit.network.batch_axis import DECLARED, batch_axes
 
 if TYPE_CHECKING:
@@ -108,7 +109,10 @@ class Network:
     def from_model(
         cls, model: onnx.ModelProto, name: str, *, precision: str = "fp32", source: CaffeSource | None = None
     ) -> Network:
-        """Wrap `model`, reading inputs and outputs from its graph (initializers are not inputs)."""
+        """Wrap `model`, reading inputs and outputs from its graph (initializers are not inputs).
+
+        NetworkError, which does not say of which file, for one that is no tensor of a numpy type.
+        """
         constants = {tensor.name for tensor in model.graph.initializer}
         fed = [value for value in model.graph.input if value.name not in constants]
         inputs, outputs = _tensor_infos(fed, model.graph.output)
@@ -182,5 +186,11 @@ def _tensor_info(value: onnx.ValueInfoProto, batch_axis: int | None) -> TensorIn
     dims = dims_of(value)
     shape = tuple(dim if isinstance(dim, int) else None for dim in dims)
     axes = tuple(dim if isinstance(dim, str) else "" for dim in dims)
-    dtype = str(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    try:
+        dtype = str(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    except (KeyError, TypeError, ValueError):
+        raise NetworkError(
+            f"{value.name!r} is no tensor of a numpy type (but a sequence, a map, or without a type); export the model "
+            "so that all of its inputs and outputs are tensors (of scikit-learn: with zipmap=False)"
+        ) from None
     return TensorInfo(value.name, dtype, shape, axes, batch_axis)

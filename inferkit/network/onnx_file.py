@@ -65,8 +65,8 @@ def read_onnx(
     try:
         name = name or model.graph.name or source.stem
         network = Network.from_model(model, name, precision=stated_precision(model))
-    except (KeyError, TypeError, ValueError) as error:
-        raise NetworkError(f"{source}: an input or output is not a tensor of a numpy type: {error}") from None
+    except NetworkError as error:
+        raise NetworkError(f"{source}: {error}") from None
     return network
 
 
@@ -193,8 +193,10 @@ def _external_file(tensor: onnx.TensorProto, source: Path) -> tuple[Path, int, i
         raise NetworkError(f"{where} lies outside of the model's folder ({location}); such a path is not followed")
     try:
         offset = int(entries.get("offset") or 0)
-        if not file.is_file():  # a pipe would never end
-            raise NetworkError(f"{where}, {location}, {'is not a regular file' if file.exists() else 'does not exist'}")
+        if not os.path.isfile(file):  # a pipe would never end
+            raise NetworkError(
+                f"{where}, {location}, {'is not a regular file' if os.path.exists(file) else 'does not exist'}"
+            )
         size = file.stat().st_size
         length = int(entries["length"]) if entries.get("length") else size - offset
     except ValueError:

@@ -91,7 +91,10 @@ def inputs_of(
             declare_batch(outline, batch_axis, str(model))
         if input_shape:
             fix_open_dimensions(outline, input_shape, str(model))
-        return Network.from_model(outline, "").inputs
+        try:
+            return Network.from_model(outline, "").inputs
+        except NetworkError as error:
+            raise NetworkError(f"{model}: {error}") from None
     from inferkit.network.caffe.convert import inputs_of as inputs_of_caffe
     from inferkit.network.caffe.files.read import parse_prototxt
     from inferkit.network.caffe.prototxt.definition import define
@@ -140,7 +143,7 @@ def _outline(source: Path) -> onnx.ModelProto:
 def _check_onnx(source: Path) -> None:
     for location in sorted(_locations(source)):
         file = inside(source.parent.resolve(), location)
-        if file is not None and not file.is_file():  # what is outside of the folder is refused by `load`
+        if file is not None and not os.path.isfile(file):  # what is outside of the folder is refused by `load`
             raise NetworkError(f"{source}: its external data, {location}, does not exist beside it")
 
 
@@ -190,7 +193,7 @@ class _Mapped:
 
     def __enter__(self) -> mmap.mmap:
         try:
-            if self._source.exists() and not self._source.is_file():  # a pipe would never end
+            if os.path.exists(self._source) and not os.path.isfile(self._source):  # a pipe would never end
                 raise NetworkError(f"{self._source} is not a regular file")
             with self._source.open("rb") as file:
                 if not os.fstat(file.fileno()).st_size:

@@ -28,6 +28,7 @@ from inferkit.precision.rewrite.feeds import random_feeds
 from inferkit.precision.rewrite.fold import prepare, split_normalization
 from inferkit.precision.rewrite.graph import Graph
 from inferkit.precision.rewrite.pointwise import products_of_pixels
+from inferkit.precision.row_choices import row_choice_notes
 from inferkit.precision.work.coverage import coverage_of
 
 _Options = TypeVar("_Options")
@@ -46,7 +47,8 @@ class QuantizeOptions:
     steps grow with the values, so that there is little to gain by clipping. `images`: how many to calibrate with; by
     default 500 of a dataset, and all of any other source. `batch_size` and `preprocessing` are handed to a dataset.
     `exclude`: layers to leave out, by name or pattern. `first_layer`, `last_layer`: whether the layers next to input
-    and output are quantized. `residual`: whether the skip branch of an addition is. `threads`: ONNX Runtime's while it
+    and output are quantized; by default all are, but for fp8 no convolution of an image (of fewer than 16 channels)
+    beside other layers. `residual`: whether the skip branch of an addition is. `threads`: ONNX Runtime's while it
     calibrates, 0 for its own choice.
     """
 
@@ -55,7 +57,7 @@ class QuantizeOptions:
     batch_size: int = 32
     preprocessing: Any = None
     exclude: Sequence[str] = ()
-    first_layer: bool = True
+    first_layer: bool | None = None
     last_layer: bool = True
     residual: bool = True
     threads: int = 0
@@ -68,8 +70,9 @@ class QuantizeOptions:
 
     def choices(self, precision: str) -> Choices:
         """Where to quantize; no kernel pools in FP8."""
-        between = precision == "int8"
-        return Choices(self.exclude, self.first_layer, self.last_layer, self.residual, between)
+        is_int8 = precision == "int8"
+        images = is_int8 if self.first_layer is None else self.first_layer
+        return Choices(self.exclude, self.first_layer is not False, self.last_layer, self.residual, is_int8, images)
 
 
 def apply(network: Network, precision: str, calibration: Any, options: Mapping[str, Any]) -> Network:
@@ -121,6 +124,7 @@ def _half(network: Network, precision: str, options: CastOptions) -> Network:
     losses = to_half(graph, half, options)
     notes += tuple(f"{loss}: kept fp32" for loss in losses)
     graph.prune()
+    notes += row_choice_notes(graph, half)
     feeds = random_feeds(base)
     if feeds is not None:
         if any(loss.kind == "overflow" for loss in losses):  # such weights are made for far smaller inputs

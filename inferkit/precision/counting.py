@@ -38,9 +38,9 @@ _CARRYING = _MOVING | {
 }
 # These carry whole numbers too where their constants were written down, not learned: permutations, sums, steps.
 _PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"})
-_LEARNED = _PRODUCTS | {"LSTM", "GRU", "RNN", "Attention", "DeformConv"}
+LEARNED = _PRODUCTS | {"LSTM", "GRU", "RNN", "Attention", "DeformConv"}
 # What turns floats into integers, truth values or places: a rounded input gives another of them.
-_DECIDING = frozenset(
+DECIDING = frozenset(
     {
         *("Cast", "CastLike", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Range", "OneHot", "Mod"),
         *("NonZero", "ArgMax", "ArgMin", "Unique", "NonMaxSuppression", "TopK"),
@@ -92,7 +92,7 @@ def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
     nodes |= {id(node) for node in graph.nodes if _reads_what_decides(node, traced, types)}
     nodes |= _handed_on(graph, types, values.counted)
 
-    decided = [name for node in graph.nodes if node.op_type in _DECIDING for name in node.input]
+    decided = [name for node in graph.nodes if node.op_type in DECIDING for name in node.input]
     decided += [name for node in graph.nodes if subgraphs(node) for name in (*node.input, *captured(node))]
     nodes |= _computing(graph, decided, traced.__contains__)
 
@@ -100,7 +100,7 @@ def counting_nodes(graph: Graph, types: Mapping[str, ValueType]) -> set[int]:
         producer = graph.producer(name)
         if name in traced or producer is None or not _is_float(types, name) or subgraphs(producer):
             return name in traced
-        return producer.op_type not in _LEARNED or _has_written_constants(graph, producer)
+        return producer.op_type not in LEARNED or _has_written_constants(graph, producer)
 
     indexes = _indexes(graph, types)
     integers = [node.input[0] for node in graph.nodes if _makes_integers(node, types)]
@@ -195,7 +195,7 @@ def _handed_on(graph: Graph, types: Mapping[str, ValueType], counted: set[str]) 
 
 def _indexes(graph: Graph, types: Mapping[str, ValueType]) -> list[str]:
     """Float tensors of which indexes, places and sizes are made: read as such, or made integers first."""
-    stack = [name for node in graph.nodes for name in _index_inputs(node)]
+    stack = [name for node in graph.nodes for name in index_inputs(node)]
     bodies = (name for node in graph.nodes if subgraphs(node) for name in (*node.input, *captured(node)))
     stack += [name for name in bodies if not _is_float(types, name)]  # what a body counts, it counts with integers
     indexes: dict[str, None] = {}
@@ -209,12 +209,13 @@ def _indexes(graph: Graph, types: Mapping[str, ValueType]) -> list[str]:
         if _is_float(types, name):
             indexes[name] = None
         elif producer is not None and producer.op_type not in ("Shape", "Size"):
-            decides = producer.op_type in _DECIDING and producer.op_type not in ("Cast", "CastLike")
+            decides = producer.op_type in DECIDING and producer.op_type not in ("Cast", "CastLike")
             stack += [each for each in producer.input if each and not (decides and _is_float(types, each))]
     return list(indexes)
 
 
-def _index_inputs(node: NodeProto) -> list[str]:
+def index_inputs(node: NodeProto) -> list[str]:
+    """The tensors that a node reads as indexes, places or sizes."""
     numbers = _INDEXES.get(node.op_type, ())
     return [name for number, name in enumerate(node.input) if name and number in numbers]
 
@@ -229,11 +230,11 @@ def _makes_integers(node: NodeProto, types: Mapping[str, ValueType]) -> bool:
 
 def _reads_what_decides(node: NodeProto, exact: Container[str], types: Mapping[str, ValueType]) -> bool:
     """Whether a node must not round what it reads, since it decides by exact values, or takes them for places."""
-    if node.op_type in _DECIDING and any(name in exact for name in node.input):
+    if node.op_type in DECIDING and any(name in exact for name in node.input):
         return True
     if subgraphs(node) and any(name in exact for name in (*captured(node), *node.input)):
         return True
-    return node.op_type not in _OWN_TYPE and any(_is_float(types, name) for name in _index_inputs(node))
+    return node.op_type not in _OWN_TYPE and any(_is_float(types, name) for name in index_inputs(node))
 
 
 def _size_of_sums(node: NodeProto, types: Mapping[str, ValueType]) -> float:
@@ -269,7 +270,7 @@ def _is_written(values: NDArray[np.float32]) -> bool:
 def _bodies_carry(node: NodeProto) -> bool:
     """Whether the bodies of an If, Loop or Scan only move, decide and count: no learned product is among them."""
     return all(
-        _bodies_carry(inner) if subgraphs(inner) else inner.op_type in _CARRYING | _DECIDING | _COUNTED
+        _bodies_carry(inner) if subgraphs(inner) else inner.op_type in _CARRYING | DECIDING | _COUNTED
         for body in subgraphs(node)
         for inner in body.node
     )

@@ -19,6 +19,7 @@ import onnx
 from inferkit.errors import PrecisionError
 from inferkit.precision.rewrite.fold import LINEAR
 from inferkit.precision.rewrite.graph import Graph
+from inferkit.precision.rewrite.nodes import attribute
 from inferkit.precision.rewrite.value_types import ValueType
 
 # Their outputs hold values of their inputs, so both have the same range.
@@ -30,6 +31,9 @@ SAME_RANGE = frozenset(
 )
 
 
+# TensorRT's FP8 convolutions read and write channels by 16 (as NVIDIA's ModelOpt has it, which leaves others out too,
+# modelopt/onnx/quantization/fp8.py). And pixels lose most: of the 128 values from 128 to 255 E4M3 has 8.
+FEWEST_CHANNELS = 16
 # Each part has a range of its own, and its readers can have their own scale.
 _PARTING = frozenset({"Split", "Slice"})
 # Worth a quantized source between quantized layers, though they have no weights.
@@ -41,13 +45,15 @@ _FUSED = SAME_RANGE | {"Relu", "Clip", "Add", "Sum"}
 @dataclass(frozen=True)
 class Choices:
     """The user's choices: layers to exclude by name or pattern (`conv5_*`); the first, the last; residual branches;
-    what lies between quantized layers: averages and response normalizations."""
+    what lies between quantized layers: averages and response normalizations; `images`: first layers that are
+    convolutions of fewer than 16 channels."""
 
     exclude: Sequence[str] = field(default=())
     first_layer: bool = True
     last_layer: bool = True
     residual: bool = True
     between: bool = True
+    images: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ def place(graph: Graph, choices: Choices = Choices()) -> Placement:
         kept = [node for node in kept if _has_relative(graph, node, candidates, upwards=True)]
     if not choices.last_layer:
         kept = [node for node in kept if _has_relative(graph, node, candidates, upwards=False)]
+    if not choices.images:
+        kept = [node for node in kept if not _convolves_image(graph, node, candidates)] or kept
     if not kept:
         reason = f"all {len(candidates)} are excluded" if candidates else "none has constant float32 weights"
         raise PrecisionError(f"no convolution or inner product to quantize: {reason}")
@@ -119,6 +127,15 @@ def _is_weighted(graph: Graph, node: onnx.NodeProto) -> bool:
     if weights is None or weights.data_type != onnx.TensorProto.FLOAT or node.input[0] in graph.constants:
         return False
     return len(weights.dims) == 2 if node.op_type in ("Gemm", "MatMul") else len(weights.dims) >= 3
+
+
+def _convolves_image(graph: Graph, node: onnx.NodeProto, candidates: list[onnx.NodeProto]) -> bool:
+    """Whether it is a convolution of fewer channels than FP8 kernels take, with no weighted layer before it."""
+    if node.op_type not in ("Conv", "ConvTranspose"):
+        return False
+    dims = graph.constants[node.input[1]].dims
+    channels = dims[0] if node.op_type == "ConvTranspose" else dims[1] * int(attribute(node, "group", 1))
+    return channels < FEWEST_CHANNELS and not _has_relative(graph, node, candidates, upwards=True)
 
 
 def _without_excluded(candidates: list[onnx.NodeProto], exclude: Sequence[str]) -> list[onnx.NodeProto]:

@@ -27,6 +27,11 @@ _BIAS_LIMIT = float(1 << 30)
 # A scale so many times as wide as a tensor's own costs one of its eight bits. Equal scales on both ends of an operator
 # that moves values let TensorRT run it in INT8; ONNX Runtime and TensorRT take a pair of its own for each reader too.
 _NEARLY = 2.0
+# Scales tried for a channel of FP8 weights, from its own up to twice that, and how many values at a time. Steps of FP8
+# double with each power of two, so that a scale of up to twice the width costs no precision: where the weights lie
+# between the codes decides. 16 scales take a quarter of the squared error away (12 to 70 % of a layer's), 32 no more.
+_TRIED = 16
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,7 @@ def weight_scales(
 ) -> NDArray[np.float32]:
     """One scale per output channel, float32 [channels along channel_axis]; amax of the channel / largest code.
 
+    Of FP8 that is the narrowest of several, of which the one with the least squared error is taken.
     A transposed convolution's groups share the scales of their like-numbered channels, since its weights have one axis
     for the channels of one group. Channels of zeros get the scale of amax 1.
     """
@@ -143,7 +149,28 @@ def weight_scales(
         needed = np.broadcast_to(needed, scales.size * groups).reshape(groups, scales.size).max(axis=0)
         scales = np.maximum(scales, needed / (input_scale * _BIAS_LIMIT))
     tiny = float(np.finfo(np.float32).tiny)
-    return np.maximum(scales, tiny).astype(np.float32)
+    narrowest = np.maximum(scales, tiny).astype(np.float32)
+    return _of_least_error(np.moveaxis(weights, axis, 0), narrowest, form) if form is FP8 else narrowest
+
+
+def _of_least_error(weights: NDArray, narrowest: NDArray[np.float32], form: Format) -> NDArray[np.float32]:
+    """Of the scales tried for each channel (the first axis), from the narrowest that clips nothing, the best one."""
+    import ml_dtypes
+
+    best = narrowest.copy()
+    channels = max(1, _CHUNK // max(1, weights[:1].size))
+    for start in range(0, len(weights), channels):
+        part = slice(start, start + channels)
+        values = weights[part].reshape(len(best[part]), -1).astype(np.float32, copy=False)
+        least = np.full(len(values), np.inf)
+        for factor in 2.0 ** (np.arange(_TRIED) / _TRIED):
+            scale = (narrowest[part] * factor).astype(np.float32)
+            codes = np.minimum(np.maximum(values / scale[:, None], -form.largest), form.largest)
+            rounded = codes.astype(ml_dtypes.float8_e4m3fn).astype(np.float32) * scale[:, None]
+            error = np.square(rounded - values).sum(axis=1, dtype=np.float64)
+            best[part] = np.where(error < least, scale, best[part])
+            least = np.minimum(error, least)
+    return best
 
 
 def _codes(scaled: NDArray, form: Format) -> onnx.TensorProto:

@@ -36,7 +36,7 @@ def suite() -> Iterator[Finding]:
     cases = matrix.cases()
     labelled = [case.model for case in matrix.accuracy_cases()]
     stopped = set()
-    for problem, networks in problems_by_networks(matrix.networks, labelled):
+    for problem, networks in problems_by_networks(matrix.networks, labelled, matrix.all_cases()):
         stopped |= {network.name for network in networks}
         yield Finding("suite files", PROBLEM, problem, "correct that line, or the file", blocks=True)
     supported = [case for case in cases if availability(case.backend, case.precision).ok]

@@ -37,6 +37,14 @@ def test_a_caffe_net_has_its_blobs_names_a_free_batch_and_its_files(tmp_path: Pa
     assert network.notes == ()
 
 
+@pytest.mark.parametrize("name", ["a\0.onnx", "a\0", "a" * 300, f"{'a' * 300}.onnx", f"{'a' * 300}.prototxt"])
+def test_what_can_be_the_name_of_no_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises((NetworkError, UsageError)):
+        inferkit.load(str(tmp_path / name))
+    with pytest.raises((NetworkError, UsageError)):
+        inferkit.load(name)
+
+
 def test_the_model_is_checked_onnx_of_opset_17_or_newer(tmp_path: Path) -> None:
     model = inferkit.load(write(tmp_path, NET)).model
     checker.check_model(model, full_check=True)

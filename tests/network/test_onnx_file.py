@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 import inferkit
 from inferkit.errors import NetworkError
 from inferkit.network.onnx_file import read_onnx, write_onnx
+from inferkit.network.outline import inputs_of
 
 WEIGHT = np.arange(4000, dtype=np.float32).reshape(4, 1000)
 
@@ -134,7 +136,9 @@ def test_outputs_without_a_shape_get_the_inferred_one(tmp_path: Path) -> None:
     assert inferkit.load(path).outputs[0].shape == (None, 1000)
 
 
-def test_a_sequence_as_output_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("look", [inferkit.load, inputs_of])
+def test_a_sequence_as_output_is_refused_with_its_name(look: Callable[[Path], object], tmp_path: Path) -> None:
+    """Also where a matrix is checked, which reads no more than the file's outline."""
     graph = helper.make_graph(
         [helper.make_node("SequenceConstruct", ["x"], ["s"])],
         "graph",
@@ -143,8 +147,8 @@ def test_a_sequence_as_output_is_refused(tmp_path: Path) -> None:
     )
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    with pytest.raises(NetworkError, match="not a tensor"):
-        inferkit.load(path)
+    with pytest.raises(NetworkError, match="'s' is no tensor"):
+        look(path)
 
 
 def test_a_small_model_is_written_as_one_file(tmp_path: Path) -> None:

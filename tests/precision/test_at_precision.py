@@ -101,6 +101,21 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     assert result.stdout.split() == []
 
 
+@pytest.mark.parametrize(
+    ("precision", "options", "count"),
+    [("int8", {}, 2), ("fp8", {}, 1), ("fp8", {"first_layer": True}, 2), ("fp8", {"first_layer": False}, 1)],
+)
+def test_the_convolution_of_the_image_is_quantized_to_fp8_only_where_it_is_asked_for(
+    precision: str, options: dict[str, Any], count: int
+) -> None:
+    build = ModelBuilder(4)
+    build.conv(16)
+    build.conv(16)
+    reduced = inferkit.at_precision(build.network(), precision, [images()], **options)
+    assert sum(node.op_type == "QuantizeLinear" for node in reduced.model.graph.node) == count
+    assert any("not Conv0 (Conv)" in note for note in reduced.notes) == (count == 1)
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8", "fp8"])
 def test_a_network_whose_values_are_not_rounded_differs_by_its_weights_alone(precision: str) -> None:
     """One layer: what is left is the FP32 product with the weights that the graph holds."""

@@ -1,11 +1,14 @@
-"""Half precision leaves ids, counts, positions and sizes alone on their way through floats."""
+"""Half precision leaves ids, counts, positions and sizes alone on their way through floats, and says what it cannot."""
 
 from __future__ import annotations
+
+import ast
+import re
 
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import numpy_helper, parser
+from onnx import TensorProto, numpy_helper, parser
 
 import inferkit
 from inferkit.network.network import Network
@@ -209,3 +212,91 @@ def test_angles_of_many_turns_keep_their_place_in_the_last_one(turns: str, kind:
     session = inferkit.build(half, max_batch=2, emulate=True).session()
     expected = np.sin(positions * np.array([[1.0, 0.3, 0.01]], np.float32).astype(np.float64))
     assert np.abs(session.run({"x": positions})["y"] - expected).max() < 1e-2
+
+
+# Rows that are chosen by learned values: what half precision says of them
+
+RANDOM = np.random.default_rng(3)
+LEARNED = {
+    "w": RANDOM.standard_normal((8, 600)).astype(np.float32),
+    "v": RANDOM.standard_normal((8, 8)).astype(np.float32),
+    "table": RANDOM.standard_normal((600, 4)).astype(np.float32),
+}
+LAYERS = "h = MatMul(x, v) r = Relu(h) l = MatMul(r, w)"
+CHOICES = {
+    "the best class": (f"{LAYERS} i = ArgMax<axis = 1, keepdims = 0>(l) y = Gather(table, i)", ["i", "l"]),
+    "the best probability": (
+        f"{LAYERS} s = Sigmoid(l) i = ArgMax<axis = 1, keepdims = 0>(s) y = Gather(table, i)",
+        ["i", "l", "s"],
+    ),
+    "the two best": (f"{LAYERS} best, i = TopK<axis = 1>(l, two) y = Gather(table, i)", ["best", "l"]),
+    "a shifted index": (
+        f"{LAYERS} i = ArgMax<axis = 1, keepdims = 0>(l) j = Add(i, one) y = Gather(table, j)",
+        ["i", "l"],
+    ),
+    "all above a bound": (f"{LAYERS} p = Greater(l, zero) i = NonZero(p) y = GatherND(l, i)", ["l", "p"]),
+}
+NO_CHOICES = {
+    "a choice that is the result": f"{LAYERS} i = ArgMax<axis = 1, keepdims = 0>(l) y = Cast<to = 1>(i)",
+    "an id of the input": "i = ArgMax<axis = 1, keepdims = 0>(x) r = Gather(table, i) y = MatMul(r, t)",
+    "no choice": f"{LAYERS} y = Relu(l)",
+}
+
+
+def choosing(text: str) -> Network:
+    model = parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N, 8] x) => (float y) <int64[1] two = {{2}}, int64 one = {{1}}, float zero = {{0.0}}> {{ {text} }}"""
+    )
+    read = {name for node in model.graph.node for name in node.input}
+    weights = {**LEARNED, "t": LEARNED["table"][:4]}
+    model.graph.initializer.extend(numpy_helper.from_array(weights[name], name) for name in weights if name in read)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    return Network.from_model(model, "choices")
+
+
+def choices(of: Network) -> list[str]:
+    return [note for note in of.notes if "rows by learned values" in note]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("case", CHOICES)
+def test_a_choice_by_learned_half_values_is_named_and_its_hint_helps(case: str, precision: str) -> None:
+    text, kept = CHOICES[case]
+    of = choosing(text)
+    [note] = choices(inferkit.at_precision(of, precision))
+    assert f"in {precision}" in note
+    found = re.search(r"keep=(\[.*?\]) \(--keep", note)
+    assert found
+    keep = ast.literal_eval(found[1])
+    assert sorted(keep) == kept
+    chosen = inferkit.at_precision(of, precision, keep=keep)
+    assert choices(chosen) == []
+    wide = {value.name for value in chosen.model.graph.initializer if value.data_type == TensorProto.FLOAT}
+    assert any(name.startswith("w") for name in wide)
+
+
+@pytest.mark.parametrize("case", NO_CHOICES)
+def test_what_chooses_no_rows_by_learned_values_has_no_note(case: str) -> None:
+    assert choices(inferkit.at_precision(choosing(NO_CHOICES[case]), "fp16")) == []
+
+
+def test_a_tie_that_rounding_makes_is_decided_as_in_fp32_where_the_layer_is_kept() -> None:
+    """Two classes whose scores differ in the fourth digit, the second one ahead: halves of them are equal."""
+    model = choosing("l = MatMul(x, w) i = ArgMax<axis = 1, keepdims = 0>(l) y = Gather(table, i)").model
+    weights = LEARNED["w"].copy()
+    weights[0, 5], weights[0, 7] = 2048.0, 2048.5
+    [stored] = [tensor for tensor in model.graph.initializer if tensor.name == "w"]
+    stored.CopyFrom(numpy_helper.from_array(weights, "w"))
+    of = Network.from_model(model, "tie")
+    x = np.eye(1, 8, dtype=np.float32)
+
+    def row(reduced: Network) -> np.ndarray:
+        with inferkit.build(reduced, "onnxruntime", 1, emulate=reduced.precision == "fp16").session() as session:
+            [rows] = session.run(x).values()
+        return np.asarray(rows)
+
+    expected = LEARNED["table"][7]
+    np.testing.assert_array_equal(row(of)[0], expected)
+    np.testing.assert_allclose(row(inferkit.at_precision(of, "fp16"))[0], LEARNED["table"][5], rtol=1e-3)  # halves
+    np.testing.assert_allclose(row(inferkit.at_precision(of, "fp16", keep=["l", "i"]))[0], expected, rtol=1e-3)

@@ -189,6 +189,26 @@ def test_layers_are_left_out_by_name_by_pattern_and_by_position() -> None:
         placed(build, exclude=["*"])
 
 
+@pytest.mark.parametrize(("channels", "group", "kept"), [(3, 1, 1), (15, 1, 1), (16, 1, 2), (16, 16, 2), (12, 4, 1)])
+def test_a_convolution_of_an_image_is_left_out_where_images_are(channels: int, group: int, kept: int) -> None:
+    """By all channels that it reads; behind another layer, or alone, a convolution of few channels stays."""
+    build = ModelBuilder(channels)
+    build.conv(48, group=group)
+    build.conv(4)
+    assert len(placed(build, images=False).layers) == kept
+    assert len(placed(build).layers) == 2
+    alone = ModelBuilder(channels)
+    alone.conv(48, group=group)
+    assert len(placed(alone, images=False).layers) == 1
+
+
+def test_a_product_of_an_image_is_quantized_where_images_are_left_out() -> None:
+    build = ModelBuilder(4)
+    build.gemm(8)
+    build.gemm(5)
+    assert layers(placed(build, images=False)) == ["Gemm", "Gemm"]
+
+
 def test_first_and_last_mean_every_layer_without_another_before_or_after_it() -> None:
     build = ModelBuilder(4)
     branch = build.conv(4)

@@ -9,6 +9,8 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
+from inferkit.suite.matrix.files import file_problems
+from inferkit.suite.matrix.read import load_matrix
 from tests.suite.tiny_project import Project
 
 HEAD = """\
@@ -27,6 +29,8 @@ NETWORKS = {
         { r = Gather(w, ids) m = Cast<to = 1>(mask) one = Constant<value_ints = [2]>() c = Unsqueeze(m, one)
           y = Mul(r, c) }""",
     "apart": "g (float[left, 8] x, float[right, 8] z) => (float[left, 8] y) { m = MatMul(x, w) y = Add(m, z) }",
+    "fixed": "g (float[4, 8] x) => (float[4, 8] y) { y = MatMul(x, w) }",
+    "lone": "g (float x) => (float y) { y = Neg(x) }",
     "body": """g (float[N, 8] x, bool on) => (float[N, 8] y) { y = If (on)
         <then_branch = a () => (float[N, 8] p) { p = MatMul(x, w) },
          else_branch = b () => (float[N, 8] q) { q = Relu(x) }> }""",
@@ -94,6 +98,38 @@ def test_what_does_not_fit_the_model_is_said_with_its_names(
     run = project.run()
     assert run.code == (2 if reason else 0)
     assert reason in run.text
+
+
+def test_batch_sizes_that_a_network_cannot_take_are_one_line_each_before_anything_is_measured(project: Project) -> None:
+    write(project.folder / "bench", "fixed", "lone", "state")
+    project.matrix(
+        HEAD
+        + table("fixed", "batch_sizes = [1, 4, 8]", 'precisions = ["fp32", "fp16"]')
+        + table("lone", "batch_sizes = [1, 2]")
+        + table("state", "batch_sizes = [1, 2]")
+    )
+    run = project.run()
+    assert run.code == 2
+    assert "2 problems; nothing was measured" in run.text
+    folder = (project.folder / "bench").resolve()
+    assert run.text.count(f"{folder}/fixed.onnx: takes batches of 4 only (input 'x' is [4, 8]), not of 1, 8;") == 1
+    assert "write `batch_sizes = [4]`" in run.text
+    assert run.text.count(f"{folder}/lone.onnx: no axis of the inputs (x) is known to be the batch") == 1
+    taken = project.run("--batch-size=4")  # what is not selected stops nothing
+    assert taken.code == 0, taken.text
+
+
+@pytest.mark.parametrize(("largest", "problems"), [(2, 0), (4, 0), (8, 1)])
+def test_a_service_fills_a_fixed_batch_up_and_takes_no_larger_one(
+    largest: int, problems: int, project: Project
+) -> None:
+    write(project.folder / "bench", "fixed")
+    service = f'[[services]]\nnetwork = "fixed"\nscenarios = ["offline"]\nmax_batch = {largest}\nduration = 0.1\n'
+    project.matrix(HEAD + table("fixed", "batch_sizes = [4]") + service)
+    matrix = load_matrix(project.folder / "bench" / "matrix.toml")
+    lines = file_problems(matrix.networks, cases=matrix.all_cases())
+    assert len(lines) == problems
+    assert all("takes batches of 4 only" in line for line in lines)
 
 
 def test_the_table_says_which_share_of_the_work_is_at_the_precision(project: Project) -> None:

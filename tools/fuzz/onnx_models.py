@@ -7,6 +7,8 @@ from functools import cache
 import numpy as np
 
 from inferkit.network.onnx_file import read_onnx
+from inferkit.network.open_dimensions import require_sizes
+from inferkit.network.outline import check_files, files_of, inputs_of
 from tools.fuzz.target import Target, a_file
 
 _DATA = bytes(range(64))
@@ -48,6 +50,17 @@ def read_model(content: bytes) -> None:
         read_onnx(path).digest  # noqa: B018
 
 
+def look_at_model(content: bytes) -> None:
+    """What is asked of a file before anything is measured: its files, its inputs."""
+    with a_file(content, "model.onnx") as path:
+        path.with_name("data").write_bytes(_DATA)
+        check_files(path)
+        files_of(path)
+        require_sizes(inputs_of(path))
+
+
+_WORDS = (b"location", b"../data", b"/etc/passwd", b"offset", b"length", b"Conv")
 TARGETS = (
-    Target("onnx", read_model, models, (b"location", b"../data", b"/etc/passwd", b"offset", b"length", b"Conv")),
+    Target("onnx", read_model, models, _WORDS),
+    Target("outline", look_at_model, models, _WORDS),
 )

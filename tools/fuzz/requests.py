@@ -56,6 +56,42 @@ def read_call(content: bytes) -> None:
     _LAYOUT.check(grpc_service._arrays(request), 4)
 
 
+class _Call:
+    """What gRPC knows of a call: here its deadline, and how it was answered."""
+
+    def __init__(self) -> None:
+        self.code: Any = None
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def time_remaining(self) -> float:
+        return 10.0
+
+    async def abort(self, code: Any, text: str) -> None:
+        self.code = code
+
+
+def answer_call(content: bytes) -> None:
+    """One call to the whole service: whatever it is, the fault is not the server's."""
+    import grpc
+    from google.protobuf.message import DecodeError
+
+    try:
+        request = messages()["ModelInferRequest"].FromString(content)
+    except DecodeError as error:
+        raise BadRequest(str(error)) from None
+
+    async def answered() -> Any:
+        service, call = _service("m"), _Call()
+        await grpc_service._guarded(service, "ModelInfer", grpc_service._Answers(service).ModelInfer)(request, call)
+        return call.code
+
+    code = asyncio.run(answered())
+    if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
+        raise AssertionError(f"answered with {code}")
+
+
 class _Echo:
     """An engine that answers with its input."""
 
@@ -76,8 +112,13 @@ def requests() -> Iterable[bytes]:
 
 
 @cache
+def _service(name: str) -> Service:
+    return Service(name, _Echo(), 4, delay=0.0)  # type: ignore[arg-type]
+
+
+@cache
 def _application() -> Any:
-    return http.application(Service("group/net", _Echo(), 4, delay=0.0), 1 << 16)  # type: ignore[arg-type]
+    return http.application(_service("group/net"), 1 << 16)
 
 
 def answer_request(content: bytes) -> None:
@@ -113,6 +154,7 @@ def answer_request(content: bytes) -> None:
         raise AssertionError(f"answered with {statuses}")
 
 
+_WORDS = (b"BOOL", b"INT64", b"FP64", b"\xff" * 9 + b"\x01", b"timeout", b"classification")
 TARGETS = (
     Target(
         "http_body", read_body, bodies, (b'"BOOL"', b'"INT64"', b"1e999", b"[[[[", b"9" * 30, b'"parameters"', b"NaN")
@@ -123,5 +165,6 @@ TARGETS = (
         requests,
         (b"Inference-Header-Content-Length", b"content-length", b"\xb2", b"9" * 30, b"%2F", b"\r\n", b'"timeout":'),
     ),
-    Target("grpc_call", read_call, calls, (b"BOOL", b"INT64", b"FP64", b"\xff" * 9 + b"\x01")),
+    Target("grpc_call", read_call, calls, _WORDS),
+    Target("grpc_request", answer_call, calls, _WORDS),
 )

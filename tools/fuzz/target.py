@@ -27,7 +27,7 @@ class Target:
     most_bytes: int = 4096
 
 
-FAMILIES = ("caffe_models", "images", "calibrations", "records", "onnx_models", "requests")
+FAMILIES = ("caffe_models", "images", "calibrations", "records", "suites", "onnx_models", "requests")
 
 
 def targets() -> dict[str, Target]:

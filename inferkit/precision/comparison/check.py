@@ -29,6 +29,8 @@ from inferkit.precision.rewrite.running import run_part
 
 # FP32 sums in another order differ by more than one change of the last bit of each summand, but not by so many.
 _REORDERING = 32.0
+# A branch that is not taken is compared as a whole, in which sums in another order may show by more than in one node.
+_BRANCH = LIMITS["tf32"]
 
 
 def require_same(base: Graph, head: Graph, feeds: Values, what: str, hint: str) -> tuple[str, ...]:
@@ -45,10 +47,21 @@ def require_same(base: Graph, head: Graph, feeds: Values, what: str, hint: str) 
         expected = walk.values[tensor.name]
         actual = walk.head_values(tensor)[tensor.name]
         reason = difference(expected, actual, LIMITS["fp32"])
-        if reason and not _is_reordering(walk, tensor, expected, actual):
+        if not reason or _is_reordering(walk, tensor, expected, actual):
+            reason = _in_branches(walk, tensor, _BRANCH)
+        if reason:
             raise PrecisionError(f"{what} changes what {_named(tensor)} computes: {tensor.name!r} {reason}; {hint}")
 
     return walk.run(compare)
+
+
+def _in_branches(walk: Walk, tensor: Tensor, limit: float) -> str | None:
+    """What differs, in words, on a way through the branches of a tensor's node, be it taken or not."""
+    for way, expected, actual in walk.branches(tensor):
+        reason = difference(expected, actual, limit)
+        if reason:
+            return f"{reason} in {way}"
+    return None
 
 
 def _is_reordering(walk: Walk, tensor: Tensor, expected: NDArray[Any], actual: NDArray[Any]) -> bool:
@@ -122,7 +135,8 @@ class _Rewriting:
         walk, node, twin = self.walk, tensor.node, tensor.twin
         limit = LIMITS[walk.precision]
         if twin is None or subgraphs(node):
-            return difference(walk.values[tensor.name], walk.head_values(tensor)[tensor.name], limit)
+            reason = difference(walk.values[tensor.name], walk.head_values(tensor)[tensor.name], limit)
+            return reason or _in_branches(walk, tensor, limit)
         renamed = {
             number: name
             for number, name in enumerate(twin.input)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inferkit.errors import PrecisionError
 from inferkit.network.random_inputs import DRAWING
+from inferkit.precision.comparison.branches import forced, taken, ways
 from inferkit.precision.comparison.tensors import Tensor, common_tensors, last_uses, reads, upstream
 from inferkit.precision.emulation import emulate
 from inferkit.precision.rewrite.graph import Graph
@@ -151,14 +152,20 @@ class Walk:
             values = self._widened[name] = values.astype(np.float32)
         return values
 
-    def head_values(self, tensor: Tensor, inner: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
-        """What head makes of base's values: the tensor, and those named `inner` on the way to it; half as float32."""
+    def head_values(
+        self, tensor: Tensor, inner: Iterable[str] = (), way: Values | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """What head makes of base's values: the tensor, and those named `inner` on the way to it; half as float32.
+
+        `way`: the one to take through the branches of the tensor's node (branches.py).
+        """
         if not tensor.chain:
             return {tensor.name: numpy_helper.to_array(self.head.constants[tensor.name])}
         # What head's nodes compute gets another name than base's value of the tensor, which other nodes read.
         own = {name: f"{name}/head" for node in tensor.chain for name in node.output if name in self.values}
-        nodes = [_with_outputs(node, own) for node in tensor.chain]
-        feeds: dict[str, NDArray[Any]] = {}
+        chain = tensor.chain if way is None else [forced(n) if n is tensor.twin else n for n in tensor.chain]
+        nodes = [_with_outputs(node, own) for node in chain]
+        feeds: dict[str, NDArray[Any]] = dict(way or {})
         for leaf, name in tensor.leaves.items():
             values = self.values[name]
             if self.is_half(leaf) and values.dtype == np.float32:
@@ -187,6 +194,24 @@ class Walk:
             part.prune()  # the codes of weights
         computed = {**run(part, feeds), **fed}
         return {name: np.asarray(computed[shown]) for name, shown in results.items()}
+
+    def branches(self, tensor: Tensor) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+        """What base and head make of base's values on every way through the branches of a node: the way, base, head.
+
+        A way that does not run in base, as it is not meant for these values, is left out.
+        """
+        if tensor.twin is None:
+            return
+        node = forced(tensor.node)
+        known = {name: self.values[name] for name in reads(node) if name in self.values}
+        for way in ways(tensor.node):
+            used = {name: value for name, value in way.items() if name in reads(node)}
+            try:
+                expected = run_part(self.base, [node], {**known, **used}, [tensor.name])[tensor.name]
+            except Exception:  # ONNX Runtime's exceptions have no common class below Exception
+                continue
+            if is_array(expected):
+                yield taken(way), np.asarray(expected), self.head_values(tensor, way=used)[tensor.name]
 
     def explained(self, node: onnx.NodeProto, given: Mapping[int, NDArray[Any]]) -> list[NDArray[Any]]:
         """What a node of base makes of the values `given` for some of its inputs, by number."""

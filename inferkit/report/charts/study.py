@@ -47,8 +47,8 @@ class Chart:
     @property
     def has_course(self) -> bool:
         """Whether something leads from one place on its x axis to another: single dots say no more than a table."""
-        courses = (len(series.points) > 1 for series in self.series if not series.limit)
-        return len(self.categories) > 1 if self.categories else any(courses)
+        longest = max((len(series.points) for series in self.series if not series.limit), default=0)
+        return longest > 0 and len(self.categories) > 1 if self.categories else longest > 1
 
 
 @dataclass(frozen=True)

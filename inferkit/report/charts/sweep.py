@@ -13,6 +13,8 @@ from inferkit.measure.latency.rounds import Interval
 from inferkit.report.charts.study import Chart, Series, slug
 
 KIND, SCHEMA = "sweep", 2
+# What can be measured: seconds of a batch, and images.
+_SHORTEST, _LONGEST, _MOST = 1e-12, 1e6, 1e12
 _HOLLOW = " (hollow: not steady)"
 
 
@@ -100,16 +102,19 @@ def _first_text(places: Sequence[Place], key: str) -> str | None:
 
 def _point(place: Place) -> SweptPoint:
     timing = place.place("timing")
-    low, middle, high = (timing.number(key, above=0) for key in ("low", "median", "high"))
+    low, middle, high = (timing.number(key, above=_SHORTEST, most=_LONGEST) for key in ("low", "median", "high"))
     if not low <= middle <= high:
         raise timing.fail("low, median and high are not in order")
+    unsteady = timing.values.get("unsteady", [])
+    if not isinstance(unsteady, list):
+        raise timing.fail(f"must be a list of reasons, not {unsteady!r}", "unsteady")
     limit = place.place("limit") if place.values.get("limit") is not None else None
     return SweptPoint(
         place.text("series"),
-        int(place.number("batch_size", above=0)),
+        int(place.number("batch_size", above=0.99, most=_MOST)),
         Interval(low, middle, high),
-        tuple(str(reason) for reason in timing.values.get("unsteady", ())),
-        None if limit is None else limit.number("seconds", above=0),
+        tuple(map(str, unsteady)),
+        None if limit is None else limit.number("seconds", above=_SHORTEST, most=_LONGEST),
         None if limit is None else limit.optional("share", above=0),
     )
 
@@ -120,7 +125,10 @@ def _accuracies(places: Sequence[Place]) -> dict[str, Accuracy]:
     for place in places:
         if "images" not in place.values:
             continue
-        images, top1, top5 = (int(place.number(key, above=-1)) for key in ("images", "correct_top1", "correct_top5"))
+        images = int(place.number("images", above=-1, most=_MOST))
+        top1, top5 = (int(place.number(key, above=-1, most=images)) for key in ("correct_top1", "correct_top5"))
+        if not images:
+            continue
         found = Accuracy(images, top1, top5, bool(place.values.get("images_repeated")))
         name = place.text("series")
         if name not in best or (not found.repeated, found.images) > (not best[name].repeated, best[name].images):

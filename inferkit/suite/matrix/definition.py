@@ -14,6 +14,8 @@ from inferkit.gate.outcome import Verdict
 from inferkit.gate.stated.margins import Margins
 from inferkit.measure.case import Case
 
+MODES = ("latency", "throughput")  # of a case that is no service
+
 
 @dataclass(frozen=True)
 class AccuracyCase:

@@ -38,12 +38,14 @@ from typing import Any, Literal
 from inferkit.backends import backend, backend_names
 from inferkit.content_store import located
 from inferkit.errors import InferkitError, UsageError
+from inferkit.files import resolved
 from inferkit.gate.metrics import ACCURACY, LATENCY, OUTPUT_RULES
 from inferkit.gate.stated.margins import metric_names
 from inferkit.gate.stated.strict import WORDS, strict_verdicts
 from inferkit.network.network import PRECISIONS
 from inferkit.serve.load.loadgen import SCENARIOS
 from inferkit.suite.matrix.definition import (
+    MODES,
     BackendSettings,
     Matrix,
     NetworkDefinition,
@@ -59,7 +61,6 @@ from inferkit.suite.matrix.uint8_input import take_uint8_input
 
 USUAL_FILES = ("matrix.toml", "bench/matrix.toml")  # where commands look for the matrix of a folder
 MOST_BUILDS = 6  # of one case: against a baseline of one engine, more add next to nothing
-MODES = ("latency", "throughput")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
 _MOST_NETWORKS = 10_000
@@ -86,7 +87,11 @@ def _load(path: Path, including: tuple[Path, ...], problems: list[str]) -> Matri
     folder = path.parent
     included = []
     for name in top.list_of("include", str, ()):
-        included_path = (folder / name).resolve()
+        try:
+            included_path = resolved(folder, name)
+        except UsageError as error:
+            top.note(str(error), "include")
+            continue
         if included_path in (*including, path.resolve()):
             top.note(f"{name!r} includes itself", "include")
             continue
@@ -166,7 +171,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
             raise table.fail("every network needs a name")
         if not _NAME.fullmatch(name):
             table.note(f"{name!r} must be letters, digits, '_' and '.': case ids are made of it", "name")
-        model = _path_or_name(table.take("model", str, name), folder)
+        model = _path_or_name(table, table.take("model", str, name), folder)
         weights = table.take("weights", str)
         weights = None if weights is None else str(folder / weights)
         if weights and not model.endswith((".prototxt", ".txt", ".pbtxt")):
@@ -181,7 +186,7 @@ def _network(table: Table, folder: Path, base: NetworkDefinition, *, is_default:
         where=table.where(),
         model=model,
         weights=weights,
-        dataset=base.dataset if dataset is None else _dataset(dataset, folder),
+        dataset=base.dataset if dataset is None else _dataset(table, dataset, folder),
         preprocessing=preprocessing,
         precisions=table.choices("precisions", PRECISIONS, base.precisions),
         batch_sizes=table.list_of("batch_sizes", int, base.batch_sizes),
@@ -262,17 +267,24 @@ def _with_card(network: NetworkDefinition) -> NetworkDefinition:
     return replace(network, preprocessing=network.preprocessing or card["preprocessing"], top1=top1)
 
 
-def _path_or_name(value: str, folder: Path) -> str:
+def _path_or_name(table: Table, value: str, folder: Path) -> str:
     """An absolute path where the value looks like one or exists beside the matrix, else the name as it is."""
     looks_like_path = bool(re.search(r"[/\\]|\.(onnx|prototxt|pbtxt|txt|mdb|engine|plan)$", value))
-    if looks_like_path or (folder / value).exists():
-        return str((folder / Path(value).expanduser()).resolve())
+    if looks_like_path or os.path.exists(folder / value):
+        return _path(table, "model", value, folder)
     return value
 
 
-def _dataset(value: str, folder: Path) -> str:
+def _dataset(table: Table, value: str, folder: Path) -> str:
     """An embedded dataset by name, else a path: one that is not there is then told with the place it was looked for."""
-    return value if value == EMBEDDED else str((folder / Path(value).expanduser()).resolve())
+    return value if value == EMBEDDED else _path(table, "dataset", value, folder)
+
+
+def _path(table: Table, key: str, value: str, folder: Path) -> str:
+    try:
+        return str(resolved(folder, value))
+    except UsageError as error:
+        raise table.fail(str(error), key) from error
 
 
 def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from inferkit.content_store import sha256_of
 from inferkit.errors import InferkitError, UsageError
 from inferkit.exit_codes import ExitCode
 from inferkit.files import inside
+from inferkit.gate.files.checked_json import read_json
 from inferkit.gate.metrics import of_replicates
 from inferkit.gate.outcome import Outcome
 from inferkit.gate.rules.outputs import is_changed, judge_outputs
@@ -96,14 +97,15 @@ def rerun(folder: Path, network: Path | None = None, processes: int = _PROCESSES
 
 def _prepare(folder: Path, contents: Contents, network: Path | None, prepared: Path) -> None:
     """The folder that processes load the network from: of the archive's files, checked, and of those it lacks."""
-    shutil.copytree(folder / NETWORK, prepared)
+    try:
+        shutil.copytree(folder / NETWORK, prepared)
+    except OSError as error:
+        raise UsageError(f"{folder}: its network cannot be copied: {error}; unpack the archive again") from error
     if network is not None and network.is_file():
         network = network.parent
     for name, digest in contents.files.items():
         source = (network or folder / NETWORK) / name
-        target = inside(prepared, name)
-        if target is None:
-            raise UsageError(f"{folder}: the archive names a file outside of it, {name}")
+        target = _own_file(folder, prepared, name)
         if not source.is_file():
             raise UsageError(f"{source}: is not there, only its SHA-256 is ({digest}); name its folder by --network")
         if sha256_of(source) != digest:
@@ -111,15 +113,24 @@ def _prepare(folder: Path, contents: Contents, network: Path | None, prepared: P
         if network is not None:
             shutil.copyfile(source, target)
     facts_file = prepared / "network.json"
-    facts = json.loads(facts_file.read_text())
-    if facts["source"] is not None:  # Caffe's files lie beside it
+    facts = read_json(facts_file)
+    if facts.values.get("source") is not None:  # Caffe's files lie beside it
+        files = facts.place("source")
         for key in ("prototxt", "caffemodel"):
-            if name := facts["source"][key]:
-                path = inside(prepared, name)
-                if path is None:
-                    raise UsageError(f"{folder}: the archive names a file outside of it, {name}")
-                facts["source"][key] = str(path)
-        facts_file.write_text(json.dumps(facts))
+            if files.values.get(key) is not None:
+                files.values[key] = str(_own_file(folder, prepared, files.text(key)))
+        facts_file.write_text(json.dumps(facts.values))
+
+
+def _own_file(folder: Path, prepared: Path, name: str) -> Path:
+    """Where a file of the archive `folder` lies in `prepared`. UsageError for a name that leads out of it."""
+    try:
+        path = inside(prepared, name)
+    except ValueError:  # a zero byte
+        path = None
+    if path is None:
+        raise UsageError(f"{folder}: the archive names a file outside of it, {name}")
+    return path
 
 
 def _outputs(stored: Figures | None, here: Figures) -> Outcome | None:

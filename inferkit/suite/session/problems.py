@@ -58,17 +58,18 @@ def refuse_problems(session: pytest.Session, suite: Suite, parameters: Sequence[
 
 def _problems_of(suite: Suite, matrix: Matrix, cases: Sequence[object]) -> Iterator[str]:
     networks: list[NetworkDefinition] = []
+    measured: dict[Case, NetworkDefinition] = {}
     labelled: list[str] = []
     backends: list[str] = []
     for case in cases:
         if isinstance(case, Case):
-            networks.append(matrix.all_cases()[case])
+            measured[case] = matrix.all_cases()[case]
             backends += [case.backend] if availability(case.backend, case.precision).ok else []
         elif isinstance(case, AccuracyCase):
             networks.append(matrix.accuracy_cases()[case])
             labelled.append(case.model)
-    needed = {id(network) for network in networks}
-    yield from file_problems([network for network in matrix.networks if id(network) in needed], labelled)
+    needed = {id(network) for network in (*networks, *measured.values())}
+    yield from file_problems([network for network in matrix.networks if id(network) in needed], labelled, measured)
     if not is_disabled(suite.config):  # else nothing is judged
         yield from _baseline_problems(suite, matrix, dict.fromkeys(backends))
     yield from _waiver_problems(suite, matrix)

@@ -68,6 +68,13 @@ def test_error_bars_lie_within_the_axes(tmp_path: Path) -> None:
         assert 14 <= end <= bottom
 
 
+@pytest.mark.parametrize("points", [(), POINTS[-1:]])
+def test_a_sweep_in_which_nothing_was_measured_has_no_charts(
+    tmp_path: Path, points: tuple[dict[str, Any], ...]
+) -> None:
+    assert sweep_charts(read_sweep(written(tmp_path, sweep(*points)))) == ()
+
+
 def test_a_point_that_is_not_steady_is_hollow_and_says_why(tmp_path: Path) -> None:
     restless = point("FLOAT", 1, 0.002)
     restless["timing"]["unsteady"] = [f"its rounds lie 30% apart {HARM}"]
@@ -104,6 +111,10 @@ def test_images_that_were_counted_twice_are_no_accuracy_where_others_were_not(tm
         ({"points": [{**POINTS[0], "timing": {"low": 2, "median": 1, "high": 3}}]}, "not in order"),
         ({"points": [{**POINTS[0], "timing": {"low": 0, "median": 1, "high": 3}}]}, "low"),
         ({"points": [{**POINTS[0], "batch_size": "1"}]}, "batch_size"),
+        ({"points": [{**POINTS[0], "batch_size": 0.5}]}, "batch_size"),
+        ({"points": [{**POINTS[0], "timing": {"low": 1, "median": 2, "high": 3, "unsteady": 5}}]}, "unsteady"),
+        ({"points": [{**POINTS[0], "timing": {"low": 1e-320, "median": 1, "high": 3}}]}, "low"),
+        ({"points": [{**POINTS[0], "correct_top1": 101}]}, "correct_top1"),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_place(tmp_path: Path, damage: dict[str, Any], words: str) -> None:

@@ -163,6 +163,21 @@ def test_included_files_add_their_networks_with_their_own_defaults(tmp_path):
     assert len(matrix.cases()) == 3
 
 
+@pytest.mark.parametrize(
+    "line, place",
+    [
+        ('[suite]\nstore = "a\\u0000"\n', "2: [suite] store"),
+        ('include = ["a\\u0000.toml"]\n', "1: include"),
+        ('[[networks]]\nname = "a"\nmodel = "a\\u0000.onnx"\n', "3: [networks] model"),
+        ('[[networks]]\nname = "a"\nmodel = "~nobody-has-this-name/a.onnx"\n', "3: [networks] model"),
+        ('[[networks]]\nname = "a"\ndataset = "a\\u0000"\n', "3: [networks] dataset"),
+    ],
+)
+def test_what_can_be_no_path_is_named_with_its_line(line, place, tmp_path):
+    with pytest.raises(UsageError, match=re.escape(f"matrix.toml:{place}")):
+        load(tmp_path, line + FIVE_LINES)
+
+
 def test_a_file_that_includes_itself_is_refused(tmp_path):
     (tmp_path / "gpu.toml").write_text('include = ["matrix.toml"]\n')
     with pytest.raises(UsageError, match=r"gpu\.toml:1: include: 'matrix\.toml' includes itself"):

@@ -275,6 +275,25 @@ def test_the_archive_cannot_name_a_source_outside_of_it(unpacked: Path, key: str
         rerun(unpacked)
 
 
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"source": 5}', '{"source": {"prototxt": 5}}', '{"source": {"prototxt": "\\u0000"}}']
+)
+def test_damaged_facts_of_the_network_are_named(unpacked: Path, content: str) -> None:
+    from inferkit.suite.reproduction.rerun import rerun
+
+    (unpacked / "network" / "network.json").write_text(content)
+    with pytest.raises((BaselineError, UsageError), match=r"network\.json|outside of it"):
+        rerun(unpacked)
+
+
+def test_an_archive_without_its_network_says_so(unpacked: Path) -> None:
+    from inferkit.suite.reproduction.rerun import rerun
+
+    shutil.rmtree(unpacked / "network")
+    with pytest.raises(UsageError, match="unpack the archive again"):
+        rerun(unpacked)
+
+
 def test_no_path_of_the_machine_that_wrote_it_is_in_an_archive(
     measured: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
