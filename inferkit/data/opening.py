@@ -5,6 +5,7 @@ It is opened whole, or as batches that are preprocessed for the input of a netwo
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from inferkit.data.fashion_mnist import NAME, open_fashion_mnist
 from inferkit.data.pixels.mean import read_mean
 from inferkit.data.pixels.preprocessing import Preprocessing
 from inferkit.data.stream import Batch
-from inferkit.errors import DataError
+from inferkit.errors import DataError, UsageError
 from inferkit.network.network import TensorInfo
 
 EMBEDDED = (NAME,)
@@ -144,7 +145,14 @@ def _check_shape(shape: tuple[int, ...], info: TensorInfo, dataset: str) -> None
 
 
 def preprocessing_from(fields: Mapping[str, Any]) -> Preprocessing:
-    """A Preprocessing from its fields as TOML and JSON have them. DataError for a mean file that cannot be read."""
+    """A Preprocessing from its fields as TOML and JSON have them.
+
+    UsageError for fields that there are not, and for values that cannot be; DataError for a mean file that cannot be
+    read.
+    """
+    known = [field.name for field in dataclasses.fields(Preprocessing)]
+    if unknown := [name for name in fields if name not in known]:
+        raise UsageError(f"a preprocessing has no {unknown[0]!r}; it has {', '.join(known)}")
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
     if isinstance(values.get("mean"), str):
         values["mean"] = read_mean(values["mean"])

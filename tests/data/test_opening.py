@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from inferkit.data import ArrayDataset, ImageFilesDataset, LmdbDataset, open_dataset
-from inferkit.errors import DataError
+from inferkit.data.opening import preprocessing_from
+from inferkit.errors import DataError, UsageError
 from tests.data.caffe_files import write_pictures
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -76,3 +77,8 @@ def test_opening_loads_nothing_that_it_does_not_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_preprocessing_with_a_field_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="has no 'scael'; it has resize, crop"):
+        preprocessing_from({"scael": 2})

@@ -57,6 +57,12 @@ class Preprocessing:
     interpolation: str = "opencv"
 
     def __post_init__(self) -> None:
+        try:
+            self._check()
+        except (TypeError, ValueError, OverflowError) as error:  # of other types than are declared: a list, a text
+            raise UsageError(f"a value is of another type than a preprocessing takes: {error}") from error
+
+    def _check(self) -> None:
         if self.crop is not None:
             crop = _pair("crop", self.crop)
             _set(self, crop=None if crop == (0, 0) else _positive("crop", crop))

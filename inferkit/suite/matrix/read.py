@@ -302,8 +302,9 @@ def _preprocessing(table: Table, folder: Path) -> dict[str, Any]:
         mean = values.pop("mean", None)
         try:
             Preprocessing(**values)
-        except (InferkitError, TypeError, ValueError) as error:
+        except InferkitError as error:
             table.note(f"is not a valid preprocessing: {error}")
+            values = {}  # its files are checked as if it stated none
         if mean is not None:
             if not isinstance(mean, str):
                 table.note("is the path of a mean image; means of the channels are mean_values", "mean")

@@ -173,6 +173,13 @@ def test_what_does_not_fit_an_image_is_named(preprocessing: Preprocessing, messa
         {"scale": np.nan},
         {"channel_order": (0, 0, 1)},
         {"interpolation": "nearest"},
+        {"interpolation": {}},
+        {"scale": {"0": 5}},
+        {"scale": "1"},
+        {"mean_values": 5},
+        {"mean_values": ("a",)},
+        {"channel_order": 5},
+        {"channel_order": (1e400,)},
     ],
 )
 def test_fields_without_sense_are_refused(fields: dict[str, Any]) -> None:

@@ -178,6 +178,13 @@ def test_what_can_be_no_path_is_named_with_its_line(line, place, tmp_path):
         load(tmp_path, line + FIVE_LINES)
 
 
+def test_a_preprocessing_of_other_types_is_one_problem_beside_those_of_files(tmp_path):
+    """The files are checked as well, where something is wrong already; what is wrong stops none of that."""
+    wrong = '[[networks]]\nname = "lenet"\ndataset = "fashion_mnist"\npreprocessing = { scale = { x = 5 } }\n'
+    with pytest.raises(UsageError, match=r"is not a valid preprocessing(.|\n)*mine\.onnx does not exist"):
+        load(tmp_path, wrong + FIVE_LINES)
+
+
 def test_a_file_that_includes_itself_is_refused(tmp_path):
     (tmp_path / "gpu.toml").write_text('include = ["matrix.toml"]\n')
     with pytest.raises(UsageError, match=r"gpu\.toml:1: include: 'matrix\.toml' includes itself"):
