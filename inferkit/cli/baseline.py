@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.cli.case_options import matrix_file
 from inferkit.cli.comparing import show_outcomes
 from inferkit.cli.output import add_json, print_json
-from inferkit.errors import BaselineError, UsageError
+from inferkit.errors import BaselineError, UsageError, some
 from inferkit.exit_codes import ExitCode
 from inferkit.measure.machine import busy_host
 
@@ -144,6 +144,12 @@ def _keep_files(run: Run, args: argparse.Namespace) -> list[str]:
             raise
         return [f"no file is stored: {error}"]
     sources = missing_in_git(run, path.parent)
+    absent = [name for name in sources.files if not (path.parent / name).is_file()]
+    if absent and not args.matrix:
+        return [
+            f"no file is stored: {some(absent, what='files')} of the run: not there beside {path}; name the run's own "
+            "table by --matrix"
+        ]
     store = chosen_store(load_matrix(path).suite.store) if sources.files else None
     if store is None:
         return [sources.cannot_be_confirmed] if sources.files else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
@@ -171,9 +172,19 @@ def _begun(question: Question, repository: Path) -> State:
 
 
 def _check_resumed(args: argparse.Namespace, kept: State, repository: Path) -> None:
-    """UsageError where commits are named that are not those of the search."""
+    """UsageError where commits are named that are not those of the search, or other options than it began with."""
     from inferkit.suite.repository import commit_of
 
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    of_resuming = ("commits", "resume", "state", "all", "json", "accept_busy_host")
+    changed = [
+        f"--{name.replace('_', '-')}"
+        for name, default in vars(parser.parse_args([])).items()
+        if name not in of_resuming and getattr(args, name) != default
+    ]
+    if changed:
+        raise UsageError(f"a search goes on with what it began with: leave out {', '.join(changed)}, or --resume")
     question = kept.question
     named = [commit_of(repository, ref) for ref in args.commits]
     if named and named != [question.good, question.bad]:
@@ -198,8 +209,12 @@ def _searched(state: State, history: GitHistory, path: Path) -> Answer:
 
     told.begin(str(path))
     make = ExactTrials if state.question.metric in _EXACT.values() else LatencyTrials
-    with make(history.repository, state.question, progress_on_stderr) as trials:
-        answer = run_search(state.search, history, trials, lambda commit: history.facts(commit).parents[0], on_step)
+    try:
+        with make(history.repository, state.question, progress_on_stderr) as trials:
+            answer = run_search(state.search, history, trials, lambda commit: history.facts(commit).parents[0], on_step)
+    except KeyboardInterrupt:
+        print(f"go on with: inferkit bisect --resume --state {path}", file=sys.stderr)
+        raise
     told.end(answer)
     if not answer.may_go_on:
         with contextlib.suppress(OSError):

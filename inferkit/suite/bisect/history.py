@@ -52,6 +52,8 @@ class GitHistory:
         if self.is_ancestor(good, bad):
             return
         said = f"GOOD ({good[:10]}) is no ancestor of BAD ({bad[:10]})"
+        if self.is_ancestor(bad, good):
+            raise UsageError(f"{said}, but the other way round: inferkit bisect {bad[:10]} {good[:10]}")
         base = git(self.repository, "merge-base", good, bad, what=f"{said}, and they have no common one")
         raise UsageError(f"{said}: search from their common ancestor, inferkit bisect {base[:10]} {bad[:10]}")
 

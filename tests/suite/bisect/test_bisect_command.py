@@ -129,15 +129,18 @@ def test_a_search_that_was_killed_goes_on_where_it_was_and_explains_the_commit(
     state = tmp_path / "state.json"
     command = [sys.executable, "-m", "inferkit.cli.main", "bisect", "HEAD~6", "HEAD", *QUICK, "--state", str(state)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=repository, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=repository, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 240
     while not (state.exists() and json.loads(state.read_text())["search"]["steps"]):
         assert process.poll() is None, "it ended before it had tested a commit"
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert f"go on with: inferkit bisect --resume --state {state}" in errors
     assert left_behind(repository, temporary) == []
     tested = json.loads(state.read_text())["search"]["steps"]
 
@@ -197,7 +200,8 @@ def test_where_nothing_became_slower_it_says_so_and_exits_0(
         (["HEAD~1"], "name two commits"),
         (["HEAD~1", "nowhere"], "'nowhere' is neither"),
         (["HEAD", "HEAD"], "the same commit"),
-        (["HEAD", "HEAD~1"], "no ancestor"),
+        (["HEAD", "HEAD~1"], "no ancestor of BAD"),
+        (["HEAD", "HEAD~1"], "the other way round: inferkit bisect "),
         (["HEAD~1", "HEAD"], "a search is for one case; name one of stripes-fp32-b1-onnxruntime"),
         (["HEAD~1", "HEAD", "--case", "lenet*"], "no case of HEAD~1 matches --case lenet*"),
         (["HEAD~1", "HEAD", "--margin", "0"], "a margin is a share above 0"),
@@ -241,3 +245,6 @@ def test_a_search_of_other_commits_is_not_resumed(
     state.write(tmp_path / "state.json")
     assert main(["bisect", "HEAD~1", "HEAD", "--resume", "--state", str(tmp_path / "state.json")]) == 2
     assert f"the search to resume is of {good[:10]} and {bad[:10]}" in capsys.readouterr().err
+    options = ["--resume", "--margin", "1%", "--min-time", "2", "--state", str(tmp_path / "state.json")]
+    assert main(["bisect", *options]) == 2
+    assert "leave out --margin, --min-time" in capsys.readouterr().err
