@@ -169,6 +169,7 @@ def test_other_names_of_tensors_are_no_difference(told):
     assert told(graph("a", "w"), graph("b", "v")) == (0, ["no difference"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_another_precision_rewires_no_layer(tmp_path, capsys, precision):
     # resnet50 has its batch norms folded then: the layers after them read what both networks have.

@@ -24,6 +24,7 @@ def folder(tiny_files, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_slowdown_of_a_factor_forty_is_found_and_what_cases_detect_is_told(folder, capsys):
     options = ["--suites", "1", "--slowed-suites", "1", "--effects", "latency=40", "--min-time", "0.01", "--json"]
     options += ["--log", "suites.jsonl"]

@@ -78,6 +78,7 @@ def test_a_model_that_git_ignores_comes_back_as_the_baseline_measured_it(
     assert (bench / "tiny.onnx").read_bytes() == b"another network"
 
 
+@pytest.mark.slow
 def test_without_a_store_promoting_says_what_cannot_be_confirmed_and_how_to_change_that(
     ignored: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +92,7 @@ def test_without_a_store_promoting_says_what_cannot_be_confirmed_and_how_to_chan
     assert "INFERKIT_STORE" in line
 
 
+@pytest.mark.slow
 def test_a_file_that_has_changed_since_it_was_measured_is_refused_and_no_baseline_written(
     ignored: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +226,7 @@ def test_the_files_of_a_network_are_its_model_its_data_and_what_prepares_its_ima
     assert set(network_files([network], repository)["big"]) == {"big.onnx", "big.data", "mean.npy"}
 
 
+@pytest.mark.slow
 def test_damaged_hashes_in_files_are_refused_with_their_place(ignored: Project, tmp_path: Path) -> None:
     run = ignored.run("--benchmark-json=run.json", "-k", "test_latency")
     assert run.code == 0, run.text

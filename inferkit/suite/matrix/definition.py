@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from inferkit.backends import DEFAULT_BACKEND, backend
-from inferkit.data.opening import pixels_only
 from inferkit.gate.metrics import ACCURACY, LATENCY, LEAST_PRECISION_SHARE, SHOW
 from inferkit.gate.outcome import Verdict
 from inferkit.gate.stated.margins import Margins
@@ -65,6 +64,8 @@ class NetworkDefinition:
     @property
     def image_preprocessing(self) -> Mapping[str, Any]:
         """What is done to images before an engine is fed them."""
+        from inferkit.data.opening import pixels_only  # which loads numpy, in every project with the plugin
+
         return pixels_only(self.preprocessing) if self.uint8_input else self.preprocessing
 
 

@@ -76,6 +76,7 @@ def test_it_is_measured_in_every_round_and_kept_everywhere(measured):
     assert "memory-1" not in shown
 
 
+@pytest.mark.slow
 def test_what_the_machine_may_have_done_is_called_nothing_else(measured):
     project, _, _, path = measured
     with put_back(path):
@@ -94,6 +95,7 @@ def test_what_the_machine_may_have_done_is_called_nothing_else(measured):
     assert remark.endswith("the machine did")
 
 
+@pytest.mark.slow
 def test_the_memory_alone_may_have_done_it(measured):
     project, _, _, path = measured
     with put_back(path):

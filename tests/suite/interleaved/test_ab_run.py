@@ -87,6 +87,7 @@ def test_a_commit_that_made_the_network_slower_is_found_and_no_worktree_stays(re
     assert git(repository, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_real_delay_in_the_head_is_found_between_equal_files(tiny_files, capsys):
     model = str(tiny_files / "tiny.onnx")
     # Processes on a busy machine differ by ten times in how long so short a wait lasts: three blocks may not decide.

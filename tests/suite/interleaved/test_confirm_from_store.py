@@ -48,6 +48,7 @@ def test_base_is_the_network_that_was_promoted(project: Project) -> None:
     assert latency(project)["base_replicates"] >= 4
 
 
+@pytest.mark.slow
 def test_without_a_store_the_reason_says_which_file_is_missing_and_what_to_name(project: Project) -> None:
     committed(project, MATRIX.replace("[1, 4]", "[1]"))
     project.run(*RUN)

@@ -77,6 +77,7 @@ def unpacked(archive: Path, tmp_path: Path) -> Path:
     return tmp_path / "elsewhere" / "case"
 
 
+@pytest.mark.slow
 def test_the_script_measures_elsewhere_and_shows_both_sides_and_the_outputs(unpacked: Path, tmp_path: Path) -> None:
     done = run_script(unpacked, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

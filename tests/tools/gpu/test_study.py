@@ -10,6 +10,7 @@ import pytest
 from tools.gpu import common, study
 
 
+@pytest.mark.slow
 def test_a_sweep_is_written_beside_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFERKIT_SUITE_DIR", str(tmp_path / "suite"))
     monkeypatch.setenv("INFERKIT_SUITE_BATCHES", "25 125")
