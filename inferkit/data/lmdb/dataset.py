@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -32,11 +33,12 @@ class LmdbDataset(Dataset):
         self._file = LmdbFile(path)
         if not self._file.snapshot.entries:
             raise DataError(f"{path}: this LMDB has no entries")
-        entry = next(self.entries(0))
-        try:
-            self._datum(entry, Scratch())
-        except DataError as error:
-            raise self._at(entry, error) from error
+        with self._blaming_writers():
+            entry = next(self.entries(0))
+            try:
+                self._datum(entry, Scratch())
+            except DataError as error:
+                raise self._at(entry, error) from error
 
     def __len__(self) -> int:
         return self._file.snapshot.entries
@@ -47,17 +49,19 @@ class LmdbDataset(Dataset):
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        labels = np.fromiter(map(self._label, self._file.entries()), np.int64)
+        with self._blaming_writers():
+            labels = np.fromiter(map(self._label, self._file.entries()), np.int64)
         self.check_unchanged()
         labels.flags.writeable = False
         return labels
 
     def first(self, color: bool | None) -> StoredImage:
-        entry = next(self.entries(0))
-        try:
-            return self.read(entry, color, Scratch())
-        except DataError as error:
-            raise self._at(entry, error) from error
+        with self._blaming_writers():
+            entry = next(self.entries(0))
+            try:
+                return self.read(entry, color, Scratch())
+            except DataError as error:
+                raise self._at(entry, error) from error
 
     def entries(self, start: int) -> Iterator[LmdbEntry]:
         return self._file.entries(start)
@@ -80,6 +84,15 @@ class LmdbDataset(Dataset):
 
     def check_unchanged(self) -> None:
         self._file.check_unchanged()
+
+    @contextmanager
+    def _blaming_writers(self) -> Iterator[None]:
+        """An error whose reason may be that another process has written meanwhile is told as that."""
+        try:
+            yield
+        except DataError:
+            self.check_unchanged()
+            raise
 
     def close(self) -> None:
         self._file.close()

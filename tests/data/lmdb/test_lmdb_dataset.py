@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -206,6 +207,27 @@ def test_a_database_that_another_process_is_writing_gives_whole_images_or_says_s
     assert writer.wait() == 0
     with LmdbDataset(tmp_path / "db") as dataset:
         assert dataset.labels.tolist() == list(range(1000))
+
+
+@pytest.mark.parametrize("read", [lambda dataset: dataset.labels, lambda dataset: dataset.first(None)])
+def test_pages_that_were_reused_meanwhile_are_no_damage_but_another_process_that_has_written(
+    tmp_path: Path, read: Callable[[LmdbDataset], object]
+) -> None:
+    environment = lmdb.open(str(tmp_path / "db"), map_size=1 << 26, sync=False)
+
+    def write(images: int, size: int) -> None:
+        with environment.begin(write=True) as transaction:
+            transaction.drop(environment.open_db(txn=transaction), delete=False)
+            for index in range(images):
+                image = np.zeros((3, size, size), np.uint8)
+                transaction.put(b"%08d_x" % index, serialize_datum(image, index))
+
+    write(200, 4)
+    with LmdbDataset(tmp_path / "db") as dataset:
+        for size in (40, 4, 60, 5, 33):
+            write(200, size)
+        with pytest.raises(DataError, match="another process has written"):
+            read(dataset)
 
 
 @pytest.mark.slow
