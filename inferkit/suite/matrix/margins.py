@@ -93,11 +93,7 @@ def _by_metric(table: Table, stated: dict[str, tuple[str, object]]) -> dict[str,
             table.note(f"{name!r} is no metric with a margin{nearest(name, metric_names())}", key)
             continue
         try:
-            margins[metric.name] = margin = parse_margin(value, metric)
+            margins[metric.name] = parse_margin(value, metric)
         except ValueError as error:
             table.note(str(error), key)
-            continue
-        if not isinstance(value, str) and margin.unit is None and margin.amount > 1:
-            percent = f"{100 * margin.amount:g} %"
-            table.note(f"{value} is a share of {percent}: write '{value} %', or '{percent}' where that is meant", key)
     return margins

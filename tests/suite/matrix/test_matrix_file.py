@@ -242,7 +242,6 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
         ),
         ('[[networks]]\nname = "a"\nlatency_margin = nan', "3: [networks] latency_margin: a margin of latency"),
         ('[[networks]]\nname = "a"\n[margins]\nlatncy = 0.1', "did you mean 'latency'?"),
-        ('[[networks]]\nname = "a"\n[margins]\nlatency = 5', "5 is a share of 500 %: write '5 %', or '500 %' where"),
         (
             '[[networks]]\nname = "a"\n[margins]\n"a-*" = { speed = 0.1 }',
             "'speed' is no metric with a margin; there are",

@@ -58,6 +58,7 @@ class Machine:
         job["options"] = {"flavour": "tensorrt", "cache": False, **options}
         path = os.pathsep.join([str(self.folder / "site"), str(ROOT)])
         own = {"PYTHONPATH": path, "INFERKIT_CACHE": str(self.cache), "STAND_IN_LOG": str(self.log)}
+        own["PYTHONDONTWRITEBYTECODE"] = "1"  # a limit of file sizes would cut bytecode short, for others too
         return subprocess.Popen(
             [sys.executable, "-c", WORKER, json.dumps(job)],
             stdout=subprocess.PIPE,
