@@ -16,12 +16,15 @@ _FLATTENING = frozenset({"Reshape", "Flatten", "Squeeze"})
 
 
 def products_of_pixels(graph: Graph) -> None:
-    """Rewrite each Gemm that reads images [N, C, 1, …, 1] flattened to [N, C], and has constant weights of float32."""
+    """Rewrite each Gemm that reads images [N, C, 1, …, 1] flattened to [N, C], and has constant weights of float32.
+
+    What flattens them stays, read by nothing: by it the ranges of earlier calibrations, which have the flattened
+    tensor's name, are known to be the image's. `Graph.prune` removes it.
+    """
     types = graph.types()
     for node in list(graph.nodes):
         if node.op_type == "Gemm" and node.domain in ("", "ai.onnx"):
             _rewrite(graph, node, types)
-    graph.prune()
 
 
 def _rewrite(graph: Graph, gemm: onnx.NodeProto, types: dict[str, ValueType]) -> None:
